@@ -1,0 +1,124 @@
+"""
+Where each service lives under a deployment's base URL, in both spellings of its path.
+
+Since March 2026 a service's name comes before its version (``/process/v1``); before, it was the other way round
+(``/api/v1/process``). Deployments answer to both for now. Callers may write either; the connection's scheme is sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from sentinelhub_provider.deployments import PathScheme
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """
+    One of Sentinel Hub's APIs.
+
+    :param name: what it is called here.
+    :param current: path prefix, service before version.
+    :param legacy: path prefix, version before service.
+    :param only_reads: whether its POST requests only compute an answer, so that repeating one starts nothing twice.
+    """
+
+    name: str
+    current: str
+    legacy: str
+    only_reads: bool = False
+
+    def prefix(self, scheme: PathScheme) -> str:
+        """Return the path prefix in a scheme."""
+        return self.legacy if scheme is PathScheme.LEGACY else self.current
+
+
+# Longest prefixes first within each column: /api/v1/statistics/batch is not below /api/v1/statistics.
+SERVICES = (
+    Service("batch-statistical", "/statistics/batch/v1", "/api/v1/statistics/batch"),
+    Service("statistical", "/statistics/v1", "/api/v1/statistics", only_reads=True),
+    Service("async-process", "/async/v1/process", "/api/v1/async/process"),
+    Service("process", "/process/v1", "/api/v1/process", only_reads=True),
+    Service("batch", "/batch/v2", "/api/v2/batch"),
+    Service("catalog", "/catalog/v1", "/api/v1/catalog/1.0.0", only_reads=True),
+    Service("byoc", "/byoc/v1", "/api/v1/byoc"),
+    Service("zarr", "/zarr/v1", "/api/v1/zarr"),
+)
+"""All services whose path has two spellings. Others, such as ``/api/v1/metadata``, are sent as they are written."""
+
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+"""Methods that may be repeated by definition (RFC 9110 section 9.2.2)."""
+
+
+def service_of(path: str) -> tuple[Service, str] | None:
+    """
+    Find the service that a path belongs to, in either spelling.
+
+    :param path: a path, with or without query.
+    :returns: the service and the rest of the path behind its prefix, or ``None``.
+    """
+    for service in SERVICES:
+        for prefix in (service.current, service.legacy):
+            rest = path.removeprefix(prefix)
+            if rest != path and rest[:1] in ("", "/", "?"):
+                return service, rest
+    return None
+
+
+def resolve_endpoint(endpoint: str, *, base_url: str, scheme: PathScheme) -> str:
+    """
+    Turn what a caller wrote into the URL that is called.
+
+    :param endpoint: a path in either spelling, or an absolute URL, which is left as it is.
+    :param base_url: the deployment's base URL, without trailing slash; may hold a path.
+    :param scheme: how the deployment spells its paths.
+    :raises SentinelHubRequestError: for an empty endpoint, or a scheme other than http and https.
+    """
+    endpoint = endpoint.strip()
+    if not endpoint:
+        raise SentinelHubRequestError("endpoint is empty. Give a path such as '/catalog/v1/search'.", field="endpoint")
+    if endpoint.startswith("//") or "://" in endpoint.partition("?")[0]:
+        if urlsplit(endpoint).scheme.lower() not in ("http", "https"):
+            raise SentinelHubRequestError(
+                f"endpoint {endpoint!r} is neither a path nor an http(s) URL. Give a path like '/catalog/v1/search'.",
+                field="endpoint",
+            )
+        return endpoint
+    path = f"/{endpoint.lstrip('/')}"
+    found = service_of(path)
+    if found:
+        service, rest = found
+        path = f"{service.prefix(scheme)}{rest}"
+    return f"{base_url}{path}"
+
+
+def is_repeatable(method: str, url: str) -> bool:
+    """
+    Tell whether a request may be sent again after an unclear failure without doing anything twice.
+
+    :param method: HTTP method.
+    :param url: URL or path; a prefix before the service's path is allowed for.
+    """
+    if method.upper() in _IDEMPOTENT:
+        return True
+    found = _service_within(urlsplit(url).path)
+    return found is not None and found.only_reads
+
+
+def is_service(url: str, name: str) -> bool:
+    """Tell whether a URL or path belongs to the service of that name."""
+    found = _service_within(urlsplit(url).path)
+    return found is not None and found.name == name
+
+
+def _service_within(path: str) -> Service | None:
+    """Find the service of a path whose deployment may live below a path of its own, as behind a gateway."""
+    start = 0
+    while start != -1:
+        found = service_of(path[start:])
+        if found:
+            return found[0]
+        start = path.find("/", start + 1)
+    return None

@@ -1,0 +1,74 @@
+"""
+How Sentinel Hub's APIs split long answers into pages.
+
+Catalog: the same search again with ``next`` set to the answer's ``context.next``. All others: ``viewtoken`` set to
+``links.nextToken``. Items are under ``features`` (Catalog) or ``data``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_ITEM_KEYS = ("features", "data")
+
+
+@dataclass(frozen=True, slots=True)
+class NextPage:
+    """
+    What changes in the request for the next page.
+
+    :param json: members to set in the JSON body.
+    :param params: query parameters to set.
+    """
+
+    json: Mapping[str, Any] | None = None
+    params: Mapping[str, Any] | None = None
+
+
+def next_page(answer: Any, *, method: str) -> NextPage | None:
+    """
+    Say how to ask for the page after ``answer``, or ``None`` after the last one.
+
+    :param answer: the decoded JSON of one page.
+    :param method: the method the page was asked for with: a search is continued in its body, a listing in its query.
+    """
+    if not isinstance(answer, Mapping) or not items_of(answer):
+        return None  # an empty page ends it even where it carries a token: some listings always do
+    context = answer.get("context")
+    links = answer.get("links")
+    if isinstance(context, Mapping):
+        return _continued("next", context.get("next"), method)
+    if isinstance(links, Mapping):
+        return _continued("viewtoken", links.get("nextToken"), method)
+    return None
+
+
+def _continued(name: str, token: Any, method: str) -> NextPage | None:
+    if token is None:
+        return None
+    return NextPage(json={name: token}) if method.upper() == "POST" else NextPage(params={name: token})
+
+
+def items_of(answer: Mapping[str, Any]) -> list[Any]:
+    """Return the items of one page; empty where it has none."""
+    return next((answer[key] for key in _ITEM_KEYS if isinstance(answer.get(key), list)), [])
+
+
+def joined(pages: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """
+    Join pages into one answer of the same shape: all items, nothing that points at a further page.
+
+    :param pages: decoded pages, at least one.
+    """
+    first = pages[0]
+    key = next((key for key in _ITEM_KEYS if isinstance(first.get(key), list)), None)
+    if key is None:
+        return dict(first)
+    items = [item for page in pages for item in items_of(page)]
+    whole = {name: value for name, value in first.items() if name not in ("links", "context")}
+    whole[key] = items
+    if "context" in first:
+        whole["context"] = {"returned": len(items)}
+    return whole

@@ -1,0 +1,301 @@
+"""
+An Airflow connection of type ``sentinelhub``, checked and frozen.
+
+The same connection arrives in three shapes - from the form, as JSON, as a URI - and with them as typed values, as
+strings, or as ``null`` for fields nobody touched. All end as one :class:`ConnectionSettings`; what cannot work is
+refused here with the name of the field, before anything is sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from sentinelhub_provider.deployments import DEFAULT_DEPLOYMENT, DEPLOYMENTS, Deployment, PathScheme
+from sentinelhub_provider.exceptions import SentinelHubConfigurationError
+from sentinelhub_provider.origins import Origin, TrustedOrigins
+
+DEFAULT_TIMEOUT = 120.0
+"""Seconds that the service may stay silent within one answer; the largest Process requests take over a minute."""
+
+_AUTH_CACHE_KINDS = ("memory", "file", "variable")
+_AUTH_CACHE_SCHEMES = ("redis", "rediss")
+_HOST_PATTERN = re.compile(r"(?!-)[a-z0-9.-]+(:\d{1,5})?", re.IGNORECASE)
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0"})
+
+
+class ClientAuth(StrEnum):
+    """How the client authenticates at the token endpoint (RFC 6749 section 2.3.1, names of OpenID Connect)."""
+
+    SECRET_POST = "client_secret_post"  # noqa: S105 - a method's name
+    SECRET_BASIC = "client_secret_basic"  # noqa: S105 - a method's name
+
+
+class AirflowConnection(Protocol):
+    """The part of Airflow's ``Connection`` that is read here."""
+
+    conn_id: str
+    login: str | None
+    password: str | None
+    host: str | None
+    schema: str | None
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """
+    What a connection says, ready for use.
+
+    :param conn_id: id of the Airflow connection, for messages only.
+    :param client_id: OAuth2 client id (the connection's login).
+    :param client_secret: OAuth2 client secret (the connection's password).
+    :param deployment: the preset that the connection chose.
+    :param base_url: where the APIs live, without trailing slash.
+    :param auth_url: OAuth2 token endpoint.
+    :param token_info_url: endpoint that tells about a token, ``None`` where the deployment has none.
+    :param client_auth: how the client authenticates at the token endpoint.
+    :param scope: OAuth2 scope to ask for, ``None`` for the deployment's default.
+    :param path_scheme: how the deployment spells its paths.
+    :param auth_cache: where tokens are shared: ``file``, ``memory``, ``variable``, or a ``redis(s)://`` URL.
+    :param requests_per_minute: ceiling for all that share the connection, ``None`` for none.
+    :param processing_units_per_minute: likewise, in PU.
+    :param timeout: seconds of silence after which a call is given up.
+    :param verify: whether TLS certificates are verified; a path names a CA bundle.
+    :param allowed_hosts: further hosts that may see the token, ``host`` or ``host:port``.
+    """
+
+    conn_id: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    deployment: Deployment
+    base_url: str
+    auth_url: str
+    token_info_url: str | None = None
+    client_auth: ClientAuth = ClientAuth.SECRET_POST
+    scope: str | None = None
+    path_scheme: PathScheme = PathScheme.CURRENT
+    auth_cache: str = field(default="file", repr=False)  # a Redis URL may carry a password
+    requests_per_minute: float | None = None
+    processing_units_per_minute: float | None = None
+    timeout: float = DEFAULT_TIMEOUT
+    verify: bool | str = True
+    allowed_hosts: tuple[str, ...] = ()
+
+    @property
+    def trusted_origins(self) -> TrustedOrigins:
+        """The places that may see this connection's token."""
+        return TrustedOrigins.for_urls(self.base_url, self.allowed_hosts)
+
+
+def settings_from_connection(connection: AirflowConnection, extra: Mapping[str, Any]) -> ConnectionSettings:
+    """
+    Check an Airflow connection and freeze it.
+
+    :param connection: the connection.
+    :param extra: its extra as a dict. It is an argument of its own because reading it off the connection calls the
+        supervisor in Airflow before 3.3, which must not happen on an event loop.
+    :raises SentinelHubConfigurationError: naming the field, what is wrong with it and what to do.
+    """
+    read = _FieldReader(connection.conn_id, extra)
+    deployment = _deployment(read)
+
+    client_id = (connection.login or "").strip()
+    if not client_id:
+        raise read.error(
+            "login", f"the client ID is empty. Register an OAuth client in {deployment.dashboard} and enter its ID."
+        )
+    # Not stripped: a secret is taken to the letter. Only white space at its ends is surely a slip of copying.
+    client_secret = connection.password or ""
+    if not client_secret.strip():
+        raise read.error(
+            "password",
+            "the client secret is empty. It is shown once when an OAuth client is registered; "
+            f"if it is lost, create a new client in {deployment.dashboard}.",
+        )
+    if client_secret != client_secret.strip():
+        raise read.error("password", "the client secret starts or ends with white space. Copy it again without.")
+
+    base_url = _base_url(read, connection) or deployment.base_url
+    if not base_url:
+        raise read.error(
+            "host", "deployment 'custom' needs the base URL of the service, such as https://sh.example.org."
+        )
+    auth_url = read.url("auth_url") or deployment.auth_url
+    if not auth_url:
+        raise read.error("auth_url", "deployment 'custom' needs the URL of its OAuth2 token endpoint.")
+
+    return ConnectionSettings(
+        conn_id=connection.conn_id,
+        client_id=client_id,
+        client_secret=client_secret,
+        deployment=deployment,
+        base_url=base_url,
+        auth_url=auth_url,
+        token_info_url=f"{Origin.of(auth_url)}{deployment.token_info_path}" if deployment.token_info_path else None,
+        client_auth=read.choice("client_auth", ClientAuth) or ClientAuth.SECRET_POST,
+        scope=read.text("scope"),
+        path_scheme=read.choice("path_scheme", PathScheme) or deployment.path_scheme,
+        auth_cache=_auth_cache(read),
+        requests_per_minute=read.positive_number("requests_per_minute"),
+        processing_units_per_minute=read.positive_number("processing_units_per_minute"),
+        timeout=read.positive_number("timeout") or DEFAULT_TIMEOUT,
+        verify=_verify(read),
+        allowed_hosts=_allowed_hosts(read),
+    )
+
+
+class _FieldReader:
+    """Reads fields of the extra, whichever shape they arrived in, and words the errors about them."""
+
+    def __init__(self, conn_id: str, extra: Mapping[str, Any]) -> None:
+        self._conn_id = conn_id
+        self._extra = extra
+
+    def error(self, name: str, problem: str) -> SentinelHubConfigurationError:
+        return SentinelHubConfigurationError(f"Connection {self._conn_id!r}, field {name!r}: {problem}", field=name)
+
+    def raw(self, name: str) -> Any:
+        """The field's value; ``None`` for absent, ``null`` and blank, which the form does not tell apart."""
+        value = self._extra.get(name)
+        if isinstance(value, str):
+            value = value.strip()
+        return None if value in ("", [], ()) else value
+
+    def text(self, name: str) -> str | None:
+        value = self.raw(name)
+        if value is None or isinstance(value, str):
+            return value
+        raise self.error(name, f"expected text, got {type(value).__name__}.")
+
+    def choice(self, name: str, choices: type[_Choice]) -> _Choice | None:
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            return choices(value)
+        except ValueError:
+            raise self.error(name, f"unknown value {value!r}. {_did_you_mean(value, [*choices])}") from None
+
+    def positive_number(self, name: str) -> float | None:
+        value = self.raw(name)
+        if value is None:
+            return None
+        try:
+            number = float("nan") if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = float("nan")
+        if not 0 < number < float("inf"):
+            raise self.error(name, f"expected a number greater than 0, got {value!r}. Leave it empty for the default.")
+        return number
+
+    def url(self, name: str) -> str | None:
+        value = self.text(name)
+        return None if value is None else self.checked_url(name, value)
+
+    def checked_url(self, name: str, value: str) -> str:
+        """Refuse a URL that a secret or token must not travel to."""
+        try:
+            origin = Origin.of(value)
+        except ValueError:
+            raise self.error(name, f"{value!r} is not a URL. Enter one that starts with https://.") from None
+        if "@" in urlsplit(value).netloc:
+            raise self.error(name, "the URL holds a user name or password. Enter it without.")
+        if not origin.is_protected:
+            raise self.error(
+                name,
+                f"{value!r} would send the client secret and tokens unencrypted. "
+                "Use https://; plain http:// is for this machine (localhost) only.",
+            )
+        return value.rstrip("/")
+
+
+def _did_you_mean(value: str, known: list[str]) -> str:
+    close = get_close_matches(value.lower(), known, n=1)
+    hint = f"Did you mean {close[0]!r}? " if close else ""
+    return f"{hint}Choose one of: {', '.join(known)}."
+
+
+def _deployment(read: _FieldReader) -> Deployment:
+    name = read.text("deployment") or DEFAULT_DEPLOYMENT
+    try:
+        return DEPLOYMENTS[name]
+    except KeyError:
+        raise read.error("deployment", f"unknown deployment {name!r}. {_did_you_mean(name, [*DEPLOYMENTS])}") from None
+
+
+def _base_url(read: _FieldReader, connection: AirflowConnection) -> str | None:
+    """Put the base URL together from host, port and schema, which a connection URI spreads it over."""
+    host = (connection.host or "").strip().rstrip("/")
+    if not host:
+        return None
+    # A URI's path arrives as the schema field: `sentinelhub://...@localhost:9080/http` is Airflow's way to say http.
+    scheme = (connection.schema or "").strip().lower()
+    if "://" not in host:
+        if scheme not in ("", "http", "https"):
+            raise read.error("schema", f"expected 'https', 'http' or nothing, got {scheme!r}.")
+        host = f"{scheme or 'https'}://{host}"
+    parts = urlsplit(host)
+    if connection.port and parts.netloc and not _has_port(parts.netloc):
+        host = parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
+    return read.checked_url("host", host)
+
+
+def _has_port(netloc: str) -> bool:
+    return bool(re.search(r":\d+$", netloc))
+
+
+def _auth_cache(read: _FieldReader) -> str:
+    value = read.text("auth_cache") or "file"
+    if value in _AUTH_CACHE_KINDS:
+        return value
+    parts = urlsplit(value)
+    if parts.scheme in _AUTH_CACHE_SCHEMES and parts.hostname:
+        return value
+    # The value is not repeated: a mistyped Redis URL may hold a password.
+    raise read.error(
+        "auth_cache",
+        "this is no place to keep tokens. Choose file, memory or variable, or enter a URL like redis://host:6379/0.",
+    )
+
+
+def _verify(read: _FieldReader) -> bool | str:
+    value = read.raw("verify")
+    if value is None:
+        return True
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str):
+        value = str(value)
+    if value.lower() in _TRUE:
+        return True
+    if value.lower() in _FALSE:
+        return False
+    if "/" in value or value.endswith((".pem", ".crt")):
+        return value
+    raise read.error("verify", f"expected true, false or the path of a CA bundle, got {value!r}.")
+
+
+def _allowed_hosts(read: _FieldReader) -> tuple[str, ...]:
+    value = read.raw("allowed_hosts")
+    if value is None:
+        return ()
+    hosts = re.split(r"[\s,]+", value) if isinstance(value, str) else value
+    if not isinstance(hosts, list | tuple) or not all(isinstance(host, str) for host in hosts):
+        raise read.error("allowed_hosts", "expected a list of host names.")
+    for host in hosts:
+        if not _HOST_PATTERN.fullmatch(host):
+            raise read.error(
+                "allowed_hosts",
+                f"{host!r} is not a host name. Enter names like data.example.org or data.example.org:8443, "
+                "without https:// and without wildcards.",
+            )
+    return tuple(hosts)

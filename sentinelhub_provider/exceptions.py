@@ -1,0 +1,181 @@
+"""
+What can go wrong with a Sentinel Hub call, as a tree that callers catch and retry policies match.
+
+::
+
+    SentinelHubError
+    ├── SentinelHubConfigurationError    the connection cannot work: names the field        (also a ValueError)
+    ├── SentinelHubRequestError          the request cannot work: found before it was sent  (also a ValueError)
+    ├── SentinelHubTransportError        no whole answer: unreachable, TLS, time-out, broken connection
+    ├── SentinelHubAuthenticationError   client id or secret refused, or two 401 in a row
+    ├── SentinelHubPermissionError       403: the account may not do this
+    ├── SentinelHubQuotaExceededError    403: the account has no processing units or requests left
+    ├── SentinelHubRateLimitError        429 until the deadline; carries ``retry_after``
+    ├── SentinelHubBadRequestError       400 and the other 4xx: the request is wrong
+    ├── SentinelHubNotFoundError         404
+    ├── SentinelHubServerError           5xx until the deadline
+    ├── SentinelHubResponseError         an answer that is none: HTML, an empty or truncated body, a foreign redirect
+    ├── SentinelHubOutputError           the answer cannot be stored where it should be
+    ├── SentinelHubJobError              a remote job failed; carries ``status`` and ``reason``
+    └── SentinelHubBudgetError           the call would cost more processing units than allowed
+
+Every message says what happened and what to do next. None of them holds a token or a secret.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SentinelHubError(Exception):
+    """
+    Root of all errors of this package.
+
+    :param message: what happened and what to do about it, for a person.
+    :param status: HTTP status of the answer, ``None`` when there was none.
+    :param code: Sentinel Hub's own error code, such as ``COMMON_BAD_PAYLOAD``, or OAuth2's, such as ``invalid_client``.
+    :param service_message: the service's own words.
+    :param endpoint: method and URL without query, such as ``POST https://services.sentinel-hub.com/process/v1``.
+    :param request_id: the id under which the service logged the request, where it sent one.
+    """
+
+    final: ClassVar[bool] = False
+    """Whether the same call is bound to fail again, so that a task's retries would be wasted on it."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        service_message: str | None = None,
+        endpoint: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.service_message = service_message
+        self.endpoint = endpoint
+        self.request_id = request_id
+
+
+class SentinelHubConfigurationError(SentinelHubError, ValueError):
+    """A connection that cannot work; ``field`` is the name of the form's field that must be changed."""
+
+    final = True
+
+    def __init__(self, message: str, *, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class SentinelHubRequestError(SentinelHubError, ValueError):
+    """A request that cannot work, found before anything was sent; ``field`` is the argument that must be changed."""
+
+    final = True
+
+    def __init__(self, message: str, *, field: str, endpoint: str | None = None) -> None:
+        super().__init__(message, endpoint=endpoint)
+        self.field = field
+
+
+class SentinelHubTransportError(SentinelHubError):
+    """No whole answer arrived: host unreachable, TLS failure, time-out, or a connection that broke."""
+
+
+class SentinelHubAuthenticationError(SentinelHubError):
+    """The token endpoint refused the client, or the API refused two tokens in a row."""
+
+    final = True
+
+
+class SentinelHubPermissionError(SentinelHubError):
+    """The client is known, but its account may not do this (403)."""
+
+    final = True
+
+
+class SentinelHubQuotaExceededError(SentinelHubError):
+    """The account has no processing units or requests left in its period (403): waiting seconds does not help."""
+
+    final = True
+
+
+class SentinelHubRateLimitError(SentinelHubError):
+    """
+    The service answered 429 for as long as the deadline allowed.
+
+    :param retry_after: seconds that the service last asked to wait, ``None`` where it did not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        status: int | None = None,
+        code: str | None = None,
+        service_message: str | None = None,
+        endpoint: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            status=status,
+            code=code,
+            service_message=service_message,
+            endpoint=endpoint,
+            request_id=request_id,
+        )
+        self.retry_after = retry_after
+
+
+class SentinelHubBadRequestError(SentinelHubError):
+    """The service refuses the request as it is (400 and other 4xx): change it."""
+
+    final = True
+
+
+class SentinelHubNotFoundError(SentinelHubError):
+    """Nothing lives at this address (404)."""
+
+    final = True
+
+
+class SentinelHubServerError(SentinelHubError):
+    """The service failed (5xx) for as long as the deadline allowed."""
+
+
+class SentinelHubResponseError(SentinelHubError):
+    """An answer that is none: HTML instead of data, an empty body, an error under a 200, a redirect elsewhere."""
+
+
+class SentinelHubOutputError(SentinelHubError, OSError):
+    """The answer cannot be stored at the path that was given."""
+
+    final = True
+
+
+class SentinelHubJobError(SentinelHubError):
+    """
+    A remote job ended otherwise than well.
+
+    :param job_status: the job's last state, such as ``FAILED``.
+    :param reason: the service's reason, such as ``OUT_OF_PU``.
+    """
+
+    final = True
+
+    def __init__(
+        self, message: str, *, job_status: str, reason: str | None = None, endpoint: str | None = None
+    ) -> None:
+        super().__init__(message, endpoint=endpoint)
+        self.job_status = job_status
+        self.reason = reason
+
+
+class SentinelHubBudgetError(SentinelHubError):
+    """The call would cost more processing units than it was allowed to; nothing was sent."""
+
+    final = True

@@ -1,0 +1,194 @@
+"""What Airflow reads about this provider at start-up: listings and the connection form.
+
+Every Airflow process loads this module, so it imports nothing but the version beside it.
+
+The connection form is declared here and nowhere else. Airflow 3.2 and later read it as it stands; for Airflow 3.1 the
+hook's form methods are derived from it (:mod:`sentinelhub_provider.hooks.connection_form`). Keys are kebab-case, as
+``airflow/provider.yaml.schema.json`` spells them: Airflow silently ignores any other spelling.
+
+The key of an extra field never contains *token*, *secret*, *password* or *proxy*: Airflow masks the values of such
+keys, in the form and in every log line.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sentinelhub_provider import __version__
+
+CONNECTION_TYPE = "sentinelhub"
+"""Airflow's name for the connection type: lower case, since connection URIs lose the case of their scheme."""
+
+HOOK_CLASS_NAME = "sentinelhub_provider.hooks.sentinelhub.SentinelHubHook"
+"""Import path of the hook that Airflow builds for a connection of this type."""
+
+_INTEGRATION = "Sentinel Hub"
+
+_UI_FIELD_BEHAVIOUR: dict[str, Any] = {
+    "hidden-fields": ["schema", "port"],
+    "relabeling": {
+        "login": "Client ID",
+        "password": "Client secret",
+        "host": "Base URL",
+    },
+    "placeholders": {
+        "login": "ID of an OAuth client: dashboard, User settings, OAuth clients",
+        "password": "shown once, when the OAuth client is created",
+        "host": "empty: the address of the chosen deployment",
+    },
+}
+
+_CONN_FIELDS: dict[str, dict[str, Any]] = {
+    "deployment": {
+        "label": "Deployment",
+        "description": (
+            "Where your account lives: it decides base URL and token URL, there is none to copy. Register the OAuth "
+            "client there, in the Sentinel Hub dashboard (apps.sentinel-hub.com/dashboard) or the Copernicus Data "
+            "Space dashboard (shapps.dataspace.copernicus.eu/dashboard), under User settings, OAuth clients. "
+            "A client of one does not work at the other."
+        ),
+        "schema": {
+            "type": ["string", "null"],
+            "enum": ["sentinel-hub", "sentinel-hub-us-west-2", "copernicus-data-space", "creodias", "custom"],
+            "values_display": {
+                "sentinel-hub": "Sentinel Hub (AWS eu-central-1)",
+                "sentinel-hub-us-west-2": "Sentinel Hub (AWS us-west-2)",
+                "copernicus-data-space": "Copernicus Data Space",
+                "creodias": "Sentinel Hub on Creodias",
+                "custom": "Custom (needs Base URL and Token URL)",
+            },
+            "default": "sentinel-hub",
+        },
+    },
+    # Not "token_url": Airflow would mask its value (see the module's docstring).
+    "auth_url": {
+        "label": "Token URL",
+        "description": (
+            "Address that issues access tokens. Only a custom deployment needs it; empty: the one of the deployment. "
+            "It starts with https://; http:// is for this machine (localhost) only."
+        ),
+        "schema": {"type": ["string", "null"], "format": "url"},
+    },
+    "client_auth": {
+        "label": "Client authentication",
+        "description": (
+            "How ID and secret travel to the token URL: in the form body, as Sentinel Hub documents it, or in an HTTP "
+            "Basic header, for a gateway that asks for it."
+        ),
+        "schema": {
+            "type": ["string", "null"],
+            "enum": ["client_secret_post", "client_secret_basic"],
+            "values_display": {
+                "client_secret_post": "Form body (client_secret_post)",
+                "client_secret_basic": "HTTP Basic header (client_secret_basic)",
+            },
+            "default": "client_secret_post",
+        },
+    },
+    "scope": {
+        "label": "Scope",
+        "description": "OAuth2 scopes to ask for, separated by spaces. Sentinel Hub needs none: leave it empty.",
+        "schema": {"type": ["string", "null"]},
+    },
+    "path_scheme": {
+        "label": "Path scheme",
+        "description": (
+            "How the deployment spells its paths: the current way puts the service first, the legacy way the version. "
+            "Empty: the deployment's own."
+        ),
+        "schema": {
+            "type": ["string", "null"],
+            "enum": ["current", "legacy"],
+            "values_display": {"current": "Current (/process/v1)", "legacy": "Legacy (/api/v1/process)"},
+        },
+    },
+    "auth_cache": {
+        "label": "Authorization cache",
+        "description": (
+            "Where access tokens are kept, encrypted, so that each task need not ask for one: 'file', shared by this "
+            "host's tasks (default); 'memory', this process only; 'redis://host:6379/0' or 'rediss://...', shared by "
+            "several hosts; 'variable', an Airflow Variable."
+        ),
+        "schema": {
+            "type": ["string", "null"],
+            "default": "file",
+            "examples": ["file", "memory", "redis://localhost:6379/0", "variable"],
+        },
+    },
+    "requests_per_minute": {
+        "label": "Requests per minute",
+        "description": (
+            "Stay under this many requests a minute, counted across all tasks; your plan says how many it allows. "
+            "Empty: no pacing, only waiting when Sentinel Hub asks for it."
+        ),
+        "schema": {"type": ["integer", "null"], "minimum": 1},
+    },
+    "processing_units_per_minute": {
+        "label": "Processing units per minute",
+        "description": (
+            "Stay under this many processing units (PU) a minute, counted across all tasks. Empty: no pacing."
+        ),
+        "schema": {"type": ["integer", "null"], "minimum": 1},
+    },
+    "timeout": {
+        "label": "Timeout (seconds)",
+        "description": "How long a request waits for a connection, and for the next byte of its answer. Empty: 120.",
+        "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 3600},
+    },
+    "verify": {
+        "label": "Verify TLS certificates",
+        "description": "Leave it on. Turn it off only for a test server with a self-signed certificate.",
+        "schema": {"type": ["boolean", "null"], "default": True},
+    },
+    "allowed_hosts": {
+        "label": "Further allowed hosts",
+        "description": (
+            "Hosts besides the base URL's that may be sent the access token, one per line; Airflow 3.1: separated by "
+            "commas. Usually empty."
+        ),
+        "schema": {"type": ["array", "null"], "items": {"type": "string"}},
+    },
+}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the metadata that Airflow's provider discovery reads through the entry point ``apache_airflow_provider``.
+
+    It is valid against Airflow's lenient ``provider_info.schema.json`` and against the strict
+    ``provider.yaml.schema.json``, the only one of the two that notices a misspelt form key.
+    """
+    return {
+        # Airflow refuses to start when this differs from the distribution's normalized name (PEP 503).
+        "package-name": "airflow-provider-sentinelhub",
+        "name": _INTEGRATION,
+        "description": (
+            "Authorized calls to `Sentinel Hub <https://www.sentinel-hub.com/>`__ and the Copernicus Data Space "
+            "Ecosystem: satellite imagery over HTTP, with OAuth2 tokens that are cached, shared and renewed.\n"
+        ),
+        # The strict schema asks for the next two keys, for Airflow's own release tools; nothing reads them at run time.
+        "state": "ready",
+        "source-date-epoch": 1795392000,
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://docs.sentinel-hub.com/api/latest/",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [
+            {"integration-name": _INTEGRATION, "python-modules": ["sentinelhub_provider.hooks.sentinelhub"]},
+        ],
+        "operators": [
+            {"integration-name": _INTEGRATION, "python-modules": ["sentinelhub_provider.operators.http"]},
+        ],
+        "connection-types": [
+            {
+                "connection-type": CONNECTION_TYPE,
+                "hook-class-name": HOOK_CLASS_NAME,
+                "hook-name": _INTEGRATION,
+                "ui-field-behaviour": _UI_FIELD_BEHAVIOUR,
+                "conn-fields": _CONN_FIELDS,
+            }
+        ],
+    }

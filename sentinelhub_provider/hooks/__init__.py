@@ -1,0 +1,1 @@
+"""Airflow's way to Sentinel Hub."""

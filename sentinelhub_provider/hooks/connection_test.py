@@ -1,0 +1,63 @@
+"""What the form's Test button does: a token, and one cheap call that a bad token would not pass."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from sentinelhub_provider.exceptions import SentinelHubError
+
+if TYPE_CHECKING:
+    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+
+CALL_DEADLINE = 12.0
+"""Seconds for token and call together."""
+
+TEST_DEADLINE = 14.0
+"""Seconds after which an answer is given whatever goes on: looking up a host's name obeys no time-out."""
+
+
+def test_connection(hook: SentinelHubHook) -> tuple[bool, str]:
+    """Try a connection; see :meth:`SentinelHubHook.test_connection`."""
+    try:
+        settings = hook.settings
+        session = hook.get_conn()
+    except Exception as error:
+        return False, _worded(error)
+
+    outcome: list[tuple[bool, str]] = []
+
+    def attempt() -> None:
+        try:
+            # Not the landing page, which answers without a token; this one does not.
+            hook.request("GET", "/catalog/v1/collections", timeout=CALL_DEADLINE, deadline=CALL_DEADLINE)
+            lifetime = session.current_token(timeout=CALL_DEADLINE).lifetime
+            message = (
+                f"Connected to {settings.deployment.title} at {settings.base_url} "
+                f"as client {settings.client_id}; its token lives for {_minutes(lifetime)}."
+            )
+            outcome.append((True, message))
+        except Exception as error:
+            outcome.append((False, _worded(error)))
+
+    # A thread that may be left behind: a hanging name look-up can be neither timed out nor cancelled.
+    thread = threading.Thread(target=attempt, name="sentinelhub-connection-test", daemon=True)
+    thread.start()
+    thread.join(TEST_DEADLINE)
+    if not outcome:
+        return False, (
+            f"No answer from {settings.auth_url} and {settings.base_url} within {TEST_DEADLINE:.0f} s. "
+            "Check the network, the name server and the proxy settings."
+        )
+    return outcome[0]
+
+
+def _worded(error: Exception) -> str:
+    """Word an error for the form: ours speak for themselves, others are named, since their text may hold anything."""
+    if isinstance(error, SentinelHubError):
+        return str(error)
+    return f"The connection could not be read or tried ({type(error).__name__}). See the log of the process that tried."
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

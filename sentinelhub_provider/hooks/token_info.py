@@ -1,0 +1,93 @@
+"""What a token says of itself, or what its deployment says of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sentinelhub_provider.exceptions import SentinelHubError
+from sentinelhub_provider.oauth.token import AccessToken, seconds_from, unverified_claims
+from sentinelhub_provider.origins import TrustedOrigins
+from sentinelhub_provider.transport.policy import Call
+
+if TYPE_CHECKING:
+    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+
+TOKEN_INFO_DEADLINE = 10.0
+"""Seconds for asking the token info endpoint: there is another way to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenInfo:
+    """
+    About a token; never the token itself.
+
+    :param client_id: the OAuth2 client it was issued to.
+    :param account: the account it acts for, ``None`` where that is not said.
+    :param scopes: what it was granted.
+    :param issued_at: when, ``None`` where that is not said.
+    :param expires_at: until when it works.
+    :param seconds_left: from now until then.
+    :param source: ``endpoint``, ``claims`` (of the JWT) or ``answer`` (of the token endpoint, for an opaque token).
+    """
+
+    client_id: str
+    account: str | None
+    scopes: tuple[str, ...]
+    issued_at: datetime | None
+    expires_at: datetime
+    seconds_left: float
+    source: str
+
+
+def token_info(hook: SentinelHubHook) -> TokenInfo:
+    """Tell about the hook's current token; see :meth:`SentinelHubHook.token_info`."""
+    session = hook.get_conn()
+    token = session.current_token()
+    url = hook.settings.token_info_url
+    claims: Mapping[str, Any] = {}
+    source = "endpoint"
+    if url:
+        try:
+            claims = _ask(hook, url)
+        except SentinelHubError as error:
+            hook.log.info("the token info endpoint did not answer, reading the token's own claims instead: %s", error)
+    if not claims:
+        claims = unverified_claims(token.value)
+        source = "claims" if claims else "answer"
+    return describe(token, claims, source=source, client_id=hook.settings.client_id, now=time.time())
+
+
+def _ask(hook: SentinelHubHook, url: str) -> Mapping[str, Any]:
+    from sentinelhub_provider.transport.receive import MemoryReceiver
+
+    # The token goes back to the very host that issued it, which need not be the one that serves the APIs.
+    call = Call("GET", url, TrustedOrigins.for_urls(url), deadline=TOKEN_INFO_DEADLINE, max_attempts=1)
+    receiver = MemoryReceiver()
+    response, _ = hook.get_conn().call(call, receiver, headers={"Accept": "application/json"})
+    response._content = receiver.body
+    try:
+        answer = response.json()
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def describe(token: AccessToken, claims: Mapping[str, Any], *, source: str, client_id: str, now: float) -> TokenInfo:
+    """Read claims under the names that Keycloak and the older token info endpoint use."""
+    issued_at = seconds_from(claims.get("iat"))
+    account = claims.get("account") or claims.get("aid") or claims.get("sub")
+    scope = claims.get("scope") or token.scope or ""
+    scopes = scope if isinstance(scope, list | tuple) else str(scope).split()
+    return TokenInfo(
+        client_id=str(claims.get("azp") or claims.get("client_id") or client_id),
+        account=None if account is None else str(account),
+        scopes=tuple(str(name) for name in scopes),
+        issued_at=None if issued_at is None else datetime.fromtimestamp(issued_at, UTC),
+        expires_at=datetime.fromtimestamp(token.expires_at, UTC),
+        seconds_left=token.seconds_left(now),
+        source=source,
+    )

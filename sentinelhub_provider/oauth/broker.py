@@ -1,0 +1,299 @@
+"""
+Hands out a client's token: from memory while it is good, else from one fetch that all callers wait for.
+
+Threads and coroutines of a process share a :class:`TokenBroker`. What to do next is decided in one place
+(:func:`decide`), walked through by one generator; ``get`` and ``aget`` only fetch and wait, each in its own way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Awaitable, Callable, Generator
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from sentinelhub_provider.exceptions import (
+    SentinelHubAuthenticationError,
+    SentinelHubError,
+    SentinelHubTransportError,
+)
+from sentinelhub_provider.oauth.token import AccessToken, TokenState
+
+log = logging.getLogger(__name__)
+
+REFUSAL_MEMORY = 60.0
+"""Seconds for which a refused client is not asked about again: 500 tasks with a wrong secret make one failed login."""
+
+RENEWAL_PAUSE = 10.0
+"""Seconds between attempts to renew a token that still works, so that a token endpoint that is down is left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A client that the token endpoint refused for good, and until when that is believed without asking."""
+
+    error: SentinelHubAuthenticationError
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All that a decision depends on."""
+
+    token: AccessToken | None = None
+    refusal: Refusal | None = None
+    renewal: Future[AccessToken] | None = None
+    renew_after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Answer with this token."""
+
+    token: AccessToken
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Answer with this error, without asking the endpoint."""
+
+    error: SentinelHubAuthenticationError
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """Another caller is fetching: wait for what it gets."""
+
+    renewal: Future[AccessToken]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Ask the endpoint. ``fallback`` is a token that still works, should that fail."""
+
+    fallback: AccessToken | None
+
+
+Decision: TypeAlias = Use | Refuse | Follow | Fetch
+
+
+def decide(known: Known, now: float) -> Decision:
+    """Say what a caller who needs a token at ``now`` (seconds since the epoch) does."""
+    state = known.token.state(now) if known.token else TokenState.INVALID
+    if known.token and state is TokenState.FRESH:
+        return Use(known.token)
+    if known.token and state is TokenState.STALE:
+        busy = known.renewal is not None or now < known.renew_after
+        return Use(known.token) if busy else Fetch(fallback=known.token)
+    if known.renewal is not None:
+        return Follow(known.renewal)
+    if known.refusal and now < known.refusal.until:
+        return Refuse(known.refusal.error)
+    return Fetch(fallback=None)
+
+
+class TokenBroker:
+    """
+    The tokens of one client within this process.
+
+    :param clock: seconds since the epoch.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._forget()
+        _brokers.add(self)
+
+    def _forget(self) -> None:
+        self._lock = threading.Lock()
+        self._known = Known()
+
+    def get(
+        self, fetch: Callable[[], AccessToken], *, rejected: AccessToken | None = None, patience: float = 60.0
+    ) -> AccessToken:
+        """
+        Return a token that works, fetching it if needed.
+
+        :param fetch: asks the token endpoint; called by at most one caller at a time.
+        :param rejected: a token that the service has just refused. Exactly that one is dropped; a newer one is used.
+        :param patience: seconds to wait for another caller's fetch.
+        :raises SentinelHubError: whatever ``fetch`` raised, here or in the caller that was waited for.
+        """
+        flow = self._flow(rejected)
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    token = fetch() if isinstance(step, Fetch) else step.renewal.result(patience)
+                except Exception as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(token)
+        except StopIteration as done:
+            result: AccessToken = done.value
+            return result
+        finally:
+            flow.close()
+
+    async def aget(
+        self,
+        fetch: Callable[[], Awaitable[AccessToken]],
+        *,
+        rejected: AccessToken | None = None,
+        patience: float = 60.0,
+    ) -> AccessToken:
+        """Do what :meth:`get` does, for the event loop."""
+        flow = self._flow(rejected)
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    token = await fetch() if isinstance(step, Fetch) else await _result(step.renewal, patience)
+                except Exception as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(token)
+        except StopIteration as done:
+            result: AccessToken = done.value
+            return result
+        finally:
+            flow.close()
+
+    def _flow(self, rejected: AccessToken | None) -> Generator[Fetch | Follow, AccessToken, AccessToken]:
+        """Yield what to fetch or wait for, be sent the token (or thrown the error), return the token to use."""
+        while True:
+            with self._lock:
+                if rejected is not None and self._known.token == rejected:
+                    self._change(token=None)
+                decision = decide(self._known, self._clock())
+                renewal: Future[AccessToken] = Future()
+                if isinstance(decision, Fetch):
+                    self._change(renewal=renewal)
+            match decision:
+                case Use(token):
+                    return token
+                case Refuse(error):
+                    # A new object each time: an exception collects the traceback of everyone who raises it.
+                    raise _copy_of(error)
+                case Follow():
+                    try:
+                        return (yield decision)
+                    except CancelledError:
+                        continue  # the caller that was fetching gave up; take its place
+                    except TimeoutError as error:
+                        raise SentinelHubTransportError(
+                            "Another thread or coroutine has been fetching a token for too long. "
+                            "Check that the token endpoint is reachable and that nothing blocks the event loop."
+                        ) from error
+                case Fetch(fallback):
+                    return (yield from self._lead(decision, fallback, renewal))
+
+    def _lead(
+        self, step: Fetch, fallback: AccessToken | None, renewal: Future[AccessToken]
+    ) -> Generator[Fetch | Follow, AccessToken, AccessToken]:
+        """Fetch for all who wait, and settle what they are told whatever happens."""
+        try:
+            token = yield step
+        except Exception as error:
+            self._settle_failure(renewal, error)
+            if fallback is None or fallback.state(self._clock()) is TokenState.INVALID:
+                raise
+            log.warning(
+                "could not renew the token, which is good for another %.0f s and stays in use: %s",
+                fallback.seconds_left(self._clock()),
+                error,
+            )
+            return fallback
+        except BaseException:  # cancelled or closed: nobody is to wait for a fetch that will not end
+            with self._lock:
+                self._change(renewal=None)
+            renewal.cancel()
+            raise
+        with self._lock:
+            self._change(token=token, refusal=None, renewal=None)
+        renewal.set_result(token)
+        return token
+
+    def _settle_failure(self, renewal: Future[AccessToken], error: Exception) -> None:
+        now = self._clock()
+        refusal = None
+        if isinstance(error, SentinelHubAuthenticationError):
+            refusal = Refusal(error, until=now + REFUSAL_MEMORY)
+        with self._lock:
+            self._change(refusal=refusal, renewal=None, renew_after=now + RENEWAL_PAUSE)
+        renewal.set_exception(error)
+
+    def _change(self, **changes: Any) -> None:
+        """Replace what is known; the lock is held by the caller."""
+        self._known = replace(self._known, **changes)
+
+
+async def _result(renewal: Future[AccessToken], patience: float) -> AccessToken:
+    """Await another caller's fetch without being able to cancel it."""
+    try:
+        async with asyncio.timeout(patience):
+            return await asyncio.shield(asyncio.wrap_future(renewal))
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if renewal.cancelled() and not (task and task.cancelling()):
+            raise CancelledError from None
+        raise
+
+
+def _copy_of(error: SentinelHubError) -> SentinelHubError:
+    copy = type(error)(
+        str(error),
+        status=error.status,
+        code=error.code,
+        service_message=error.service_message,
+        endpoint=error.endpoint,
+        request_id=error.request_id,
+    )
+    copy.__cause__ = error.__cause__
+    return copy
+
+
+_brokers: weakref.WeakSet[TokenBroker] = weakref.WeakSet()
+_by_key: dict[str, TokenBroker] = {}
+_by_key_lock = threading.Lock()
+
+
+def broker_for(key: str) -> TokenBroker:
+    """
+    Return this process's broker for a client.
+
+    :param key: :attr:`~sentinelhub_provider.oauth.client_credentials.ClientCredentials.key`.
+    """
+    with _by_key_lock:
+        return _by_key.setdefault(key, TokenBroker())
+
+
+def forget_tokens() -> None:
+    """Drop all tokens and refusals of this process, as a new process would start."""
+    with _by_key_lock:
+        _by_key.clear()
+
+
+def _after_fork() -> None:
+    """
+    Let a forked child (an Airflow task) start with what was known but without what was going on.
+
+    A lock or a fetch that another thread of the parent held would never be released in the child.
+    """
+    global _by_key_lock
+    _by_key_lock = threading.Lock()
+    for broker in list(_brokers):
+        token, refusal = broker._known.token, broker._known.refusal
+        broker._forget()
+        broker._known = Known(token=token, refusal=refusal)
+
+
+with contextlib.suppress(AttributeError):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)

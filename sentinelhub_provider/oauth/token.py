@@ -1,0 +1,92 @@
+"""An access token, and when it may be used."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+MAX_LEEWAY = 120.0
+"""Seconds before expiry from which a token is renewed while it still works: the official client's figure."""
+
+MAX_MARGIN = 5.0
+"""Seconds before expiry from which a token is not shown to the service any more: it must survive the way there."""
+
+
+class TokenState(Enum):
+    """What may be done with a token now."""
+
+    FRESH = auto()
+    """Use it."""
+    STALE = auto()
+    """Use it, and let exactly one caller renew it meanwhile."""
+    INVALID = auto()
+    """Do not use it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """
+    A bearer token; neither ``repr`` nor ``str`` shows its value.
+
+    :param value: what goes behind ``Bearer``.
+    :param expires_at: seconds since the epoch by this machine's clock.
+    :param lifetime: seconds between issue and expiry, by which the leeway is measured.
+    :param scope: what the token endpoint granted, ``None`` where it did not say.
+    """
+
+    value: str = field(repr=False)
+    expires_at: float
+    lifetime: float
+    scope: str | None = None
+
+    def state(self, now: float) -> TokenState:
+        """
+        Judge the token at ``now``, in seconds since the epoch.
+
+        The leeway is at most half of the lifetime, so that a short-lived token is not renewed with every call.
+        """
+        left = self.expires_at - now
+        if left <= min(MAX_MARGIN, self.lifetime / 10):
+            return TokenState.INVALID
+        if left <= min(MAX_LEEWAY, self.lifetime / 2):
+            return TokenState.STALE
+        return TokenState.FRESH
+
+    def seconds_left(self, now: float) -> float:
+        """Seconds until expiry, never negative."""
+        return max(0.0, self.expires_at - now)
+
+
+def unverified_claims(token: str) -> Mapping[str, Any]:
+    """
+    Read the claims of a JWT (RFC 7519) without checking its signature; empty where ``token`` is not a JWT.
+
+    For information and for the expiry only. What a token allows is the service's to decide.
+    """
+    parts = token.split(".")
+    if len(parts) != 3:
+        return {}
+    payload = parts[1]
+    try:
+        decoded = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+        claims = json.loads(decoded)
+    except (binascii.Error, ValueError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
+
+
+def seconds_from(value: object) -> float | None:
+    """Read a number of seconds that a server wrote as number or string; ``None`` for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) else None

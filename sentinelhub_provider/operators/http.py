@@ -1,0 +1,308 @@
+"""An operator that makes any call to Sentinel Hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from sentinelhub_provider.api.endpoints import is_service
+from sentinelhub_provider.api.paging import NextPage, joined, next_page
+from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
+from sentinelhub_provider.operators.failing import without_vain_retries
+from sentinelhub_provider.operators.templating import RequestTemplatingOperator
+
+if TYPE_CHECKING:
+    import requests
+    from airflow.sdk import Context, ObjectStoragePath
+
+    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+
+MAX_XCOM_SIZE = 1024 * 1024
+"""Bytes of JSON that a task may return: XCom lives in Airflow's metadata database."""
+
+
+class SentinelHubHttpOperator(RequestTemplatingOperator):
+    """
+    Make an authorized call to Sentinel Hub.
+
+    A JSON answer is returned (through ``response_filter``), to be found in XCom. Any other body is streamed to
+    ``output_path``, and what is returned is a dict with ``path``, ``size`` (bytes), ``sha256``, ``content_type``,
+    ``processing_units`` (PU) and ``url``. What the call cost is also pushed to XCom as ``processing_units``.
+
+    429 is waited out; server errors and broken connections are repeated where that starts nothing twice. An error that
+    no repetition can cure (a wrong secret, a bad request, an empty account) fails the task without further retries.
+
+    .. seealso:: :doc:`/operators/http`
+
+    :param endpoint: a path, in either spelling: ``/process/v1`` or ``/api/v1/process``; or a URL on the connection's
+        own host or one of its ``allowed_hosts``. (templated)
+    :param method: HTTP method.
+    :param json: body as a dict, as JSON text, or the name of a ``.json`` file beside the DAG. (templated)
+    :param evalscript: JavaScript, or the name of a ``.js`` file beside the DAG; becomes ``evalscript`` of the JSON
+        body. In it, only ``{{ ... }}`` is a template. (templated)
+    :param query_params: query parameters. Not called ``params``, which is Airflow's name for a DAG's own parameters.
+        (templated)
+    :param data: body other than JSON: text, bytes or a form's fields. (templated)
+    :param files: parts of a multipart body, as for ``requests``. (templated)
+    :param headers: further header fields. (templated)
+    :param accept: media type to ask for, such as ``image/tiff``. (templated)
+    :param output_path: file for the body: a local path, or a URL that Airflow's object storage knows, such as
+        ``s3://conn_id@bucket/{{ ds }}.tiff``. It appears only when it is complete. (templated)
+    :param response_check: called with each ``requests.Response``; the task fails where it returns ``False``. Not for
+        calls with ``output_path``, whose bodies are not kept.
+    :param response_filter: called with the decoded JSON; what it returns is the task's result.
+    :param paginate: whether all pages are fetched and joined into one answer: Catalog's ``context.next`` and the
+        ``viewtoken`` of the other APIs are followed.
+    :param max_pages: pages at most; more are an error, not a shorter result.
+    :param max_xcom_size: bytes of JSON that the task may return.
+    :param timeout: seconds that the service may stay silent; the connection's ``timeout`` by default.
+    :param deadline: seconds that one call may take in all, waiting and repeating included; 600 by default.
+    :param sentinelhub_conn_id: the connection.
+    """
+
+    template_fields: Sequence[str] = (
+        "endpoint",
+        "json",
+        "evalscript",
+        "query_params",
+        "data",
+        "files",
+        "headers",
+        "accept",
+        "output_path",
+        "sentinelhub_conn_id",
+    )
+    template_fields_renderers = {  # noqa: RUF012 - Airflow's own form
+        "json": "json",
+        "evalscript": "js",
+        "query_params": "json",
+        "headers": "json",
+    }
+    ui_color = "#d6e9f8"
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        method: str = "GET",
+        json: Mapping[str, Any] | str | None = None,
+        evalscript: str | None = None,
+        query_params: Mapping[str, Any] | None = None,
+        data: Any = None,
+        files: Any = None,
+        headers: Mapping[str, str] | None = None,
+        accept: str | None = None,
+        output_path: str | ObjectStoragePath | None = None,
+        response_check: Callable[[requests.Response], bool | None] | None = None,
+        response_filter: Callable[[Any], Any] | None = None,
+        paginate: bool = False,
+        max_pages: int = 1000,
+        max_xcom_size: int = MAX_XCOM_SIZE,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        sentinelhub_conn_id: str = "sentinelhub_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.endpoint = endpoint
+        self.method = method
+        self.json = json
+        self.evalscript = evalscript
+        self.query_params = query_params
+        self.data = data
+        self.files = files
+        self.headers = headers
+        self.accept = accept
+        self.output_path = output_path
+        self.response_check = response_check
+        self.response_filter = response_filter
+        self.paginate = paginate
+        self.max_pages = max_pages
+        self.max_xcom_size = max_xcom_size
+        self.timeout = timeout
+        self.deadline = deadline
+        self.sentinelhub_conn_id = sentinelhub_conn_id
+
+    @cached_property
+    def hook(self) -> SentinelHubHook:
+        """The hook that makes the calls; kept, so that pages share its connection to the service."""
+        from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+
+        return SentinelHubHook(self.sentinelhub_conn_id)
+
+    def execute(self, context: Context) -> Any:
+        """Make the call; see the class for what is returned."""
+        with without_vain_retries():
+            body = request_body(self.json, self.evalscript)
+            self._check(body)
+            if self.output_path is not None and not self.paginate:
+                return self._download(context, body)
+            document = self._fetch(context, body)
+            return self._store(document) if self.output_path is not None else self._for_xcom(document)
+
+    def _check(self, body: Any) -> None:
+        """Refuse what cannot work before it is sent and paid for."""
+        if body is not None and self.data is not None:
+            raise SentinelHubRequestError(
+                "json (or evalscript) and data are both given, but a request has one body. Give one of them.",
+                field="data",
+            )
+        if self.paginate and body is not None and not isinstance(body, Mapping):
+            raise SentinelHubRequestError("paginate needs a JSON object as body.", field="json")
+        if self.output_path is None and self._answers_with_file():
+            raise SentinelHubRequestError(
+                "This call answers with a file, which cannot go into XCom. "
+                "Give output_path, such as '/data/{{ ds }}.tiff' or 's3://my_conn@my-bucket/{{ ds }}.tiff'.",
+                field="output_path",
+            )
+
+    def _answers_with_file(self) -> bool:
+        """Tell by the request whether the answer will be a file rather than JSON."""
+        if self.accept:
+            return not any(kind in self.accept for kind in ("json", "text/", "*/*"))
+        return is_service(self.endpoint, "process")
+
+    def _arguments(self) -> dict[str, Any]:
+        """The parts of the request that are the same for each page."""
+        return {
+            "data": self.data,
+            "files": self.files,
+            "headers": self.headers,
+            "accept": self.accept,
+            "timeout": self.timeout,
+            "deadline": self.deadline,
+        }
+
+    def _download(self, context: Context, body: Any) -> dict[str, Any]:
+        download = self.hook.download(
+            self.method, self.endpoint, self.output_path, json=body, params=self.query_params, **self._arguments()
+        )
+        self.log.info(
+            "stored %d bytes (%s) at %s, %s PU",
+            download.size,
+            download.content_type,
+            download.path,
+            "unknown" if download.processing_units is None else download.processing_units,
+        )
+        self._push_processing_units(context, download.processing_units)
+        return asdict(download)
+
+    def _fetch(self, context: Context, body: Any) -> Any:
+        """Get the answer, all its pages if asked for, checked and filtered."""
+        pages: list[Any] = []
+        spent: float | None = None
+        change: NextPage | None = NextPage()
+        while change is not None:
+            response = self.hook.request(
+                self.method,
+                self.endpoint,
+                json={**body, **change.json} if change.json else body,
+                params={**(self.query_params or {}), **change.params} if change.params else self.query_params,
+                **self._arguments(),
+            )
+            if self.response_check and self.response_check(response) is False:
+                raise SentinelHubResponseError(
+                    f"response_check refused the answer of {self.method} {self.endpoint} ({response.status_code})."
+                )
+            units = processing_units(response)
+            spent = units if spent is None else spent + (units or 0.0)
+            pages.append(decoded(response))
+            change = self._next_page(pages, change)
+        self._push_processing_units(context, spent)
+        document = joined(pages) if self.paginate and isinstance(pages[0], Mapping) else pages[0]
+        return self.response_filter(document) if self.response_filter else document
+
+    def _next_page(self, pages: list[Any], previous: NextPage) -> NextPage | None:
+        change = next_page(pages[-1], method=self.method) if self.paginate else None
+        if change is not None and change == previous:
+            raise SentinelHubResponseError(
+                f"{self.method} {self.endpoint} points from page {len(pages)} to itself. Report this to the service."
+            )
+        if change is not None and len(pages) >= self.max_pages:
+            raise SentinelHubRequestError(
+                f"{self.endpoint} has more than max_pages={self.max_pages} pages. Narrow the request or allow more.",
+                field="max_pages",
+            )
+        return change
+
+    def _store(self, document: Any) -> dict[str, Any]:
+        """Write a joined or filtered answer to ``output_path``."""
+        from sentinelhub_provider.hooks.output import store
+
+        return asdict(store(json.dumps(document).encode(), self.output_path, content_type="application/json"))
+
+    def _for_xcom(self, document: Any) -> Any:
+        size = len(json.dumps(document, default=str))
+        if size > self.max_xcom_size:
+            raise SentinelHubRequestError(
+                f"The result has {size:,} bytes of JSON, more than max_xcom_size={self.max_xcom_size:,}: XCom lives in "
+                "Airflow's metadata database. Keep what you need with response_filter, or give output_path.",
+                field="response_filter",
+            )
+        return document
+
+    def _push_processing_units(self, context: Context, units: float | None) -> None:
+        if units is not None:
+            context["ti"].xcom_push(key="processing_units", value=units)
+
+
+def request_body(body: Mapping[str, Any] | str | None, evalscript: str | None) -> Any:
+    """
+    Put the JSON body together.
+
+    :param body: a dict, or JSON text as a template file holds it.
+    :param evalscript: goes into the body under that name.
+    :raises SentinelHubRequestError: for text that is not JSON, or an evalscript that is given twice.
+    """
+    if isinstance(body, str):
+        try:
+            body = json.loads(body)
+        except ValueError as error:
+            raise SentinelHubRequestError(
+                f"json is not JSON: {error}. Check the rendered template.", field="json"
+            ) from error
+    if evalscript is None:
+        return body
+    if body is not None and not isinstance(body, Mapping):
+        raise SentinelHubRequestError("evalscript needs a JSON object as body.", field="json")
+    if body and "evalscript" in body:
+        raise SentinelHubRequestError(
+            "evalscript is given twice: in json and by itself. Give it once.", field="evalscript"
+        )
+    return {**(body or {}), "evalscript": evalscript}
+
+
+def decoded(response: requests.Response) -> Any:
+    """
+    Decode an answer for XCom: JSON, text, or ``None`` for an empty one.
+
+    :raises SentinelHubRequestError: for anything else, which belongs into a file.
+    """
+    content_type = response.headers.get("content-type", "")
+    if not response.content:
+        return None
+    if "json" in content_type:
+        try:
+            return response.json()
+        except ValueError as error:
+            raise SentinelHubResponseError(
+                f"{response.url} says that it answers with JSON, but its body is none: {error}."
+            ) from error
+    if content_type.startswith("text/"):
+        return response.text
+    raise SentinelHubRequestError(
+        f"The answer is {content_type or 'of no named type'}, {len(response.content):,} bytes: not for XCom. "
+        "Give output_path.",
+        field="output_path",
+    )
+
+
+def processing_units(response: requests.Response) -> float | None:
+    """Return the processing units that an answer says it cost, ``None`` where it does not say."""
+    try:
+        return float(response.headers.get("x-processingunits-spent", ""))
+    except ValueError:
+        return None

@@ -1,0 +1,91 @@
+"""Which host a URL names, and which hosts may be shown a bearer token."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether ``host`` is this machine: ``localhost``, ``127.0.0.0/8`` or ``::1``."""
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """
+    Scheme, host and port of a URL (RFC 6454), normalised: lower case, the port always present.
+
+    ``Origin.of`` raises ``ValueError`` for what is not an absolute http or https URL.
+    """
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str) -> Origin:
+        """Read the origin of an absolute URL."""
+        parts = urlsplit(url)
+        scheme = parts.scheme.lower()
+        if scheme not in _DEFAULT_PORTS or not parts.hostname:
+            raise ValueError(f"{url!r} is not an absolute http or https URL")
+        return cls(scheme, parts.hostname.rstrip(".").lower(), parts.port or _DEFAULT_PORTS[scheme])
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether a secret may travel there: encrypted, or without leaving this machine."""
+        return self.scheme == "https" or is_loopback(self.host)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{host}{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedOrigins:
+    """
+    The places that may see a connection's bearer token: its own origin and the hosts that it lists.
+
+    :param own: origin of the connection's base URL.
+    :param allowed_hosts: further hosts, each ``host`` (https, port 443) or ``host:port``.
+    """
+
+    own: Origin
+    allowed_hosts: frozenset[str] = frozenset()
+
+    @classmethod
+    def for_urls(cls, base_url: str, allowed_hosts: Iterable[str] = ()) -> TrustedOrigins:
+        """Trust the origin of ``base_url`` and the hosts listed."""
+        return cls(Origin.of(base_url), frozenset(host.lower() for host in allowed_hosts))
+
+    def __contains__(self, url: object) -> bool:
+        try:
+            origin = Origin.of(str(url))
+        except ValueError:
+            return False
+        if not origin.is_protected:
+            return False
+        if origin == self.own:
+            return True
+        is_default_port = origin.port == _DEFAULT_PORTS[origin.scheme]
+        return f"{origin.host}:{origin.port}" in self.allowed_hosts or (
+            is_default_port and origin.host in self.allowed_hosts
+        )
+
+
+def without_query(url: str) -> str:
+    """Return ``url`` without user info, query and fragment, which may hold what no log should."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

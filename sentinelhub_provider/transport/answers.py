@@ -1,0 +1,260 @@
+"""
+What an answer means: which error it is, and whether a 200 is really one.
+
+Sentinel Hub words its errors in several shapes: an object under ``error``, the same object bare (429), OGC's
+``code`` and ``description`` (Catalog), OAuth2's ``error`` string, and an OGC ServiceException in XML.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import unescape
+from typing import Any
+
+from sentinelhub_provider.exceptions import (
+    SentinelHubBadRequestError,
+    SentinelHubError,
+    SentinelHubNotFoundError,
+    SentinelHubPermissionError,
+    SentinelHubQuotaExceededError,
+    SentinelHubRateLimitError,
+    SentinelHubResponseError,
+    SentinelHubServerError,
+)
+
+EXCERPT_SIZE = 16 * 1024
+"""Bytes of a body that are looked at: enough for every error document, and for any file's magic number."""
+
+QUOTA_CODE = "ACCESS_INSUFFICIENT_PROCESSING_UNITS"
+OVER_CAPACITY_CODE = "RATE_LIMIT_TOKEN_COUNT_EXCEEDS_CAPACITY"
+"""A 429 that no waiting cures: this one request costs more than the account may ever spend at once."""
+
+_MESSAGE_SIZE = 2000
+_REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "x-amzn-requestid", "x-amzn-trace-id")
+_MAGIC: Mapping[str, tuple[bytes, ...]] = {
+    "image/png": (b"\x89PNG\r\n\x1a\n",),
+    "image/jpeg": (b"\xff\xd8\xff",),
+    "image/tiff": (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    One answer, as far as decisions need it.
+
+    :param status: HTTP status.
+    :param headers: header fields; names in any case.
+    :param excerpt: the first :data:`EXCERPT_SIZE` bytes of the body.
+    :param size: bytes of the whole body.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    excerpt: bytes = b""
+    size: int = 0
+
+    def header(self, name: str) -> str | None:
+        """Return a header field by name, in whichever case; ``None`` where it is absent."""
+        value = self.headers.get(name)
+        if value is not None:
+            return value
+        wanted = name.lower()
+        return next((value for key, value in self.headers.items() if key.lower() == wanted), None)
+
+    @property
+    def content_type(self) -> str:
+        """Media type in lower case, without parameters; empty where there is none."""
+        return media_type(self.header("content-type"))
+
+    @property
+    def processing_units(self) -> float | None:
+        """Processing units (PU) that the service says this request cost, ``None`` where it does not say."""
+        try:
+            return float(self.header("x-processingunits-spent") or "")
+        except ValueError:
+            return None
+
+
+def media_type(content_type: str | None) -> str:
+    """Return the media type in lower case, without parameters; empty where there is none."""
+    return (content_type or "").partition(";")[0].strip().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceMessage:
+    """Code and words of an error document, ``None`` where it has none."""
+
+    code: str | None = None
+    message: str | None = None
+
+
+def read_error_document(excerpt: bytes) -> ServiceMessage:
+    """Read an error document of any of the service's shapes; what is none of them is quoted in short."""
+    text = excerpt.decode("utf-8", errors="replace").strip()
+    if not text:
+        return ServiceMessage()
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return _from_markup(text)
+    return _from_json(document)
+
+
+def _from_json(document: Any) -> ServiceMessage:
+    if not isinstance(document, dict):
+        return ServiceMessage(message=_short(document))
+    error = document.get("error")
+    if isinstance(error, dict):
+        document = error
+    elif isinstance(error, str):  # OAuth2, RFC 6749 section 5.2
+        return ServiceMessage(code=error[:80], message=_short(document.get("error_description")))
+    code = document.get("code")
+    words = [document.get("message") or document.get("description") or document.get("reason")]
+    violations = document.get("errors")
+    if isinstance(violations, list):
+        words += [_violation(violation) for violation in violations[:5]]
+    return ServiceMessage(
+        code=str(code)[:80] if code is not None else None,
+        message=_short(" ".join(str(word) for word in words if word)),
+    )
+
+
+def _violation(violation: Any) -> str:
+    """Word one entry of ``errors``, which names the parameter that was wrong."""
+    if not isinstance(violation, dict):
+        return str(violation)
+    parameter = violation.get("parameter")
+    problem = violation.get("violation") or violation.get("description") or violation.get("message")
+    return f"[{parameter}: {problem}]" if parameter else f"[{problem}]"
+
+
+def _from_markup(text: str) -> ServiceMessage:
+    exception = re.search(
+        r"<ServiceException(?:\s+code=\"(?P<code>[^\"]*)\")?[^>]*>(?P<text>.*?)</ServiceException>", text, re.DOTALL
+    )
+    if exception:
+        words = re.sub(r"<!\[CDATA\[|\]\]>", "", exception["text"])
+        return ServiceMessage(code=exception["code"], message=_short(unescape(words)))
+    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.DOTALL | re.IGNORECASE)
+    if title:
+        return ServiceMessage(message=_short(unescape(title[1])))
+    return ServiceMessage(message=_short(text[:200]))
+
+
+def _short(words: object) -> str | None:
+    if not words:
+        return None
+    text = " ".join(str(words).split())
+    return text if len(text) <= _MESSAGE_SIZE else f"{text[:_MESSAGE_SIZE]}..."
+
+
+def error_from(answer: Answer, *, endpoint: str, retry_after: float | None = None) -> SentinelHubError:
+    """
+    Word the error that an answer with a status of 400 or above is.
+
+    401 is worded here too, for an API that refuses a token that was just fetched.
+
+    :param endpoint: method and URL, for the message.
+    :param retry_after: seconds that the service asked to wait.
+    """
+    said = read_error_document(answer.excerpt)
+    service = f": {said.message}" if said.message else ""
+    code = f" {said.code}" if said.code else ""
+    request_id = next((value for name in _REQUEST_ID_HEADERS if (value := answer.header(name))), None)
+    trace = f" (request id {request_id})" if request_id else ""
+    kind, advice = _kind_and_advice(answer.status, said)
+    message = f"{endpoint} answered {answer.status}{code}{service}{trace}. {advice}"
+    about: dict[str, Any] = {
+        "status": answer.status,
+        "code": said.code,
+        "service_message": said.message,
+        "endpoint": endpoint,
+        "request_id": request_id,
+    }
+    if kind is SentinelHubRateLimitError:
+        return SentinelHubRateLimitError(message, retry_after=retry_after, **about)
+    return kind(message, **about)
+
+
+def _kind_and_advice(status: int, said: ServiceMessage) -> tuple[type[SentinelHubError], str]:
+    if status == 403 and (said.code == QUOTA_CODE or "insufficient processing units" in (said.message or "").lower()):
+        return SentinelHubQuotaExceededError, (
+            "The account has no processing units or requests left in this period: see its usage in the dashboard, "
+            "wait for the next period or buy more."
+        )
+    if status == 429 and said.code == OVER_CAPACITY_CODE:
+        return SentinelHubBadRequestError, (
+            "This single request costs more processing units than the account may spend per minute: make it smaller."
+        )
+    if status in (401, 403):
+        return SentinelHubPermissionError, (
+            "The client is known, but its account may not do this: check its plan and who owns what is asked for."
+        )
+    if status == 404:
+        return SentinelHubNotFoundError, (
+            "Check the path, the id or collection in it, and that the connection's deployment is where it lives."
+        )
+    if status == 429:
+        return SentinelHubRateLimitError, (
+            "The account's rate limit held until the deadline: allow a later deadline, run fewer tasks at once "
+            "(an Airflow pool), or set the connection's requests_per_minute."
+        )
+    if status >= 500:
+        return SentinelHubServerError, "The service failed; if it goes on, look at its status page or ask its support."
+    return SentinelHubBadRequestError, "Change the request: repeating it as it is will fail again."
+
+
+def problem_with_success(answer: Answer, *, method: str, accept: str | None) -> str | None:
+    """
+    Say what is wrong with an answer whose status says it is fine, or ``None``.
+
+    :param accept: the media type that was asked for, where one was.
+    """
+    if method.upper() == "HEAD" or answer.status == 204:
+        return None
+    if answer.size == 0:
+        # 201 and 202 may be empty: what was made is named by Location.
+        return "an empty body" if answer.status == 200 else None
+    content_type = answer.content_type
+    wanted = [media_type(part) for part in (accept or "").split(",")]
+    if content_type == "text/html" and "text/html" not in wanted:
+        return "an HTML page"
+    magic = _MAGIC.get(content_type)
+    if magic and not answer.excerpt.startswith(magic):
+        return f"a body that is not the {content_type} that it says it is"
+    if content_type in ("application/json", "application/geo+json", ""):
+        said = _error_in_disguise(answer)
+        if said:
+            return f"an error under status {answer.status} ({said})"
+    if wanted and all(part.startswith("image/") for part in wanted) and not content_type.startswith("image/"):
+        return f"{content_type or 'no content type'} instead of {accept}"
+    return None
+
+
+def _error_in_disguise(answer: Answer) -> str | None:
+    """Recognise an error document under a 2xx: an object whose only member is ``error``."""
+    if answer.size > EXCERPT_SIZE or not answer.excerpt.lstrip().startswith(b"{"):
+        return None
+    try:
+        document = json.loads(answer.excerpt)
+    except ValueError:
+        return None
+    error = document.get("error") if isinstance(document, dict) and len(document) == 1 else None
+    if not isinstance(error, dict) or not {"status", "code", "message"} & error.keys():
+        return None
+    said = _from_json(document)
+    return " ".join(part for part in (said.code, said.message) if part)
+
+
+def bad_answer(answer: Answer, problem: str, *, endpoint: str) -> SentinelHubResponseError:
+    """Word the error that a success with a problem is."""
+    return SentinelHubResponseError(
+        f"{endpoint} answered {answer.status} with {problem}. "
+        "Nothing of it was kept. Check the connection's base URL and that no proxy answers in the service's place.",
+        status=answer.status,
+        endpoint=endpoint,
+    )

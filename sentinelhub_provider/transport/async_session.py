@@ -1,0 +1,184 @@
+"""
+The event loop's way to Sentinel Hub, over httpx.
+
+Thin by intent: what to send, repeat, follow or refuse is decided in :mod:`~sentinelhub_provider.transport.policy`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+
+from sentinelhub_provider.connection import ConnectionSettings
+from sentinelhub_provider.oauth.broker import TokenBroker
+from sentinelhub_provider.oauth.token import AccessToken
+from sentinelhub_provider.transport.answers import EXCERPT_SIZE, Answer
+from sentinelhub_provider.transport.policy import (
+    DEFAULT_DEADLINE,
+    Authorize,
+    Call,
+    Failure,
+    FailureKind,
+    Flow,
+    Send,
+    Wait,
+    call_flow,
+)
+from sentinelhub_provider.transport.receive import Intake, MemoryReceiver, Receiver
+from sentinelhub_provider.transport.token_endpoint import TokenCall, credentials_of
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds until a connection must stand."""
+
+
+class AsyncSentinelHubSession:
+    """
+    Makes authorized calls on one event loop; the counterpart of ``SentinelHubSession.call``.
+
+    :param settings: the connection.
+    :param broker: where tokens come from.
+    :param on_token: told every token that was fetched, before it is used: masks it in the logs.
+    :param on_wait: told of every wait before a repetition.
+    """
+
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        broker: TokenBroker,
+        *,
+        on_token: Callable[[str], Awaitable[None]],
+        on_wait: Callable[[Wait], None],
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._settings = settings
+        self._broker = broker
+        self._on_token = on_token
+        self._on_wait = on_wait
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._sleep = sleep
+        self._jitter = jitter
+        verify = settings.verify
+        self._client = httpx.AsyncClient(
+            verify=ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify,
+            follow_redirects=False,
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def call(self, call: Call, receiver: Receiver, **kwargs: Any) -> tuple[httpx.Response, Answer]:
+        """
+        Make one call, repeated where that is safe, until it has an answer that is one.
+
+        :param call: what is asked for.
+        :param receiver: takes the body of the good answer.
+        :param kwargs: ``params``, ``data``, ``json``, ``files``, ``content``, ``headers`` as for ``httpx``.
+        :returns: the response, its body consumed, and the answer as it was judged.
+        :raises SentinelHubError: see :mod:`sentinelhub_provider.exceptions`.
+        """
+        headers = kwargs.pop("headers", None) or {}
+        response = httpx.Response(200)
+
+        async def send(step: Send) -> Answer | Failure:
+            nonlocal response
+            bearer = {} if step.token is None else {"Authorization": f"Bearer {step.token.value}"}
+            timeout = httpx.Timeout(min(call.read_timeout, step.timeout), connect=min(CONNECT_TIMEOUT, step.timeout))
+            try:
+                async with (
+                    asyncio.timeout(step.timeout),
+                    self._client.stream(
+                        step.method, step.url, headers={**headers, **bearer}, timeout=timeout, **kwargs
+                    ) as response,
+                ):
+                    return await _receive(response, receiver)
+            except TimeoutError as error:
+                return Failure(FailureKind.DEADLINE, error)
+            except httpx.TransportError as error:
+                return Failure(_failure_kind(error), error)
+
+        answer = await self._drive(call_flow(call, clock=self._clock, random=self._jitter), send)
+        return response, answer
+
+    async def current_token(
+        self, *, rejected: AccessToken | None = None, timeout: float = DEFAULT_DEADLINE
+    ) -> AccessToken:
+        """
+        Return a token that works; see :meth:`TokenBroker.aget`.
+
+        :param rejected: a token that the service refused.
+        :param timeout: seconds that this may take.
+        """
+        return await self._broker.aget(lambda: self._fetch_token(timeout), rejected=rejected, patience=timeout)
+
+    async def _fetch_token(self, timeout: float) -> AccessToken:
+        token_call = TokenCall(credentials_of(self._settings), self._wall_clock)
+        request = token_call.request()
+        receiver = MemoryReceiver()
+        sent_at = self._wall_clock()
+        with token_call.refusals_worded():
+            await self.call(token_call.call(timeout), receiver, content=request.body, headers=dict(request.headers))
+        token = token_call.read(receiver.body, sent_at)
+        await self._on_token(token.value)
+        return token
+
+    async def _drive(self, flow: Flow, send: Callable[[Send], Awaitable[Answer | Failure]]) -> Answer:
+        """Walk through a flow, doing what it says."""
+        event: Any = None
+        try:
+            while True:
+                step = flow.send(event)
+                match step:
+                    case Authorize(rejected, timeout):
+                        event = await self.current_token(rejected=rejected, timeout=timeout)
+                    case Send():
+                        event = await send(step)
+                    case Wait(seconds):
+                        self._on_wait(step)
+                        await self._sleep(seconds)
+                        event = None
+        except StopIteration as done:
+            answer: Answer = done.value
+            return answer
+
+
+async def _receive(response: httpx.Response, receiver: Receiver) -> Answer:
+    is_good = response.status_code < 300
+    intake = Intake(receiver if is_good else MemoryReceiver())
+    async for chunk in response.aiter_bytes():
+        intake.feed(chunk)
+        if not is_good and intake.size >= EXCERPT_SIZE:
+            break
+    return Answer(response.status_code, response.headers, intake.excerpt, intake.size)
+
+
+def _failure_kind(error: httpx.TransportError) -> FailureKind:
+    """Sort httpx's exceptions by what they say of whether the service acted."""
+    match error:
+        case httpx.ConnectError() if _is_tls(error):
+            return FailureKind.TLS
+        case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout() | httpx.ProxyError():
+            return FailureKind.UNREACHABLE
+        case httpx.TimeoutException():
+            return FailureKind.SILENT
+        case _:
+            return FailureKind.BROKEN
+
+
+def _is_tls(error: BaseException | None) -> bool:
+    """Look for the TLS error below, which httpx does not tell apart by type."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,318 @@
+"""
+What a call does next. Pure: no sockets, no sleeping, no clock of its own.
+
+:func:`call_flow` is a generator that yields one step at a time - authorize, send, wait - and is sent what came of it.
+The blocking and the asynchronous session drive the same flow; no decision stands in either of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+from urllib.parse import urljoin
+
+from sentinelhub_provider.connection import DEFAULT_TIMEOUT
+from sentinelhub_provider.exceptions import (
+    SentinelHubAuthenticationError,
+    SentinelHubError,
+    SentinelHubRequestError,
+    SentinelHubResponseError,
+    SentinelHubTransportError,
+)
+from sentinelhub_provider.oauth.token import AccessToken
+from sentinelhub_provider.origins import Origin, TrustedOrigins, without_query
+from sentinelhub_provider.transport.answers import (
+    OVER_CAPACITY_CODE,
+    Answer,
+    bad_answer,
+    error_from,
+    problem_with_success,
+    read_error_document,
+)
+from sentinelhub_provider.transport.retry_after import parse_retry_after, wait_before_retry
+
+MAX_ATTEMPTS = 8
+"""Attempts of one call, unless the deadline ends it sooner."""
+
+DEFAULT_DEADLINE = 600.0
+"""Seconds that one call may take in all, waiting and repeating included."""
+
+MAX_REDIRECTS = 5
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_KEEPING_METHOD = frozenset({307, 308})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class FailureKind(Enum):
+    """Why no whole answer arrived."""
+
+    UNREACHABLE = "the host cannot be reached"
+    """Nothing was sent: the name does not resolve, or the connection was refused or took too long."""
+    TLS = "the TLS connection failed"
+    """Nothing was sent: the certificate was not accepted."""
+    BROKEN = "the connection broke"
+    """Sent, or partly; whether the service acted is unknown."""
+    SILENT = "the service stayed silent for too long"
+    """Sent; no byte came for as long as a read may take."""
+    DEADLINE = "the deadline passed"
+    """Sent; the answer was not complete when the time for the whole call was over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt without a whole answer. ``cause`` is the library's exception, kept as the error's cause."""
+
+    kind: FailureKind
+    cause: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """
+    What is asked for, as far as decisions need it.
+
+    :param method: HTTP method.
+    :param url: absolute URL.
+    :param trusted: where the bearer token may go; ``None`` for a call without a token.
+    :param repeatable: whether repeating after an unclear failure does no harm.
+    :param accept: media type asked for, where one was.
+    :param read_timeout: seconds of silence after which one attempt is given up.
+    :param deadline: seconds for the whole call.
+    :param max_attempts: attempts at most.
+    """
+
+    method: str
+    url: str
+    trusted: TrustedOrigins | None
+    repeatable: bool = True
+    accept: str | None = None
+    read_timeout: float = DEFAULT_TIMEOUT
+    deadline: float = DEFAULT_DEADLINE
+    max_attempts: int = MAX_ATTEMPTS
+
+
+@dataclass(frozen=True, slots=True)
+class Authorize:
+    """Get a token; ``rejected`` is one that the service just refused. Sent back: the token."""
+
+    rejected: AccessToken | None
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send the request once and receive its answer whole. Sent back: :class:`Answer` or :class:`Failure`."""
+
+    method: str
+    url: str
+    token: AccessToken | None
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """
+    Wait, then go on.
+
+    :param seconds: for how long.
+    :param reason: why, for a person.
+    :param attempt: the attempt that failed, from 1.
+    :param max_attempts: out of how many.
+    :param remaining: seconds until the deadline, before the wait.
+    """
+
+    seconds: float
+    reason: str
+    attempt: int
+    max_attempts: int
+    remaining: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.reason}, waiting {self.seconds:.1f} s, attempt {self.attempt} of {self.max_attempts}, "
+            f"deadline in {_duration(self.remaining)}"
+        )
+
+
+Step: TypeAlias = Authorize | Send | Wait
+Event: TypeAlias = AccessToken | Answer | Failure | None
+Flow: TypeAlias = Generator[Step, Event, Answer]
+
+
+def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], float]) -> Flow:
+    """
+    Walk through one call until it has an answer that is one.
+
+    :param clock: seconds, monotonic.
+    :param random: a number in [0, 1), for jitter.
+    :raises SentinelHubError: of the kind that says what to do; see the tree in :mod:`sentinelhub_provider.exceptions`.
+    """
+    _refuse_foreign_host(call)
+    ends = clock() + call.deadline
+    endpoint = f"{call.method} {without_query(call.url)}"
+    for attempt in range(1, call.max_attempts + 1):
+        outcome = yield from authorized_flow(call, ends=ends, clock=clock)
+        problem = _judge(call, outcome, endpoint)
+        if problem is None:
+            assert isinstance(outcome, Answer)  # noqa: S101 - a Failure is always a problem
+            return outcome
+        error, reason, retry_after = problem
+        if reason is None or attempt == call.max_attempts:
+            raise error from _cause(outcome)
+        seconds = wait_before_retry(attempt, retry_after, random)
+        remaining = ends - clock()
+        if seconds >= remaining:
+            raise error from _cause(outcome)  # waiting in vain helps nobody
+        yield Wait(seconds, reason, attempt, call.max_attempts, remaining)
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def authorized_flow(call: Call, *, ends: float, clock: Callable[[], float]) -> Generator[Step, Event, Answer | Failure]:
+    """
+    Send once with a token, renew it once if it is refused, follow redirects that are safe to follow.
+
+    :param ends: when the whole call must be over, by ``clock``.
+    """
+    method, url = call.method, call.url
+    rejected: AccessToken | None = None
+    redirects = 0
+    token: AccessToken | None = None
+    if call.trusted is not None:
+        token = _token((yield Authorize(None, ends - clock())))
+    while True:
+        remaining = ends - clock()
+        if remaining <= 0:
+            return Failure(FailureKind.DEADLINE)
+        outcome = yield Send(method, url, token, remaining)
+        if not isinstance(outcome, Answer):
+            return outcome if isinstance(outcome, Failure) else Failure(FailureKind.BROKEN)
+        if outcome.status == 401 and token is not None:
+            if rejected is not None:
+                raise _twice_refused(outcome, method, url)
+            rejected = token
+            token = _token((yield Authorize(rejected, ends - clock())))
+        elif outcome.status in _REDIRECTS and outcome.header("location"):
+            redirects += 1
+            method, url = _follow(call, outcome, method, url, redirects)
+        else:
+            return outcome
+
+
+def _judge(
+    call: Call, outcome: Answer | Failure, endpoint: str
+) -> tuple[SentinelHubError, str | None, float | None] | None:
+    """
+    Say whether an attempt failed.
+
+    :returns: the error, why it is worth another attempt (``None`` where it is not), and the wait that was asked for.
+    """
+    if isinstance(outcome, Failure):
+        error: SentinelHubError = _transport_error(outcome, endpoint)
+        unclear = outcome.kind is not FailureKind.UNREACHABLE
+        worth_it = outcome.kind not in (FailureKind.TLS, FailureKind.DEADLINE) and (call.repeatable or not unclear)
+        return error, outcome.kind.value if worth_it else None, None
+    if outcome.status < 300:
+        problem = problem_with_success(outcome, method=call.method, accept=call.accept)
+        return None if problem is None else (bad_answer(outcome, problem, endpoint=endpoint), None, None)
+    if outcome.status < 400:
+        return bad_answer(outcome, "a redirect that leads nowhere", endpoint=endpoint), None, None
+    retry_after = parse_retry_after(outcome.header("retry-after"))
+    error = error_from(outcome, endpoint=endpoint, retry_after=retry_after)
+    if outcome.status == 429 and read_error_document(outcome.excerpt).code != OVER_CAPACITY_CODE:
+        return error, "rate limited", retry_after  # refused before anything happened: safe for every call
+    if outcome.status >= 500 and outcome.status != 501 and call.repeatable:
+        return error, f"the service answered {outcome.status}", retry_after
+    return error, None, retry_after
+
+
+def _follow(call: Call, answer: Answer, method: str, url: str, redirects: int) -> tuple[str, str]:
+    """Say where a redirect leads, or refuse it: no token to another host, no POST turned into a GET."""
+    endpoint = f"{method} {without_query(url)}"
+    target = urljoin(url, answer.header("location") or "")
+    shown = without_query(target)
+    if redirects > MAX_REDIRECTS:
+        raise _bad_redirect(
+            answer, endpoint, f"redirects in a circle, last to {shown}. Check the base URL."
+        )
+    if call.trusted is None:
+        raise _bad_redirect(
+            answer,
+            endpoint,
+            f"redirects to {shown}, where the client secret was not sent. Check the connection's auth_url.",
+        )
+    if target not in call.trusted:
+        raise _bad_redirect(
+            answer,
+            endpoint,
+            f"redirects to {shown}, where the token was not sent. Check the connection's base URL; "
+            "if you trust that host, add it to the connection's allowed_hosts.",
+        )
+    if answer.status in _KEEPING_METHOD or method.upper() in _SAFE_METHODS:
+        return method, target
+    raise _bad_redirect(
+        answer,
+        endpoint,
+        f"redirects a {method} to {shown} with status {answer.status}, which would turn it into a GET. "
+        "Check the connection's base URL (http instead of https? a missing or an extra path?).",
+    )
+
+
+def _refuse_foreign_host(call: Call) -> None:
+    if call.trusted is None or call.url in call.trusted:
+        return
+    origin = Origin.of(call.url)
+    raise SentinelHubRequestError(
+        f"{without_query(call.url)} is not on {call.trusted.own}, the connection's own host: the token was not sent. "
+        f"Give a path, or add {origin.host!r} to the connection's allowed_hosts if you trust that host with your token.",
+        field="endpoint",
+        endpoint=f"{call.method} {without_query(call.url)}",
+    )
+
+
+def _bad_redirect(answer: Answer, endpoint: str, what: str) -> SentinelHubResponseError:
+    return SentinelHubResponseError(f"{endpoint} {what}", status=answer.status, endpoint=endpoint)
+
+
+def _twice_refused(answer: Answer, method: str, url: str) -> SentinelHubAuthenticationError:
+    said = read_error_document(answer.excerpt)
+    endpoint = f"{method} {without_query(url)}"
+    return SentinelHubAuthenticationError(
+        f"{endpoint} refused two tokens in a row (401{f' {said.code}' if said.code else ''}). "
+        "The client is accepted by the token endpoint but not here: check that the connection's base URL and auth_url "
+        "belong to the same deployment.",
+        status=401,
+        code=said.code,
+        service_message=said.message,
+        endpoint=endpoint,
+    )
+
+
+def _transport_error(failure: Failure, endpoint: str) -> SentinelHubTransportError:
+    advice = {
+        FailureKind.UNREACHABLE: "Check the host in the connection, the network, and the proxy settings.",
+        FailureKind.TLS: (
+            "Check the host in the connection; behind a proxy with its own certificate, set the connection's verify "
+            "to the path of its CA bundle."
+        ),
+        FailureKind.BROKEN: "No part of the answer was kept.",
+        FailureKind.SILENT: "Allow more time with the connection's timeout, or ask for less at once.",
+        FailureKind.DEADLINE: "Allow a later deadline, or ask for less at once.",
+    }[failure.kind]
+    detail = f" ({type(failure.cause).__name__})" if failure.cause is not None else ""
+    return SentinelHubTransportError(f"{endpoint}: {failure.kind.value}{detail}. {advice}", endpoint=endpoint)
+
+
+def _cause(outcome: Answer | Failure) -> BaseException | None:
+    return outcome.cause if isinstance(outcome, Failure) else None
+
+
+def _token(event: Event) -> AccessToken:
+    assert isinstance(event, AccessToken)  # noqa: S101 - the drivers answer Authorize with a token or raise
+    return event
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
