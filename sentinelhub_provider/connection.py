@@ -65,7 +65,8 @@ class ConnectionSettings:
     :param client_auth: how the client authenticates at the token endpoint.
     :param scope: OAuth2 scope to ask for, ``None`` for the deployment's default.
     :param path_scheme: how the deployment spells its paths.
-    :param auth_cache: where tokens are shared: ``file``, ``memory``, ``variable``, or a ``redis(s)://`` URL.
+    :param auth_cache: where tokens are shared: ``file``, ``memory``, ``variable``, or a URL: ``file:///folder``,
+        ``redis://`` or ``rediss://``.
     :param requests_per_minute: ceiling for all that share the connection, ``None`` for none.
     :param processing_units_per_minute: likewise, in PU.
     :param timeout: seconds of silence after which a call is given up.
@@ -203,12 +204,12 @@ class _FieldReader:
 
     def checked_url(self, name: str, value: str) -> str:
         """Refuse a URL that a secret or token must not travel to."""
+        if "@" in value.partition("?")[0]:  # looked for first: the next message repeats the value
+            raise self.error(name, "the URL holds a user name or password. Enter it without.")
         try:
             origin = Origin.of(value)
         except ValueError:
             raise self.error(name, f"{value!r} is not a URL. Enter one that starts with https://.") from None
-        if "@" in urlsplit(value).netloc:
-            raise self.error(name, "the URL holds a user name or password. Enter it without.")
         if not origin.is_protected:
             raise self.error(
                 name,
@@ -258,12 +259,15 @@ def _auth_cache(read: _FieldReader) -> str:
     if value in _AUTH_CACHE_KINDS:
         return value
     parts = urlsplit(value)
+    if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
+        return value
     if parts.scheme in _AUTH_CACHE_SCHEMES and parts.hostname:
         return value
     # The value is not repeated: a mistyped Redis URL may hold a password.
     raise read.error(
         "auth_cache",
-        "this is no place to keep tokens. Choose file, memory or variable, or enter a URL like redis://host:6379/0.",
+        "this is no place to keep tokens. Choose file, memory or variable, or enter a URL like redis://host:6379/0 "
+        "or file:///var/lib/airflow/sentinelhub.",
     )
 
 

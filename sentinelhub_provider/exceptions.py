@@ -24,7 +24,7 @@ Every message says what happened and what to do next. None of them holds a token
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class SentinelHubError(Exception):
@@ -58,6 +58,18 @@ class SentinelHubError(Exception):
         self.service_message = service_message
         self.endpoint = endpoint
         self.request_id = request_id
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Executors hand errors between processes; the arguments that a subclass insists on are among its attributes.
+        return _revived, (type(self), str(self), self.__dict__)
+
+
+def _revived(kind: type[SentinelHubError], message: str, attributes: dict[str, Any]) -> SentinelHubError:
+    """Make an error anew from what pickle or copy kept of it."""
+    error = kind.__new__(kind)
+    BaseException.__init__(error, message)
+    error.__dict__.update(attributes)
+    return error
 
 
 class SentinelHubConfigurationError(SentinelHubError, ValueError):

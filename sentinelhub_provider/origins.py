@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_AMBIGUOUS = re.compile(r"[\\\x00-\x20\x7f]")
+"""What parsers disagree about: one reads ``https://a\\@b`` as host b, another (urllib3's) as host a, and sends there."""
 
 
 def is_loopback(host: str) -> bool:
@@ -38,7 +42,7 @@ class Origin:
         """Read the origin of an absolute URL."""
         parts = urlsplit(url)
         scheme = parts.scheme.lower()
-        if scheme not in _DEFAULT_PORTS or not parts.hostname:
+        if scheme not in _DEFAULT_PORTS or not parts.hostname or _AMBIGUOUS.search(url):
             raise ValueError(f"{url!r} is not an absolute http or https URL")
         return cls(scheme, parts.hostname.rstrip(".").lower(), parts.port or _DEFAULT_PORTS[scheme])
 
@@ -75,7 +79,8 @@ class TrustedOrigins:
             origin = Origin.of(str(url))
         except ValueError:
             return False
-        if not origin.is_protected:
+        # User info would replace the bearer token by Basic authentication, in some HTTP libraries.
+        if not origin.is_protected or "@" in urlsplit(str(url)).netloc:
             return False
         if origin == self.own:
             return True

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from sentinelhub_provider.deployments import PathScheme
 from sentinelhub_provider.exceptions import SentinelHubRequestError
+from sentinelhub_provider.origins import Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,13 @@ def resolve_endpoint(endpoint: str, *, base_url: str, scheme: PathScheme) -> str
     if not endpoint:
         raise SentinelHubRequestError("endpoint is empty. Give a path such as '/catalog/v1/search'.", field="endpoint")
     if endpoint.startswith("//") or "://" in endpoint.partition("?")[0]:
-        if urlsplit(endpoint).scheme.lower() not in ("http", "https"):
+        try:
+            Origin.of(endpoint)
+        except ValueError as error:
             raise SentinelHubRequestError(
                 f"endpoint {endpoint!r} is neither a path nor an http(s) URL. Give a path like '/catalog/v1/search'.",
                 field="endpoint",
-            )
+            ) from error
         return endpoint
     path = f"/{endpoint.lstrip('/')}"
     found = service_of(path)
@@ -103,18 +106,19 @@ def is_repeatable(method: str, url: str) -> bool:
     """
     if method.upper() in _IDEMPOTENT:
         return True
-    found = _service_within(urlsplit(url).path)
+    found = _service_within(url)
     return found is not None and found.only_reads
 
 
 def is_service(url: str, name: str) -> bool:
     """Tell whether a URL or path belongs to the service of that name."""
-    found = _service_within(urlsplit(url).path)
+    found = _service_within(url)
     return found is not None and found.name == name
 
 
-def _service_within(path: str) -> Service | None:
-    """Find the service of a path whose deployment may live below a path of its own, as behind a gateway."""
+def _service_within(url: str) -> Service | None:
+    """Find the service of a URL or path, whose deployment may live below a path of its own, as behind a gateway."""
+    path = f"/{urlsplit(url).path.lstrip('/')}"
     start = 0
     while start != -1:
         found = service_of(path[start:])

@@ -13,7 +13,6 @@ from sentinelhub_provider.api.endpoints import is_repeatable, resolve_endpoint
 from sentinelhub_provider.connection import ConnectionSettings, settings_from_connection
 from sentinelhub_provider.hooks.connection_form import connection_form_widgets, ui_field_behaviour
 from sentinelhub_provider.hooks.masking import amask, mask
-from sentinelhub_provider.oauth.broker import broker_for
 from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call, Wait
 
 if TYPE_CHECKING:
@@ -34,8 +33,9 @@ class SentinelHubHook(BaseHook):
     """
     Makes authorized calls with a ``sentinelhub`` connection.
 
-    The token is fetched once and shared by all hooks of the process that use the same client; it is renewed shortly
-    before it expires, and once more should the service refuse it early.
+    The token is fetched once and shared by all who use the same client, as far as the connection's ``auth_cache``
+    reaches: a process, a host, a fleet. It is renewed shortly before it expires, and once more should the service
+    refuse it early.
 
     :param sentinelhub_conn_id: id of the Airflow connection.
     """
@@ -101,13 +101,13 @@ class SentinelHubHook(BaseHook):
 
     @cached_property
     def _session(self) -> SentinelHubSession:
+        from sentinelhub_provider.hooks.token_store import token_broker
         from sentinelhub_provider.transport.session import SentinelHubSession
-        from sentinelhub_provider.transport.token_endpoint import credentials_of
 
         settings = self.settings
         return SentinelHubSession(
             settings,
-            broker_for(credentials_of(settings).key),
+            token_broker(settings),
             resolve=self._resolve,
             on_token=mask,
             on_wait=self._log_wait,
@@ -117,16 +117,14 @@ class SentinelHubHook(BaseHook):
         """Return the running loop's session: connections of one event loop are of no use to another."""
         import asyncio
 
+        from sentinelhub_provider.hooks.token_store import token_broker
         from sentinelhub_provider.transport.async_session import AsyncSentinelHubSession
-        from sentinelhub_provider.transport.token_endpoint import credentials_of
 
         settings = await self.asettings()
         loop = asyncio.get_running_loop()
         session = self._async_sessions.get(loop)
         if session is None:
-            session = AsyncSentinelHubSession(
-                settings, broker_for(credentials_of(settings).key), on_token=amask, on_wait=self._log_wait
-            )
+            session = AsyncSentinelHubSession(settings, token_broker(settings), on_token=amask, on_wait=self._log_wait)
             self._async_sessions[loop] = session
         return session
 

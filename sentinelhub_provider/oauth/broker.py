@@ -1,8 +1,8 @@
 """
-Hands out a client's token: from memory while it is good, else from one fetch that all callers wait for.
+Hands out a client's token: from memory while it is good, else from the shared store, else from one fetch for all.
 
 Threads and coroutines of a process share a :class:`TokenBroker`. What to do next is decided in one place
-(:func:`decide`), walked through by one generator; ``get`` and ``aget`` only fetch and wait, each in its own way.
+(:func:`decide`), walked through by one generator; ``get`` and ``aget`` only do what it yields, each in its own way.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import Any, TypeAlias
 
 from sentinelhub_provider.exceptions import (
     SentinelHubAuthenticationError,
-    SentinelHubError,
     SentinelHubTransportError,
 )
+from sentinelhub_provider.oauth.shared import Entry, Refusal, SharedEntry
 from sentinelhub_provider.oauth.token import AccessToken, TokenState
 
 log = logging.getLogger(__name__)
@@ -33,14 +33,6 @@ REFUSAL_MEMORY = 60.0
 
 RENEWAL_PAUSE = 10.0
 """Seconds between attempts to renew a token that still works, so that a token endpoint that is down is left alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A client that the token endpoint refused for good, and until when that is believed without asking."""
-
-    error: SentinelHubAuthenticationError
-    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +73,23 @@ class Fetch:
     fallback: AccessToken | None
 
 
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell about a token that is new to this process, before anyone uses it."""
+
+    token: AccessToken
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Let the store act, which may block; sent back is what it returned."""
+
+    act: Callable[[], Any]
+
+
 Decision: TypeAlias = Use | Refuse | Follow | Fetch
+Step: TypeAlias = Fetch | Follow | Announce | Run
+Flow: TypeAlias = Generator[Step, Any, AccessToken]
 
 
 def decide(known: Known, now: float) -> Decision:
@@ -103,10 +111,12 @@ class TokenBroker:
     """
     The tokens of one client within this process.
 
+    :param shared: what other processes know of the client, ``None`` where nothing is shared.
     :param clock: seconds since the epoch.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, shared: SharedEntry | None = None, *, clock: Callable[[], float] = time.time) -> None:
+        self._shared = shared
         self._clock = clock
         self._forget()
         _brokers.add(self)
@@ -116,26 +126,41 @@ class TokenBroker:
         self._known = Known()
 
     def get(
-        self, fetch: Callable[[], AccessToken], *, rejected: AccessToken | None = None, patience: float = 60.0
+        self,
+        fetch: Callable[[], AccessToken],
+        *,
+        announce: Callable[[AccessToken], None] = lambda _: None,
+        rejected: AccessToken | None = None,
+        patience: float = 60.0,
     ) -> AccessToken:
         """
         Return a token that works, fetching it if needed.
 
         :param fetch: asks the token endpoint; called by at most one caller at a time.
+        :param announce: told every token that is new to this process before it is used: masks it in the logs.
         :param rejected: a token that the service has just refused. Exactly that one is dropped; a newer one is used.
         :param patience: seconds to wait for another caller's fetch.
         :raises SentinelHubError: whatever ``fetch`` raised, here or in the caller that was waited for.
         """
-        flow = self._flow(rejected)
+        flow = self._flow(rejected, patience)
         try:
             step = next(flow)
             while True:
+                outcome: Any = None
                 try:
-                    token = fetch() if isinstance(step, Fetch) else step.renewal.result(patience)
+                    match step:
+                        case Fetch():
+                            outcome = fetch()
+                        case Follow(renewal):
+                            outcome = renewal.result(patience)
+                        case Announce(token):
+                            announce(token)
+                        case Run(act):
+                            outcome = act()
                 except Exception as error:
                     step = flow.throw(error)
                 else:
-                    step = flow.send(token)
+                    step = flow.send(outcome)
         except StopIteration as done:
             result: AccessToken = done.value
             return result
@@ -146,28 +171,39 @@ class TokenBroker:
         self,
         fetch: Callable[[], Awaitable[AccessToken]],
         *,
+        announce: Callable[[AccessToken], Awaitable[None]] | None = None,
         rejected: AccessToken | None = None,
         patience: float = 60.0,
     ) -> AccessToken:
         """Do what :meth:`get` does, for the event loop."""
-        flow = self._flow(rejected)
+        flow = self._flow(rejected, patience)
         try:
             step = next(flow)
             while True:
+                outcome: Any = None
                 try:
-                    token = await fetch() if isinstance(step, Fetch) else await _result(step.renewal, patience)
+                    match step:
+                        case Fetch():
+                            outcome = await fetch()
+                        case Follow(renewal):
+                            outcome = await _result(renewal, patience)
+                        case Announce(token):
+                            if announce is not None:
+                                await announce(token)
+                        case Run(act):
+                            outcome = await asyncio.to_thread(act)
                 except Exception as error:
                     step = flow.throw(error)
                 else:
-                    step = flow.send(token)
+                    step = flow.send(outcome)
         except StopIteration as done:
             result: AccessToken = done.value
             return result
         finally:
             flow.close()
 
-    def _flow(self, rejected: AccessToken | None) -> Generator[Fetch | Follow, AccessToken, AccessToken]:
-        """Yield what to fetch or wait for, be sent the token (or thrown the error), return the token to use."""
+    def _flow(self, rejected: AccessToken | None, patience: float) -> Flow:
+        """Yield what to do, be sent what came of it (or thrown the error), return the token to use."""
         while True:
             with self._lock:
                 if rejected is not None and self._known.token == rejected:
@@ -180,11 +216,10 @@ class TokenBroker:
                 case Use(token):
                     return token
                 case Refuse(error):
-                    # A new object each time: an exception collects the traceback of everyone who raises it.
                     raise _copy_of(error)
                 case Follow():
                     try:
-                        return (yield decision)
+                        followed: AccessToken = yield decision
                     except CancelledError:
                         continue  # the caller that was fetching gave up; take its place
                     except TimeoutError as error:
@@ -192,15 +227,22 @@ class TokenBroker:
                             "Another thread or coroutine has been fetching a token for too long. "
                             "Check that the token endpoint is reachable and that nothing blocks the event loop."
                         ) from error
+                    return followed
                 case Fetch(fallback):
-                    return (yield from self._lead(decision, fallback, renewal))
+                    return (yield from self._lead(fallback, rejected, renewal, patience))
 
     def _lead(
-        self, step: Fetch, fallback: AccessToken | None, renewal: Future[AccessToken]
-    ) -> Generator[Fetch | Follow, AccessToken, AccessToken]:
-        """Fetch for all who wait, and settle what they are told whatever happens."""
+        self, fallback: AccessToken | None, rejected: AccessToken | None, renewal: Future[AccessToken], patience: float
+    ) -> Flow:
+        """Get a token for all callers of this process, and settle what they are told whatever happens."""
         try:
-            token = yield step
+            token: AccessToken
+            if self._shared is None:
+                token = yield Fetch(fallback)
+            else:
+                token = yield from self._obtain_shared(self._shared, fallback, rejected, patience)
+            if token != fallback:
+                yield Announce(token)
         except Exception as error:
             self._settle_failure(renewal, error)
             if fallback is None or fallback.state(self._clock()) is TokenState.INVALID:
@@ -216,10 +258,62 @@ class TokenBroker:
                 self._change(renewal=None)
             renewal.cancel()
             raise
+        # What others renew now is looked for again after a pause, not with each call.
+        renew_after = self._clock() + RENEWAL_PAUSE if token == fallback else 0.0
         with self._lock:
-            self._change(token=token, refusal=None, renewal=None)
+            self._change(token=token, refusal=None, renewal=None, renew_after=renew_after)
         renewal.set_result(token)
         return token
+
+    def _obtain_shared(
+        self, shared: SharedEntry, fallback: AccessToken | None, rejected: AccessToken | None, patience: float
+    ) -> Flow:
+        """Get a token from the shared store, or fetch it as the only one of all who share it."""
+        usable = self._usable((yield Run(shared.load)), rejected)
+        if usable is not None and usable.state(self._clock()) is TokenState.FRESH:
+            return usable
+        usable = usable or fallback
+        lock = shared.lock()
+        try:
+            # Who has a token that still works does not wait for the one who renews it.
+            held = yield Run(lambda: lock.acquire(0.0 if usable else patience))
+            if not held and usable is not None:
+                return usable
+            if not held:
+                log.warning("somebody else has been fetching a token for %.0f s; fetching one as well", patience)
+            newer = self._usable((yield Run(shared.load)), rejected)
+            if newer is not None and newer.state(self._clock()) is TokenState.FRESH:
+                return newer
+            token: AccessToken = yield from self._fetch_for_all(shared, fallback)
+        finally:
+            # Not as a step: a flow that is being closed may not yield. Giving back takes one round trip at most.
+            lock.release()
+        return token
+
+    def _fetch_for_all(self, shared: SharedEntry, fallback: AccessToken | None) -> Flow:
+        """Ask the endpoint and share its answer, be it a token or a refusal."""
+        try:
+            token: AccessToken = yield Fetch(fallback)
+        except SentinelHubAuthenticationError as error:
+            refusal = Refusal(error, until=self._clock() + REFUSAL_MEMORY)
+            yield Run(lambda: shared.save(refusal))
+            raise
+        yield Run(lambda: shared.save(token))
+        return token
+
+    def _usable(self, entry: Entry | None, rejected: AccessToken | None) -> AccessToken | None:
+        """
+        Return the shared token if it may be used, stale ones included.
+
+        :raises SentinelHubAuthenticationError: where others were refused a moment ago.
+        """
+        if isinstance(entry, Refusal):
+            if self._clock() < entry.until:
+                raise _copy_of(entry.error)
+            return None
+        if entry is None or entry.state(self._clock()) is TokenState.INVALID:
+            return None
+        return None if rejected is not None and entry.value == rejected.value else entry
 
     def _settle_failure(self, renewal: Future[AccessToken], error: Exception) -> None:
         now = self._clock()
@@ -247,8 +341,9 @@ async def _result(renewal: Future[AccessToken], patience: float) -> AccessToken:
         raise
 
 
-def _copy_of(error: SentinelHubError) -> SentinelHubError:
-    copy = type(error)(
+def _copy_of(error: SentinelHubAuthenticationError) -> SentinelHubAuthenticationError:
+    """Make a new object: an exception collects the traceback of everyone who raises it."""
+    copy = SentinelHubAuthenticationError(
         str(error),
         status=error.status,
         code=error.code,
@@ -265,14 +360,18 @@ _by_key: dict[str, TokenBroker] = {}
 _by_key_lock = threading.Lock()
 
 
-def broker_for(key: str) -> TokenBroker:
+def broker_for(key: str, shared: Callable[[], SharedEntry | None] = lambda: None) -> TokenBroker:
     """
     Return this process's broker for a client.
 
-    :param key: :attr:`~sentinelhub_provider.oauth.client_credentials.ClientCredentials.key`.
+    :param key: names the client and the place where its tokens are shared.
+    :param shared: opens that place; called once for each key.
     """
     with _by_key_lock:
-        return _by_key.setdefault(key, TokenBroker())
+        broker = _by_key.get(key)
+        if broker is None:
+            broker = _by_key[key] = TokenBroker(shared())
+        return broker
 
 
 def forget_tokens() -> None:

@@ -117,6 +117,8 @@ def _from_json(document: Any) -> ServiceMessage:
     violations = document.get("errors")
     if isinstance(violations, list):
         words += [_violation(violation) for violation in violations[:5]]
+    elif isinstance(violations, dict):
+        words += [f"[{name}: {problem}]" for name, problem in list(violations.items())[:5]]
     return ServiceMessage(
         code=str(code)[:80] if code is not None else None,
         message=_short(" ".join(str(word) for word in words if word)),

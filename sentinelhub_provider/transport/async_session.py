@@ -43,7 +43,7 @@ class AsyncSentinelHubSession:
 
     :param settings: the connection.
     :param broker: where tokens come from.
-    :param on_token: told every token that was fetched, before it is used: masks it in the logs.
+    :param on_token: told every token that is new to this process, before it is used: masks it in the logs.
     :param on_wait: told of every wait before a repetition.
     """
 
@@ -119,7 +119,12 @@ class AsyncSentinelHubSession:
         :param rejected: a token that the service refused.
         :param timeout: seconds that this may take.
         """
-        return await self._broker.aget(lambda: self._fetch_token(timeout), rejected=rejected, patience=timeout)
+        return await self._broker.aget(
+            lambda: self._fetch_token(timeout),
+            announce=lambda token: self._on_token(token.value),
+            rejected=rejected,
+            patience=timeout,
+        )
 
     async def _fetch_token(self, timeout: float) -> AccessToken:
         token_call = TokenCall(credentials_of(self._settings), self._wall_clock)
@@ -128,9 +133,7 @@ class AsyncSentinelHubSession:
         sent_at = self._wall_clock()
         with token_call.refusals_worded():
             await self.call(token_call.call(timeout), receiver, content=request.body, headers=dict(request.headers))
-        token = token_call.read(receiver.body, sent_at)
-        await self._on_token(token.value)
-        return token
+        return token_call.read(receiver.body, sent_at)
 
     async def _drive(self, flow: Flow, send: Callable[[Send], Awaitable[Answer | Failure]]) -> Answer:
         """Walk through a flow, doing what it says."""

@@ -150,7 +150,6 @@ def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], fl
     :param random: a number in [0, 1), for jitter.
     :raises SentinelHubError: of the kind that says what to do; see the tree in :mod:`sentinelhub_provider.exceptions`.
     """
-    _refuse_foreign_host(call)
     ends = clock() + call.deadline
     endpoint = f"{call.method} {without_query(call.url)}"
     for attempt in range(1, call.max_attempts + 1):
@@ -175,7 +174,9 @@ def authorized_flow(call: Call, *, ends: float, clock: Callable[[], float]) -> G
     Send once with a token, renew it once if it is refused, follow redirects that are safe to follow.
 
     :param ends: when the whole call must be over, by ``clock``.
+    :raises SentinelHubRequestError: for a URL on a host that may not see the token, before anything is sent.
     """
+    _refuse_foreign_host(call)
     method, url = call.method, call.url
     rejected: AccessToken | None = None
     redirects = 0
@@ -187,8 +188,11 @@ def authorized_flow(call: Call, *, ends: float, clock: Callable[[], float]) -> G
         if remaining <= 0:
             return Failure(FailureKind.DEADLINE)
         outcome = yield Send(method, url, token, remaining)
-        if not isinstance(outcome, Answer):
-            return outcome if isinstance(outcome, Failure) else Failure(FailureKind.BROKEN)
+        if isinstance(outcome, Failure):
+            # The last read may wait no longer than the deadline allows: then it was that which ended it.
+            is_late = outcome.kind is FailureKind.SILENT and clock() >= ends
+            return Failure(FailureKind.DEADLINE, outcome.cause) if is_late else outcome
+        assert isinstance(outcome, Answer)  # noqa: S101 - the drivers answer Send with one or the other
         if outcome.status == 401 and token is not None:
             if rejected is not None:
                 raise _twice_refused(outcome, method, url)
@@ -231,12 +235,13 @@ def _judge(
 def _follow(call: Call, answer: Answer, method: str, url: str, redirects: int) -> tuple[str, str]:
     """Say where a redirect leads, or refuse it: no token to another host, no POST turned into a GET."""
     endpoint = f"{method} {without_query(url)}"
-    target = urljoin(url, answer.header("location") or "")
-    shown = without_query(target)
+    try:
+        target = urljoin(url, answer.header("location") or "")
+        shown = without_query(target)
+    except ValueError as error:
+        raise _bad_redirect(answer, endpoint, "redirects to what is no URL. Check the base URL.") from error
     if redirects > MAX_REDIRECTS:
-        raise _bad_redirect(
-            answer, endpoint, f"redirects in a circle, last to {shown}. Check the base URL."
-        )
+        raise _bad_redirect(answer, endpoint, f"redirects in a circle, last to {shown}. Check the base URL.")
     if call.trusted is None:
         raise _bad_redirect(
             answer,
@@ -266,7 +271,7 @@ def _refuse_foreign_host(call: Call) -> None:
     origin = Origin.of(call.url)
     raise SentinelHubRequestError(
         f"{without_query(call.url)} is not on {call.trusted.own}, the connection's own host: the token was not sent. "
-        f"Give a path, or add {origin.host!r} to the connection's allowed_hosts if you trust that host with your token.",
+        f"Give a path, or add {origin.host!r} to the connection's allowed_hosts if you trust it with your token.",
         field="endpoint",
         endpoint=f"{call.method} {without_query(call.url)}",
     )

@@ -57,7 +57,7 @@ class SentinelHubSession(OAuth2Session):
     :param settings: the connection.
     :param broker: where tokens come from.
     :param resolve: turns a path into a URL.
-    :param on_token: told every token that was fetched, before it is used: masks it in the logs.
+    :param on_token: told every token that is new to this process, before it is used: masks it in the logs.
     :param on_wait: told of every wait before a repetition.
     """
 
@@ -180,7 +180,12 @@ class SentinelHubSession(OAuth2Session):
         :param rejected: a token that the service refused.
         :param timeout: seconds that this may take.
         """
-        return self._broker.get(lambda: self._fetch_token(timeout), rejected=rejected, patience=timeout)
+        return self._broker.get(
+            lambda: self._fetch_token(timeout),
+            announce=lambda token: self._on_token(token.value),
+            rejected=rejected,
+            patience=timeout,
+        )
 
     def fetch_token(self, *_: Any, **__: Any) -> dict[str, Any]:
         """
@@ -208,9 +213,7 @@ class SentinelHubSession(OAuth2Session):
         sent_at = self._wall_clock()
         with token_call.refusals_worded():
             self.call(token_call.call(timeout), receiver, data=request.body, headers=dict(request.headers))
-        token = token_call.read(receiver.body, sent_at)
-        self._on_token(token.value)
-        return token
+        return token_call.read(receiver.body, sent_at)
 
     def _drive(self, flow: Any, send: Callable[[Send], Answer | Failure]) -> Answer:
         """Walk through a flow, doing what it says."""

@@ -1,0 +1,50 @@
+"""
+Where tokens are shared beyond one process.
+
+A store keeps sealed bytes under a key and offers a lock by key. It may be slow, full, corrupt or gone: what it raises
+then is for :mod:`~sentinelhub_provider.oauth.shared` to turn into one warning, never into a failed task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """
+    Sealed bytes as a store keeps them.
+
+    :param data: the bytes.
+    :param seconds_left: how long the store will still keep them by its own clock, ``None`` where it has none.
+    """
+
+    data: bytes
+    seconds_left: float | None = None
+
+
+class StoreLock(Protocol):
+    """A lock on one key among all that share a store. Held by a process that dies, it becomes free by itself."""
+
+    def acquire(self, patience: float) -> bool:
+        """Take the lock; ``False`` if it is not to be had within ``patience`` seconds (0: now or not)."""
+
+    def release(self) -> None:
+        """Give the lock back. Does nothing where it is not held any more."""
+
+
+class TokenStore(Protocol):
+    """Keeps sealed bytes by key. Every method may block, and may raise what its back end raises."""
+
+    def read(self, key: str) -> Blob | None:
+        """Return what is kept under ``key``, ``None`` where there is nothing."""
+
+    def write(self, key: str, data: bytes, lifetime: float) -> None:
+        """Keep ``data`` under ``key``, for ``lifetime`` seconds at least; whole or not at all."""
+
+    def delete(self, key: str) -> None:
+        """Forget what is kept under ``key``."""
+
+    def lock(self, key: str) -> StoreLock:
+        """Return the lock of ``key``, not yet taken."""

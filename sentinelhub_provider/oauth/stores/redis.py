@@ -1,0 +1,83 @@
+"""Keeps tokens in Redis or Valkey: shared by all hosts that reach it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from sentinelhub_provider.exceptions import SentinelHubConfigurationError
+from sentinelhub_provider.oauth.stores import Blob
+
+try:
+    import redis
+except ImportError as error:
+    raise SentinelHubConfigurationError(
+        "Field 'auth_cache': tokens in Redis need the redis package. "
+        "Install airflow-provider-sentinelhub[redis], or choose another auth_cache.",
+        field="auth_cache",
+    ) from error
+
+ANSWER_TIMEOUT = 2.0
+"""Seconds that Redis may take to answer: a token request takes less than waiting for a slow one."""
+
+LOCK_LIFETIME = 70.0
+"""Seconds after which a lock frees itself: longer than the longest token request, so that it outlives only the dead."""
+
+
+class RedisStore:
+    """
+    One value by key, with the token's lifetime as its time to live.
+
+    :param url: ``redis://`` or ``rediss://`` URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._client: Any = redis.Redis.from_url(
+            url, socket_timeout=ANSWER_TIMEOUT, socket_connect_timeout=ANSWER_TIMEOUT
+        )
+
+    def read(self, key: str) -> Blob | None:
+        """
+        Return what is kept under ``key`` and for how long still.
+
+        The time left is by Redis's own clock, so that hosts whose clocks differ agree on it.
+        """
+        with self._client.pipeline(transaction=True) as pipeline:
+            data, milliseconds = pipeline.get(_name(key)).pttl(_name(key)).execute()
+        if data is None:
+            return None
+        return Blob(data, milliseconds / 1000 if milliseconds >= 0 else None)
+
+    def write(self, key: str, data: bytes, lifetime: float) -> None:
+        """Keep ``data`` under ``key`` for ``lifetime`` seconds."""
+        self._client.set(_name(key), data, px=max(1, int(lifetime * 1000)))
+
+    def delete(self, key: str) -> None:
+        """Forget what is kept under ``key``."""
+        self._client.delete(_name(key))
+
+    def lock(self, key: str) -> RedisStoreLock:
+        """Return the lock of ``key``, which frees itself some time after its holder died."""
+        return RedisStoreLock(
+            self._client.lock(f"{_name(key)}:lock", timeout=LOCK_LIFETIME, sleep=0.05, thread_local=False)
+        )
+
+
+class RedisStoreLock:
+    """A lock in Redis: a value that is set if absent, with a time to live."""
+
+    def __init__(self, lock: Any) -> None:
+        self._lock = lock
+
+    def acquire(self, patience: float) -> bool:
+        """Take the lock; ``False`` if it is not to be had within ``patience`` seconds."""
+        return bool(self._lock.acquire(blocking=patience > 0, blocking_timeout=patience or None))
+
+    def release(self) -> None:
+        """Give the lock back, unless it has meanwhile become somebody else's."""
+        with contextlib.suppress(redis.exceptions.LockError):
+            self._lock.release()
+
+
+def _name(key: str) -> str:
+    return f"sentinelhub:token:{key}"

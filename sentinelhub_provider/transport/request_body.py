@@ -1,0 +1,96 @@
+"""What a request carries besides its address: a body that can be sent more than once, and its header fields."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+from sentinelhub_provider.oauth.token import AccessToken
+
+
+class RequestBody:
+    """
+    A request's body: a stream is rewound for each attempt, or read into memory where it cannot be.
+
+    :param data: text, bytes, a form's fields, an open file, or an iterator of bytes.
+    :param document: anything that can be written as JSON.
+    :param files: parts of a multipart body, as ``requests`` takes them.
+    :raises SentinelHubRequestError: for a document that is not JSON, or one beside ``data`` or ``files``.
+    """
+
+    def __init__(self, *, data: Any = None, document: Any = None, files: Any = None) -> None:
+        self.content_type: str | None = None
+        self._start = 0
+        if document is not None:
+            if data is not None or files is not None:
+                raise SentinelHubRequestError(
+                    "json (or evalscript) is given beside data or files, but a request has one body. Give one of them.",
+                    field="json",
+                )
+            data = _encoded(document)
+            self.content_type = "application/json"
+        if hasattr(data, "read"):
+            if data.seekable():
+                self._start = data.tell()
+            else:
+                data = data.read()
+        elif hasattr(data, "__next__"):
+            data = b"".join(data)
+        self._data = data
+        # HTTP libraries read files whole in any case, but only once.
+        self.files = None if files is None else [(name, _part(part)) for name, part in _items(files)]
+
+    def data(self) -> Any:
+        """Return the body as it was given, a stream at its start; for HTTP libraries that read streams themselves."""
+        if hasattr(self._data, "seek"):
+            self._data.seek(self._start)
+        return self._data
+
+    def content(self) -> Any:
+        """Return the body in memory; for the event loop, which must not wait for a file with each piece."""
+        data = self.data()
+        return data.read() if hasattr(data, "read") else data
+
+
+def header_fields(
+    given: Mapping[str, str] | None, *, content_type: str | None = None, token: AccessToken | None = None
+) -> dict[str, str]:
+    """
+    Put a request's header fields together; names are one in whichever case they are written.
+
+    :param given: the caller's.
+    :param content_type: of the body, where the caller names none.
+    :param token: what authorizes the request, in place of any ``Authorization`` of the caller's.
+    """
+    fields = dict(given or {})
+    names = {name.lower() for name in fields}
+    if content_type and "content-type" not in names:
+        fields["Content-Type"] = content_type
+    if token is not None:
+        fields = {name: value for name, value in fields.items() if name.lower() != "authorization"}
+        fields["Authorization"] = f"Bearer {token.value}"
+    return fields
+
+
+def _encoded(document: Any) -> bytes:
+    try:
+        return json.dumps(document, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SentinelHubRequestError(f"json cannot be written as JSON: {error}", field="json") from error
+
+
+def _items(files: Any) -> Any:
+    return files.items() if hasattr(files, "items") else files
+
+
+def _part(part: Any) -> Any:
+    """Read an open file of a multipart body: a file by itself, or a tuple with the file second."""
+    if isinstance(part, tuple | list):
+        return (part[0], _content(part[1]), *part[2:])
+    return (getattr(part, "name", None), _content(part)) if hasattr(part, "read") else part
+
+
+def _content(part: Any) -> Any:
+    return part.read() if hasattr(part, "read") else part
