@@ -235,7 +235,7 @@ def _deployment(read: _FieldReader) -> Deployment:
 
 def _base_url(read: _FieldReader, connection: AirflowConnection) -> str | None:
     """Put the base URL together from host, port and schema, which a connection URI spreads it over."""
-    host = (connection.host or "").strip().rstrip("/")
+    host = (connection.host or "").strip()
     if not host:
         return None
     # A URI's path arrives as the schema field: `sentinelhub://...@localhost:9080/http` is Airflow's way to say http.
@@ -243,15 +243,19 @@ def _base_url(read: _FieldReader, connection: AirflowConnection) -> str | None:
     if "://" not in host:
         if scheme not in ("", "http", "https"):
             raise read.error("schema", f"expected 'https', 'http' or nothing, got {scheme!r}.")
-        host = f"{scheme or 'https'}://{host}"
-    parts = urlsplit(host)
-    if connection.port and parts.netloc and not _has_port(parts.netloc):
-        host = parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
-    return read.checked_url("host", host)
+        host = f"{scheme or 'https'}://{_bracketed(host)}"
+    url = read.checked_url("host", host)
+    parts = urlsplit(url)
+    if parts.query or parts.fragment:
+        raise read.error("host", "the URL has a query or a fragment. Enter what stands before it.")
+    if connection.port and parts.port is None:
+        url = parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
+    return url
 
 
-def _has_port(netloc: str) -> bool:
-    return bool(re.search(r":\d+$", netloc))
+def _bracketed(host: str) -> str:
+    """Put an IPv6 address into the brackets that a URL needs, which Airflow takes off."""
+    return f"[{host}]" if host.count(":") > 1 and re.fullmatch(r"[0-9a-fA-F:.]+", host) else host
 
 
 def _auth_cache(read: _FieldReader) -> str:

@@ -101,13 +101,14 @@ class SentinelHubHook(BaseHook):
 
     @cached_property
     def _session(self) -> SentinelHubSession:
-        from sentinelhub_provider.hooks.token_store import token_broker
+        from sentinelhub_provider.hooks.sharing import pacer, token_broker
         from sentinelhub_provider.transport.session import SentinelHubSession
 
         settings = self.settings
         return SentinelHubSession(
             settings,
             token_broker(settings),
+            pacer(settings),
             resolve=self._resolve,
             on_token=mask,
             on_wait=self._log_wait,
@@ -117,14 +118,16 @@ class SentinelHubHook(BaseHook):
         """Return the running loop's session: connections of one event loop are of no use to another."""
         import asyncio
 
-        from sentinelhub_provider.hooks.token_store import token_broker
+        from sentinelhub_provider.hooks.sharing import pacer, token_broker
         from sentinelhub_provider.transport.async_session import AsyncSentinelHubSession
 
         settings = await self.asettings()
         loop = asyncio.get_running_loop()
         session = self._async_sessions.get(loop)
         if session is None:
-            session = AsyncSentinelHubSession(settings, token_broker(settings), on_token=amask, on_wait=self._log_wait)
+            session = AsyncSentinelHubSession(
+                settings, token_broker(settings), pacer(settings), on_token=amask, on_wait=self._log_wait
+            )
             self._async_sessions[loop] = session
         return session
 
@@ -204,9 +207,14 @@ class SentinelHubHook(BaseHook):
         session = await self._asession()
         call = self._call(method, endpoint, accept, timeout, deadline)
         receiver = MemoryReceiver()
-        body = {"data": data} if isinstance(data, Mapping) else {"content": data}
         response, _ = await session.call(
-            call, receiver, json=json, params=params, files=files, headers=_headers(headers, accept), **body
+            call,
+            receiver,
+            json=json,
+            params=params,
+            data=data,
+            files=files,
+            headers=_headers(headers, accept),
         )
         response._content = receiver.body
         return response
@@ -307,12 +315,16 @@ class SentinelHubHook(BaseHook):
             trusted=self.settings.trusted_origins,
             repeatable=is_repeatable(method, url),
             accept=accept,
+            paced=True,
             read_timeout=timeout or self.settings.timeout,
             deadline=deadline or DEFAULT_DEADLINE,
         )
 
     def _log_wait(self, wait: Wait) -> None:
-        self.log.warning("%s", wait)
+        if wait.is_pacing:
+            self.log.debug("%s", wait)
+        else:
+            self.log.warning("%s", wait)
 
 
 def _headers(headers: Mapping[str, str] | None, accept: str | None) -> dict[str, str]:

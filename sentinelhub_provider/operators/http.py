@@ -145,11 +145,6 @@ class SentinelHubHttpOperator(RequestTemplatingOperator):
 
     def _check(self, body: Any) -> None:
         """Refuse what cannot work before it is sent and paid for."""
-        if body is not None and self.data is not None:
-            raise SentinelHubRequestError(
-                "json (or evalscript) and data are both given, but a request has one body. Give one of them.",
-                field="data",
-            )
         if self.paginate and body is not None and not isinstance(body, Mapping):
             raise SentinelHubRequestError("paginate needs a JSON object as body.", field="json")
         if self.output_path is None and self._answers_with_file():

@@ -10,7 +10,8 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from sentinelhub_provider.connection import ConnectionSettings
 from sentinelhub_provider.oauth.broker import TokenBroker
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.transport.answers import EXCERPT_SIZE, Answer
+from sentinelhub_provider.transport.pacer import Pacer
 from sentinelhub_provider.transport.policy import (
     DEFAULT_DEADLINE,
     Authorize,
@@ -26,11 +28,14 @@ from sentinelhub_provider.transport.policy import (
     Failure,
     FailureKind,
     Flow,
+    Reserve,
     Send,
+    Settle,
     Wait,
     call_flow,
 )
 from sentinelhub_provider.transport.receive import Intake, MemoryReceiver, Receiver
+from sentinelhub_provider.transport.request_body import RequestBody, header_fields, unsendable
 from sentinelhub_provider.transport.token_endpoint import TokenCall, credentials_of
 
 CONNECT_TIMEOUT = 10.0
@@ -43,6 +48,7 @@ class AsyncSentinelHubSession:
 
     :param settings: the connection.
     :param broker: where tokens come from.
+    :param pacer: says when requests may start.
     :param on_token: told every token that is new to this process, before it is used: masks it in the logs.
     :param on_wait: told of every wait before a repetition.
     """
@@ -51,6 +57,7 @@ class AsyncSentinelHubSession:
         self,
         settings: ConnectionSettings,
         broker: TokenBroker,
+        pacer: Pacer,
         *,
         on_token: Callable[[str], Awaitable[None]],
         on_wait: Callable[[Wait], None],
@@ -61,6 +68,7 @@ class AsyncSentinelHubSession:
     ) -> None:
         self._settings = settings
         self._broker = broker
+        self._pacer = pacer
         self._on_token = on_token
         self._on_wait = on_wait
         self._clock = clock
@@ -83,28 +91,35 @@ class AsyncSentinelHubSession:
 
         :param call: what is asked for.
         :param receiver: takes the body of the good answer.
-        :param kwargs: ``params``, ``data``, ``json``, ``files``, ``content``, ``headers`` as for ``httpx``.
+        :param kwargs: ``params``, ``data``, ``json``, ``files``, ``headers``, as for the blocking session.
         :returns: the response, its body consumed, and the answer as it was judged.
         :raises SentinelHubError: see :mod:`sentinelhub_provider.exceptions`.
         """
-        headers = kwargs.pop("headers", None) or {}
+        body = RequestBody(
+            data=kwargs.pop("data", None), document=kwargs.pop("json", None), files=kwargs.pop("files", None)
+        )
+        content = body.content()
+        what = {"data": content} if isinstance(content, Mapping) else {"content": content}
+        headers = kwargs.pop("headers", None)
         response = httpx.Response(200)
 
         async def send(step: Send) -> Answer | Failure:
             nonlocal response
-            bearer = {} if step.token is None else {"Authorization": f"Bearer {step.token.value}"}
+            fields = header_fields(headers, content_type=body.content_type, token=step.token)
             timeout = httpx.Timeout(min(call.read_timeout, step.timeout), connect=min(CONNECT_TIMEOUT, step.timeout))
             try:
                 async with (
                     asyncio.timeout(step.timeout),
                     self._client.stream(
-                        step.method, step.url, headers={**headers, **bearer}, timeout=timeout, **kwargs
+                        step.method, step.url, headers=fields, timeout=timeout, files=body.files, **what, **kwargs
                     ) as response,
                 ):
                     return await _receive(response, receiver)
             except TimeoutError as error:
                 return Failure(FailureKind.DEADLINE, error)
-            except httpx.TransportError as error:
+            except (ValueError, httpx.InvalidURL, httpx.LocalProtocolError) as error:
+                raise unsendable(error, call.url) from None
+            except httpx.RequestError as error:
                 return Failure(_failure_kind(error), error)
 
         answer = await self._drive(call_flow(call, clock=self._clock, random=self._jitter), send)
@@ -132,7 +147,7 @@ class AsyncSentinelHubSession:
         receiver = MemoryReceiver()
         sent_at = self._wall_clock()
         with token_call.refusals_worded():
-            await self.call(token_call.call(timeout), receiver, content=request.body, headers=dict(request.headers))
+            await self.call(token_call.call(timeout), receiver, data=request.body, headers=dict(request.headers))
         return token_call.read(receiver.body, sent_at)
 
     async def _drive(self, flow: Flow, send: Callable[[Send], Awaitable[Answer | Failure]]) -> Answer:
@@ -142,6 +157,12 @@ class AsyncSentinelHubSession:
             while True:
                 step = flow.send(event)
                 match step:
+                    case Reserve(previous):
+                        event = await asyncio.to_thread(self._pacer.reserve, previous)
+                    case Settle(slot, status, retry_after, spent):
+                        settle = partial(self._pacer.settle, slot, status=status, retry_after=retry_after, spent=spent)
+                        await asyncio.to_thread(settle)
+                        event = None
                     case Authorize(rejected, timeout):
                         event = await self.current_token(rejected=rejected, timeout=timeout)
                     case Send():
@@ -165,7 +186,7 @@ async def _receive(response: httpx.Response, receiver: Receiver) -> Answer:
     return Answer(response.status_code, response.headers, intake.excerpt, intake.size)
 
 
-def _failure_kind(error: httpx.TransportError) -> FailureKind:
+def _failure_kind(error: httpx.RequestError) -> FailureKind:
     """Sort httpx's exceptions by what they say of whether the service acted."""
     match error:
         case httpx.ConnectError() if _is_tls(error):

@@ -17,6 +17,7 @@ from sentinelhub_provider.connection import DEFAULT_TIMEOUT
 from sentinelhub_provider.exceptions import (
     SentinelHubAuthenticationError,
     SentinelHubError,
+    SentinelHubRateLimitError,
     SentinelHubRequestError,
     SentinelHubResponseError,
     SentinelHubTransportError,
@@ -24,13 +25,13 @@ from sentinelhub_provider.exceptions import (
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.origins import Origin, TrustedOrigins, without_query
 from sentinelhub_provider.transport.answers import (
-    OVER_CAPACITY_CODE,
     Answer,
     bad_answer,
     error_from,
     problem_with_success,
     read_error_document,
 )
+from sentinelhub_provider.transport.pacing import Slot
 from sentinelhub_provider.transport.retry_after import parse_retry_after, wait_before_retry
 
 MAX_ATTEMPTS = 8
@@ -81,7 +82,10 @@ class Call:
     :param accept: media type asked for, where one was.
     :param read_timeout: seconds of silence after which one attempt is given up.
     :param deadline: seconds for the whole call.
-    :param max_attempts: attempts at most.
+    :param max_attempts: attempts at most; a 429 that is waited out by the shared pace is none.
+    :param paced: whether it keeps to the pace of all who share the connection.
+    :param longest_wait: seconds; a single wait above this is not begun, but raised as a rate limit error that says how
+        long to wait. ``None`` waits as long as the deadline allows.
     """
 
     method: str
@@ -92,6 +96,25 @@ class Call:
     read_timeout: float = DEFAULT_TIMEOUT
     deadline: float = DEFAULT_DEADLINE
     max_attempts: int = MAX_ATTEMPTS
+    paced: bool = False
+    longest_wait: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Ask for leave to start; ``previous`` is a slot whose time has come. Sent back: a :class:`Slot`."""
+
+    previous: Slot | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Tell all who share the connection what came of a slot."""
+
+    slot: Slot
+    status: int
+    retry_after: float | None
+    spent: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +145,7 @@ class Wait:
     :param attempt: the attempt that failed, from 1.
     :param max_attempts: out of how many.
     :param remaining: seconds until the deadline, before the wait.
+    :param is_pacing: whether nothing went wrong: it is just not this request's turn yet.
     """
 
     seconds: float
@@ -129,6 +153,7 @@ class Wait:
     attempt: int
     max_attempts: int
     remaining: float
+    is_pacing: bool = False
 
     def __str__(self) -> str:
         return (
@@ -137,8 +162,8 @@ class Wait:
         )
 
 
-Step: TypeAlias = Authorize | Send | Wait
-Event: TypeAlias = AccessToken | Answer | Failure | None
+Step: TypeAlias = Reserve | Settle | Authorize | Send | Wait
+Event: TypeAlias = Slot | AccessToken | Answer | Failure | None
 Flow: TypeAlias = Generator[Step, Event, Answer]
 
 
@@ -152,21 +177,57 @@ def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], fl
     """
     ends = clock() + call.deadline
     endpoint = f"{call.method} {without_query(call.url)}"
-    for attempt in range(1, call.max_attempts + 1):
+    attempt = 1
+    limited: SentinelHubRateLimitError | None = None
+    while True:
+        slot = (yield from _turn(call, attempt, limited, ends=ends, clock=clock)) if call.paced else None
         outcome = yield from authorized_flow(call, ends=ends, clock=clock)
+        if slot is not None and isinstance(outcome, Answer):
+            retry_after = parse_retry_after(outcome.header("retry-after"))
+            yield Settle(slot, outcome.status, retry_after, outcome.processing_units)
         problem = _judge(call, outcome, endpoint)
         if problem is None:
             assert isinstance(outcome, Answer)  # noqa: S101 - a Failure is always a problem
             return outcome
-        error, reason, retry_after = problem
-        if reason is None or attempt == call.max_attempts:
-            raise error from _cause(outcome)
-        seconds = wait_before_retry(attempt, retry_after, random)
+        if problem.reason is None:
+            raise problem.error from _cause(outcome)
+        if slot is not None and isinstance(problem.error, SentinelHubRateLimitError):
+            limited = problem.error  # the next turn is as far off as the pace now says
+            continue
+        if attempt == call.max_attempts:
+            raise problem.error from _cause(outcome)
+        seconds = wait_before_retry(attempt, problem.retry_after, random)
         remaining = ends - clock()
         if seconds >= remaining:
-            raise error from _cause(outcome)  # waiting in vain helps nobody
-        yield Wait(seconds, reason, attempt, call.max_attempts, remaining)
-    raise AssertionError("unreachable: the last attempt returns or raises")
+            raise problem.error from _cause(outcome)  # waiting in vain helps nobody
+        _refuse_long_wait(call, seconds, problem.error)
+        yield Wait(seconds, problem.reason, attempt, call.max_attempts, remaining)
+        attempt += 1
+
+
+def _turn(
+    call: Call,
+    attempt: int,
+    limited: SentinelHubRateLimitError | None,
+    *,
+    ends: float,
+    clock: Callable[[], float],
+) -> Generator[Step, Event, Slot]:
+    """
+    Wait until the pace lets this call start.
+
+    :param limited: the 429 that made it queue again, where there was one.
+    """
+    slot = _slot((yield Reserve(None)))
+    while slot.wait > 0:
+        remaining = ends - clock()
+        if slot.wait >= remaining:
+            raise limited or _queue_too_long(call, slot.wait)
+        _refuse_long_wait(call, slot.wait, limited)
+        reason = "rate limited" if limited else "keeping to the rate limit"
+        yield Wait(slot.wait, reason, attempt, call.max_attempts, remaining, is_pacing=limited is None)
+        slot = _slot((yield Reserve(slot)))
+    return slot
 
 
 def authorized_flow(call: Call, *, ends: float, clock: Callable[[], float]) -> Generator[Step, Event, Answer | Failure]:
@@ -205,31 +266,60 @@ def authorized_flow(call: Call, *, ends: float, clock: Callable[[], float]) -> G
             return outcome
 
 
-def _judge(
-    call: Call, outcome: Answer | Failure, endpoint: str
-) -> tuple[SentinelHubError, str | None, float | None] | None:
+@dataclass(frozen=True, slots=True)
+class _Problem:
     """
-    Say whether an attempt failed.
+    Why an attempt failed.
 
-    :returns: the error, why it is worth another attempt (``None`` where it is not), and the wait that was asked for.
+    :param reason: why another attempt is worth it, for a person; ``None`` where it is not.
+    :param retry_after: seconds that the service asked to wait.
     """
+
+    error: SentinelHubError
+    reason: str | None = None
+    retry_after: float | None = None
+
+
+def _judge(call: Call, outcome: Answer | Failure, endpoint: str) -> _Problem | None:
+    """Say whether and how an attempt failed."""
     if isinstance(outcome, Failure):
-        error: SentinelHubError = _transport_error(outcome, endpoint)
         unclear = outcome.kind is not FailureKind.UNREACHABLE
         worth_it = outcome.kind not in (FailureKind.TLS, FailureKind.DEADLINE) and (call.repeatable or not unclear)
-        return error, outcome.kind.value if worth_it else None, None
+        return _Problem(_transport_error(outcome, endpoint), outcome.kind.value if worth_it else None)
     if outcome.status < 300:
         problem = problem_with_success(outcome, method=call.method, accept=call.accept)
-        return None if problem is None else (bad_answer(outcome, problem, endpoint=endpoint), None, None)
+        return None if problem is None else _Problem(bad_answer(outcome, problem, endpoint=endpoint))
     if outcome.status < 400:
-        return bad_answer(outcome, "a redirect that leads nowhere", endpoint=endpoint), None, None
+        return _Problem(bad_answer(outcome, "a redirect that leads nowhere", endpoint=endpoint))
     retry_after = parse_retry_after(outcome.header("retry-after"))
     error = error_from(outcome, endpoint=endpoint, retry_after=retry_after)
-    if outcome.status == 429 and read_error_document(outcome.excerpt).code != OVER_CAPACITY_CODE:
-        return error, "rate limited", retry_after  # refused before anything happened: safe for every call
+    if isinstance(error, SentinelHubRateLimitError):
+        return _Problem(error, "rate limited", retry_after)  # refused before anything happened: safe for every call
     if outcome.status >= 500 and outcome.status != 501 and call.repeatable:
-        return error, f"the service answered {outcome.status}", retry_after
-    return error, None, retry_after
+        return _Problem(error, f"the service answered {outcome.status}", retry_after)
+    return _Problem(error)
+
+
+def _refuse_long_wait(call: Call, seconds: float, error: SentinelHubError | None) -> None:
+    """Raise instead of waiting where the caller has a better place to wait than here."""
+    if call.longest_wait is None or seconds <= call.longest_wait:
+        return
+    raise SentinelHubRateLimitError(
+        f"{call.method} {without_query(call.url)} has to wait for {_duration(seconds)}. {error or ''}".strip(),
+        retry_after=seconds,
+        status=None if error is None else error.status,
+        endpoint=f"{call.method} {without_query(call.url)}",
+    ) from error
+
+
+def _queue_too_long(call: Call, seconds: float) -> SentinelHubRateLimitError:
+    endpoint = f"{call.method} {without_query(call.url)}"
+    return SentinelHubRateLimitError(
+        f"{endpoint} would have to wait for {_duration(seconds)} to keep to the account's rate limit, "
+        "which is past its deadline. Allow a later deadline, or run fewer tasks at once (an Airflow pool).",
+        retry_after=seconds,
+        endpoint=endpoint,
+    )
 
 
 def _follow(call: Call, answer: Answer, method: str, url: str, redirects: int) -> tuple[str, str]:
@@ -312,6 +402,11 @@ def _transport_error(failure: Failure, endpoint: str) -> SentinelHubTransportErr
 
 def _cause(outcome: Answer | Failure) -> BaseException | None:
     return outcome.cause if isinstance(outcome, Failure) else None
+
+
+def _slot(event: Event) -> Slot:
+    assert isinstance(event, Slot)  # noqa: S101 - the drivers answer Reserve with a slot
+    return event
 
 
 def _token(event: Event) -> AccessToken:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.oauth.token import AccessToken
+from sentinelhub_provider.origins import without_query
 
 
 class RequestBody:
@@ -74,6 +76,19 @@ def header_fields(
     return fields
 
 
+def unsendable(error: Exception, url: str) -> SentinelHubRequestError:
+    """
+    Word what an HTTP library says of a URL or header field that it cannot write.
+
+    Its own words are not repeated, and it is no cause to raise from: it quotes header fields, and one is the token.
+    """
+    return SentinelHubRequestError(
+        f"the request to {without_query(url)} cannot be sent ({type(error).__name__}). "
+        "Check its URL, query parameters and header fields for characters that are not allowed there.",
+        field="endpoint",
+    )
+
+
 def _encoded(document: Any) -> bytes:
     try:
         return json.dumps(document, allow_nan=False).encode()
@@ -89,7 +104,7 @@ def _part(part: Any) -> Any:
     """Read an open file of a multipart body: a file by itself, or a tuple with the file second."""
     if isinstance(part, tuple | list):
         return (part[0], _content(part[1]), *part[2:])
-    return (getattr(part, "name", None), _content(part)) if hasattr(part, "read") else part
+    return (Path(str(getattr(part, "name", "file"))).name, _content(part)) if hasattr(part, "read") else part
 
 
 def _content(part: Any) -> Any:

@@ -12,28 +12,31 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
-import urllib3.exceptions
+import urllib3
 from oauthlib.oauth2 import BackendApplicationClient
 from requests.adapters import HTTPAdapter
 from requests_oauthlib import OAuth2Session
 
 from sentinelhub_provider.connection import ConnectionSettings
-from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.oauth.broker import TokenBroker
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.transport.answers import EXCERPT_SIZE, Answer
+from sentinelhub_provider.transport.pacer import Pacer
 from sentinelhub_provider.transport.policy import (
     DEFAULT_DEADLINE,
     Authorize,
     Call,
     Failure,
     FailureKind,
+    Reserve,
     Send,
+    Settle,
     Wait,
     authorized_flow,
     call_flow,
 )
 from sentinelhub_provider.transport.receive import Intake, MemoryReceiver, Receiver
+from sentinelhub_provider.transport.request_body import RequestBody, header_fields, unsendable
 from sentinelhub_provider.transport.token_endpoint import TokenCall, credentials_of
 
 CONNECT_TIMEOUT = 10.0
@@ -56,6 +59,7 @@ class SentinelHubSession(OAuth2Session):
 
     :param settings: the connection.
     :param broker: where tokens come from.
+    :param pacer: says when requests may start.
     :param resolve: turns a path into a URL.
     :param on_token: told every token that is new to this process, before it is used: masks it in the logs.
     :param on_wait: told of every wait before a repetition.
@@ -65,6 +69,7 @@ class SentinelHubSession(OAuth2Session):
         self,
         settings: ConnectionSettings,
         broker: TokenBroker,
+        pacer: Pacer,
         *,
         resolve: Callable[[str], str],
         on_token: Callable[[str], None],
@@ -78,6 +83,7 @@ class SentinelHubSession(OAuth2Session):
         self._settings = settings
         self._trusted = settings.trusted_origins
         self._broker = broker
+        self._pacer = pacer
         self._resolve = resolve
         self._on_token = on_token
         self._on_wait = on_wait
@@ -116,7 +122,7 @@ class SentinelHubSession(OAuth2Session):
         :raises requests.RequestException: for connections that fail, as with any session.
         """
         url = self._resolve(url)
-        body = _Body(data, files)
+        body = RequestBody(data=data, files=files)
         response: requests.Response | None = None
         if withhold_token:
             return self._plain_request(method, url, headers, body, timeout, allow_redirects=allow_redirects, **kwargs)
@@ -125,7 +131,7 @@ class SentinelHubSession(OAuth2Session):
             nonlocal response
             if response is not None:
                 response.close()
-            authorized = {**(headers or {}), **_bearer(step.token)}
+            authorized = header_fields(headers, token=step.token)
             response = self._plain_request(step.method, step.url, authorized, body, timeout, **kwargs)
             if not allow_redirects and response.is_redirect:
                 return Answer(200, {})  # the caller wants to see the redirect itself
@@ -147,26 +153,31 @@ class SentinelHubSession(OAuth2Session):
         :returns: the response, its body consumed, and the answer as it was judged.
         :raises SentinelHubError: see :mod:`sentinelhub_provider.exceptions`.
         """
-        body = _Body(kwargs.pop("data", None), kwargs.pop("files", None))
-        headers = kwargs.pop("headers", None) or {}
+        body = RequestBody(
+            data=kwargs.pop("data", None), document=kwargs.pop("json", None), files=kwargs.pop("files", None)
+        )
+        headers = kwargs.pop("headers", None)
         response = requests.Response()
 
         def send(step: Send) -> Answer | Failure:
             nonlocal response
+            ends = self._clock() + step.timeout
+            # The total bounds connecting and waiting for the first byte together.
+            timeout = urllib3.Timeout(total=step.timeout, connect=CONNECT_TIMEOUT, read=call.read_timeout)
             try:
                 response = self._plain_request(
                     step.method,
                     step.url,
-                    {**headers, **_bearer(step.token)},
+                    header_fields(headers, content_type=body.content_type, token=step.token),
                     body,
-                    (min(CONNECT_TIMEOUT, step.timeout), min(call.read_timeout, step.timeout)),
+                    timeout,
                     stream=True,
                     **kwargs,
                 )
                 with response:
-                    return self._receive(response, receiver, self._clock() + step.timeout)
-            except requests.exceptions.InvalidJSONError as error:
-                raise SentinelHubRequestError(f"json cannot be written as JSON: {error}", field="json") from error
+                    return self._receive(response, receiver, ends)
+            except ValueError as error:
+                raise unsendable(error, call.url) from None
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 return Failure(_failure_kind(error), error)
 
@@ -222,6 +233,11 @@ class SentinelHubSession(OAuth2Session):
             while True:
                 step = flow.send(event)
                 match step:
+                    case Reserve(previous):
+                        event = self._pacer.reserve(previous)
+                    case Settle(slot, status, retry_after, spent):
+                        self._pacer.settle(slot, status=status, retry_after=retry_after, spent=spent)
+                        event = None
                     case Authorize(rejected, timeout):
                         event = self.current_token(rejected=rejected, timeout=timeout)
                     case Send():
@@ -239,7 +255,7 @@ class SentinelHubSession(OAuth2Session):
         method: str,
         url: str,
         headers: Mapping[str, str] | None,
-        body: _Body,
+        body: RequestBody,
         timeout: Any,
         *,
         allow_redirects: bool = False,
@@ -248,6 +264,8 @@ class SentinelHubSession(OAuth2Session):
         """Send once through ``requests`` itself, past OAuth2Session, which would refuse loopback and log the token."""
         if timeout is None:
             timeout = (CONNECT_TIMEOUT, self._settings.timeout)
+        # Given with each request: else REQUESTS_CA_BUNDLE of the environment would overrule the connection.
+        kwargs.setdefault("verify", self.verify)
         response: requests.Response = super(OAuth2Session, self).request(
             method,
             url,
@@ -266,52 +284,20 @@ class SentinelHubSession(OAuth2Session):
         intake = Intake(receiver if is_good else MemoryReceiver())
         while chunk := response.raw.read1(READ_SIZE, decode_content=True):
             intake.feed(chunk)
-            if self._clock() >= ends:
+            remaining = ends - self._clock()
+            if remaining <= 0:
                 return Failure(FailureKind.DEADLINE)
+            _shorten_silence(response, remaining)
             if not is_good and intake.size >= EXCERPT_SIZE:
                 break
         return Answer(response.status_code, response.headers, intake.excerpt, intake.size)
 
 
-class _Body:
-    """A request body that can be sent more than once: a stream is rewound, or kept where it cannot be."""
-
-    def __init__(self, data: Any, files: Any) -> None:
-        self._data = data
-        self._start = 0
-        if hasattr(data, "read"):
-            if data.seekable():
-                self._start = data.tell()
-            else:
-                self._data = data.read()
-        elif hasattr(data, "__next__"):
-            self._data = b"".join(data)
-        # requests reads files whole in any case, but only once.
-        self.files = files if files is None else [(name, _file_part(part)) for name, part in _items(files)]
-
-    def data(self) -> Any:
-        if hasattr(self._data, "seek"):
-            self._data.seek(self._start)
-        return self._data
-
-
-def _items(files: Any) -> Any:
-    return files.items() if hasattr(files, "items") else files
-
-
-def _file_part(part: Any) -> Any:
-    """Read an open file of a multipart body; ``requests`` takes a file, or a tuple with the file second."""
-    if isinstance(part, tuple | list):
-        return (part[0], _content(part[1]), *part[2:])
-    return (getattr(part, "name", None), _content(part)) if hasattr(part, "read") else part
-
-
-def _content(part: Any) -> Any:
-    return part.read() if hasattr(part, "read") else part
-
-
-def _bearer(token: AccessToken | None) -> dict[str, str]:
-    return {} if token is None else {"Authorization": f"Bearer {token.value}"}
+def _shorten_silence(response: requests.Response, seconds: float) -> None:
+    """Let the next read wait no longer than ``seconds``, where urllib3 still holds the socket."""
+    sock = getattr(response.raw.connection, "sock", None)
+    if sock is not None and (sock.gettimeout() or seconds) >= seconds:
+        sock.settimeout(seconds)
 
 
 def _failure_kind(error: BaseException) -> FailureKind:

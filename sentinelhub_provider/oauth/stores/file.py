@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
+import logging
 import os
 import stat
 import tempfile
@@ -12,6 +13,8 @@ from filelock import FileLock, Timeout
 
 from sentinelhub_provider.oauth.stores import Blob
 
+log = logging.getLogger(__name__)
+
 _FILE_MODE = 0o600
 _FOLDER_MODE = 0o700
 
@@ -20,16 +23,10 @@ class FileStore:
     """
     One file by key in a folder that only its owner can enter.
 
-    :param folder: made where it is missing; its parent, too.
-    :raises OSError: where the folder cannot be made, or belongs to somebody else.
+    :param folder: from :func:`usable_folder`.
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
-        _refuse_foreign(folder)
-        folder.chmod(_FOLDER_MODE)
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError(f"{folder} cannot be written to")
         self._folder = folder
 
     def read(self, key: str) -> Blob | None:
@@ -92,22 +89,32 @@ def _refuse_foreign(folder: Path) -> None:
         raise PermissionError(f"{folder} belongs to another user")
 
 
-def file_store(preferred: Path, fallback: Path) -> tuple[FileStore | None, str | None]:
+@functools.cache  # once for each process and folder, and so is the warning
+def usable_folder(preferred: Path) -> Path | None:
     """
-    Open the first folder of the two that can be used.
+    Return ``preferred`` if it can be written to, else a folder of this user's below the temporary one, else ``None``.
 
-    :returns: the store (``None`` where neither can), and what is to be told about it (``None`` where all is well).
+    One warning says where tokens are kept when it is not where they should be.
     """
-    try:
-        return FileStore(preferred), None
-    except OSError as error:
-        problem = f"tokens cannot be kept in {preferred} ({error})"
-    with contextlib.suppress(OSError):
-        return FileStore(fallback), f"{problem}; they are kept in {fallback} instead"
-    return None, f"{problem}, nor in {fallback}; every process asks for its own"
-
-
-def fallback_folder() -> Path:
-    """Return a folder below the temporary one, of this user's own."""
+    problem = _problem_with(preferred)
+    if problem is None:
+        return preferred
     owner = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
-    return Path(tempfile.gettempdir()) / f"sentinelhub-{owner}"
+    fallback = Path(tempfile.gettempdir()) / f"sentinelhub-{owner}"
+    if _problem_with(fallback) is None:
+        log.warning("tokens cannot be kept in %s (%s); they are kept in %s instead", preferred, problem, fallback)
+        return fallback
+    log.warning("tokens cannot be kept in %s (%s), nor in %s; every process gets its own", preferred, problem, fallback)
+    return None
+
+
+def _problem_with(folder: Path) -> OSError | None:
+    """Make the folder ready, or say why it cannot be used."""
+    try:
+        folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        _refuse_foreign(folder)
+        folder.chmod(_FOLDER_MODE)
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return error

@@ -24,6 +24,11 @@ LOCK_LIFETIME = 70.0
 """Seconds after which a lock frees itself: longer than the longest token request, so that it outlives only the dead."""
 
 
+def redis_client(url: str) -> Any:
+    """Return a client that gives up soon; it connects when it is used."""
+    return redis.Redis.from_url(url, socket_timeout=ANSWER_TIMEOUT, socket_connect_timeout=ANSWER_TIMEOUT)
+
+
 class RedisStore:
     """
     One value by key, with the token's lifetime as its time to live.
@@ -32,9 +37,7 @@ class RedisStore:
     """
 
     def __init__(self, url: str) -> None:
-        self._client: Any = redis.Redis.from_url(
-            url, socket_timeout=ANSWER_TIMEOUT, socket_connect_timeout=ANSWER_TIMEOUT
-        )
+        self._client = redis_client(url)
 
     def read(self, key: str) -> Blob | None:
         """
