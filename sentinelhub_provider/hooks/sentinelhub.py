@@ -13,6 +13,7 @@ from sentinelhub_provider.api.endpoints import is_repeatable, resolve_endpoint
 from sentinelhub_provider.connection import ConnectionSettings, settings_from_connection
 from sentinelhub_provider.hooks.connection_form import connection_form_widgets, ui_field_behaviour
 from sentinelhub_provider.hooks.masking import amask, mask
+from sentinelhub_provider.hooks.metrics import count
 from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call, Wait
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class SentinelHubHook(BaseHook):
             resolve=self._resolve,
             on_token=mask,
             on_wait=self._log_wait,
+            count=count,
         )
 
     async def _asession(self) -> AsyncSentinelHubSession:
@@ -126,7 +128,7 @@ class SentinelHubHook(BaseHook):
         session = self._async_sessions.get(loop)
         if session is None:
             session = AsyncSentinelHubSession(
-                settings, token_broker(settings), pacer(settings), on_token=amask, on_wait=self._log_wait
+                settings, token_broker(settings), pacer(settings), on_token=amask, on_wait=self._log_wait, count=count
             )
             self._async_sessions[loop] = session
         return session
@@ -152,6 +154,7 @@ class SentinelHubHook(BaseHook):
         accept: str | None = None,
         timeout: float | None = None,
         deadline: float | None = None,
+        longest_wait: float | None = None,
     ) -> requests.Response:
         """
         Make one authorized call and return its answer, which is complete and has a status below 300.
@@ -169,11 +172,13 @@ class SentinelHubHook(BaseHook):
         :param accept: media type to ask for.
         :param timeout: seconds that the service may stay silent; the connection's ``timeout`` by default.
         :param deadline: seconds that the call may take in all, waiting and repeating included; 600 by default.
+        :param longest_wait: seconds; rather than a longer single wait, a :class:`SentinelHubRateLimitError` is raised
+            whose ``retry_after`` says how long it would have been.
         :raises SentinelHubError: of the kind that says what to do; see :mod:`sentinelhub_provider.exceptions`.
         """
         from sentinelhub_provider.transport.receive import MemoryReceiver
 
-        call = self._call(method, endpoint, accept, timeout, deadline)
+        call = self._call(method, endpoint, accept, timeout, deadline, longest_wait)
         receiver = MemoryReceiver()
         response, _ = self._session.call(
             call,
@@ -200,12 +205,13 @@ class SentinelHubHook(BaseHook):
         accept: str | None = None,
         timeout: float | None = None,
         deadline: float | None = None,
+        longest_wait: float | None = None,
     ) -> httpx.Response:
         """Do what :meth:`request` does, for the event loop; the answer is httpx's."""
         from sentinelhub_provider.transport.receive import MemoryReceiver
 
         session = await self._asession()
-        call = self._call(method, endpoint, accept, timeout, deadline)
+        call = self._call(method, endpoint, accept, timeout, deadline, longest_wait)
         receiver = MemoryReceiver()
         response, _ = await session.call(
             call,
@@ -233,6 +239,7 @@ class SentinelHubHook(BaseHook):
         accept: str | None = None,
         timeout: float | None = None,
         deadline: float | None = None,
+        longest_wait: float | None = None,
     ) -> Download:
         """
         Make one authorized call and stream its body to ``path``, where it appears only when it is complete.
@@ -249,7 +256,7 @@ class SentinelHubHook(BaseHook):
         from sentinelhub_provider.origins import without_query
         from sentinelhub_provider.transport.download import DownloadReceiver
 
-        call = self._call(method, endpoint, accept, timeout, deadline)
+        call = self._call(method, endpoint, accept, timeout, deadline, longest_wait)
         with DownloadReceiver(target_for(path)) as receiver:
             response, answer = self._session.call(
                 call,
@@ -306,7 +313,13 @@ class SentinelHubHook(BaseHook):
         return resolve_endpoint(endpoint, base_url=settings.base_url, scheme=settings.path_scheme)
 
     def _call(
-        self, method: str, endpoint: str, accept: str | None, timeout: float | None, deadline: float | None
+        self,
+        method: str,
+        endpoint: str,
+        accept: str | None,
+        timeout: float | None,
+        deadline: float | None,
+        longest_wait: float | None,
     ) -> Call:
         url = self._resolve(endpoint)
         return Call(
@@ -318,6 +331,7 @@ class SentinelHubHook(BaseHook):
             paced=True,
             read_timeout=timeout or self.settings.timeout,
             deadline=deadline or DEFAULT_DEADLINE,
+            longest_wait=longest_wait,
         )
 
     def _log_wait(self, wait: Wait) -> None:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import conf
+
 from sentinelhub_provider.api.endpoints import is_service
 from sentinelhub_provider.api.paging import NextPage, joined, next_page
-from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
+from sentinelhub_provider.exceptions import (
+    SentinelHubRateLimitError,
+    SentinelHubRequestError,
+    SentinelHubResponseError,
+)
 from sentinelhub_provider.operators.failing import without_vain_retries
 from sentinelhub_provider.operators.templating import RequestTemplatingOperator
+from sentinelhub_provider.operators.waiting import LONGEST_BLOCKING_WAIT, wait_in_triggerer
 
 if TYPE_CHECKING:
     import requests
@@ -60,6 +68,9 @@ class SentinelHubHttpOperator(RequestTemplatingOperator):
     :param max_xcom_size: bytes of JSON that the task may return.
     :param timeout: seconds that the service may stay silent; the connection's ``timeout`` by default.
     :param deadline: seconds that one call may take in all, waiting and repeating included; 600 by default.
+    :param deferrable: whether a wait of more than a minute for the rate limit is spent in the triggerer, without
+        holding a worker slot; ``[operators] default_deferrable`` by default.
+    :param max_wait: seconds that such waits may take in all.
     :param sentinelhub_conn_id: the connection.
     """
 
@@ -103,6 +114,8 @@ class SentinelHubHttpOperator(RequestTemplatingOperator):
         max_xcom_size: int = MAX_XCOM_SIZE,
         timeout: float | None = None,
         deadline: float | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        max_wait: float = 24 * 3600.0,
         sentinelhub_conn_id: str = "sentinelhub_default",
         **kwargs: Any,
     ) -> None:
@@ -124,6 +137,8 @@ class SentinelHubHttpOperator(RequestTemplatingOperator):
         self.max_xcom_size = max_xcom_size
         self.timeout = timeout
         self.deadline = deadline
+        self.deferrable = deferrable
+        self.max_wait = max_wait
         self.sentinelhub_conn_id = sentinelhub_conn_id
 
     @cached_property
@@ -135,13 +150,25 @@ class SentinelHubHttpOperator(RequestTemplatingOperator):
 
     def execute(self, context: Context) -> Any:
         """Make the call; see the class for what is returned."""
+        return self.resume(context, waits_until=time.time() + self.max_wait)
+
+    def resume(self, context: Context, event: Any = None, *, waits_until: float) -> Any:  # noqa: ARG002 - the wait is over
+        """Make the call, for the first time or after a wait in the triggerer."""
         with without_vain_retries():
-            body = request_body(self.json, self.evalscript)
-            self._check(body)
-            if self.output_path is not None and not self.paginate:
-                return self._download(context, body)
-            document = self._fetch(context, body)
-            return self._store(document) if self.output_path is not None else self._for_xcom(document)
+            try:
+                return self._result(context)
+            except SentinelHubRateLimitError as error:
+                if self.deferrable:
+                    wait_in_triggerer(self, error, waits_until=waits_until, method_name="resume")
+                raise
+
+    def _result(self, context: Context) -> Any:
+        body = request_body(self.json, self.evalscript)
+        self._check(body)
+        if self.output_path is not None and not self.paginate:
+            return self._download(context, body)
+        document = self._fetch(context, body)
+        return self._store(document) if self.output_path is not None else self._for_xcom(document)
 
     def _check(self, body: Any) -> None:
         """Refuse what cannot work before it is sent and paid for."""
@@ -169,6 +196,7 @@ class SentinelHubHttpOperator(RequestTemplatingOperator):
             "accept": self.accept,
             "timeout": self.timeout,
             "deadline": self.deadline,
+            "longest_wait": LONGEST_BLOCKING_WAIT if self.deferrable else None,
         }
 
     def _download(self, context: Context, body: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from sentinelhub_provider.connection import ConnectionSettings
 from sentinelhub_provider.oauth.broker import TokenBroker
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.transport.answers import EXCERPT_SIZE, Answer
+from sentinelhub_provider.transport.metrics import TOKEN_CACHE_HITS, Count, worth_counting
 from sentinelhub_provider.transport.pacer import Pacer
 from sentinelhub_provider.transport.policy import (
     DEFAULT_DEADLINE,
@@ -50,7 +51,8 @@ class AsyncSentinelHubSession:
     :param broker: where tokens come from.
     :param pacer: says when requests may start.
     :param on_token: told every token that is new to this process, before it is used: masks it in the logs.
-    :param on_wait: told of every wait before a repetition.
+    :param on_wait: told of every wait.
+    :param count: adds to a counter; see :mod:`~sentinelhub_provider.transport.metrics`.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class AsyncSentinelHubSession:
         *,
         on_token: Callable[[str], Awaitable[None]],
         on_wait: Callable[[Wait], None],
+        count: Count = lambda _, __: None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -71,6 +74,7 @@ class AsyncSentinelHubSession:
         self._pacer = pacer
         self._on_token = on_token
         self._on_wait = on_wait
+        self._count = count
         self._clock = clock
         self._wall_clock = wall_clock
         self._sleep = sleep
@@ -134,12 +138,19 @@ class AsyncSentinelHubSession:
         :param rejected: a token that the service refused.
         :param timeout: seconds that this may take.
         """
-        return await self._broker.aget(
-            lambda: self._fetch_token(timeout),
-            announce=lambda token: self._on_token(token.value),
-            rejected=rejected,
-            patience=timeout,
+        fetched = False
+
+        async def fetch() -> AccessToken:
+            nonlocal fetched
+            fetched = True
+            return await self._fetch_token(timeout)
+
+        token = await self._broker.aget(
+            fetch, announce=lambda token: self._on_token(token.value), rejected=rejected, patience=timeout
         )
+        if not fetched:
+            self._count(TOKEN_CACHE_HITS, 1)
+        return token
 
     async def _fetch_token(self, timeout: float) -> AccessToken:
         token_call = TokenCall(credentials_of(self._settings), self._wall_clock)
@@ -171,6 +182,8 @@ class AsyncSentinelHubSession:
                         self._on_wait(step)
                         await self._sleep(seconds)
                         event = None
+                for name, value in worth_counting(step, event):
+                    self._count(name, value)
         except StopIteration as done:
             answer: Answer = done.value
             return answer

@@ -2,8 +2,8 @@
 When the next request may start, so that all who share a connection keep to its rate limits together.
 
 Pure: :class:`Pace` is what they share, the functions turn one into the next. Requests are spread evenly, as Sentinel
-Hub asks for. A configured limit is kept from the start. Without one, the pace is learnt: it quickens with every answer and
-slows, for everybody, with every 429.
+Hub asks for. A configured limit is kept from the start. Without one, the pace is learnt: it quickens with every answer
+and slows, for everybody, with every 429.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LONGEST_INTERVAL = 60.0
 OPENING_GROWTH = 0.15
 SEARCHING_GROWTH = 0.02
 STEADY_GROWTH = 0.004
-"""By which part the pace quickens with an answer: before the first 429, while looking for the limit, once it is found."""
+"""By which part the pace quickens with an answer: before the first 429, looking for the limit, having found it."""
 
 GROWTH_OF_GROWTH = 1.015
 """By which the growth itself grows with each answer, so that a limit that was lifted is noticed in a minute or two."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from sentinelhub_provider.connection import DEFAULT_TIMEOUT
 from sentinelhub_provider.exceptions import (
@@ -23,7 +23,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubTransportError,
 )
 from sentinelhub_provider.oauth.token import AccessToken
-from sentinelhub_provider.origins import Origin, TrustedOrigins, without_query
+from sentinelhub_provider.origins import TrustedOrigins, without_query
 from sentinelhub_provider.transport.answers import (
     Answer,
     bad_answer,
@@ -198,9 +198,9 @@ def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], fl
             raise problem.error from _cause(outcome)
         seconds = wait_before_retry(attempt, problem.retry_after, random)
         remaining = ends - clock()
+        _refuse_long_wait(call, seconds, problem.error)
         if seconds >= remaining:
             raise problem.error from _cause(outcome)  # waiting in vain helps nobody
-        _refuse_long_wait(call, seconds, problem.error)
         yield Wait(seconds, problem.reason, attempt, call.max_attempts, remaining)
         attempt += 1
 
@@ -221,9 +221,9 @@ def _turn(
     slot = _slot((yield Reserve(None)))
     while slot.wait > 0:
         remaining = ends - clock()
+        _refuse_long_wait(call, slot.wait, limited)
         if slot.wait >= remaining:
             raise limited or _queue_too_long(call, slot.wait)
-        _refuse_long_wait(call, slot.wait, limited)
         reason = "rate limited" if limited else "keeping to the rate limit"
         yield Wait(slot.wait, reason, attempt, call.max_attempts, remaining, is_pacing=limited is None)
         slot = _slot((yield Reserve(slot)))
@@ -358,10 +358,10 @@ def _follow(call: Call, answer: Answer, method: str, url: str, redirects: int) -
 def _refuse_foreign_host(call: Call) -> None:
     if call.trusted is None or call.url in call.trusted:
         return
-    origin = Origin.of(call.url)
+    host = urlsplit(call.url).hostname
     raise SentinelHubRequestError(
         f"{without_query(call.url)} is not on {call.trusted.own}, the connection's own host: the token was not sent. "
-        f"Give a path, or add {origin.host!r} to the connection's allowed_hosts if you trust it with your token.",
+        f"Give a path, or add {host!r} to the connection's allowed_hosts if you trust it with your token.",
         field="endpoint",
         endpoint=f"{call.method} {without_query(call.url)}",
     )

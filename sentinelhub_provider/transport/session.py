@@ -21,6 +21,7 @@ from sentinelhub_provider.connection import ConnectionSettings
 from sentinelhub_provider.oauth.broker import TokenBroker
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.transport.answers import EXCERPT_SIZE, Answer
+from sentinelhub_provider.transport.metrics import TOKEN_CACHE_HITS, Count, worth_counting
 from sentinelhub_provider.transport.pacer import Pacer
 from sentinelhub_provider.transport.policy import (
     DEFAULT_DEADLINE,
@@ -62,7 +63,8 @@ class SentinelHubSession(OAuth2Session):
     :param pacer: says when requests may start.
     :param resolve: turns a path into a URL.
     :param on_token: told every token that is new to this process, before it is used: masks it in the logs.
-    :param on_wait: told of every wait before a repetition.
+    :param on_wait: told of every wait.
+    :param count: adds to a counter; see :mod:`~sentinelhub_provider.transport.metrics`.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class SentinelHubSession(OAuth2Session):
         resolve: Callable[[str], str],
         on_token: Callable[[str], None],
         on_wait: Callable[[Wait], None],
+        count: Count = lambda _, __: None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
@@ -87,6 +90,7 @@ class SentinelHubSession(OAuth2Session):
         self._resolve = resolve
         self._on_token = on_token
         self._on_wait = on_wait
+        self._count = count
         self._clock = clock
         self._wall_clock = wall_clock
         self._sleep = sleep
@@ -191,12 +195,19 @@ class SentinelHubSession(OAuth2Session):
         :param rejected: a token that the service refused.
         :param timeout: seconds that this may take.
         """
-        return self._broker.get(
-            lambda: self._fetch_token(timeout),
-            announce=lambda token: self._on_token(token.value),
-            rejected=rejected,
-            patience=timeout,
+        fetched = False
+
+        def fetch() -> AccessToken:
+            nonlocal fetched
+            fetched = True
+            return self._fetch_token(timeout)
+
+        token = self._broker.get(
+            fetch, announce=lambda token: self._on_token(token.value), rejected=rejected, patience=timeout
         )
+        if not fetched:
+            self._count(TOKEN_CACHE_HITS, 1)
+        return token
 
     def fetch_token(self, *_: Any, **__: Any) -> dict[str, Any]:
         """
@@ -246,6 +257,8 @@ class SentinelHubSession(OAuth2Session):
                         self._on_wait(step)
                         self._sleep(seconds)
                         event = None
+                for name, value in worth_counting(step, event):
+                    self._count(name, value)
         except StopIteration as done:
             answer: Answer = done.value
             return answer
