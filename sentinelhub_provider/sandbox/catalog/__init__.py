@@ -1,0 +1,1 @@
+"""The Catalog API: STAC API 1.0.0 over the scenes of the sandbox."""

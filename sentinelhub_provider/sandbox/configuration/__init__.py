@@ -1,0 +1,1 @@
+"""The one call of the Configuration API that Sentinel Hub's own authentication examples make."""

@@ -1,0 +1,150 @@
+"""What can be asked of and done to a running sandbox; the control routes and ``SandboxServer.control`` share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sentinelhub_provider.sandbox.control.state import Counters, Exchange, RequestRecord
+from sentinelhub_provider.sandbox.faults import Fault, PlantedFault
+from sentinelhub_provider.sandbox.limits import Limits
+from sentinelhub_provider.sandbox.settings import ALL_APIS, AccountState, Api, ClientSettings
+
+if TYPE_CHECKING:
+    from sentinelhub_provider.sandbox.oauth.state import IssuedToken
+    from sentinelhub_provider.sandbox.state import Sandbox
+
+
+class Control:
+    """Control over a sandbox. All methods may be called from any thread."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def reset(self) -> None:
+        """Put everything back to the settings: counters, faults, limits, latency, clients.
+
+        All tokens are forgotten: none issued before is accepted any more.
+        """
+        self._sandbox.reset()
+
+    # --- looking -----------------------------------------------------------------------------------------------------
+
+    def counters(self) -> Counters:
+        """Return the figures since the start or the last reset."""
+        return self._sandbox.ledger.counters()
+
+    def requests(self) -> list[RequestRecord]:
+        """Return the last requests, oldest first."""
+        return self._sandbox.ledger.requests()
+
+    def record_exchanges(self, on: bool = True) -> None:
+        """Start or stop keeping requests and answers in full, see ``exchanges``."""
+        self._sandbox.ledger.recording = on
+
+    def exchanges(self) -> list[Exchange]:
+        """Return the exchanges recorded, oldest first, without those of the token endpoints."""
+        return self._sandbox.ledger.exchanges()
+
+    def issued_tokens(self) -> list[IssuedToken]:
+        """Return all tokens issued since the last reset with what is known of them, oldest first."""
+        return self._sandbox.issuer.tokens()
+
+    def tokens(self) -> list[str]:
+        """Return the value of every token issued since the last reset: what a test for leaks has to search for."""
+        return [token.value for token in self._sandbox.issuer.tokens()]
+
+    # --- tokens, clients, limits -------------------------------------------------------------------------------------
+
+    def revoke_tokens(self) -> int:
+        """Revoke all tokens; return how many."""
+        return self._sandbox.issuer.revoke()
+
+    def revoke_token(self, value: str) -> bool:
+        """Revoke one token; return whether it was known and not yet revoked."""
+        return self._sandbox.issuer.revoke(value) == 1
+
+    def set_token_lifetime(self, seconds: float, *, client_id: str | None = None) -> None:
+        """Set how long new tokens live, for one client or for all that have no lifetime of their own.
+
+        Raises ``ValueError`` for a lifetime that is not positive, ``KeyError`` for an unknown client.
+        """
+        if seconds <= 0:
+            raise ValueError(f"token lifetime must be more than 0 seconds, not {seconds}")
+        if client_id is None:
+            self._sandbox.issuer.token_lifetime = seconds
+        else:
+            self._sandbox.clients.update(client_id, token_lifetime=seconds)
+
+    def add_client(
+        self,
+        client_id: str,
+        client_secret: str,
+        *,
+        permissions: Iterable[Api] = ALL_APIS,
+        account: AccountState = "ok",
+        token_lifetime: float | None = None,
+    ) -> ClientSettings:
+        """Add an OAuth client or replace the one with this id. Raises ``ValueError``."""
+        client = ClientSettings(client_id, client_secret, frozenset(permissions), account, token_lifetime)
+        self._sandbox.clients.put(client)
+        return client
+
+    def update_client(
+        self,
+        client_id: str,
+        *,
+        client_secret: str | None = None,
+        permissions: Iterable[Api] | None = None,
+        account: AccountState | None = None,
+    ) -> ClientSettings:
+        """Change a client: rotate its secret, take permissions away, empty its account. Raises ``KeyError``."""
+        return self._sandbox.clients.update(
+            client_id,
+            client_secret=client_secret,
+            permissions=None if permissions is None else frozenset(permissions),
+            account=account,
+        )
+
+    def set_limits(
+        self,
+        *,
+        requests_per_minute: float | None = None,
+        processing_units_per_minute: float | None = None,
+        token_requests_per_minute: float | None = None,
+    ) -> None:
+        """Put these limits in force, with full buckets; ``None`` is no limit. Raises ``ValueError``."""
+        limits = Limits(requests_per_minute, processing_units_per_minute, token_requests_per_minute)
+        for name in ("requests_per_minute", "processing_units_per_minute", "token_requests_per_minute"):
+            value = getattr(limits, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} must be more than 0, not {value}")
+        self._sandbox.limiter.set_limits(limits)
+
+    def set_latency(self, seconds: float) -> None:
+        """Wait so long before every answer. Raises ``ValueError``."""
+        if seconds < 0:
+            raise ValueError(f"latency must not be negative, got {seconds}")
+        self._sandbox.latency = seconds
+
+    # --- faults ------------------------------------------------------------------------------------------------------
+
+    def add_fault(self, fault: Fault | Mapping[str, Any] | None = None, /, **fields: Any) -> int:
+        """Put a fault in place, given as a ``Fault``, its JSON, or its fields; return its id.
+
+        Raises ``pydantic.ValidationError`` naming the field.
+        """
+        given = fault if isinstance(fault, Fault) else Fault.model_validate({**(fault or {}), **fields})
+        return self._sandbox.faults.add(given)
+
+    def remove_fault(self, fault_id: int) -> bool:
+        """Take a fault away; return whether it was there."""
+        return self._sandbox.faults.remove(fault_id)
+
+    def clear_faults(self) -> None:
+        """Take all faults away."""
+        self._sandbox.faults.clear()
+
+    def faults(self) -> list[PlantedFault]:
+        """Return the faults in place with how often they struck."""
+        return self._sandbox.faults.planted()

@@ -1,0 +1,39 @@
+"""From what V8 reports to what the service answers."""
+
+from __future__ import annotations
+
+import re
+
+from sentinelhub_provider.sandbox.errors import ApiError
+
+SCRIPT_NAME = "evalscript.js"
+
+_FRAME = re.compile(re.escape(SCRIPT_NAME) + r":(\d+)(?::(\d+))?")
+# A script that does not parse has not got its name yet.
+_HEAD = re.compile(r"(?:" + re.escape(SCRIPT_NAME) + r"|<anonymous>):(\d+)")
+
+
+def script_error(message: str) -> ApiError:
+    """Make the 400 for an evalscript that is at fault."""
+    return ApiError(400, "RENDERER_EXCEPTION", message)
+
+
+def from_v8(report: str) -> ApiError:
+    """Read V8's report of an exception: its message, and where in the user's evalscript it arose.
+
+    A report begins with ``script:line: message`` and the source line; a stack may follow after a blank line, whose
+    first frame within the evalscript is the place. Errors of the sandbox's own checks have no such frame.
+    """
+    head, _, rest = report.partition("\n")
+    script, _, message = head.partition(": ")
+    in_head = _HEAD.match(head)
+    place = _FRAME.search(rest.partition("\n\n")[2]) or in_head
+    if place is None:
+        text = message.removeprefix("Error: ") if script.startswith("driver.js:") else message or head
+        return script_error(f"Failed to evaluate script!\n{text}")
+    column = place[2] if place.re is _FRAME else None
+    where = f"line {place[1]}" + (f", column {column}" if column else "")
+    quoted = ""
+    if in_head is not None and in_head[1] == place[1]:
+        quoted = f": {rest.partition(chr(10))[0].strip()[:160]}"
+    return script_error(f"Failed to evaluate script!\n{SCRIPT_NAME}:{place[1]}: {message} ({where}{quoted})")

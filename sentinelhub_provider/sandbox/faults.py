@@ -1,0 +1,276 @@
+"""Faults on demand: what can go wrong between a client and Sentinel Hub, as data, and the rule which request gets one.
+
+A fault has a path pattern, how often it strikes, and an action. The same JSON is taken by the control surface
+(``POST /sandbox/control/faults``) and by ``SandboxServer.control.add_fault``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Status(_Model):
+    """Answer with a status instead of handling the request.
+
+    ``body`` is sent as JSON, ``text`` as it is; without either, the API's own error shape for that status is sent.
+    """
+
+    kind: Literal["status"] = "status"
+    status: int = Field(ge=200, le=599)
+    body: JsonValue = None
+    text: str | None = None
+    content_type: str | None = None
+    headers: dict[str, str] = {}
+
+
+class RateLimit(_Model):
+    """Answer 429. ``retry_after`` is sent as it is (``"3398"``, ``"2.5"``, a date, nonsense); ``None`` sends none.
+
+    ``wrapped`` puts the body into the ``error`` object that the documentation shows it without.
+    """
+
+    kind: Literal["rate_limit"] = "rate_limit"
+    retry_after: str | None = None
+    wrapped: bool = False
+
+
+class Redirect(_Model):
+    """Answer with a redirect to ``location``, absolute or relative."""
+
+    kind: Literal["redirect"] = "redirect"
+    location: str
+    status: Literal[301, 302, 303, 307, 308] = 302
+
+
+class Html(_Model):
+    """Answer with an HTML page, as a login page or a proxy would."""
+
+    kind: Literal["html"] = "html"
+    status: int = Field(200, ge=200, le=599)
+
+
+class Empty(_Model):
+    """Answer with no body at all."""
+
+    kind: Literal["empty"] = "empty"
+    status: int = Field(200, ge=200, le=599)
+
+
+class ErrorJson(_Model):
+    """Answer with an error object under a status that says success."""
+
+    kind: Literal["error_json"] = "error_json"
+    status: int = Field(200, ge=200, le=599)
+
+
+class Delay(_Model):
+    """Wait ``seconds``, then handle the request."""
+
+    kind: Literal["delay"] = "delay"
+    seconds: float = Field(ge=0)
+
+
+class Silence(_Model):
+    """Take the request and never answer; after ``seconds`` (``None``: never) close the connection."""
+
+    kind: Literal["silence"] = "silence"
+    seconds: float | None = Field(None, ge=0)
+
+
+class Reset(_Model):
+    """Reset the connection (TCP RST) before any answer."""
+
+    kind: Literal["reset"] = "reset"
+
+
+class Truncate(_Model):
+    """Handle the request, but close the connection after ``after_bytes`` of the body (``None``: half of it).
+
+    ``Content-Length`` still announces all of it.
+    """
+
+    kind: Literal["truncate"] = "truncate"
+    after_bytes: int | None = Field(None, ge=0)
+
+
+class ResetMidBody(_Model):
+    """Handle the request, but reset the connection (TCP RST) after ``after_bytes`` of the body (``None``: half)."""
+
+    kind: Literal["reset_mid_body"] = "reset_mid_body"
+    after_bytes: int | None = Field(None, ge=0)
+
+
+class Trickle(_Model):
+    """Handle the request, but send the body in pieces of ``chunk_bytes`` with ``interval`` seconds between them."""
+
+    kind: Literal["trickle"] = "trickle"
+    chunk_bytes: int = Field(1, ge=1)
+    interval: float = Field(0.05, ge=0)
+
+
+TokenVariant = Literal[
+    "no_access_token",
+    "empty_access_token",
+    "no_expires_in",
+    "zero_expires_in",
+    "string_expires_in",
+    "negative_expires_in",
+    "no_token_type",
+    "other_token_type",
+    "not_an_object",
+]
+
+
+class TokenAnswer(_Model):
+    """Let the token endpoint answer, and spoil its answer. Use on a path pattern of token endpoints."""
+
+    kind: Literal["token_answer"] = "token_answer"
+    variant: TokenVariant
+
+
+Action = Annotated[
+    Status
+    | RateLimit
+    | Redirect
+    | Html
+    | Empty
+    | ErrorJson
+    | Delay
+    | Silence
+    | Reset
+    | Truncate
+    | ResetMidBody
+    | Trickle
+    | TokenAnswer,
+    Field(discriminator="kind"),
+]
+
+#: Path pattern of all token endpoints.
+TOKEN_PATHS = "*/token"  # noqa: S105 - a pattern
+
+
+class Fault(_Model):
+    """Where and how often something goes wrong, and what."""
+
+    action: Action
+    path: str = "*"
+    """Pattern of the path, with ``*`` and ``?``: ``/process/v1``, ``*/token``, ``/catalog/*``."""
+    method: str | None = None
+    """HTTP method in capitals; ``None`` for any."""
+    times: int | None = Field(1, ge=1)
+    """How many requests it strikes; ``None`` for all."""
+    after: int = Field(0, ge=0)
+    """How many matching requests it lets pass first."""
+    probability: float = Field(1.0, gt=0, le=1)
+    """Chance to strike a matching request."""
+
+
+def concerns(fault: Fault, method: str, path: str) -> bool:
+    """Tell whether a fault's pattern covers a request."""
+    return fault.method in (None, method) and fnmatchcase(path, fault.path)
+
+
+def strikes(fault: Fault, *, seen: int, struck: int, draw: float) -> bool:
+    """Decide whether a fault strikes a request that it concerns.
+
+    ``seen`` requests came before it, ``struck`` of them were struck, ``draw`` is a random number in [0, 1).
+    """
+    if seen < fault.after or (fault.times is not None and struck >= fault.times):
+        return False
+    return draw < fault.probability
+
+
+def spoil_token_answer(body: Mapping[str, Any], variant: TokenVariant) -> Any:
+    """Return a token answer as a faulty server would give it."""
+    spoiled = dict(body)
+    match variant:
+        case "no_access_token":
+            del spoiled["access_token"]
+        case "empty_access_token":
+            spoiled["access_token"] = ""
+        case "no_expires_in":
+            del spoiled["expires_in"]
+        case "zero_expires_in":
+            spoiled["expires_in"] = 0
+        case "string_expires_in":
+            spoiled["expires_in"] = str(spoiled["expires_in"])
+        case "negative_expires_in":
+            spoiled["expires_in"] = -1
+        case "no_token_type":
+            del spoiled["token_type"]
+        case "other_token_type":
+            spoiled["token_type"] = "mac"  # noqa: S105 - a name
+        case "not_an_object":
+            return [spoiled["access_token"]]
+    return spoiled
+
+
+@dataclass
+class PlantedFault:
+    """A fault in place, with its count."""
+
+    id: int
+    fault: Fault
+    seen: int = 0
+    struck: int = field(default=0)
+
+
+class FaultPlan:
+    """The faults in place. The first one that strikes a request wins; the others do not count it."""
+
+    def __init__(self, *, seed: int) -> None:
+        self._seed = seed
+        self._lock = threading.Lock()
+        self._ids = itertools.count(1)
+        self._random = random.Random(seed)  # noqa: S311 - no secret depends on it
+        self._planted: list[PlantedFault] = []
+
+    def add(self, fault: Fault) -> int:
+        """Put a fault in place and return its id."""
+        with self._lock:
+            planted = PlantedFault(next(self._ids), fault)
+            self._planted.append(planted)
+            return planted.id
+
+    def remove(self, fault_id: int) -> bool:
+        """Take a fault away; return whether it was there."""
+        with self._lock:
+            before = len(self._planted)
+            self._planted = [planted for planted in self._planted if planted.id != fault_id]
+            return len(self._planted) < before
+
+    def clear(self) -> None:
+        """Take all faults away and start the random numbers anew."""
+        with self._lock:
+            self._planted.clear()
+            self._random = random.Random(self._seed)  # noqa: S311
+
+    def planted(self) -> list[PlantedFault]:
+        """Return the faults in place, used up or not."""
+        with self._lock:
+            return list(self._planted)
+
+    def draw(self, method: str, path: str) -> Fault | None:
+        """Return the fault that strikes this request, or ``None``."""
+        with self._lock:
+            for planted in self._planted:
+                if not concerns(planted.fault, method, path):
+                    continue
+                struck = strikes(planted.fault, seen=planted.seen, struck=planted.struck, draw=self._random.random())
+                planted.seen += 1
+                if struck:
+                    planted.struck += 1
+                    return planted.fault
+        return None

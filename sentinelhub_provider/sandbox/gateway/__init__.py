@@ -1,0 +1,1 @@
+"""What stands in front of every API: counting, latency, faults, body size, the bearer check, limits, error shapes."""

@@ -1,0 +1,75 @@
+"""Who may pass: the bearer token, the client's permissions and account, its rate limits - in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from sentinelhub_provider.sandbox.errors import empty_account, forbidden, rate_limited, unauthorized
+from sentinelhub_provider.sandbox.oauth.handlers import bearer_token
+from sentinelhub_provider.sandbox.oauth.state import InvalidTokenError
+from sentinelhub_provider.sandbox.settings import Api, ClientSettings
+from sentinelhub_provider.sandbox.state import Sandbox
+
+
+def get_sandbox(request: Request) -> Sandbox:
+    """Return the state of the sandbox that serves this request."""
+    sandbox: Sandbox = request.app.state.sandbox
+    return sandbox
+
+
+SandboxDep = Annotated[Sandbox, Depends(get_sandbox)]
+
+
+def base_url(request: Request) -> str:
+    """Return the address that the client used, without a slash at the end: links must lead back the same way."""
+    return str(request.base_url).rstrip("/")
+
+
+def authenticate(sandbox: Sandbox, authorization: str | None) -> ClientSettings:
+    """Return the client whose token stands in an ``Authorization`` header. Raises ``ApiError`` (401)."""
+    token = bearer_token(authorization)
+    if token is not None:
+        try:
+            client = sandbox.clients.get(sandbox.issuer.claims_of(token)["azp"])
+        except InvalidTokenError:
+            client = None
+        if client is not None:
+            return client
+    sandbox.ledger.count("unauthorized")
+    raise unauthorized()
+
+
+def admit(sandbox: Sandbox, client: ClientSettings, api: Api) -> None:
+    """Check permission, account and limits of a client that calls an API. Raises ``ApiError`` (403, 429)."""
+    if api not in client.permissions:
+        raise forbidden()
+    if client.account == "empty":
+        raise empty_account()
+    if wait := sandbox.limiter.admit_request(client.client_id):
+        sandbox.ledger.count("rate_limited")
+        raise rate_limited(wait)
+
+
+def allowed(api: Api) -> Callable[[Request, Sandbox], ClientSettings]:
+    """Return the dependency of a route that needs a token and permission for ``api``."""
+
+    def check(request: Request, sandbox: SandboxDep) -> ClientSettings:
+        client = authenticate(sandbox, request.headers.get("authorization"))
+        admit(sandbox, client, api)
+        return client
+
+    return check
+
+
+def authenticated(request: Request, sandbox: SandboxDep) -> ClientSettings:
+    """Dependency of a route that needs a good token and nothing more."""
+    return authenticate(sandbox, request.headers.get("authorization"))
+
+
+def spend(sandbox: Sandbox, client: ClientSettings, processing_units: float) -> None:
+    """Charge an answer that has been worked out; only answers of success cost something."""
+    sandbox.limiter.spend_processing_units(client.client_id, processing_units)
+    sandbox.ledger.charge(processing_units)

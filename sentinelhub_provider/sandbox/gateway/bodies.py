@@ -1,0 +1,79 @@
+"""Read request bodies: JSON, and the multipart form that Sentinel Hub takes for a request with its evalscript."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+
+from sentinelhub_provider.sandbox.errors import ApiError
+
+JSON = "application/json"
+MULTIPART = "multipart/form-data"
+
+
+async def read_json(request: Request) -> Any:
+    """Return the JSON body. Raises ``ApiError``: 415 for another content type, 400 for what is not JSON."""
+    _require_type(request, JSON)
+    return _parse(await request.body(), "The request body")
+
+
+async def read_request_with_evalscript(request: Request) -> dict[str, Any]:
+    """Return a request body that is JSON, or multipart with the parts ``request`` and ``evalscript``.
+
+    Raises ``ApiError`` (400, 415).
+    """
+    if _require_type(request, JSON, MULTIPART) == JSON:
+        body = _parse(await request.body(), "The request body")
+    else:
+        parts = await _read_parts(request)
+        body = _parse(parts["request"].encode(), "Part 'request'")
+        if isinstance(body, dict):
+            body = {**body, "evalscript": parts["evalscript"]}
+    if not isinstance(body, dict):
+        raise ApiError(400, "COMMON_BAD_PAYLOAD", "The request must be a JSON object.")
+    return body
+
+
+async def _read_parts(request: Request) -> dict[str, str]:
+    try:
+        form = await request.form(max_part_size=2**31)
+    except HTTPException as error:
+        raise ApiError(400, "COMMON_BAD_PAYLOAD", f"The multipart body cannot be read: {error.detail}") from error
+    parts: dict[str, str] = {}
+    for name, value in form.multi_items():
+        if name in parts:
+            raise ApiError(400, "COMMON_BAD_PAYLOAD", f"Part '{name}' is given more than once.")
+        try:
+            parts[name] = (await value.read()).decode("utf-8") if isinstance(value, UploadFile) else value
+        except UnicodeDecodeError as error:
+            raise ApiError(400, "COMMON_BAD_PAYLOAD", f"Part '{name}' is not UTF-8 text.") from error
+    for name in ("request", "evalscript"):
+        if name not in parts:
+            raise ApiError(400, "COMMON_BAD_PAYLOAD", f"Part '{name}' of the multipart body is missing.")
+    return parts
+
+
+def _require_type(request: Request, *accepted: str) -> str:
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given not in accepted:
+        raise ApiError(
+            415,
+            "COMMON_UNSUPPORTED_MEDIA_TYPE",
+            f"Content type {given or '(none)'} is not supported; send {' or '.join(accepted)}.",
+        )
+    return given
+
+
+def _parse(body: bytes, what: str) -> Any:
+    try:
+        return json.loads(body, parse_constant=_reject_constant)
+    except ValueError as error:
+        raise ApiError(400, "COMMON_BAD_PAYLOAD", f"{what} is not valid JSON: {error}") from error
+
+
+def _reject_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON value")

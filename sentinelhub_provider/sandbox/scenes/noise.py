@@ -1,0 +1,231 @@
+"""Hash-seeded noise on the plane: the same value for the same coordinate, whoever asks, in whatever window.
+
+Everything is a pure function of coordinate and seed; no generator has a state. Arrays are one-dimensional, float64
+for coordinates (metres) and float32 for values.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Coordinates = NDArray[np.float64]
+Values = NDArray[np.float32]
+Hashes = NDArray[np.uint32]
+Cells = NDArray[np.int32]
+
+_X = np.uint32(0x85EBCA6B)
+_Y = np.uint32(0xC2B2AE35)
+_S = np.uint32(0x9E3779B9)
+_M1 = np.uint32(0x7FEB352D)
+_M2 = np.uint32(0x846CA68B)
+_16 = np.uint32(16)
+_15 = np.uint32(15)
+_LOW = np.uint32(0xFFFF)
+_TO_UNIT = np.float32(1 / 2**32)
+
+
+def scramble(value: int) -> int:
+    """Mix the bits of an integer into an even 32-bit number (the same mixer as :func:`hash_cells`)."""
+    h = value & 0xFFFFFFFF
+    h = ((h ^ (h >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
+    h = ((h ^ (h >> 15)) * 0x846CA68B) & 0xFFFFFFFF
+    return h ^ (h >> 16)
+
+
+def derive(seed: int, *parts: int) -> int:
+    """Derive a seed from a seed and numbers, so that different parts of the world are independent."""
+    for part in parts:
+        seed = scramble(seed * 0x9E3779B1 + part + 0x632BE5AB)
+    return seed
+
+
+def fraction(seed: int, *parts: int) -> float:
+    """A number in [0, 1) from a seed and numbers."""
+    return derive(seed, *parts) / 2**32
+
+
+def _mix(h: Hashes) -> Hashes:
+    """Mix in place; the array is the caller's own."""
+    h ^= h >> _16
+    h *= _M1
+    h ^= h >> _15
+    h *= _M2
+    h ^= h >> _16
+    return h
+
+
+def hash_cells(ix: Cells, iy: Cells, seed: int) -> Hashes:
+    """Hash integer cells to 32 even bits each."""
+    h = ix.view(np.uint32) * _X
+    h ^= iy.view(np.uint32) * _Y
+    h += np.uint32(scramble(seed))
+    return _mix(h)
+
+
+def rehash(h: Hashes, seed: int) -> Hashes:
+    """Draw another independent hash from one."""
+    return _mix(h * _S + np.uint32(scramble(seed)))
+
+
+def unit(h: Hashes) -> Values:
+    """Hashes to numbers in [0, 1)."""
+    return h.astype(np.float32) * _TO_UNIT
+
+
+def split(x: Coordinates, scale: float) -> tuple[Cells, Values]:
+    """Cell number and position within the cell (0..1) for cells of ``scale`` metres."""
+    s = x * (1.0 / scale)
+    i = np.floor(s)
+    s -= i
+    return i.astype(np.int32), s.astype(np.float32)
+
+
+def _fade(t: Values) -> Values:
+    """Perlin's quintic: first and second derivative vanish at the cell's border."""
+    fade = t * np.float32(6)
+    fade -= np.float32(15)
+    fade *= t
+    fade += np.float32(10)
+    fade *= t
+    fade *= t
+    fade *= t
+    return fade
+
+
+def gradient_noise(x: Coordinates, y: Coordinates, scale: float, seed: int) -> Values:
+    """Perlin noise with cells of ``scale`` metres: mean 0, standard deviation about 0.25, within about [-1, 1]."""
+    ix, fx = split(x, scale)
+    iy, fy = split(y, scale)
+    mixed_seed = np.uint32(scramble(seed))
+    west = ix.view(np.uint32) * _X
+    east = west + _X
+    south = iy.view(np.uint32) * _Y + mixed_seed
+    north = south + _Y
+    gx, gy = fx - np.float32(1), fy - np.float32(1)
+    u, v = _fade(fx), _fade(fy)
+
+    def corner(a: Hashes, b: Hashes, dx: Values, dy: Values) -> Values:
+        h = _mix(a ^ b)
+        dot = (h & _LOW).astype(np.float32)
+        dot -= np.float32(32768)
+        dot *= dx
+        other = (h >> _16).astype(np.float32)
+        other -= np.float32(32768)
+        other *= dy
+        dot += other
+        return dot
+
+    low = corner(west, south, fx, fy)
+    low += u * (corner(east, south, gx, fy) - low)
+    high = corner(west, north, fx, gy)
+    high += u * (corner(east, north, gx, gy) - high)
+    low += v * (high - low)
+    low *= np.float32(1.6 / 32768)
+    return low
+
+
+def fractal_noise(x: Coordinates, y: Coordinates, scale: float, octaves: int, seed: int, gain: float = 0.5) -> Values:
+    """Sum of ``octaves`` Perlin noises, each of half the scale and ``gain`` times the strength of the one before."""
+    total = gradient_noise(x, y, scale, seed)
+    strength = 1.0
+    for octave in range(1, octaves):
+        strength *= gain
+        total += np.float32(strength) * gradient_noise(x, y, scale / 2**octave, derive(seed, octave))
+    return total
+
+
+def value_noise(x: Coordinates, y: Coordinates, scale: float, seed: int) -> Values:
+    """Bilinear value noise in [-1, 1]: rougher and cheaper than Perlin's, for texture."""
+    ix, fx = split(x, scale)
+    iy, fy = split(y, scale)
+    west = ix.view(np.uint32) * _X
+    east = west + _X
+    south = iy.view(np.uint32) * _Y + np.uint32(scramble(seed))
+    north = south + _Y
+    low = unit(_mix(west ^ south))
+    low += fx * (unit(_mix(east ^ south)) - low)
+    high = unit(_mix(west ^ north))
+    high += fx * (unit(_mix(east ^ north)) - high)
+    low += fy * (high - low)
+    low *= np.float32(2)
+    low -= np.float32(1)
+    return low
+
+
+def curve_noise(u: Coordinates, scale: float, h: Hashes) -> tuple[Values, Values]:
+    """Smooth noise along a line and its derivative by ``u``; ``h`` chooses the line. Values in [-1, 1]."""
+    i, f = split(u, scale)
+    cell = i.view(np.uint32) * _X
+    first = unit(_mix(cell ^ h))
+    rise = unit(_mix((cell + _X) ^ h)) - first
+    value = (first + _fade(f) * rise) * np.float32(2) - np.float32(1)
+    g = f * (np.float32(1) - f)
+    slope = np.float32(60 / scale) * g * g * rise
+    return value, slope
+
+
+class Voronoi(NamedTuple):
+    """The nearest and the border of a jittered lattice.
+
+    ``ix``, ``iy``: the cell whose point is nearest. ``border``: distance to the border with the next one, about, in
+    metres. ``dx``, ``dy``: from that cell's point to here, in metres.
+    """
+
+    ix: Cells
+    iy: Cells
+    border: Values
+    dx: Values
+    dy: Values
+
+
+def voronoi(x: Coordinates, y: Coordinates, scale: float, seed: int, jitter: float = 0.8) -> Voronoi:
+    """Voronoi cells of one random point per ``scale`` x ``scale`` metres."""
+    ix, fx = split(x, scale)
+    iy, fy = split(y, scale)
+    best = np.full(ix.shape, 9.0, np.float32)
+    second = np.full(ix.shape, 9.0, np.float32)
+    best_x, best_y = np.zeros_like(ix), np.zeros_like(iy)
+    point_x, point_y = np.zeros_like(fx), np.zeros_like(fy)
+    mixed_seed = np.uint32(scramble(seed))
+    margin, spread = (1 - jitter) / 2, np.float32(jitter / 65536)
+    columns = ix.view(np.uint32) * _X
+    rows = iy.view(np.uint32) * _Y + mixed_seed
+    for dy in (-1, 0, 1):
+        row = rows + np.uint32((dy * int(_Y)) & 0xFFFFFFFF)
+        for dx in (-1, 0, 1):
+            h = _mix((columns + np.uint32((dx * int(_X)) & 0xFFFFFFFF)) ^ row)
+            px = (h & _LOW).astype(np.float32)
+            px *= spread
+            px += np.float32(dx + margin)
+            px -= fx
+            py = (h >> _16).astype(np.float32)
+            py *= spread
+            py += np.float32(dy + margin)
+            py -= fy
+            distance = px * px + py * py
+            nearer = distance < best
+            np.minimum(second, np.where(nearer, best, distance), out=second)
+            np.copyto(best, distance, where=nearer)
+            np.copyto(best_x, ix + np.int32(dx), where=nearer)
+            np.copyto(best_y, iy + np.int32(dy), where=nearer)
+            np.copyto(point_x, px, where=nearer)
+            np.copyto(point_y, py, where=nearer)
+    border = (np.sqrt(second) - np.sqrt(best)) * np.float32(0.5 * scale)
+    return Voronoi(best_x, best_y, border, point_x * np.float32(-scale), point_y * np.float32(-scale))
+
+
+def smoothstep(low: float, high: float, value: Values) -> Values:
+    """0 below ``low``, 1 above ``high``, smooth between."""
+    t = np.clip((value - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
+    result: Values = t * t * (np.float32(3) - np.float32(2) * t)
+    return result
+
+
+def line(distance: Values, width: float | Values, softness: float = 5.0) -> Values:
+    """How much of a pixel a line of ``width`` metres covers whose middle lies ``distance`` metres away (0..1)."""
+    half = np.asarray(width, np.float32) * np.float32(0.5) + np.float32(softness)
+    cover: Values = np.clip((half - distance) * np.float32(0.5 / softness), 0, 1)
+    return cover

@@ -1,0 +1,112 @@
+"""What a sandbox can be told: frozen settings, validated as they are made."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+#: Credentials of the demo client. They open nothing but a sandbox, so they may stand in documentation and logs.
+DEMO_CLIENT_ID = "sandbox-client"
+DEMO_CLIENT_SECRET = "sandbox-secret-not-a-real-one"  # noqa: S105
+
+#: Name of each API in a client's permissions.
+Api = Literal["catalog", "process", "configuration"]
+ALL_APIS: frozenset[Api] = frozenset({"catalog", "process", "configuration"})
+
+AccountState = Literal["ok", "empty"]
+
+
+@dataclass(frozen=True)
+class ClientSettings:
+    """An OAuth client that the sandbox knows, with its account.
+
+    ``permissions`` are the APIs it may call: any other answers 403. ``account`` is ``"empty"`` for an account without
+    processing units: every authorized call answers 403. ``token_lifetime`` (seconds) overrides the sandbox's.
+    """
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    permissions: frozenset[Api] = ALL_APIS
+    account: AccountState = "ok"
+    token_lifetime: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.client_id or not self.client_secret:
+            raise ValueError("client_id and client_secret must not be empty")
+        if self.account not in ("ok", "empty"):
+            raise ValueError(f"account must be 'ok' or 'empty', not {self.account!r}")
+        if unknown := sorted(self.permissions - ALL_APIS):
+            raise ValueError(f"permissions names unknown APIs {unknown}; known are {sorted(ALL_APIS)}")
+        if self.token_lifetime is not None and self.token_lifetime <= 0:
+            raise ValueError(f"token_lifetime must be more than 0 seconds, not {self.token_lifetime}")
+
+
+@dataclass(frozen=True)
+class SandboxSettings:
+    """Everything that shapes a sandbox. Raises ``ValueError`` naming the field that cannot be."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Loopback unless asked otherwise: the sandbox is no service for a network."""
+    port: int = 0
+    """TCP port; 0 lets the operating system choose a free one."""
+    client_id: str = DEMO_CLIENT_ID
+    client_secret: str = field(default=DEMO_CLIENT_SECRET, repr=False)
+    permissions: frozenset[Api] = ALL_APIS
+    """APIs that the main client may call."""
+    account: AccountState = "ok"
+    """State of the main client's account; ``"empty"`` answers 403 to every authorized call."""
+    further_clients: tuple[ClientSettings, ...] = ()
+    token_lifetime: float = 3600
+    """Seconds a token is valid. 3600 is what Sentinel Hub's own clients expect; Copernicus Data Space gives 1800."""
+    requests_per_minute: float | None = None
+    """Requests a client may send per minute; ``None`` sets no limit."""
+    processing_units_per_minute: float | None = None
+    """Processing units a client may spend per minute; ``None`` sets no limit."""
+    token_requests_per_minute: float | None = None
+    """Token requests that are answered per minute, over all clients; ``None`` sets no limit."""
+    control: bool = False
+    """Mount the control surface (``/sandbox/control``): counters, faults, issued tokens. Anyone may call it."""
+    latency: float = 0.0
+    """Seconds to wait before every answer of the APIs and of the token endpoint."""
+    seed: int = 0
+    """Seed of the synthetic scenes and of faults with a probability: the same seed gives the same world."""
+    scenes: Path | None = None
+    """Folder with GeoTIFF files and STAC items to serve instead of the synthetic scenes."""
+    max_body_bytes: int = 10 * 1024 * 1024
+    """Largest request body that is read; a larger one answers 413. The service's own limit is not published."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"port must be between 0 and 65535, not {self.port}")
+        for name in ("requests_per_minute", "processing_units_per_minute", "token_requests_per_minute"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} must be more than 0 (or left out for no limit), not {value}")
+        if self.token_lifetime <= 0:
+            raise ValueError(f"token_lifetime must be more than 0 seconds, not {self.token_lifetime}")
+        if self.latency < 0:
+            raise ValueError(f"latency must not be negative, got {self.latency} seconds")
+        if self.max_body_bytes <= 0:
+            raise ValueError(f"max_body_bytes must be more than 0, not {self.max_body_bytes}")
+        if self.scenes is not None and not self.scenes.is_dir():
+            raise ValueError(f"scenes must be a folder with GeoTIFF files and STAC items; {self.scenes} is none")
+        ids = [client.client_id for client in self.clients()]
+        if repeated := sorted({name for name in ids if ids.count(name) > 1}):
+            raise ValueError(f"client ids must differ; {repeated} is given more than once")
+
+    def clients(self) -> tuple[ClientSettings, ...]:
+        """Return all clients, the main one first."""
+        main = ClientSettings(self.client_id, self.client_secret, self.permissions, self.account)
+        return (main, *self.further_clients)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address to listen on can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,71 @@
+"""All state of one sandbox in one object: two sandboxes in a process share nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sentinelhub_provider.sandbox.control.state import Ledger
+from sentinelhub_provider.sandbox.faults import FaultPlan
+from sentinelhub_provider.sandbox.limits import Clock, Limits, RateLimiter
+from sentinelhub_provider.sandbox.oauth.state import ClientRegistry, TokenIssuer
+from sentinelhub_provider.sandbox.settings import SandboxSettings
+
+if TYPE_CHECKING:
+    from sentinelhub_provider.sandbox.scenes import SceneSource
+
+
+class Sandbox:
+    """The state behind the routes. ``clock`` returns seconds since 1970 and rules token lifetimes and rate limits."""
+
+    def __init__(self, settings: SandboxSettings, *, clock: Clock = time.time) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.clients = ClientRegistry(settings.clients())
+        self.issuer = TokenIssuer(clock=clock, token_lifetime=settings.token_lifetime)
+        self.limiter = RateLimiter(_limits(settings), clock=clock)
+        self.faults = FaultPlan(seed=settings.seed)
+        self.ledger = Ledger()
+        self.latency = settings.latency
+        self._scenes: SceneSource | None = None
+        self._scenes_lock = threading.Lock()
+
+    @property
+    def scenes(self) -> SceneSource:
+        """Where scenes come from, made on first use: it loads numpy and, for a folder, rasterio."""
+        with self._scenes_lock:
+            if self._scenes is None:
+                self._scenes = self._open_scenes()
+            return self._scenes
+
+    def reset(self) -> None:
+        """Go back to what the settings say. Signing key and scenes stay."""
+        self.clients.reset()
+        self.issuer.reset()
+        self.limiter.set_limits(_limits(self.settings))
+        self.faults.clear()
+        self.ledger.reset()
+        self.latency = self.settings.latency
+
+    def now(self) -> datetime:
+        """Return the present time: no scene is younger."""
+        return datetime.fromtimestamp(self.clock(), UTC)
+
+    def _open_scenes(self) -> SceneSource:
+        if self.settings.scenes is not None:
+            from sentinelhub_provider.sandbox.scenes import FolderScenes
+
+            return FolderScenes(self.settings.scenes)
+        from sentinelhub_provider.sandbox.scenes import SyntheticScenes
+
+        return SyntheticScenes(seed=self.settings.seed, clock=self.now)
+
+
+def _limits(settings: SandboxSettings) -> Limits:
+    return Limits(
+        requests_per_minute=settings.requests_per_minute,
+        processing_units_per_minute=settings.processing_units_per_minute,
+        token_requests_per_minute=settings.token_requests_per_minute,
+    )

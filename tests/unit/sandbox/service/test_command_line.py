@@ -1,0 +1,151 @@
+"""``python -m sentinelhub_provider.sandbox`` as a process of its own."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+ROOT = Path(__file__).parents[4]
+READY = re.compile(r"sentinelhub sandbox ready url=(http://127\.0\.0\.1:\d+) client_id=(\S+) client_secret=(\S+)\n")
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start sandboxes that are ended with the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sentinelhub_provider.sandbox", *arguments],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def _ready(process: subprocess.Popen[str]) -> re.Match[str]:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    match = READY.fullmatch(line)
+    assert match, line
+    return match
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_it_starts_within_two_seconds_and_stops_cleanly(start: Start, number: signal.Signals) -> None:
+    """One line when it accepts connections, nothing else on stdout, exit code 0, no traceback."""
+    began = time.perf_counter()
+    process = start("--port", "0")
+    url, client_id, secret = _ready(process).groups()
+    took = time.perf_counter() - began
+    form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
+    token = requests.post(f"{url}/auth/realms/main/protocol/openid-connect/token", data=form, timeout=10)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=10)
+    assert took < 2
+    assert token.status_code == 200
+    assert (out, process.returncode) == ("", 0)
+    assert "Traceback" not in err
+    assert secret not in err
+    assert token.json()["access_token"] not in err
+
+
+def test_each_request_leaves_a_line_on_stderr_unless_quiet(start: Start) -> None:
+    """Method, path, status; nothing with ``--quiet``."""
+    errors = []
+    for arguments in ((), ("--quiet",)):
+        process = start("--port", "0", *arguments)
+        url = _ready(process)[1]
+        requests.get(f"{url}/catalog/v1/conformance", timeout=10)
+        process.terminate()
+        errors.append(process.communicate(timeout=10)[1])
+    assert "GET /catalog/v1/conformance 200" in errors[0]
+    assert errors[1] == ""
+
+
+def test_options_reach_the_sandbox(start: Start) -> None:
+    """Client, further client, lifetime and limits are those of the command line."""
+    process = start(
+        *("--port", "0", "--client-id", "me", "--client-secret", "mine", "--client", "you:yours"),
+        *("--token-lifetime", "30", "--requests-per-minute", "1", "--control", "--quiet"),
+    )
+    url, client_id, secret = _ready(process).groups()
+    assert (client_id, secret) == ("me", "mine")
+    form = {"grant_type": "client_credentials", "client_id": "you", "client_secret": "yours"}
+    body = requests.post(f"{url}/oauth/token", data=form, timeout=10).json()
+    assert body["expires_in"] == 30
+    headers = {"Authorization": f"Bearer {body['access_token']}"}
+    statuses = [requests.get(f"{url}/catalog/v1/collections", headers=headers, timeout=10).status_code for _ in "ab"]
+    assert statuses == [200, 429]
+    assert requests.get(f"{url}/sandbox/control/counters", timeout=10).json()["rate_limited"] == 1
+
+
+def test_a_taken_port_is_one_clear_line(start: Start) -> None:
+    """Exit code 1, no traceback, no ready line."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        process = start("--port", str(taken.getsockname()[1]))
+        out, err = process.communicate(timeout=10)
+    assert (process.returncode, out) == (1, "")
+    assert re.fullmatch(r"python -m sentinelhub_provider\.sandbox: cannot listen on .*\n", err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--token-lifetime", "0"], "token_lifetime must be more than 0"),
+        (["--scenes", "/nowhere/at/all"], "scenes must be a folder"),
+        (["--client", "nosecret"], "is not ID:SECRET"),
+        (["--port", "many"], "invalid int value"),
+    ],
+)
+def test_wrong_options_are_usage_errors(start: Start, arguments: list[str], message: str) -> None:
+    """Exit code 2 with what is wrong."""
+    process = start(*arguments)
+    out, err = process.communicate(timeout=10)
+    assert (process.returncode, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_signal_while_starting_ends_it_cleanly(start: Start) -> None:
+    """Whenever the signal comes, the exit code is 0 and there is no traceback."""
+    for delay in (0.15, 0.3):
+        process = start("--port", "0")
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=delay)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=10)
+        assert "Traceback" not in err
+        assert process.returncode == 0
+
+
+def test_starting_loads_neither_airflow_nor_rasters() -> None:
+    """What takes long is loaded on first use."""
+    code = (
+        "import sys; import sentinelhub_provider.sandbox.server; "
+        "print([m for m in ('airflow', 'numpy', 'rasterio', 'py_mini_racer', 'requests') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
