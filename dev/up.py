@@ -1,0 +1,216 @@
+"""``make up``: a Sentinel Hub and an Airflow with the connection and the example DAGs in place.
+
+Prints address and login once Airflow really answers, then runs until ctrl-C, which ends every process of it. What
+Airflow says goes to ``.up/airflow.log``, what the sandbox says to ``.up/sandbox.log``.
+
+The Sentinel Hub is the sandbox, or the real service when ``SENTINELHUB_CLIENT_ID``, ``SENTINELHUB_CLIENT_SECRET`` and
+``SENTINELHUB_DEPLOYMENT`` are set.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import descendants
+import httpx
+from environment import CONN_ID, ROOT, SetupError, airflow_environment, free_port, sentinel_hub
+
+if TYPE_CHECKING:
+    from environment import SentinelHub
+
+USER = "admin"
+START_SECONDS = 300.0
+"""How long Airflow may take to answer: a minute is usual, a first start on a busy machine takes longer."""
+DAGS_SECONDS = 60.0
+"""How long Airflow may take to parse the example DAGs after that: a few seconds are usual."""
+
+
+def main() -> int:
+    """Run until interrupted; return the exit status."""
+    arguments = _parse_arguments()
+    home: Path = arguments.home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    # SIGINT as well: a shell that starts this in the background has it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    descendants.adopt_orphans()
+    try:
+        with sentinel_hub(control=True, log=home / "sandbox.log") as service:
+            print(f"Sentinel Hub: {service.title}", flush=True)
+            _run_airflow(home, arguments.port, service)
+    except KeyboardInterrupt:
+        print("\nStopped.", flush=True)
+        return 0
+    except SetupError as error:
+        print(f"make up: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="dev/up.py", description="Run Airflow with this provider and a Sentinel Hub.")
+    parser.add_argument("--port", type=int, default=8080, help="port of Airflow's web page (default 8080)")
+    parser.add_argument("--home", type=Path, default=ROOT / ".up", help="Airflow's home (default .up)")
+    return parser.parse_args()
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _run_airflow(home: Path, port: int, service: SentinelHub) -> None:
+    """Start Airflow, put the connection in place, say so, and wait for the end.
+
+    :raises SetupError: the port is taken, or Airflow ended by itself.
+    """
+    _require_free(port)
+    log = home / "airflow.log"
+    print(f"Airflow is starting, which takes up to a minute (log: {log}) ...", flush=True)
+    with log.open("w") as output:
+        airflow = subprocess.Popen(
+            [sys.executable, "-m", "airflow", "standalone"],
+            env=airflow_environment(home) | _standalone_settings(port, home),
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # ctrl-C is for this process, which then ends them all in order
+        )
+    try:
+        url = f"http://localhost:{port}"
+        with httpx.Client(base_url=url, timeout=10, trust_env=False) as client:
+            _wait_until_it_answers(airflow, client, log)
+            password = json.loads(_password_file(home).read_text())[USER]
+            _log_in(client, password)
+            _put_connection(client, service)
+            examples = _wait_for_examples(client)
+        print(
+            f"\nAirflow:    {url}\n"
+            f"Login:      {USER} / {password}\n"
+            f"Connection: {CONN_ID} -> {service.title}\n"
+            f"DAGs:       {', '.join(examples)}\n"
+            "Ready. Ctrl-C ends all of it.",
+            flush=True,
+        )
+        airflow.wait()
+        raise SetupError(f"Airflow ended by itself. The end of {log}:\n{_tail(log)}")
+    finally:
+        # A second ctrl-C must not leave half of them running.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        print("\nStopping Airflow ...", end="", flush=True)
+        descendants.end_all(sessions=(airflow.pid,))
+
+
+def _standalone_settings(port: int, home: Path) -> dict[str, str]:
+    """Return Airflow's settings for a small machine, all of it on loopback."""
+    return {
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": f"http://localhost:{port}",
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_password_file(home)),
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+        # With the default of 5 s, Airflow 3.3 often fails a deferred task whose trigger fires within that time.
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+    }
+
+
+def _require_free(port: int) -> None:
+    """Refuse a port that answers: what answers there is not the Airflow that is about to start."""
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise SetupError(
+                f"port {port} is taken. Stop what listens there, or choose another port: "
+                ".venv/bin/python dev/up.py --port 8081"
+            )
+
+
+def _wait_until_it_answers(airflow: subprocess.Popen[bytes], client: httpx.Client, log: Path) -> None:
+    """Return once every component reports itself healthy.
+
+    :raises SetupError: Airflow ended, or did not get there in time.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if airflow.poll() is not None:
+            raise SetupError(f"Airflow did not start. The end of {log}:\n{_tail(log)}")
+        if _is_healthy(client):
+            return
+        time.sleep(0.5)
+    raise SetupError(f"Airflow did not answer within {START_SECONDS:.0f} s. The end of {log}:\n{_tail(log)}")
+
+
+def _log_in(client: httpx.Client, password: str) -> None:
+    """Authorize the client's further calls."""
+    answer = client.post("/auth/token", json={"username": USER, "password": password})
+    answer.raise_for_status()
+    client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+
+def _is_healthy(client: httpx.Client) -> bool:
+    """Tell whether the API answers and every component that it reports on has a heartbeat."""
+    try:
+        answer = client.get("/api/v2/monitor/health")
+    except httpx.TransportError:
+        return False
+    if answer.status_code != 200:
+        return False
+    components: dict[str, Any] = answer.json()
+    return all(component["status"] == "healthy" for component in components.values())
+
+
+def _put_connection(client: httpx.Client, service: SentinelHub) -> None:
+    """Store the connection in Airflow's database, encrypted, where the connections page shows it and can test it."""
+    body = {
+        "connection_id": CONN_ID,
+        **service.connection,
+        "extra": json.dumps(service.connection["extra"]),
+        # The Test button of Airflow 3.3.2 sends port 0 for an empty port, and is refused unless 0 is what is stored.
+        "port": 0,
+    }
+    client.delete(f"/api/v2/connections/{CONN_ID}")  # of an earlier run, with an earlier sandbox's address
+    client.post("/api/v2/connections", json=body).raise_for_status()
+
+
+def _wait_for_examples(client: httpx.Client) -> list[str]:
+    """Return the ids of the example DAGs once Airflow has parsed every file that holds one.
+
+    A file that cannot be imported counts as parsed: the page shows what is wrong with it.
+    """
+    files = {path.name for path in (ROOT / "example_dags").glob("example_*.py")}
+    deadline = time.monotonic() + DAGS_SECONDS
+    while True:
+        dags = client.get("/api/v2/dags").raise_for_status().json()["dags"]
+        errors = client.get("/api/v2/importErrors").raise_for_status().json()["import_errors"]
+        parsed = {Path(item[key]).name for items, key in ((dags, "fileloc"), (errors, "filename")) for item in items}
+        if files <= parsed or time.monotonic() > deadline:
+            return sorted(dag["dag_id"] for dag in dags)
+        time.sleep(0.5)
+
+
+def _password_file(home: Path) -> Path:
+    """Return where Airflow's simple auth manager keeps the passwords that it makes up."""
+    return home / "simple_auth_manager_passwords.json"
+
+
+def _tail(log: Path, lines: int = 20) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Every supported Airflow finds the provider, shows its form and makes an authorized call with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from environment import sentinel_hub
+
+from sentinelhub_provider import __version__
+from sentinelhub_provider.get_provider_info import get_provider_info
+
+if TYPE_CHECKING:
+    from installed import Installed
+
+pytestmark = pytest.mark.system
+
+CONNECTION_TYPE = get_provider_info()["connection-types"][0]
+CONN_FIELDS = CONNECTION_TYPE["conn-fields"]
+
+
+def test_provider_is_listed_with_its_version(installed: Installed):
+    """``airflow providers get`` knows the provider by its distribution's name."""
+    answer = installed.run("airflow", "providers", "get", "airflow-provider-sentinelhub", "--output", "json")
+
+    assert [(row["Provider"], row["Version"]) for row in json.loads(answer.stdout)] == [
+        ("airflow-provider-sentinelhub", __version__)
+    ]
+
+
+def test_hook_is_listed_under_its_connection_type(installed: Installed):
+    """``airflow providers hooks`` lists the connection type with its label, and could import the hook."""
+    answer = installed.run("airflow", "providers", "hooks", "--output", "json")
+
+    (row,) = (row for row in json.loads(answer.stdout) if row["connection_type"] == "sentinelhub")
+    assert row["hook_name"] == "Sentinel Hub"
+    assert row["class"] == "sentinelhub_provider.hooks.sentinelhub.SentinelHubHook"
+    assert row["conn_id_attribute_name"] == "sentinelhub_conn_id"
+
+
+def test_form_shows_all_fields(installed: Installed):
+    """The form's data has every field with label, help, default and choices, and the standard fields relabelled."""
+    form = read_form(installed)
+
+    assert form["hook_name"] == "Sentinel Hub"
+    shown = {
+        key: (field["schema"]["title"], field["description"], field["value"], field["schema"].get("enum"))
+        for key, field in form["extra_fields"].items()
+    }
+    assert shown == {
+        key: (field["label"], field["description"], field["schema"].get("default"), field["schema"].get("enum"))
+        for key, field in CONN_FIELDS.items()
+    }
+    behaviour = CONNECTION_TYPE["ui-field-behaviour"]
+    standard = {name: field for name, field in form["standard_fields"].items() if field}
+    assert {name: field["title"] for name, field in standard.items() if field["title"]} == behaviour["relabeling"]
+    assert {name: field["placeholder"] for name, field in standard.items() if field["placeholder"]} == (
+        behaviour["placeholders"]
+    )
+    assert {name for name, field in standard.items() if field["hidden"]} == {"url_schema", "port"}
+
+
+def test_connection_test_makes_an_authorized_call(installed: Installed):
+    """``airflow connections test`` reaches a Sentinel Hub with the connection from the environment."""
+    with sentinel_hub() as service:
+        answer = installed.run(
+            "airflow",
+            "connections",
+            "test",
+            "sentinelhub_default",
+            AIRFLOW__CORE__TEST_CONNECTION="Enabled",
+            **service.environment,
+        )
+
+    assert "Connection success!" in answer.stdout
+
+
+def read_form(installed: Installed) -> dict[str, object]:
+    """Return the data that the web page makes this connection type's form of."""
+    answer = installed.run(
+        "python",
+        Path(__file__).with_name("form_probe.py"),
+        AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS="True",
+    )
+    return json.loads(answer.stdout[answer.stdout.index('{"connection_type"') :])
