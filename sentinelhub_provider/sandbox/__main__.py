@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import signal
 import sys
@@ -105,6 +106,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     server = SandboxServer(settings)
     stop.server = server
+    if settings.scenes is not None:
+        # A folder that cannot be served is better told now than by the first request.
+        try:
+            _ = server.sandbox.scenes
+        except (ValueError, ModuleNotFoundError) as error:
+            parser.error(f"--scenes: {error}")
     try:
         server.run(on_ready=lambda: _announce(server))
     except SandboxStartError as error:
@@ -136,7 +143,9 @@ def _announce(server: SandboxServer) -> None:
 def _warm_up(server: SandboxServer) -> None:
     """Do what the first token and the first search would have to wait for."""
     _ = server.sandbox.issuer.key.private
-    server.sandbox.scenes.collections()
+    # Without the extra the sandbox still gives tokens; requests for scenes say what is missing.
+    with contextlib.suppress(ModuleNotFoundError):
+        server.sandbox.scenes.collections()
 
 
 def _further_client(text: str) -> ClientSettings:

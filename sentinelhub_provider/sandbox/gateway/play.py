@@ -119,12 +119,13 @@ def _trickling(send: Send, action: faults.Trickle) -> Send:
         if message["type"] != "http.response.body":
             await send(message)
             return
-        body = bytes(message.get("body", b""))
+        body, more = bytes(message.get("body", b"")), message.get("more_body", False)
         for start in range(0, len(body), action.chunk_bytes):
-            piece = body[start : start + action.chunk_bytes]
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            end = start + action.chunk_bytes
             await asyncio.sleep(action.interval)
-        await send({"type": "http.response.body", "body": b"", "more_body": message.get("more_body", False)})
+            await send({"type": "http.response.body", "body": body[start:end], "more_body": more or end < len(body)})
+        if not body:
+            await send(message)
 
     return trickle
 

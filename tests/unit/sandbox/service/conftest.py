@@ -8,7 +8,6 @@ import requests
 
 from sentinelhub_provider.sandbox.server import SandboxServer
 
-
 START = 1_750_000_000.25
 """15 June 2025, and a quarter of a second: tokens must not live by whole seconds only."""
 
@@ -20,25 +19,30 @@ class FakeClock:
     now: float = START
 
     def __call__(self) -> float:
+        """Return the time."""
         return self.now
 
     def advance(self, seconds: float) -> None:
+        """Go on."""
         self.now += seconds
 
 
 @pytest.fixture(scope="session")
 def session_clock() -> FakeClock:
+    """The clock of the session's sandbox."""
     return FakeClock()
 
 
 @pytest.fixture(scope="session")
 def session_server(session_clock: FakeClock) -> Iterator[SandboxServer]:
+    """One sandbox for the session."""
     with SandboxServer(control=True, clock=session_clock) as server:
         yield server
 
 
 @pytest.fixture
 def clock(session_clock: FakeClock) -> FakeClock:
+    """The clock that rules the sandbox's tokens and limits."""
     return session_clock
 
 

@@ -182,6 +182,7 @@ def test_unknown_paths_and_methods_are_refused_in_the_services_shape(
 
 @pytest.fixture
 def small_server() -> Iterator[SandboxServer]:
+    """A sandbox that takes small bodies only."""
     with SandboxServer(max_body_bytes=1000, control=True) as server:
         yield server
 

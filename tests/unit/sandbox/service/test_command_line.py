@@ -118,6 +118,7 @@ def test_a_taken_port_is_one_clear_line(start: Start) -> None:
         (["--scenes", "/nowhere/at/all"], "scenes must be a folder"),
         (["--client", "nosecret"], "is not ID:SECRET"),
         (["--port", "many"], "invalid int value"),
+        (["--scenes", str(Path(__file__).parent)], "has no STAC item"),
     ],
 )
 def test_wrong_options_are_usage_errors(start: Start, arguments: list[str], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -108,7 +109,5 @@ def test_text_and_json_say_the_same(value: float, limit: float) -> None:
 @given(st.text(max_size=40))
 def test_any_text_is_parsed_or_refused(source: str) -> None:
     """No input brings the parser down."""
-    try:
-        parse_filter(source, "cql2-text")
-    except ApiError as error:
-        assert error.status == 400
+    with contextlib.suppress(ApiError):
+        assert parse_filter(source, "cql2-text").names()

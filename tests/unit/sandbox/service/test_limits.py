@@ -9,15 +9,19 @@ from sentinelhub_provider.sandbox.limits import Limits, RateLimiter
 
 
 class Clock:
+    """A clock that is set by hand."""
+
     def __init__(self) -> None:
         self.now = 100.0
 
     def __call__(self) -> float:
+        """Return the time."""
         return self.now
 
 
 @pytest.fixture
 def clock() -> Clock:
+    """A clock at some moment."""
     return Clock()
 
 

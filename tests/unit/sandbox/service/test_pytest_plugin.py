@@ -73,6 +73,7 @@ def test_loading_the_plugin_is_cheap() -> None:
 
 @pytest.fixture
 def handle(server: SandboxServer) -> SandboxHandle:
+    """A handle with credentials that must be escaped in a URI."""
     return SandboxHandle(server.url, "id/with:odd@chars", "s€cret?&#/%", Control(server.sandbox))
 
 
