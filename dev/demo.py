@@ -114,10 +114,10 @@ def run_dag(home: Path, service: SentinelHub, say: TaskProgress) -> Sequence[Map
 
     :raises DemoError: a task failed.
     """
-    # Airflow reads its settings while it is imported, so they come first. It logs to the console in ``dag.test()``.
-    os.environ |= airflow_environment(home / "airflow") | service.environment
-    for name in [name for name in os.environ if name.startswith("SENTINELHUB_")]:
-        del os.environ[name]  # the account is in the connection now
+    # Airflow reads its settings while it is imported, so they come first; those of another Airflow go.
+    environment = airflow_environment(home / "airflow") | service.environment
+    os.environ.clear()
+    os.environ.update(environment)
     sys.path.insert(0, str(ROOT / "example_dags"))
 
     say("Airflow is starting ...")

@@ -45,7 +45,7 @@ def main() -> int:
     try:
         with sentinel_hub(control=True, log=home / "sandbox.log") as service:
             print(f"Sentinel Hub: {service.title}", flush=True)
-            _run_airflow(home, arguments.port, service)
+            _run_airflow(home, arguments.dags.resolve(), arguments.port, service)
     except KeyboardInterrupt:
         print("\nStopped.", flush=True)
         return 0
@@ -59,6 +59,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="dev/up.py", description="Run Airflow with this provider and a Sentinel Hub.")
     parser.add_argument("--port", type=int, default=8080, help="port of Airflow's web page (default 8080)")
     parser.add_argument("--home", type=Path, default=ROOT / ".up", help="Airflow's home (default .up)")
+    parser.add_argument("--dags", type=Path, default=ROOT / "example_dags", help="folder of DAGs (default example_dags)")
     return parser.parse_args()
 
 
@@ -66,7 +67,7 @@ def _interrupt(_number: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _run_airflow(home: Path, port: int, service: SentinelHub) -> None:
+def _run_airflow(home: Path, dags: Path, port: int, service: SentinelHub) -> None:
     """Start Airflow, put the connection in place, say so, and wait for the end.
 
     :raises SetupError: the port is taken, or Airflow ended by itself.
@@ -77,7 +78,7 @@ def _run_airflow(home: Path, port: int, service: SentinelHub) -> None:
     with log.open("w") as output:
         airflow = subprocess.Popen(
             [sys.executable, "-m", "airflow", "standalone"],
-            env=airflow_environment(home) | _standalone_settings(port, home),
+            env=airflow_environment(home, dags=dags) | _standalone_settings(port, home),
             cwd=home,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -91,7 +92,7 @@ def _run_airflow(home: Path, port: int, service: SentinelHub) -> None:
             password = json.loads(_password_file(home).read_text())[USER]
             _log_in(client, password)
             _put_connection(client, service)
-            examples = _wait_for_examples(client)
+            examples = _wait_for_dags(client, dags)
         print(
             f"\nAirflow:    {url}\n"
             f"Login:      {USER} / {password}\n"
@@ -187,12 +188,12 @@ def _put_connection(client: httpx.Client, service: SentinelHub) -> None:
     client.post("/api/v2/connections", json=body).raise_for_status()
 
 
-def _wait_for_examples(client: httpx.Client) -> list[str]:
-    """Return the ids of the example DAGs once Airflow has parsed every file that holds one.
+def _wait_for_dags(client: httpx.Client, folder: Path) -> list[str]:
+    """Return the ids of the DAGs once Airflow has parsed every file that holds one.
 
     A file that cannot be imported counts as parsed: the page shows what is wrong with it.
     """
-    files = {path.name for path in (ROOT / "example_dags").glob("example_*.py")}
+    files = {path.name for path in folder.glob("example_*.py")}
     deadline = time.monotonic() + DAGS_SECONDS
     while True:
         dags = client.get("/api/v2/dags").raise_for_status().json()["dags"]

@@ -111,7 +111,7 @@ _CONN_FIELDS: dict[str, dict[str, Any]] = {
         ),
         "schema": {
             "type": ["string", "null"],
-            "default": "file",
+            # No default: the form would save it, and Airflow warns of every extra shorter than five letters.
             "examples": ["file", "memory", "redis://localhost:6379/0", "variable"],
         },
     },
@@ -119,7 +119,7 @@ _CONN_FIELDS: dict[str, dict[str, Any]] = {
         "label": "Requests per minute",
         "description": (
             "Stay under this many requests a minute, counted across all tasks; your plan says how many it allows. "
-            "Empty: no pacing, only waiting when Sentinel Hub asks for it."
+            "Empty: the pace is learnt from Sentinel Hub's answers."
         ),
         "schema": {"type": ["integer", "null"], "minimum": 1},
     },

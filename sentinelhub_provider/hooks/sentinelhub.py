@@ -294,7 +294,7 @@ class SentinelHubHook(BaseHook):
         """
         from sentinelhub_provider.hooks.token_info import token_info
 
-        return token_info(self)
+        return token_info(self.settings, self.get_conn())
 
     def test_connection(self) -> tuple[bool, str]:
         """
@@ -304,9 +304,9 @@ class SentinelHubHook(BaseHook):
 
         :returns: whether it works, and one sentence for a person.
         """
-        from sentinelhub_provider.hooks.connection_test import test_connection
+        from sentinelhub_provider.hooks.connection_check import check_connection
 
-        return test_connection(self)
+        return check_connection(lambda: (self.settings, self.get_conn()))
 
     def _resolve(self, endpoint: str) -> str:
         settings = self.settings

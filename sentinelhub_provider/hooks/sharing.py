@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from sentinelhub_provider.connection import ConnectionSettings
 from sentinelhub_provider.oauth.broker import TokenBroker, broker_for
@@ -103,7 +103,7 @@ def _usable_folder(auth_cache: str) -> Path | None:
     """Return the folder for a ``file`` cache that can be written to; one warning tells where it is another."""
     from sentinelhub_provider.oauth.stores.file import usable_folder
 
-    path = urlsplit(auth_cache).path if auth_cache != "file" else ""
+    path = unquote(urlsplit(auth_cache).path) if auth_cache != "file" else ""
     home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
     return usable_folder(Path(path) if path else home / "sentinelhub")
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from sentinelhub_provider.connection import ConnectionSettings
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.oauth.token import AccessToken, seconds_from, unverified_claims
 from sentinelhub_provider.origins import TrustedOrigins
 from sentinelhub_provider.transport.policy import Call
+from sentinelhub_provider.transport.receive import MemoryReceiver
 
 if TYPE_CHECKING:
-    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+    from sentinelhub_provider.transport.session import SentinelHubSession
+
+log = logging.getLogger(__name__)
 
 TOKEN_INFO_DEADLINE = 10.0
 """Seconds for asking the token info endpoint: there is another way to know."""
@@ -43,31 +48,28 @@ class TokenInfo:
     source: str
 
 
-def token_info(hook: SentinelHubHook) -> TokenInfo:
-    """Tell about the hook's current token; see :meth:`SentinelHubHook.token_info`."""
-    session = hook.get_conn()
+def token_info(settings: ConnectionSettings, session: SentinelHubSession) -> TokenInfo:
+    """Tell about a session's current token; see :meth:`SentinelHubHook.token_info`."""
     token = session.current_token()
-    url = hook.settings.token_info_url
+    url = settings.token_info_url
     claims: Mapping[str, Any] = {}
     source = "endpoint"
     if url:
         try:
-            claims = _ask(hook, url)
+            claims = _ask(session, url)
         except SentinelHubError as error:
-            hook.log.info("the token info endpoint did not answer, reading the token's own claims instead: %s", error)
+            log.info("the token info endpoint did not answer, reading the token's own claims instead: %s", error)
     if not claims:
         claims = unverified_claims(token.value)
         source = "claims" if claims else "answer"
-    return describe(token, claims, source=source, client_id=hook.settings.client_id, now=time.time())
+    return describe(token, claims, source=source, client_id=settings.client_id, now=time.time())
 
 
-def _ask(hook: SentinelHubHook, url: str) -> Mapping[str, Any]:
-    from sentinelhub_provider.transport.receive import MemoryReceiver
-
+def _ask(session: SentinelHubSession, url: str) -> Mapping[str, Any]:
     # The token goes back to the very host that issued it, which need not be the one that serves the APIs.
     call = Call("GET", url, TrustedOrigins.for_urls(url), deadline=TOKEN_INFO_DEADLINE, max_attempts=1)
     receiver = MemoryReceiver()
-    response, _ = hook.get_conn().call(call, receiver, headers={"Accept": "application/json"})
+    response, _ = session.call(call, receiver, headers={"Accept": "application/json"})
     response._content = receiver.body
     try:
         answer = response.json()

@@ -39,14 +39,15 @@ class Up:
 
 
 @contextmanager
-def make_up(home: Path, port: int) -> Iterator[Up]:
+def make_up(home: Path, port: int, *, dags: Path = ROOT / "example_dags") -> Iterator[Up]:
     """Run it until the block ends; yield once it says that it is ready.
 
     :param home: where its Airflow lives.
     :param port: where its Airflow listens.
+    :param dags: its folder of DAGs.
     """
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "dev/up.py"), "--home", str(home), "--port", str(port)],
+        [sys.executable, str(ROOT / "dev/up.py"), "--home", str(home), "--port", str(port), "--dags", str(dags)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sentinelhub_provider.api.endpoints import resolve_endpoint
+from sentinelhub_provider.connection import ConnectionSettings
 from sentinelhub_provider.exceptions import SentinelHubError
+from sentinelhub_provider.transport.policy import Call
+from sentinelhub_provider.transport.receive import MemoryReceiver
 
 if TYPE_CHECKING:
-    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+    from sentinelhub_provider.transport.session import SentinelHubSession
 
 CALL_DEADLINE = 12.0
 """Seconds for token and call together."""
@@ -17,11 +22,14 @@ TEST_DEADLINE = 14.0
 """Seconds after which an answer is given whatever goes on: looking up a host's name obeys no time-out."""
 
 
-def test_connection(hook: SentinelHubHook) -> tuple[bool, str]:
-    """Try a connection; see :meth:`SentinelHubHook.test_connection`."""
+def check_connection(open_session: Callable[[], tuple[ConnectionSettings, SentinelHubSession]]) -> tuple[bool, str]:
+    """
+    Try a connection; see :meth:`SentinelHubHook.test_connection`.
+
+    :param open_session: reads the connection; it is called in this thread, since Airflow looks connections up by it.
+    """
     try:
-        settings = hook.settings
-        session = hook.get_conn()
+        settings, session = open_session()
     except Exception as error:
         return False, _worded(error)
 
@@ -29,8 +37,7 @@ def test_connection(hook: SentinelHubHook) -> tuple[bool, str]:
 
     def attempt() -> None:
         try:
-            # Not the landing page, which answers without a token; this one does not.
-            hook.request("GET", "/catalog/v1/collections", timeout=CALL_DEADLINE, deadline=CALL_DEADLINE)
+            session.call(_cheap_call(settings), MemoryReceiver())
             lifetime = session.current_token(timeout=CALL_DEADLINE).lifetime
             message = (
                 f"Connected to {settings.deployment.title} at {settings.base_url} "
@@ -50,6 +57,17 @@ def test_connection(hook: SentinelHubHook) -> tuple[bool, str]:
             "Check the network, the name server and the proxy settings."
         )
     return outcome[0]
+
+
+def _cheap_call(settings: ConnectionSettings) -> Call:
+    """List the catalog's collections; not its landing page, which answers without a token, too."""
+    return Call(
+        "GET",
+        resolve_endpoint("/catalog/v1/collections", base_url=settings.base_url, scheme=settings.path_scheme),
+        settings.trusted_origins,
+        read_timeout=CALL_DEADLINE,
+        deadline=CALL_DEADLINE,
+    )
 
 
 def _worded(error: Exception) -> str:
