@@ -1,0 +1,101 @@
+"""Which scenes to show, and the request that renders one: plain functions without I/O."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+PIXELS_ACROSS = 480
+"""Width of a picture, in pixels."""
+
+Scene = dict[str, Any]
+Point = Sequence[float]
+
+
+def summary(answer: Mapping[str, Any]) -> list[Scene]:
+    """Keep of a catalog search what the choice needs: XCom is no place for whole STAC items."""
+    return [
+        {
+            "date": item["properties"]["datetime"][:10],
+            "cloud_cover": item["properties"]["eo:cloud_cover"],
+            "footprint": item["geometry"],
+            "address": item["assets"]["data"]["href"],
+        }
+        for item in answer["features"]
+    ]
+
+
+def clearest_of_each_month(scenes: Iterable[Scene], bbox: Sequence[float], limit: int) -> list[Scene]:
+    """
+    Choose the clearest day of each month; of more than ``limit`` months, the clearest ones.
+
+    A day counts only if its scenes together cover the area: an orbit's edge may run through it.
+
+    :param scenes: what :func:`summary` returned.
+    :param bbox: west, south, east, north in degrees.
+    :returns: the chosen scenes, earliest first: date, cloud cover in percent, and where the data lies.
+    """
+    days: dict[str, list[Scene]] = {}
+    for scene in scenes:
+        days.setdefault(scene["date"], []).append(scene)
+    best: dict[str, Scene] = {}
+    for date, same_day in days.items():
+        if not covered(bbox, [scene["footprint"] for scene in same_day]):
+            continue
+        cloud_cover = max(scene["cloud_cover"] for scene in same_day)
+        month = date[:7]
+        if month not in best or (cloud_cover, date) < (best[month]["cloud_cover"], best[month]["date"]):
+            best[month] = {"date": date, "cloud_cover": cloud_cover, "address": same_day[0]["address"]}
+    clearest = sorted(best.values(), key=lambda scene: (scene["cloud_cover"], scene["date"]))[:limit]
+    return sorted(clearest, key=lambda scene: scene["date"])
+
+
+def covered(bbox: Sequence[float], footprints: Iterable[Mapping[str, Any]]) -> bool:
+    """Tell whether each corner of a box lies in one of the footprints (GeoJSON polygons or multipolygons)."""
+    rings = [
+        polygon[0]
+        for shape in footprints
+        for polygon in (shape["coordinates"] if shape["type"] == "MultiPolygon" else [shape["coordinates"]])
+    ]
+    west, south, east, north = bbox
+    corners = ((west, south), (east, south), (east, north), (west, north))
+    return all(any(_inside(corner, ring) for ring in rings) for corner in corners)
+
+
+def _inside(point: Point, ring: Sequence[Point]) -> bool:
+    """Tell whether a point lies within a closed ring: a ray to the east crosses it an odd number of times."""
+    x, y = point
+    crossings = 0
+    for (x1, y1), (x2, y2) in pairwise(ring):
+        if (y1 > y) != (y2 > y) and x < x1 + (y - y1) / (y2 - y1) * (x2 - x1):
+            crossings += 1
+    return crossings % 2 == 1
+
+
+def ndvi_request(scene: Scene) -> dict[str, Any]:
+    """
+    Return what differs from picture to picture: arguments of the operator.
+
+    :param scene: a chosen scene with ``date``, ``bbox`` and ``output_path``.
+    """
+    day = {"from": f"{scene['date']}T00:00:00Z", "to": f"{scene['date']}T23:59:59Z"}
+    width, height = size_in_pixels(scene["bbox"])
+    return {
+        "json": {
+            "input": {
+                "bounds": {"bbox": scene["bbox"]},
+                "data": [{"type": "sentinel-2-l2a", "dataFilter": {"timeRange": day}}],
+            },
+            "output": {"width": width, "height": height},
+        },
+        "output_path": scene["output_path"],
+    }
+
+
+def size_in_pixels(bbox: Sequence[float]) -> tuple[int, int]:
+    """Return width and height of a picture of the box, in pixels that are square on the ground."""
+    west, south, east, north = bbox
+    shrinking = math.cos(math.radians((south + north) / 2))
+    return PIXELS_ACROSS, max(1, round(PIXELS_ACROSS * (north - south) / ((east - west) * shrinking)))

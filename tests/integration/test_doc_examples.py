@@ -1,0 +1,163 @@
+"""The examples of the documentation that need a Sentinel Hub, run against the sandbox as a reader would run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from doc_blocks import ROOT, Block, all_blocks
+
+from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+from sentinelhub_provider.operators.http import SentinelHubHttpOperator
+
+RENDER = """
+def render():
+    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+
+    SentinelHubHook().request("POST", "/process/v1", accept="image/png", json=PICTURE)
+"""
+"""What the reader of a test is asked to fill in."""
+
+EVALSCRIPT = """//VERSION=3
+function setup() { return {input: ["B04"], output: {bands: 1}}; }
+function evaluatePixel(sample) { return [sample.B04]; }
+"""
+
+SMALL_DAG = ROOT / "example_dags" / "example_sentinelhub_http.py"
+
+
+def with_files_in(folder, text: str) -> str:
+    """Let an example write its files into a folder of the test."""
+    return text.replace("~/sentinelhub/", f"{folder}/")
+
+
+@pytest.fixture(scope="session")
+def dag_runs(sentinelhub_sandbox_server, tmp_path_factory):
+    """Run the DAGs of all pages, and the small example, in one Airflow; return what became of them."""
+    home = tmp_path_factory.mktemp("doc-dags")
+    dags = home / "dags"
+    dags.mkdir()
+    shutil.copy(SMALL_DAG, dags)
+    for block in all_blocks("dag"):
+        (dags / f"{block.name}.py").write_text(with_files_in(home, block.text))
+    server = sentinelhub_sandbox_server
+    connection = {
+        "conn_type": "sentinelhub",
+        "login": server.client_id,
+        "password": server.client_secret,
+        "host": server.url,
+        "extra": {
+            "deployment": "custom",
+            "auth_url": f"{server.url}/auth/realms/main/protocol/openid-connect/token",
+            "auth_cache": "memory",
+        },
+    }
+    answer = subprocess.run(
+        [sys.executable, ROOT / "tests/support/dag_runner.py", dags, home / "result.json"],
+        env={name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+        | {
+            "AIRFLOW_HOME": str(home / "airflow"),
+            "AIRFLOW_CONN_SENTINELHUB_DEFAULT": json.dumps(connection),
+            "PYTHONPATH": str(ROOT),
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert answer.returncode == 0, answer.stdout[-3000:] + answer.stderr[-3000:]
+    return json.loads((home / "result.json").read_text())
+
+
+@pytest.mark.parametrize("block", all_blocks("dag"), ids=str)
+def test_a_dag_succeeds(dag_runs, block: Block):
+    """Airflow loads the DAG, and every task of one run succeeds."""
+    (dag_id,) = re.findall(r'dag_id="([^"]+)"', block.text)
+    run = dag_runs[dag_id]
+
+    assert run["state"] == "success"
+    assert run["tasks"]
+    assert set(run["tasks"].values()) == {"success"}
+    assert all(run["results"].values())
+
+
+def test_the_smallest_example_lists_the_collections(dag_runs):
+    """What the example's task returns is what its first line promises."""
+    assert "sentinel-2-l2a" in dag_runs["example_sentinelhub_http"]["results"]["collections[-1]"]
+
+
+@pytest.mark.parametrize("block", all_blocks("script"), ids=str)
+def test_a_script_runs(sentinelhub_sandbox, block: Block, monkeypatch, tmp_path, capsys):
+    """The code runs with a connection in place, and prints something."""
+    monkeypatch.setenv("AIRFLOW_CONN_SENTINELHUB_DEFAULT", sentinelhub_sandbox.connection_json(auth_cache="memory"))
+
+    exec(compile(with_files_in(tmp_path, block.text), str(block), "exec"), {"__name__": "__main__"})
+
+    assert capsys.readouterr().out.strip()
+    assert sentinelhub_sandbox.control.counters().token_requests == 1
+
+
+@pytest.mark.parametrize("block", all_blocks("evalscript"), ids=str)
+def test_an_evalscript_passes_the_templates_and_renders(sentinelhub_sandbox, block: Block, monkeypatch):
+    """The operator's templates leave the script as it is, and the service runs it."""
+    monkeypatch.setenv("AIRFLOW_CONN_SENTINELHUB_DEFAULT", sentinelhub_sandbox.connection_json(auth_cache="memory"))
+    operator = SentinelHubHttpOperator(task_id="picture", endpoint="/process/v1", evalscript=block.text)
+    operator.render_template_fields({})
+
+    assert operator.evalscript == block.text.removesuffix("\n")
+    answer = SentinelHubHook().request("POST", "/process/v1", json=picture_by(operator.evalscript), accept="image/png")
+    assert answer.content.startswith(b"\x89PNG")
+
+
+def picture_by(evalscript: str) -> dict:
+    """Return a request for a small picture."""
+    day = {"from": "2025-06-30T00:00:00Z", "to": "2025-06-30T23:59:59Z"}
+    return {
+        "input": {
+            "bounds": {"bbox": [20.5, 47.5, 20.62, 47.56]},
+            "data": [{"type": "sentinel-2-l2a", "dataFilter": {"timeRange": day}}],
+        },
+        "output": {"width": 16, "height": 12},
+        "evalscript": evalscript,
+    }
+
+
+@pytest.mark.parametrize("block", all_blocks("pytest"), ids=str)
+def test_a_test_shown_passes(block: Block, tmp_path):
+    """The test or fixture works in a project of the reader's own, with the installed plugin."""
+    test = block.text.replace("...  # run your DAG or hook", "render()")
+    trivial = "\n\ndef test_a_sandbox_is_there(sentinelhub_sandbox):\n    assert sentinelhub_sandbox.url\n"
+    (tmp_path / "test_shown.py").write_text(
+        f"PICTURE = {picture_by(EVALSCRIPT)!r}\n{RENDER}\n\n{test}{'' if 'def test_' in block.text else trivial}"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert answer.returncode == 0, answer.stdout
+    assert "1 passed" in answer.stdout
+
+
+@pytest.mark.parametrize("block", all_blocks("curl"), ids=str)
+def test_a_shell_script_with_curl_gets_an_answer(sentinelhub_sandbox, block: Block, tmp_path):
+    """The script as printed, but for the address, the client and the place of Python, gets scenes."""
+    script = block.text
+    for printed, real in {
+        "http://127.0.0.1:9080": sentinelhub_sandbox.url,
+        "client_id=sandbox-client": f"client_id={sentinelhub_sandbox.client_id}",
+        "sandbox-secret-not-a-real-one": sentinelhub_sandbox.client_secret,
+        "| python ": f"| {sys.executable} ",
+    }.items():
+        assert printed in script
+        script = script.replace(printed, real)
+
+    answer = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True)
+
+    assert json.loads(answer.stdout)["features"]

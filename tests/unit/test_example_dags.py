@@ -1,0 +1,213 @@
+"""The example DAGs: they load, choose scenes well, and their colours and their legend agree."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
+sys.path.insert(0, str(EXAMPLES))
+
+import ndvi_scenes  # noqa: E402 - found by the line above
+import ndvi_sheet  # noqa: E402
+
+WEST, SOUTH, EAST, NORTH = BOX = (20.5, 47.5, 20.62, 47.56)
+WHOLE = {"type": "Polygon", "coordinates": [[[20, 47], [21, 47], [21, 48], [20, 48], [20, 47]]]}
+WEST_HALF = {"type": "Polygon", "coordinates": [[[20, 47], [20.56, 47], [20.56, 48], [20, 48], [20, 47]]]}
+EAST_HALF = {"type": "MultiPolygon", "coordinates": [[[[20.56, 47], [21, 47], [21, 48], [20.56, 48], [20.56, 47]]]]}
+
+
+@pytest.fixture(scope="module")
+def bag():
+    """Return the folder's DAGs as Airflow loads them."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag(dag_folder=EXAMPLES)
+
+
+def test_airflow_loads_the_folder(bag):
+    """No file fails, and the helper modules beside the DAGs are taken for none."""
+    assert bag.import_errors == {}
+    assert set(bag.dags) == {"example_sentinelhub_http", "example_sentinelhub_ndvi"}
+
+
+def test_the_smallest_example_is_small():
+    """The smallest authorized call fits into ten lines of code."""
+    code = (EXAMPLES / "example_sentinelhub_http.py").read_text().partition("annotations\n")[2]
+
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+
+
+def test_the_default_parameters_are_valid(bag):
+    """The DAG runs as it is, without a form to fill in."""
+    bag.dags["example_sentinelhub_ndvi"].params.validate()
+
+
+def test_the_search_is_json_once_it_is_rendered(bag):
+    """The template file takes the parameters and becomes a catalog search."""
+    dag = bag.dags["example_sentinelhub_ndvi"]
+    search = dag.get_task("search")
+
+    search.render_template_fields({"params": dag.params.dump()})
+
+    assert json.loads(search.json) == {
+        "collections": ["sentinel-2-l2a"],
+        "bbox": [20.5, 47.5, 20.62, 47.56],
+        "datetime": "2025-03-01T00:00:00Z/2025-10-31T23:59:59Z",
+        "filter": "eo:cloud_cover < 40",
+        "limit": 100,
+    }
+
+
+def test_nothing_to_show_says_what_to_change(bag):
+    """A search without a usable scene fails where it is noticed."""
+    dag = bag.dags["example_sentinelhub_ndvi"]
+
+    with pytest.raises(ValueError, match=r"Allow more clouds, or more time\."):
+        dag.get_task("choose").python_callable([], params=dag.params.dump())
+
+
+def scene(date: str, cloud_cover: float, footprint: dict = WHOLE) -> dict:
+    """Return a scene as the search returns it."""
+    return {"date": date, "cloud_cover": cloud_cover, "footprint": footprint, "address": f"s3://bucket/{date}"}
+
+
+def choose(*scenes: dict, limit: int = 12) -> list[tuple[str, float]]:
+    """Return date and cloud cover of the chosen scenes."""
+    chosen = ndvi_scenes.clearest_of_each_month(scenes, BOX, limit)
+    return [(scene["date"], scene["cloud_cover"]) for scene in chosen]
+
+
+def test_the_clearest_day_of_a_month_is_chosen():
+    """One for each month, in the order of the calendar."""
+    found = [scene("2025-05-02", 5), scene("2025-05-12", 1), scene("2025-04-30", 30)]
+
+    assert choose(*found) == [("2025-04-30", 30), ("2025-05-12", 1)]
+
+
+def test_of_many_months_the_clearest_are_chosen():
+    """The limit drops the cloudiest months, and keeps the order of the calendar."""
+    found = [scene("2025-06-01", 9), scene("2025-05-01", 1), scene("2025-04-01", 5)]
+
+    assert choose(*found, limit=2) == [("2025-04-01", 5), ("2025-05-01", 1)]
+
+
+def test_a_day_that_shows_half_the_area_is_passed_over():
+    """An orbit's edge through the area would leave half a picture, however clear."""
+    assert choose(scene("2025-05-02", 0, WEST_HALF), scene("2025-05-12", 8)) == [("2025-05-12", 8)]
+
+
+def test_two_scenes_of_a_day_cover_the_area_together():
+    """Neighbouring tiles are put together by the service; the day is as cloudy as the cloudier one."""
+    assert choose(scene("2025-05-02", 3, WEST_HALF), scene("2025-05-02", 7, EAST_HALF)) == [("2025-05-02", 7)]
+
+
+def test_a_summary_keeps_what_the_choice_needs():
+    """Of a STAC item go into XCom: date, cloud cover, footprint, and where its data lies."""
+    item = {
+        "properties": {"datetime": "2025-05-02T09:30:01Z", "eo:cloud_cover": 4.2, "platform": "sentinel-2b"},
+        "geometry": WHOLE,
+        "assets": {"data": {"href": "s3://bucket/2025-05-02"}, "thumbnail": {}},
+        "links": [],
+    }
+
+    assert ndvi_scenes.summary({"features": [item]}) == [scene("2025-05-02", 4.2)]
+
+
+def test_pixels_are_square_on_the_ground():
+    """At 60 degrees north a degree of longitude is half as long, and the picture is as high as it is wide."""
+    assert ndvi_scenes.size_in_pixels((10, 59.5, 12, 60.5)) == (480, 480)
+
+
+def test_a_request_is_for_the_scene_s_day():
+    """What is expanded over the scenes: the day, the place, the file."""
+    request = ndvi_scenes.ndvi_request({"date": "2025-05-02", "bbox": list(BOX), "output_path": "/data/x.png"})
+
+    day = request["json"]["input"]["data"][0]["dataFilter"]["timeRange"]
+    assert day == {"from": "2025-05-02T00:00:00Z", "to": "2025-05-02T23:59:59Z"}
+    assert request["json"]["input"]["bounds"] == {"bbox": list(BOX)}
+    assert request["output_path"] == "/data/x.png"
+
+
+def test_the_legend_has_the_colours_of_the_evalscript():
+    """The ramp and the neutral colours are written twice, in two languages."""
+    script = (EXAMPLES / "ndvi.js").read_text()
+    ramp = [(float(value), f"#{colour}") for value, colour in re.findall(r"\[(-?[\d.]+), 0x(\w{6})\]", script)]
+    neutral = {
+        name: [float(part) for part in parts.split(",")]
+        for parts, name in re.findall(r"\d+: \[([\d., ]+)\], // (.+)", script)
+    }
+
+    assert ramp == list(ndvi_sheet.RAMP)
+    for name, described in {
+        "water": "water",
+        "cloud": "cloud, high probability",
+        "cloud shadow": "shadow of a cloud",
+        "snow": "snow and ice",
+    }.items():
+        drawn = Image.new("RGB", (1, 1), ndvi_sheet.NEUTRAL[name]).getpixel((0, 0))
+        assert drawn == pytest.approx([255 * part for part in neutral[described]], abs=1), name
+
+
+@pytest.mark.parametrize(("value", "colour"), [(-1, "#c9b79c"), (0.25, "#f4e595"), (1.0, "#053d2a"), (2, "#053d2a")])
+def test_the_ramp_meets_its_colours(value, colour):
+    """At a stop and beyond the ends, the colour is the one that is written down."""
+    assert "#{:02x}{:02x}{:02x}".format(*ndvi_sheet.ramp_colour(value)) == colour
+
+
+@pytest.mark.parametrize(("count", "columns"), [(1, 1), (4, 4), (5, 3), (8, 4), (9, 3), (12, 4)])
+def test_rows_are_filled_evenly(count, columns):
+    """Five pictures make rows of three and two, not of four and one."""
+    assert ndvi_sheet._columns(count) == columns
+
+
+@pytest.fixture
+def sheet(tmp_path):
+    """Return a function that draws a sheet of plain pictures."""
+
+    def draw(*, address: str = "s3://sentinel-s2/tile", alpha: int = 255, count: int = 1) -> Image.Image:
+        picture = tmp_path / "picture.png"
+        Image.new("RGBA", (120, 90), (10, 200, 30, alpha)).save(picture)
+        scenes = [
+            {"date": f"2025-05-{day:02}", "cloud_cover": 1.2, "address": address, "picture": str(picture)}
+            for day in range(1, count + 1)
+        ]
+        ndvi_sheet.draw_sheet(str(tmp_path / "sheet.png"), title="NDVI", scenes=scenes)
+        return Image.open(tmp_path / "sheet.png").convert("RGB")
+
+    return draw
+
+
+def colours(picture: Image.Image) -> dict[tuple[int, ...], int]:
+    """Return how often each colour occurs."""
+    return {colour: count for count, colour in picture.getcolors(picture.width * picture.height)}
+
+
+def test_every_picture_is_on_the_sheet(sheet):
+    """Five pictures cover five times their area."""
+    assert colours(sheet(count=5))[(10, 200, 30)] == 5 * 120 * 90
+
+
+def test_where_there_is_no_data_the_ground_shows(sheet):
+    """A transparent picture is not shown as black, which would pass for a measurement."""
+    drawn = colours(sheet(alpha=0))
+
+    assert (10, 200, 30) not in drawn
+    assert drawn[(247, 247, 247)] > 5000
+
+
+@pytest.mark.parametrize(
+    ("address", "credit"),
+    [
+        ("s3://sentinelhub-sandbox/x", "not observations"),
+        ("s3://EODATA/x", "Contains modified Copernicus Sentinel data"),
+    ],
+)
+def test_a_sheet_says_where_its_data_is_from(address, credit):
+    """Made-up scenes are called that; real ones carry the credit that their licence asks for."""
+    assert credit in ndvi_sheet._credit([{"address": address, "date": "2025-05-01"}])
