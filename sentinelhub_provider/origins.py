@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _AMBIGUOUS = re.compile(r"[\\\x00-\x20\x7f]")
-"""What parsers disagree about: one takes ``https://a\\\\@b`` for host b, another (urllib3) for a, and sends it there."""
+"""What parsers disagree about: for one ``https://a\\\\@b`` names host b, for another (urllib3's) host a."""
 
 
 def is_loopback(host: str) -> bool:

@@ -136,7 +136,7 @@ def _violation(violation: Any) -> str:
 
 def _from_markup(text: str) -> ServiceMessage:
     exception = re.search(
-        r"<ServiceException(?:\s+code=\"(?P<code>[^\"]*)\")?[^>]*>(?P<text>.*?)</ServiceException>", text, re.DOTALL
+        r"<ServiceException\b(?:\s+code=\"(?P<code>[^\"]*)\")?[^>]*>(?P<text>.*?)</ServiceException>", text, re.DOTALL
     )
     if exception:
         words = re.sub(r"<!\[CDATA\[|\]\]>", "", exception["text"])

@@ -65,6 +65,7 @@ class LocalTarget:
 
     def __init__(self, path: str | Path) -> None:
         self._final = Path(path).expanduser().absolute()
+        self._names_folder = str(path).endswith("/")
         self.path = str(self._final)
         self._file: IO[bytes] | None = None
 
@@ -74,7 +75,7 @@ class LocalTarget:
             self._file.seek(0)
             self._file.truncate()
             return
-        if self._final.is_dir():
+        if self._names_folder or self._final.is_dir():
             raise IsADirectoryError(f"{self.path} is a folder")
         self._final.parent.mkdir(parents=True, exist_ok=True)
         self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - lives until commit or discard
@@ -127,7 +128,7 @@ class FileSystemTarget:
 
     def open(self) -> None:
         """Make ready to write from the start, dropping what was written before."""
-        if self._path.endswith("/"):
+        if self.path.endswith("/"):
             raise IsADirectoryError("it ends with a slash, so it names a folder")
         if self._spool is None:
             self._spool = tempfile.NamedTemporaryFile(prefix="sentinelhub-", suffix=".part")  # noqa: SIM115

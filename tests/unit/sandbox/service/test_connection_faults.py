@@ -23,6 +23,8 @@ from sentinelhub_provider.sandbox.faults import (
     Redirect,
     Reset,
     ResetMidBody,
+    RevokeTokens,
+    RotateKey,
     Silence,
     Status,
     TokenAnswer,
@@ -187,6 +189,58 @@ def test_a_trickle_arrives_whole_but_slowly(server: SandboxServer) -> None:
     started = time.perf_counter()
     assert _get(server).content == whole
     assert time.perf_counter() - started >= 0.08
+
+
+def test_a_head_may_trickle(server: SandboxServer) -> None:
+    """Status line and header fields arrive byte by byte, which no read timeout notices, then the body at once."""
+    whole = _get(server)
+    server.control.add_fault(action=Trickle(chunk_bytes=40, interval=0.01, part="head"), times=2)
+    started = time.perf_counter()
+    answer = _get(server, timeout=0.2)
+    assert time.perf_counter() - started >= 0.03
+    assert (answer.status_code, answer.content) == (200, whole.content)
+    assert answer.headers["x-sentinelhub-sandbox"] == whole.headers["x-sentinelhub-sandbox"]
+    assert httpx.get(server.url + LANDING, timeout=5).content == whole.content
+    assert _get(server).status_code == 200
+
+
+def test_a_trickling_head_ends_with_its_client(server: SandboxServer) -> None:
+    """Nobody listens any more: the server goes on to others."""
+    server.control.add_fault(action=Trickle(interval=0.01, part="head"))
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port), timeout=5) as raw:
+        raw.sendall(f"GET {LANDING} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert raw.recv(1) == b"H"
+    assert _get(server).status_code == 200
+
+
+@pytest.mark.parametrize("action", [Truncate(chunked=True), ResetMidBody(chunked=True)], ids=lambda action: action.kind)
+def test_a_body_in_chunks_may_be_cut(server: SandboxServer, action: Any) -> None:
+    """No length is announced: the last chunk, which would say that this was all, never comes."""
+    whole = _get(server)
+    server.control.add_fault(action=action, times=2)
+    with requests.get(server.url + LANDING, timeout=5, stream=True) as answer:
+        assert "Content-Length" not in answer.headers
+        assert answer.headers["Transfer-Encoding"] == "chunked"
+        with pytest.raises(urllib3.exceptions.ProtocolError):
+            answer.raw.read()
+    with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+        httpx.get(server.url + LANDING, timeout=5)
+    assert _get(server).content == whole.content
+
+
+@pytest.mark.parametrize("action", [RevokeTokens(), RotateKey()], ids=lambda action: action.kind)
+def test_tokens_go_bad_in_the_middle_of_a_run(server: SandboxServer, new_token: Callable[..., str], action: Any) -> None:
+    """The request that is struck is the first to be refused; a new token is good."""
+    path = "/configuration/v1/wms/instances"
+    server.control.add_fault(path=path, after=2, action=action)
+
+    def statuses(token: str) -> list[int]:
+        headers = {"Authorization": f"Bearer {token}"}
+        return [_get(server, path, headers=headers).status_code for _ in range(4)]
+
+    assert statuses(new_token()) == [200, 200, 401, 401]
+    assert statuses(new_token()) == [200] * 4
 
 
 def test_a_keep_alive_connection_survives_its_neighbours_fault(server: SandboxServer) -> None:

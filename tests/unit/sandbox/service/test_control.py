@@ -67,6 +67,21 @@ def test_tokens_are_revoked_one_or_all(server: SandboxServer, new_token: Callabl
     assert _call(server, "POST", "/tokens/revoke", json={}).json() == {"revoked": 2}
 
 
+def test_a_rotated_key_signs_from_now_on(server: SandboxServer, new_token: Callable[..., str]) -> None:
+    """The key set shows the new key alone; tokens of the old one are refused, new ones are good."""
+    certificates = server.url + "/auth/realms/main/protocol/openid-connect/certs"
+    before, old = requests.get(certificates, timeout=10).json(), new_token()
+    assert _call(server, "POST", "/key/rotate").json() == {"rotated": True}
+    after, new = requests.get(certificates, timeout=10).json(), new_token()
+    assert len(after["keys"]) == 1
+    assert after["keys"][0]["kid"] != before["keys"][0]["kid"]
+    statuses = [
+        requests.get(server.url + INSTANCES, headers={"Authorization": f"Bearer {token}"}, timeout=10).status_code
+        for token in (old, new)
+    ]
+    assert statuses == [401, 200]
+
+
 def test_reset_puts_everything_back(server: SandboxServer, bearer: dict[str, str]) -> None:
     """Counters, faults, limits, lifetimes and clients are as at the start; tokens of before are refused."""
     control = server.control

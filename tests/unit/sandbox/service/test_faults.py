@@ -78,6 +78,7 @@ def test_chance_is_the_same_every_time() -> None:
         ("zero_expires_in", "expires_in", 0),
         ("string_expires_in", "expires_in", "3600"),
         ("negative_expires_in", "expires_in", -1),
+        ("nonsense_expires_in", "expires_in", "soon"),
         ("no_token_type", "token_type", None),
         ("other_token_type", "token_type", "mac"),
     ],

@@ -1,0 +1,126 @@
+"""Hooks and operators that talk to a real sandbox over real sockets, in both ways: blocking and on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+import requests
+from clocks import FakeClock
+
+from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+
+ENVIRONMENT_VARIABLE = "AIRFLOW_CONN_SENTINELHUB_DEFAULT"
+EVALSCRIPT = """//VERSION=3
+function setup() { return { input: ["B04"], output: { bands: 1 } } }
+function evaluatePixel(sample) { return [sample.B04] }
+"""
+
+
+class BlockingCaller:
+    """A hook as a task uses it. Waits are recorded, not waited."""
+
+    name = "blocking"
+
+    def __init__(self, hook: SentinelHubHook, clock: FakeClock) -> None:
+        self.hook = hook
+        self._clock = clock
+
+    def request(self, method: str, endpoint: str, **kwargs: Any) -> requests.Response:
+        """Make one call."""
+        self.hook.get_conn()._sleep = self._clock.sleep
+        return self.hook.request(method, endpoint, **kwargs)
+
+    def token(self) -> str:
+        """Return a token."""
+        return self.hook.get_token()
+
+
+class AsyncCaller(BlockingCaller):
+    """A hook as a trigger uses it: each call on an event loop of its own."""
+
+    name = "async"
+
+    def request(self, method: str, endpoint: str, **kwargs: Any) -> httpx.Response:  # type: ignore[override]
+        """Make one call."""
+
+        async def call() -> httpx.Response:
+            try:
+                (await self.hook._asession())._sleep = self._clock.asleep
+                return await self.hook.arequest(method, endpoint, **kwargs)
+            finally:
+                await self.hook.aclose()
+
+        return asyncio.run(call())
+
+    def token(self) -> str:
+        """Return a token."""
+
+        async def call() -> str:
+            try:
+                return await self.hook.aget_token()
+            finally:
+                await self.hook.aclose()
+
+        return asyncio.run(call())
+
+
+@pytest.fixture(name="waits")
+def fixture_waits() -> FakeClock:
+    """The clock by which waits pass at once."""
+    return FakeClock()
+
+
+@pytest.fixture(name="connect")
+def fixture_connect(sentinelhub_sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., SentinelHubHook]]:
+    """Make a hook whose connection leads to the sandbox; keywords change the connection's fields or extra."""
+    hooks: list[SentinelHubHook] = []
+
+    def connect(*, extra: dict[str, Any] | None = None, **fields: Any) -> SentinelHubHook:
+        connection = sentinelhub_sandbox.airflow_connection(**{"auth_cache": "memory", **(extra or {})})
+        monkeypatch.setenv(ENVIRONMENT_VARIABLE, json.dumps({**connection, **fields}))
+        hooks.append(SentinelHubHook())
+        return hooks[-1]
+
+    yield connect
+    for hook in hooks:
+        if "_session" in vars(hook):
+            hook.get_conn().close()
+
+
+@pytest.fixture(name="make_caller", params=[BlockingCaller, AsyncCaller], ids=lambda kind: kind.name)
+def fixture_make_caller(request: pytest.FixtureRequest, connect, waits: FakeClock) -> Callable[..., BlockingCaller]:
+    """Make a caller of either kind, as ``connect`` makes a hook."""
+    return lambda **fields: request.param(connect(**fields), waits)
+
+
+@pytest.fixture(name="caller")
+def fixture_caller(make_caller) -> BlockingCaller:
+    """A caller with the sandbox's own connection."""
+    return make_caller()
+
+
+@pytest.fixture(name="process_request")
+def fixture_process_request() -> dict[str, Any]:
+    """The body of a small Process request."""
+    return {
+        "input": {
+            "bounds": {"bbox": [14.0, 46.0, 14.1, 46.1]},
+            "data": [
+                {
+                    "type": "sentinel-2-l2a",
+                    "dataFilter": {"timeRange": {"from": "2024-06-01T00:00:00Z", "to": "2024-06-30T00:00:00Z"}},
+                }
+            ],
+        },
+        "output": {
+            "width": 16,
+            "height": 16,
+            "responses": [{"identifier": "default", "format": {"type": "image/png"}}],
+        },
+        "evalscript": EVALSCRIPT,
+    }

@@ -1,0 +1,61 @@
+"""The error tree: what is final, what is carried, what survives the way between processes."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+
+import pytest
+
+from sentinelhub_provider import exceptions
+from sentinelhub_provider.exceptions import (
+    SentinelHubConfigurationError,
+    SentinelHubError,
+    SentinelHubJobError,
+    SentinelHubOutputError,
+    SentinelHubRateLimitError,
+    SentinelHubRequestError,
+    SentinelHubResponseError,
+    SentinelHubServerError,
+    SentinelHubTransportError,
+)
+
+EXAMPLES = [
+    SentinelHubError("m", status=418, code="C", service_message="s", endpoint="GET x", request_id="r"),
+    SentinelHubConfigurationError("m", field="login"),
+    SentinelHubRequestError("m", field="json", endpoint="GET x"),
+    SentinelHubRateLimitError("m", retry_after=2.5, status=429),
+    SentinelHubOutputError("m", endpoint="GET x"),
+    SentinelHubJobError("m", job_status="FAILED", reason="OUT_OF_PU"),
+]
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("travel", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy], ids=["pickle", "copy"])
+def test_error_survives_pickling_and_copying(error: SentinelHubError, travel):
+    """Executors hand errors between processes."""
+    arrived = travel(error)
+
+    assert type(arrived) is type(error)
+    assert (str(arrived), arrived.args, vars(arrived)) == (str(error), error.args, vars(error))
+
+
+def test_errors_that_may_pass_are_not_final():
+    """A task's retries are for these, and wasted on all others."""
+    kinds = [kind for _, kind in inspect.getmembers(exceptions, inspect.isclass) if issubclass(kind, SentinelHubError)]
+
+    assert {kind for kind in kinds if not kind.final} == {
+        SentinelHubError,
+        SentinelHubTransportError,
+        SentinelHubRateLimitError,
+        SentinelHubServerError,
+        SentinelHubResponseError,
+    }
+
+
+def test_bad_input_is_a_value_error_too():
+    """Who knows nothing of this package catches what Python calls it."""
+    assert issubclass(SentinelHubConfigurationError, ValueError)
+    assert issubclass(SentinelHubRequestError, ValueError)
+    assert issubclass(SentinelHubOutputError, OSError)

@@ -1,0 +1,48 @@
+"""Operators are imported in every DAG file: that must be cheap."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = {"requests", "httpx", "urllib3", "oauthlib", "requests_oauthlib", "numpy", "rasterio", "cryptography"}
+MAX_MODULES = 40
+SCRIPT = """
+import sys
+from airflow.sdk import BaseOperator
+before = set(sys.modules)
+import {module}
+import json
+print("MODULES", json.dumps(sorted(set(sys.modules) - before)))
+"""
+
+
+def loaded_by(module: str) -> list[str]:
+    """Return the modules that an import adds to a process that has ``BaseOperator`` loaded."""
+    answer = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(module=module)], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    line = next(line for line in answer.stdout.splitlines() if line.startswith("MODULES "))
+    return list(json.loads(line.removeprefix("MODULES ")))
+
+
+@pytest.fixture(name="loaded", scope="module")
+def fixture_loaded() -> list[str]:
+    """What importing the HTTP operator loads."""
+    return loaded_by("sentinelhub_provider.operators.http")
+
+
+def test_operator_loads_few_modules(loaded: list[str]):
+    """Forty at most, its own included."""
+    assert "sentinelhub_provider.operators.http" in loaded
+    assert len(loaded) <= MAX_MODULES, loaded
+
+
+def test_operator_loads_no_heavy_library(loaded: list[str]):
+    """HTTP, OAuth2 and raster libraries wait until a task runs."""
+    assert {name.partition(".")[0] for name in loaded} & HEAVY == set()

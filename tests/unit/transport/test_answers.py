@@ -1,0 +1,232 @@
+"""What answers mean: the service's error documents in all their shapes, and successes that are none."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sentinelhub_provider.exceptions import (
+    SentinelHubBadRequestError,
+    SentinelHubError,
+    SentinelHubNotFoundError,
+    SentinelHubPermissionError,
+    SentinelHubQuotaExceededError,
+    SentinelHubRateLimitError,
+    SentinelHubServerError,
+)
+from sentinelhub_provider.transport.answers import (
+    EXCERPT_SIZE,
+    Answer,
+    ServiceMessage,
+    bad_answer,
+    error_from,
+    problem_with_success,
+    read_error_document,
+)
+
+ENDPOINT = "POST https://sh.example.org/process/v1"
+PNG = b"\x89PNG\r\n\x1a\n"
+BOOM = {"status": 400, "reason": "Bad Request", "message": "Wrong bbox.", "code": "COMMON_BAD_PAYLOAD"}
+XML = (
+    '<?xml version="1.0"?><ServiceExceptionReport><ServiceException code="InvalidFormat"><![CDATA[\n'
+    " Unknown &amp; unsupported\n]]></ServiceException></ServiceExceptionReport>"
+)
+
+
+@pytest.mark.parametrize(
+    ("document", "code", "message"),
+    [
+        pytest.param({"error": BOOM}, "COMMON_BAD_PAYLOAD", "Wrong bbox.", id="wrapped"),
+        pytest.param(BOOM, "COMMON_BAD_PAYLOAD", "Wrong bbox.", id="bare"),
+        pytest.param(
+            {"error": {**BOOM, "errors": {"input.bounds": "must not be null"}}},
+            "COMMON_BAD_PAYLOAD",
+            "Wrong bbox. [input.bounds: must not be null]",
+            id="errors-by-field",
+        ),
+        pytest.param(
+            {"error": {**BOOM, "errors": {"availableQuota": 1.5, "requiredQuota": 3}}},
+            "COMMON_BAD_PAYLOAD",
+            "Wrong bbox. [availableQuota: 1.5] [requiredQuota: 3]",
+            id="errors-quota",
+        ),
+        pytest.param(
+            {"error": {**BOOM, "errors": [{"parameter": "width", "violation": "too large"}, {"message": "m"}, "t"]}},
+            "COMMON_BAD_PAYLOAD",
+            "Wrong bbox. [width: too large] [m] t",
+            id="errors-list",
+        ),
+        pytest.param({"error": {"reason": "Forbidden"}}, None, "Forbidden", id="reason-only"),
+        pytest.param({"code": "400", "description": "bad datetime"}, "400", "bad datetime", id="ogc"),
+        pytest.param({"code": "InvalidParameterValue"}, "InvalidParameterValue", None, id="ogc-code-only"),
+        pytest.param(
+            {"error": "invalid_client", "error_description": "Invalid client credentials"},
+            "invalid_client",
+            "Invalid client credentials",
+            id="oauth2",
+        ),
+        pytest.param({"error": "unauthorized_client"}, "unauthorized_client", None, id="oauth2-code-only"),
+        pytest.param({}, None, None, id="empty-object"),
+        pytest.param("just words", None, "just words", id="string"),
+    ],
+)
+def test_error_document_of_each_shape_is_read(document: Any, code: str | None, message: str | None):
+    """The service words its errors in several shapes."""
+    assert read_error_document(json.dumps(document).encode()) == ServiceMessage(code, message)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(XML.encode(), ServiceMessage("InvalidFormat", "Unknown & unsupported"), id="ogc-xml"),
+        pytest.param(
+            b"<html><head><title>502 Bad\nGateway</title></head>", ServiceMessage(None, "502 Bad Gateway"), id="html"
+        ),
+        pytest.param(b"upstream failed", ServiceMessage(None, "upstream failed"), id="text"),
+        pytest.param(b"\xff\xfe", ServiceMessage(None, "\ufffd\ufffd"), id="binary"),
+        pytest.param(b"  ", ServiceMessage(), id="blank"),
+        pytest.param(b"", ServiceMessage(), id="empty"),
+        pytest.param(b'{"error": {"mess', ServiceMessage(None, '{"error": {"mess'), id="cut-json"),
+    ],
+)
+def test_what_is_no_json_is_quoted_in_short(body: bytes, expected: ServiceMessage):
+    """XML, pages of proxies, bare text, nothing at all."""
+    assert read_error_document(body) == expected
+
+
+@given(st.binary(max_size=300))
+def test_reading_an_error_document_never_fails(body: bytes):
+    """Whatever a proxy puts there."""
+    assert isinstance(read_error_document(body), ServiceMessage)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda c: (
+            st.lists(c)
+            | st.dictionaries(st.sampled_from(["error", "errors", "code", "message", "description", "parameter"]), c)
+        ),
+    )
+)
+def test_reading_any_json_as_an_error_document_never_fails(document: Any):
+    """Of the known members in any combination."""
+    assert isinstance(read_error_document(json.dumps(document).encode()), ServiceMessage)
+
+
+def test_long_message_is_cut():
+    """A log line is not the place for a page."""
+    message = read_error_document(json.dumps({"message": "x" * 9000}).encode()).message
+
+    assert message is not None
+    assert len(message) == 2003
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "kind", "advice"),
+    [
+        (400, "COMMON_BAD_PAYLOAD", "m", SentinelHubBadRequestError, "Change the request"),
+        (401, "COMMON_UNAUTHORIZED", "m", SentinelHubPermissionError, "may not do this"),
+        (403, "COMMON_INSUFFICIENT_PERMISSIONS", "m", SentinelHubPermissionError, "check its plan"),
+        (403, "ACCESS_INSUFFICIENT_PROCESSING_UNITS", "m", SentinelHubQuotaExceededError, "next period or buy more"),
+        (403, None, "Insufficient processing units or requests available", SentinelHubQuotaExceededError, "usage"),
+        (404, None, None, SentinelHubNotFoundError, "deployment"),
+        (409, None, None, SentinelHubBadRequestError, "Change the request"),
+        (429, "RATE_LIMIT_EXCEEDED", "m", SentinelHubRateLimitError, "requests_per_minute"),
+        (429, "RATE_LIMIT_TOKEN_COUNT_EXCEEDS_CAPACITY", "m", SentinelHubBadRequestError, "make it smaller"),
+        (500, None, None, SentinelHubServerError, "status page"),
+        (503, None, None, SentinelHubServerError, "status page"),
+    ],
+)
+def test_error_is_of_the_kind_that_says_what_to_do(
+    status: int, code: str | None, message: str | None, kind: type[SentinelHubError], advice: str
+):
+    """It carries what the service said, and adds what helps."""
+    body = json.dumps({"error": {"code": code, "message": message}}).encode()
+    error = error_from(Answer(status, {"X-Request-Id": "id-1"}, body, len(body)), endpoint=ENDPOINT, retry_after=2.0)
+
+    assert type(error) is kind
+    assert (error.status, error.code, error.service_message) == (status, code, message)
+    assert (error.endpoint, error.request_id) == (ENDPOINT, "id-1")
+    assert str(error).startswith(f"{ENDPOINT} answered {status}")
+    assert "(request id id-1)" in str(error)
+    assert advice in str(error)
+    assert getattr(error, "retry_after", 2.0) == 2.0
+
+
+# --- successes -------------------------------------------------------------------------------------------------------
+
+
+def success(body: bytes, content_type: str = "", *, status: int = 200) -> Answer:
+    """An answer with a status that says it is fine."""
+    return Answer(status, {"Content-Type": content_type} if content_type else {}, body[:EXCERPT_SIZE], len(body))
+
+
+@pytest.mark.parametrize(
+    ("answer", "method", "accept"),
+    [
+        pytest.param(success(b"{}", "application/json"), "GET", None, id="json"),
+        pytest.param(success(PNG, "image/png"), "POST", "image/png", id="png"),
+        pytest.param(success(b"\xff\xd8\xff\xe0", "image/jpeg"), "POST", "image/*", id="jpeg"),
+        pytest.param(success(b"II*\x00", "image/tiff;application=geotiff"), "POST", "image/tiff", id="tiff"),
+        pytest.param(success(b"MM\x00+", "image/tiff"), "POST", None, id="big-tiff"),
+        pytest.param(success(b"...", "application/tar"), "POST", "application/tar", id="tar"),
+        pytest.param(success(b"<html>", "text/html"), "GET", "text/html, */*", id="html-asked-for"),
+        pytest.param(success(b"", status=204), "DELETE", None, id="no-content"),
+        pytest.param(success(b"", status=201), "POST", None, id="created-without-body"),
+        pytest.param(success(b""), "HEAD", None, id="head"),
+        pytest.param(success(b'{"error": "text"}', "application/json"), "GET", None, id="error-member-of-data"),
+        pytest.param(
+            success(b'{"error": {"code": 1}, "data": []}', "application/json"), "GET", None, id="more-members"
+        ),
+        pytest.param(success(b'{"error": {"rate": 1}}', "application/json"), "GET", None, id="other-error-object"),
+        pytest.param(success(b"{" + b" " * EXCERPT_SIZE + b"}", "application/json"), "GET", None, id="long-json"),
+        pytest.param(success(b"{broken", "application/json"), "GET", None, id="not-decoded-here"),
+    ],
+)
+def test_success_is_one(answer: Answer, method: str, accept: str | None):
+    """Nothing is wrong with these."""
+    assert problem_with_success(answer, method=method, accept=accept) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "accept", "problem"),
+    [
+        pytest.param(success(b""), None, "an empty body", id="empty"),
+        pytest.param(success(b"<html>", "text/html; charset=utf-8"), None, "an HTML page", id="html"),
+        pytest.param(success(b"<html>", "text/html"), "application/json", "an HTML page", id="html-for-json"),
+        pytest.param(success(b"<html>", "image/png"), None, "not the image/png", id="no-png"),
+        pytest.param(success(PNG, "image/tiff"), None, "not the image/tiff", id="no-tiff"),
+        pytest.param(success(b"{}", "application/json"), "image/png", "application/json instead of", id="no-image"),
+        pytest.param(success(b"x"), "image/tiff", "no content type instead of", id="no-type"),
+        pytest.param(
+            success(json.dumps({"error": BOOM}).encode(), "application/json"),
+            None,
+            "an error under status 200 (COMMON_BAD_PAYLOAD Wrong bbox.)",
+            id="error-under-200",
+        ),
+    ],
+)
+def test_success_that_is_none_is_noticed(answer: Answer, accept: str | None, problem: str):
+    """200 is not yet success."""
+    assert problem in (problem_with_success(answer, method="POST", accept=accept) or "")
+
+
+def test_bad_answer_says_what_to_check():
+    """The most common reason is something that answers in the service's place."""
+    error = bad_answer(success(b"<html>", "text/html"), "an HTML page", endpoint=ENDPOINT)
+
+    assert str(error).startswith(f"{ENDPOINT} answered 200 with an HTML page.")
+    assert "proxy" in str(error)
+
+
+@pytest.mark.parametrize(("value", "units"), [("0.33", 0.33), ("2", 2.0), ("", None), ("many", None), (None, None)])
+def test_processing_units_are_read_from_the_header(value: str | None, units: float | None):
+    """In whichever case its name is written."""
+    headers = {} if value is None else {"X-ProcessingUnits-Spent": value}
+
+    assert Answer(200, headers).processing_units == units
