@@ -59,7 +59,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="dev/up.py", description="Run Airflow with this provider and a Sentinel Hub.")
     parser.add_argument("--port", type=int, default=8080, help="port of Airflow's web page (default 8080)")
     parser.add_argument("--home", type=Path, default=ROOT / ".up", help="Airflow's home (default .up)")
-    parser.add_argument("--dags", type=Path, default=ROOT / "example_dags", help="folder of DAGs (default example_dags)")
+    parser.add_argument("--dags", type=Path, default=ROOT / "example_dags", help="folder of DAGs (example_dags)")
     return parser.parse_args()
 
 

@@ -1,12 +1,14 @@
-"""Gives Airflow a home of its own before anything imports it, and every test a process that knows no token."""
+"""Gives Airflow a home of its own before anything imports it, every test a process that knows no token, and none a way out."""
 
 from __future__ import annotations
 
 import atexit
 import os
 import shutil
+import socket
 import sys
 import tempfile
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,22 @@ atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ["AIRFLOW_HOME"] = _HOME
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["NO_PROXY"] = "127.0.0.1,localhost,::1"
+
+
+def _refuse_the_outside(event: str, arguments: tuple[Any, ...]) -> None:
+    """Let this process reach nobody but this machine: a test that would is wrong, whatever network it runs in."""
+    if event == "socket.getaddrinfo" and not _is_here(arguments[0]):
+        raise socket.gaierror(socket.EAI_NONAME, "tests reach this machine only")
+    if event == "socket.connect" and isinstance(arguments[1], tuple) and not _is_here(arguments[1][0]):
+        raise ConnectionRefusedError("tests reach this machine only")
+
+
+def _is_here(host: str | bytes | None) -> bool:
+    name = host.decode() if isinstance(host, bytes) else host or ""
+    return name in ("", "localhost", "::1", "::", "0.0.0.0") or name.startswith("127.")
+
+
+sys.addaudithook(_refuse_the_outside)
 
 
 @pytest.fixture(autouse=True)

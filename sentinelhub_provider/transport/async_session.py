@@ -39,6 +39,9 @@ from sentinelhub_provider.transport.receive import Intake, MemoryReceiver, Recei
 from sentinelhub_provider.transport.request_body import RequestBody, header_fields, unsendable
 from sentinelhub_provider.transport.token_endpoint import TokenCall, credentials_of
 
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+"""The spellings of this machine that httpx can be told to reach directly."""
+
 CONNECT_TIMEOUT = 10.0
 """Seconds until a connection must stand."""
 
@@ -80,9 +83,12 @@ class AsyncSentinelHubSession:
         self._sleep = sleep
         self._jitter = jitter
         verify = settings.verify
+        context = ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify
         self._client = httpx.AsyncClient(
-            verify=ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify,
+            verify=context,
             follow_redirects=False,
+            # Plain http is allowed to this machine because nobody listens on the way; a proxy would.
+            mounts={f"all://{host}": httpx.AsyncHTTPTransport(verify=context) for host in LOOPBACK_HOSTS},
         )
 
     async def aclose(self) -> None:
@@ -139,11 +145,12 @@ class AsyncSentinelHubSession:
         :param timeout: seconds that this may take.
         """
         fetched = False
+        ends = self._clock() + timeout
 
         async def fetch() -> AccessToken:
             nonlocal fetched
             fetched = True
-            return await self._fetch_token(timeout)
+            return await self._fetch_token(ends - self._clock())
 
         token = await self._broker.aget(
             fetch, announce=lambda token: self._on_token(token.value), rejected=rejected, patience=timeout

@@ -10,17 +10,19 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from oauthlib.oauth2 import BackendApplicationClient
-from requests.adapters import HTTPAdapter
 from requests_oauthlib import OAuth2Session
 
 from sentinelhub_provider.connection import ConnectionSettings
 from sentinelhub_provider.oauth.broker import TokenBroker
 from sentinelhub_provider.oauth.token import AccessToken
+from sentinelhub_provider.origins import is_loopback
 from sentinelhub_provider.transport.answers import EXCERPT_SIZE, Answer
+from sentinelhub_provider.transport.bounded_reads import BoundedAdapter, bounded_reads
 from sentinelhub_provider.transport.metrics import TOKEN_CACHE_HITS, Count, worth_counting
 from sentinelhub_provider.transport.pacer import Pacer
 from sentinelhub_provider.transport.policy import (
@@ -96,7 +98,7 @@ class SentinelHubSession(OAuth2Session):
         self._sleep = sleep
         self._jitter = jitter
         self.verify = settings.verify
-        adapter = HTTPAdapter(pool_connections=4, pool_maxsize=POOL_SIZE)
+        adapter = BoundedAdapter(pool_connections=4, pool_maxsize=POOL_SIZE)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
@@ -169,17 +171,18 @@ class SentinelHubSession(OAuth2Session):
             # The total bounds connecting and waiting for the first byte together.
             timeout = urllib3.Timeout(total=step.timeout, connect=CONNECT_TIMEOUT, read=call.read_timeout)
             try:
-                response = self._plain_request(
-                    step.method,
-                    step.url,
-                    header_fields(headers, content_type=body.content_type, token=step.token),
-                    body,
-                    timeout,
-                    stream=True,
-                    **kwargs,
-                )
+                with bounded_reads(lambda: ends - self._clock()):
+                    response = self._plain_request(
+                        step.method,
+                        step.url,
+                        header_fields(headers, content_type=body.content_type, token=step.token),
+                        body,
+                        timeout,
+                        stream=True,
+                        **kwargs,
+                    )
                 with response:
-                    return self._receive(response, receiver, ends)
+                    return _receive(response, receiver)
             except ValueError as error:
                 raise unsendable(error, call.url) from None
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
@@ -196,11 +199,12 @@ class SentinelHubSession(OAuth2Session):
         :param timeout: seconds that this may take.
         """
         fetched = False
+        ends = self._clock() + timeout
 
         def fetch() -> AccessToken:
             nonlocal fetched
             fetched = True
-            return self._fetch_token(timeout)
+            return self._fetch_token(ends - self._clock())
 
         token = self._broker.get(
             fetch, announce=lambda token: self._on_token(token.value), rejected=rejected, patience=timeout
@@ -279,6 +283,9 @@ class SentinelHubSession(OAuth2Session):
             timeout = (CONNECT_TIMEOUT, self._settings.timeout)
         # Given with each request: else REQUESTS_CA_BUNDLE of the environment would overrule the connection.
         kwargs.setdefault("verify", self.verify)
+        if is_loopback(urlsplit(url).hostname or ""):
+            # Plain http is allowed there because nobody listens on the way; a proxy would.
+            kwargs["proxies"] = {"http": None, "https": None, "all": None}
         response: requests.Response = super(OAuth2Session, self).request(
             method,
             url,
@@ -291,26 +298,16 @@ class SentinelHubSession(OAuth2Session):
         )
         return response
 
-    def _receive(self, response: requests.Response, receiver: Receiver, ends: float) -> Answer | Failure:
-        """Take the body as it comes, so that a trickle is noticed at the deadline and not a byte later."""
-        is_good = response.status_code < 300
-        intake = Intake(receiver if is_good else MemoryReceiver())
-        while chunk := response.raw.read1(READ_SIZE, decode_content=True):
-            intake.feed(chunk)
-            remaining = ends - self._clock()
-            if remaining <= 0:
-                return Failure(FailureKind.DEADLINE)
-            _shorten_silence(response, remaining)
-            if not is_good and intake.size >= EXCERPT_SIZE:
-                break
-        return Answer(response.status_code, response.headers, intake.excerpt, intake.size)
 
-
-def _shorten_silence(response: requests.Response, seconds: float) -> None:
-    """Let the next read wait no longer than ``seconds``, where urllib3 still holds the socket."""
-    sock = getattr(response.raw.connection, "sock", None)
-    if sock is not None and (sock.gettimeout() or seconds) >= seconds:
-        sock.settimeout(seconds)
+def _receive(response: requests.Response, receiver: Receiver) -> Answer:
+    """Take the body as it comes: a larger piece would have to be complete before it is seen."""
+    is_good = response.status_code < 300
+    intake = Intake(receiver if is_good else MemoryReceiver())
+    while chunk := response.raw.read1(READ_SIZE, decode_content=True):
+        intake.feed(chunk)
+        if not is_good and intake.size >= EXCERPT_SIZE:
+            break
+    return Answer(response.status_code, response.headers, intake.excerpt, intake.size)
 
 
 def _failure_kind(error: BaseException) -> FailureKind:

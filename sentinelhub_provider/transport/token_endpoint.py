@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sentinelhub_provider.connection import ConnectionSettings
-from sentinelhub_provider.exceptions import SentinelHubError
+from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRateLimitError
 from sentinelhub_provider.oauth.client_credentials import (
     ClientCredentials,
     TokenRequest,
@@ -20,6 +20,9 @@ from sentinelhub_provider.transport.policy import Call
 
 TOKEN_DEADLINE = 60.0
 """Seconds that getting a token may take, repeating included; less where the call that needs it has less left."""
+
+TOKEN_READ_TIMEOUT = 15.0
+"""Seconds that the token endpoint may stay silent: it answers at once or not at all, and another try must fit in."""
 
 _REFUSING = frozenset({400, 401, 403})
 
@@ -53,7 +56,13 @@ class TokenCall:
 
     def call(self, timeout: float) -> Call:
         """Say how: without a token, repeated if need be, within ``timeout`` seconds."""
-        return Call(method="POST", url=self.credentials.auth_url, trusted=None, deadline=min(timeout, TOKEN_DEADLINE))
+        return Call(
+            method="POST",
+            url=self.credentials.auth_url,
+            trusted=None,
+            read_timeout=TOKEN_READ_TIMEOUT,
+            deadline=min(timeout, TOKEN_DEADLINE),
+        )
 
     def read(self, body: bytes, sent_at: float) -> AccessToken:
         """Read the answer; ``sent_at`` is when the request was sent, by :attr:`clock`."""
@@ -61,12 +70,27 @@ class TokenCall:
 
     @contextmanager
     def refusals_worded(self) -> Iterator[None]:
-        """Turn the endpoint's refusal of the client into the authentication error that it is."""
+        """Turn the endpoint's refusal of the client into the authentication error that it is, and word its 429."""
         try:
             yield
+        except SentinelHubRateLimitError as error:
+            raise _too_many_logins(error, self.credentials.auth_url) from error
         except SentinelHubError as error:
             if error.status not in _REFUSING:
                 raise
             raise refused_client(
                 error, auth_url=self.credentials.auth_url, client_id=self.credentials.client_id
             ) from error
+
+
+def _too_many_logins(error: SentinelHubRateLimitError, auth_url: str) -> SentinelHubRateLimitError:
+    return SentinelHubRateLimitError(
+        f"The token endpoint {auth_url} answered 429: too many logins. Let processes share their token by the "
+        "connection's auth_cache (file on one host, redis:// for several) instead of asking for one each.",
+        retry_after=error.retry_after,
+        status=error.status,
+        code=error.code,
+        service_message=error.service_message,
+        endpoint=error.endpoint,
+        request_id=error.request_id,
+    )

@@ -876,3 +876,17 @@ def test_new_process_state_means_a_new_login(connect, sentinelhub_sandbox):
     forget_tokens()
     connect().get_token()
     assert logins(sentinelhub_sandbox) == 2
+
+
+def test_no_proxy_stands_between_here_and_this_machine(make_caller, monkeypatch: pytest.MonkeyPatch):
+    """Plain http is for loopback only; a proxy of the environment would see secret and token on the way there."""
+    with loopback_server() as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+
+        answer = make_caller().request("GET", "/catalog/v1/collections")
+
+    assert answer.status_code == 200
+    assert proxy.requests == []

@@ -39,22 +39,28 @@ async def read_request_with_evalscript(request: Request) -> dict[str, Any]:
 
 
 async def _read_parts(request: Request) -> dict[str, str]:
+    parts: dict[str, str] = {}
     try:
-        form = await request.form(max_part_size=2**31)
+        async with request.form(max_part_size=2**31) as form:
+            for name, value in form.multi_items():
+                if name in parts:
+                    raise ApiError(400, "COMMON_BAD_PAYLOAD", f"Part '{name}' is given more than once.")
+                parts[name] = await _text(name, value)
     except HTTPException as error:
         raise ApiError(400, "COMMON_BAD_PAYLOAD", f"The multipart body cannot be read: {error.detail}") from error
-    parts: dict[str, str] = {}
-    for name, value in form.multi_items():
-        if name in parts:
-            raise ApiError(400, "COMMON_BAD_PAYLOAD", f"Part '{name}' is given more than once.")
-        try:
-            parts[name] = (await value.read()).decode("utf-8") if isinstance(value, UploadFile) else value
-        except UnicodeDecodeError as error:
-            raise ApiError(400, "COMMON_BAD_PAYLOAD", f"Part '{name}' is not UTF-8 text.") from error
     for name in ("request", "evalscript"):
         if name not in parts:
             raise ApiError(400, "COMMON_BAD_PAYLOAD", f"Part '{name}' of the multipart body is missing.")
     return parts
+
+
+async def _text(name: str, value: UploadFile | str) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return (await value.read()).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ApiError(400, "COMMON_BAD_PAYLOAD", f"Part '{name}' is not UTF-8 text.") from error
 
 
 def _require_type(request: Request, *accepted: str) -> str:
