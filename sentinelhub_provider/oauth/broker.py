@@ -17,22 +17,26 @@ import weakref
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 from sentinelhub_provider.exceptions import (
     SentinelHubAuthenticationError,
     SentinelHubTransportError,
 )
-from sentinelhub_provider.oauth.shared import Entry, Refusal, SharedEntry
+from sentinelhub_provider.oauth.shared import REFUSAL_MEMORY, Entry, Refusal, SharedEntry, SharedLock
 from sentinelhub_provider.oauth.token import AccessToken, TokenState
 
 log = logging.getLogger(__name__)
 
-REFUSAL_MEMORY = 60.0
-"""Seconds for which a refused client is not asked about again: 500 tasks with a wrong secret make one failed login."""
-
 RENEWAL_PAUSE = 10.0
 """Seconds between attempts to renew a token that still works, so that a token endpoint that is down is left alone."""
+
+LOCK_PATIENCE = 75.0
+"""Seconds to wait for another process's fetch: longer than any takes, and than the claim of a dead one stands."""
+
+LOCK_GLANCE = 1.0
+"""Seconds between looks at whether another process has shared its token meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +210,7 @@ class TokenBroker:
         """Yield what to do, be sent what came of it (or thrown the error), return the token to use."""
         while True:
             with self._lock:
-                if rejected is not None and self._known.token == rejected:
+                if _same(self._known.token, rejected):
                     self._change(token=None)
                 decision = decide(self._known, self._clock())
                 renewal: Future[AccessToken] = Future()
@@ -236,16 +240,28 @@ class TokenBroker:
     ) -> Flow:
         """Get a token for all callers of this process, and settle what they are told whatever happens."""
         try:
+            found = None
+            if self._shared is not None:
+                found = self._usable((yield Run(self._shared.load)), rejected)
+            if found is not None and not _same(found, fallback):
+                yield Announce(found)
+                fallback = found
+                with self._lock:
+                    self._change(token=found)  # good enough for all who come while it is renewed
             token: AccessToken
-            if self._shared is None:
+            if found is not None and found.state(self._clock()) is TokenState.FRESH:
+                token = found
+            elif self._shared is None:
                 token = yield Fetch(fallback)
             else:
-                token = yield from self._obtain_shared(self._shared, fallback, rejected, patience)
-            if token != fallback:
+                token = yield from self._fetch_for_all(self._shared, fallback, rejected, patience)
+            if not _same(token, fallback):
                 yield Announce(token)
         except Exception as error:
-            self._settle_failure(renewal, error)
-            if fallback is None or fallback.state(self._clock()) is TokenState.INVALID:
+            if fallback is not None and fallback.state(self._clock()) is TokenState.INVALID:
+                fallback = None
+            self._settle_failure(renewal, error, fallback)
+            if fallback is None:
                 raise
             log.warning(
                 "could not renew the token, which is good for another %.0f s and stays in use: %s",
@@ -259,38 +275,37 @@ class TokenBroker:
             renewal.cancel()
             raise
         # What others renew now is looked for again after a pause, not with each call.
-        renew_after = self._clock() + RENEWAL_PAUSE if token == fallback else 0.0
+        renew_after = self._clock() + RENEWAL_PAUSE if token.state(self._clock()) is TokenState.STALE else 0.0
         with self._lock:
             self._change(token=token, refusal=None, renewal=None, renew_after=renew_after)
         renewal.set_result(token)
         return token
 
-    def _obtain_shared(
-        self, shared: SharedEntry, fallback: AccessToken | None, rejected: AccessToken | None, patience: float
+    def _fetch_for_all(
+        self, shared: SharedEntry, usable: AccessToken | None, rejected: AccessToken | None, patience: float
     ) -> Flow:
-        """Get a token from the shared store, or fetch it as the only one of all who share it."""
-        usable = self._usable((yield Run(shared.load)), rejected)
-        if usable is not None and usable.state(self._clock()) is TokenState.FRESH:
-            return usable
-        usable = usable or fallback
-        lock = shared.lock()
+        """Fetch a token as the only one of all who share the store, or take what another has fetched."""
+        lock: SharedLock = yield Run(shared.lock)
+        # Who has a token that still works does not wait for the one who renews it; others leave time for a fetch.
+        wait = left = 0.0 if usable else min(LOCK_PATIENCE, patience / 2)
         try:
-            # Who has a token that still works does not wait for the one who renews it.
-            held = yield Run(lambda: lock.acquire(0.0 if usable else patience))
-            if not held and usable is not None:
-                return usable
-            if not held:
-                log.warning("somebody else has been fetching a token for %.0f s; fetching one as well", patience)
-            newer = self._usable((yield Run(shared.load)), rejected)
-            if newer is not None and newer.state(self._clock()) is TokenState.FRESH:
-                return newer
-            token: AccessToken = yield from self._fetch_for_all(shared, fallback)
+            while True:
+                held = yield Run(partial(lock.acquire, min(left, LOCK_GLANCE)))
+                left -= LOCK_GLANCE
+                token = self._usable((yield Run(shared.load)), rejected) or usable
+                if token and (not held or token.state(self._clock()) is TokenState.FRESH):
+                    break  # taken without a turn at the lock: a fleet that waits for one token does not queue for it
+                if held or left <= 0:
+                    if not held:
+                        log.warning("somebody else has been fetching a token for %.0f s; fetching one as well", wait)
+                    token = yield from self._fetch_and_share(shared, usable)
+                    break
+            yield Run(lock.release)
         finally:
-            # Not as a step: a flow that is being closed may not yield. Giving back takes one round trip at most.
-            lock.release()
+            lock.release()  # by whoever closes or fails the flow, which then may not yield; else it does nothing
         return token
 
-    def _fetch_for_all(self, shared: SharedEntry, fallback: AccessToken | None) -> Flow:
+    def _fetch_and_share(self, shared: SharedEntry, fallback: AccessToken | None) -> Flow:
         """Ask the endpoint and share its answer, be it a token or a refusal."""
         try:
             token: AccessToken = yield Fetch(fallback)
@@ -313,16 +328,20 @@ class TokenBroker:
             return None
         if entry is None or entry.state(self._clock()) is TokenState.INVALID:
             return None
-        return None if rejected is not None and entry.value == rejected.value else entry
+        return None if _same(entry, rejected) else entry
 
-    def _settle_failure(self, renewal: Future[AccessToken], error: Exception) -> None:
+    def _settle_failure(self, renewal: Future[AccessToken], error: Exception, fallback: AccessToken | None) -> None:
+        """Tell those who waited, and remember for how long not to try again."""
         now = self._clock()
         refusal = None
         if isinstance(error, SentinelHubAuthenticationError):
             refusal = Refusal(error, until=now + REFUSAL_MEMORY)
         with self._lock:
             self._change(refusal=refusal, renewal=None, renew_after=now + RENEWAL_PAUSE)
-        renewal.set_exception(error)
+        if fallback is None:
+            renewal.set_exception(error)
+        else:
+            renewal.set_result(fallback)
 
     def _change(self, **changes: Any) -> None:
         """Replace what is known; the lock is held by the caller."""
@@ -339,6 +358,11 @@ async def _result(renewal: Future[AccessToken], patience: float) -> AccessToken:
         if renewal.cancelled() and not (task and task.cancelling()):
             raise CancelledError from None
         raise
+
+
+def _same(one: AccessToken | None, other: AccessToken | None) -> bool:
+    """Tell whether both are one token, which a store may have given another expiry in the last digits."""
+    return one is not None and other is not None and one.value == other.value
 
 
 def _copy_of(error: SentinelHubAuthenticationError) -> SentinelHubAuthenticationError:

@@ -23,7 +23,7 @@ class MemoryTokenStore:
         self.reads += 1
         data, until = self.kept.get(key, (b"", 0.0))
         left = until - self._clock()
-        return Blob(data, left) if left > 0 else None
+        return Blob(data, round(left, 3)) if left > 0 else None  # in milliseconds, as Redis says it
 
     def write(self, key: str, data: bytes, lifetime: float) -> None:
         """Keep it."""

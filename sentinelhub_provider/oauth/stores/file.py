@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
 import stat
 import tempfile
+import time
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,6 +19,8 @@ log = logging.getLogger(__name__)
 
 _FILE_MODE = 0o600
 _FOLDER_MODE = 0o700
+_PART = ".part"
+_PART_LIFETIME = 60.0  # seconds; writing takes some thousandths of one
 
 
 class FileStore:
@@ -39,7 +43,8 @@ class FileStore:
     def write(self, key: str, data: bytes, lifetime: float) -> None:  # noqa: ARG002 - files do not expire
         """Keep ``data`` under ``key``: written beside its place and renamed, so that no reader sees half of it."""
         path = self._path(key)
-        handle, part = tempfile.mkstemp(dir=self._folder, prefix=f".{key[:8]}.", suffix=".part")  # made 0600
+        self._make_ready()
+        handle, part = tempfile.mkstemp(dir=self._folder, prefix=f".{key[:8]}.", suffix=_PART)  # made 0600
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -54,10 +59,19 @@ class FileStore:
 
     def lock(self, key: str) -> FileStoreLock:
         """Return the lock of ``key``: the kernel frees it when its holder dies."""
+        self._make_ready()
         return FileStoreLock(self._folder / f"{key}.lock")
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.token"
+
+    def _make_ready(self) -> None:
+        """Make the folder again if a cleaner took it, and sweep up what killed writers left."""
+        self._folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        for part in self._folder.glob(f".*{_PART}"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - part.stat().st_mtime > _PART_LIFETIME:
+                    part.unlink()
 
 
 class FileStoreLock:
@@ -81,12 +95,16 @@ class FileStoreLock:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Refuse a folder that somebody else made, as anybody could below a shared temporary folder."""
+    """Refuse a folder that others made, as anybody could below a shared temporary folder, or may enter."""
     about = folder.lstat()
     if not stat.S_ISDIR(about.st_mode):
         raise NotADirectoryError(f"{folder} is not a folder")
-    if hasattr(os, "getuid") and about.st_uid != os.getuid():
+    if not hasattr(os, "getuid"):  # Windows, where the mode says nothing
+        return
+    if about.st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to another user")
+    if about.st_mode & 0o077:  # not tightened here: a folder that others may use may be theirs to use
+        raise PermissionError(f"{folder} is open to others, try chmod 700")
 
 
 @functools.cache  # once for each process and folder, and so is the warning
@@ -113,7 +131,6 @@ def _problem_with(folder: Path) -> OSError | None:
     try:
         folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         _refuse_foreign(folder)
-        folder.chmod(_FOLDER_MODE)
         with tempfile.TemporaryFile(dir=folder):
             return None
     except OSError as error:

@@ -20,8 +20,12 @@ except ImportError as error:
 ANSWER_TIMEOUT = 2.0
 """Seconds that Redis may take to answer: a token request takes less than waiting for a slow one."""
 
-LOCK_LIFETIME = 70.0
-"""Seconds after which a lock frees itself: longer than the longest token request, so that it outlives only the dead."""
+LOCK_LIFETIME = 20.0
+"""
+Seconds after which a lock frees itself: for so long a fleet waits for a holder that died.
+
+A token request takes a second or two. One that takes longer than this may get company, which does no harm.
+"""
 
 
 def redis_client(url: str) -> Any:

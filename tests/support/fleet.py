@@ -1,0 +1,207 @@
+"""
+Many real processes that make calls with one connection, none of them with Airflow in it.
+
+A test uses :class:`Fleet`. Run as a script this is its nursery: it has everything imported and forks the workers, as
+Airflow does with tasks, so that thirty of them start at once on a small machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+WAIT = 60.0
+CATALOG = "/catalog/v1/collections"
+
+
+@dataclass
+class Plan:
+    """What a fleet does. ``stop_after`` ends each worker after seconds, whatever calls are left."""
+
+    url: str
+    auth_url: str
+    client_id: str
+    client_secret: str
+    auth_cache: str
+    processes: int
+    calls: int = 1
+    pause: float = 0.0
+    stop_after: float = WAIT
+    lock_lifetime: float | None = None
+    """Seconds after which a Redis lock frees itself; ``None`` leaves it as it is."""
+    hang: bool = False
+    """Whether the token request is never answered: the worker says so and keeps the lock."""
+
+
+@dataclass
+class Outcome:
+    """What became of the calls of all workers that lived to tell."""
+
+    done: int = 0
+    errors: list[str] = field(default_factory=list)
+    workers: int = 0
+    warnings: int = 0
+
+
+class Fleet:
+    """Processes of one host; they start with :meth:`go` and are ended with the block."""
+
+    def __init__(self, server: Any, auth_cache: str, processes: int, *, secret: str | None = None, **plan: Any) -> None:
+        self._plan = Plan(
+            server.url,
+            server.token_url() if callable(server.token_url) else server.token_url,
+            server.client_id,
+            secret or server.client_secret,
+            auth_cache,
+            processes,
+            **plan,
+        )
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        self._watchdog = threading.Timer(WAIT, self._end)
+        self._watchdog.start()
+        self._say(json.dumps(asdict(self._plan)))
+        self.pids: list[int] = json.loads(self._process.stdout.readline())
+        return self
+
+    def go(self) -> Self:
+        """Let all workers begin in the same moment."""
+        self._say("go")
+        return self
+
+    def wait_for_line(self) -> str:
+        """Return the next line that a worker prints."""
+        return self._process.stdout.readline().strip()
+
+    def outcome(self) -> Outcome:
+        """Wait until all workers have ended and return what they achieved."""
+        total = Outcome()
+        for line in self._process.stdout:
+            report = json.loads(line)
+            total.workers += 1
+            total.done += report["done"]
+            total.warnings += report["warnings"]
+            total.errors += report["errors"]
+        self._process.wait(WAIT)
+        return total
+
+    def kill(self, pid: int) -> None:
+        """Kill a worker on the spot."""
+        os.kill(pid, signal.SIGKILL)
+
+    def _say(self, line: str) -> None:
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+
+    def _end(self) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def __exit__(self, *_: object) -> None:
+        self._watchdog.cancel()
+        self._end()
+        self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
+
+
+# --- the nursery -----------------------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Fork the workers, let them go, wait for them."""
+    import logging
+
+    import sentinelhub_provider.hooks.sharing
+    import sentinelhub_provider.oauth.stores.file
+    import sentinelhub_provider.oauth.stores.redis
+    import sentinelhub_provider.transport.session
+
+    logging.disable(logging.INFO)
+    plan = Plan(**json.loads(sys.stdin.readline()))
+    if plan.lock_lifetime is not None:
+        sentinelhub_provider.oauth.stores.redis.LOCK_LIFETIME = plan.lock_lifetime
+    gate, opener = os.pipe()
+    pids = []
+    for _ in range(plan.processes):
+        pid = os.fork()
+        if pid == 0:
+            os.close(opener)
+            os.read(gate, 1)  # until all ends of the pipe for writing are closed
+            work(plan)
+            os._exit(0)
+        pids.append(pid)
+    print(json.dumps(pids), flush=True)  # noqa: T201
+    sys.stdin.readline()
+    os.close(opener)
+    for pid in pids:
+        os.waitpid(pid, 0)
+
+
+def work(plan: Plan) -> None:
+    """Make the calls of one worker, as a hook would."""
+    import logging
+
+    from sentinelhub_provider.connection import ConnectionSettings
+    from sentinelhub_provider.deployments import DEPLOYMENTS
+    from sentinelhub_provider.hooks.sharing import pacer, token_broker
+    from sentinelhub_provider.transport.policy import Call
+    from sentinelhub_provider.transport.receive import MemoryReceiver
+    from sentinelhub_provider.transport.session import SentinelHubSession
+
+    warnings: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: warnings.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("sentinelhub_provider").addHandler(handler)
+    settings = ConnectionSettings(
+        conn_id="fleet",
+        client_id=plan.client_id,
+        client_secret=plan.client_secret,
+        deployment=DEPLOYMENTS["custom"],
+        base_url=plan.url,
+        auth_url=plan.auth_url,
+        auth_cache=plan.auth_cache,
+    )
+    session = SentinelHubSession(
+        settings,
+        token_broker(settings),
+        pacer(settings),
+        resolve=lambda path: path,
+        on_token=lambda _: None,
+        on_wait=lambda _: None,
+    )
+    if plan.hang:
+
+        def hang(_: float) -> None:
+            os.write(1, b"fetching\n")
+            time.sleep(WAIT)
+
+        session._fetch_token = hang  # type: ignore[method-assign,assignment]
+    done, errors = 0, []
+    ends = time.monotonic() + plan.stop_after
+    while done + len(errors) < plan.calls and time.monotonic() < ends:
+        try:
+            session.call(Call("GET", plan.url + CATALOG, settings.trusted_origins), MemoryReceiver())
+            done += 1
+        except Exception as error:
+            errors.append(f"{type(error).__name__}: {error}"[:300])
+        time.sleep(plan.pause)
+    report = {"done": done, "errors": errors[:3], "warnings": len(warnings)}
+    os.write(1, json.dumps(report).encode() + b"\n")  # in one piece, also among others'
+
+
+if __name__ == "__main__":
+    # Run as a script, only this folder is on the path; the package is found where the test found it.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    main()
