@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 import threading
@@ -17,8 +18,8 @@ from filelock import FileLock
 
 from sentinelhub_provider.transport.pacing import Pace
 
-LOCK_PATIENCE = 2.0
-"""Seconds to wait for the file: it is held for less than a millisecond at a time."""
+LOCK_PATIENCE = 5.0
+"""Seconds to wait for the file: it is held for a millisecond at a time, and a thousand processes may start at once."""
 
 Change = Callable[[Pace, float], Pace]
 
@@ -27,10 +28,32 @@ class PaceStore(Protocol):
     """Keeps one pace, and the clock that its times are by."""
 
     def read(self) -> tuple[Pace | None, float]:
-        """Return the pace (``None`` where there is none yet) and the time."""
+        """
+        Return the pace (``None`` where there is none yet) and the time.
+
+        The time is taken first: who then goes by this pace does so before whatever changes it in the meantime.
+        """
 
     def update(self, change: Change) -> None:
         """Replace the pace by what ``change`` makes of it and the time, as the only one to do so."""
+
+
+class _Turns:
+    """A lock for the threads of one process, which a forked child does not inherit in its locked state."""
+
+    def __init__(self) -> None:
+        self._renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
 
 
 class MemoryPaceStore:
@@ -39,46 +62,45 @@ class MemoryPaceStore:
     def __init__(self, first: Pace, clock: Callable[[], float] = time.time) -> None:
         self._pace = first
         self._clock = clock
-        self._lock = threading.Lock()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._after_fork)
+        self._turns = _Turns()
 
     def read(self) -> tuple[Pace | None, float]:
         """Return the pace and the time."""
-        return self._pace, self._clock()
+        now = self._clock()
+        return self._pace, now
 
     def update(self, change: Change) -> None:
         """Replace the pace."""
-        with self._lock:
+        with self._turns:
             self._pace = change(self._pace, self._clock())
-
-    def _after_fork(self) -> None:
-        self._lock = threading.Lock()
 
 
 class FilePaceStore:
     """
     For the processes of one host.
 
-    :param path: the file; its folder exists.
+    :param path: the file; its folder is made anew where it was cleared away.
     """
 
     def __init__(self, path: Path, first: Pace, clock: Callable[[], float] = time.time) -> None:
         self._path = path
         self._first = first
         self._clock = clock
+        self._turns = _Turns()  # or threads would wait for each other by polling the file
 
     def read(self) -> tuple[Pace | None, float]:
         """Return the pace and the time; needs no lock, since the file is replaced whole."""
+        now = self._clock()
         try:
-            return _pace_from(self._path.read_bytes()), self._clock()
+            return _pace_from(self._path.read_bytes()), now
         except FileNotFoundError:
-            return None, self._clock()
+            return None, now
 
     def update(self, change: Change) -> None:
         """Replace the pace."""
+        self._path.parent.mkdir(mode=0o700, exist_ok=True)  # else the lock would make it, for all to read
         lock = FileLock(f"{self._path}.lock", mode=0o600, thread_local=False, poll_interval=0.002)
-        with lock.acquire(timeout=LOCK_PATIENCE):
+        with self._turns, lock.acquire(timeout=LOCK_PATIENCE):
             pace, now = self.read()
             changed = change(pace or self._first, now)
             handle, part = tempfile.mkstemp(dir=self._path.parent, prefix=".", suffix=".part")
@@ -103,11 +125,12 @@ class RedisPaceStore:
         self._client = client
         self._name = name
         self._first = first
+        self._turns = _Turns()  # or threads would make each other's transactions fail
 
     def read(self) -> tuple[Pace | None, float]:
         """Return the pace and Redis's time."""
         with self._client.pipeline(transaction=False) as pipeline:
-            data, moment = pipeline.get(self._name).time().execute()
+            moment, data = pipeline.time().get(self._name).execute()
         return (None if data is None else _pace_from(data)), _seconds(moment)
 
     def update(self, change: Change) -> None:
@@ -121,13 +144,16 @@ class RedisPaceStore:
             pipeline.multi()
             pipeline.set(self._name, json.dumps(asdict(changed)), ex=3600)
 
-        self._client.transaction(attempt, self._name)
+        with self._turns:
+            self._client.transaction(attempt, self._name)
 
 
 def _pace_from(data: bytes) -> Pace | None:
     """Read a pace back; what is damaged is forgotten."""
-    with suppress(ValueError, TypeError):
-        return Pace(**json.loads(data))
+    with suppress(ValueError, TypeError, AttributeError):
+        fields = json.loads(data)
+        if all(map(math.isfinite, fields.values())):
+            return Pace(**fields)
     return None
 
 

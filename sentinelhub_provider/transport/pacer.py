@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from sentinelhub_provider.transport.pace_stores import MemoryPaceStore, PaceStore
@@ -14,9 +15,11 @@ from sentinelhub_provider.transport.pacing import (
     Slot,
     answered,
     first_pace,
+    free_slot,
     refused,
     reserve,
     still_holds,
+    teaches,
 )
 
 log = logging.getLogger(__name__)
@@ -68,20 +71,15 @@ class Pacer:
                 return refused(pace, self._limits, slot, now, retry_after=retry_after)
             return answered(pace, self._limits, slot, now, spent=spent)
 
-        def settled(store: PaceStore) -> None:
-            if status == 429 or not self._is_free(store):
-                store.update(learn)
-
-        self._with_store(settled)
+        if teaches(self._limits, slot, status=status):
+            self._with_store(lambda store: store.update(learn))
 
     def _reserve(self, store: PaceStore, previous: Slot | None) -> Slot:
-        if previous is not None:
-            pace, _ = store.read()
-            if pace is None or still_holds(pace, previous):
-                return Slot(previous.starts, made=previous.starts, units=previous.units)
-        elif self._is_free(store):
-            _, now = store.read()
-            return Slot(now, made=now)
+        pace, now = store.read()
+        if previous is not None and (pace is None or still_holds(pace, previous)):
+            return replace(previous, made=previous.starts)
+        if pace is not None and self._lets_go_freely(pace, now):
+            return free_slot(pace, now)  # nothing needs to be written
         given: list[Slot] = []
 
         def give(pace: Pace, now: float) -> Pace:
@@ -92,12 +90,11 @@ class Pacer:
         store.update(give)
         return given[0]
 
-    def _is_free(self, store: PaceStore) -> bool:
-        """Tell whether nothing holds requests back, in which case nothing needs to be written either."""
+    def _lets_go_freely(self, pace: Pace, now: float) -> bool:
+        """Tell whether nothing holds requests back: no configured limit, no learnt one, no queue."""
         if self._limits.interval or self._limits.seconds_per_unit:
             return False
-        pace, now = store.read()
-        return pace is not None and pace.is_free and pace.next_request <= now
+        return pace.is_free and pace.next_request <= now
 
     def _with_store(self, act: Callable[[PaceStore], _Result]) -> _Result:
         """Act on the shared store, or on this process's own while that fails."""
