@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -38,6 +38,8 @@ from sentinelhub_provider.transport.policy import (
 from sentinelhub_provider.transport.receive import Intake, MemoryReceiver, Receiver
 from sentinelhub_provider.transport.request_body import RequestBody, header_fields, unsendable
 from sentinelhub_provider.transport.token_endpoint import TokenCall, credentials_of
+
+_Result = TypeVar("_Result")
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 """The spellings of this machine that httpx can be told to reach directly."""
@@ -168,6 +170,10 @@ class AsyncSentinelHubSession:
             await self.call(token_call.call(timeout), receiver, data=request.body, headers=dict(request.headers))
         return token_call.read(receiver.body, sent_at)
 
+    async def _paced(self, act: Callable[[], _Result]) -> _Result:
+        """Let the pacer act, in a thread if need be."""
+        return await asyncio.to_thread(act) if self._pacer.may_block else act()
+
     async def _drive(self, flow: Flow, send: Callable[[Send], Awaitable[Answer | Failure]]) -> Answer:
         """Walk through a flow, doing what it says."""
         event: Any = None
@@ -176,10 +182,10 @@ class AsyncSentinelHubSession:
                 step = flow.send(event)
                 match step:
                     case Reserve(previous):
-                        event = await asyncio.to_thread(self._pacer.reserve, previous)
+                        event = await self._paced(partial(self._pacer.reserve, previous))
                     case Settle(slot, status, retry_after, spent):
                         settle = partial(self._pacer.settle, slot, status=status, retry_after=retry_after, spent=spent)
-                        await asyncio.to_thread(settle)
+                        await self._paced(settle)
                         event = None
                     case Authorize(rejected, timeout):
                         event = await self.current_token(rejected=rejected, timeout=timeout)

@@ -49,6 +49,11 @@ class Pacer:
         self._paused_until = 0.0
         self._warned = False
 
+    @property
+    def may_block(self) -> bool:
+        """Whether its methods wait for a disk or a network, which an event loop must not."""
+        return self._shared is not None
+
     def reserve(self, previous: Slot | None = None) -> Slot:
         """
         Return leave to start a request.
