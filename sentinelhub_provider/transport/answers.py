@@ -154,7 +154,7 @@ def _short(words: object) -> str | None:
     return text if len(text) <= _MESSAGE_SIZE else f"{text[:_MESSAGE_SIZE]}..."
 
 
-def error_from(answer: Answer, *, endpoint: str, retry_after: float | None = None) -> SentinelHubError:
+def error_from(answer: Answer, *, endpoint: str, retry_after: float | None = None, note: str = "") -> SentinelHubError:
     """
     Word the error that an answer with a status of 400 or above is.
 
@@ -162,6 +162,7 @@ def error_from(answer: Answer, *, endpoint: str, retry_after: float | None = Non
 
     :param endpoint: method and URL, for the message.
     :param retry_after: seconds that the service asked to wait.
+    :param note: what else there is to say, behind the message.
     """
     said = read_error_document(answer.excerpt)
     service = f": {said.message}" if said.message else ""
@@ -169,7 +170,7 @@ def error_from(answer: Answer, *, endpoint: str, retry_after: float | None = Non
     request_id = next((value for name in _REQUEST_ID_HEADERS if (value := answer.header(name))), None)
     trace = f" (request id {request_id})" if request_id else ""
     kind, advice = _kind_and_advice(answer.status, said)
-    message = f"{endpoint} answered {answer.status}{code}{service}{trace}. {advice}"
+    message = f"{endpoint} answered {answer.status}{code}{service}{trace}. {advice}{note}"
     about: dict[str, Any] = {
         "status": answer.status,
         "code": said.code,

@@ -42,6 +42,9 @@ DEFAULT_DEADLINE = 600.0
 
 MAX_REDIRECTS = 5
 
+UNCLEAR_OUTCOME = " It may have taken effect, so it was not repeated: look whether it did before you repeat it."
+"""Behind the error of a call that must not be done twice, where nobody can tell whether the service acted on it."""
+
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEPING_METHOD = frozenset({307, 308})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -60,6 +63,15 @@ class FailureKind(Enum):
     """Sent; no byte came for as long as a read may take."""
     DEADLINE = "the deadline passed"
     """Sent; the answer was not complete when the time for the whole call was over."""
+    TOO_LATE = "the deadline passed before it could be sent"
+    """Nothing was sent: getting the token took all the time that there was."""
+
+
+_SENT = frozenset({FailureKind.BROKEN, FailureKind.SILENT, FailureKind.DEADLINE})
+"""After these nobody can tell whether the service acted."""
+
+_FINAL = frozenset({FailureKind.TLS, FailureKind.DEADLINE, FailureKind.TOO_LATE})
+"""After these another attempt is bound to end the same way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +187,7 @@ def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], fl
     :param random: a number in [0, 1), for jitter.
     :raises SentinelHubError: of the kind that says what to do; see the tree in :mod:`sentinelhub_provider.exceptions`.
     """
+    _refuse_foreign_host(call)
     ends = clock() + call.deadline
     endpoint = f"{call.method} {without_query(call.url)}"
     attempt = 1
@@ -247,7 +260,7 @@ def authorized_flow(call: Call, *, ends: float, clock: Callable[[], float]) -> G
     while True:
         remaining = ends - clock()
         if remaining <= 0:
-            return Failure(FailureKind.DEADLINE)
+            return Failure(FailureKind.TOO_LATE)
         outcome = yield Send(method, url, token, remaining)
         if isinstance(outcome, Failure):
             # The last read may wait no longer than the deadline allows: then it was that which ended it.
@@ -283,16 +296,18 @@ class _Problem:
 def _judge(call: Call, outcome: Answer | Failure, endpoint: str) -> _Problem | None:
     """Say whether and how an attempt failed."""
     if isinstance(outcome, Failure):
-        unclear = outcome.kind is not FailureKind.UNREACHABLE
-        worth_it = outcome.kind not in (FailureKind.TLS, FailureKind.DEADLINE) and (call.repeatable or not unclear)
-        return _Problem(_transport_error(outcome, endpoint), outcome.kind.value if worth_it else None)
+        unclear = outcome.kind in _SENT
+        worth_it = outcome.kind not in _FINAL and (call.repeatable or not unclear)
+        note = UNCLEAR_OUTCOME if unclear and not call.repeatable else ""
+        return _Problem(_transport_error(outcome, endpoint, note), outcome.kind.value if worth_it else None)
     if outcome.status < 300:
         problem = problem_with_success(outcome, method=call.method, accept=call.accept)
         return None if problem is None else _Problem(bad_answer(outcome, problem, endpoint=endpoint))
     if outcome.status < 400:
         return _Problem(bad_answer(outcome, "a redirect that leads nowhere", endpoint=endpoint))
     retry_after = parse_retry_after(outcome.header("retry-after"))
-    error = error_from(outcome, endpoint=endpoint, retry_after=retry_after)
+    note = UNCLEAR_OUTCOME if outcome.status >= 500 and outcome.status != 501 and not call.repeatable else ""
+    error = error_from(outcome, endpoint=endpoint, retry_after=retry_after, note=note)
     if isinstance(error, SentinelHubRateLimitError):
         return _Problem(error, "rate limited", retry_after)  # refused before anything happened: safe for every call
     if outcome.status >= 500 and outcome.status != 501 and call.repeatable:
@@ -385,7 +400,7 @@ def _twice_refused(answer: Answer, method: str, url: str) -> SentinelHubAuthenti
     )
 
 
-def _transport_error(failure: Failure, endpoint: str) -> SentinelHubTransportError:
+def _transport_error(failure: Failure, endpoint: str, note: str) -> SentinelHubTransportError:
     advice = {
         FailureKind.UNREACHABLE: "Check the host in the connection, the network, and the proxy settings.",
         FailureKind.TLS: (
@@ -395,9 +410,11 @@ def _transport_error(failure: Failure, endpoint: str) -> SentinelHubTransportErr
         FailureKind.BROKEN: "No part of the answer was kept.",
         FailureKind.SILENT: "Allow more time with the connection's timeout, or ask for less at once.",
         FailureKind.DEADLINE: "Allow a later deadline, or ask for less at once.",
+        FailureKind.TOO_LATE: "Allow a later deadline, and see whether the token endpoint is slow.",
     }[failure.kind]
     detail = f" ({type(failure.cause).__name__})" if failure.cause is not None else ""
-    return SentinelHubTransportError(f"{endpoint}: {failure.kind.value}{detail}. {advice}", endpoint=endpoint)
+    message = f"{endpoint}: {failure.kind.value}{detail}. {advice}{note}"
+    return SentinelHubTransportError(message, endpoint=endpoint)
 
 
 def _cause(outcome: Answer | Failure) -> BaseException | None:
