@@ -1,4 +1,4 @@
-"""Gives Airflow a home of its own before anything imports it, every test a process that knows no token, and none a way out."""
+"""Gives Airflow a home of its own, every test a process that knows no token, and none a way out of this machine."""
 
 from __future__ import annotations
 
