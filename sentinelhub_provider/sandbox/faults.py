@@ -98,26 +98,48 @@ class Reset(_Model):
 class Truncate(_Model):
     """Handle the request, but close the connection after ``after_bytes`` of the body (``None``: half of it).
 
-    ``Content-Length`` still announces all of it.
+    ``Content-Length`` still announces all of it; with ``chunked`` the body is sent in chunks instead, the last of which
+    never comes.
     """
 
     kind: Literal["truncate"] = "truncate"
     after_bytes: int | None = Field(None, ge=0)
+    chunked: bool = False
 
 
 class ResetMidBody(_Model):
-    """Handle the request, but reset the connection (TCP RST) after ``after_bytes`` of the body (``None``: half)."""
+    """Handle the request, but reset the connection (TCP RST) after ``after_bytes`` of the body (``None``: half).
+
+    ``chunked`` as for ``truncate``.
+    """
 
     kind: Literal["reset_mid_body"] = "reset_mid_body"
     after_bytes: int | None = Field(None, ge=0)
+    chunked: bool = False
 
 
 class Trickle(_Model):
-    """Handle the request, but send the body in pieces of ``chunk_bytes`` with ``interval`` seconds between them."""
+    """Handle the request, but send the body in pieces of ``chunk_bytes`` with ``interval`` seconds between them.
+
+    With ``part`` ``"head"``, status line and header fields are sent that way instead, then the body at once.
+    """
 
     kind: Literal["trickle"] = "trickle"
     chunk_bytes: int = Field(1, ge=1)
     interval: float = Field(0.05, ge=0)
+    part: Literal["body", "head"] = "body"
+
+
+class RevokeTokens(_Model):
+    """Revoke all tokens issued so far, then handle the request: the one that it carries is refused."""
+
+    kind: Literal["revoke_tokens"] = "revoke_tokens"
+
+
+class RotateKey(_Model):
+    """Sign with a new key from now on and accept no other, then handle the request: all earlier tokens are refused."""
+
+    kind: Literal["rotate_key"] = "rotate_key"
 
 
 TokenVariant = Literal[
@@ -127,6 +149,7 @@ TokenVariant = Literal[
     "zero_expires_in",
     "string_expires_in",
     "negative_expires_in",
+    "nonsense_expires_in",
     "no_token_type",
     "other_token_type",
     "not_an_object",
@@ -153,6 +176,8 @@ Action = Annotated[
     | Truncate
     | ResetMidBody
     | Trickle
+    | RevokeTokens
+    | RotateKey
     | TokenAnswer,
     Field(discriminator="kind"),
 ]
@@ -208,6 +233,8 @@ def spoil_token_answer(body: Mapping[str, Any], variant: TokenVariant) -> Any:
             spoiled["expires_in"] = str(spoiled["expires_in"])
         case "negative_expires_in":
             spoiled["expires_in"] = -1
+        case "nonsense_expires_in":
+            spoiled["expires_in"] = "soon"
         case "no_token_type":
             del spoiled["token_type"]
         case "other_token_type":

@@ -116,6 +116,7 @@ class SandboxServer:
         if self._thread is not None:
             self._thread.join(timeout=GRACE + 5)
             self._thread = None
+            self._server = None
 
     def __enter__(self) -> Self:
         return self.start()

@@ -31,6 +31,11 @@ function evaluatePixel(sample) { return [sample.B04]; }
 SMALL_DAG = ROOT / "example_dags" / "example_sentinelhub_http.py"
 
 
+def has_project(block: Block) -> bool:
+    """Tell whether a block's page shows a ``conftest.py``, so that its tests belong together."""
+    return any(conftest.path == block.path for conftest in all_blocks("conftest"))
+
+
 def with_files_in(folder, text: str) -> str:
     """Let an example write its files into a folder of the test."""
     return text.replace("~/sentinelhub/", f"{folder}/")
@@ -125,7 +130,7 @@ def picture_by(evalscript: str) -> dict:
     }
 
 
-@pytest.mark.parametrize("block", all_blocks("pytest"), ids=str)
+@pytest.mark.parametrize("block", [block for block in all_blocks("pytest") if not has_project(block)], ids=str)
 def test_a_test_shown_passes(block: Block, tmp_path):
     """The test or fixture works in a project of the reader's own, with the installed plugin."""
     test = block.text.replace("...  # run your DAG or hook", "render()")
@@ -143,6 +148,56 @@ def test_a_test_shown_passes(block: Block, tmp_path):
 
     assert answer.returncode == 0, answer.stdout
     assert "1 passed" in answer.stdout
+
+
+@pytest.fixture(scope="session")
+def project_runs(tmp_path_factory) -> dict[str, str]:
+    """Run the tests of each page that shows a ``conftest.py``, with its DAGs beside them; return what was printed."""
+    runs = {}
+    for conftest in all_blocks("conftest"):
+        folder = tmp_path_factory.mktemp("project")
+        (folder / "conftest.py").write_text(conftest.text)
+        shown = [block for block in all_blocks("dag", "pytest") if block.path == conftest.path]
+        for block in shown:
+            name = f"test_{block.name}" if block.kind == "pytest" else re.findall(r'dag_id="([^"]+)"', block.text)[0]
+            (folder / f"{name}.py").write_text(block.text)
+        answer = subprocess.run(
+            [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", folder],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        runs |= {block.name: answer.stdout for block in shown}
+    return runs
+
+
+@pytest.mark.parametrize("block", [block for block in all_blocks("pytest") if has_project(block)], ids=str)
+def test_a_test_shown_with_its_project_passes(project_runs, block: Block):
+    """The test passes beside the DAG and the ``conftest.py`` of its page, with the installed plugin."""
+    (name,) = re.findall(r"def (test_\w+)", block.text)
+
+    assert f"PASSED test_{block.name}.py::{name}" in project_runs[block.name], project_runs[block.name]
+
+
+@pytest.mark.parametrize("block", all_blocks("control"), ids=str)
+def test_a_shell_script_controls_the_sandbox(sentinelhub_sandbox, block: Block):
+    """It plants a fault, is shown it with the counters, and takes it away."""
+    assert "http://127.0.0.1:9080" in block.text
+    script = block.text.replace("http://127.0.0.1:9080", sentinelhub_sandbox.url)
+
+    answer = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True)
+
+    assert answer.returncode == 0, answer.stderr
+    printed, rest = [], answer.stdout
+    while rest:
+        value, end = json.JSONDecoder().raw_decode(rest)
+        printed.append(value)
+        rest = rest[end:].lstrip()
+    planted, listed, counters = printed
+    assert [fault["id"] for fault in listed] == [planted["id"]]
+    assert counters["token_requests"] == 0
+    assert sentinelhub_sandbox.control.faults() == []
 
 
 @pytest.mark.parametrize("block", all_blocks("curl"), ids=str)

@@ -17,8 +17,8 @@ from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 from sentinelhub_provider.operators.http import SentinelHubHttpOperator
 from sentinelhub_provider.transport.download import Download
 
-HERE = {"shell", "console", "form", "fields", "errors", "download", "fault"}
-IN_INTEGRATION = {"script", "dag", "evalscript", "pytest", "curl"}
+HERE = {"shell", "console", "form", "fields", "errors", "download", "fault", "faults"}
+IN_INTEGRATION = {"script", "dag", "evalscript", "pytest", "conftest", "curl", "control"}
 BY_SPHINX = {"directive"}
 
 CONNECTION_TYPE = get_provider_info()["connection-types"][0]
@@ -211,6 +211,15 @@ def test_a_fault_shown_can_be_planted(block: Block):
     from sentinelhub_provider.sandbox.faults import Fault
 
     assert Fault.model_validate_json(block.text).action
+
+
+@pytest.mark.parametrize("block", all_blocks("faults"), ids=str)
+def test_faults_in_a_table_can_be_planted(block: Block):
+    """Each row's fault is one that the sandbox takes."""
+    from sentinelhub_provider.sandbox.faults import Fault
+
+    for _, fault, _ in rows(block.text):
+        assert Fault.model_validate_json(fault).action
 
 
 def assert_installable(requirement: str) -> None:

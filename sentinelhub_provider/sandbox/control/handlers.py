@@ -64,6 +64,10 @@ class Control:
         """Revoke one token; return whether it was known and not yet revoked."""
         return self._sandbox.issuer.revoke(value) == 1
 
+    def rotate_key(self) -> None:
+        """Sign with a new key, which the key set then shows, and refuse all tokens issued before."""
+        self._sandbox.issuer.rotate_key()
+
     def set_token_lifetime(self, seconds: float, *, client_id: str | None = None) -> None:
         """Set how long new tokens live, for one client or for all that have no lifetime of their own.
 

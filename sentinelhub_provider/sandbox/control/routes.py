@@ -102,6 +102,13 @@ def revoke(body: Revocation, control: ControlDep) -> Response:
     return json_response({"revoked": count})
 
 
+@router.post("/key/rotate")
+def rotate_key(control: ControlDep) -> Response:
+    """Sign with a new key from now on."""
+    control.rotate_key()
+    return json_response({"rotated": True})
+
+
 @router.put("/token-lifetime")
 def set_token_lifetime(body: TokenLifetime, control: ControlDep) -> Response:
     """Set the lifetime of new tokens."""

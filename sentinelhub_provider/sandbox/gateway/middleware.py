@@ -10,13 +10,11 @@ from collections.abc import Callable, Iterable
 from sentinelhub_provider.sandbox.control.state import Exchange, Ledger, RequestRecord
 from sentinelhub_provider.sandbox.errors import ApiError
 from sentinelhub_provider.sandbox.gateway.play import play
+from sentinelhub_provider.sandbox.gateway.responses import MARK
 from sentinelhub_provider.sandbox.gateway.transport import AsgiApp, Message, Receive, Scope, Send
 from sentinelhub_provider.sandbox.state import Sandbox
 
 CONTROL_PREFIX = "/sandbox/control"
-MARK = b"x-sentinelhub-sandbox"
-#: Version of the imitation, in every answer's ``x-sentinelhub-sandbox`` header: no answer passes for the real thing.
-SANDBOX_VERSION = "1"
 
 access_log = logging.getLogger("sentinelhub_provider.sandbox.access")
 
@@ -49,7 +47,7 @@ class Gateway:
             if fault is None:
                 await self._app(scope, request, answer)
             else:
-                await play(fault.action, self._app, scope, request, answer)
+                await play(fault.action, self._app, scope, request, answer, issuer=self._sandbox.issuer)
         finally:
             note.take(answer)
 
@@ -144,7 +142,7 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self.headers = [*message.get("headers", []), (MARK, SANDBOX_VERSION.encode())]
+            self.headers = [*message.get("headers", []), MARK]
             message = {**message, "headers": self.headers}
         elif message["type"] == "http.response.body":
             if self._keep_body:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sentinelhub_provider.sandbox import faults
 from sentinelhub_provider.sandbox.errors import RATE_LIMIT_MESSAGE, ApiError, reason_phrase, rest_body
-from sentinelhub_provider.sandbox.gateway.responses import error_body
+from sentinelhub_provider.sandbox.gateway.responses import MARK, error_body
 from sentinelhub_provider.sandbox.gateway.transport import (
     AsgiApp,
     Message,
@@ -18,7 +18,9 @@ from sentinelhub_provider.sandbox.gateway.transport import (
     Send,
     close_connection,
     reset_connection,
+    transport_of,
 )
+from sentinelhub_provider.sandbox.oauth.state import TokenIssuer
 
 HTML_PAGE = "<!DOCTYPE html><html><head><title>Sign in</title></head><body><h1>Sign in to continue</h1></body></html>"
 _CODES = {
@@ -32,21 +34,31 @@ _CODES = {
 }
 
 
-async def play(action: faults.Action, app: AsgiApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Carry out ``action`` for one request; ``app`` is what would have answered it."""
+async def play(
+    action: faults.Action, app: AsgiApp, scope: Scope, receive: Receive, send: Send, *, issuer: TokenIssuer
+) -> None:
+    """Carry out ``action`` for one request; ``app`` is what would have answered it, ``issuer`` signs the tokens."""
     match action:
         case faults.Delay():
             await asyncio.sleep(action.seconds)
             await app(scope, receive, send)
         case faults.Silence():
-            await _stay_silent(action.seconds, receive)
+            await _client_left(action.seconds, receive)
             await close_connection(scope)
         case faults.Reset():
             await reset_connection(scope)
         case faults.Truncate() | faults.ResetMidBody():
             await app(scope, receive, _CutAnswer(scope, send, action))
+        case faults.RevokeTokens():
+            issuer.revoke()
+            await app(scope, receive, send)
+        case faults.RotateKey():
+            issuer.rotate_key()
+            await app(scope, receive, send)
+        case faults.Trickle(part="head"):
+            await _trickle_head(action, app, scope, receive)
         case faults.Trickle():
-            await app(scope, receive, _trickling(send, action))
+            await app(scope, receive, _trickling(receive, send, action))
         case faults.TokenAnswer():
             await _spoil_token_answer(action, app, scope, receive, send)
         case _:
@@ -94,6 +106,7 @@ class _CutAnswer:
         self._send = send
         self._reset = isinstance(action, faults.ResetMidBody)
         self._left = action.after_bytes
+        self._chunked = action.chunked
         self._cut = False
 
     async def __call__(self, message: Message) -> None:
@@ -103,6 +116,8 @@ class _CutAnswer:
             if self._left is None:
                 length = _header(message, b"content-length")
                 self._left = int(length) // 2 if length else 0
+            if self._chunked:  # without a length the server sends chunks
+                message = {**message, "headers": _without(message, b"content-length")}
             await self._send(message)
             return
         body = bytes(message.get("body", b""))
@@ -114,7 +129,7 @@ class _CutAnswer:
             await (reset_connection(self._scope) if self._reset else close_connection(self._scope))
 
 
-def _trickling(send: Send, action: faults.Trickle) -> Send:
+def _trickling(receive: Receive, send: Send, action: faults.Trickle) -> Send:
     async def trickle(message: Message) -> None:
         if message["type"] != "http.response.body":
             await send(message)
@@ -122,7 +137,8 @@ def _trickling(send: Send, action: faults.Trickle) -> Send:
         body, more = bytes(message.get("body", b"")), message.get("more_body", False)
         for start in range(0, len(body), action.chunk_bytes):
             end = start + action.chunk_bytes
-            await asyncio.sleep(action.interval)
+            if await _client_left(action.interval, receive):
+                return
             await send({"type": "http.response.body", "body": body[start:end], "more_body": more or end < len(body)})
         if not body:
             await send(message)
@@ -130,8 +146,28 @@ def _trickling(send: Send, action: faults.Trickle) -> Send:
     return trickle
 
 
-async def _stay_silent(seconds: float | None, receive: Receive) -> None:
-    """Wait until the client is gone, at most ``seconds``."""
+async def _trickle_head(action: faults.Trickle, app: AsgiApp, scope: Scope, receive: Receive) -> None:
+    """Write the answer past the server, which would send its head in one piece; the connection ends with it."""
+    start, body = await _answer_of(app, scope, receive)
+    status = start["status"]
+    fields = [*start["headers"], MARK, (b"connection", b"close")]
+    head = b"".join(
+        [f"HTTP/1.1 {status} {reason_phrase(status)}\r\n".encode()]
+        + [name + b": " + value + b"\r\n" for name, value in fields]
+        + [b"\r\n"]
+    )
+    transport = transport_of(scope)
+    for begin in range(0, len(head), action.chunk_bytes):
+        if transport.is_closing():
+            return
+        transport.write(head[begin : begin + action.chunk_bytes])
+        await asyncio.sleep(action.interval)
+    transport.write(body)
+    await close_connection(scope)
+
+
+async def _client_left(seconds: float | None, receive: Receive) -> bool:
+    """Wait until the client is gone, at most ``seconds``; return whether it is."""
 
     async def until_disconnected() -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -140,24 +176,29 @@ async def _stay_silent(seconds: float | None, receive: Receive) -> None:
     try:
         await asyncio.wait_for(until_disconnected(), timeout=seconds)
     except TimeoutError:
-        return
+        return False
+    return True
 
 
 async def _spoil_token_answer(
     action: faults.TokenAnswer, app: AsgiApp, scope: Scope, receive: Receive, send: Send
 ) -> None:
+    start, body = await _answer_of(app, scope, receive)
+    if start["status"] == 200:
+        body = _json(faults.spoil_token_answer(json.loads(body), action.variant))
+    headers = {name.decode(): value.decode() for name, value in start["headers"]}
+    await _answer(send, start["status"], headers, body)
+
+
+async def _answer_of(app: AsgiApp, scope: Scope, receive: Receive) -> tuple[Message, bytes]:
+    """Let ``app`` answer and keep the answer: its start and its whole body."""
     messages: list[Message] = []
 
     async def keep(message: Message) -> None:
         messages.append(message)
 
     await app(scope, receive, keep)
-    start = messages[0]
-    body = b"".join(bytes(message.get("body", b"")) for message in messages[1:])
-    if start["status"] == 200:
-        body = _json(faults.spoil_token_answer(json.loads(body), action.variant))
-    headers = {name.decode(): value.decode() for name, value in start["headers"]}
-    await _answer(send, start["status"], headers, body)
+    return messages[0], b"".join(bytes(message.get("body", b"")) for message in messages[1:])
 
 
 async def _answer(send: Send, status: int, headers: Mapping[str, str], body: bytes) -> None:
@@ -169,6 +210,10 @@ async def _answer(send: Send, status: int, headers: Mapping[str, str], body: byt
 
 def _header(message: Message, name: bytes) -> bytes | None:
     return next((value for key, value in message["headers"] if key.lower() == name), None)
+
+
+def _without(message: Message, name: bytes) -> list[tuple[bytes, bytes]]:
+    return [(key, value) for key, value in message["headers"] if key.lower() != name]
 
 
 def _json(value: Any) -> bytes:

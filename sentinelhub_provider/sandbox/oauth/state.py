@@ -106,7 +106,8 @@ class TokenIssuer:
             "account": stable_uuid("account", client.client_id),
             "client_id": client.client_id,
         }
-        value = jwt.encode(claims, self.key.private, algorithm=ALGORITHM, headers={"kid": self.key.key_id})
+        key = self.key
+        value = jwt.encode(claims, key.private, algorithm=ALGORITHM, headers={"kid": key.key_id})
         # Good for the whole lifetime, though ``exp`` was rounded down: ``expires_in`` must not promise too much.
         token = IssuedToken(value, jti, client.client_id, now, now + lifetime)
         with self._lock:
@@ -147,6 +148,10 @@ class TokenIssuer:
             chosen = [t for t in self._tokens.values() if not t.revoked and value in (None, t.value)]
             self._tokens.update({token.jti: replace(token, revoked=True) for token in chosen})
         return len(chosen)
+
+    def rotate_key(self) -> None:
+        """Sign with a new key and accept no token that another one signed."""
+        self.key = SigningKey()
 
     def reset(self) -> None:
         """Forget all tokens (none issued before is accepted any more) and go back to the first lifetime."""

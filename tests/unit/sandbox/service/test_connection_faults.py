@@ -230,7 +230,9 @@ def test_a_body_in_chunks_may_be_cut(server: SandboxServer, action: Any) -> None
 
 
 @pytest.mark.parametrize("action", [RevokeTokens(), RotateKey()], ids=lambda action: action.kind)
-def test_tokens_go_bad_in_the_middle_of_a_run(server: SandboxServer, new_token: Callable[..., str], action: Any) -> None:
+def test_tokens_go_bad_in_the_middle_of_a_run(
+    server: SandboxServer, new_token: Callable[..., str], action: Any
+) -> None:
     """The request that is struck is the first to be refused; a new token is good."""
     path = "/configuration/v1/wms/instances"
     server.control.add_fault(path=path, after=2, action=action)
