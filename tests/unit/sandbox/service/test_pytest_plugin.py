@@ -47,9 +47,8 @@ def test_override(sentinelhub_sandbox):
 def test_each_test_of_a_user_gets_a_fresh_sandbox(tmp_path: Path) -> None:
     """Counters, faults and client are new for each test; the plugin is found by its name alone."""
     (tmp_path / "test_users.py").write_text(USERS_TESTS)
-    plugin = "sentinelhub_provider.sandbox.pytest_plugin"
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", plugin, "-p", "no:cacheprovider", str(tmp_path)],
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(tmp_path)],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
