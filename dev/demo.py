@@ -73,6 +73,8 @@ def treat_sigterm_as_interrupt() -> None:
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, lambda *_: None)
+    # A shell that starts this in the background has SIGINT ignored, by which an interrupt would be, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def listen() -> None:
         while number := os.read(reading, 1):
