@@ -53,7 +53,7 @@ docs: .venv/.ready-docs ## The documentation, as HTML in docs/_build/html
 .PHONY: build
 build: .venv/.ready-dev ## Wheel and sdist in dist/, checked
 	@rm -rf dist
-	@$(BIN)/python -m build --installer uv --outdir dist
+	@$(BIN)/python -m build --outdir dist
 	@$(BIN)/twine check --strict dist/*
 
 .PHONY: format

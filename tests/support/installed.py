@@ -55,7 +55,7 @@ class Installed:
 def build(folder: Path) -> tuple[Path, Path]:
     """Build the sdist from the checkout, and the wheel from the sdist; return (sdist, wheel)."""
     subprocess.run(
-        [sys.executable, "-m", "build", "--installer", "uv", "--outdir", folder, ROOT],
+        [sys.executable, "-m", "build", "--outdir", folder, ROOT],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=True,

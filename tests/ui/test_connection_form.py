@@ -52,7 +52,7 @@ def test_extra_fields_show_label_help_and_default(form: Locator, page: Page, art
         expect(form.get_by_text(field["label"], exact=True)).to_be_visible()
         expect(form.get_by_text(field["description"], exact=True)).to_be_visible()
     expect(form.locator("[name=element_deployment]")).to_have_value("sentinel-hub")
-    expect(form.locator("[name=element_auth_cache]")).to_have_value("file")
+    expect(form.locator("[name=element_auth_cache]")).to_have_value("")  # empty is the default, as its help says
     expect(form.locator("[name=element_verify]")).to_be_checked()
 
     page.set_viewport_size({"width": 1280, "height": 2000})
