@@ -10,6 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from sentinelhub_provider.sandbox.byoc.control import router as byoc_control_router
+from sentinelhub_provider.sandbox.byoc.routes import router as byoc_router
 from sentinelhub_provider.sandbox.catalog.routes import router as catalog_router
 from sentinelhub_provider.sandbox.configuration.routes import router as configuration_router
 from sentinelhub_provider.sandbox.control.routes import router as control_router
@@ -21,6 +23,8 @@ from sentinelhub_provider.sandbox.oauth.routes import router as oauth_router
 from sentinelhub_provider.sandbox.process_routes import router as process_router
 from sentinelhub_provider.sandbox.settings import SandboxSettings
 from sentinelhub_provider.sandbox.state import Sandbox
+from sentinelhub_provider.sandbox.statistical.control import router as statistical_control_router
+from sentinelhub_provider.sandbox.statistical.routes import router as statistical_router
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +43,12 @@ def create_app(
     # The framework's own pages would be paths that Sentinel Hub does not have.
     app = FastAPI(title="Sentinel Hub sandbox", openapi_url=None, redirect_slashes=False)
     app.state.sandbox = sandbox
-    for router in (oauth_router, catalog_router, process_router, configuration_router):
+    for router in (oauth_router, catalog_router, process_router, statistical_router, byoc_router, configuration_router):
         app.include_router(router)
     if sandbox.settings.control:
         app.include_router(control_router)
+        app.include_router(statistical_control_router)
+        app.include_router(byoc_control_router)
     app.exception_handler(ApiError)(_api_error)
     app.exception_handler(HTTPException)(_http_error)
     app.exception_handler(RequestValidationError)(_validation_error)

@@ -12,8 +12,8 @@ DEMO_CLIENT_ID = "sandbox-client"
 DEMO_CLIENT_SECRET = "sandbox-secret-not-a-real-one"  # noqa: S105
 
 #: Name of each API in a client's permissions.
-Api = Literal["catalog", "process", "configuration"]
-ALL_APIS: frozenset[Api] = frozenset({"catalog", "process", "configuration"})
+Api = Literal["catalog", "process", "statistical", "byoc", "configuration"]
+ALL_APIS: frozenset[Api] = frozenset({"catalog", "process", "statistical", "byoc", "configuration"})
 
 AccountState = Literal["ok", "empty"]
 

@@ -7,11 +7,13 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from sentinelhub_provider.sandbox.byoc.state import ByocStore
 from sentinelhub_provider.sandbox.control.state import Ledger
 from sentinelhub_provider.sandbox.faults import FaultPlan
 from sentinelhub_provider.sandbox.limits import Clock, Limits, RateLimiter
 from sentinelhub_provider.sandbox.oauth.state import ClientRegistry, TokenIssuer
 from sentinelhub_provider.sandbox.settings import SandboxSettings
+from sentinelhub_provider.sandbox.statistical.state import IntervalErrors
 
 if TYPE_CHECKING:
     from sentinelhub_provider.sandbox.scenes import SceneSource
@@ -27,6 +29,8 @@ class Sandbox:
         self.issuer = TokenIssuer(clock=clock, token_lifetime=settings.token_lifetime)
         self.limiter = RateLimiter(_limits(settings), clock=clock)
         self.faults = FaultPlan(seed=settings.seed)
+        self.interval_errors = IntervalErrors()
+        self.byoc = ByocStore(clock=clock)
         self.ledger = Ledger()
         self.latency = settings.latency
         self._scenes: SceneSource | None = None
@@ -46,6 +50,8 @@ class Sandbox:
         self.issuer.reset()
         self.limiter.set_limits(_limits(self.settings))
         self.faults.clear()
+        self.interval_errors.clear()
+        self.byoc.reset()
         self.ledger.reset()
         self.latency = self.settings.latency
 

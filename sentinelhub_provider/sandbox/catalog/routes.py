@@ -15,7 +15,14 @@ from sentinelhub_provider.sandbox.catalog.query import (
     parse_search,
     parse_search_params,
 )
-from sentinelhub_provider.sandbox.catalog.search import Page, find_collection, find_scene, queryables, run_search
+from sentinelhub_provider.sandbox.catalog.search import (
+    Page,
+    cataloged,
+    find_collection,
+    find_scene,
+    queryables,
+    run_search,
+)
 from sentinelhub_provider.sandbox.gateway.access import SandboxDep, allowed, base_url
 from sentinelhub_provider.sandbox.gateway.bodies import read_json
 from sentinelhub_provider.sandbox.gateway.responses import CATALOG_PREFIXES, json_response
@@ -30,7 +37,7 @@ _guarded = APIRouter(dependencies=[Depends(allowed("catalog"))])
 @_open.get("/")
 def landing_page(request: Request, sandbox: SandboxDep) -> Response:
     """Return the STAC landing page."""
-    return json_response(items.landing_page(sandbox.scenes.collections(), base_url=base_url(request)))
+    return json_response(items.landing_page(cataloged(sandbox.scenes), base_url=base_url(request)))
 
 
 @_open.get("/conformance")
@@ -42,7 +49,7 @@ def conformance() -> Response:
 @_guarded.get("/collections")
 def collections(request: Request, sandbox: SandboxDep) -> Response:
     """Return all collections."""
-    return json_response(items.collections(sandbox.scenes.collections(), base_url=base_url(request)))
+    return json_response(items.collections(cataloged(sandbox.scenes), base_url=base_url(request)))
 
 
 @_guarded.get("/collections/{collection_id}")

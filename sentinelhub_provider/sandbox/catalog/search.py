@@ -20,8 +20,16 @@ from sentinelhub_provider.sandbox.scenes import CollectionInfo, Scene, SceneSour
 MAX_SCANNED = 20_000
 WORLD_START = datetime(2015, 1, 1, tzinfo=UTC)
 DISTINCT_DATE = "date"
-#: Radar and terrain know no clouds.
-_WITHOUT_CLOUD_COVER = frozenset({"sentinel-1-grd", "dem"})
+SENTINEL_1 = "sentinel-1-grd"
+#: What Sentinel-1 can be filtered by: property -> values (documentation, "Sentinel-1 GRD", Catalog API capabilities).
+_RADAR_QUERYABLES: dict[str, tuple[str, ...]] = {
+    "sar:instrument_mode": ("SM", "IW", "EW", "WV"),
+    "sat:orbit_state": ("ascending", "descending"),
+    "s1:polarization": ("SH", "SV", "DH", "DV", "HH", "HV", "VV", "VH"),
+    "s1:resolution": ("HIGH", "MEDIUM"),
+    "s1:timeliness": ("NRT10m", "NRT1h", "NRT3h", "Fast24h", "Offline", "Reprocessing", "ArchNormal"),
+}
+_RADAR_DISTINCT = (DISTINCT_DATE, "sar:instrument_mode", "sat:orbit_state", "s1:polarization")
 
 
 @dataclass(frozen=True)
@@ -33,9 +41,14 @@ class Page:
     """What to pass as ``next`` for the following page; ``None`` on the last one."""
 
 
+def cataloged(source: SceneSource) -> list[CollectionInfo]:
+    """List the collections that the Catalog knows."""
+    return [collection for collection in source.collections() if collection.cataloged]
+
+
 def find_collection(source: SceneSource, collection_id: str) -> CollectionInfo:
     """Return a collection. Raises ``ApiError`` (404) naming those that exist."""
-    collections = source.collections()
+    collections = cataloged(source)
     for collection in collections:
         if collection.id == collection_id:
             return collection
@@ -69,13 +82,15 @@ def run_search(source: SceneSource, query: SearchQuery, *, now: datetime) -> Pag
 
 def queryables(collection: CollectionInfo) -> dict[str, dict[str, Any]]:
     """Return what a collection can be filtered by: property name -> JSON Schema."""
-    if collection.id in _WITHOUT_CLOUD_COVER:
-        return {}
+    if collection.id == SENTINEL_1:
+        return {name: {"type": "string", "enum": list(values)} for name, values in _RADAR_QUERYABLES.items()}
     return {"eo:cloud_cover": {"title": "Cloud cover", "type": "number", "minimum": 0, "maximum": 100}}
 
 
 def distinct_properties(collection: CollectionInfo) -> tuple[str, ...]:
     """Return the properties that ``distinct`` takes for a collection."""
+    if collection.id == SENTINEL_1:
+        return _RADAR_DISTINCT
     return (DISTINCT_DATE, "platform", "constellation", "gsd", "proj:epsg", *queryables(collection))
 
 

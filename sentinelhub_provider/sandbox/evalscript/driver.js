@@ -15,9 +15,6 @@ globalThis.__host = (function () {
   };
   let inputs = [];
   let outputs = [];
-  let mosaicking = "SIMPLE";
-  let bandNames = [];
-  let makeSample = null;
 
   function missing() {
     const lacking = [];
@@ -34,43 +31,63 @@ globalThis.__host = (function () {
     return stringify({ input: result.input, output: result.output, mosaicking: result.mosaicking });
   }
 
-  // Lets preProcessScenes() choose among the scenes; answers with the numbers of those it kept, in its order.
+  // Lets preProcessScenes() choose among the scenes of each input; answers with the numbers of those it kept, in its
+  // order. Fused inputs lie side by side under their keys, a single one lies open.
   function chooseScenes(text) {
-    const { from, to, key, entries } = parse(text);
-    const all = entries.map((entry, i) => i);
-    if (typeof preProcessScenes !== "function" || key === null) return stringify(all);
-    const numbered = entries.map((entry, i) => ({ ...entry, __number: i }));
-    const collections = { scenes: { [key]: numbered } };
-    if (key === "orbits") Object.assign(collections, { from: new Date(from), to: new Date(to) });
-    const chosen = preProcessScenes(collections);
-    const list = chosen && chosen.scenes && chosen.scenes[key];
-    if (!isArray(list)) {
-      throw new ContractError(`Function preProcessScenes() must return an object with an array scenes.${key}.`);
+    const offers = parse(text);
+    const everything = offers.map(({ entries }) => entries.map((entry, i) => i));
+    const asked = offers.filter(({ field }) => field !== null);
+    if (typeof preProcessScenes !== "function" || asked.length === 0) return stringify(everything);
+    const collections = {};
+    for (const { key, field, entries, from, to } of asked) {
+      const offer = { scenes: { [field]: entries.map((entry, i) => ({ ...entry, __number: i })) } };
+      if (field === "orbits") Object.assign(offer, { from: new Date(from), to: new Date(to) });
+      if (key === null) Object.assign(collections, offer);
+      else collections[key] = offer;
     }
-    return stringify(list.map((entry) => entry.__number).filter((number) => Number.isInteger(number)));
+    const answer = preProcessScenes(collections);
+    const chosen = offers.map(({ key, field }, i) => {
+      if (field === null) return everything[i];
+      const own = answer && key !== null ? answer[key] : answer;
+      const list = own && own.scenes && own.scenes[field];
+      if (!isArray(list)) {
+        const place = (key === null ? "" : `${key}.`) + `scenes.${field}`;
+        throw new ContractError(`Function preProcessScenes() must return an object with an array ${place}.`);
+      }
+      return list.map((entry) => entry.__number).filter((number) => Number.isInteger(number));
+    });
+    return stringify(chosen);
   }
 
   function begin(text) {
     const request = parse(text);
-    mosaicking = request.mosaicking;
-    bandNames = request.bands;
     shared.scenes = request.scenes;
     outputs = request.outputs.map((output) => ({ ...output }));
     if (typeof updateOutput === "function") {
       const counts = Object.fromEntries(outputs.map((output) => [output.id, { bands: output.bands }]));
-      updateOutput(counts, { scenes: request.dates.map((date) => ({ date: new Date(date) })) });
+      const collections = {};
+      request.inputs.forEach(({ key }, i) => {
+        const scenes = { scenes: request.dates[i].map((date) => ({ date: new Date(date) })) };
+        if (key === null) Object.assign(collections, scenes);
+        else collections[key] = scenes;
+      });
+      updateOutput(counts, collections);
       for (const output of outputs) output.bands = counts[output.id].bands;
     }
-    // An object literal with fixed names gives every sample the same hidden class, which keeps V8 fast.
-    const fields = bandNames.map((name, k) => `${stringify(name)}: bands[${k}][i]`);
-    makeSample = new Function("bands", "i", `return {${fields.join(", ")}};`);
+    inputs = request.inputs.map(({ key, simple, bands }) => {
+      // An object literal with fixed names gives every sample the same hidden class, which keeps V8 fast.
+      const fields = bands.map((name, k) => `${stringify(name)}: bands[${k}][i]`);
+      const makeSample = new Function("bands", "i", `return {${fields.join(", ")}};`);
+      return { key, simple, makeSample, buffers: [] };
+    });
     return stringify(outputs.map((output) => output.bands));
   }
 
-  function inputBuffer(sample, band, size) {
-    while (inputs.length <= sample) inputs.push([]);
-    inputs[sample][band] = new Float32Array(size);
-    return inputs[sample][band].buffer;
+  function inputBuffer(input, sample, band, size) {
+    const { buffers } = inputs[input];
+    while (buffers.length <= sample) buffers.push([]);
+    buffers[sample][band] = new Float32Array(size);
+    return buffers[sample][band].buffer;
   }
 
   function outputBuffer(number, size) {
@@ -95,16 +112,25 @@ globalThis.__host = (function () {
     for (let k = 0; k < bands; k++) values[at + k] = +returned[k];
   }
 
-  function run(size, sampleCount) {
+  function sampleList({ makeSample, buffers }, count, i) {
+    const samples = new Array(count);
+    for (let s = 0; s < count; s++) samples[s] = makeSample(buffers[s], i);
+    return samples;
+  }
+
+  function run(size, counts) {
     const { scenes, inputMetadata, customData, outputMetadata } = shared;
     const single = outputs.length === 1 ? outputs[0] : null;
+    const { key, simple, makeSample, buffers } = inputs[0];
     for (let i = 0; i < size; i++) {
       let samples;
-      if (mosaicking === "SIMPLE") {
-        samples = makeSample(inputs[0], i);
+      if (key !== null) {
+        samples = {};
+        for (let n = 0; n < inputs.length; n++) samples[inputs[n].key] = sampleList(inputs[n], counts[n], i);
+      } else if (simple) {
+        samples = makeSample(buffers[0], i);
       } else {
-        samples = new Array(sampleCount);
-        for (let s = 0; s < sampleCount; s++) samples[s] = makeSample(inputs[s], i);
+        samples = sampleList(inputs[0], counts[0], i);
       }
       const returned = evaluatePixel(samples, scenes, inputMetadata, customData, outputMetadata);
       if (returned === undefined) continue;

@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 from py_mini_racer import JSEvalException, JSOOMException, JSTimeoutException, MiniRacer
 
 from sentinelhub_provider.sandbox.errors import ApiError
-from sentinelhub_provider.sandbox.scenes.model import CollectionInfo
 
-from .contract import Output, Setup, band_count, parse_setup
-from .errors import SCRIPT_NAME, from_v8, script_error
+from .contract import PROCESS_RULES, DataSource, Input, Output, Rules, Setup, band_count, parse_setup
+from .errors import SCRIPT_NAME, ScriptTimeoutError, from_v8, script_error
 
 _SETTLE_SECONDS: Final = 5.0
 _VERSION: Final = re.compile(r"\s*//\s*VERSION\s*=\s*(\d+)", re.IGNORECASE)
@@ -36,6 +35,21 @@ class Limits:
 
     seconds: float = 60.0
     memory: int = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Scenes of one input that ``preProcessScenes()`` may choose among.
+
+    ``key``: the input's, see :class:`.contract.Input`. ``field``: ``orbits`` or ``tiles``, by mosaicking; ``None``
+    offers nothing. ``start``, ``end``: RFC 3339 times.
+    """
+
+    key: str | None
+    field: str | None
+    entries: Sequence[Mapping[str, Any]]
+    start: str
+    end: str
 
 
 class Evalscript:
@@ -65,8 +79,9 @@ class Evalscript:
         self._clock = clock
         self._spent = 0.0
         self._outputs: tuple[Output, ...] = ()
-        self._shapes: tuple[int, int, int] | None = None
-        self._inputs: list[list[NDArray[np.float32]]] = []
+        self._shapes: tuple[tuple[int, ...], int] | None = None
+        self._band_counts: tuple[int, ...] = ()
+        self._inputs: list[list[list[NDArray[np.float32]]]] = []
         self._results: list[NDArray[np.float64]] = []
         self._v8 = MiniRacer()
         try:
@@ -96,60 +111,58 @@ class Evalscript:
         self._inputs, self._results = [], []
         self._v8.close()
 
-    def setup(self, collection: CollectionInfo, data_id: str | None = None) -> Setup:
-        """Call ``setup()`` and check what it declares."""
-        return parse_setup(json.loads(self._call("describe")), collection, data_id)
+    def setup(self, sources: Sequence[DataSource], rules: Rules = PROCESS_RULES) -> Setup:
+        """Call ``setup()`` and check what it declares against the request's datasets."""
+        return parse_setup(json.loads(self._call("describe")), sources, rules)
 
-    def choose_scenes(self, key: str | None, entries: Sequence[Mapping[str, Any]], start: str, end: str) -> list[int]:
-        """Let ``preProcessScenes()`` choose: the numbers of the entries kept, in its order.
+    def choose_scenes(self, offers: Sequence[Offer]) -> list[list[int]]:
+        """Let ``preProcessScenes()`` choose: for each offer the numbers of the entries kept, in its order."""
+        request = [
+            {"key": offer.key, "field": offer.field, "entries": offer.entries, "from": offer.start, "to": offer.end}
+            for offer in offers
+        ]
+        chosen: list[list[int]] = json.loads(self._call("chooseScenes", json.dumps(request)))
+        return [
+            [number for number in numbers if 0 <= number < len(offer.entries)]
+            for numbers, offer in zip(chosen, offers, strict=True)
+        ]
 
-        ``key``: ``orbits`` or ``tiles``, by mosaicking; ``None`` asks nothing. ``start``, ``end``: RFC 3339 times.
+    def begin(self, setup: Setup, scenes: Mapping[str, Any], dates: Sequence[Sequence[str]]) -> tuple[Output, ...]:
+        """Hand over the scenes' metadata and, for each input, the time of each sample.
+
+        Returns the outputs with the bands that ``updateOutput()`` gave them.
         """
-        request = {"from": start, "to": end, "key": key, "entries": list(entries)}
-        numbers: list[int] = json.loads(self._call("chooseScenes", json.dumps(request)))
-        return [number for number in numbers if 0 <= number < len(entries)]
-
-    def begin(self, setup: Setup, scenes: Mapping[str, Any], dates: Sequence[str]) -> tuple[Output, ...]:
-        """Hand over the scenes' metadata; returns the outputs with the bands that ``updateOutput()`` gave them."""
         request = {
-            "mosaicking": setup.mosaicking,
-            "bands": [band.name for band in setup.bands],
+            "inputs": [_describe(each) for each in setup.inputs],
             "outputs": [{"id": output.id, "bands": output.bands} for output in setup.outputs],
             "scenes": scenes,
-            "dates": list(dates),
+            "dates": [list(each) for each in dates],
         }
         counts = json.loads(self._call("begin", json.dumps(request)))
+        self._band_counts = tuple(len(each.bands) for each in setup.inputs)
         self._outputs = tuple(
-            replace(output, bands=band_count(output.id, count))
+            output if count == output.bands else replace(output, bands=band_count(output.id, count), band_names=None)
             for output, count in zip(setup.outputs, counts, strict=True)
         )
         return self._outputs
 
-    def evaluate(self, samples: Sequence[Sequence[NDArray[np.float32]]]) -> dict[str, NDArray[np.float64]]:
-        """Evaluate pixels: ``samples[sample][band]`` are flat arrays of one length, in the order of the setup.
+    def evaluate(
+        self, inputs: Sequence[Sequence[Sequence[NDArray[np.float32]]]], size: int
+    ) -> dict[str, NDArray[np.float64]]:
+        """Evaluate ``size`` pixels: ``inputs[input][sample][band]`` are flat arrays, in the order of the setup.
 
         Returns for each output an array of shape ``(pixels, bands)``: what ``evaluatePixel()`` returned, unrounded;
         zeros where it returned nothing.
         """
-        size = samples[0][0].size if samples and samples[0] else 0
-        self._allocate(len(samples), len(samples[0]) if samples else 0, size)
-        for sample, buffers in zip(samples, self._inputs, strict=False):
-            for band, buffer in zip(sample, buffers, strict=True):
-                buffer[:] = band.ravel()
+        counts = tuple(len(samples) for samples in inputs)
+        self._allocate(counts, size)
+        for samples, held in zip(inputs, self._inputs, strict=True):
+            for sample, buffers in zip(samples, held, strict=True):
+                for band, buffer in zip(sample, buffers, strict=True):
+                    buffer[:] = band.ravel()
         for result in self._results:
             result[:] = 0.0
-        self._eval(f"__host.run({size}, {len(samples)}); 0")
-        return {
-            output.id: result.reshape(size, output.bands).copy()
-            for output, result in zip(self._outputs, self._results, strict=True)
-        }
-
-    def evaluate_empty(self, size: int) -> dict[str, NDArray[np.float64]]:
-        """Evaluate ``size`` pixels that have no samples at all (mosaicking ORBIT or TILE without a scene)."""
-        self._allocate(0, 0, size)
-        for result in self._results:
-            result[:] = 0.0
-        self._eval(f"__host.run({size}, 0); 0")
+        self._eval(f"__host.run({size}, {json.dumps(counts)}); 0")
         return {
             output.id: result.reshape(size, output.bands).copy()
             for output, result in zip(self._outputs, self._results, strict=True)
@@ -159,19 +172,21 @@ class Evalscript:
         """Call ``updateOutputMetadata()`` if there is one; return ``outputMetadata.userData``, ``None`` if unset."""
         return json.loads(self._call("finish"))
 
-    def _allocate(self, samples: int, bands: int, size: int) -> None:
-        shapes = (samples, bands, size)
-        if shapes == self._shapes:
+    def _allocate(self, counts: tuple[int, ...], size: int) -> None:
+        if (counts, size) == self._shapes:
             return
         self._inputs = [
-            [np.frombuffer(self._buffer(f"inputBuffer({s}, {b}, {size})"), np.float32) for b in range(bands)]
-            for s in range(samples)
+            [
+                [np.frombuffer(self._buffer(f"inputBuffer({i}, {s}, {b}, {size})"), np.float32) for b in range(bands)]
+                for s in range(samples)
+            ]
+            for i, (samples, bands) in enumerate(zip(counts, self._band_counts, strict=True))
         ]
         self._results = [
             np.frombuffer(self._buffer(f"outputBuffer({number}, {size})"), np.float64)
             for number in range(len(self._outputs))
         ]
-        self._shapes = shapes
+        self._shapes = (counts, size)
 
     def _buffer(self, call: str) -> Any:
         return self._eval(f"__host.{call}")
@@ -206,9 +221,13 @@ class Evalscript:
             self._v8.eval("0", timeout_sec=_SETTLE_SECONDS)
 
     def _too_slow(self) -> ApiError:
-        return script_error(
+        return ScriptTimeoutError(
             f"The evalscript ran longer than {self._limits.seconds:g} s; is there a loop without an end?"
         )
+
+
+def _describe(each: Input) -> dict[str, Any]:
+    return {"key": each.key, "simple": each.mosaicking == "SIMPLE", "bands": [band.name for band in each.bands]}
 
 
 @cache

@@ -13,6 +13,13 @@ _FRAME = re.compile(re.escape(SCRIPT_NAME) + r":(\d+)(?::(\d+))?")
 _HEAD = re.compile(r"(?:" + re.escape(SCRIPT_NAME) + r"|<anonymous>):(\d+)")
 
 
+class ScriptTimeoutError(ApiError):
+    """The 400 for an evalscript that takes too long."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(400, "RENDERER_EXCEPTION", message)
+
+
 def script_error(message: str) -> ApiError:
     """Make the 400 for an evalscript that is at fault."""
     return ApiError(400, "RENDERER_EXCEPTION", message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,12 +32,17 @@ class Area:
     geometry: Mapping[str, Any] | None
 
     def mask(self, grid: Grid) -> NDArray[np.bool_] | None:
-        """Say which pixels' centres lie in the geometry; ``None`` if all of the box is wanted."""
+        """Say which pixels the geometry touches; ``None`` if all of the box is wanted.
+
+        Touching counts, not the centre: the documentation's example of a parcel has more pixels than centres in it.
+        """
         if self.geometry is None:
             return None
         from rasterio.features import geometry_mask
 
-        inside: NDArray[np.bool_] = geometry_mask([self.geometry], grid.shape, grid.transform, invert=True)
+        inside: NDArray[np.bool_] = geometry_mask(
+            [self.geometry], grid.shape, grid.transform, all_touched=True, invert=True
+        )
         return inside
 
 
@@ -67,19 +72,25 @@ def parse_area(bounds: Any) -> Area:
     return Area(epsg, box, geometry)
 
 
-def parse_grid(area: Area, output: Mapping[str, Any], collection: CollectionInfo) -> Grid:
-    """Check the size that ``output`` asks for, and lay the grid. Raises :class:`~..errors.ApiError`."""
+def parse_grid(
+    area: Area, output: Mapping[str, Any], collections: Sequence[CollectionInfo], path: str = "output"
+) -> Grid:
+    """Check the size that ``output`` asks for, and lay the grid. ``path``: name of the object in messages.
+
+    Raises :class:`~..errors.ApiError`.
+    """
     min_x, min_y, max_x, max_y = area.box
     sized = [name for name in ("width", "height") if output.get(name) is not None]
     resolved = [name for name in ("resx", "resy") if output.get(name) is not None]
     if sized and resolved:
-        raise invalid("output", "Only width and height or resx and resy can be set at the same time.")
+        raise invalid(path, "Only width and height or resx and resy can be set at the same time.")
     if resolved:
-        width = _pixels(output, "resx", "width", max_x - min_x)
-        height = _pixels(output, "resy", "height", max_y - min_y)
+        width = _pixels(output, path, "resx", "width", max_x - min_x)
+        height = _pixels(output, path, "resy", "height", max_y - min_y)
     else:
-        width, height = _side(output, "width"), _side(output, "height")
+        width, height = _side(output, path, "width"), _side(output, path, "height")
     grid = Grid.from_bounds(area.epsg, area.box, width, height)
+    collection = min(collections, key=lambda each: each.max_metres_per_pixel)
     limit = collection.max_metres_per_pixel
     coarseness = grid.metres_per_pixel()
     if coarseness > limit:
@@ -94,27 +105,27 @@ def parse_grid(area: Area, output: Mapping[str, Any], collection: CollectionInfo
     return grid
 
 
-def _side(output: Mapping[str, Any], name: str) -> int:
+def _side(output: Mapping[str, Any], path: str, name: str) -> int:
     value = output.get(name)
     if value is None:
         return DEFAULT_SIDE
     if isinstance(value, bool) or not isinstance(value, int):
-        raise invalid(f"output->{name}", f"must be a whole number from 1 to {MAX_SIDE}", value)
+        raise invalid(f"{path}->{name}", f"must be a whole number from 1 to {MAX_SIDE}", value)
     if not 1 <= value <= MAX_SIDE:
-        raise invalid(f"output->{name}", f"`{name} = {value}` must be from 1 to {MAX_SIDE}.", value)
+        raise invalid(f"{path}->{name}", f"`{name} = {value}` must be from 1 to {MAX_SIDE}.", value)
     return int(value)
 
 
-def _pixels(output: Mapping[str, Any], name: str, side: str, extent: float) -> int:
+def _pixels(output: Mapping[str, Any], path: str, name: str, side: str, extent: float) -> int:
     value = output.get(name)
     if value is None:
-        raise invalid(f"output->{name}", "is required where the other of resx and resy is given")
+        raise invalid(f"{path}->{name}", "is required where the other of resx and resy is given")
     if not _is_number(value) or value <= 0:
-        raise invalid(f"output->{name}", "must be a number greater than 0, in units of the CRS", value)
+        raise invalid(f"{path}->{name}", "must be a number greater than 0, in units of the CRS", value)
     pixels: int = max(1, math.floor(extent / float(value) + 0.5))
     if pixels > MAX_SIDE:
         raise invalid(
-            f"output->{name}", f"`{side} = {pixels}`, calculated from {name}, is larger than allowed {MAX_SIDE}.", value
+            f"{path}->{name}", f"`{side} = {pixels}`, calculated from {name}, is larger than allowed {MAX_SIDE}.", value
         )
     return pixels
 

@@ -14,7 +14,7 @@ from sentinelhub_provider.sandbox.evalscript.contract import InputBand
 from sentinelhub_provider.sandbox.grid import Bounds, Grid
 from sentinelhub_provider.sandbox.scenes.model import DATA_MASK, Scene, SceneSource
 
-from .request import Dataset
+from .datasets import Dataset
 
 Layers = list[NDArray[np.float32]]
 
@@ -42,8 +42,7 @@ class Scenes:
     def __init__(self, source: SceneSource, dataset: Dataset, bbox: Bounds) -> None:
         """Look for the scenes that touch ``bbox`` (west, south, east, north) under the dataset's filter."""
         found = source.search(dataset.collection.id, bbox=bbox, start=dataset.start, end=dataset.end)
-        limit = dataset.max_cloud_cover
-        usable: Iterable[Scene] = (scene for scene in found if (scene.cloud_cover or 0.0) <= limit)
+        usable: Iterable[Scene] = (scene for scene in found if dataset.accepts(scene))
         if dataset.mosaicking_order == "leastRecent":
             usable = reversed(list(usable))
         elif dataset.mosaicking_order == "leastCC":
@@ -62,6 +61,10 @@ class Scenes:
                 self._taken.append(scene)
             yield self._taken[number]
             number += 1
+
+    def any(self) -> bool:
+        """Whether there is a scene at all."""
+        return next(iter(self), None) is not None
 
     def orbits(self) -> list[Orbit]:
         """Group the scenes by day, in their order."""
@@ -88,7 +91,9 @@ def mosaic(
     for scene in scenes:
         if not _overlap(scene.bbox, box):
             continue
-        values = scene.read(names, grid, upsampling=dataset.upsampling, downsampling=dataset.downsampling)
+        values = scene.read(
+            names, grid, upsampling=dataset.upsampling, downsampling=dataset.downsampling, options=dataset.options
+        )
         fill = open_pixels & (values[DATA_MASK] > 0)
         for layer, band in zip(layers, bands, strict=True):
             if band.factor == 1.0:

@@ -1,6 +1,6 @@
 """The collections that the synthetic source offers, as data.
 
-Bands, units and resolutions as Sentinel Hub documents them for Sentinel-2 L1C and L2A.
+Bands, units and resolutions as Sentinel Hub documents them.
 """
 
 from __future__ import annotations
@@ -90,5 +90,46 @@ SENTINEL_2_L1C: Final = CollectionInfo(
     max_metres_per_pixel=1500.0,
 )
 
+SENTINEL_1_GRD: Final = CollectionInfo(
+    id="sentinel-1-grd",
+    short_name="S1GRD",
+    title="Sentinel-1 GRD",
+    description="Synthetic radar backscatter in the manner of Sentinel-1 GRD (IW, VV and VH), every sixth day in each "
+    "direction, everywhere.",
+    bands=(
+        BandInfo("VV", "Backscatter, sent and received vertically", 10, ("LINEAR_POWER",)),
+        BandInfo("VH", "Backscatter, sent vertically and received horizontally", 10, ("LINEAR_POWER",)),
+        *_MASK,
+    ),
+    extent=SENTINEL_2_L2A.extent,
+    start=SENTINEL_2_L2A.start,
+    end=None,
+    platforms=("sentinel-1a", "sentinel-1b", "sentinel-1c"),
+    constellation="sentinel-1",
+    instruments=("c-sar",),
+    gsd=10,
+    max_metres_per_pixel=1500.0,
+    mosaickings=("SIMPLE", "ORBIT"),
+)
+
+DEM: Final = CollectionInfo(
+    id="dem",
+    short_name="DEM",
+    title="Elevation model",
+    description="Heights of the synthetic landscape in metres.",
+    bands=(BandInfo("DEM", "Height in metres", 30, ("METERS", "DN")), *_MASK),
+    extent=SENTINEL_2_L2A.extent,
+    start=datetime(2020, 1, 1, tzinfo=UTC),
+    end=None,
+    platforms=(),
+    constellation="",
+    instruments=(),
+    gsd=30,
+    # The service's limit is not published.
+    max_metres_per_pixel=10_000.0,
+    cataloged=False,
+)
+
 SENTINEL_2: Final = (SENTINEL_2_L2A, SENTINEL_2_L1C)
+COLLECTIONS: Final = (*SENTINEL_2, SENTINEL_1_GRD, DEM)
 PRODUCT_TYPES: Final = {"sentinel-2-l2a": "MSIL2A", "sentinel-2-l1c": "MSIL1C"}

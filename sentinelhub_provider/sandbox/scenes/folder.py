@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
-from .collections import SENTINEL_2
+from .collections import COLLECTIONS
 from .model import DATA_MASK, BandInfo, CollectionInfo, Scene
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sentinelhub_provider.sandbox.grid import Bounds, Grid
 
-_KNOWN: Final = {info.id: info for info in SENTINEL_2}
+_KNOWN: Final = {info.id: info for info in COLLECTIONS}
 _DEFAULT_MAX_METRES_PER_PIXEL: Final = 1500.0
 _RASTERS: Final = (".tif", ".tiff", ".jp2", ".vrt")
 
@@ -59,9 +59,19 @@ class FolderScene:
     files: Mapping[str, BandFile]
 
     def read(
-        self, bands: Sequence[str], grid: Grid, *, upsampling: str = "NEAREST", downsampling: str = "NEAREST"
+        self,
+        bands: Sequence[str],
+        grid: Grid,
+        *,
+        upsampling: str = "NEAREST",
+        downsampling: str = "NEAREST",
+        options: Mapping[str, Any] | None = None,
     ) -> dict[str, NDArray[np.float32]]:
-        """Warp bands to a grid; see :class:`.model.Scene`. ``dataMask`` is where every band read has data."""
+        """Warp bands to a grid; see :class:`.model.Scene`. ``dataMask`` is where every band read has data.
+
+        Files are served as they are: ``options`` change nothing.
+        """
+        del options
         import numpy as np
 
         mask = np.ones(grid.shape, np.bool_)

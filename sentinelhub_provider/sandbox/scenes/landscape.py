@@ -85,10 +85,15 @@ def to_plane(lon: Coordinates, lat: Coordinates) -> tuple[Coordinates, Coordinat
     return x, y
 
 
+def ground(seed: int, x: Coordinates, y: Coordinates) -> Values:
+    """Lie of the land at points of the plane: about -1..1, low to high."""
+    return fractal_noise(x, y, 11_000.0, 4, derive(seed, 1))
+
+
 def survey(seed: int, lon: Coordinates, lat: Coordinates) -> Land:
     """Describe the land at each point (one-dimensional arrays of degrees)."""
     x, y = to_plane(lon, lat)
-    height = fractal_noise(x, y, 11_000.0, 4, derive(seed, 1))
+    height = ground(seed, x, y)
 
     # Everything that people and rivers draw is bent by the same gentle warp, so that it belongs together.
     bend_x = gradient_noise(x, y, 4_200.0, derive(seed, 2))

@@ -57,6 +57,10 @@ class CollectionInfo:
     max_metres_per_pixel: float
     license: str = "proprietary"
     properties: Mapping[str, Any] = field(default_factory=dict)
+    mosaickings: tuple[str, ...] = ("SIMPLE", "ORBIT", "TILE")
+    """How an evalscript may have its scenes laid together."""
+    cataloged: bool = True
+    """Whether the Catalog knows it: the elevation model has no scenes to search for."""
 
     def band(self, name: str) -> BandInfo | None:
         """Look a band up by its name."""
@@ -99,12 +103,19 @@ class Scene(Protocol):
         """Further STAC properties, without ``datetime`` and ``eo:cloud_cover``."""
 
     def read(
-        self, bands: Sequence[str], grid: Grid, *, upsampling: str = "NEAREST", downsampling: str = "NEAREST"
+        self,
+        bands: Sequence[str],
+        grid: Grid,
+        *,
+        upsampling: str = "NEAREST",
+        downsampling: str = "NEAREST",
+        options: Mapping[str, Any] | None = None,
     ) -> dict[str, NDArray[np.float32]]:
         """Read bands on a grid, each an array of shape ``grid.shape`` in the band's default unit.
 
         ``dataMask`` is 1 where the scene has data; elsewhere every band is 0. ``upsampling`` and ``downsampling`` are
-        ``NEAREST``, ``BILINEAR`` or ``BICUBIC``. Raises :class:`KeyError` for a band that the collection lacks.
+        ``NEAREST``, ``BILINEAR`` or ``BICUBIC``. ``options``: the collection's own ways of processing, by the names of
+        the API (``backCoeff``, ``egm``, ...). Raises :class:`KeyError` for a band that the collection lacks.
         """
 
 

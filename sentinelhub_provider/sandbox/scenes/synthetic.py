@@ -7,7 +7,7 @@ picture on every machine.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property, lru_cache
@@ -18,27 +18,25 @@ from numpy.typing import NDArray
 
 from sentinelhub_provider.sandbox.grid import Bounds, Grid
 
-from . import orbits, tiles
+from . import elevation, orbits, radar, tiles
 from .clouds import CIRRUS_OPACITY, CLOUD_OPACITY, Sky, Weather, sky, weather
-from .collections import PRODUCT_TYPES, SENTINEL_2
+from .collections import COLLECTIONS, DEM, PRODUCT_TYPES, SENTINEL_1_GRD
 from .landscape import survey
 from .model import CollectionInfo, Scene
 from .noise import fraction
 from .pixels import render
+from .sampling import BLOCK, locate
 from .tiles import Tile
-from .utm import forward, inverse
+from .utm import inverse
 
 _BASELINE: Final = "N0510"
 _ID: Final = re.compile(r"S2([ABC])_(MSIL1C|MSIL2A)_(\d{8}T\d{6})_N0510_R(\d{3})_T(\d{2}[A-Z]{3})_(\d{8}T\d{6})")
-_BLOCK: Final = 1 << 15
-"""Pixels computed at a time: their arrays together stay within the processor's cache."""
-
 _SOURCE_PIXEL: Final = 10.0
 """Metres."""
 
 
 class SyntheticScenes:
-    """Source of synthetic Sentinel-2 scenes. The same ``seed`` gives the same world; ``clock`` says what is now."""
+    """Source of synthetic scenes. The same ``seed`` gives the same world; ``clock`` says what is now."""
 
     def __init__(self, seed: int = 0, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """Make the world of ``seed``; ``clock`` gives the present, after which there are no scenes."""
@@ -47,10 +45,14 @@ class SyntheticScenes:
 
     def collections(self) -> Sequence[CollectionInfo]:
         """List the collections."""
-        return SENTINEL_2
+        return COLLECTIONS
 
     def search(self, collection: str, *, bbox: Bounds | None, start: datetime, end: datetime) -> Iterator[Scene]:
         """Find scenes, newest first; see :class:`.model.SceneSource`."""
+        if collection == DEM.id:
+            yield from elevation.search(self._seed, bbox)
+        if collection == SENTINEL_1_GRD.id:
+            yield from radar.search(self._seed, bbox, start, min(end, self._clock()))
         if collection not in PRODUCT_TYPES:
             return
         start = max(start, datetime.combine(orbits.FIRST_DAY, datetime.min.time(), UTC))
@@ -72,6 +74,11 @@ class SyntheticScenes:
 
     def get(self, collection: str, scene_id: str) -> Scene | None:
         """Find a scene by its id, which names tile and time."""
+        if collection == DEM.id:
+            return elevation.get(self._seed, scene_id)
+        if collection == SENTINEL_1_GRD.id:
+            radar_scene = radar.get(self._seed, scene_id)
+            return radar_scene if radar_scene is not None and radar_scene.datetime <= self._clock() else None
         match = _ID.fullmatch(scene_id)
         if match is None or match[2] != PRODUCT_TYPES.get(collection):
             return None
@@ -158,24 +165,28 @@ class SyntheticScene:
         }
 
     def read(
-        self, bands: Sequence[str], grid: Grid, *, upsampling: str = "NEAREST", downsampling: str = "NEAREST"
+        self,
+        bands: Sequence[str],
+        grid: Grid,
+        *,
+        upsampling: str = "NEAREST",
+        downsampling: str = "NEAREST",
+        options: Mapping[str, Any] | None = None,
     ) -> dict[str, NDArray[np.float32]]:
         """Compute bands on a grid; see :class:`.model.Scene`.
 
         The landscape is a function of the place, so a coarse grid shows the value at each pixel's centre whatever
         ``downsampling`` says. Finer than 10 m, ``NEAREST`` repeats the 10 m pixels and the others show the function.
         """
-        del downsampling
-        lon, lat = grid.lonlat()
-        inside, lon, lat = self._locate(grid, lon, lat, snap=upsampling == "NEAREST")
+        del downsampling, options
+        inside, lon, lat = locate(self.tile, grid, _SOURCE_PIXEL, snap=upsampling == "NEAREST")
         out = {band: np.zeros(grid.shape, np.float32) for band in bands}
-        lon, lat = lon[inside], lat[inside]
         if lon.size == 0:
             return out
         flat = {band: np.empty(lon.size, np.float32) for band in bands}
         state = self._weather
-        for begin in range(0, lon.size, _BLOCK):
-            part = slice(begin, begin + _BLOCK)
+        for begin in range(0, lon.size, BLOCK):
+            part = slice(begin, begin + BLOCK)
             land = survey(self.seed, lon[part], lat[part])
             over = sky(state, lon[part], lat[part])
             for band, values in render(self.collection, bands, self.seed, self.day, land, over, self._sun).items():
@@ -183,24 +194,6 @@ class SyntheticScene:
         for band, values in flat.items():
             out[band][inside] = values
         return out
-
-    def _locate(
-        self, grid: Grid, lon: NDArray[np.float64], lat: NDArray[np.float64], *, snap: bool
-    ) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
-        """Say which pixels lie in the tile, and move their places to the source pixels' centres where asked to."""
-        fine = snap and grid.metres_per_pixel() < _SOURCE_PIXEL * 0.999
-        if not fine:
-            edge_lon, edge_lat = grid.outline()
-            east, north = forward(self.tile.zone, edge_lon, edge_lat)
-            if grid.width * grid.height > edge_lon.size and bool(self.tile.contains(east, north, edge_lon).all()):
-                return np.ones(grid.shape, np.bool_), lon, lat
-        east, north = forward(self.tile.zone, lon, lat)
-        inside = self.tile.contains(east, north, lon)
-        if fine:
-            east = (np.floor(east / _SOURCE_PIXEL) + 0.5) * _SOURCE_PIXEL
-            north = (np.floor(north / _SOURCE_PIXEL) + 0.5) * _SOURCE_PIXEL
-            lon, lat = inverse(self.tile.zone, east, north)
-        return inside, lon, lat
 
     @cached_property
     def _sun(self) -> tuple[float, float]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sentinelhub_provider.sandbox.errors import ApiError
+from sentinelhub_provider.sandbox.evalscript.contract import DataSource
 from sentinelhub_provider.sandbox.evalscript.engine import Evalscript, Limits
 from sentinelhub_provider.sandbox.scenes.collections import SENTINEL_2_L2A
 
@@ -18,10 +19,10 @@ SETUP = 'function setup() { return { input: ["B04", "B08"], output: { bands: 1, 
 def evaluate(source: str, *bands: float, limits: Limits | None = None) -> list[float]:
     """Evaluate one pixel and return the values of the first output."""
     with Evalscript(source, limits=limits) as script:
-        setup = script.setup(SENTINEL_2_L2A)
-        script.begin(setup, {}, [])
+        setup = script.setup([DataSource(SENTINEL_2_L2A)])
+        script.begin(setup, {}, [[]])
         values = bands or (0.25,) * len(setup.bands)
-        results = script.evaluate([[np.array([value], np.float32) for value in values]])
+        results = script.evaluate([[[np.array([value], np.float32) for value in values]]], 1)
         return results[setup.outputs[0].id][0].tolist()
 
 
@@ -30,7 +31,7 @@ def compute(expression: str) -> object:
     source = f"{HEAD}{SETUP}function evaluatePixel() {{}}\n"
     source += f"function updateOutputMetadata(s, i, o) {{ o.userData = [{expression}]; }}"
     with Evalscript(source) as script:
-        script.begin(script.setup(SENTINEL_2_L2A), {}, [])
+        script.begin(script.setup([DataSource(SENTINEL_2_L2A)]), {}, [[]])
         return script.user_data()[0]
 
 
@@ -51,10 +52,10 @@ def test_state_lives_from_pixel_to_pixel():
     """Global variables of the evalscript keep their values, and results land in order."""
     source = HEAD + SETUP + "let n = 0; function evaluatePixel(s) { return [n++]; }"
     with Evalscript(source) as script:
-        script.begin(script.setup(SENTINEL_2_L2A), {}, [])
+        script.begin(script.setup([DataSource(SENTINEL_2_L2A)]), {}, [[]])
         bands = [np.zeros(5, np.float32)] * 2
-        assert script.evaluate([bands])["default"].ravel().tolist() == [0, 1, 2, 3, 4]
-        assert script.evaluate([bands])["default"].ravel().tolist() == [5, 6, 7, 8, 9]
+        assert script.evaluate([[bands]], 5)["default"].ravel().tolist() == [0, 1, 2, 3, 4]
+        assert script.evaluate([[bands]], 5)["default"].ravel().tolist() == [5, 6, 7, 8, 9]
 
 
 def test_arrow_functions_and_typed_arrays_are_welcome():
@@ -70,7 +71,7 @@ def test_units_and_band_objects():
         " output: { bands: 3 } }; }\nfunction evaluatePixel(s) { return [s.B04, s.SCL, s.AOT]; }"
     )
     with Evalscript(source) as script:
-        setup = script.setup(SENTINEL_2_L2A)
+        setup = script.setup([DataSource(SENTINEL_2_L2A)])
     assert [(band.name, band.unit, band.factor) for band in setup.bands] == [
         ("B04", "DN", 10_000.0),
         ("SCL", "DN", 1.0),
@@ -199,7 +200,7 @@ def test_a_wrong_return_value_is_refused(returned: str, message: str):
         ("{ input: [{ bands: ['B04'], units: 'KELVIN' }], output: { bands: 1 } }", "unsupported units 'KELVIN'"),
         ("{ input: [{ bands: ['B04'], units: ['DN', 'DN'] }], output: { bands: 1 } }", "one unit for each band"),
         ("{ input: [{ bands: ['B04'], datasource: 'x' }], output: { bands: 1 } }", "Dataset with id: x not found"),
-        ("{ input: [{ bands: ['B04'] }, { bands: ['B08'] }], output: { bands: 1 } }", "does not fuse data"),
+        ("{ input: [{ bands: ['B04'] }, { bands: ['B08'] }], output: { bands: 1 } }", "input has 2 objects"),
         ("{ input: ['B04'], output: [{ id: 'a', bands: 1 }, { id: 'a', bands: 1 }] }", "'a' occurs more than once"),
         ("{ input: ['B04'], output: { bands: 1, nodataValue: 'x' } }", "nodataValue 'x'"),
     ],

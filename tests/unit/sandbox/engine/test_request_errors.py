@@ -64,7 +64,7 @@ def put(request: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ),
         ("input.data", MISSING, "input->data"),
         ("input.data", [], "input->data"),
-        ("input.data", [{"type": "sentinel-2-l2a"}] * 2, "input->data"),
+        ("input.data", [{"type": "sentinel-2-l2a", "id": "twice"}] * 2, "input->data[0]->id"),
         ("input.data.0.type", MISSING, "input->data[0]->type"),
         ("input.data.0.type", "S2L2A", "input->data[0]->type"),
         ("input.data.0.id", 5, "input->data[0]->id"),

@@ -144,7 +144,7 @@ def test_limits_latency_lifetime_and_clients_are_set_over_http(server: SandboxSe
         ("PUT", "/token-lifetime", {"seconds": 0}, 400),
         ("PUT", "/token-lifetime", {"seconds": 1, "client_id": "nobody"}, 404),
         ("PUT", "/clients/new", {"client_secret": ""}, 400),
-        ("PUT", "/clients/new", {"client_secret": "s", "permissions": ["byoc"]}, 400),
+        ("PUT", "/clients/new", {"client_secret": "s", "permissions": ["zarr"]}, 400),
         ("POST", "/faults", {"action": {"kind": "explode"}}, 400),
         ("POST", "/tokens/revoke", {"tokens": "x"}, 400),
         ("GET", "/payload?size=-1", None, 400),

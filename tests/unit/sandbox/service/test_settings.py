@@ -20,7 +20,7 @@ from sentinelhub_provider.sandbox.settings import ClientSettings, SandboxSetting
         ({"latency": -1}, "latency must not be negative"),
         ({"client_secret": ""}, "client_id and client_secret must not be empty"),
         ({"account": "full"}, "account must be 'ok' or 'empty'"),
-        ({"permissions": frozenset({"byoc"})}, "unknown APIs"),
+        ({"permissions": frozenset({"zarr"})}, "unknown APIs"),
         ({"scenes": Path("/nowhere/at/all")}, "scenes must be a folder"),
         ({"client_id": "a", "further_clients": (ClientSettings("a", "b"),)}, "client ids must differ"),
     ],

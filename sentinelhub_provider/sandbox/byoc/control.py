@@ -1,0 +1,46 @@
+"""Control of the BYOC API: how fast tiles are ingested, and which fail. Mounted with the control surface."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from sentinelhub_provider.sandbox.byoc.ingestion import Failure, Pace
+from sentinelhub_provider.sandbox.gateway.access import SandboxDep
+from sentinelhub_provider.sandbox.gateway.responses import json_response
+
+router = APIRouter(prefix="/sandbox/control/byoc")
+
+
+class FailureBody(BaseModel):
+    """Paths that fail; see :class:`.ingestion.Failure`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pattern: str = Field(min_length=1)
+    cause: str = Failure("").cause
+
+
+class IngestionBody(BaseModel):
+    """How tiles are ingested from now on; see :class:`.ingestion.Pace`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    waiting: float | None = Field(default=Pace().waiting, ge=0)
+    ingesting: float | None = Field(default=Pace().ingesting, ge=0)
+    failures: list[FailureBody] = []
+
+
+@router.put("/ingestion")
+def set_ingestion(body: IngestionBody, sandbox: SandboxDep) -> Response:
+    """Rule how tiles are ingested that are added from now on."""
+    failures = [Failure(each.pattern, each.cause) for each in body.failures]
+    sandbox.byoc.set_ingestion(Pace(body.waiting, body.ingesting), failures)
+    return json_response(body.model_dump())
+
+
+@router.post("/step")
+def step(sandbox: SandboxDep) -> Response:
+    """Move every tile on by one state."""
+    return json_response({"moved": sandbox.byoc.step()})

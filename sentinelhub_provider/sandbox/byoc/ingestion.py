@@ -1,0 +1,69 @@
+"""How a tile is ingested: pure rules of states and time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Final
+
+WAITING: Final = "WAITING"
+QUEUED: Final = "QUEUED"
+INGESTING: Final = "INGESTING"
+INGESTED: Final = "INGESTED"
+FAILED: Final = "FAILED"
+STATUSES: Final = (WAITING, QUEUED, INGESTING, INGESTED, FAILED)
+
+_STEPS: Final = (WAITING, INGESTING, INGESTED)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long tiles take: ``waiting`` seconds in state WAITING, then ``ingesting`` seconds in INGESTING.
+
+    ``None`` never ends by itself: such a tile goes on only when it is told to step.
+    """
+
+    waiting: float | None = 1.0
+    ingesting: float | None = 2.0
+
+    def __post_init__(self) -> None:
+        for name in ("waiting", "ingesting"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"{name} must not be negative, got {value} seconds")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Tiles whose path matches ``pattern`` (``*`` and ``?``) fail, for this ``cause``."""
+
+    pattern: str
+    cause: str = "Could not read the file; is it a cloud optimized GeoTIFF?"
+
+    def strikes(self, path: str) -> bool:
+        """Say whether a path matches."""
+        return fnmatchcase(path, self.pattern)
+
+
+@dataclass(frozen=True)
+class Ingestion:
+    """One ingestion of a tile: when it was asked for (seconds since 1970), at which pace, and what it will fail for."""
+
+    started: float
+    pace: Pace = field(default_factory=Pace)
+    cause: str | None = None
+    steps: int = 0
+    """States it has been told to go on by, whatever the time."""
+
+    def status(self, now: float) -> str:
+        """Return the state at a time."""
+        step = min(len(_STEPS) - 1, max(self.steps, self._by_time(now)))
+        return FAILED if _STEPS[step] == INGESTED and self.cause is not None else _STEPS[step]
+
+    def _by_time(self, now: float) -> int:
+        elapsed = now - self.started
+        for step, seconds in enumerate((self.pace.waiting, self.pace.ingesting)):
+            if seconds is None or elapsed < seconds:
+                return step
+            elapsed -= seconds
+        return len(_STEPS) - 1
