@@ -1,0 +1,266 @@
+"""Searches of the Catalog API (STAC API 1.0.0), and what pipelines want to know of their answers."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sentinelhub_provider.api.bounds import parse_bounds
+from sentinelhub_provider.api.collections import find_collection
+from sentinelhub_provider.api.crs import CRS84
+from sentinelhub_provider.api.datasets import check_cloud_cover
+from sentinelhub_provider.api.geometry import Geometry, parse_geometry
+from sentinelhub_provider.api.processing_units import Estimate, estimate_catalog
+from sentinelhub_provider.api.time_range import TimeRange, parse_time, parse_time_range
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+MAX_PAGE = 100
+"""Items that a page holds at most (API reference)."""
+
+CLOUD_COVER = "eo:cloud_cover"
+SORTINGS = ("newest", "oldest", "clearest")
+ONE_PER = ("day", "tile")
+
+_TILE_IN_ID = re.compile(r"_T(\d{2}[A-Z]{3})_|_(\d{6})_\d{8}_")
+"""Tile in a product's name: Sentinel-2's MGRS tile, Landsat's path and row."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRequest:
+    """
+    A checked search.
+
+    :param body: what is sent for the first page.
+    :param limit: items in all, ``None`` for every one there is.
+    :param warnings: what looks wrong, but may be meant.
+    """
+
+    body: dict[str, Any]
+    limit: int | None = None
+    warnings: tuple[str, ...] = ()
+
+    def estimate(self) -> Estimate | None:
+        """Estimate the cost of one page; ``None`` where time or area have no end."""
+        start, _, end = str(self.body.get("datetime", "")).partition("/")
+        if ".." in (start, end) or not end:
+            return None
+        box = self.body.get("bbox")
+        if box is None:
+            if "intersects" not in self.body:
+                return None
+            box = parse_geometry(self.body["intersects"], "intersects", areas_only=False).bbox
+        days = (parse_time(end, is_end=True) - parse_time(start)).total_seconds() / 86_400
+        return estimate_catalog(_square_kilometres(box), days)
+
+
+def build_search(
+    *,
+    collection: str,
+    datetime: Any,
+    bbox: Any = None,
+    intersects: Any = None,
+    max_cloud_cover: float | None = None,
+    filter: str | Mapping[str, Any] | None = None,  # noqa: A002 - the field's name in STAC
+    fields: Mapping[str, Any] | None = None,
+    distinct: str | None = None,
+    ids: list[str] | None = None,
+    limit: int | None = None,
+    deployment: str | None = None,
+) -> SearchRequest:
+    """
+    Build a search.
+
+    :param collection: one collection's id; the Catalog searches one at a time.
+    :param datetime: a time range, or an interval as STAC writes it, ``..`` standing for an open end.
+    :param bbox: west, south, east, north in degrees; or ``intersects``, or neither for everywhere.
+    :param intersects: GeoJSON or WKT in degrees, of any kind of geometry.
+    :param max_cloud_cover: per cent; joined to the filter.
+    :param filter: CQL2, as text or JSON.
+    :param fields: ``include`` and ``exclude``, lists of members.
+    :param distinct: a property whose values are wanted instead of items, such as ``date``.
+    :param limit: items in all; a page holds at most 100.
+    :param deployment: the connection's, to check where the collection lives.
+    :raises SentinelHubRequestError: names the argument.
+    """
+    found = find_collection(collection, deployment)
+    if bbox is not None and intersects is not None:
+        raise SentinelHubRequestError(
+            "bbox and intersects are both given, which the Catalog refuses. Give one.", field="intersects"
+        )
+    body: dict[str, Any] = {"collections": [found.id], "datetime": _interval(datetime)}
+    warnings: tuple[str, ...] = ()
+    if bbox is not None:
+        bounds = parse_bounds(bbox=bbox)
+        body["bbox"], warnings = list(bounds.box), bounds.warnings
+    if intersects is not None:
+        body["intersects"] = _anywhere(intersects).to_geojson()
+    if ids:
+        body["ids"] = list(ids)
+    cover = None
+    if max_cloud_cover is not None:
+        if not found.has_cloud_cover:
+            raise SentinelHubRequestError(
+                f"max_cloud_cover is {max_cloud_cover!r}, but scenes of {found.id} have no cloud cover. Leave it out.",
+                field="max_cloud_cover",
+            )
+        cover = check_cloud_cover(max_cloud_cover)
+    body |= _filter(filter, cover)
+    if fields is not None:
+        body["fields"] = _fields(fields)
+    if distinct:
+        body["distinct"] = distinct
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise SentinelHubRequestError(f"limit is {limit!r}. Give a whole number, 1 or more.", field="limit")
+    body["limit"] = MAX_PAGE if limit is None else min(limit, MAX_PAGE)
+    return SearchRequest(body, limit, warnings)
+
+
+def summary(item: Any) -> dict[str, Any] | Any:
+    """Return of an item what fits into XCom: id, datetime, cloud cover, bbox; a distinct value as it is."""
+    if not isinstance(item, Mapping):
+        return item
+    properties = item.get("properties") or {}
+    return {
+        "id": item.get("id"),
+        "datetime": properties.get("datetime"),
+        "cloud_cover": properties.get(CLOUD_COVER),
+        "bbox": item.get("bbox"),
+    }
+
+
+def sort_items(items: Iterable[Mapping[str, Any]], by: str) -> list[Mapping[str, Any]]:
+    """
+    Sort items: ``newest`` or ``oldest`` first, or ``clearest`` first and the newest of equals.
+
+    Items without the property come last. Equals keep an order by id, so that pages in any order sort alike.
+
+    :raises SentinelHubRequestError: for another sorting.
+    """
+    if by not in SORTINGS:
+        raise SentinelHubRequestError(f"sort is {by!r}. Give one of {', '.join(SORTINGS)}.", field="sort")
+    ordered = sorted(items, key=lambda item: str(item.get("id")))
+    if by == "oldest":
+        return sorted(ordered, key=lambda item: (_time(item) is None, _seconds(item)))
+    ordered.sort(key=lambda item: (_time(item) is None, -_seconds(item)))
+    return sorted(ordered, key=_cover) if by == "clearest" else ordered
+
+
+def one_per(items: Iterable[Mapping[str, Any]], what: str) -> list[Mapping[str, Any]]:
+    """
+    Keep the first item of each day (UTC) or tile, in the given order; items that name none are all kept.
+
+    :raises SentinelHubRequestError: for another choice.
+    """
+    if what not in ONE_PER:
+        raise SentinelHubRequestError(f"one_per is {what!r}. Give one of {', '.join(ONE_PER)}.", field="one_per")
+    seen: set[str] = set()
+    kept = []
+    for item in items:
+        key = _day(item) if what == "day" else tile_of(item)
+        if key is None or key not in seen:
+            kept.append(item)
+        if key is not None:
+            seen.add(key)
+    return kept
+
+
+def tile_of(item: Mapping[str, Any]) -> str | None:
+    """Return the tile of a scene: its ``grid:code``, or what its id says; ``None`` where neither does."""
+    code = (item.get("properties") or {}).get("grid:code")
+    if code:
+        return str(code)
+    match = _TILE_IN_ID.search(str(item.get("id")))
+    return None if match is None else match[1] or match[2]
+
+
+def _interval(value: Any) -> str:
+    if isinstance(value, TimeRange):
+        return value.to_interval()
+    if isinstance(value, str) and ".." in value.split("/"):
+        ends = value.split("/")
+        if len(ends) != 2 or ends == ["..", ".."]:
+            raise SentinelHubRequestError(
+                f"datetime is {value!r}. Give at least one end, such as '2024-06-01T00:00:00Z/..'.", field="datetime"
+            )
+        start, end = (
+            end if end == ".." else parse_time(end, "datetime", is_end=bool(number)) for number, end in enumerate(ends)
+        )
+        return "/".join(
+            end if isinstance(end, str) else TimeRange(end, end).to_interval().partition("/")[0] for end in (start, end)
+        )
+    return parse_time_range(value, "datetime").to_interval()
+
+
+def _anywhere(intersects: Any) -> Geometry:
+    geometry = parse_geometry(intersects, "intersects", areas_only=False)
+    if geometry.crs is not None and geometry.crs.epsg != CRS84.epsg:
+        raise SentinelHubRequestError(
+            f"intersects says of itself that it is in {geometry.crs}; the Catalog takes only longitude and latitude. "
+            "Transform it.",
+            field="intersects",
+        )
+    west, south, east, north = geometry.bbox
+    if west < -180 or east > 180 or south < -90 or north > 90:
+        swapped = south >= -180 and north <= 180 and west >= -90 and east <= 90
+        advice = "They fit swapped: give longitude first." if swapped else "Give degrees, longitude first."
+        raise SentinelHubRequestError(
+            "intersects has coordinates outside of longitude -180 to 180 and latitude -90 to 90. " + advice,
+            field="intersects",
+        )
+    return geometry
+
+
+def _filter(given: str | Mapping[str, Any] | None, cover: float | None) -> dict[str, Any]:
+    if isinstance(given, Mapping):
+        clear = None if cover is None else {"op": "<=", "args": [{"property": CLOUD_COVER}, cover]}
+        joined = given if clear is None else {"op": "and", "args": [dict(given), clear]}
+        return {"filter": dict(joined), "filter-lang": "cql2-json"}
+    if given is not None and not isinstance(given, str):
+        raise SentinelHubRequestError(
+            f"filter is a {type(given).__name__}. Give CQL2 as text, such as 'eo:cloud_cover < 20', or as a mapping.",
+            field="filter",
+        )
+    parts = [part for part in (given, None if cover is None else f"{CLOUD_COVER} <= {cover:g}") if part]
+    return {"filter": " and ".join(parts), "filter-lang": "cql2-text"} if parts else {}
+
+
+def _fields(fields: Any) -> dict[str, Any]:
+    if not isinstance(fields, Mapping) or not set(fields) <= {"include", "exclude"}:
+        raise SentinelHubRequestError(
+            f"fields is {fields!r}. Give include and exclude, each a list of members such as 'properties.datetime'.",
+            field="fields",
+        )
+    return {name: list(members) for name, members in fields.items()}
+
+
+def _time(item: Mapping[str, Any]) -> str | None:
+    value = (item.get("properties") or {}).get("datetime")
+    return value if isinstance(value, str) else None
+
+
+def _seconds(item: Mapping[str, Any]) -> float:
+    value = _time(item)
+    if value is None:
+        return 0.0
+    moment = datetime.fromisoformat(value)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _day(item: Mapping[str, Any]) -> str | None:
+    value = _time(item)
+    return None if value is None else datetime.fromtimestamp(_seconds(item), UTC).date().isoformat()
+
+
+def _cover(item: Mapping[str, Any]) -> float:
+    cover = (item.get("properties") or {}).get(CLOUD_COVER)
+    return float(cover) if isinstance(cover, int | float) else math.inf
+
+
+def _square_kilometres(box: Any) -> float:
+    west, south, east, north = box
+    width, height = CRS84.metres(east - west, north - south, (south + north) / 2)
+    return width * height / 1e6

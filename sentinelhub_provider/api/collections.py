@@ -1,0 +1,167 @@
+"""
+Data collections: which there are, where each lives, and what requests may say about it.
+
+Sources: the API references of both deployments (``input.data`` of Process), the data pages of their documentation, and
+the service's own errors for the coarsest resolution. What none of these says is ``None``, and then not checked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from sentinelhub_provider.deployments import DEPLOYMENTS
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+MAIN = "sentinel-hub"
+US_WEST = "sentinel-hub-us-west-2"
+CDSE = "copernicus-data-space"
+CREODIAS = "creodias"
+
+BY_TIME = ("mostRecent", "leastRecent")
+BY_CLOUD = (*BY_TIME, "leastCC")
+
+SENTINEL_2_COARSEST = 1500.0
+"""Metres per pixel: "exceeds the limit 1500.00 meters per pixel of the collection S2L2A", as the service says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """
+    A data collection.
+
+    :param id: its name in requests: ``input.data[].type``, and the Catalog's collection.
+    :param title: how it is called in messages.
+    :param deployments: names of the deployments that have it; empty where that is not known.
+    :param mosaicking_orders: what ``mosaickingOrder`` may be; empty where there is none.
+    :param has_cloud_cover: whether scenes can be chosen by their cloud cover.
+    :param is_timeless: whether it is one picture without a time, as elevation is.
+    :param max_metres_per_pixel: coarsest resolution that is served, ``None`` where that is not known.
+    """
+
+    id: str
+    title: str
+    deployments: tuple[str, ...] = ()
+    mosaicking_orders: tuple[str, ...] = BY_TIME
+    has_cloud_cover: bool = False
+    is_timeless: bool = False
+    max_metres_per_pixel: float | None = None
+
+    def is_at(self, deployment: str) -> bool:
+        """Tell whether a deployment has it; where that is not known, it is believed to."""
+        return (
+            deployment not in DEPLOYMENTS or deployment == "custom" or deployment in (self.deployments or DEPLOYMENTS)
+        )
+
+
+_SENTINEL_2 = (MAIN, CDSE, CREODIAS)
+_EVERYWHERE = (MAIN, US_WEST, CDSE, CREODIAS)
+
+_ALL = (
+    Collection("sentinel-2-l1c", "Sentinel-2 L1C", _SENTINEL_2, BY_CLOUD, True, False, SENTINEL_2_COARSEST),
+    Collection("sentinel-2-l2a", "Sentinel-2 L2A", _SENTINEL_2, BY_CLOUD, True, False, SENTINEL_2_COARSEST),
+    Collection("sentinel-1-grd", "Sentinel-1 GRD", _SENTINEL_2),
+    Collection("dem", "Digital elevation model", _EVERYWHERE, (), is_timeless=True),
+    Collection("sentinel-3-olci", "Sentinel-3 OLCI L1B", (CDSE, CREODIAS)),
+    Collection("sentinel-3-olci-l2", "Sentinel-3 OLCI L2", (CDSE,), BY_CLOUD, True),
+    Collection("sentinel-3-slstr", "Sentinel-3 SLSTR L1B", (CDSE, CREODIAS), BY_CLOUD, True),
+    Collection("sentinel-3-slstr-l2", "Sentinel-3 SLSTR L2", (CDSE,), BY_CLOUD, True),
+    Collection("sentinel-3-synergy-l2", "Sentinel-3 SYNERGY L2", (CDSE,)),
+    Collection("sentinel-5p-l2", "Sentinel-5P L2", (CDSE, CREODIAS)),
+    Collection("landsat-ot-l1", "Landsat 8-9 L1", (US_WEST, CDSE), BY_CLOUD, True),
+    Collection("landsat-ot-l2", "Landsat 8-9 L2", (US_WEST,), BY_CLOUD, True),
+    Collection("landsat-8-l1c", "Landsat 8 L1 (Collection 1)", (US_WEST,), BY_CLOUD, True),
+    Collection("landsat-etm-l1", "Landsat 7 L1", (US_WEST,), BY_CLOUD, True),
+    Collection("landsat-etm-l2", "Landsat 7 L2", (US_WEST,), BY_CLOUD, True),
+    Collection("landsat-tm-l1", "Landsat 4-5 L1", (US_WEST,), BY_CLOUD, True),
+    Collection("landsat-tm-l2", "Landsat 4-5 L2", (US_WEST,), BY_CLOUD, True),
+    Collection("landsat-mss-l1", "Landsat 1-5 MSS L1", (US_WEST,), BY_CLOUD, True),
+    Collection("modis", "MODIS MCD43A4", (US_WEST,)),
+    Collection("hls", "Harmonized Landsat Sentinel", (US_WEST,), BY_CLOUD, True),
+)
+
+COLLECTIONS = {collection.id: collection for collection in _ALL}
+"""All collections with a name of their own."""
+
+_OWN = re.compile(r"(byoc|batch|zarr)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""Collections of users carry their id in the name."""
+
+_OWN_PREFIXES = ("byoc", "batch", "zarr")
+
+
+def find_collection(name: Any, deployment: str | None = None, *, field: str = "collection") -> Collection:
+    """
+    Look a collection up.
+
+    :param name: its id, or ``byoc-``, ``batch-`` or ``zarr-`` and the id of a user's own collection.
+    :param deployment: the connection's ``deployment``; a custom one may have any collection. ``None`` for any.
+    :param field: name of the argument, for the error.
+    :raises SentinelHubRequestError: where the deployment has no such collection: which are nearest, or where it lives.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise SentinelHubRequestError(
+            f"{field} is {name!r}. Give a collection's id, such as 'sentinel-2-l2a'.", field=field
+        )
+    name = name.strip()
+    if _OWN.fullmatch(name):
+        return Collection(name.lower(), f"own collection {name.lower()}")
+    if name.partition("-")[0].lower() in _OWN_PREFIXES:
+        raise SentinelHubRequestError(
+            f"{field} {name!r} is no name of an own collection. Give its prefix and id, such as "
+            "'byoc-12345678-1234-1234-1234-123456789abc'.",
+            field=field,
+        )
+    collection = COLLECTIONS.get(name)
+    if collection is None:
+        if deployment == "custom":
+            return Collection(name, name, mosaicking_orders=BY_CLOUD, has_cloud_cover=True)
+        raise SentinelHubRequestError(_unknown(name, deployment, field), field=field)
+    if deployment is not None and not collection.is_at(deployment):
+        raise SentinelHubRequestError(
+            f"{field} {name!r} is not available at {DEPLOYMENTS[deployment].title}. It lives at "
+            f"deployment {_titles(collection.deployments)}: use a connection to it.",
+            field=field,
+        )
+    return collection
+
+
+def find_collections(names: Iterable[str], deployment: str | None = None) -> list[Collection]:
+    """
+    Look up the collections of one request.
+
+    Fused with one that the deployment has, those of other deployments may be named too (documentation, "Data fusion").
+
+    :raises SentinelHubRequestError: as :func:`find_collection`.
+    """
+    names = list(names)
+    found = [find_collection(name) if deployment != "custom" else find_collection(name, deployment) for name in names]
+    if deployment is not None and not any(collection.is_at(deployment) for collection in found):
+        for name in names:
+            find_collection(name, deployment)
+    return found
+
+
+def _unknown(name: str, deployment: str | None, field: str) -> str:
+    squeezed = name.lower().replace("_", "-").replace(" ", "-")
+    near = get_close_matches(squeezed, COLLECTIONS, n=8, cutoff=0.5)
+    near += [known for known in COLLECTIONS if known not in near and squeezed in known]
+    nearest = sorted(near, key=lambda known: deployment is not None and not COLLECTIONS[known].is_at(deployment))[:3]
+    hints = [
+        f"{known!r}"
+        + (
+            ""
+            if deployment is None or COLLECTIONS[known].is_at(deployment)
+            else f" (elsewhere: {_titles(COLLECTIONS[known].deployments)})"
+        )
+        for known in nearest
+    ]
+    there = [known.id for known in _ALL if deployment is None or known.is_at(deployment)]
+    advice = f"Nearest: {', '.join(hints)}." if hints else f"There are {', '.join(there)}."
+    return f"{field} {name!r} is not known. {advice}"
+
+
+def _titles(deployments: Iterable[str]) -> str:
+    return " and ".join(f"{name!r} ({DEPLOYMENTS[name].base_url})" for name in deployments)

@@ -1,0 +1,230 @@
+"""
+``input.data`` of a request: which collections, which of their scenes, and how they are resampled.
+
+Process, Statistical and Batch requests share it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sentinelhub_provider.api.bounds import Bounds, Size
+from sentinelhub_provider.api.collections import Collection, find_collections
+from sentinelhub_provider.api.evalscripts.setup import Setup
+from sentinelhub_provider.api.processing_units import Estimate, Service, estimate
+from sentinelhub_provider.api.time_range import parse_time_range
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+INTERPOLATIONS = ("NEAREST", "BILINEAR", "BICUBIC")
+"""What ``upsampling`` and ``downsampling`` may be (API reference)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """
+    What holds for all datasets of a request that do not say it themselves.
+
+    :param time_range: see :func:`~sentinelhub_provider.api.time_range.parse_time_range`.
+    :param mosaicking_order: which scene comes to lie on top: ``mostRecent``, ``leastRecent`` or ``leastCC``.
+    :param max_cloud_cover: per cent of a scene.
+    :param upsampling: interpolation where pixels are finer than the data's.
+    :param downsampling: interpolation where they are coarser.
+    """
+
+    time_range: Any = None
+    mosaicking_order: str | None = None
+    max_cloud_cover: float | None = None
+    upsampling: str | None = None
+    downsampling: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Datasets:
+    """
+    Checked datasets.
+
+    :param data: the request's ``input.data``.
+    :param collections: their collections, in the same order.
+    :param remote: how many of them live at another deployment than the one that is asked.
+    """
+
+    data: list[dict[str, Any]]
+    collections: tuple[Collection, ...]
+    remote: int = 0
+
+    def check_resolution(self, bounds: Bounds, size: Size, field: str) -> None:
+        """
+        Refuse pixels that are coarser than a collection serves.
+
+        :raises SentinelHubRequestError: with the pixels that it would take.
+        """
+        metres = size.metres_per_pixel(bounds)
+        for collection in self.collections:
+            limit = collection.max_metres_per_pixel
+            if limit is not None and metres > limit:
+                width, height = (math.ceil(side * metres / limit) for side in (size.width, size.height))
+                raise SentinelHubRequestError(
+                    f"{field}: {metres:,.0f} metres per pixel are coarser than the {limit:,.0f} at which "
+                    f"{collection.id} is served. Give at least {width} x {height} pixels, a finer resolution, or a "
+                    "smaller area.",
+                    field=field,
+                )
+
+    def estimate(
+        self, size: Size, setup: Setup | None, *, samples: float, bits: int, octet_stream: bool, service: Service
+    ) -> Estimate | None:
+        """Estimate the cost; ``None`` where the evalscript does not say plainly what it reads."""
+        if setup is None:
+            return None
+        processing = [entry.get("processing", {}) for entry in self.data]
+        speckle = [options.get("speckleFilter", {}).get("type", "NONE") for options in processing]
+        return estimate(
+            size.width,
+            size.height,
+            bands=setup.bands,
+            samples=samples,
+            bits=bits,
+            octet_stream=octet_stream,
+            local_collections=len(self.data) - self.remote,
+            remote_collections=self.remote,
+            orthorectify=any(options.get("orthorectify") is True for options in processing),
+            terrain_correction=any(options.get("backCoeff") == "GAMMA0_TERRAIN" for options in processing),
+            speckle_filter=any(kind != "NONE" for kind in speckle),
+            service=service,
+        )
+
+
+def build_datasets(
+    collections: Any, choice: Choice, *, deployment: str | None = None, now: datetime | None = None
+) -> Datasets:
+    """
+    Make ``input.data``.
+
+    :param collections: a collection's id; or an entry as the API has it (``type``, ``id``, ``dataFilter``,
+        ``processing``), for what the choice does not cover; or a list of them, whose data are fused.
+    :param choice: what holds where an entry does not say otherwise.
+    :param deployment: the connection's, to check where collections live; ``None`` for any.
+    :param now: see :func:`~sentinelhub_provider.api.time_range.parse_time_range`.
+    :raises SentinelHubRequestError: for an unknown collection, or a choice that it does not know.
+    """
+    given = [collections] if isinstance(collections, str | Mapping) else collections
+    if not isinstance(given, Sequence) or not given:
+        raise SentinelHubRequestError(
+            f"collection is {collections!r}. Give a collection's id, such as 'sentinel-2-l2a', or a list of them.",
+            field="collection",
+        )
+    entries = [deepcopy(dict(item)) if isinstance(item, Mapping) else {"type": item} for item in given]
+    found = find_collections([entry.get("type", "") for entry in entries], deployment)
+    for entry, collection in zip(entries, found, strict=True):
+        _fill(entry, collection, choice, alone=len(entries) == 1, now=now)
+    return _datasets(entries, found, deployment)
+
+
+def read_datasets(data: Any, *, deployment: str | None = None, now: datetime | None = None) -> Datasets:
+    """
+    Check ``input.data`` of a request's JSON.
+
+    :raises SentinelHubRequestError: where it names no collection that the deployment has, or a reversed time range.
+    """
+    if not isinstance(data, list) or not data or not all(isinstance(entry, Mapping) for entry in data):
+        raise SentinelHubRequestError(
+            "request: input.data must be a list of one or more datasets with a type.", field="request"
+        )
+    entries = [dict(entry) for entry in data]
+    found = find_collections([entry.get("type", "") for entry in entries], deployment)
+    for number, entry in enumerate(entries):
+        chosen = _mapping(entry, "dataFilter")
+        _mapping(entry, "processing")
+        times = chosen.get("timeRange")
+        if isinstance(times, Mapping) and times.get("from") and times.get("to"):
+            parse_time_range(times, f"request: input.data[{number}].dataFilter.timeRange", now=now)
+    return _datasets(entries, found, deployment)
+
+
+def _datasets(entries: list[dict[str, Any]], found: list[Collection], deployment: str | None) -> Datasets:
+    remote = 0 if deployment is None else sum(1 for collection in found if not collection.is_at(deployment))
+    return Datasets(entries, tuple(found), remote)
+
+
+def _fill(entry: dict[str, Any], collection: Collection, choice: Choice, *, alone: bool, now: datetime | None) -> None:
+    chosen = dict(_mapping(entry, "dataFilter"))
+    processing = dict(_mapping(entry, "processing"))
+    times = chosen.pop("timeRange", None)
+    times = choice.time_range if times is None else times
+    if times is not None and not collection.is_timeless:
+        chosen = {"timeRange": parse_time_range(times, now=now).to_json()} | chosen
+    if choice.mosaicking_order is not None and (alone or choice.mosaicking_order in collection.mosaicking_orders):
+        chosen.setdefault("mosaickingOrder", choice.mosaicking_order)
+    if choice.max_cloud_cover is not None and (alone or collection.has_cloud_cover):
+        chosen.setdefault("maxCloudCoverage", choice.max_cloud_cover)
+    for name, value in (("upsampling", choice.upsampling), ("downsampling", choice.downsampling)):
+        if value is not None:
+            processing.setdefault(name, value)
+    _check_filter(chosen, collection)
+    for name in ("upsampling", "downsampling"):
+        if name in processing:
+            processing[name] = _one_of(processing[name], INTERPOLATIONS, name)
+    for name, members in (("dataFilter", chosen), ("processing", processing)):
+        entry.pop(name, None)
+        if members:
+            entry[name] = members
+
+
+def _check_filter(chosen: dict[str, Any], collection: Collection) -> None:
+    order = chosen.get("mosaickingOrder")
+    if order is not None:
+        if not collection.mosaicking_orders:
+            raise SentinelHubRequestError(
+                f"mosaicking_order {order!r} makes no sense for {collection.id}, which is one picture. Leave it out.",
+                field="mosaicking_order",
+            )
+        chosen["mosaickingOrder"] = _one_of(order, collection.mosaicking_orders, "mosaicking_order", collection.id)
+    cover = chosen.get("maxCloudCoverage")
+    if cover is None:
+        return
+    if not collection.has_cloud_cover:
+        raise SentinelHubRequestError(
+            f"max_cloud_cover is {cover!r}, but scenes of {collection.id} have no cloud cover. Leave it out.",
+            field="max_cloud_cover",
+        )
+    chosen["maxCloudCoverage"] = check_cloud_cover(cover)
+
+
+def check_cloud_cover(value: Any) -> float:
+    """
+    Return a limit of cloud cover in per cent.
+
+    :raises SentinelHubRequestError: for other than a number from 0 to 100.
+    """
+    try:
+        number = -1.0 if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 <= number <= 100:
+        raise SentinelHubRequestError(
+            f"max_cloud_cover is {value!r}. Give per cent, a number from 0 to 100.", field="max_cloud_cover"
+        )
+    return int(number) if number.is_integer() else number
+
+
+def _one_of(value: Any, allowed: tuple[str, ...], field: str, of: str = "") -> str:
+    matches = {known.lower(): known for known in allowed}
+    known = matches.get(str(value).lower())
+    if known is None:
+        whose = f" for {of}" if of else ""
+        raise SentinelHubRequestError(f"{field} is {value!r}. Give one of {', '.join(allowed)}{whose}.", field=field)
+    return known
+
+
+def _mapping(entry: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = entry.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise SentinelHubRequestError(f"collection: {name} is {value!r}. Give a mapping.", field="collection")
+    return value

@@ -1,0 +1,103 @@
+"""
+Evalscripts: a small set with names, and the checks of any other before it is sent.
+
+The named scripts lie beside this module, each with its source. All declare ``dataMask``, so that they serve the Process
+and the Statistical API alike.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any
+
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+EVALSCRIPTS: Mapping[str, str] = MappingProxyType(
+    {
+        "true-colour": "Sentinel-2 in natural colours with transparency where there are no data; for PNG",
+        "ndvi": "Vegetation: normalized difference of near infrared and red (Sentinel-2)",
+        "ndvi-clear": "NDVI that counts only pixels without cloud and cloud shadow (Sentinel-2 L2A)",
+        "ndwi": "Open water: normalized difference of green and near infrared (Sentinel-2)",
+        "ndmi": "Moisture of vegetation: normalized difference of near and short-wave infrared (Sentinel-2)",
+        "scl-mask": "1 where the scene classification sees ground or water, 0 under cloud and shadow (Sentinel-2 L2A)",
+    }
+)
+"""Names of the scripts that come with this package, and what each shows."""
+
+_NAME = re.compile(r"\w[\w -]*")
+_VERSION = re.compile(r"^\s*//\s*VERSION\s*=\s*(\S+)", re.IGNORECASE | re.MULTILINE)
+
+
+@cache
+def named_evalscript(name: str) -> str:
+    """
+    Return the text of a named script.
+
+    :raises SentinelHubRequestError: for a name that is not among ``EVALSCRIPTS``.
+    """
+    if name not in EVALSCRIPTS:
+        nearest = " or ".join(repr(known) for known in sorted(get_close_matches(name, EVALSCRIPTS, n=2, cutoff=0.5)))
+        hint = f"Did you mean {nearest}? " if nearest else ""
+        raise SentinelHubRequestError(
+            f"evalscript {name!r} is neither a script nor one of the names {', '.join(EVALSCRIPTS)}. {hint}"
+            "Give a script that begins with //VERSION=3, a path that ends in .js, or one of the names.",
+            field="evalscript",
+        )
+    return files(__package__).joinpath(f"{name.replace('-', '_')}.js").read_text(encoding="utf-8")
+
+
+def read_evalscript(value: Any) -> str:
+    """
+    Return the text of an evalscript that is given by its text or its name, checked.
+
+    :raises SentinelHubRequestError: for an unknown name, or a text that the service would refuse.
+    """
+    if isinstance(value, str) and _NAME.fullmatch(value.strip()):
+        name = re.sub(r"[_ ]", "-", value.strip().lower())
+        return named_evalscript("true-colour" if name == "true-color" else name)
+    check_evalscript(value)
+    return str(value)
+
+
+def check_evalscript(text: object, *, for_statistics: bool = False) -> None:
+    """
+    Refuse what cannot be an evalscript of version 3.
+
+    :param for_statistics: it must also return ``dataMask``, without which the Statistical API computes nothing.
+    :raises SentinelHubRequestError: says what is missing.
+    """
+    if not isinstance(text, str) or not text.strip():
+        raise SentinelHubRequestError(
+            f"evalscript is {'empty' if isinstance(text, str) else repr(text)}. Give a script, a path that ends in "
+            f".js, or one of the names {', '.join(EVALSCRIPTS)}.",
+            field="evalscript",
+        )
+    version = _VERSION.search(text)
+    if version is None:
+        raise SentinelHubRequestError(
+            "evalscript has no version. Begin it with a line //VERSION=3; without it, the service reads an older "
+            "dialect, in which setup() is ignored.",
+            field="evalscript",
+        )
+    if version[1] != "3":
+        raise SentinelHubRequestError(
+            f"evalscript is of version {version[1]}. Only //VERSION=3 has the setup() and outputs that requests name.",
+            field="evalscript",
+        )
+    for function in ("setup", "evaluatePixel"):
+        if not re.search(rf"\b{function}\b", text):
+            raise SentinelHubRequestError(
+                f"evalscript has no function {function}(). Version 3 needs setup() and evaluatePixel().",
+                field="evalscript",
+            )
+    if for_statistics and not re.search(r"\bdataMask\b", text):
+        raise SentinelHubRequestError(
+            "evalscript has no output dataMask, which the Statistical API needs to know the pixels that count. Add "
+            "{id: 'dataMask', bands: 1} to the outputs, and dataMask: [sample.dataMask] to what evaluatePixel returns.",
+            field="evalscript",
+        )

@@ -1,0 +1,296 @@
+"""
+Requests of the Process API: built from what a user says, or taken as plain JSON, and checked either way.
+
+Everything that can be known to fail is refused here, before anything is sent, with the argument's name and what to do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sentinelhub_provider.api.bounds import (
+    MAX_SIDE,
+    Bounds,
+    Size,
+    check_side,
+    parse_bounds,
+    parse_size,
+    read_bounds,
+    read_size,
+)
+from sentinelhub_provider.api.datasets import Choice, Datasets, build_datasets, read_datasets
+from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
+from sentinelhub_provider.api.evalscripts.setup import Setup, parse_setup
+from sentinelhub_provider.api.geometry import BBox
+from sentinelhub_provider.api.processing_units import Estimate, Service
+from sentinelhub_provider.api.tiling import PixelGrid, Tile
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+FORMATS = {
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "jpg": "image/jpeg",
+    "tiff": "image/tiff",
+    "tif": "image/tiff",
+    "json": "application/json",
+}
+"""Short names of the formats that an output can have."""
+
+SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/tiff": ".tif", "application/json": ".json"}
+"""What a file of each format is usually called."""
+
+USER_DATA = "userdata"
+"""Identifier of the response that carries the evalscript's own JSON instead of a picture."""
+
+TAR = "application/tar"
+OCTET_STREAM = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRequest:
+    """
+    A checked request.
+
+    :param body: what is sent.
+    :param bounds: its area.
+    :param size: its raster.
+    :param datasets: its collections.
+    :param formats: media type of each output by its identifier, in the order they were asked for.
+    :param setup: what the evalscript declares, ``None`` where that cannot be read from its text.
+    :param warnings: what looks wrong, but may be meant.
+    """
+
+    body: dict[str, Any]
+    bounds: Bounds
+    size: Size
+    datasets: Datasets
+    formats: dict[str, str]
+    setup: Setup | None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def accept(self) -> str:
+        """The ``Accept`` header: the format of the one output, or an archive of several."""
+        return next(iter(self.formats.values())) if len(self.formats) == 1 else TAR
+
+    @property
+    def digest(self) -> str:
+        """A SHA-256 of what the picture depends on, as hexadecimal digits."""
+        return request_digest(self.body)
+
+    @property
+    def grid(self) -> PixelGrid:
+        """The pixels of the picture."""
+        return PixelGrid.of(self.bounds, self.size)
+
+    def estimate(
+        self, *, samples: float = 1, service: Service = Service.PROCESS, accept: str | None = None
+    ) -> Estimate | None:
+        """
+        Estimate the cost; ``None`` where the evalscript does not say plainly what it reads.
+
+        :param samples: samples to a pixel where the evalscript's mosaicking is ORBIT or TILE: as many as there are
+            orbits or tiles, which only the Catalog knows.
+        :param accept: the media type that is asked for, where it is not that of the request.
+        """
+        if self.setup is not None and self.setup.is_single_sample:
+            samples = 1
+        deep = self.setup is not None and any(
+            output.sample_type.endswith("32") and self.formats.get(output.id) == "image/tiff"
+            for output in self.setup.outputs
+        )
+        return self.datasets.estimate(
+            self.size,
+            self.setup,
+            samples=samples,
+            bits=32 if deep else 16,
+            octet_stream=(accept or self.accept) == OCTET_STREAM,
+            service=service,
+        )
+
+    def of_tile(self, tile: Tile) -> ProcessRequest:
+        """Return the request of one tile of this picture: a geometry still masks, the size is the tile's."""
+        bounds = replace(self.bounds, box=BBox(*tile.bbox), has_bbox=True)
+        size = Size(tile.width, tile.height)
+        output = {key: value for key, value in self.body.get("output", {}).items() if key not in _SIZE_KEYS}
+        body = {
+            **self.body,
+            "input": {**self.body["input"], "bounds": bounds.to_json()},
+            "output": {**size.to_json(), **output},
+        }
+        return replace(self, body=body, bounds=bounds, size=size)
+
+
+_SIZE_KEYS = ("width", "height", "resx", "resy")
+
+
+def build_process_request(
+    *,
+    collections: Any,
+    evalscript: str,
+    time_range: Any = None,
+    bbox: Any = None,
+    geometry: Any = None,
+    crs: Any = None,
+    width: Any = None,
+    height: Any = None,
+    resolution: Any = None,
+    mosaicking_order: str | None = None,
+    max_cloud_cover: float | None = None,
+    upsampling: str | None = None,
+    downsampling: str | None = None,
+    outputs: Any = None,
+    deployment: str | None = None,
+    now: datetime | None = None,
+    max_side: int | None = MAX_SIDE,
+) -> ProcessRequest:
+    """
+    Build a request.
+
+    :param collections: see :func:`~sentinelhub_provider.api.datasets.build_datasets`.
+    :param evalscript: a script's text, or one of the names in
+        :data:`~sentinelhub_provider.api.evalscripts.EVALSCRIPTS`.
+    :param time_range: see :func:`~sentinelhub_provider.api.time_range.parse_time_range`.
+    :param bbox: see :func:`~sentinelhub_provider.api.bounds.parse_bounds`, as ``geometry`` and ``crs``.
+    :param width: see :func:`~sentinelhub_provider.api.bounds.parse_size`, as ``height`` and ``resolution``.
+    :param mosaicking_order: see :class:`~sentinelhub_provider.api.datasets.Choice`, as the three below it.
+    :param outputs: format of the picture, such as ``"tiff"``; or formats by output identifier, where the evalscript has
+        several; PNG without it. A mapping is taken as the API's ``format``.
+    :param deployment: the connection's, to check where collections live.
+    :param now: the time of asking; a time range that begins after it is refused.
+    :param max_side: largest side in pixels; ``None`` for a picture that is to be split into tiles.
+    :raises SentinelHubRequestError: names the argument.
+    """
+    script = read_evalscript(evalscript)
+    bounds = parse_bounds(bbox=bbox, geometry=geometry, crs=crs)
+    size = parse_size(bounds, width=width, height=height, resolution=resolution, max_side=max_side)
+    choice = Choice(time_range, mosaicking_order, max_cloud_cover, upsampling, downsampling)
+    datasets = build_datasets(collections, choice, deployment=deployment, now=now)
+    datasets.check_resolution(bounds, size, "resolution" if resolution is not None else "width")
+    responses = build_responses(outputs)
+    setup = parse_setup(script)
+    _check_outputs(responses, setup, "outputs")
+    body = {
+        "input": {"bounds": bounds.to_json(), "data": datasets.data},
+        "output": {**size.to_json(), "responses": responses},
+        "evalscript": script,
+    }
+    return ProcessRequest(body, bounds, size, datasets, _formats(responses), setup, bounds.warnings)
+
+
+def read_process_request(
+    body: Any, *, deployment: str | None = None, now: datetime | None = None, max_side: int | None = MAX_SIDE
+) -> ProcessRequest:
+    """
+    Check a request's JSON as the documentation and other clients write it; it is sent as it is.
+
+    :param max_side: largest side in pixels; ``None`` for a picture that is to be split into tiles.
+    :raises SentinelHubRequestError: names the member within ``request``.
+    """
+    if not isinstance(body, Mapping):
+        raise SentinelHubRequestError(
+            f"request is a {type(body).__name__}. Give a mapping with input, output and evalscript.", field="request"
+        )
+    script = body.get("evalscript")
+    check_evalscript(script)
+    request_input = body.get("input")
+    if not isinstance(request_input, Mapping):
+        raise SentinelHubRequestError("request: input is missing. Give bounds and data.", field="request")
+    output = body.get("output")
+    if output is None:
+        output = {}
+    if not isinstance(output, Mapping):
+        raise SentinelHubRequestError("request: output must be a mapping.", field="request")
+    bounds = read_bounds(request_input.get("bounds"))
+    size = read_size(output, bounds)
+    if max_side is not None:
+        check_side(size, max_side, field="request")
+    datasets = read_datasets(request_input.get("data"), deployment=deployment, now=now)
+    datasets.check_resolution(bounds, size, "request")
+    responses = output.get("responses")
+    if responses is None:
+        responses = [{}]
+    if not isinstance(responses, list) or not all(isinstance(response, Mapping) for response in responses):
+        raise SentinelHubRequestError("request: output.responses must be a list of mappings.", field="request")
+    setup = parse_setup(str(script))
+    _check_outputs(responses, setup, "request")
+    return ProcessRequest(dict(body), bounds, size, datasets, _formats(responses), setup, bounds.warnings)
+
+
+def build_responses(outputs: Any) -> list[dict[str, Any]]:
+    """
+    Make ``output.responses``.
+
+    :param outputs: see :func:`build_process_request`.
+    :raises SentinelHubRequestError: for a format that there is not.
+    """
+    if outputs is None:
+        outputs = "image/png"
+    named = outputs if isinstance(outputs, Mapping) and "type" not in outputs else {"default": outputs}
+    if not named:
+        raise SentinelHubRequestError("outputs is empty. Give a format, such as 'tiff'.", field="outputs")
+    return [{"identifier": str(name), "format": _format(form, str(name))} for name, form in named.items()]
+
+
+def request_digest(body: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a request as hexadecimal digits; the order of its members makes no difference."""
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _format(form: Any, name: str) -> dict[str, Any]:
+    members = dict(form) if isinstance(form, Mapping) else {"type": form}
+    wanted = str(members.get("type")).lower().partition(";")[0].strip()
+    kind = FORMATS.get(wanted, wanted)
+    if kind not in SUFFIXES:
+        raise SentinelHubRequestError(
+            f"outputs: format of {name!r} is {members.get('type')!r}. Give one of png, jpeg, tiff, json.",
+            field="outputs",
+        )
+    if (kind == "application/json") != (name == USER_DATA):
+        raise SentinelHubRequestError(
+            f"outputs: {name!r} has format {kind}. JSON goes with the output {USER_DATA!r}, and only with it.",
+            field="outputs",
+        )
+    return {**members, "type": kind}
+
+
+def _formats(responses: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    formats: dict[str, str] = {}
+    for response in responses:
+        form = response.get("format")
+        kind = form.get("type") if isinstance(form, Mapping) else None
+        formats[str(response.get("identifier") or "default")] = str(kind or "image/png").partition(";")[0]
+    return formats
+
+
+def _check_outputs(responses: Sequence[Mapping[str, Any]], setup: Setup | None, field: str) -> None:
+    """Refuse outputs that the evalscript does not have, and pictures that a format cannot hold."""
+    if setup is None:
+        return
+    declared = {output.id: output for output in setup.outputs}
+    for name, kind in _formats(responses).items():
+        if name == USER_DATA:
+            continue
+        output = declared.get(name)
+        if output is None:
+            raise SentinelHubRequestError(
+                f"{field}: there is no output {name!r} in the evalscript; it has {', '.join(declared)}.", field=field
+            )
+        if kind != "image/tiff" and output.sample_type.endswith("32"):
+            raise SentinelHubRequestError(
+                f"{field}: output {name!r} has samples of {output.sample_type}, which only TIFF can hold, not {kind}. "
+                "Ask for 'tiff'.",
+                field=field,
+            )
+        most = {"image/jpeg": 3, "image/png": 4}.get(kind)
+        if most is not None and (output.bands > most or (kind == "image/jpeg" and output.bands == 2)):
+            raise SentinelHubRequestError(
+                f"{field}: output {name!r} has {output.bands} bands, more than {kind} can hold. Ask for 'tiff'.",
+                field=field,
+            )

@@ -1,0 +1,230 @@
+"""
+What a request costs, in processing units (PU), before it is sent.
+
+Source: the documentation's page "Processing Unit definition" (docs.sentinel-hub.com/api/latest/api/overview/
+processing-unit and documentation.dataspace.copernicus.eu/APIs/SentinelHub/Overview/ProcessingUnit.html, which agree).
+One PU is 512 x 512 pixels of 3 input bands, one sample to a pixel, at up to 16 bits; every factor scales it. Announced
+surcharges that are not applied yet (long evalscripts, data brought to another region) are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sentinelhub_provider.exceptions import SentinelHubBudgetError
+
+PIXELS = 512 * 512
+"""Pixels of one PU."""
+
+LEAST_AREA = 0.01
+"""Least factor of the area: 51 x 51 pixels cost as much as one."""
+
+BANDS = 3
+"""Input bands of one PU."""
+
+DATA_MASK = "dataMask"
+"""The one band that is free, unless it is the only one."""
+
+FLOAT_TIFF = 2.0
+OCTET_STREAM = 1.4
+"""Factors of the output's format: TIFF of 32 bits, and raw bytes."""
+
+REMOTE = 2
+"""What a fused collection of another deployment counts; one of the same counts 1."""
+
+ORTHORECTIFICATION = 2.0
+TERRAIN_CORRECTION = 2.5
+SPECKLE_FILTER = 2.0
+"""Factors of Sentinel-1; terrain correction includes orthorectification."""
+
+DISCOUNT_PIXELS = 10_000
+"""Pixels of a request or a tile from which on Async and Batch are cheaper."""
+
+INGESTION = 1.0
+"""PU of each request to the BYOC and Zarr APIs but GET."""
+
+CATALOG_AREA = 1_000_000.0
+"""Square kilometres of one PU in the Catalog, for each month begun."""
+
+
+class Service(StrEnum):
+    """The APIs that process pixels, whose least costs and discounts differ."""
+
+    PROCESS = "Process"
+    STATISTICAL = "Statistical"
+    ASYNC = "Async"
+    BATCH = "Batch"
+    BATCH_STATISTICAL = "Batch Statistical"
+
+
+MINIMUM = {
+    Service.PROCESS: 0.005,
+    Service.STATISTICAL: 0.01,
+    Service.ASYNC: 10.0,
+    Service.BATCH: 100.0,
+    Service.BATCH_STATISTICAL: 100.0,
+}
+"""PU that a request costs at least."""
+
+DISCOUNT = {Service.ASYNC: 2 / 3, Service.BATCH: 1 / 3}
+"""Factors for requests (Async) and tiles (Batch) of at least ``DISCOUNT_PIXELS``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """One factor of the product: its name, its value, and how that comes about, such as ``4 / 3``."""
+
+    name: str
+    value: float
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """
+    What something will cost.
+
+    :param processing_units: PU in all.
+    :param factors: what one request's cost is the product of; factors of 1 are left out.
+    :param requests: how many such requests; the minimum holds for each.
+    :param minimum: PU that one request costs at least.
+    """
+
+    processing_units: float
+    factors: tuple[Factor, ...] = ()
+    requests: int = 1
+    minimum: float = 0.0
+
+    @property
+    def explanation(self) -> str:
+        """The arithmetic as text, such as ``area 1024 x 1024 / 512 x 512 (4) x bands 4 / 3 (1.3333) = 5.333 PU``."""
+        product = math.prod(factor.value for factor in self.factors)
+        parts = [f"{factor.name} {factor.detail} ({factor.value:.4g})" for factor in self.factors]
+        text = " x ".join(parts) if parts else f"{_pu(self.processing_units)}"
+        if parts and product < self.minimum:
+            text += f" = {product:.3g}, at least {self.minimum:g} for a request"
+        if self.requests > 1:
+            text += f", x {self.requests} requests"
+        return f"{text} = {_pu(self.processing_units)}" if parts else text
+
+    def __str__(self) -> str:
+        return f"{_pu(self.processing_units)}: {self.explanation}" if self.factors else self.explanation
+
+
+def estimate(
+    width: int,
+    height: int,
+    *,
+    bands: int | Sequence[str],
+    samples: float = 1,
+    bits: int = 16,
+    octet_stream: bool = False,
+    local_collections: int = 1,
+    remote_collections: int = 0,
+    orthorectify: bool = False,
+    terrain_correction: bool = False,
+    speckle_filter: bool = False,
+    service: Service = Service.PROCESS,
+    requests: int = 1,
+) -> Estimate:
+    """
+    Estimate the cost of a request, or of several that are alike.
+
+    :param width: pixels of the bounds' box, also where only a geometry within is wanted.
+    :param height: pixels.
+    :param bands: input bands of all collections, by name or number; ``dataMask`` is free unless it is the only one.
+    :param samples: data samples to a pixel: one with mosaicking SIMPLE, else one for each orbit or tile; times the
+        number of intervals of a Statistical request.
+    :param bits: of the deepest TIFF output; other formats have 8 or 16. Statistical answers are no TIFF.
+    :param octet_stream: whether the answer is ``application/octet-stream``.
+    :param local_collections: collections at the deployment that is asked.
+    :param remote_collections: collections that are fused in from other deployments.
+    :param orthorectify: Sentinel-1.
+    :param terrain_correction: Sentinel-1 radiometric terrain correction (``backCoeff`` ``GAMMA0_TERRAIN``).
+    :param speckle_filter: Sentinel-1.
+    :param requests: how many requests like this one.
+    """
+    counted = bands if isinstance(bands, int) else _counted(bands)
+    factors = [
+        _area(width, height),
+        Factor("bands", counted / BANDS, f"{counted} / {BANDS}"),
+        Factor("format", OCTET_STREAM, "octet-stream")
+        if octet_stream
+        else Factor("format", FLOAT_TIFF if bits > 16 else 1.0, f"{bits} bit"),
+        Factor("samples", float(max(samples, 1)), f"{max(samples, 1):g}"),
+        _fusion(local_collections, remote_collections),
+        Factor("terrain correction", TERRAIN_CORRECTION if terrain_correction else 1.0, "yes"),
+        Factor("orthorectification", ORTHORECTIFICATION if orthorectify and not terrain_correction else 1.0, "yes"),
+        Factor("speckle filter", SPECKLE_FILTER if speckle_filter else 1.0, "yes"),
+    ]
+    if service in DISCOUNT and width * height >= DISCOUNT_PIXELS:
+        factors.append(Factor("discount", DISCOUNT[service], f"{service} from {DISCOUNT_PIXELS:,} px"))
+    kept = tuple(factor for factor in factors if factor.value != 1.0 or factor.name in ("area", "bands"))
+    minimum = MINIMUM[service]
+    each = max(minimum, math.prod(factor.value for factor in kept))
+    return Estimate(each * requests, kept, requests, minimum)
+
+
+def estimate_catalog(area_km2: float, days: float) -> Estimate:
+    """
+    Estimate one Catalog search.
+
+    :param area_km2: area of the searched box in square kilometres.
+    :param days: length of the searched time; each begun month (30 days) counts.
+    """
+    months = max(1, math.ceil(days / 30))
+    area = max(LEAST_AREA, area_km2 / CATALOG_AREA)
+    factors = (
+        Factor("area", area, f"{area_km2:,.0f} / {CATALOG_AREA:,.0f} km2"),
+        Factor("months", float(months), str(months)),
+    )
+    return Estimate(min(1.0, max(0.01, area * months)), factors, minimum=0.01)
+
+
+def total(estimates: Iterable[Estimate]) -> Estimate:
+    """Add estimates up; the arithmetic is kept where all of them are alike."""
+    all_of_them = list(estimates)
+    units = math.fsum(one.processing_units for one in all_of_them)
+    requests = sum(one.requests for one in all_of_them)
+    if all_of_them and len({(one.factors, one.minimum) for one in all_of_them}) == 1:
+        return Estimate(units, all_of_them[0].factors, requests, all_of_them[0].minimum)
+    return Estimate(units, (), requests)
+
+
+def check_budget(estimated: Estimate, max_processing_units: float | None) -> None:
+    """
+    Refuse what would cost more than it may.
+
+    :param max_processing_units: PU, ``None`` for no limit.
+    :raises SentinelHubBudgetError: with the arithmetic.
+    """
+    if max_processing_units is not None and estimated.processing_units > max_processing_units:
+        raise SentinelHubBudgetError(
+            f"This would cost {_pu(estimated.processing_units)}, more than max_processing_units="
+            f"{max_processing_units:g}; nothing was sent. The arithmetic: {estimated.explanation}. Take a smaller "
+            "area, a coarser resolution, fewer bands or a shorter time, or raise max_processing_units."
+        )
+
+
+def _counted(bands: Sequence[str]) -> int:
+    return sum(1 for band in bands if band != DATA_MASK) or 1
+
+
+def _area(width: int, height: int) -> Factor:
+    share = width * height / PIXELS
+    if share < LEAST_AREA:
+        return Factor("area", LEAST_AREA, f"{width} x {height} px, at least")
+    return Factor("area", share, f"{width} x {height} / 512 x 512 px")
+
+
+def _fusion(local: int, remote: int) -> Factor:
+    if local + remote < 2:
+        return Factor("fusion", 1.0, "")
+    return Factor("fusion", float(local + REMOTE * remote), f"{local} + {REMOTE} x {remote} collections")
+
+
+def _pu(units: float) -> str:
+    return f"{units:.4g} PU" if units < 1000 else f"{units:,.0f} PU"

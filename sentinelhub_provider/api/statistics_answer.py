@@ -1,0 +1,248 @@
+"""
+Answers of the Statistical API as tidy rows: one for each interval, output and band.
+
+A 200 is not yet success: ``status`` may be PARTIAL or FAILED, and each interval may carry an error of its own. Nothing
+is dropped on the way: an interval that failed, one without any scene, and one that is clouded all over are rows of
+their own, told apart by their state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sentinelhub_provider.api.evalscripts.setup import DATA_MASK
+from sentinelhub_provider.api.time_range import TimeRange, parse_time
+from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
+
+
+class State(StrEnum):
+    """What a row tells."""
+
+    OK = "ok"
+    """Statistics of at least one pixel."""
+    MASKED = "masked"
+    """There are scenes, but no pixel of them counts: clouded all over, or no data."""
+    NOT_A_NUMBER = "not_a_number"
+    """Pixels count, but the evalscript's values have no mean: it returned NaN or infinity where it set dataMask."""
+    EMPTY = "empty"
+    """No scene was seen in that interval."""
+    FAILED = "failed"
+    """The service could not compute it; ``error`` says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """
+    Statistics of one band in one interval.
+
+    :param feature_id: what was asked about.
+    :param start: start of the interval.
+    :param end: its end.
+    :param output: the evalscript's output; ``None`` in rows without statistics (EMPTY, FAILED).
+    :param band: its band, such as ``B0``.
+    :param state: what the row tells.
+    :param min: NaN where there is none, as the three below it.
+    :param max: largest value.
+    :param mean: mean value.
+    :param stdev: standard deviation.
+    :param sample_count: pixels of the box, those outside of the geometry included.
+    :param no_data_count: pixels that do not count: masked, or outside of the geometry.
+    :param percentiles: values by per cent.
+    :param histogram: bins as (low edge, high edge, count).
+    :param error: the service's kind of error: ``EXECUTION_ERROR``, ``TIMEOUT`` or ``BAD_REQUEST``.
+    """
+
+    feature_id: Any
+    start: datetime
+    end: datetime
+    output: str | None
+    band: str | None
+    state: State
+    min: float = math.nan
+    max: float = math.nan
+    mean: float = math.nan
+    stdev: float = math.nan
+    sample_count: int | None = None
+    no_data_count: int | None = None
+    percentiles: dict[float, float] = field(default_factory=dict)
+    histogram: tuple[tuple[float, float, int], ...] = ()
+    error: str | None = None
+
+    @property
+    def count(self) -> int | None:
+        """Pixels that count."""
+        if self.sample_count is None or self.no_data_count is None:
+            return None
+        return self.sample_count - self.no_data_count
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the columns of a table; percentiles are ``p50``, ``p97.5``."""
+        return {
+            "feature_id": self.feature_id,
+            "interval_from": self.start,
+            "interval_to": self.end,
+            "output": self.output,
+            "band": self.band,
+            "state": self.state.value,
+            "min": self.min,
+            "max": self.max,
+            "mean": self.mean,
+            "stdev": self.stdev,
+            "count": self.count,
+            "sample_count": self.sample_count,
+            "no_data_count": self.no_data_count,
+            **{f"p{per_cent:g}": value for per_cent, value in sorted(self.percentiles.items())},
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An interval that the service could not compute. ``error``: its kind."""
+
+    interval: TimeRange
+    error: str
+
+    @property
+    def is_worth_asking_again(self) -> bool:
+        """Whether the same question may get an answer: a time-out or failed execution may, a bad request may not."""
+        return self.error != "BAD_REQUEST"
+
+
+def rows(answer: Any, *, feature_id: Any = None, expected: Iterable[TimeRange] = ()) -> Iterator[Row]:
+    """
+    Yield the rows of an answer, in the order of their intervals.
+
+    :param feature_id: goes into each row.
+    :param expected: the intervals that were asked for; those the answer does not have become EMPTY rows.
+    :raises SentinelHubResponseError: for what is no answer of the Statistical API.
+    """
+    entries = {(interval.start, interval.end): entry for interval, entry in _entries(answer)}
+    for key in sorted(entries.keys() | {(interval.start, interval.end) for interval in expected}):
+        yield from _rows_of(entries.get(key, {}), TimeRange(*key), feature_id)
+
+
+def failures(answer: Any) -> list[Failure]:
+    """
+    List the intervals that failed, to be asked for once more.
+
+    :raises SentinelHubResponseError: for what is no answer, or one that failed without naming intervals.
+    """
+    found = [Failure(interval, _error_of(entry)) for interval, entry in _entries(answer) if "error" in entry]
+    if not found and answer.get("status") == "FAILED":
+        raise SentinelHubResponseError("The Statistical API answered with status FAILED and names no interval.")
+    return found
+
+
+def merge(answer: Mapping[str, Any], again: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """
+    Put the answers to a second ask into the first: what they computed replaces what had failed.
+
+    :param answer: the first answer.
+    :param again: answers for single intervals of it.
+    """
+    repaired = {
+        (interval.start, interval.end): entry
+        for one in again
+        for interval, entry in _entries(one)
+        if "error" not in entry
+    }
+    data = [
+        repaired.get((interval.start, interval.end), entry) if "error" in entry else entry
+        for interval, entry in _entries(answer)
+    ]
+    failed = sum(1 for entry in data if "error" in entry)
+    status = "OK" if not failed else "FAILED" if failed == len(data) else "PARTIAL"
+    return {**answer, "data": data, "status": status}
+
+
+def _entries(answer: Any) -> list[tuple[TimeRange, Mapping[str, Any]]]:
+    data = answer.get("data") if isinstance(answer, Mapping) else None
+    if not isinstance(data, list):
+        raise SentinelHubResponseError(
+            "The answer is none of the Statistical API: it has no list of intervals under 'data'."
+        )
+    entries = []
+    for entry in data:
+        interval = entry.get("interval") if isinstance(entry, Mapping) else None
+        if not isinstance(interval, Mapping):
+            raise SentinelHubResponseError("The answer is none of the Statistical API: an entry has no interval.")
+        try:
+            times = TimeRange(parse_time(interval.get("from"), "from"), parse_time(interval.get("to"), "to"))
+        except SentinelHubRequestError as error:
+            raise SentinelHubResponseError(
+                f"The Statistical API answered with an interval that cannot be read: {interval!r}."
+            ) from error
+        entries.append((times, entry))
+    return entries
+
+
+def _rows_of(entry: Mapping[str, Any], interval: TimeRange, feature_id: Any) -> Iterator[Row]:
+    start, end = interval.start, interval.end
+    if "error" in entry:
+        yield Row(feature_id, start, end, None, None, State.FAILED, error=_error_of(entry))
+        return
+    outputs = entry.get("outputs")
+    number = 0
+    for output, found in (outputs if isinstance(outputs, Mapping) else {}).items():
+        if output == DATA_MASK:
+            continue
+        for band, values in (found.get("bands") or {}).items():
+            yield _row_of(values, feature_id, start, end, output, band)
+            number += 1
+    if not number:
+        yield Row(feature_id, start, end, None, None, State.EMPTY)
+
+
+def _row_of(values: Mapping[str, Any], feature_id: Any, start: datetime, end: datetime, output: str, band: str) -> Row:
+    stats = values.get("stats") or {}
+    samples, missing = _count(stats.get("sampleCount")), _count(stats.get("noDataCount"))
+    mean = _number(stats.get("mean"))
+    state = State.OK
+    if not samples or samples == missing:
+        state = State.MASKED
+    elif not math.isfinite(mean):
+        state = State.NOT_A_NUMBER
+    percentiles = stats.get("percentiles")
+    bins = (values.get("histogram") or {}).get("bins") or ()
+    return Row(
+        feature_id=feature_id,
+        start=start,
+        end=end,
+        output=output,
+        band=band,
+        state=state,
+        min=_number(stats.get("min")),
+        max=_number(stats.get("max")),
+        mean=mean,
+        stdev=_number(stats.get("stDev")),
+        sample_count=samples,
+        no_data_count=missing,
+        percentiles={float(name): _number(value) for name, value in (percentiles or {}).items()},
+        histogram=tuple(
+            (_number(b.get("lowEdge")), _number(b.get("highEdge")), _count(b.get("count")) or 0) for b in bins
+        ),
+    )
+
+
+def _error_of(entry: Mapping[str, Any]) -> str:
+    error = entry["error"]
+    return str((error.get("type") if isinstance(error, Mapping) else error) or "unknown")
+
+
+def _number(value: Any) -> float:
+    """Read a statistic: the service writes NaN as a text, which JSON has no number for; absent is NaN too."""
+    try:
+        return math.nan if value is None else float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _count(value: Any) -> int | None:
+    number = _number(value)
+    return int(number) if math.isfinite(number) else None

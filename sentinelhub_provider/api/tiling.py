@@ -1,0 +1,345 @@
+"""
+Large areas as tiles that one request each can deliver.
+
+The whole area is one pixel grid, the very one that a single request of that size would have. Tiles are cut out of it
+along pixel borders, so that together they are that picture, pixel by pixel: they cover it once, and neighbours share
+their border's coordinates bit for bit. Of a geometry, only the tiles are made that have some of it inside.
+
+Time and memory grow with the number of tiles plus the number of tile rows that each of the geometry's edges crosses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from sentinelhub_provider.api.bounds import MAX_SIDE, Bounds, Size, parse_bounds, parse_size
+from sentinelhub_provider.api.crs import Crs
+from sentinelhub_provider.api.geometry import BBox
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+MAX_TILES = 1_000_000
+"""More tiles than this are a mistake in the resolution rather than a plan: at 2500 px they are 6 * 10^12 pixels."""
+
+_SNAP = 1e-6
+"""Pixels: coordinates this close to a pixel border are on it; decimal fractions of degrees seldom are exactly."""
+
+Spans = list[tuple[int, int]]
+"""Columns of tiles in one row: first, and the one behind the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """
+    A part of a grid. Rows are counted from the north, columns from the west.
+
+    :param bbox: west, south, east, north, in units of the CRS.
+    :param width: pixels.
+    :param height: pixels.
+    :param column: number of the tile from west to east.
+    :param row: number of the tile from north to south.
+    :param offset_x: pixels of the whole that lie west of it.
+    :param offset_y: pixels of the whole that lie north of it.
+    """
+
+    bbox: tuple[float, float, float, float]
+    width: int
+    height: int
+    column: int
+    row: int
+    offset_x: int
+    offset_y: int
+
+    @property
+    def name(self) -> str:
+        """A name that sorts from north to south, then west to east, such as ``r0003_c0012``."""
+        return f"r{self.row:04d}_c{self.column:04d}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as XCom and ``.expand()`` take them."""
+        return {
+            "bbox": list(self.bbox),
+            "width": self.width,
+            "height": self.height,
+            "column": self.column,
+            "row": self.row,
+            "offset_x": self.offset_x,
+            "offset_y": self.offset_y,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Tile:
+        """Make a tile of what :meth:`to_dict` returned."""
+        west, south, east, north = values["bbox"]
+        return cls(**{**values, "bbox": (west, south, east, north)})
+
+
+@dataclass(frozen=True, slots=True)
+class PixelGrid:
+    """
+    A north-up raster over a box.
+
+    :param box: what it covers, in units of the CRS.
+    :param width: pixels from west to east.
+    :param height: pixels from north to south.
+    :param crs: CRS of the box.
+    """
+
+    box: BBox
+    width: int
+    height: int
+    crs: Crs
+
+    @classmethod
+    def of(cls, bounds: Bounds, size: Size) -> PixelGrid:
+        """Return the grid that a single request of these bounds and this size would have."""
+        return cls(bounds.box, size.width, size.height, bounds.crs)
+
+    @classmethod
+    def snapped(cls, box: BBox, pixel: tuple[float, float], crs: Crs) -> PixelGrid:
+        """
+        Widen a box to whole multiples of the pixel, so that grids of different areas lie on each other.
+
+        :param pixel: pixel sides in units of the CRS.
+        """
+        px, py = pixel
+        left, right = _floor(box.min_x / px), _ceil(box.max_x / px)
+        bottom, top = _floor(box.min_y / py), _ceil(box.max_y / py)
+        wide = BBox(left * px, bottom * py, right * px, top * py)
+        return cls(wide, right - left, top - bottom, crs)
+
+    def x(self, column: int) -> float:
+        """Coordinate of the border west of a pixel column."""
+        if column == self.width:
+            return self.box.max_x
+        return self.box.min_x + self.box.width * column / self.width
+
+    def y(self, row: int) -> float:
+        """Coordinate of the border north of a pixel row."""
+        if row == self.height:
+            return self.box.min_y
+        return self.box.max_y - self.box.height * row / self.height
+
+    def to_pixels(self, points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+        """Convert coordinates into pixels from the north-western corner; those nearly on a border are put on it."""
+        scale_x, scale_y = self.width / self.box.width, self.height / self.box.height
+        return [
+            (_on_border((x - self.box.min_x) * scale_x), _on_border((self.box.max_y - y) * scale_y)) for x, y in points
+        ]
+
+
+def split_bbox(
+    bbox: Any,
+    *,
+    crs: Any = None,
+    width: Any = None,
+    height: Any = None,
+    resolution: Any = None,
+    max_size: int = MAX_SIDE,
+    snap: bool = False,
+) -> list[Tile]:
+    """
+    Split a box into tiles, from north to south and west to east.
+
+    :param bbox: west, south, east, north.
+    :param crs: CRS of the box; longitude and latitude without it.
+    :param width: pixels of the whole; or give ``resolution``.
+    :param height: pixels of the whole.
+    :param resolution: metres per pixel.
+    :param max_size: largest side of a tile, in pixels.
+    :param snap: widen the whole to multiples of the resolution (projected CRS only), so that pictures of different
+        areas have common pixels; otherwise it is exactly the picture that a single request would return.
+    :raises SentinelHubRequestError: for bounds or sizes that cannot be, or more than ``MAX_TILES`` tiles.
+    """
+    bounds = parse_bounds(bbox=bbox, crs=crs)
+    return split(bounds, width=width, height=height, resolution=resolution, max_size=max_size, snap=snap)
+
+
+def split_geometry(
+    geometry: Any,
+    *,
+    crs: Any = None,
+    width: Any = None,
+    height: Any = None,
+    resolution: Any = None,
+    max_size: int = MAX_SIDE,
+    snap: bool = False,
+) -> list[Tile]:
+    """
+    Split the box around a geometry into tiles, and return those that have some of the geometry inside.
+
+    Parameters are those of :func:`split_bbox`; ``geometry`` is GeoJSON or WKT, Polygon or MultiPolygon. A tile that
+    only touches the geometry's border is left out.
+    """
+    bounds = parse_bounds(geometry=geometry, crs=crs)
+    return split(bounds, width=width, height=height, resolution=resolution, max_size=max_size, snap=snap)
+
+
+def split(
+    bounds: Bounds,
+    *,
+    width: Any = None,
+    height: Any = None,
+    resolution: Any = None,
+    max_size: int = MAX_SIDE,
+    snap: bool = False,
+) -> list[Tile]:
+    """Split bounds that were read already; see :func:`split_bbox`."""
+    size = parse_size(bounds, width=width, height=height, resolution=resolution, max_side=None)
+    grid = PixelGrid.of(bounds, size)
+    if snap:
+        if size.resolution is None:
+            raise SentinelHubRequestError(
+                f"snap=True needs a resolution in a projected CRS; the pixels of {bounds.crs} with the given size lie "
+                "on no common grid.",
+                field="snap",
+            )
+        grid = PixelGrid.snapped(bounds.box, size.resolution, bounds.crs)
+    polygons = bounds.geometry.polygons if bounds.geometry is not None else None
+    return list(tiles_of(grid, polygons, max_size=max_size))
+
+
+def tiles_of(
+    grid: PixelGrid,
+    polygons: Sequence[Sequence[Sequence[tuple[float, float]]]] | None = None,
+    *,
+    max_size: int = MAX_SIDE,
+) -> Iterator[Tile]:
+    """
+    Yield the tiles of a grid, from north to south and west to east.
+
+    :param polygons: valid polygons in the grid's CRS; only tiles with some of them inside are yielded.
+    :param max_size: largest side of a tile, in pixels; all tiles have it but the last of each row and column.
+    """
+    if type(max_size) is not int or not 1 <= max_size <= MAX_SIDE:
+        raise SentinelHubRequestError(
+            f"max_size is {max_size!r}. Give a whole number of pixels from 1 to {MAX_SIDE}.", field="max_size"
+        )
+    columns, rows = -(-grid.width // max_size), -(-grid.height // max_size)
+    if columns * rows > MAX_TILES:
+        raise SentinelHubRequestError(
+            f"the area would be {columns} x {rows} = {columns * rows:,} tiles of {max_size} pixels; {MAX_TILES:,} are "
+            "the limit. Take a coarser resolution, or larger tiles, or split the area first.",
+            field="max_size",
+        )
+    edges_x = [grid.x(min(column * max_size, grid.width)) for column in range(columns + 1)]
+    everywhere: Spans = [(0, columns)]
+    wanted = None if polygons is None else _spans_by_row(grid, polygons, max_size, columns, rows)
+    for row in range(rows):
+        offset_y = row * max_size
+        high = min(max_size, grid.height - offset_y)
+        north, south = grid.y(offset_y), grid.y(offset_y + high)
+        for first, end in everywhere if wanted is None else wanted[row]:
+            for column in range(first, end):
+                offset_x = column * max_size
+                wide = min(max_size, grid.width - offset_x)
+                box = (edges_x[column], south, edges_x[column + 1], north)
+                yield Tile(box, wide, high, column, row, offset_x, offset_y)
+
+
+class _Raster:
+    """
+    Finds the tiles that have some of a polygon inside, row by row.
+
+    The inside of a tile is either crossed by an edge of the polygon, or lies in it or out of it as a whole; then its
+    centre decides. Lengths are in tiles from the north-western corner.
+    """
+
+    def __init__(self, grid: PixelGrid, max_size: int, columns: int, rows: int) -> None:
+        self._grid = grid
+        self._max_size = max_size
+        self._columns, self._rows = columns, rows
+        self._right, self._bottom = grid.width / max_size, grid.height / max_size
+        self._centre_of_last = (columns - 1 + self._right) / 2
+        self.spans: list[Spans] = [[] for _ in range(rows)]
+
+    def draw(self, polygon: Sequence[Sequence[tuple[float, float]]]) -> None:
+        """Add the tiles of a polygon."""
+        crossings: dict[int, list[float]] = {}
+        for ring in polygon:
+            points = [(x / self._max_size, y / self._max_size) for x, y in self._grid.to_pixels(ring)]
+            for a, b in pairwise(points):
+                self._walk(*((a, b) if a[1] < b[1] else (b, a)), crossings)
+        for row, xs in crossings.items():
+            xs.sort()
+            for west, east in zip(xs[::2], xs[1::2], strict=True):
+                self._fill(row, west, east)
+
+    def _walk(self, top: tuple[float, float], bottom: tuple[float, float], crossings: dict[int, list[float]]) -> None:
+        """Add the tiles that an edge passes through, and note where it crosses the middle of their rows."""
+        (ax, ay), (bx, by) = top, bottom
+        if ay == by:
+            row = math.floor(ay)
+            if row != ay and 0 <= row < self._rows and ay < self._bottom:
+                self._cross(row, min(ax, bx), max(ax, bx))
+            return
+        slope = (bx - ax) / (by - ay)
+        for row in range(max(0, math.floor(ay)), min(self._rows, math.ceil(by))):
+            end = min(row + 1, self._bottom)
+            north, south = max(ay, row), min(by, end)
+            if north < south:
+                one = ax if north == ay else ax + (north - ay) * slope
+                other = bx if south == by else ax + (south - ay) * slope
+                self._cross(row, min(one, other), max(one, other))
+            middle = (row + end) / 2
+            if ay <= middle < by:
+                crossings.setdefault(row, []).append(ax + (middle - ay) * slope)
+
+    def _cross(self, row: int, west: float, east: float) -> None:
+        """Add the tiles of a row whose inside an edge meets between two places."""
+        first = math.floor(west)
+        if west == east == first or west >= self._right:
+            return  # along a border between tiles, or outside
+        end = min(self._columns, max(math.ceil(east), first + 1))
+        if end > 0:
+            self.spans[row].append((max(0, first), end))
+
+    def _fill(self, row: int, west: float, east: float) -> None:
+        """Add the tiles of a row whose centres lie between two crossings."""
+        first, end = max(0, math.ceil(west - 0.5)), min(self._columns - 1, math.floor(east - 0.5) + 1)
+        if first < end:
+            self.spans[row].append((first, end))
+        if west <= self._centre_of_last <= east:
+            self.spans[row].append((self._columns - 1, self._columns))
+
+
+def _spans_by_row(
+    grid: PixelGrid,
+    polygons: Sequence[Sequence[Sequence[tuple[float, float]]]],
+    max_size: int,
+    columns: int,
+    rows: int,
+) -> list[Spans]:
+    """Say for each row of tiles which of them have some of the polygons inside."""
+    raster = _Raster(grid, max_size, columns, rows)
+    for polygon in polygons:
+        raster.draw(polygon)
+    return [_joined(row) for row in raster.spans]
+
+
+def _joined(spans: Spans) -> Spans:
+    """Return the same columns as spans in order that neither overlap nor touch."""
+    joined: Spans = []
+    for first, end in sorted(spans):
+        if joined and first <= joined[-1][1]:
+            if end > joined[-1][1]:
+                joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((first, end))
+    return joined
+
+
+def _on_border(pixels: float) -> float:
+    whole = round(pixels)
+    return float(whole) if abs(pixels - whole) < _SNAP else pixels
+
+
+def _floor(pixels: float) -> int:
+    return math.floor(_on_border(pixels))
+
+
+def _ceil(pixels: float) -> int:
+    return math.ceil(_on_border(pixels))

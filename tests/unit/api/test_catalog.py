@@ -1,0 +1,154 @@
+"""Searches of the Catalog, and what is made of their answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sentinelhub_provider.api.catalog import build_search, one_per, sort_items, summary, tile_of
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+JUNE = "2024-06-01/2024-06-30"
+CLEAR = {"op": "<=", "args": [{"property": "eo:cloud_cover"}, 20]}
+
+
+def built(**changes: Any) -> dict[str, Any]:
+    """Build the body of a search that is good, but for the changes."""
+    return build_search(**{"collection": "sentinel-2-l2a", "datetime": JUNE, **changes}).body
+
+
+def item(name: str, when: str | None, cover: float | None = None) -> dict[str, Any]:
+    """Make an item with what sorting looks at."""
+    return {"id": name, "properties": {"datetime": when, "eo:cloud_cover": cover}, "bbox": [1, 2, 3, 4]}
+
+
+def test_search():
+    """The whole body."""
+    assert built(bbox=[13, 45, 14, 46], max_cloud_cover=20, limit=250, fields={"include": ["id"]}) == {
+        "collections": ["sentinel-2-l2a"],
+        "datetime": "2024-06-01T00:00:00Z/2024-06-30T23:59:59Z",
+        "bbox": [13, 45, 14, 46],
+        "filter": "eo:cloud_cover <= 20",
+        "filter-lang": "cql2-text",
+        "fields": {"include": ["id"]},
+        "limit": 100,
+    }
+
+
+@pytest.mark.parametrize(("limit", "page"), [(None, 100), (7, 7), (100, 100), (5000, 100)])
+def test_page_is_no_larger_than_needed(limit: int | None, page: int):
+    """At most 100, and not more than are wanted."""
+    assert built(limit=limit)["limit"] == page
+
+
+@pytest.mark.parametrize("intersects", ["POINT (13 45)", {"type": "Point", "coordinates": [13, 45]}])
+def test_any_geometry_can_be_searched(intersects: Any):
+    """A point is enough."""
+    assert built(intersects=intersects)["intersects"] == {"type": "Point", "coordinates": [13, 45]}
+
+
+def test_own_filter_is_joined_to_the_cloud_limit():
+    """As text or as JSON."""
+    text = built(filter="platform = 'sentinel-2a'", max_cloud_cover=20)
+    json = built(filter={"op": "=", "args": [{"property": "platform"}, "sentinel-2a"]}, max_cloud_cover=20)
+
+    assert text["filter"] == "platform = 'sentinel-2a' and eo:cloud_cover <= 20"
+    assert json["filter"] == {
+        "op": "and",
+        "args": [{"op": "=", "args": [{"property": "platform"}, "sentinel-2a"]}, CLEAR],
+    }
+    assert json["filter-lang"] == "cql2-json"
+
+
+@pytest.mark.parametrize(
+    ("value", "interval"),
+    [("2024-06-01/..", "2024-06-01T00:00:00Z/.."), ("../2024-06-01", "../2024-06-01T23:59:59Z")],
+)
+def test_open_end(value: str, interval: str):
+    """As STAC writes it."""
+    assert built(datetime=value)["datetime"] == interval
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "message"),
+    [
+        ({"collection": "sentinel-2"}, "collection", "Nearest"),
+        ({"bbox": [0, 0, 1, 1], "intersects": "POINT (0 0)"}, "intersects", "both given"),
+        ({"bbox": [0, 91, 1, 92]}, "bbox", "swapped"),
+        ({"intersects": "POINT (45 130)"}, "intersects", "swapped"),
+        ({"intersects": "POINT (500000 5000000)"}, "intersects", "Give degrees"),
+        ({"intersects": "SRID=3857;POINT (5 5)"}, "intersects", "Transform"),
+        ({"intersects": "POLYGON ((0 0, 2 2, 2 0, 0 2, 0 0))"}, "intersects", "crosses"),
+        ({"datetime": "../.."}, "datetime", "at least one end"),
+        ({"datetime": "2024-06-30/2024-06-01"}, "datetime", "reversed"),
+        ({"max_cloud_cover": 20, "collection": "sentinel-1-grd"}, "max_cloud_cover", "no cloud cover"),
+        ({"max_cloud_cover": -1}, "max_cloud_cover", "0 to 100"),
+        ({"limit": 0}, "limit", "1 or more"),
+        ({"limit": True}, "limit", "1 or more"),
+        ({"filter": 5}, "filter", "CQL2"),
+        ({"fields": ["id"]}, "fields", "include and exclude"),
+    ],
+)
+def test_what_cannot_work_is_refused(changes: dict[str, Any], field: str, message: str):
+    """Before anything is sent, with the argument's name."""
+    with pytest.raises(SentinelHubRequestError, match=message) as caught:
+        built(**changes)
+    assert caught.value.field == field
+
+
+def test_summary_fits_into_xcom():
+    """Four members, and a distinct value as it is."""
+    assert summary(item("a", "2024-06-01T10:00:00Z", 5)) == {
+        "id": "a",
+        "datetime": "2024-06-01T10:00:00Z",
+        "cloud_cover": 5,
+        "bbox": [1, 2, 3, 4],
+    }
+    assert summary("2024-06-01") == "2024-06-01"
+
+
+ITEMS = [
+    item("b", "2024-06-02T10:00:00Z", 30),
+    item("d", None, None),
+    item("a", "2024-06-02T12:00:00.5+02:00", 10),
+    item("c", "2024-06-03T10:00:00Z", 10),
+]
+
+
+@pytest.mark.parametrize(("by", "order"), [("newest", "cabd"), ("oldest", "bacd"), ("clearest", "cabd")])
+def test_sorting(by: str, order: str):
+    """By real time, whatever the zone; what has no time or cover comes last."""
+    assert "".join(found["id"] for found in sort_items(ITEMS, by)) == order
+
+
+def test_one_per_day_keeps_the_first():
+    """So that sorting decides which."""
+    assert [found["id"] for found in one_per(sort_items(ITEMS, "clearest"), "day")] == ["c", "a", "d"]
+
+
+def test_one_per_tile():
+    """The tile is what the item or its id says."""
+    names = ["S2A_MSIL2A_20240601T100000_N0510_R122_T33TWM_20240601T120000", "S2B_MSIL2A_20240603T1_R1_T33TWM_2"]
+    other = {"id": "x", "properties": {"grid:code": "MGRS-33TVM"}}
+    items = [*({"id": name} for name in names), other]
+
+    assert one_per(items, "tile") == [items[0], other]
+    assert tile_of({"id": "LC08_L1TP_190027_20181225_20200829_02_T1"}) == "190027"
+
+
+@pytest.mark.parametrize(("function", "field"), [(sort_items, "sort"), (one_per, "one_per")])
+def test_unknown_choice_is_refused(function: Any, field: str):
+    """With those that there are."""
+    with pytest.raises(SentinelHubRequestError, match="Give one of") as caught:
+        function([], "best")
+    assert caught.value.field == field
+
+
+def test_estimate():
+    """A square degree for a month is little; without an end it is not known."""
+    search = {"collection": "sentinel-2-l2a", "bbox": [13, 45, 14, 46]}
+
+    assert build_search(datetime=JUNE, **search).estimate().processing_units == 0.01  # type: ignore[union-attr]
+    assert build_search(datetime="2024-01-01/..", **search).estimate() is None
+    assert build_search(datetime=JUNE, collection="sentinel-2-l2a").estimate() is None
