@@ -203,7 +203,7 @@ class World:
     def wait(self, step: Wait) -> None:
         """Let the call wait."""
         assert step.seconds > 0
-        assert self.clock.now + step.seconds < self.ends, "waits in vain"
+        assert step.seconds < self.ends - self.clock.now, "waits in vain"
         assert self.call.longest_wait is None or step.seconds <= self.call.longest_wait
         assert 1 <= step.attempt <= step.max_attempts == self.call.max_attempts
         assert step.remaining == pytest.approx(self.ends - self.clock.now)

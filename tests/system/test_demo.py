@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.system
+
 DEMO = Path(__file__).resolve().parents[2] / "dev" / "demo.py"
 MONTHS = 8
 
