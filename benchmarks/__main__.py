@@ -15,8 +15,10 @@ SUBJECTS = {
     "calls": "an authorized call against a bare keep-alive session",
     "downloads": "a 500 MiB body to a file: memory and throughput",
     "throughput": "200 x 1 MiB over 20 threads",
+    "statistics": "the statistics of thousands of features: share of what 20 connections give, memory",
     "tokens": "requests to the token endpoint by a fleet",
     "limits": "a fleet under a rate limit (takes ten minutes)",
+    "tiling": "a country in tiles",
     "faults": "calls to services that never come to an end",
 }
 

@@ -49,6 +49,7 @@ class Behaviour:
     :param token_fault: ``silent`` (never answers) or ``trickle`` (a byte each second).
     :param latency: time that the API takes before the first byte.
     :param body_size: bytes of the API's answers.
+    :param document: JSON that the API answers instead.
     :param rate: requests per second to the API; more are answered 429. ``None`` for no limit.
     :param burst: requests that the API takes at once after a pause.
     :param retry_after: how a 429 words its ``Retry-After``: ``milliseconds``, ``seconds``, ``date``, or ``absent``.
@@ -62,6 +63,7 @@ class Behaviour:
     token_fault: str | None = None
     latency: float = 0.0
     body_size: int = 256
+    document: str | None = None
     rate: float | None = None
     burst: float = 5.0
     retry_after: str = "milliseconds"
@@ -208,6 +210,9 @@ class Server:
         seen.served += 1
         if seen.served == behaviour.revoke_after:
             self._tokens.clear()
+        if behaviour.document is not None:
+            _write(writer, 200, behaviour.document.encode())
+            return
         await _write_body(writer, behaviour.body_size)
 
 

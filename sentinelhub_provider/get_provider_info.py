@@ -180,7 +180,15 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": _INTEGRATION, "python-modules": ["sentinelhub_provider.hooks.sentinelhub"]},
         ],
         "operators": [
-            {"integration-name": _INTEGRATION, "python-modules": ["sentinelhub_provider.operators.http"]},
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [
+                    "sentinelhub_provider.operators.catalog",
+                    "sentinelhub_provider.operators.http",
+                    "sentinelhub_provider.operators.process",
+                    "sentinelhub_provider.operators.statistics",
+                ],
+            },
         ],
         "connection-types": [
             {

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = {"requests", "httpx", "urllib3", "oauthlib", "requests_oauthlib", "numpy", "rasterio", "cryptography"}
+HEAVY = {
+    "requests",
+    "httpx",
+    "urllib3",
+    "oauthlib",
+    "requests_oauthlib",
+    "numpy",
+    "pyarrow",
+    "rasterio",
+    "cryptography",
+}
 MAX_MODULES = 40
 SCRIPT = """
 import sys
@@ -31,15 +41,17 @@ def loaded_by(module: str) -> list[str]:
     return list(json.loads(line.removeprefix("MODULES ")))
 
 
-@pytest.fixture(name="loaded", scope="module")
-def fixture_loaded() -> list[str]:
-    """What importing the HTTP operator loads."""
-    return loaded_by("sentinelhub_provider.operators.http")
+@pytest.fixture(name="loaded", scope="module", params=["http", "catalog", "process"])
+def fixture_loaded(request: pytest.FixtureRequest) -> list[str]:
+    """What importing an operator's module loads."""
+    module = f"sentinelhub_provider.operators.{request.param}"
+    loaded = loaded_by(module)
+    assert module in loaded
+    return loaded
 
 
 def test_operator_loads_few_modules(loaded: list[str]):
     """Forty at most, its own included."""
-    assert "sentinelhub_provider.operators.http" in loaded
     assert len(loaded) <= MAX_MODULES, loaded
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +24,10 @@ MAX_SIDE: Final = 2500
 DEFAULT_SIDE: Final = 256
 
 
+_RASTERIZING = threading.Lock()
+"""rasterio silences a warning of its own while it draws, which Python can do for one thread at a time only."""
+
+
 @dataclass(frozen=True)
 class Area:
     """What a request covers: a box in ``EPSG:epsg``, and within it the geometry that data are wanted of, if any."""
@@ -40,9 +45,10 @@ class Area:
             return None
         from rasterio.features import geometry_mask
 
-        inside: NDArray[np.bool_] = geometry_mask(
-            [self.geometry], grid.shape, grid.transform, all_touched=True, invert=True
-        )
+        with _RASTERIZING:
+            inside: NDArray[np.bool_] = geometry_mask(
+                [self.geometry], grid.shape, grid.transform, all_touched=True, invert=True
+            )
         return inside
 
 

@@ -1,0 +1,372 @@
+"""An operator that has pictures made: the Process API."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import conf
+
+from sentinelhub_provider.exceptions import (
+    SentinelHubOutputError,
+    SentinelHubRateLimitError,
+    SentinelHubRequestError,
+)
+from sentinelhub_provider.operators.arguments import (
+    data_interval,
+    geometry_of,
+    log_and_check_cost,
+    log_and_push_spent,
+    utc_now,
+)
+from sentinelhub_provider.operators.failing import without_vain_retries
+from sentinelhub_provider.operators.process_arguments import format_by_path, json_of, needs_no_time, output_paths
+from sentinelhub_provider.operators.templating import RequestTemplatingOperator
+from sentinelhub_provider.operators.waiting import LONGEST_BLOCKING_WAIT, wait_in_triggerer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow.sdk import Context, ObjectStoragePath
+
+    from sentinelhub_provider.api.process import ProcessRequest
+    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+    from sentinelhub_provider.transport.download import Download
+
+ENDPOINT = "/process/v1"
+IF_EXISTS = ("overwrite", "skip", "fail")
+_NOT_WITH_REQUEST = (
+    "collection",
+    "evalscript",
+    "time_range",
+    "bbox",
+    "geometry",
+    "crs",
+    "width",
+    "height",
+    "resolution",
+    "mosaicking_order",
+    "max_cloud_cover",
+    "upsampling",
+    "downsampling",
+    "outputs",
+)
+
+
+class SentinelHubProcessOperator(RequestTemplatingOperator):
+    """
+    Have a picture made of satellite data, and store it.
+
+    Say what is wanted with the arguments, or give the API's own JSON as ``request``. What cannot work is refused before
+    it is sent and paid for. The picture is streamed to ``output_path``, where it appears only when it is complete;
+    beside it, ``<output_path>.request.json`` records by which request it was made.
+
+    Returned is a dict: ``path`` (of the picture, ``None`` where there are several), ``outputs`` (``path``, ``size`` in
+    bytes, ``sha256`` and ``content_type`` of each, by identifier), ``processing_units`` spent (PU, ``None`` where the
+    service does not say), ``estimated_processing_units``, ``request_sha256``, ``skipped``, and ``tiles`` (``total`` and
+    ``fetched``, ``None`` without tiling). Both costs are pushed to XCom, too.
+
+    .. seealso:: :doc:`/operators/process`
+
+    :param output_path: file for the picture: a local path, or a URL that Airflow's object storage knows, such as
+        ``s3://conn_id@bucket/{{ ds }}.tif``. For several outputs, a path with ``{output}`` in it, or a dict of paths by
+        output identifier. (templated)
+    :param collection: a collection's id, an entry of ``input.data`` as the API has it, or a list of either, whose data
+        are fused. (templated)
+    :param evalscript: JavaScript; the name of a ``.js`` file beside the DAG; or one of ``true-colour``, ``ndvi``,
+        ``ndvi-clear``, ``ndwi``, ``ndmi``, ``scl-mask``. In it, only ``{{ ... }}`` is a template. (templated)
+    :param time_range: start and end, both included; the run's data interval by default. (templated)
+    :param bbox: west, south, east, north in units of ``crs``. (templated)
+    :param geometry: GeoJSON as a dict, WKT, or a file of either: beside the DAG, an absolute path, or a URL that
+        Airflow's object storage knows, ending with ``.geojson``, ``.json`` or ``.wkt``. The picture has data only
+        inside. (templated)
+    :param crs: EPSG code of both, such as ``32633``; longitude and latitude by default. (templated)
+    :param width: pixels; with ``height``, or alone. (templated)
+    :param height: pixels. (templated)
+    :param resolution: metres per pixel, instead of ``width`` and ``height``. (templated)
+    :param mosaicking_order: ``mostRecent``, ``leastRecent`` or ``leastCC``. (templated)
+    :param max_cloud_cover: per cent of a scene. (templated)
+    :param upsampling: ``NEAREST``, ``BILINEAR`` or ``BICUBIC``, where pixels are finer than the data's. (templated)
+    :param downsampling: the same, where they are coarser. (templated)
+    :param outputs: format of the picture: ``png``, ``jpeg`` or ``tiff``; by default what ``output_path`` ends with. For
+        several outputs of the evalscript, a dict of formats by identifier. (templated)
+    :param request: the API's JSON: a dict, its text, or the name of a ``.json`` file beside the DAG. It is checked, and
+        sent as it is; of the arguments above, only ``output_path`` goes with it. (templated)
+    :param if_exists: what to do where ``output_path`` is there: ``overwrite`` it; ``skip`` the request if it is the one
+        that made it, and overwrite otherwise; or ``fail``.
+    :param tile: whether the area is fetched in tiles and made one TIFF, for areas that one request cannot deliver.
+    :param mosaic: of the tiles: ``geotiff`` or ``cog`` (both need the extra ``raster``), or ``vrt``, which refers to
+        the tiles and needs nothing; by default ``vrt`` where ``output_path`` ends so, else ``geotiff``.
+    :param tile_size: largest side of a tile in pixels, 2500 at most.
+    :param concurrency: tiles that are fetched at the same time.
+    :param tile_attempts: how often a tile is tried before the task fails.
+    :param max_processing_units: PU that the task may cost; over it, it fails before anything is sent.
+    :param samples: data samples to a pixel that the estimate counts where the evalscript's mosaicking is ``ORBIT`` or
+        ``TILE``: as many as there are orbits or tiles.
+    :param timeout: seconds that the service may stay silent; the connection's ``timeout`` by default.
+    :param deadline: seconds that one request may take in all, waiting and repeating included; 600 by default.
+    :param deferrable: whether a wait of more than a minute for the rate limit is spent in the triggerer, without
+        holding a worker slot; ``[operators] default_deferrable`` by default.
+    :param max_wait: seconds that such waits may take in all.
+    :param sentinelhub_conn_id: the connection. (templated)
+    """
+
+    template_fields: Sequence[str] = ("output_path", *_NOT_WITH_REQUEST, "request", "sentinelhub_conn_id")
+    template_file_fields: Sequence[str] = ("evalscript", "request")
+    template_fields_renderers = {  # noqa: RUF012 - Airflow's own form
+        "collection": "json",
+        "evalscript": "js",
+        "bbox": "json",
+        "geometry": "json",
+        "outputs": "json",
+        "request": "json",
+    }
+    ui_color = "#d6e9f8"
+
+    def __init__(
+        self,
+        *,
+        output_path: str | ObjectStoragePath | Mapping[str, Any],
+        collection: Any = None,
+        evalscript: str | None = None,
+        time_range: Any = None,
+        bbox: Any = None,
+        geometry: Any = None,
+        crs: Any = None,
+        width: Any = None,
+        height: Any = None,
+        resolution: Any = None,
+        mosaicking_order: str | None = None,
+        max_cloud_cover: Any = None,
+        upsampling: str | None = None,
+        downsampling: str | None = None,
+        outputs: Any = None,
+        request: Mapping[str, Any] | str | None = None,
+        if_exists: str = "overwrite",
+        tile: bool = False,
+        mosaic: str | None = None,
+        tile_size: int = 2048,
+        concurrency: int = 4,
+        tile_attempts: int = 3,
+        max_processing_units: float | None = None,
+        samples: float = 1,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        max_wait: float = 24 * 3600.0,
+        sentinelhub_conn_id: str = "sentinelhub_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.output_path = output_path
+        self.collection = collection
+        self.evalscript = evalscript
+        self.time_range = time_range
+        self.bbox = bbox
+        self.geometry = geometry
+        self.crs = crs
+        self.width = width
+        self.height = height
+        self.resolution = resolution
+        self.mosaicking_order = mosaicking_order
+        self.max_cloud_cover = max_cloud_cover
+        self.upsampling = upsampling
+        self.downsampling = downsampling
+        self.outputs = outputs
+        self.request = request
+        self.if_exists = if_exists
+        self.tile = tile
+        self.mosaic = mosaic
+        self.tile_size = tile_size
+        self.concurrency = concurrency
+        self.tile_attempts = tile_attempts
+        self.max_processing_units = max_processing_units
+        self.samples = samples
+        self.timeout = timeout
+        self.deadline = deadline
+        self.deferrable = deferrable
+        self.max_wait = max_wait
+        self.sentinelhub_conn_id = sentinelhub_conn_id
+
+    @cached_property
+    def hook(self) -> SentinelHubHook:
+        """The hook that makes the calls; kept, so that tiles share its connections to the service."""
+        from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+
+        return SentinelHubHook(self.sentinelhub_conn_id)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Have the picture made; see the class for what is returned."""
+        return self.resume(context, waits_until=time.time() + self.max_wait)
+
+    def resume(self, context: Context, event: Any = None, *, waits_until: float) -> dict[str, Any]:  # noqa: ARG002 - the wait is over
+        """Have the picture made, for the first time or after a wait in the triggerer."""
+        with without_vain_retries():
+            try:
+                return self._result(context)
+            except SentinelHubRateLimitError as error:
+                if self.deferrable:
+                    wait_in_triggerer(self, error, waits_until=waits_until, method_name="resume")
+                raise
+
+    def _result(self, context: Context) -> dict[str, Any]:
+        if self.if_exists not in IF_EXISTS:
+            raise SentinelHubRequestError(
+                f"if_exists is {self.if_exists!r}. Give one of {', '.join(IF_EXISTS)}.", field="if_exists"
+            )
+        request = self._checked_request(context)
+        for warning in request.warnings:
+            self.log.warning("%s", warning)
+        if self.tile:
+            from sentinelhub_provider.operators.tiled import TiledProcess
+
+            return TiledProcess(self, context, request).result()
+        return self._single(context, request)
+
+    def _single(self, context: Context, request: ProcessRequest) -> dict[str, Any]:
+        from sentinelhub_provider.operators.records import Record, drop_record, write_record
+
+        paths = output_paths(self.output_path, request.formats)
+        kept = self.what_is_there(paths, request.digest)
+        if kept is not None:
+            return self.result_of(kept, request.digest, spent=0.0, estimated=0.0, skipped=True)
+        estimate = request.estimate(samples=self.samples)
+        log_and_check_cost(self, context, estimate, self.max_processing_units)
+        for path in paths.values():
+            drop_record(path)
+        stored, spent = self._fetch(request, paths)
+        outputs = {}
+        for name, output in stored.items():
+            self.log.info("stored %d bytes (%s) at %s", output.size, output.content_type, output.path)
+            outputs[name] = Record(request.digest, output.size, output.sha256, output.content_type)
+            write_record(paths[name], outputs[name])
+        log_and_push_spent(self, context, spent)
+        return self.result_of(
+            {name: (stored[name].path, record) for name, record in outputs.items()},
+            request.digest,
+            spent=spent,
+            estimated=None if estimate is None else estimate.processing_units,
+        )
+
+    def _fetch(self, request: ProcessRequest, paths: Mapping[str, Any]) -> tuple[dict[str, Download], float | None]:
+        if len(paths) == 1:
+            ((name, path),) = paths.items()
+            download = self.download(request, path)
+            return {name: download}, download.processing_units
+        from sentinelhub_provider.operators.archive import download_outputs
+
+        return download_outputs(lambda archive: self.download(request, archive), paths, request.formats)
+
+    def download(self, request: ProcessRequest, path: str | Path | Any) -> Download:
+        """Make one request and stream its answer to a path."""
+        return self.hook.download(
+            "POST",
+            ENDPOINT,
+            path,
+            json=request.body,
+            accept=request.accept,
+            timeout=self.timeout,
+            deadline=self.deadline,
+            longest_wait=LONGEST_BLOCKING_WAIT if self.deferrable else None,
+        )
+
+    def what_is_there(self, paths: Mapping[str, Any], digest: str) -> dict[str, tuple[str, Any]] | None:
+        """
+        Return path and record of each output where all are there, made by this very request, and are to be kept.
+
+        :raises SentinelHubOutputError: where one is there and ``if_exists`` is ``fail``.
+        """
+        from sentinelhub_provider.operators.records import exists, place_of, read_record
+
+        if self.if_exists == "overwrite":
+            return None
+        if self.if_exists == "fail":
+            for path in paths.values():
+                if exists(path):
+                    raise SentinelHubOutputError(
+                        f"output_path {path} exists, and if_exists is 'fail'. Remove it, choose another path, or give "
+                        "if_exists='skip' or 'overwrite'; nothing was sent."
+                    )
+            return None
+        found = {name: (str(place_of(path)), read_record(path)) for name, path in paths.items()}
+        if all(record is not None and record.request_sha256 == digest for _, record in found.values()):
+            self.log.info("skipped: %s is there, made by this request", ", ".join(path for path, _ in found.values()))
+            return found
+        if any(exists(path) for path in paths.values()):
+            self.log.info("what is there was made by another request, or its record is missing: it is made anew")
+        return None
+
+    def result_of(
+        self,
+        outputs: Mapping[str, tuple[str, Any]],
+        digest: str,
+        *,
+        spent: float | None,
+        estimated: float | None,
+        skipped: bool = False,
+        tiles: dict[str, int] | None = None,
+    ) -> dict[str, Any]:
+        """Return what the task returns; see the class."""
+        described = {
+            name: {"path": path, "size": record.size, "sha256": record.sha256, "content_type": record.content_type}
+            for name, (path, record) in outputs.items()
+        }
+        return {
+            "path": next(path for path, _ in outputs.values()) if len(outputs) == 1 else None,
+            "outputs": described,
+            "processing_units": spent,
+            "estimated_processing_units": estimated,
+            "request_sha256": digest,
+            "skipped": skipped,
+            "tiles": tiles,
+        }
+
+    def _checked_request(self, context: Context) -> ProcessRequest:
+        from sentinelhub_provider.api.bounds import MAX_SIDE
+        from sentinelhub_provider.api.process import build_process_request, read_process_request
+
+        deployment = self.hook.settings.deployment.name
+        max_side = None if self.tile else MAX_SIDE
+        if self.request is not None:
+            both = [name for name in _NOT_WITH_REQUEST if getattr(self, name) is not None]
+            if both:
+                raise SentinelHubRequestError(
+                    f"request is given, and {', '.join(both)} too. The request is sent as it is: put that into it.",
+                    field=both[0],
+                )
+            return read_process_request(json_of(self.request), deployment=deployment, now=utc_now(), max_side=max_side)
+        missing = [name for name in ("collection", "evalscript") if getattr(self, name) is None]
+        if missing:
+            raise SentinelHubRequestError(
+                f"{missing[0]} is missing. Give it, or the whole request as request.", field=missing[0]
+            )
+        return build_process_request(
+            collections=self.collection,
+            evalscript=str(self.evalscript),
+            time_range=self._times(context),
+            bbox=self.bbox,
+            geometry=geometry_of(self, self.geometry, "geometry"),
+            crs=self.crs,
+            width=self.width,
+            height=self.height,
+            resolution=self.resolution,
+            mosaicking_order=self.mosaicking_order,
+            max_cloud_cover=self.max_cloud_cover,
+            upsampling=self.upsampling,
+            downsampling=self.downsampling,
+            outputs=format_by_path(self.output_path, tile=self.tile) if self.outputs is None else self.outputs,
+            deployment=deployment,
+            now=utc_now(),
+            max_side=max_side,
+        )
+
+    def _times(self, context: Context) -> Any:
+        """Return the time range: what is given, else the data interval, which pictures without a time do not need."""
+        if self.time_range is not None:
+            return self.time_range
+        given = [self.collection] if isinstance(self.collection, str | Mapping) else self.collection
+        if isinstance(given, Sequence) and all(needs_no_time(item) for item in given):
+            return None
+        return data_interval(context, "time_range")

@@ -1,0 +1,639 @@
+"""The Process operator against the sandbox over real sockets: requests, files, costs, tiles."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowFailException
+
+from sentinelhub_provider.exceptions import SentinelHubTransportError
+from sentinelhub_provider.operators.process import SentinelHubProcessOperator
+
+UTM = {"bbox": [400_000, 5_095_000, 403_200, 5_097_400], "crs": 32633}
+LONLAT = [14.0, 46.0, 14.05, 46.04]
+WHEN = ["2024-06-01", "2024-06-20"]
+TRIANGLE = {
+    "type": "Polygon",
+    "coordinates": [[[400_100, 5_095_100], [403_100, 5_095_100], [401_000, 5_097_300], [400_100, 5_095_100]]],
+}
+BANDS = """//VERSION=3
+function setup() { return { input: ["B04", "B08"], output: { bands: 2, sampleType: "UINT16" } } }
+function evaluatePixel(sample) { return [10000 * sample.B04, 10000 * sample.B08] }"""
+
+
+class TaskInstance:
+    """What an operator needs of one: its names, and somewhere to push to."""
+
+    dag_id, task_id, map_index = "d", "t", -1
+
+    def __init__(self) -> None:
+        self.pushed: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        """Keep what is pushed."""
+        self.pushed[key] = value
+
+
+@pytest.fixture(name="ti")
+def fixture_ti() -> TaskInstance:
+    """A task instance."""
+    return TaskInstance()
+
+
+class Sent:
+    """What the sandbox was asked to process."""
+
+    def __init__(self, control: Any) -> None:
+        self._control = control
+
+    def _exchanges(self) -> list[Any]:
+        return [one for one in self._control.exchanges() if one.path in ("/process/v1", "/api/v1/process")]
+
+    def count(self) -> int:
+        """How many requests there were, those that a fault kept from being read included."""
+        return len(self._exchanges())
+
+    def __call__(self) -> list[dict[str, Any]]:
+        """Return the bodies of those that were read, in their order."""
+        return [json.loads(one.request_body) for one in self._exchanges() if one.request_body]
+
+
+@pytest.fixture(name="sent")
+def fixture_sent(sentinelhub_sandbox) -> Sent:
+    """The requests that come from now on."""
+    sentinelhub_sandbox.control.record_exchanges()
+    yield Sent(sentinelhub_sandbox.control)
+    sentinelhub_sandbox.control.record_exchanges(False)
+
+
+@pytest.fixture(name="run")
+def fixture_run(connect, ti: TaskInstance, tmp_path: Path, waits) -> Callable[..., dict[str, Any]]:
+    """Render and execute an operator as a task would, with a data interval in June."""
+    connect()
+    operators: list[SentinelHubProcessOperator] = []
+
+    def run(*, run_id: str = "monday", **arguments: Any) -> dict[str, Any]:
+        with DAG("d", schedule=None, template_searchpath=[str(tmp_path)]):
+            operator = SentinelHubProcessOperator(task_id="t", **arguments)
+        context: Any = {
+            "ti": ti,
+            "run_id": run_id,
+            "ds": "2024-06-08",
+            "data_interval_start": datetime(2024, 6, 1, tzinfo=UTC),
+            "data_interval_end": datetime(2024, 6, 8, tzinfo=UTC),
+        }
+        operator.resolve_template_files()
+        operator.render_template_fields(context)
+        operators.append(operator)
+        operator.hook.get_conn()._sleep = waits.sleep
+        return operator.execute(context)
+
+    yield run
+    for operator in operators:
+        operator.hook.get_conn().close()
+
+
+@pytest.fixture(name="ndvi")
+def fixture_ndvi(run, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Have an NDVI made in UTM; keywords change or add arguments, ``None`` leaves one out."""
+
+    def make(**arguments: Any) -> dict[str, Any]:
+        given = {
+            "collection": "sentinel-2-l2a",
+            "evalscript": "ndvi",
+            "time_range": WHEN,
+            **UTM,
+            "resolution": 20,
+            "output_path": str(tmp_path / "ndvi.tif"),
+            **arguments,
+        }
+        return run(**{name: value for name, value in given.items() if value is not None})
+
+    return make
+
+
+def pixels(path: str | Path) -> tuple[np.ndarray, Any, Any]:
+    """Return what a raster holds, and where it lies."""
+    with rasterio.open(path) as raster:
+        return raster.read(), raster.transform, raster.crs
+
+
+def assert_same_picture(one: str | Path, other: str | Path) -> None:
+    """Assert that two rasters are alike, pixel by pixel, and lie at the same place."""
+    (first, where, crs), (second, there, its_crs) = pixels(one), pixels(other)
+    assert first.dtype == second.dtype
+    np.testing.assert_array_equal(first, second)
+    assert where.almost_equals(there, precision=1e-9)
+    assert crs == its_crs
+
+
+# --- one request -----------------------------------------------------------------------------------------------------
+
+
+def test_picture_is_stored_and_described(ndvi, ti: TaskInstance, tmp_path: Path):
+    """As large as area and resolution say, with what it cost."""
+    result = ndvi()
+    stored = tmp_path / "ndvi.tif"
+    image, _, crs = pixels(stored)
+
+    assert image.shape == (1, 120, 160)
+    assert crs.to_epsg() == 32633
+    assert -1 <= np.nanmin(image) < np.nanmax(image) <= 1
+    assert result["path"] == str(stored)
+    assert result["outputs"]["default"]["size"] == stored.stat().st_size
+    assert result["outputs"]["default"]["sha256"] == hashlib.sha256(stored.read_bytes()).hexdigest()
+    assert result["processing_units"] == ti.pushed["processing_units"] > 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"evalscript": "true-colour", "output_path": "{folder}/a.png"},
+        {"evalscript": BANDS},
+        {"bbox": LONLAT, "crs": None, "resolution": None, "width": 100},
+        {"geometry": TRIANGLE, "bbox": None},
+    ],
+    ids=["float", "png", "two bands", "pixels", "geometry"],
+)
+def test_estimate_is_what_is_charged(ndvi, tmp_path: Path, arguments):
+    """To the last digit that the service says."""
+    path = str(arguments.get("output_path", "{folder}/a.tif")).replace("{folder}", str(tmp_path))
+    result = ndvi(**{**arguments, "output_path": path})
+
+    assert result["estimated_processing_units"] == pytest.approx(result["processing_units"], rel=1e-9)
+
+
+def test_data_interval_is_the_time_range_by_default(ndvi, sent):
+    """All of it but its last second, which is the next run's first."""
+    ndvi(time_range=None)
+
+    chosen = sent()[0]["input"]["data"][0]["dataFilter"]
+    assert chosen["timeRange"] == {"from": "2024-06-01T00:00:00Z", "to": "2024-06-07T23:59:59Z"}
+
+
+def test_elevation_needs_no_time(ndvi, sent):
+    """It is one picture."""
+    script = """//VERSION=3
+    function setup() { return { input: ["DEM"], output: { bands: 1, sampleType: "FLOAT32" } } }
+    function evaluatePixel(sample) { return [sample.DEM] }
+    """
+    ndvi(collection="dem", evalscript=script, time_range=None)
+
+    assert "dataFilter" not in sent()[0]["input"]["data"][0]
+
+
+def test_evalscript_from_a_file_beside_the_dag(ndvi, sent, tmp_path: Path):
+    """By its name, with ``{{ ... }}`` filled in."""
+    (tmp_path / "bands.js").write_text(BANDS.replace("10000 * sample.B04", "sample.B04 /* {{ ds }} */"))
+    ndvi(evalscript="bands.js")
+
+    assert "/* 2024-06-08 */" in sent()[0]["evalscript"]
+
+
+def test_geometry_from_a_file_masks(ndvi, tmp_path: Path):
+    """Outside of it there are no data."""
+    (tmp_path / "field.geojson").write_text(json.dumps(TRIANGLE))
+    ndvi(geometry="field.geojson", evalscript=BANDS)
+    inside, _, _ = pixels(tmp_path / "ndvi.tif")
+
+    assert inside[0, 0, -1] == 0
+    assert (inside[0] > 0).mean() == pytest.approx(0.45, abs=0.15)
+
+
+def test_several_outputs_go_to_files_of_their_own(ndvi, tmp_path: Path):
+    """Taken out of one archive; one of them is the evalscript's own JSON."""
+    script = """//VERSION=3
+    function setup() { return { input: ["B04", "dataMask"], output: [
+      { id: "default", bands: 1, sampleType: "FLOAT32" }, { id: "mask", bands: 1, sampleType: "UINT8" }] } }
+    function evaluatePixel(sample) { return { default: [sample.B04], mask: [sample.dataMask] } }
+    function updateOutputMetadata(scenes, inputMetadata, outputMetadata) { outputMetadata.userData = { made: true } }
+    """
+    paths = {
+        name: str(tmp_path / f"{name}.{end}")
+        for name, end in {"default": "tif", "mask": "png", "userdata": "json"}.items()
+    }
+    result = ndvi(evalscript=script, outputs={"default": "tiff", "mask": "png", "userdata": "json"}, output_path=paths)
+
+    assert result["path"] is None
+    assert {name: output["path"] for name, output in result["outputs"].items()} == paths
+    assert pixels(paths["default"])[0].dtype == np.float32
+    assert Path(paths["mask"]).read_bytes().startswith(b"\x89PNG")
+    assert json.loads(Path(paths["userdata"]).read_text()) == {"made": True}
+    assert result["processing_units"] == pytest.approx(result["estimated_processing_units"])
+
+
+def test_output_names_may_be_put_into_one_path(ndvi, tmp_path: Path):
+    """``{output}`` stands for them."""
+    ndvi(outputs={"default": "tiff", "dataMask": "tiff"}, output_path=f"{tmp_path}/{{{{ ds }}}}/{{output}}.tif")
+
+    assert sorted(path.name for path in (tmp_path / "2024-06-08").glob("*.tif")) == ["dataMask.tif", "default.tif"]
+
+
+def test_plain_request_is_sent_as_it_is(run, sent, process_request, tmp_path: Path):
+    """The JSON that the documentation and other clients use."""
+    process_request["evalscript"] = process_request["evalscript"].strip()
+    run(request=process_request, output_path=str(tmp_path / "a.png"))
+    (tmp_path / "body.json").write_text(json.dumps(process_request))
+    run(request="body.json", output_path=str(tmp_path / "b.png"))
+
+    assert sent() == [process_request, process_request]
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_plain_request_and_arguments_make_the_same_picture(run, ndvi, sent, tmp_path: Path):
+    """What the arguments say can be taken as it was sent, and sent again."""
+    ndvi()
+    run(request=sent()[0], output_path=str(tmp_path / "again.tif"))
+
+    assert_same_picture(tmp_path / "ndvi.tif", tmp_path / "again.tif")
+
+
+# --- cost ------------------------------------------------------------------------------------------------------------
+
+
+def test_too_dear_a_picture_is_not_asked_for(ndvi, sent):
+    """With the arithmetic in the message."""
+    with pytest.raises(AirflowFailException, match=r"max_processing_units=0\.01; nothing was sent.*160 x 120"):
+        ndvi(max_processing_units=0.01)
+
+    assert sent() == []
+
+
+def test_cost_that_cannot_be_told_is_over_any_limit(ndvi, sent):
+    """A limit that cannot be kept is no limit."""
+    script = BANDS.replace("return { input", "const s = { input").replace("} } }", "} }; return s }")
+    with pytest.raises(AirflowFailException, match="cannot be told beforehand"):
+        ndvi(evalscript=script, max_processing_units=100)
+
+    assert sent() == []
+
+
+# --- what is there already -------------------------------------------------------------------------------------------
+
+
+def test_skip_keeps_what_the_same_request_made(ndvi, sent):
+    """Nothing is asked for, and the result says the same but for that."""
+    first = ndvi(if_exists="skip")
+    second = ndvi(if_exists="skip")
+
+    assert len(sent()) == 1
+    assert (first["skipped"], second["skipped"]) == (False, True)
+    assert second["outputs"] == first["outputs"]
+    assert second["processing_units"] == 0
+
+
+def test_skip_does_not_mistake_another_picture(ndvi, sent):
+    """A changed evalscript is a changed picture."""
+    ndvi(if_exists="skip")
+    second = ndvi(if_exists="skip", evalscript="ndwi")
+
+    assert len(sent()) == 2
+    assert second["skipped"] is False
+
+
+@pytest.mark.parametrize("harm", ["record", "picture", "size"])
+def test_skip_trusts_only_a_whole_record(ndvi, sent, tmp_path: Path, harm):
+    """A picture without a record, a record without a picture, a picture of another size."""
+    ndvi(if_exists="skip")
+    picture, record = tmp_path / "ndvi.tif", tmp_path / "ndvi.tif.request.json"
+    {
+        "record": record.unlink,
+        "picture": picture.unlink,
+        "size": lambda: picture.write_bytes(b"II*\0 other"),
+    }[harm]()
+    ndvi(if_exists="skip")
+
+    assert len(sent()) == 2
+
+
+def test_overwrite_asks_again(ndvi, sent):
+    """The default."""
+    ndvi()
+    ndvi()
+
+    assert len(sent()) == 2
+
+
+def test_fail_sends_nothing_where_a_file_is(ndvi, sent, tmp_path: Path):
+    """Whatever it is."""
+    (tmp_path / "ndvi.tif").write_bytes(b"precious")
+    with pytest.raises(AirflowFailException, match=r"ndvi\.tif exists, and if_exists is 'fail'"):
+        ndvi(if_exists="fail")
+
+    assert sent() == []
+    assert (tmp_path / "ndvi.tif").read_bytes() == b"precious"
+
+
+# --- large areas -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"evalscript": BANDS},
+        {"geometry": TRIANGLE, "evalscript": BANDS},
+        {"bbox": LONLAT, "crs": None, "resolution": None, "width": 150, "height": 110},
+    ],
+    ids=["float with NaN", "two bands", "geometry", "degrees"],
+)
+@pytest.mark.parametrize("suffix", ["tif", "vrt"])
+def test_mosaic_is_the_picture_of_one_request(ndvi, tmp_path: Path, arguments, suffix):
+    """Pixel by pixel, and at the same place."""
+    whole = ndvi(**{**arguments, "output_path": str(tmp_path / "whole.tif")})
+    tiled = ndvi(**{**arguments, "output_path": str(tmp_path / f"tiled.{suffix}"), "tile": True, "tile_size": 64})
+
+    assert_same_picture(whole["path"], tiled["path"])
+    assert tiled["tiles"]["total"] == tiled["tiles"]["fetched"] > 3
+
+
+def test_cog_has_the_same_pixels(ndvi, tmp_path: Path):
+    """And is one."""
+    whole = ndvi(output_path=str(tmp_path / "whole.tif"))
+    tiled = ndvi(output_path=str(tmp_path / "cog.tif"), tile=True, tile_size=64, mosaic="cog")
+
+    assert_same_picture(whole["path"], tiled["path"])
+    with rasterio.open(tiled["path"]) as raster:
+        assert raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+
+
+def test_tiles_cost_what_was_estimated(ndvi):
+    """The sum of all."""
+    result = ndvi(tile=True, tile_size=64)
+
+    assert result["processing_units"] == pytest.approx(result["estimated_processing_units"], rel=1e-9)
+
+
+def test_tiles_under_one_tiff_are_removed(ndvi, tmp_path: Path):
+    """Only the picture and its record stay."""
+    ndvi(tile=True, tile_size=64)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ndvi.tif", "ndvi.tif.request.json"]
+
+
+def test_virtual_raster_can_be_moved_with_its_tiles(ndvi, tmp_path: Path):
+    """It names them relative to itself."""
+    ndvi(output_path=str(tmp_path / "a" / "ndvi.vrt"), tile=True, tile_size=64)
+    before = pixels(tmp_path / "a" / "ndvi.vrt")[0]
+    (tmp_path / "a").rename(tmp_path / "b")
+
+    np.testing.assert_array_equal(pixels(tmp_path / "b" / "ndvi.vrt")[0], before)
+
+
+def test_failed_tile_is_repeated_alone(ndvi, sent, sentinelhub_sandbox, tmp_path: Path):
+    """The others are asked for once."""
+    sentinelhub_sandbox.control.add_fault(action={"kind": "html"}, path="/process/v1", after=2, times=1)
+    ndvi(tile=True, tile_size=64)
+    boxes = [tuple(body["input"]["bounds"]["bbox"]) for body in sent()]
+
+    assert len(set(boxes)) == len(boxes) == 6
+    assert sent.count() == 7
+
+
+@pytest.mark.parametrize("suffix", ["tif", "vrt"])
+def test_retry_asks_only_for_tiles_that_are_missing(ndvi, sent, sentinelhub_sandbox, tmp_path: Path, suffix):
+    """Finished tiles are kept when the task fails."""
+    path = str(tmp_path / f"ndvi.{suffix}")
+    fault = sentinelhub_sandbox.control.add_fault(action={"kind": "html"}, path="/process/v1", after=4, times=None)
+    with pytest.raises(SentinelHubTransportError, match="2 tiles failed 2 times"):
+        ndvi(tile=True, tile_size=64, tile_attempts=2, concurrency=1, output_path=path)
+    sentinelhub_sandbox.control.remove_fault(fault)
+    assert sent.count() == 8
+    result = ndvi(tile=True, tile_size=64, output_path=path)
+
+    assert result["tiles"] == {"total": 6, "fetched": 2}
+    assert sent.count() == 10
+    whole = ndvi(output_path=str(tmp_path / "whole.tif"))
+    assert_same_picture(whole["path"], path)
+
+
+KILLED = """
+import os, signal, sys
+from types import SimpleNamespace
+from sentinelhub_provider.operators.process import SentinelHubProcessOperator
+
+operator = SentinelHubProcessOperator(task_id="t", **eval(sys.argv[1]))
+download, left = operator.hook.download, [37]
+
+def until_killed(*arguments, **named):
+    if left[0] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    return download(*arguments, **named)
+
+operator.hook.download = until_killed
+ti = SimpleNamespace(dag_id="d", task_id="t", map_index=-1, xcom_push=lambda key, value: None)
+operator.execute({"ti": ti, "run_id": "monday"})
+"""
+"""A task whose worker loses power with its 38th tile."""
+
+
+def test_killed_task_goes_on_where_it_stopped(connect, ndvi, sent, tmp_path: Path):
+    """Of eighty tiles, those that were there are not asked for again."""
+    connect()
+    arguments = {
+        "resolution": 80,
+        "tile": True,
+        "tile_size": 4,
+        "concurrency": 1,
+        "output_path": str(tmp_path / "a.tif"),
+    }
+    given = {"collection": "sentinel-2-l2a", "evalscript": "ndvi", "time_range": WHEN, **UTM, **arguments}
+    died = subprocess.run([sys.executable, "-c", KILLED, repr(given)], capture_output=True, text=True)
+    before = sent.count()
+    result = ndvi(**arguments)
+
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert before == 37
+    assert result["tiles"] == {"total": 80, "fetched": 80 - 37}
+    assert sent.count() == 80
+    assert_same_picture(result["path"], ndvi(resolution=80, output_path=str(tmp_path / "whole.tif"))["path"])
+
+
+def test_another_run_asks_for_all_tiles(ndvi, tmp_path: Path):
+    """New scenes may have come; the older run's tiles go once the new picture is there."""
+    arguments = {"output_path": str(tmp_path / "ndvi.vrt"), "tile": True, "tile_size": 64}
+    ndvi(run_id="monday", **arguments)
+    second = ndvi(run_id="tuesday", **arguments)
+
+    assert second["tiles"]["fetched"] == 6
+    assert len(list((tmp_path / "ndvi.vrt.tiles").iterdir())) == 1
+
+
+def test_cleared_task_asks_for_all_tiles(ndvi, tmp_path: Path):
+    """It was finished: what it made is to be made anew."""
+    arguments = {"output_path": str(tmp_path / "ndvi.vrt"), "tile": True, "tile_size": 64}
+    ndvi(**arguments)
+
+    assert ndvi(**arguments)["tiles"]["fetched"] == 6
+
+
+def test_skip_keeps_a_mosaic(ndvi, sent):
+    """As it keeps a picture."""
+    ndvi(tile=True, tile_size=64, if_exists="skip")
+    second = ndvi(tile=True, tile_size=64, if_exists="skip", run_id="tuesday")
+
+    assert second["skipped"] is True
+    assert len(sent()) == 6
+
+
+def test_hopeless_error_ends_all(ndvi, sent, sentinelhub_sandbox):
+    """What is wrong with one tile's request is wrong with all."""
+    sentinelhub_sandbox.control.add_fault(action={"kind": "status", "status": 400}, path="/process/v1", times=None)
+    with pytest.raises(AirflowFailException, match="400"):
+        ndvi(tile=True, tile_size=16, concurrency=1)
+
+    assert sent.count() < 5
+
+
+# --- the official client ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="official")
+def fixture_official(sentinelhub_sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Ask with the official client, ``sentinelhub``; return its answer."""
+    from sentinelhub import DataCollection, MimeType, SentinelHubRequest, SHConfig
+    from sentinelhub.download import SentinelHubDownloadClient
+
+    # oauthlib refuses tokens over plain http unless told so; only this client needs it.
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+    monkeypatch.setattr(SentinelHubDownloadClient, "_CACHED_SESSIONS", {})
+    url = sentinelhub_sandbox.url
+    config = SHConfig(
+        use_defaults=True,
+        sh_client_id=sentinelhub_sandbox.client_id,
+        sh_client_secret=sentinelhub_sandbox.client_secret,
+        sh_base_url=url,
+        sh_token_url=sentinelhub_sandbox.token_url,
+    )
+    collection = DataCollection.SENTINEL2_L2A.define_from(f"L2A_{url}", service_url=url)
+
+    def ask(evalscript: str, data: dict[str, Any], mime: str = "TIFF", **arguments: Any) -> Any:
+        return SentinelHubRequest(
+            evalscript=evalscript,
+            input_data=[SentinelHubRequest.input_data(collection, time_interval=tuple(WHEN), **data)],
+            responses=[SentinelHubRequest.output_response("default", MimeType[mime])],
+            config=config,
+            **arguments,
+        ).get_data()[0]
+
+    return ask
+
+
+def alike(body: dict[str, Any]) -> dict[str, Any]:
+    """Return a request without what makes no difference: spellings of CRS84, empty members, float for int."""
+    body = json.loads(json.dumps(body))
+    bounds = body["input"]["bounds"]
+    bounds["properties"]["crs"] = bounds["properties"]["crs"].replace("OGC/1.3/CRS84", "EPSG/0/4326")
+    for data in body["input"]["data"]:
+        for name in ("dataFilter", "processing"):
+            if not data.get(name):
+                data.pop(name, None)
+        data.pop("id", None)
+    return body
+
+
+def cases() -> list[Any]:
+    """The same questions, in the operator's words and the client's."""
+    from sentinelhub import CRS, BBox, Geometry, MosaickingOrder
+    from sentinelhub.constants import ResamplingType
+
+    box = BBox(UTM["bbox"], CRS("32633"))
+    return [
+        pytest.param({}, {}, {"bbox": box, "resolution": (20, 20)}, id="resolution"),
+        pytest.param({"resolution": None, "width": 64, "height": 48}, {}, {"bbox": box, "size": (64, 48)}, id="size"),
+        pytest.param(
+            {"bbox": LONLAT, "crs": None, "resolution": None, "width": 64, "height": 48},
+            {},
+            {"bbox": BBox(LONLAT, CRS.WGS84), "size": (64, 48)},
+            id="degrees",
+        ),
+        pytest.param(
+            {"mosaicking_order": "leastCC", "max_cloud_cover": 40},
+            {"mosaicking_order": MosaickingOrder.LEAST_CC, "maxcc": 0.4},
+            {"bbox": box, "resolution": (20, 20)},
+            id="clearest",
+        ),
+        pytest.param(
+            {"upsampling": "BICUBIC", "downsampling": "bilinear"},
+            {"upsampling": ResamplingType.BICUBIC, "downsampling": ResamplingType.BILINEAR},
+            {"bbox": box, "resolution": (20, 20)},
+            id="resampling",
+        ),
+        pytest.param(
+            {"bbox": None, "geometry": TRIANGLE},
+            {},
+            {"geometry": Geometry(TRIANGLE, CRS("32633")), "resolution": (20, 20)},
+            id="geometry",
+        ),
+    ]
+
+
+@pytest.mark.parametrize(("ours", "data", "theirs"), cases())
+def test_official_client_asks_the_same_and_gets_the_same(ndvi, official, sent, tmp_path: Path, ours, data, theirs):
+    """Equivalent requests, and pixels that are equal."""
+    ndvi(evalscript=BANDS, **ours)
+    picture = official(BANDS, data, **theirs)
+    mine, other = (alike(body) for body in sent())
+
+    assert mine == other
+    np.testing.assert_array_equal(np.moveaxis(pixels(tmp_path / "ndvi.tif")[0], 0, -1), picture)
+
+
+# --- object storage --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="bucket")
+def fixture_bucket(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an object store in this process, empty before and after."""
+    from airflow.sdk.io import fs
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    # What a provider package with a file system does when Airflow starts.
+    known = {**fs._register_filesystems(), "memory": lambda conn_id, options: MemoryFileSystem()}
+    monkeypatch.setattr(fs, "_register_filesystems", lambda: known)
+    MemoryFileSystem.store.clear()
+    yield "memory://bucket"
+    MemoryFileSystem.store.clear()
+
+
+def test_object_storage_is_as_good_as_a_disk(ndvi, sent, bucket: str, tmp_path: Path):
+    """A picture, its record, and what is skipped for it."""
+    from airflow.sdk import ObjectStoragePath
+
+    ndvi(output_path=f"{bucket}/a/ndvi.tif", if_exists="skip")
+    second = ndvi(output_path=ObjectStoragePath(f"{bucket}/a/ndvi.tif"), if_exists="skip")
+    stored = ObjectStoragePath(f"{bucket}/a/ndvi.tif").read_bytes()
+
+    assert second["skipped"] is True
+    assert len(sent()) == 1
+    assert hashlib.sha256(stored).hexdigest() == second["outputs"]["default"]["sha256"]
+
+
+def test_tiles_in_object_storage_are_kept_for_a_retry(ndvi, sent, sentinelhub_sandbox, bucket: str, tmp_path: Path):
+    """Another worker without the first one's disk goes on where that one stopped; only the picture stays."""
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    sentinelhub_sandbox.control.add_fault(action={"kind": "html"}, path="/process/v1", after=4, times=2)
+    with pytest.raises(SentinelHubTransportError, match="2 tiles failed 1 times"):
+        ndvi(tile=True, tile_size=64, tile_attempts=1, concurrency=1, output_path=f"{bucket}/ndvi.tif")
+    result = ndvi(tile=True, tile_size=64, output_path=f"{bucket}/ndvi.tif")
+    (tmp_path / "copy.tif").write_bytes(MemoryFileSystem().cat_file("/bucket/ndvi.tif"))
+    ndvi(output_path=str(tmp_path / "whole.tif"))
+
+    assert result["tiles"] == {"total": 6, "fetched": 2}
+    assert_same_picture(tmp_path / "copy.tif", tmp_path / "whole.tif")
+    assert sorted(MemoryFileSystem.store) == ["/bucket/ndvi.tif", "/bucket/ndvi.tif.request.json"]

@@ -1,0 +1,281 @@
+"""The statistics operator against the sandbox, whose pixels are counted again here; and killed in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from loopback import Received, Reply, loopback_server
+
+from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
+
+ROOT = Path(__file__).parents[2]
+
+# rasterio silences this by a filter of the whole process, which the threads of the sandbox take from each other.
+
+EVALSCRIPT = """//VERSION=3
+function setup() {
+  return {
+    input: ["B04", "B08", "SCL", "dataMask"],
+    output: [{ id: "default", bands: 2, sampleType: "FLOAT32" }, { id: "dataMask", bands: 1 }]
+  };
+}
+function evaluatePixel(s) {
+  return { default: [index(s.B08, s.B04), s.B08], dataMask: [s.dataMask * ([4, 5, 6].includes(s.SCL) ? 1 : 0)] };
+}
+"""
+AS_PICTURE = """//VERSION=3
+function setup() {
+  return { input: ["B04", "B08", "SCL", "dataMask"], output: { bands: 3, sampleType: "FLOAT32" } };
+}
+function evaluatePixel(s) {
+  return [index(s.B08, s.B04), s.B08, s.dataMask * ([4, 5, 6].includes(s.SCL) ? 1 : 0)];
+}
+"""
+FIELDS = {
+    "triangle": [[20.5003, 47.5007], [20.5391, 47.5053], [20.5147, 47.5297], [20.5003, 47.5007]],
+    "kite": [[20.5613, 47.5001], [20.5907, 47.5213], [20.5619, 47.5451], [20.5503, 47.5207], [20.5613, 47.5001]],
+}
+DAYS = [f"2025-06-{day:02}" for day in range(1, 31)]
+SIDE = 60
+
+
+class TaskInstance:
+    """What the operator needs of one."""
+
+    dag_id, run_id, map_index = "dag", "run", -1
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        """Take what is pushed."""
+
+
+def execute(**arguments: Any) -> dict[str, Any]:
+    """Run the operator."""
+    operator = SentinelHubStatisticsOperator(task_id="t", **arguments)
+    context: Any = {"ti": TaskInstance()}
+    return operator.execute(context)
+
+
+def features() -> dict[str, Any]:
+    """Return the fields as GeoJSON."""
+    return {
+        "type": "FeatureCollection",
+        "features": [
+            {"type": "Feature", "id": name, "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+            for name, ring in FIELDS.items()
+        ],
+    }
+
+
+def picture(hook: Any, folder: Path, name: str, day: str) -> tuple[np.ndarray, np.ndarray]:
+    """Render a field's box on a day; return its bands, and which pixels the field touches."""
+    polygon = shapely.Polygon(FIELDS[name])
+    stored = hook.download(
+        "POST",
+        "/process/v1",
+        folder / f"{name}-{day}.tiff",
+        accept="image/tiff",
+        json={
+            "input": {
+                "bounds": {"bbox": list(polygon.bounds)},
+                "data": [
+                    {
+                        "type": "sentinel-2-l2a",
+                        "dataFilter": {"timeRange": {"from": f"{day}T00:00:00Z", "to": f"{day}T23:59:59Z"}},
+                    }
+                ],
+            },
+            "output": {
+                "width": SIDE,
+                "height": SIDE,
+                "responses": [{"identifier": "default", "format": {"type": "image/tiff"}}],
+            },
+            "evalscript": AS_PICTURE,
+        },
+    )
+    with rasterio.open(stored.path) as tiff:
+        bands = tiff.read().astype("f8")
+    west, south, east, north = polygon.bounds
+    columns, rows = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
+    width, height = (east - west) / SIDE, (north - south) / SIDE
+    x, y = west + columns * width, north - rows * height
+    pixels = shapely.box(x, y - height, x + width, y)
+    return bands, shapely.area(shapely.intersection(polygon, pixels)) > 0
+
+
+def test_statistics_are_those_of_the_pixels(connect, tmp_path: Path):
+    """Counted by NumPy from the GeoTIFFs of the same days: clear, clouded and without scene."""
+    hook = connect()
+    result = execute(
+        features=features(),
+        collection="sentinel-2-l2a",
+        evalscript=EVALSCRIPT,
+        time_range=[DAYS[0], DAYS[-1]],
+        width=SIDE,
+        height=SIDE,
+    )
+
+    seen = Counter(row["state"] for row in result["table"])
+    assert seen["ok"] >= 4
+    assert seen["empty"] >= 10
+    for row in result["table"]:
+        bands, inside = picture(hook, tmp_path, row["feature_id"], row["interval_from"][:10])
+        counts = inside & (bands[2] == 1)
+        if row["state"] == "empty":
+            assert not bands.any()
+            continue
+        values = bands[int(row["band"][1:])][counts]
+        assert (row["sample_count"], row["count"]) == (SIDE * SIDE, counts.sum())
+        if row["state"] == "masked":
+            assert values.size == 0
+            continue
+        found = [row[name] for name in ("min", "max", "mean", "stdev")]
+        assert found == pytest.approx([values.min(), values.max(), values.mean(), values.std()], abs=1e-6)
+
+
+def test_percentiles_and_histograms_are_those_of_the_pixels(connect, tmp_path: Path):
+    """The percentile is the sample above, and every pixel is in one bin."""
+    hook = connect()
+    day = clear_day(hook, tmp_path)
+    result = execute(
+        features=features(),
+        collection="sentinel-2-l2a",
+        evalscript=EVALSCRIPT,
+        time_range=[day, day],
+        width=SIDE,
+        height=SIDE,
+        percentiles=[5, 50],
+        histogram=[-1, 0, 0.25, 0.5, 1],
+    )
+
+    row = next(row for row in result["table"] if row["feature_id"] == "kite" and row["band"] == "B0")
+    bands, inside = picture(hook, tmp_path, "kite", day)
+    values = bands[0][inside & (bands[2] == 1)]
+    assert [row["p5"], row["p50"]] == pytest.approx(np.percentile(values, [5, 50], method="higher"), abs=1e-6)
+    expected, _ = np.histogram(values, [-1, 0, 0.25, 0.5, 1])
+    assert [entry["count"] for entry in row["histogram"]] == expected.tolist()
+
+
+def clear_day(hook: Any, folder: Path) -> str:
+    """Return a day on which much of the kite is seen."""
+    for day in DAYS:
+        bands, inside = picture(hook, folder, "kite", day)
+        if (inside & (bands[2] == 1)).sum() > 200:
+            return day
+    raise AssertionError("no clear day")
+
+
+def test_a_planned_error_is_asked_for_again(connect, sentinelhub_sandbox, tmp_path: Path):
+    """One that strikes once is gone in the table."""
+    hook = connect()
+    day = clear_day(hook, tmp_path)
+    answer = hook.get_conn().post(
+        "/sandbox/control/interval-errors", json={"interval": day, "type": "TIMEOUT", "times": 1}
+    )
+    assert answer.status_code == 201
+
+    result = execute(
+        features=features(),
+        collection="sentinel-2-l2a",
+        evalscript=EVALSCRIPT,
+        time_range=[day, day],
+        width=SIDE,
+        height=SIDE,
+        concurrency=1,
+    )
+
+    assert result["missing_intervals"] == 0
+    assert {row["state"] for row in result["table"]} <= {"ok", "masked"}
+
+
+def test_the_sandbox_charges_what_was_estimated(connect):
+    """Where every interval has scenes."""
+    connect()
+    result = execute(
+        features=features(),
+        collection="sentinel-2-l2a",
+        evalscript=EVALSCRIPT,
+        time_range=[DAYS[0], DAYS[-1]],
+        aggregation_interval="P10D",
+        width=300,
+        height=200,
+    )
+
+    assert result["processing_units"] == pytest.approx(result["estimated_processing_units"])
+
+
+CHILD = """
+import sys
+sys.path.insert(0, {folder!r})
+from test_statistics_operator import execute
+print(execute(features={features!r}, collection="sentinel-2-l2a", evalscript="ndvi", width=20, height=20,
+    time_range=["2025-06-01", "2025-06-07"], aggregation_interval="P7D", output_path={output!r}, concurrency=4))
+"""
+
+
+def test_a_killed_task_goes_on_without_asking_again(tmp_path: Path):
+    """Killed after 200 of 600 answers, it asks about the others in its next try, and the table is whole."""
+    stats = {"min": 0.1, "max": 0.9, "mean": 0.5, "stDev": 0.2, "sampleCount": 400, "noDataCount": 0}
+    entry = {
+        "interval": {"from": "2025-06-01T00:00:00Z", "to": "2025-06-08T00:00:00Z"},
+        "outputs": {"default": {"bands": {"B0": {"stats": stats}}}},
+    }
+    document = json.dumps({"data": [entry], "status": "OK"}).encode()
+    asked: list[float] = []
+    lock, enough = threading.Lock(), threading.Event()
+
+    def answer(request: Received) -> Reply:
+        if "token" in request.path:
+            return Reply(body=b'{"access_token": "a-token", "expires_in": 3600}')
+        ring = json.loads(request.body)["input"]["bounds"]["geometry"]["coordinates"][0]
+        with lock:
+            asked.append(ring[0][0])
+            if len(asked) == 200:
+                enough.set()
+        return Reply(headers={"x-processingunits-spent": "0.01"}, body=document)
+
+    fields = tmp_path / "fields.geojson"
+    corners = [20 + number / 1000 for number in range(600)]
+    rings = [[[x, 47], [x + 0.0005, 47], [x + 0.0005, 47.0005], [x, 47.0005], [x, 47]] for x in corners]
+    shapes = [{"type": "Polygon", "coordinates": [ring]} for ring in rings]
+    fields.write_text(
+        json.dumps({"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": s} for s in shapes]})
+    )
+    output = tmp_path / "table.csv"
+    script = CHILD.format(folder=str(Path(__file__).parent), features=str(fields), output=str(output))
+    with loopback_server(answer) as server:
+        extra = {"deployment": "custom", "auth_url": f"{server.url}/token", "auth_cache": "memory"}
+        connection = {"conn_type": "sentinelhub", "login": "me", "password": "mine", "host": server.url, "extra": extra}
+        environment = {
+            **os.environ,
+            "AIRFLOW_CONN_SENTINELHUB_DEFAULT": json.dumps(connection),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")]),
+        }
+        command = [sys.executable, "-c", script]
+        child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        assert enough.wait(60)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        assert not output.exists()
+        first = list(asked)
+        again = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+
+    assert again.returncode == 0, again.stderr[-2000:]
+    twice = Counter(asked)
+    assert sorted(twice) == corners
+    assert len(first) < 600
+    # What was under way when it was killed may be asked again: no more than there were requests at a time.
+    assert sum(twice.values()) - 600 <= 4
+    assert len(output.read_text().splitlines()) == 601
+    assert [path.name for path in tmp_path.iterdir() if path.name.endswith((".part", ".lock"))] == []

@@ -1,0 +1,56 @@
+"""TIFF headers and virtual rasters, held against what GDAL says of them."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from sentinelhub_provider.api.tiff import TiffHeader, read_tiff_header
+
+GDAL_NAMES = {
+    "uint8": "Byte",
+    "int8": "Int8",
+    "uint16": "UInt16",
+    "int16": "Int16",
+    "uint32": "UInt32",
+    "float32": "Float32",
+}
+WARNING = "ignore::rasterio.errors.NotGeoreferencedWarning"
+
+
+@pytest.mark.filterwarnings(WARNING)
+@pytest.mark.parametrize("dtype", GDAL_NAMES)
+@pytest.mark.parametrize("bands", [1, 3, 12])
+@pytest.mark.parametrize("options", [{}, {"bigtiff": "YES"}, {"endianness": "BIG"}], ids=["plain", "big", "big-endian"])
+def test_header_says_what_gdal_wrote(tmp_path: Path, dtype: str, bands: int, options: dict[str, str]):
+    """Whatever the kind of samples, and of TIFF."""
+    path = tmp_path / "a.tif"
+    with rasterio.open(path, "w", driver="GTiff", width=7, height=5, count=bands, dtype=dtype, **options) as target:
+        target.write(np.zeros((bands, 5, 7), dtype))
+    with path.open("rb") as file:
+        header = read_tiff_header(file)
+
+    assert header == TiffHeader(7, 5, bands, GDAL_NAMES[dtype])
+
+
+@pytest.mark.filterwarnings(WARNING)
+def test_no_data_value_is_read(tmp_path: Path):
+    """GDAL keeps it as text."""
+    path = tmp_path / "a.tif"
+    with rasterio.open(path, "w", driver="GTiff", width=1, height=1, count=1, dtype="int16", nodata=-9999):
+        pass
+    with path.open("rb") as file:
+        assert read_tiff_header(file).nodata == "-9999"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"II", b"\x89PNG\r\n\x1a\n" * 4, b"II*\0\x08\0\0\0", b"II*\0\xff\xff\xff\0" + b"\0" * 8]
+)
+def test_what_is_no_tiff_is_refused(content: bytes):
+    """Empty, too short, another format, or cut off."""
+    with pytest.raises(ValueError, match="it"):
+        read_tiff_header(io.BytesIO(content))
