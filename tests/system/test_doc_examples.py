@@ -15,6 +15,8 @@ from doc_blocks import ROOT, Block, all_blocks
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 from sentinelhub_provider.operators.http import SentinelHubHttpOperator
 
+pytestmark = pytest.mark.system
+
 RENDER = """
 def render():
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
