@@ -83,7 +83,7 @@ def loopback() -> Iterator[Loopback]:
 @contextmanager
 def airflow_environment(connection: str) -> Iterator[dict[str, str]]:
     """
-    Yield the environment of a process that has an Airflow home of its own and knows one connection, :data:`CONN_ID`.
+    Yield a process environment with its own Airflow home and one connection, :data:`CONN_ID`.
 
     Two such environments are two hosts, as far as a shared file can tell.
     """
