@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from sentinelhub_provider.api.bounds import parse_bounds
 from sentinelhub_provider.api.collections import find_collection
 from sentinelhub_provider.api.crs import CRS84
 from sentinelhub_provider.api.datasets import check_cloud_cover
-from sentinelhub_provider.api.geometry import Geometry, parse_geometry
+from sentinelhub_provider.api.geometry import BBox, Geometry, parse_bbox, parse_geometry
 from sentinelhub_provider.api.processing_units import Estimate, estimate_catalog
-from sentinelhub_provider.api.time_range import TimeRange, parse_time, parse_time_range
+from sentinelhub_provider.api.time_range import format_time, parse_time, parse_time_range, refuse_future
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 MAX_PAGE = 100
@@ -36,12 +35,10 @@ class SearchRequest:
 
     :param body: what is sent for the first page.
     :param limit: items in all, ``None`` for every one there is.
-    :param warnings: what looks wrong, but may be meant.
     """
 
     body: dict[str, Any]
     limit: int | None = None
-    warnings: tuple[str, ...] = ()
 
     def estimate(self) -> Estimate | None:
         """Estimate the cost of one page; ``None`` where time or area have no end."""
@@ -70,6 +67,7 @@ def build_search(
     ids: list[str] | None = None,
     limit: int | None = None,
     deployment: str | None = None,
+    now: dt.datetime | None = None,
 ) -> SearchRequest:
     """
     Build a search.
@@ -84,6 +82,7 @@ def build_search(
     :param distinct: a property whose values are wanted instead of items, such as ``date``.
     :param limit: items in all; a page holds at most 100.
     :param deployment: the connection's, to check where the collection lives.
+    :param now: the time of asking; a time that begins after it is refused.
     :raises SentinelHubRequestError: names the argument.
     """
     found = find_collection(collection, deployment)
@@ -91,11 +90,11 @@ def build_search(
         raise SentinelHubRequestError(
             "bbox and intersects are both given, which the Catalog refuses. Give one.", field="intersects"
         )
-    body: dict[str, Any] = {"collections": [found.id], "datetime": _interval(datetime)}
-    warnings: tuple[str, ...] = ()
+    body: dict[str, Any] = {"collections": [found.id], "datetime": _interval(datetime, now)}
     if bbox is not None:
-        bounds = parse_bounds(bbox=bbox)
-        body["bbox"], warnings = list(bounds.box), bounds.warnings
+        box = parse_bbox(bbox)
+        _check_degrees(box, "bbox")
+        body["bbox"] = list(box)
     if intersects is not None:
         body["intersects"] = _anywhere(intersects).to_geojson()
     if ids:
@@ -116,7 +115,7 @@ def build_search(
     if limit is not None and (type(limit) is not int or limit < 1):
         raise SentinelHubRequestError(f"limit is {limit!r}. Give a whole number, 1 or more.", field="limit")
     body["limit"] = MAX_PAGE if limit is None else min(limit, MAX_PAGE)
-    return SearchRequest(body, limit, warnings)
+    return SearchRequest(body, limit)
 
 
 def summary(item: Any) -> dict[str, Any] | Any:
@@ -177,22 +176,19 @@ def tile_of(item: Mapping[str, Any]) -> str | None:
     return None if match is None else match[1] or match[2]
 
 
-def _interval(value: Any) -> str:
-    if isinstance(value, TimeRange):
-        return value.to_interval()
+def _interval(value: Any, now: dt.datetime | None) -> str:
     if isinstance(value, str) and ".." in value.split("/"):
         ends = value.split("/")
         if len(ends) != 2 or ends == ["..", ".."]:
             raise SentinelHubRequestError(
                 f"datetime is {value!r}. Give at least one end, such as '2024-06-01T00:00:00Z/..'.", field="datetime"
             )
-        start, end = (
-            end if end == ".." else parse_time(end, "datetime", is_end=bool(number)) for number, end in enumerate(ends)
-        )
-        return "/".join(
-            end if isinstance(end, str) else TimeRange(end, end).to_interval().partition("/")[0] for end in (start, end)
-        )
-    return parse_time_range(value, "datetime").to_interval()
+        if ends[0] == "..":
+            return f"../{format_time(parse_time(ends[1], 'datetime', is_end=True))}"
+        start = parse_time(ends[0], "datetime")
+        refuse_future(start, "datetime", now)
+        return f"{format_time(start)}/.."
+    return parse_time_range(value, "datetime", now=now).to_interval()
 
 
 def _anywhere(intersects: Any) -> Geometry:
@@ -203,15 +199,19 @@ def _anywhere(intersects: Any) -> Geometry:
             "Transform it.",
             field="intersects",
         )
-    west, south, east, north = geometry.bbox
+    _check_degrees(geometry.bbox, "intersects")
+    return geometry
+
+
+def _check_degrees(box: BBox, field: str) -> None:
+    """Refuse coordinates that are no degrees: the Catalog takes no others."""
+    west, south, east, north = box
     if west < -180 or east > 180 or south < -90 or north > 90:
         swapped = south >= -180 and north <= 180 and west >= -90 and east <= 90
         advice = "They fit swapped: give longitude first." if swapped else "Give degrees, longitude first."
         raise SentinelHubRequestError(
-            "intersects has coordinates outside of longitude -180 to 180 and latitude -90 to 90. " + advice,
-            field="intersects",
+            f"{field} has coordinates outside of longitude -180 to 180 and latitude -90 to 90. {advice}", field=field
         )
-    return geometry
 
 
 def _filter(given: str | Mapping[str, Any] | None, cover: float | None) -> dict[str, Any]:
@@ -246,13 +246,13 @@ def _seconds(item: Mapping[str, Any]) -> float:
     value = _time(item)
     if value is None:
         return 0.0
-    moment = datetime.fromisoformat(value)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    moment = dt.datetime.fromisoformat(value)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
 
 
 def _day(item: Mapping[str, Any]) -> str | None:
     value = _time(item)
-    return None if value is None else datetime.fromtimestamp(_seconds(item), UTC).date().isoformat()
+    return None if value is None else dt.datetime.fromtimestamp(_seconds(item), dt.UTC).date().isoformat()
 
 
 def _cover(item: Mapping[str, Any]) -> float:

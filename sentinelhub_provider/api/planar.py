@@ -41,10 +41,13 @@ class _Edge(NamedTuple):
 
 def orientation(a: Point, b: Point, c: Point) -> int:
     """Tell on which side of the line a-b lies c: 1 on its left, -1 on its right, 0 on it. Exact."""
-    left = (b[0] - a[0]) * (c[1] - a[1])
-    right = (b[1] - a[1]) * (c[0] - a[0])
+    run, rise = b[0] - a[0], b[1] - a[1]
+    across, up = c[0] - a[0], c[1] - a[1]
+    left, right = run * up, rise * across
     determinant = left - right
     if abs(determinant) <= _ROUNDING * (abs(left) + abs(right)):
+        if not (run and up) and not (rise and across):
+            return 0  # floats differ by zero only where they are equal, as on lines along an axis
         from fractions import Fraction  # rarely needed, and it brings decimal along
 
         ax, ay = Fraction(a[0]), Fraction(a[1])
@@ -75,7 +78,7 @@ def find_fault(polygon: Polygon) -> Fault | None:
     """
     rings = [_without_repeats(ring) for ring in polygon]
     for number, ring in enumerate(rings):
-        if len(ring) < 4 or all(orientation(ring[0], ring[1], vertex) == 0 for vertex in ring):
+        if len(ring) < 4 or all(orientation(ring[0], ring[1], vertex) == 0 for vertex in ring[2:]):
             return Fault("has a ring without area" if number == 0 else "has a hole without area", polygon[number][0])
     touched: set[int] = set()
     for first, second in _neighbours(rings):

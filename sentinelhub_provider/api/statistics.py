@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sentinelhub_provider.api.bounds import (
@@ -121,6 +121,7 @@ def build_statistical_request(
     Parameters that the Process API has too are those of
     :func:`~sentinelhub_provider.api.process.build_process_request`.
 
+    :param time_range: start and end; a date as the end means up to the end of that day.
     :param aggregation_interval: see :func:`~sentinelhub_provider.api.time_range.parse_interval`.
     :param last_interval: what happens to a last interval that is not full: ``SKIP``, ``SHORTEN`` or ``EXTEND``.
     :param percentiles: per cent, 0 to 100, of every band of every output.
@@ -132,12 +133,12 @@ def build_statistical_request(
     script = read_evalscript(evalscript)
     check_evalscript(script, for_statistics=True)
     setup = parse_setup(script)
-    _check_mask(setup)
+    check_mask(setup)
     bounds = parse_bounds(bbox=bbox, geometry=geometry, crs=crs)
     size = parse_size(bounds, width=width, height=height, resolution=resolution)
-    times = parse_time_range(time_range, now=now)
+    times = whole_minutes(parse_time_range(time_range, now=now))
     interval = parse_interval(aggregation_interval, last=last_interval)
-    _check_intervals(times, interval, "time_range")
+    check_intervals(times, interval, "time_range")
     # The time is the aggregation's; a second one in the datasets would only narrow it.
     choice = Choice(None, mosaicking_order, max_cloud_cover, upsampling, downsampling)
     datasets = build_datasets(collections, choice, deployment=deployment, now=now)
@@ -151,7 +152,7 @@ def build_statistical_request(
             "evalscript": script,
         },
     }
-    wanted = _calculations(percentiles, histogram, calculations)
+    wanted = build_calculations(percentiles, histogram, calculations)
     if wanted:
         body["calculations"] = wanted
     return StatisticalRequest(body, bounds, size, datasets, times, interval, setup, bounds.warnings)
@@ -190,13 +191,29 @@ def read_statistical_request(
         last=str(length.get("lastIntervalBehavior") or "SKIP"),
         field="request: aggregation.aggregationInterval.of",
     )
-    _check_intervals(times, interval, "request")
+    check_intervals(times, interval, "request")
     datasets = read_datasets(request_input.get("data"), deployment=deployment, now=now)
     datasets.check_resolution(bounds, size, "request")
     return StatisticalRequest(dict(body), bounds, size, datasets, times, interval, setup, bounds.warnings)
 
 
-def _check_mask(setup: Setup | None) -> None:
+def whole_minutes(times: TimeRange) -> TimeRange:
+    """
+    Return a range whose last minute is whole.
+
+    A date as the end means that whole day, and a data interval ends before the next begins: both name their last
+    second. The service, whose intervals end where the next begin, would find the last one a second short and skip it.
+    """
+    is_last_second = times.end.second == 59 and times.end.microsecond == 0
+    return TimeRange(times.start, times.end + timedelta(seconds=1)) if is_last_second else times
+
+
+def check_mask(setup: Setup | None) -> None:
+    """
+    Refuse an evalscript that does not say which pixels count.
+
+    :raises SentinelHubRequestError: where it plainly has no output ``dataMask``.
+    """
     if setup is not None and all(output.id != DATA_MASK for output in setup.outputs):
         raise SentinelHubRequestError(
             f"evalscript has outputs {', '.join(output.id for output in setup.outputs)}, but no {DATA_MASK}, which the "
@@ -205,7 +222,12 @@ def _check_mask(setup: Setup | None) -> None:
         )
 
 
-def _check_intervals(times: TimeRange, interval: AggregationInterval, field: str) -> None:
+def check_intervals(times: TimeRange, interval: AggregationInterval, field: str) -> None:
+    """
+    Refuse a time without any whole interval, where only whole ones are answered.
+
+    :raises SentinelHubRequestError: names ``field``.
+    """
     if interval.last == "SKIP" and next(interval.split(times), None) is None:
         raise SentinelHubRequestError(
             f"{field}: {times.to_interval()} is shorter than one interval of {interval.of}, so that there is nothing "
@@ -214,9 +236,16 @@ def _check_intervals(times: TimeRange, interval: AggregationInterval, field: str
         )
 
 
-def _calculations(
+def build_calculations(
     percentiles: Sequence[float] | None, histogram: Any, calculations: Mapping[str, Any] | None
 ) -> dict[str, Any]:
+    """
+    Make a request's ``calculations``; empty for the plain statistics.
+
+    Parameters: see :func:`build_statistical_request`.
+
+    :raises SentinelHubRequestError: names the argument.
+    """
     if calculations is not None:
         if percentiles or histogram is not None:
             raise SentinelHubRequestError(

@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import Any
 
 from sentinelhub_provider.api.bounds import Bounds, Size, check_side, parse_bounds, parse_size, read_size
@@ -24,7 +23,6 @@ from sentinelhub_provider.api.statistics import (
     build_statistical_request,
     read_statistical_request,
 )
-from sentinelhub_provider.api.time_range import TimeRange, parse_time_range
 from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
 
 _OF_AN_AREA = ("bbox", "geometry", "width", "height", "resolution")
@@ -100,22 +98,8 @@ def ask_in_words(arguments: Mapping[str, Any], feature: Feature) -> Question:
     :raises SentinelHubRequestError: names the argument.
     """
     size = {name: arguments.get(name) for name in ("width", "height", "resolution")}
-    times = whole_minutes(parse_time_range(arguments.get("time_range"), now=arguments.get("now")))
-    template = build_statistical_request(
-        **{**arguments, "time_range": times}, bbox=feature.bbox, geometry=feature.geometry
-    )
+    template = build_statistical_request(**arguments, bbox=feature.bbox, geometry=feature.geometry)
     return Question(template, lambda bounds: parse_size(bounds, **size), arguments.get("crs"))
-
-
-def whole_minutes(times: TimeRange) -> TimeRange:
-    """
-    Return a range whose last minute is whole.
-
-    Times that name a day, and data intervals, end in their last second. The service would find the last interval one
-    second short, and skip it.
-    """
-    is_last_second = times.end.second == 59 and times.end.microsecond == 0
-    return TimeRange(times.start, times.end + timedelta(seconds=1)) if is_last_second else times
 
 
 def ask_in_json(
@@ -245,6 +229,7 @@ def survey(
     crs: Any = None,
     named: Crs | None = None,
     samples: float = 1,
+    is_one_area: bool = False,
 ) -> Survey:
     """
     Look at all features before anything is sent.
@@ -253,6 +238,7 @@ def survey(
     :param crs: what the user says the features are in.
     :param named: what the features' collection says of itself.
     :param samples: see :class:`Survey`.
+    :param is_one_area: whether the one feature is no feature, but an area that the user gave as an argument.
     :raises SentinelHubRequestError: for what is wrong with the question itself, or where no feature is usable.
     """
     if named is not None and crs is not None and parse_crs(crs).epsg != named.epsg:
@@ -274,7 +260,7 @@ def survey(
                     found = Survey(ask(feature), samples=samples)
                 found.count(feature, found.question.about(feature))
             except SentinelHubRequestError as error:
-                if found is None and error.field not in _OF_AN_AREA:
+                if is_one_area or (found is None and error.field not in _OF_AN_AREA):
                     raise
                 problem = str(error)
         if problem is not None:

@@ -70,9 +70,8 @@ def parse_time_range(value: Any, field: str = "time_range", *, now: datetime | N
     """
     Read a range: a pair, a mapping with ``from`` and ``to``, or a text ``start/end`` as STAC writes it.
 
-    :param now: the time of asking; a range that begins after it is refused, since nothing was seen then yet. ``None``
-        to let it pass.
-    :raises SentinelHubRequestError: for other than two times, or an end before the start.
+    :param now: the time of asking; see :func:`refuse_future`.
+    :raises SentinelHubRequestError: for other than two times, an end before the start, or a start in the future.
     """
     if isinstance(value, TimeRange):
         start, end = value.start, value.end
@@ -85,13 +84,23 @@ def parse_time_range(value: Any, field: str = "time_range", *, now: datetime | N
             "Give the earlier time first.",
             field=field,
         )
+    refuse_future(start, field, now)
+    return TimeRange(start, end)
+
+
+def refuse_future(start: datetime, field: str, now: datetime | None) -> None:
+    """
+    Refuse a range that begins after the time of asking, since nothing was seen then yet.
+
+    :param now: the time of asking; ``None`` to let it pass.
+    :raises SentinelHubRequestError: names ``field``.
+    """
     if now is not None and start > now:
         raise SentinelHubRequestError(
             f"{field} begins {format_time(start)}, which is in the future (now is {format_time(now)}). "
             "Nothing was seen then yet.",
             field=field,
         )
-    return TimeRange(start, end)
 
 
 def _pair(value: Any, field: str) -> tuple[Any, Any]:

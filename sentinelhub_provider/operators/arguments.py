@@ -1,7 +1,8 @@
-"""Arguments that operators share: times from the DAG run, geometry from files, and what a call may cost."""
+"""What operators share: times and names from the DAG run, arguments from texts and files, what a call may cost."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -53,32 +54,36 @@ def geometry_of(operator: BaseOperator, value: Any, field: str) -> Any:
     """
     if not isinstance(value, str) or not value.strip().lower().endswith(GEOMETRY_SUFFIXES):
         return value
+    from sentinelhub_provider.operators.input_files import read_text, reading, template_folders
+
     name = value.strip()
+    with reading(name, field, what="GeoJSON or WKT"):
+        return read_text(name, template_folders(operator))
+
+
+def json_of(value: Any, field: str) -> Any:
+    """
+    Return JSON that may be given as text, as a template renders it and a template file holds it.
+
+    :param field: name of the argument, for the error.
+    :raises SentinelHubRequestError: for a text that is not JSON.
+    """
+    if not isinstance(value, str):
+        return value
     try:
-        return _text_of(operator, name)
-    except Exception as error:
-        kind = type(error).__name__
+        return json.loads(value)
+    except ValueError as error:
         raise SentinelHubRequestError(
-            f"{field} names the file {name}, which cannot be read ({kind}: {error}). Give a path that the worker can "
-            "read, or a file beside the DAG.",
-            field=field,
+            f"{field} is not JSON: {error}. Check the rendered template.", field=field
         ) from error
 
 
-def _text_of(operator: BaseOperator, name: str) -> str:
-    if "://" in name:
-        from airflow.sdk import ObjectStoragePath
-
-        return str(ObjectStoragePath(name).read_text(encoding="utf-8"))
-    from pathlib import Path
-
-    path = Path(name).expanduser()
-    if path.is_absolute():
-        return path.read_text(encoding="utf-8")
-    environment = operator.get_template_env()
-    if environment.loader is None:
-        raise FileNotFoundError(name)
-    return environment.loader.get_source(environment, name)[0]
+def task_identity(operator: BaseOperator, context: Context) -> tuple[str, ...]:
+    """Return what names a task in its run, and stays the same when it is tried again."""
+    ti: Any = context["ti"]
+    run_id = context.get("run_id") or getattr(ti, "run_id", None)
+    names = (getattr(ti, "dag_id", None), run_id, getattr(ti, "map_index", None), operator.task_id)
+    return tuple(str(name) for name in names)
 
 
 def log_and_check_cost(

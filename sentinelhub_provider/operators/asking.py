@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,11 @@ from sentinelhub_provider.exceptions import (
     SentinelHubResponseError,
     SentinelHubServerError,
 )
+from sentinelhub_provider.transport.answers import UNITS_HEADER, spent_units
 
 if TYPE_CHECKING:
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+    from sentinelhub_provider.operators.base import CallArguments
     from sentinelhub_provider.operators.part_file import PartFile
 
 ENDPOINT = "/statistics/v1"
@@ -59,7 +61,7 @@ class Asking:
     :param part: takes the answers, and has those of earlier tries.
     :param whole: features in all.
     :param concurrency: requests at a time.
-    :param arguments: further arguments of each call.
+    :param arguments: how long each call may take.
     :param log: gets progress lines.
     :param clock: seconds, monotonic.
     """
@@ -69,13 +71,14 @@ class Asking:
     part: PartFile
     whole: int
     concurrency: int
-    arguments: Mapping[str, Any]
+    arguments: CallArguments
     log: logging.Logger
     clock: Callable[[], float] = time.monotonic
     problems: list[Problem] = field(default_factory=list)
     done: int = 0
     asked: int = 0
     _in_a_row: int = 0
+    _stopped_by: SentinelHubError | None = None
     _began: float = 0.0
     _told: float = 0.0
 
@@ -83,7 +86,8 @@ class Asking:
         """
         Ask about all features that have no whole answer yet.
 
-        :raises SentinelHubError: the first that would strike every feature; answers that came before it are kept.
+        :raises SentinelHubError: the first that would strike every feature. Nothing is asked after it, and what was
+            under way comes to its end: it is paid for, and kept.
         """
         self._began = self._told = self.clock()
         # Looked up here, where it may block: the loop then finds the connection at hand.
@@ -93,6 +97,8 @@ class Asking:
         except BaseExceptionGroup as group:
             raise _first(group) from None
         self.log.info("%s", self._progress())
+        if self._stopped_by is not None:
+            raise self._stopped_by
 
     async def _run(self, pending: Pending) -> None:
         # The workers share the iterator, so that requests exist only while they are asked.
@@ -104,24 +110,30 @@ class Asking:
             await self.hook.aclose()
 
     async def _work(self, pending: Pending) -> None:
-        for number, (feature, key) in enumerate(pending):
+        for feature, key in pending:
             if self.part.is_complete(key):
                 self.done += 1
-                if number % 500 == 0:
-                    await asyncio.sleep(0)
                 continue
             try:
                 await self._ask(key, self.question.about(feature))
-            except OF_ONE_FEATURE as error:
-                self.problems.append(Problem(feature.id, str(error), error.final))
-                self._in_a_row += 1
-                if self._in_a_row >= MOST_FAILURES_IN_A_ROW:
-                    raise
+            except SentinelHubError as error:
+                self._failed(feature, error)
             else:
                 self._in_a_row = 0
                 self.done += 1
             self.asked += 1
             self._tell()
+            if self._stopped_by is not None:
+                return
+
+    def _failed(self, feature: Feature, error: SentinelHubError) -> None:
+        """Note a feature that has no answer, or stop asking where no other would have one."""
+        if isinstance(error, OF_ONE_FEATURE):
+            self.problems.append(Problem(feature.id, str(error), error.final))
+            self._in_a_row += 1
+            if self._in_a_row < MOST_FAILURES_IN_A_ROW:
+                return
+        self._stopped_by = self._stopped_by or error
 
     async def _ask(self, key: str, request: StatisticalRequest) -> None:
         """Get the answer for a feature, or what an earlier one lacks, and keep it."""
@@ -164,7 +176,7 @@ class Asking:
             answer = response.json()
         except ValueError as error:
             raise SentinelHubResponseError(f"The Statistical API answered with other than JSON: {error}.") from error
-        return answer, _units(response.headers.get("x-processingunits-spent"))
+        return answer, spent_units(response.headers.get(UNITS_HEADER)) or 0.0
 
     def _tell(self) -> None:
         now = self.clock()
@@ -188,14 +200,7 @@ def _repeatable(answer: Any) -> list[Failure]:
     return [failure for failure in failures(answer) if failure.is_worth_asking_again]
 
 
-def _units(value: str | None) -> float:
-    try:
-        return float(value or 0)
-    except ValueError:
-        return 0.0
-
-
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return what went wrong first; that of the service before that of its cancelled siblings."""
-    plain = [_first(error) if isinstance(error, BaseExceptionGroup) else error for error in group.exceptions]
-    return next((error for error in plain if isinstance(error, SentinelHubError)), plain[0])
+    """Return what went wrong first."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-from airflow.providers.common.compat.sdk import conf
 
 from sentinelhub_provider.exceptions import (
     SentinelHubBudgetError,
-    SentinelHubRateLimitError,
     SentinelHubRequestError,
     SentinelHubResponseError,
 )
@@ -22,24 +17,21 @@ from sentinelhub_provider.operators.arguments import (
     geometry_of,
     log_and_check_cost,
     log_and_push_spent,
+    utc_now,
 )
-from sentinelhub_provider.operators.failing import without_vain_retries
-from sentinelhub_provider.operators.templating import RequestTemplatingOperator
-from sentinelhub_provider.operators.waiting import LONGEST_BLOCKING_WAIT, wait_in_triggerer
+from sentinelhub_provider.operators.base import SentinelHubOperator
+from sentinelhub_provider.operators.xcom import MAX_XCOM_SIZE, check_xcom_size
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
     from sentinelhub_provider.api.catalog import SearchRequest
     from sentinelhub_provider.api.processing_units import Estimate
-    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 
 ENDPOINT = "/catalog/v1/search"
-MAX_XCOM_SIZE = 1024 * 1024
-"""Bytes of JSON that a task may return: XCom lives in Airflow's metadata database."""
 
 
-class SentinelHubCatalogSearchOperator(RequestTemplatingOperator):
+class SentinelHubCatalogSearchOperator(SentinelHubOperator):
     """
     Find scenes in the Catalog.
 
@@ -65,15 +57,11 @@ class SentinelHubCatalogSearchOperator(RequestTemplatingOperator):
     :param sort: ``newest``, ``oldest`` or ``clearest`` first. All scenes are looked at before ``limit`` cuts.
     :param one_per: ``day`` (UTC) or ``tile``: only the first of each in that order.
     :param output_path: file for the whole items: STAC ItemCollection, or GeoParquet where it ends with ``.parquet``
-        (needs ``pyarrow``). A local path or a URL that Airflow's object storage knows. (templated)
+        (needs the extra ``parquet``). A local path or a URL that Airflow's object storage knows. (templated)
     :param max_processing_units: PU that the search may cost; a page that would go over is not asked for.
     :param max_xcom_size: bytes of JSON that the task may return.
-    :param timeout: seconds that the service may stay silent; the connection's ``timeout`` by default.
-    :param deadline: seconds that one page may take in all, waiting and repeating included; 600 by default.
-    :param deferrable: whether a wait of more than a minute for the rate limit is spent in the triggerer;
-        ``[operators] default_deferrable`` by default. The search then starts anew.
-    :param max_wait: seconds that such waits may take in all.
-    :param sentinelhub_conn_id: the connection. (templated)
+    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`, such as
+        ``timeout``, ``deferrable`` and ``sentinelhub_conn_id``, and of any Airflow operator.
     """
 
     template_fields: Sequence[str] = (
@@ -117,11 +105,6 @@ class SentinelHubCatalogSearchOperator(RequestTemplatingOperator):
         output_path: str | ObjectStoragePath | None = None,
         max_processing_units: float | None = None,
         max_xcom_size: int = MAX_XCOM_SIZE,
-        timeout: float | None = None,
-        deadline: float | None = None,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        max_wait: float = 24 * 3600.0,
-        sentinelhub_conn_id: str = "sentinelhub_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -140,45 +123,24 @@ class SentinelHubCatalogSearchOperator(RequestTemplatingOperator):
         self.output_path = output_path
         self.max_processing_units = max_processing_units
         self.max_xcom_size = max_xcom_size
-        self.timeout = timeout
-        self.deadline = deadline
-        self.deferrable = deferrable
-        self.max_wait = max_wait
-        self.sentinelhub_conn_id = sentinelhub_conn_id
-
-    @cached_property
-    def hook(self) -> SentinelHubHook:
-        """The hook that makes the calls; kept, so that pages share its connection to the service."""
-        from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-
-        return SentinelHubHook(self.sentinelhub_conn_id)
-
-    def execute(self, context: Context) -> list[Any]:
-        """Search; see the class for what is returned."""
-        return self.resume(context, waits_until=time.time() + self.max_wait)
-
-    def resume(self, context: Context, event: Any = None, *, waits_until: float) -> list[Any]:  # noqa: ARG002 - the wait is over
-        """Search, for the first time or after a wait in the triggerer."""
-        with without_vain_retries():
-            try:
-                return self._result(context)
-            except SentinelHubRateLimitError as error:
-                if self.deferrable:
-                    wait_in_triggerer(self, error, waits_until=waits_until, method_name="resume")
-                raise
 
     def _result(self, context: Context) -> list[Any]:
         from sentinelhub_provider.api.catalog import summary
 
         search = self._search(context)
-        for warning in search.warnings:
-            self.log.warning("%s", warning)
+        self._check_output()
         estimate = search.estimate()
         log_and_check_cost(self, context, estimate, self.max_processing_units)
         items = self._ordered(self._fetch(context, search, estimate), search.limit)
         self.log.info("found %d %s", len(items), "values" if self.distinct else "items")
         found = [summary(item) for item in items]
-        self._check_size(found)
+        check_xcom_size(
+            found,
+            self.max_xcom_size,
+            what=f"The list of {len(found):,}",
+            advice="Set limit, or narrow the search.",
+            field="limit",
+        )
         if self.output_path is not None:
             self._store(context, items)
         return found
@@ -206,12 +168,31 @@ class SentinelHubCatalogSearchOperator(RequestTemplatingOperator):
             ids=self.ids,
             limit=whole_number(self.limit),
             deployment=self.hook.settings.deployment.name,
+            now=utc_now(),
         )
+
+    def _check_output(self) -> None:
+        """Refuse what cannot be written before it is paid for."""
+        if not self._is_geoparquet():
+            return
+        if self.distinct:
+            raise SentinelHubRequestError(
+                f"output_path is GeoParquet, but distinct={self.distinct!r} asks for values, which have no geometry. "
+                "Let output_path end with .json.",
+                field="output_path",
+            )
+        from sentinelhub_provider.operators.geoparquet import require_geoparquet
+
+        require_geoparquet()
+
+    def _is_geoparquet(self) -> bool:
+        return str(self.output_path).lower().endswith((".parquet", ".geoparquet"))
 
     def _fetch(self, context: Context, search: SearchRequest, estimate: Estimate | None) -> list[Any]:
         """Ask for page after page: no more than wanted, or all where an order decides which are."""
         from sentinelhub_provider.api.catalog import MAX_PAGE
         from sentinelhub_provider.api.paging import items_of, next_page
+        from sentinelhub_provider.transport.answers import UNITS_HEADER, spent_units
 
         wanted = None if self.sort or self.one_per else search.limit
         body = {**search.body, "limit": MAX_PAGE} if wanted is None else dict(search.body)
@@ -219,15 +200,8 @@ class SentinelHubCatalogSearchOperator(RequestTemplatingOperator):
         spent: float | None = None
         try:
             while True:
-                response = self.hook.request(
-                    "POST",
-                    ENDPOINT,
-                    json=body,
-                    timeout=self.timeout,
-                    deadline=self.deadline,
-                    longest_wait=LONGEST_BLOCKING_WAIT if self.deferrable else None,
-                )
-                spent = added(spent, units_of(response.headers.get("x-processingunits-spent")))
+                response = self.hook.request("POST", ENDPOINT, json=body, **self.call_arguments)
+                spent = added(spent, spent_units(response.headers.get(UNITS_HEADER)))
                 page = decoded_page(response)
                 items += items_of(page)
                 change = next_page(page, method="POST")
@@ -261,20 +235,11 @@ class SentinelHubCatalogSearchOperator(RequestTemplatingOperator):
             items = list(one_per(items, self.one_per))
         return items[:limit]
 
-    def _check_size(self, found: list[Any]) -> None:
-        size = len(json.dumps(found))
-        if size > self.max_xcom_size:
-            raise SentinelHubRequestError(
-                f"The list of {len(found):,} has {size:,} bytes of JSON, more than max_xcom_size="
-                f"{self.max_xcom_size:,}: XCom lives in Airflow's metadata database. Set limit, or narrow the search.",
-                field="limit",
-            )
-
     def _store(self, context: Context, items: list[Any]) -> None:
         """Write whole items, and push what was written to XCom under ``output``."""
         from sentinelhub_provider.hooks.output import store
 
-        if str(self.output_path).lower().endswith((".parquet", ".geoparquet")):
+        if self._is_geoparquet():
             from sentinelhub_provider.operators.geoparquet import CONTENT_TYPE, to_geoparquet
 
             body, content_type = to_geoparquet(items), CONTENT_TYPE
@@ -291,14 +256,6 @@ class SentinelHubCatalogSearchOperator(RequestTemplatingOperator):
 def whole_number(value: Any) -> Any:
     """Return a number where a template rendered one as text; anything else as it is."""
     return int(value) if isinstance(value, str) and value.strip().isdigit() else value
-
-
-def units_of(header: str | None) -> float | None:
-    """Read the header that says what an answer cost, in PU."""
-    try:
-        return float(header or "")
-    except ValueError:
-        return None
 
 
 def added(one: float | None, other: float | None) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sentinelhub_provider.api.crs import Crs, parse_crs
 from sentinelhub_provider.api.features import Feature
-from sentinelhub_provider.api.wkb_reading import from_geopackage, from_wkb
+from sentinelhub_provider.api.wkb import from_geopackage, from_wkb
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 ROWS = 1000
@@ -106,7 +106,7 @@ def read_geoparquet(path: Path, *, id_property: str | None = None) -> TableFeatu
     """
     from sentinelhub_provider.operators.tables import require_pyarrow
 
-    require_pyarrow()
+    require_pyarrow(field="features", otherwise="give GeoJSON or GeoPackage")
     from pyarrow import parquet
 
     with parquet.ParquetFile(path) as file:

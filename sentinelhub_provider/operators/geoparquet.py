@@ -8,12 +8,21 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError
+from sentinelhub_provider.operators.tables import require_pyarrow
 
 CONTENT_TYPE = "application/vnd.apache.parquet"
 
 
-def to_geoparquet(items: Sequence[Any]) -> bytes:
+def require_geoparquet() -> Any:
+    """
+    Return pyarrow.
+
+    :raises SentinelHubRequestError: where it is not installed.
+    """
+    return require_pyarrow(field="output_path", otherwise="let output_path end with .json")
+
+
+def to_geoparquet(items: Sequence[Mapping[str, Any]]) -> bytes:
     """
     Write items as GeoParquet.
 
@@ -21,22 +30,11 @@ def to_geoparquet(items: Sequence[Any]) -> bytes:
     booleans and texts as such, anything else as JSON), ``assets`` and ``links`` as JSON, and ``geometry`` (WKB,
     longitude and latitude). Texts of time are kept as RFC 3339.
 
-    :raises SentinelHubRequestError: for values instead of items.
-    :raises SentinelHubOutputError: where ``pyarrow`` is not installed.
+    :raises SentinelHubRequestError: where ``pyarrow`` is not installed.
     """
-    if not all(isinstance(item, Mapping) for item in items):
-        raise SentinelHubRequestError(
-            "output_path is GeoParquet, but distinct asks for values that have no geometry. Store them as .json.",
-            field="output_path",
-        )
-    try:
-        # They carry no type information.
-        pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise SentinelHubOutputError(
-            "output_path is GeoParquet, which needs pyarrow. Install it: pip install pyarrow. Or give a path that ends "
-            "with .json."
-        ) from error
+    pyarrow = require_geoparquet()
+    # It carries no type information.
+    parquet = import_module("pyarrow.parquet")
     from sentinelhub_provider.api.wkb import to_wkb
 
     names = list(dict.fromkeys(name for item in items for name in item.get("properties") or {}))

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-from airflow.providers.common.compat.sdk import conf
 
 from sentinelhub_provider.api.endpoints import is_service
 from sentinelhub_provider.api.paging import NextPage, joined, next_page
 from sentinelhub_provider.exceptions import (
-    SentinelHubRateLimitError,
     SentinelHubRequestError,
     SentinelHubResponseError,
 )
-from sentinelhub_provider.operators.failing import without_vain_retries
-from sentinelhub_provider.operators.templating import RequestTemplatingOperator
-from sentinelhub_provider.operators.waiting import LONGEST_BLOCKING_WAIT, wait_in_triggerer
+from sentinelhub_provider.operators.arguments import json_of
+from sentinelhub_provider.operators.base import SentinelHubOperator
+from sentinelhub_provider.operators.xcom import MAX_XCOM_SIZE, check_xcom_size
 
 if TYPE_CHECKING:
     import requests
     from airflow.sdk import Context, ObjectStoragePath
 
-    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 
-MAX_XCOM_SIZE = 1024 * 1024
-"""Bytes of JSON that a task may return: XCom lives in Airflow's metadata database."""
-
-
-class SentinelHubHttpOperator(RequestTemplatingOperator):
+class SentinelHubHttpOperator(SentinelHubOperator):
     """
     Make an authorized call to Sentinel Hub.
 
@@ -66,12 +56,8 @@ class SentinelHubHttpOperator(RequestTemplatingOperator):
         ``viewtoken`` of the other APIs are followed.
     :param max_pages: pages at most; more are an error, not a shorter result.
     :param max_xcom_size: bytes of JSON that the task may return.
-    :param timeout: seconds that the service may stay silent; the connection's ``timeout`` by default.
-    :param deadline: seconds that one call may take in all, waiting and repeating included; 600 by default.
-    :param deferrable: whether a wait of more than a minute for the rate limit is spent in the triggerer, without
-        holding a worker slot; ``[operators] default_deferrable`` by default.
-    :param max_wait: seconds that such waits may take in all.
-    :param sentinelhub_conn_id: the connection.
+    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`, such as
+        ``timeout``, ``deferrable`` and ``sentinelhub_conn_id``, and of any Airflow operator.
     """
 
     template_fields: Sequence[str] = (
@@ -112,11 +98,6 @@ class SentinelHubHttpOperator(RequestTemplatingOperator):
         paginate: bool = False,
         max_pages: int = 1000,
         max_xcom_size: int = MAX_XCOM_SIZE,
-        timeout: float | None = None,
-        deadline: float | None = None,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        max_wait: float = 24 * 3600.0,
-        sentinelhub_conn_id: str = "sentinelhub_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -135,32 +116,6 @@ class SentinelHubHttpOperator(RequestTemplatingOperator):
         self.paginate = paginate
         self.max_pages = max_pages
         self.max_xcom_size = max_xcom_size
-        self.timeout = timeout
-        self.deadline = deadline
-        self.deferrable = deferrable
-        self.max_wait = max_wait
-        self.sentinelhub_conn_id = sentinelhub_conn_id
-
-    @cached_property
-    def hook(self) -> SentinelHubHook:
-        """The hook that makes the calls; kept, so that pages share its connection to the service."""
-        from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-
-        return SentinelHubHook(self.sentinelhub_conn_id)
-
-    def execute(self, context: Context) -> Any:
-        """Make the call; see the class for what is returned."""
-        return self.resume(context, waits_until=time.time() + self.max_wait)
-
-    def resume(self, context: Context, event: Any = None, *, waits_until: float) -> Any:  # noqa: ARG002 - the wait is over
-        """Make the call, for the first time or after a wait in the triggerer."""
-        with without_vain_retries():
-            try:
-                return self._result(context)
-            except SentinelHubRateLimitError as error:
-                if self.deferrable:
-                    wait_in_triggerer(self, error, waits_until=waits_until, method_name="resume")
-                raise
 
     def _result(self, context: Context) -> Any:
         body = request_body(self.json, self.evalscript)
@@ -194,9 +149,7 @@ class SentinelHubHttpOperator(RequestTemplatingOperator):
             "files": self.files,
             "headers": self.headers,
             "accept": self.accept,
-            "timeout": self.timeout,
-            "deadline": self.deadline,
-            "longest_wait": LONGEST_BLOCKING_WAIT if self.deferrable else None,
+            **self.call_arguments,
         }
 
     def _download(self, context: Context, body: Any) -> dict[str, Any]:
@@ -215,6 +168,8 @@ class SentinelHubHttpOperator(RequestTemplatingOperator):
 
     def _fetch(self, context: Context, body: Any) -> Any:
         """Get the answer, all its pages if asked for, checked and filtered."""
+        from sentinelhub_provider.transport.answers import UNITS_HEADER, spent_units
+
         pages: list[Any] = []
         spent: float | None = None
         change: NextPage | None = NextPage()
@@ -230,7 +185,7 @@ class SentinelHubHttpOperator(RequestTemplatingOperator):
                 raise SentinelHubResponseError(
                     f"response_check refused the answer of {self.method} {self.endpoint} ({response.status_code})."
                 )
-            units = processing_units(response)
+            units = spent_units(response.headers.get(UNITS_HEADER))
             spent = units if spent is None else spent + (units or 0.0)
             pages.append(decoded(response))
             change = self._next_page(pages, change)
@@ -258,13 +213,13 @@ class SentinelHubHttpOperator(RequestTemplatingOperator):
         return asdict(store(json.dumps(document).encode(), self.output_path, content_type="application/json"))
 
     def _for_xcom(self, document: Any) -> Any:
-        size = len(json.dumps(document, default=str))
-        if size > self.max_xcom_size:
-            raise SentinelHubRequestError(
-                f"The result has {size:,} bytes of JSON, more than max_xcom_size={self.max_xcom_size:,}: XCom lives in "
-                "Airflow's metadata database. Keep what you need with response_filter, or give output_path.",
-                field="response_filter",
-            )
+        check_xcom_size(
+            document,
+            self.max_xcom_size,
+            what="The result",
+            advice="Keep what you need with response_filter, or give output_path.",
+            field="response_filter",
+        )
         return document
 
     def _push_processing_units(self, context: Context, units: float | None) -> None:
@@ -280,13 +235,7 @@ def request_body(body: Mapping[str, Any] | str | None, evalscript: str | None) -
     :param evalscript: goes into the body under that name.
     :raises SentinelHubRequestError: for text that is not JSON, or an evalscript that is given twice.
     """
-    if isinstance(body, str):
-        try:
-            body = json.loads(body)
-        except ValueError as error:
-            raise SentinelHubRequestError(
-                f"json is not JSON: {error}. Check the rendered template.", field="json"
-            ) from error
+    body = json_of(body, "json")
     if evalscript is None:
         return body
     if body is not None and not isinstance(body, Mapping):
@@ -321,11 +270,3 @@ def decoded(response: requests.Response) -> Any:
         "Give output_path.",
         field="output_path",
     )
-
-
-def processing_units(response: requests.Response) -> float | None:
-    """Return the processing units that an answer says it cost, ``None`` where it does not say."""
-    try:
-        return float(response.headers.get("x-processingunits-spent", ""))
-    except ValueError:
-        return None

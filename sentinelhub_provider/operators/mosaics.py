@@ -29,6 +29,9 @@ ROWS = 512
 CACHE_MEGABYTES = 64
 """What GDAL may keep of the mosaic before it writes."""
 
+THREADS = 4
+"""That compress blocks: with the one that copies pixels, about as many as tiles are fetched at a time."""
+
 
 def write_vrt(output: Any, grid: PixelGrid, tiles: Sequence[Tile], paths: Mapping[str, Any], folder: str) -> Download:
     """
@@ -130,7 +133,9 @@ class GeoTiffMosaic:
         made = self._folder / "mosaic.tif"
         if self._cog:
             copied = self._folder / "cog.tif"
-            import_module("rasterio.shutil").copy(made, copied, driver="COG", compress="DEFLATE", bigtiff="IF_SAFER")
+            import_module("rasterio.shutil").copy(
+                made, copied, driver="COG", compress="DEFLATE", level=1, bigtiff="IF_SAFER"
+            )
             made = copied
         with DownloadReceiver(target_for(output)) as receiver, made.open("rb") as file:
             while chunk := file.read(CHUNK):
@@ -172,6 +177,7 @@ class GeoTiffMosaic:
             "interleave": "pixel",
             "compress": "deflate",
             "zlevel": 1,
+            "num_threads": THREADS,
             "bigtiff": "IF_SAFER",
             "sparse_ok": True,
         }

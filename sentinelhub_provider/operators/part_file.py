@@ -7,8 +7,11 @@ the middle of a line, finds on its next try everything that was written whole.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +27,28 @@ if TYPE_CHECKING:
 class _Place:
     offset: int
     is_complete: bool
+
+
+def part_path(output_path: Any, part_folder: str | None, *, identity: Sequence[str], question: str) -> Path:
+    """
+    Name the file of a task: the same for each of its tries, and for it alone.
+
+    :param output_path: where its table goes, a path or URL, or ``None``. A local file's folder is where parts lie.
+    :param part_folder: where they lie instead; for neither, a folder of the machine's temporary one.
+    :param identity: what names the task in its run; stands for it where it has no output path.
+    :param question: digest of what it asks, so that answers to another question are not taken for its own.
+    """
+    place = f"{identity[-1]}-{_digest(*identity)}" if output_path is None else str(output_path)
+    name = f".{Path(place).name}.{_digest(place, question)}.part"
+    if part_folder is not None:
+        return Path(part_folder).expanduser() / name
+    if output_path is not None and "://" not in place:
+        return Path(place).expanduser().absolute().parent / name
+    return Path(tempfile.gettempdir()) / f"sentinelhub-statistics-{os.getuid()}" / name
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 class PartFile:

@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
-
 from sentinelhub_provider.exceptions import (
-    SentinelHubOutputError,
-    SentinelHubRateLimitError,
     SentinelHubRequestError,
 )
 from sentinelhub_provider.operators.arguments import (
     data_interval,
     geometry_of,
+    json_of,
     log_and_check_cost,
     log_and_push_spent,
     utc_now,
 )
-from sentinelhub_provider.operators.failing import without_vain_retries
-from sentinelhub_provider.operators.process_arguments import format_by_path, json_of, needs_no_time, output_paths
-from sentinelhub_provider.operators.templating import RequestTemplatingOperator
-from sentinelhub_provider.operators.waiting import LONGEST_BLOCKING_WAIT, wait_in_triggerer
+from sentinelhub_provider.operators.base import SentinelHubOperator
+from sentinelhub_provider.operators.pictures import check_if_exists, download_picture, pictures_there, result_of
+from sentinelhub_provider.operators.process_arguments import format_by_path, needs_no_time, output_paths
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from airflow.sdk import Context, ObjectStoragePath
 
     from sentinelhub_provider.api.process import ProcessRequest
-    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
     from sentinelhub_provider.transport.download import Download
 
-ENDPOINT = "/process/v1"
-IF_EXISTS = ("overwrite", "skip", "fail")
 _NOT_WITH_REQUEST = (
     "collection",
     "evalscript",
@@ -55,7 +45,7 @@ _NOT_WITH_REQUEST = (
 )
 
 
-class SentinelHubProcessOperator(RequestTemplatingOperator):
+class SentinelHubProcessOperator(SentinelHubOperator):
     """
     Have a picture made of satellite data, and store it.
 
@@ -105,12 +95,8 @@ class SentinelHubProcessOperator(RequestTemplatingOperator):
     :param max_processing_units: PU that the task may cost; over it, it fails before anything is sent.
     :param samples: data samples to a pixel that the estimate counts where the evalscript's mosaicking is ``ORBIT`` or
         ``TILE``: as many as there are orbits or tiles.
-    :param timeout: seconds that the service may stay silent; the connection's ``timeout`` by default.
-    :param deadline: seconds that one request may take in all, waiting and repeating included; 600 by default.
-    :param deferrable: whether a wait of more than a minute for the rate limit is spent in the triggerer, without
-        holding a worker slot; ``[operators] default_deferrable`` by default.
-    :param max_wait: seconds that such waits may take in all.
-    :param sentinelhub_conn_id: the connection. (templated)
+    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`, such as
+        ``timeout``, ``deferrable`` and ``sentinelhub_conn_id``, and of any Airflow operator.
     """
 
     template_fields: Sequence[str] = ("output_path", *_NOT_WITH_REQUEST, "request", "sentinelhub_conn_id")
@@ -152,11 +138,6 @@ class SentinelHubProcessOperator(RequestTemplatingOperator):
         tile_attempts: int = 3,
         max_processing_units: float | None = None,
         samples: float = 1,
-        timeout: float | None = None,
-        deadline: float | None = None,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        max_wait: float = 24 * 3600.0,
-        sentinelhub_conn_id: str = "sentinelhub_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -184,54 +165,26 @@ class SentinelHubProcessOperator(RequestTemplatingOperator):
         self.tile_attempts = tile_attempts
         self.max_processing_units = max_processing_units
         self.samples = samples
-        self.timeout = timeout
-        self.deadline = deadline
-        self.deferrable = deferrable
-        self.max_wait = max_wait
-        self.sentinelhub_conn_id = sentinelhub_conn_id
-
-    @cached_property
-    def hook(self) -> SentinelHubHook:
-        """The hook that makes the calls; kept, so that tiles share its connections to the service."""
-        from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-
-        return SentinelHubHook(self.sentinelhub_conn_id)
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Have the picture made; see the class for what is returned."""
-        return self.resume(context, waits_until=time.time() + self.max_wait)
-
-    def resume(self, context: Context, event: Any = None, *, waits_until: float) -> dict[str, Any]:  # noqa: ARG002 - the wait is over
-        """Have the picture made, for the first time or after a wait in the triggerer."""
-        with without_vain_retries():
-            try:
-                return self._result(context)
-            except SentinelHubRateLimitError as error:
-                if self.deferrable:
-                    wait_in_triggerer(self, error, waits_until=waits_until, method_name="resume")
-                raise
 
     def _result(self, context: Context) -> dict[str, Any]:
-        if self.if_exists not in IF_EXISTS:
-            raise SentinelHubRequestError(
-                f"if_exists is {self.if_exists!r}. Give one of {', '.join(IF_EXISTS)}.", field="if_exists"
-            )
+        check_if_exists(self.if_exists)
         request = self._checked_request(context)
         for warning in request.warnings:
             self.log.warning("%s", warning)
         if self.tile:
-            from sentinelhub_provider.operators.tiled import TiledProcess
+            from sentinelhub_provider.operators.tiled import TiledProcess, Tiling
 
-            return TiledProcess(self, context, request).result()
+            wanted = {field.name: getattr(self, field.name) for field in fields(Tiling)}
+            return TiledProcess(self, context, request, Tiling(**wanted)).result()
         return self._single(context, request)
 
     def _single(self, context: Context, request: ProcessRequest) -> dict[str, Any]:
         from sentinelhub_provider.operators.records import Record, drop_record, write_record
 
         paths = output_paths(self.output_path, request.formats)
-        kept = self.what_is_there(paths, request.digest)
+        kept = pictures_there(self, paths, request.digest, self.if_exists)
         if kept is not None:
-            return self.result_of(kept, request.digest, spent=0.0, estimated=0.0, skipped=True)
+            return result_of(kept, request.digest, spent=0.0, estimated=0.0, skipped=True)
         estimate = request.estimate(samples=self.samples)
         log_and_check_cost(self, context, estimate, self.max_processing_units)
         for path in paths.values():
@@ -243,7 +196,7 @@ class SentinelHubProcessOperator(RequestTemplatingOperator):
             outputs[name] = Record(request.digest, output.size, output.sha256, output.content_type)
             write_record(paths[name], outputs[name])
         log_and_push_spent(self, context, spent)
-        return self.result_of(
+        return result_of(
             {name: (stored[name].path, record) for name, record in outputs.items()},
             request.digest,
             spent=spent,
@@ -253,75 +206,11 @@ class SentinelHubProcessOperator(RequestTemplatingOperator):
     def _fetch(self, request: ProcessRequest, paths: Mapping[str, Any]) -> tuple[dict[str, Download], float | None]:
         if len(paths) == 1:
             ((name, path),) = paths.items()
-            download = self.download(request, path)
+            download = download_picture(self, request, path)
             return {name: download}, download.processing_units
         from sentinelhub_provider.operators.archive import download_outputs
 
-        return download_outputs(lambda archive: self.download(request, archive), paths, request.formats)
-
-    def download(self, request: ProcessRequest, path: str | Path | Any) -> Download:
-        """Make one request and stream its answer to a path."""
-        return self.hook.download(
-            "POST",
-            ENDPOINT,
-            path,
-            json=request.body,
-            accept=request.accept,
-            timeout=self.timeout,
-            deadline=self.deadline,
-            longest_wait=LONGEST_BLOCKING_WAIT if self.deferrable else None,
-        )
-
-    def what_is_there(self, paths: Mapping[str, Any], digest: str) -> dict[str, tuple[str, Any]] | None:
-        """
-        Return path and record of each output where all are there, made by this very request, and are to be kept.
-
-        :raises SentinelHubOutputError: where one is there and ``if_exists`` is ``fail``.
-        """
-        from sentinelhub_provider.operators.records import exists, place_of, read_record
-
-        if self.if_exists == "overwrite":
-            return None
-        if self.if_exists == "fail":
-            for path in paths.values():
-                if exists(path):
-                    raise SentinelHubOutputError(
-                        f"output_path {path} exists, and if_exists is 'fail'. Remove it, choose another path, or give "
-                        "if_exists='skip' or 'overwrite'; nothing was sent."
-                    )
-            return None
-        found = {name: (str(place_of(path)), read_record(path)) for name, path in paths.items()}
-        if all(record is not None and record.request_sha256 == digest for _, record in found.values()):
-            self.log.info("skipped: %s is there, made by this request", ", ".join(path for path, _ in found.values()))
-            return found
-        if any(exists(path) for path in paths.values()):
-            self.log.info("what is there was made by another request, or its record is missing: it is made anew")
-        return None
-
-    def result_of(
-        self,
-        outputs: Mapping[str, tuple[str, Any]],
-        digest: str,
-        *,
-        spent: float | None,
-        estimated: float | None,
-        skipped: bool = False,
-        tiles: dict[str, int] | None = None,
-    ) -> dict[str, Any]:
-        """Return what the task returns; see the class."""
-        described = {
-            name: {"path": path, "size": record.size, "sha256": record.sha256, "content_type": record.content_type}
-            for name, (path, record) in outputs.items()
-        }
-        return {
-            "path": next(path for path, _ in outputs.values()) if len(outputs) == 1 else None,
-            "outputs": described,
-            "processing_units": spent,
-            "estimated_processing_units": estimated,
-            "request_sha256": digest,
-            "skipped": skipped,
-            "tiles": tiles,
-        }
+        return download_outputs(lambda archive: download_picture(self, request, archive), paths, request.formats)
 
     def _checked_request(self, context: Context) -> ProcessRequest:
         from sentinelhub_provider.api.bounds import MAX_SIDE
@@ -336,7 +225,9 @@ class SentinelHubProcessOperator(RequestTemplatingOperator):
                     f"request is given, and {', '.join(both)} too. The request is sent as it is: put that into it.",
                     field=both[0],
                 )
-            return read_process_request(json_of(self.request), deployment=deployment, now=utc_now(), max_side=max_side)
+            return read_process_request(
+                json_of(self.request, "request"), deployment=deployment, now=utc_now(), max_side=max_side
+            )
         missing = [name for name in ("collection", "evalscript") if getattr(self, name) is None]
         if missing:
             raise SentinelHubRequestError(

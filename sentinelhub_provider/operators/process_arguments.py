@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,19 +65,3 @@ def output_paths(output_path: Any, formats: Mapping[str, str]) -> dict[str, Any]
             "output_path names one file for several outputs. Give each its own.", field="output_path"
         )
     return paths
-
-
-def json_of(request: Mapping[str, Any] | str) -> Any:
-    """
-    Return a request that may be given as text.
-
-    :raises SentinelHubRequestError: for a text that is not JSON.
-    """
-    if not isinstance(request, str):
-        return request
-    try:
-        return json.loads(request)
-    except ValueError as error:
-        raise SentinelHubRequestError(
-            f"request is not JSON: {error}. Check the rendered template.", field="request"
-        ) from error

@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.exceptions import (
-    SentinelHubBadRequestError,
     SentinelHubRequestError,
-    SentinelHubResponseError,
 )
 from sentinelhub_provider.operators.arguments import (
     ESTIMATED_UNITS_KEY,
     SPENT_UNITS_KEY,
     data_interval,
     geometry_of,
+    json_of,
+    task_identity,
     utc_now,
 )
-from sentinelhub_provider.operators.failing import without_vain_retries
-from sentinelhub_provider.operators.http import MAX_XCOM_SIZE
-from sentinelhub_provider.operators.templating import RequestTemplatingOperator
+from sentinelhub_provider.operators.base import SentinelHubOperator
+from sentinelhub_provider.operators.statistics_report import ON_ERROR, SHOWN, judge, listed, log_outcome, number_of
+from sentinelhub_provider.operators.xcom import MAX_XCOM_SIZE
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
     from sentinelhub_provider.api.features import Feature, Features
-    from sentinelhub_provider.api.statistics_plan import Problem, Question, Survey
-    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+    from sentinelhub_provider.api.statistics_plan import Question, Survey
     from sentinelhub_provider.operators.feature_tables import TableFeatures
     from sentinelhub_provider.operators.part_file import PartFile
 
@@ -43,11 +36,8 @@ if TYPE_CHECKING:
 LEAST_ROW = 200
 """Bytes of JSON that a row of the result has at least: a result that is bound to be too large is refused unpaid."""
 
-SHOWN = 20
-"""Problems that the log and the result show; the others are counted."""
 
-
-class SentinelHubStatisticsOperator(RequestTemplatingOperator):
+class SentinelHubStatisticsOperator(SentinelHubOperator):
     """
     Ask the Statistical API about one area or many, and make one tidy table of the answers.
 
@@ -105,9 +95,8 @@ class SentinelHubStatisticsOperator(RequestTemplatingOperator):
     :param part_folder: folder for answers on their way; beside a local ``output_path``, else the machine's temporary
         folder, by default. Where tries run on different workers, name one that they share. (templated)
     :param max_xcom_size: bytes of JSON that the task may return.
-    :param timeout: seconds that the service may stay silent; the connection's ``timeout`` by default.
-    :param deadline: seconds that one call may take in all, waiting and repeating included; 600 by default.
-    :param sentinelhub_conn_id: the connection.
+    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`, such as
+        ``timeout``, ``deferrable`` and ``sentinelhub_conn_id``, and of any Airflow operator.
     """
 
     template_fields: Sequence[str] = (
@@ -162,9 +151,6 @@ class SentinelHubStatisticsOperator(RequestTemplatingOperator):
         samples: float = 1,
         part_folder: str | None = None,
         max_xcom_size: int = MAX_XCOM_SIZE,
-        timeout: float | None = None,
-        deadline: float | None = None,
-        sentinelhub_conn_id: str = "sentinelhub_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -197,30 +183,20 @@ class SentinelHubStatisticsOperator(RequestTemplatingOperator):
         self.samples = samples
         self.part_folder = part_folder
         self.max_xcom_size = max_xcom_size
-        self.timeout = timeout
-        self.deadline = deadline
-        self.sentinelhub_conn_id = sentinelhub_conn_id
 
-    @cached_property
-    def hook(self) -> SentinelHubHook:
-        """The hook that makes the calls."""
-        from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-
-        return SentinelHubHook(self.sentinelhub_conn_id)
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Ask, and write the table; see the class for what is returned."""
-        with without_vain_retries():
-            self._check()
-            with self._features() as features:
-                found = self._survey(features, context)
-                self._report_survey(found, context)
-                return self._ask(features, found, context)
+    def _result(self, context: Context) -> dict[str, Any]:
+        self._check()
+        with self._features() as features:
+            found = self._survey(features, context)
+            self._report_survey(found, context)
+            return self._ask(features, found, context)
 
     def _check(self) -> None:
         """Refuse what is wrong with the operator itself."""
-        if self.on_error not in ("fail", "skip"):
-            raise SentinelHubRequestError(f"on_error is {self.on_error!r}. Give 'fail' or 'skip'.", field="on_error")
+        if self.on_error not in ON_ERROR:
+            raise SentinelHubRequestError(
+                f"on_error is {self.on_error!r}. Give one of {', '.join(ON_ERROR)}.", field="on_error"
+            )
         if type(self.concurrency) is not int or self.concurrency < 1:
             raise SentinelHubRequestError(
                 f"concurrency is {self.concurrency!r}. Give a whole number, 1 or more.", field="concurrency"
@@ -229,9 +205,9 @@ class SentinelHubStatisticsOperator(RequestTemplatingOperator):
             from sentinelhub_provider.api.statistics_table import table_format
 
             if table_format(self.output_path, self.output_format) == "parquet":
-                from sentinelhub_provider.operators.tables import require_pyarrow
+                from sentinelhub_provider.operators.tables import require_parquet_table
 
-                require_pyarrow()
+                require_parquet_table()
         given = [name for name, value in self._words().items() if value is not None]
         if self.request is not None and given:
             raise SentinelHubRequestError(
@@ -275,14 +251,10 @@ class SentinelHubStatisticsOperator(RequestTemplatingOperator):
             yield [Feature(0, 0, geometry_of(self, self.geometry, "geometry"), self.bbox)]
             return
         from sentinelhub_provider.operators.feature_files import open_features
+        from sentinelhub_provider.operators.input_files import template_folders
 
-        with open_features(self.features, id_property=self.id_property, folders=self._folders()) as features:
+        with open_features(self.features, id_property=self.id_property, folders=template_folders(self)) as features:
             yield features
-
-    def _folders(self) -> list[str]:
-        """Return where templates lie: a file of features may lie there, too."""
-        loader = self.get_template_env().loader
-        return [str(folder) for folder in getattr(loader, "searchpath", ())]
 
     def _survey(self, features: AnyFeatures, context: Context) -> Survey:
         from sentinelhub_provider.api.statistics_plan import ask_in_json, ask_in_words, survey
@@ -291,40 +263,34 @@ class SentinelHubStatisticsOperator(RequestTemplatingOperator):
         named = getattr(features, "crs", None)
         crs = self.crs if self.crs is not None else named
 
+        body = json_of(self.request, "request")
+
         def ask(feature: Feature) -> Question:
-            if self.request is not None:
-                return ask_in_json(self._body(), feature, crs=crs, deployment=deployment, now=now)
+            if body is not None:
+                return ask_in_json(body, feature, crs=crs, deployment=deployment, now=now)
             words = self._words()
             words["collections"] = words.pop("collection")
             words["time_range"] = data_interval(context, "time_range") if self.time_range is None else self.time_range
             more = {"aggregation_interval": self.aggregation_interval, "last_interval": self.last_interval}
             return ask_in_words({**words, **more, "crs": crs, "deployment": deployment, "now": now}, feature)
 
-        found = survey(features, ask, crs=self.crs, named=named, samples=self.samples)
+        found = survey(
+            features, ask, crs=self.crs, named=named, samples=self.samples, is_one_area=self.features is None
+        )
         if found.problems and self.on_error == "fail":
             raise SentinelHubRequestError(
-                f"{_listed(found.problems)}. Nothing was sent. Repair them, or ask about the others with "
+                f"{listed(found.problems)}. Nothing was sent. Repair them, or ask about the others with "
                 "on_error='skip'.",
                 field="features",
             )
         found.check_budget(self.max_processing_units)
         return found
 
-    def _body(self) -> Any:
-        if not isinstance(self.request, str):
-            return self.request
-        try:
-            return json.loads(self.request)
-        except ValueError as error:
-            raise SentinelHubRequestError(
-                f"request is not JSON: {error}. Check the rendered template.", field="request"
-            ) from error
-
     def _report_survey(self, found: Survey, context: Context) -> None:
         intervals = len(found.question.template.intervals)
         estimate = found.estimate
         cost = "cost unknown" if estimate is None else f"at most {estimate.processing_units:.4g} PU"
-        self.log.info("%s x %s, %s", _number(found.usable, "feature"), _number(intervals, "interval"), cost)
+        self.log.info("%s x %s, %s", number_of(found.usable, "feature"), number_of(intervals, "interval"), cost)
         if estimate is not None:
             context["ti"].xcom_push(key=ESTIMATED_UNITS_KEY, value=estimate.processing_units)
         for warning in list(found.warnings)[:SHOWN]:
@@ -339,9 +305,12 @@ class SentinelHubStatisticsOperator(RequestTemplatingOperator):
 
     def _ask(self, features: AnyFeatures, found: Survey, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.operators.asking import Asking
-        from sentinelhub_provider.operators.part_file import PartFile
+        from sentinelhub_provider.operators.part_file import PartFile, part_path
 
-        with PartFile(self._part_path(found, context)) as part:
+        path = part_path(
+            self.output_path, self.part_folder, identity=task_identity(self, context), question=found.question.digest
+        )
+        with PartFile(path) as part:
             if len(part):
                 self.log.info("%d answers are at hand from an earlier try (%.4g PU)", len(part), part.spent)
             asking = Asking(
@@ -350,7 +319,7 @@ class SentinelHubStatisticsOperator(RequestTemplatingOperator):
                 part=part,
                 whole=found.usable,
                 concurrency=self.concurrency,
-                arguments={"timeout": self.timeout, "deadline": self.deadline},
+                arguments=self.call_arguments,
                 log=logging.getLogger(self.log.name),
             )
             try:
@@ -362,20 +331,10 @@ class SentinelHubStatisticsOperator(RequestTemplatingOperator):
             result |= {"features": asking.done, "failed": len(problems), SPENT_UNITS_KEY: part.spent}
             result[ESTIMATED_UNITS_KEY] = None if found.estimate is None else found.estimate.processing_units
             result["failed_features"] = [problem.to_dict() for problem in problems[:SHOWN]]
-            self._report(problems, result)
-            self._judge(problems, result)
+            log_outcome(self, problems, result)
+            judge(problems, result, self.on_error)
             part.remove()
         return result
-
-    def _part_path(self, found: Survey, context: Context) -> Path:
-        """Name the file for answers on their way: the same for each try of a task, and for it alone."""
-        place = str(self.output_path) if self.output_path is not None else _identity(context, self.task_id)
-        name = f".{Path(place).name}.{_digest(place, found.question.digest)}.part"
-        if self.part_folder is not None:
-            return Path(self.part_folder).expanduser() / name
-        if self.output_path is not None and "://" not in place:
-            return Path(place).expanduser().absolute().parent / name
-        return Path(tempfile.gettempdir()) / f"sentinelhub-statistics-{os.getuid()}" / name
 
     def _write(self, features: AnyFeatures, found: Survey, part: PartFile) -> dict[str, Any]:
         """Write the table, or return its rows; count them, and the intervals that are missing in it."""
@@ -388,51 +347,3 @@ class SentinelHubStatisticsOperator(RequestTemplatingOperator):
         else:
             result = write_table(cells, found, self.output_path, self.output_format)
         return {"rows": tally.rows, "missing_intervals": tally.missing, **result}
-
-    def _report(self, problems: list[Problem], result: dict[str, Any]) -> None:
-        for problem in problems[:SHOWN]:
-            self.log.warning("no statistics of %s", problem)
-        if len(problems) > SHOWN:
-            self.log.warning("... and of %d features more", len(problems) - SHOWN)
-        if result["missing_intervals"]:
-            self.log.warning("%d intervals are missing: see state 'failed' in the table", result["missing_intervals"])
-        self.log.info(
-            "%d rows of %d features, %.4g PU spent%s",
-            result["rows"],
-            result["features"],
-            result["processing_units"],
-            f", at {result['path']}" if "path" in result else "",
-        )
-
-    def _judge(self, problems: list[Problem], result: dict[str, Any]) -> None:
-        """Fail the task where its ``on_error`` or an empty table says so; answers stay for the next try."""
-        missing = result["missing_intervals"]
-        if result["features"] and (self.on_error == "skip" or not (problems or missing)):
-            return
-        kept = f"the table of the others is at {result['path']}" if "path" in result else "the other answers are kept"
-        lost = [_listed(problems)] if problems else []
-        lost += [f"{_number(missing, 'interval')} failed twice"] if missing else []
-        message = f"{'; '.join(lost)}; {kept}, and a next try asks only for what is missing."
-        is_final = bool(problems) and not missing and all(problem.is_final for problem in problems)
-        raise (SentinelHubBadRequestError if is_final else SentinelHubResponseError)(message)
-
-
-def _listed(problems: list[Problem]) -> str:
-    shown = "; ".join(str(problem).rstrip(".") for problem in problems[:3])
-    more = f"; and {len(problems) - 3:,} more" if len(problems) > 3 else ""
-    return f"{_number(len(problems), 'feature')} without statistics: {shown}{more}"
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
-def _identity(context: Context, task_id: str) -> str:
-    """Return what all tries of one task instance have in common."""
-    ti: Any = context["ti"]
-    parts = [getattr(ti, name, None) for name in ("dag_id", "run_id", "map_index")]
-    return f"{task_id}-{_digest(*(str(part) for part in parts))}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,10 +10,10 @@ from sentinelhub_provider.api.features import Feature
 from sentinelhub_provider.api.statistics_answer import State, rows
 from sentinelhub_provider.api.statistics_plan import Survey
 from sentinelhub_provider.api.statistics_table import column_names, json_record, record, table_format
-from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.hooks.output import target_for
 from sentinelhub_provider.operators.part_file import PartFile
 from sentinelhub_provider.operators.tables import CONTENT_TYPES, open_table
+from sentinelhub_provider.operators.xcom import check_xcom_size
 from sentinelhub_provider.transport.download import DownloadReceiver
 
 Records = Iterator[dict[str, Any]]
@@ -54,13 +53,7 @@ def return_table(cells: Records, max_size: int) -> list[dict[str, Any]]:
     :raises SentinelHubRequestError: for more.
     """
     table = [json_record(one) for one in cells]
-    size = len(json.dumps(table))
-    if size > max_size:
-        raise SentinelHubRequestError(
-            f"The table has {size:,} bytes of JSON, more than max_xcom_size={max_size:,}: XCom lives in Airflow's "
-            "metadata database. Give output_path.",
-            field="output_path",
-        )
+    check_xcom_size(table, max_size, what="The table", advice="Give output_path.", field="output_path")
     return table
 
 

@@ -83,7 +83,7 @@ class ParquetTable:
     """
 
     def __init__(self, feed: Feed, columns: Sequence[str], *, has_numbers: bool) -> None:
-        arrow = require_pyarrow()
+        arrow = require_parquet_table()
         import pyarrow.parquet
 
         self._arrow, self._as_text = arrow, not has_numbers
@@ -139,21 +139,32 @@ class _Sink(io.RawIOBase):
         return len(chunk)
 
 
-def require_pyarrow() -> Any:
+def require_pyarrow(*, field: str, otherwise: str) -> Any:
     """
     Return pyarrow.
 
+    :param field: the argument that asks for Parquet.
+    :param otherwise: what to do where it cannot be installed.
     :raises SentinelHubRequestError: where it is not installed.
     """
     try:
         import pyarrow
     except ImportError as error:
         raise SentinelHubRequestError(
-            "Parquet needs pyarrow, which is not installed. Install airflow-provider-sentinelhub[parquet], or let "
-            "output_path end with .csv or .jsonl.",
-            field="output_path",
+            f"{field} is Parquet, which needs pyarrow. Install it: pip install "
+            f"'airflow-provider-sentinelhub[parquet]'; or {otherwise}.",
+            field=field,
         ) from error
     return pyarrow
+
+
+def require_parquet_table() -> Any:
+    """
+    Return pyarrow for a table that is to be written.
+
+    :raises SentinelHubRequestError: where it is not installed.
+    """
+    return require_pyarrow(field="output_path", otherwise="let output_path end with .csv or .jsonl")
 
 
 def open_table(kind: str, feed: Feed, columns: Sequence[str], *, has_numbers: bool) -> Table:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRateLimitError, SentinelHubRequestError
-from sentinelhub_provider.operators.arguments import log_and_check_cost, log_and_push_spent
+from sentinelhub_provider.operators.arguments import log_and_check_cost, log_and_push_spent, task_identity
+from sentinelhub_provider.operators.pictures import download_picture, pictures_there, result_of
 from sentinelhub_provider.operators.records import Record, beside, drop_record, place_of, read_record, write_record
 
 if TYPE_CHECKING:
@@ -21,12 +22,26 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.process import ProcessRequest
     from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.api.tiling import Tile
-    from sentinelhub_provider.operators.process import SentinelHubProcessOperator
+    from sentinelhub_provider.operators.base import SentinelHubOperator
     from sentinelhub_provider.transport.download import Download
 
 MOSAICS = ("geotiff", "cog", "vrt")
 FOLDER = ".tiles"
 """What the name of the folder with a mosaic's tiles ends with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """Arguments of the Process operator for ``tile=True``, by their names there."""
+
+    output_path: Any
+    mosaic: str | None
+    tile_size: int
+    concurrency: int
+    tile_attempts: int
+    if_exists: str
+    max_processing_units: float | None
+    samples: float
 
 
 class TiledProcess:
@@ -39,22 +54,25 @@ class TiledProcess:
 
     :param operator: the task.
     :param request: the whole area's.
+    :param wanted: what the task says about tiles and the picture.
     """
 
-    def __init__(self, operator: SentinelHubProcessOperator, context: Context, request: ProcessRequest) -> None:
-        self._operator, self._context, self._request = operator, context, request
-        self._output = operator.output_path
+    def __init__(
+        self, operator: SentinelHubOperator, context: Context, request: ProcessRequest, wanted: Tiling
+    ) -> None:
+        self._operator, self._context, self._request, self._wanted = operator, context, request, wanted
+        self._output = wanted.output_path
         self._kind = self._checked_kind()
         self._digest = _digest_of(request.digest, self._kind)
-        self._key = _digest_of(self._digest, operator.tile_size, *_task_of(context))[:16]
+        self._key = _digest_of(self._digest, wanted.tile_size, *task_identity(operator, context))[:16]
         self._folder = f"{beside(self._output, FOLDER)}/{self._key}"
 
     def result(self) -> dict[str, Any]:
         """Fetch what is missing, make the picture, and return what the task returns."""
         operator, name = self._operator, next(iter(self._request.formats))
-        kept = operator.what_is_there({name: self._output}, self._digest)
+        kept = pictures_there(operator, {name: self._output}, self._digest, self._wanted.if_exists)
         if kept is not None:
-            return operator.result_of(kept, self._digest, spent=0.0, estimated=0.0, skipped=True)
+            return result_of(kept, self._digest, spent=0.0, estimated=0.0, skipped=True)
         tiles = self._tiles()
         previous = read_record(self._output)
         if previous is not None and previous.tiles == self._key:
@@ -63,7 +81,7 @@ class TiledProcess:
         missing = [tile for tile in tiles if tile.name not in there]
         operator.log.info("%d tiles, %d of them already there", len(tiles), len(tiles) - len(missing))
         estimate = self._estimate(missing)
-        log_and_check_cost(operator, self._context, estimate, operator.max_processing_units)
+        log_and_check_cost(operator, self._context, estimate, self._wanted.max_processing_units)
         output, spent = self._make(tiles, missing)
         record = Record(self._digest, output.size, output.sha256, output.content_type, self._key)
         write_record(self._output, record)
@@ -73,7 +91,7 @@ class TiledProcess:
             self._remove(str(previous.tiles))
         operator.log.info("stored %d bytes (%s) at %s", output.size, output.content_type, output.path)
         log_and_push_spent(operator, self._context, spent)
-        return operator.result_of(
+        return result_of(
             {name: (output.path, record)},
             self._digest,
             spent=spent,
@@ -89,7 +107,7 @@ class TiledProcess:
             spent = self._fetch(missing, lambda _: None)
             drop_record(self._output)
             return write_vrt(self._output, self._request.grid, tiles, paths, self._folder_in_vrt()), spent
-        with GeoTiffMosaic(self._request.grid, tile_size=self._operator.tile_size, cog=self._kind == "cog") as mosaic:
+        with GeoTiffMosaic(self._request.grid, tile_size=self._wanted.tile_size, cog=self._kind == "cog") as mosaic:
             wanted = {tile.name for tile in missing}
             for tile in tiles:
                 if tile.name not in wanted:
@@ -109,9 +127,9 @@ class TiledProcess:
         spent: float | None = None
         arrivals = fetch_tiles(
             tiles,
-            lambda tile: operator.download(self._request.of_tile(tile), self._path_of(tile)),
-            concurrency=operator.concurrency,
-            attempts=operator.tile_attempts,
+            lambda tile: download_picture(operator, self._request.of_tile(tile), self._path_of(tile)),
+            concurrency=self._wanted.concurrency,
+            attempts=self._wanted.tile_attempts,
             is_hopeless=self._is_hopeless,
         )
         for number, (tile, download) in enumerate(arrivals, start=1):
@@ -133,7 +151,7 @@ class TiledProcess:
         geometry = self._request.bounds.geometry
         polygons = None if geometry is None else geometry.polygons
         try:
-            tiles = list(tiles_of(self._request.grid, polygons, max_size=self._operator.tile_size))
+            tiles = list(tiles_of(self._request.grid, polygons, max_size=self._wanted.tile_size))
         except SentinelHubRequestError as error:
             if error.field != "max_size":
                 raise
@@ -152,14 +170,14 @@ class TiledProcess:
         counts = Counter((tile.width, tile.height) for tile in tiles)
         estimates = []
         for size, count in counts.items():
-            one = self._request.of_tile(examples[size]).estimate(samples=self._operator.samples)
+            one = self._request.of_tile(examples[size]).estimate(samples=self._wanted.samples)
             if one is None:
                 return None
             estimates.append(replace(one, processing_units=one.processing_units * count, requests=count))
         return total(estimates)
 
     def _checked_kind(self) -> str:
-        operator, formats = self._operator, self._request.formats
+        formats = self._request.formats
         if not isinstance(self._output, str):
             if not hasattr(self._output, "with_name"):
                 raise SentinelHubRequestError(
@@ -171,7 +189,7 @@ class TiledProcess:
                 f"tile=True makes one TIFF, but outputs are {formats}. Ask for one output as 'tiff'.", field="outputs"
             )
         is_vrt = str(self._output).lower().endswith(".vrt")
-        kind = operator.mosaic or ("vrt" if is_vrt else "geotiff")
+        kind = self._wanted.mosaic or ("vrt" if is_vrt else "geotiff")
         if kind not in MOSAICS or (kind == "vrt") != is_vrt:
             raise SentinelHubRequestError(
                 f"mosaic is {kind!r} and output_path {self._output}. Give one of {', '.join(MOSAICS)}; 'vrt' goes with "
@@ -179,7 +197,7 @@ class TiledProcess:
                 field="mosaic",
             )
         for field in ("concurrency", "tile_attempts"):
-            value = getattr(operator, field)
+            value = getattr(self._wanted, field)
             if type(value) is not int or value < 1:
                 raise SentinelHubRequestError(f"{field} is {value!r}. Give a whole number, 1 or more.", field=field)
         return kind
@@ -209,13 +227,6 @@ class TiledProcess:
         if folder.exists():
             for path in list(folder.iterdir()):
                 path.unlink()
-
-
-def _task_of(context: Context) -> tuple[str, ...]:
-    """Return what names the task in its run, and stays the same when it is tried again."""
-    ti = context["ti"]
-    named = (context.get("run_id"), *(getattr(ti, name, None) for name in ("dag_id", "task_id", "map_index")))
-    return tuple(str(part) for part in named)
 
 
 def _digest_of(*parts: Any) -> str:

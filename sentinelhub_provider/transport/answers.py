@@ -28,6 +28,9 @@ from sentinelhub_provider.exceptions import (
 EXCERPT_SIZE = 16 * 1024
 """Bytes of a body that are looked at: enough for every error document, and for any file's magic number."""
 
+UNITS_HEADER = "x-processingunits-spent"
+"""The header field that says what a request cost."""
+
 QUOTA_CODE = "ACCESS_INSUFFICIENT_PROCESSING_UNITS"
 OVER_CAPACITY_CODE = "RATE_LIMIT_TOKEN_COUNT_EXCEEDS_CAPACITY"
 """A 429 that no waiting cures: this one request costs more than the account may ever spend at once."""
@@ -73,10 +76,15 @@ class Answer:
     @property
     def processing_units(self) -> float | None:
         """Processing units (PU) that the service says this request cost, ``None`` where it does not say."""
-        try:
-            return float(self.header("x-processingunits-spent") or "")
-        except ValueError:
-            return None
+        return spent_units(self.header(UNITS_HEADER))
+
+
+def spent_units(value: str | None) -> float | None:
+    """Read :data:`UNITS_HEADER`: processing units (PU), ``None`` where it is absent or no number."""
+    try:
+        return float(value or "")
+    except ValueError:
+        return None
 
 
 def media_type(content_type: str | None) -> str:

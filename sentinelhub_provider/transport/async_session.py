@@ -47,6 +47,9 @@ LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 CONNECT_TIMEOUT = 10.0
 """Seconds until a connection must stand."""
 
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+"""How many connections there are, callers decide by how much they ask at a time; httpx would close those above 20."""
+
 
 class AsyncSentinelHubSession:
     """
@@ -85,12 +88,19 @@ class AsyncSentinelHubSession:
         self._sleep = sleep
         self._jitter = jitter
         verify = settings.verify
-        context = ssl.create_default_context(cafile=verify) if isinstance(verify, str) else verify
+        # One for all: each reads the certificates of all authorities anew.
+        context = (
+            ssl.create_default_context(cafile=verify)
+            if isinstance(verify, str)
+            else httpx.create_ssl_context(verify=verify)
+        )
+        # Plain http is allowed to this machine because nobody listens on the way; a proxy would.
+        direct = httpx.AsyncHTTPTransport(verify=context, limits=_LIMITS)
         self._client = httpx.AsyncClient(
             verify=context,
+            limits=_LIMITS,
             follow_redirects=False,
-            # Plain http is allowed to this machine because nobody listens on the way; a proxy would.
-            mounts={f"all://{host}": httpx.AsyncHTTPTransport(verify=context) for host in LOOPBACK_HOSTS},
+            mounts={f"all://{host}": direct for host in LOOPBACK_HOSTS},
         )
 
     async def aclose(self) -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
+from dag_runs import run_dags
 from loopback import Reply, loopback_server
 
 from sentinelhub_provider.exceptions import (
@@ -477,29 +475,9 @@ def fixture_dag_run(sentinelhub_sandbox_server, tmp_path_factory) -> dict[str, A
     (dags / "search.json").write_text(json.dumps({**SEARCH_BODY, "collections": ["{{ params.collection }}"]}))
     (dags / "tricky.js").write_text(TRICKY_EVALSCRIPT.replace("{{ ds }}", "{{ params.collection }}"))
     (dags / "operator_dag.py").write_text(DAG_FILE.format(request=request, folder=home))
-    connection = {
-        "conn_type": "sentinelhub",
-        "login": server.client_id,
-        "password": server.client_secret,
-        "host": server.url,
-        "extra": {"deployment": "custom", "auth_url": server.token_url(), "auth_cache": "memory"},
-    }
-    answer = subprocess.run(
-        [sys.executable, ROOT / "tests" / "support" / "dag_runner.py", dags, home / "result.json"],
-        env={
-            **os.environ,
-            "AIRFLOW_HOME": str(home / "airflow"),
-            "AIRFLOW_CONN_SENTINELHUB_DEFAULT": json.dumps(connection),
-            "PYTHONPATH": str(ROOT),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
-    assert answer.returncode == 0, answer.stderr[-5000:]
-    found: dict[str, Any] = json.loads((home / "result.json").read_text())["operator_dag"]
-    found["log"] = answer.stdout + answer.stderr
+    ran = run_dags(server, dags, home, auth_cache="memory")
+    found: dict[str, Any] = ran.runs["operator_dag"]
+    found["log"] = ran.log
     found["logins"] = server.control.counters().token_requests
     found["tokens"] = server.control.tokens()
     return found

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import os
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from dag_runs import run_dags
 from redis_server import RedisServer
 
 from sentinelhub_provider.hooks.sharing import open_token_store
@@ -160,33 +157,13 @@ def fixture_airflow(sentinelhub_sandbox_server, tmp_path_factory: pytest.TempPat
     dags = home / "dags"
     dags.mkdir()
     (dags / "variables_dag.py").write_text(DAG_FILE)
-    connection = {
-        "conn_type": "sentinelhub",
-        "login": server.client_id,
-        "password": server.client_secret,
-        "host": server.url,
-        "extra": {"deployment": "custom", "auth_url": server.token_url(), "auth_cache": "variable"},
-    }
-    answer = subprocess.run(
-        [sys.executable, ROOT / "tests" / "support" / "dag_runner.py", dags, home / "result.json"],
-        env={
-            **os.environ,
-            "AIRFLOW_HOME": str(home / "airflow"),
-            "AIRFLOW_CONN_SENTINELHUB_DEFAULT": json.dumps(connection),
-            "PYTHONPATH": str(ROOT),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
-    assert answer.returncode == 0, answer.stderr[-5000:]
+    ran = run_dags(server, dags, home, auth_cache="variable")
     with sqlite3.connect(home / "airflow" / "airflow.db") as database:
         rows = database.execute("SELECT key, val, is_encrypted, description FROM variable").fetchall()
     database.close()
     return SimpleNamespace(
-        run=json.loads((home / "result.json").read_text())["variables"],
-        log=answer.stdout + answer.stderr,
+        run=ran.runs["variables"],
+        log=ran.log,
         rows=rows,
         database=b"".join(path.read_bytes() for path in (home / "airflow").glob("airflow.db*")),
         tokens=server.control.tokens(),

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from dag_runs import run_dags
 from doc_blocks import ROOT, Block, all_blocks
 
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
@@ -53,30 +54,7 @@ def dag_runs(sentinelhub_sandbox_server, tmp_path_factory):
     for block in all_blocks("dag"):
         (dags / f"{block.name}.py").write_text(with_files_in(home, block.text))
     server = sentinelhub_sandbox_server
-    connection = {
-        "conn_type": "sentinelhub",
-        "login": server.client_id,
-        "password": server.client_secret,
-        "host": server.url,
-        "extra": {
-            "deployment": "custom",
-            "auth_url": f"{server.url}/auth/realms/main/protocol/openid-connect/token",
-            "auth_cache": "memory",
-        },
-    }
-    answer = subprocess.run(
-        [sys.executable, ROOT / "tests/support/dag_runner.py", dags, home / "result.json"],
-        env={name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-        | {
-            "AIRFLOW_HOME": str(home / "airflow"),
-            "AIRFLOW_CONN_SENTINELHUB_DEFAULT": json.dumps(connection),
-            "PYTHONPATH": str(ROOT),
-        },
-        capture_output=True,
-        text=True,
-    )
-    assert answer.returncode == 0, answer.stdout[-3000:] + answer.stderr[-3000:]
-    return json.loads((home / "result.json").read_text())
+    return run_dags(server, dags, home, auth_cache="memory").runs
 
 
 @pytest.mark.parametrize("block", all_blocks("dag"), ids=str)

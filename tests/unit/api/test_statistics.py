@@ -78,6 +78,23 @@ def test_request():
 
 
 @pytest.mark.parametrize(
+    ("given", "end"),
+    [
+        (("2024-06-01", "2024-06-07"), "2024-06-08T00:00:00Z"),
+        (("2024-06-01T06:00:00Z", "2024-06-08T05:59:59Z"), "2024-06-08T06:00:00Z"),
+        (("2024-06-01", "2024-06-08T12:30:00Z"), "2024-06-08T12:30:00Z"),
+    ],
+    ids=["a date", "a data interval", "a time"],
+)
+def test_the_last_interval_is_not_a_second_short(given, end: str):
+    """Or the service would skip it: a date as the end means that whole day."""
+    request = built(time_range=given)
+
+    assert request.body["aggregation"]["timeRange"]["to"] == end
+    assert len(request.intervals) == 1
+
+
+@pytest.mark.parametrize(
     ("histogram", "definition"),
     [
         ([0, 0.5, 1], {"bins": [0, 0.5, 1]}),

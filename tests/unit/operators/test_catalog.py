@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -149,6 +150,17 @@ def test_long_wait_is_spent_in_the_triggerer():
 
 
 def test_values_have_no_place_in_geoparquet(tmp_path: Path):
-    """They have no geometry."""
-    with pytest.raises(AirflowFailException, match="distinct asks for values"):
-        run(Hook(page(["2024-06-03"])), distinct="date", output_path=str(tmp_path / "a.parquet"))
+    """They have no geometry, which is said before they are paid for."""
+    hook = Hook(page(["2024-06-03"]))
+    with pytest.raises(AirflowFailException, match="distinct='date' asks for values"):
+        run(hook, distinct="date", output_path=str(tmp_path / "a.parquet"))
+    assert hook.sent == []
+
+
+def test_geoparquet_without_pyarrow_fails_before_anything_is_sent(monkeypatch, tmp_path: Path):
+    """And says what to install."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    hook = Hook(page([item("a")]))
+    with pytest.raises(AirflowFailException, match=r"output_path.*airflow-provider-sentinelhub\[parquet\].*\.json"):
+        run(hook, output_path=str(tmp_path / "a.parquet"))
+    assert hook.sent == []

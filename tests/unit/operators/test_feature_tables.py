@@ -122,7 +122,10 @@ def test_an_unreadable_table_is_named(tmp_path: Path, name: str, content: bytes 
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(SentinelHubRequestError, match=f"features: .*{name} cannot be read"), open_features(str(path)):
+    with (
+        pytest.raises(SentinelHubRequestError, match=f"features .*{name}, which cannot be read"),
+        open_features(str(path)),
+    ):
         pass
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from loopback import Loopback, Received, Reply, loopback_server
 
 from sentinelhub_provider.api.statistics_answer import State
@@ -23,7 +24,8 @@ from sentinelhub_provider.exceptions import (
     SentinelHubOutputError,
     SentinelHubResponseError,
 )
-from sentinelhub_provider.operators.asking import MOST_FAILURES_IN_A_ROW
+from sentinelhub_provider.hooks import sharing
+from sentinelhub_provider.operators.asking import MOST_FAILURES_IN_A_ROW, Asking
 from sentinelhub_provider.operators.part_file import PartFile
 from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
 
@@ -148,7 +150,9 @@ def fixture_ti() -> TaskInstance:
 def fixture_run(service: Service, ti: TaskInstance, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Execute an operator made of these arguments and some that are good."""
 
-    def run(context: dict[str, Any] | None = None, **arguments: Any) -> dict[str, Any]:
+    def run(
+        context: dict[str, Any] | None = None, *, after: TaskDeferred | None = None, **arguments: Any
+    ) -> dict[str, Any]:
         usual = {
             "collection": "sentinel-2-l2a",
             "evalscript": EVALSCRIPT,
@@ -160,6 +164,8 @@ def fixture_run(service: Service, ti: TaskInstance, tmp_path: Path) -> Callable[
         operator = SentinelHubStatisticsOperator(task_id="t", **{**usual, **arguments})
         everything: Any = {"ti": ti, **(context or {})}
         operator.render_template_fields(everything)
+        if after is not None:
+            return getattr(operator, after.method_name)(everything, **after.kwargs)
         return operator.execute(everything)
 
     return run
@@ -634,3 +640,52 @@ def build_calculations(percentiles: list[float], bins: int) -> dict[str, Any]:
     """Return what a request asks for."""
     statistics = {"default": {"percentiles": {"k": percentiles}}}
     return {"default": {"statistics": statistics, "histograms": {"default": {"nBins": bins}}}}
+
+
+# --- Rate limits -----------------------------------------------------------------------------------------------------
+
+
+def test_a_long_rate_limit_is_waited_out_in_the_triggerer(run, service: Service, monkeypatch):
+    """What was answered before it is kept: after the wait, the task asks for the others alone."""
+    fields = collection(*(field(number) for number in range(8)))
+    limited = Reply(429, headers={"Retry-After": "300000"}, body=b'{"error": {"status": 429}}')
+    service.answer = lambda body: service.all_well(body) if len(service.bodies) <= 5 else limited
+    with pytest.raises(TaskDeferred) as deferred:
+        run(features=fields, concurrency=2, deferrable=True)
+    answered = service.asked[:5]
+    service.bodies.clear()
+    service.answer = service.all_well
+    monkeypatch.setattr(sharing, "_pacers", {})  # another process goes on, when the time has come
+
+    result = run(after=deferred.value, features=fields, concurrency=2, deferrable=True)
+
+    assert sorted([*answered, *service.asked]) == list(range(8))
+    assert (result["rows"], result["processing_units"]) == (16, 4.0)
+
+
+def test_what_is_under_way_comes_to_its_end(run, service: Service, monkeypatch):
+    """An error that would strike each feature stops the asking; answers to what was asked before are kept."""
+    both_there, noticed = threading.Barrier(2), threading.Event()
+    failed = Asking._failed
+
+    def notice(asking: Asking, *what: Any) -> None:
+        failed(asking, *what)
+        noticed.set()
+
+    def answer(body: dict[str, Any]) -> Any:
+        both_there.wait(10)
+        if number_of(body) == 0:
+            return 403
+        assert noticed.wait(10)
+        return service.all_well(body)
+
+    monkeypatch.setattr(Asking, "_failed", notice)
+    service.answer = answer
+    fields = collection(*(field(number) for number in range(4)))
+    with pytest.raises(AirflowFailException, match="403"):
+        run(features=fields, concurrency=2)
+    assert sorted(service.asked) == [0, 1]
+    service.answer = service.all_well
+    run(features=fields)
+
+    assert sorted(service.asked) == [0, 0, 1, 2, 3]

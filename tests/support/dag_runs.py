@@ -1,0 +1,52 @@
+"""Starts ``dag_runner.py``: DAGs run once in an Airflow of their own, against a sandbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sentinelhub_provider.sandbox.pytest_plugin import SandboxHandle
+from sentinelhub_provider.sandbox.server import SandboxServer
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class DagRuns:
+    """What became of the DAGs: for each its run, as ``dag_runner.record`` tells of it; and what was logged."""
+
+    runs: dict[str, Any]
+    log: str
+
+
+def run_dags(server: SandboxServer, dags: Path, home: Path, **extra: Any) -> DagRuns:
+    """
+    Run the DAGs of a folder.
+
+    :param server: where the connection ``sentinelhub_default`` leads.
+    :param home: folder for Airflow's home and the result.
+    :param extra: further members of the connection's extra.
+    """
+    client = SandboxHandle(server.url, server.client_id, server.client_secret, server.control)
+    result = home / "result.json"
+    answer = subprocess.run(
+        [sys.executable, Path(__file__).with_name("dag_runner.py"), dags, result],
+        env={name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+        | {
+            "AIRFLOW_HOME": str(home / "airflow"),
+            "AIRFLOW_CONN_SENTINELHUB_DEFAULT": client.connection_json(**extra),
+            "PYTHONPATH": str(ROOT),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    log = answer.stdout + answer.stderr
+    assert answer.returncode == 0, log[-5000:]
+    return DagRuns(json.loads(result.read_text()), log)
