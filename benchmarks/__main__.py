@@ -19,6 +19,8 @@ SUBJECTS = {
     "tokens": "requests to the token endpoint by a fleet",
     "limits": "a fleet under a rate limit (takes ten minutes)",
     "tiling": "a country in tiles",
+    "area": "20,000 x 20,000 pixels in one task: share of what 4 connections carry, memory",
+    "jobs": "1,000 deferred jobs in one triggerer (takes five minutes)",
     "faults": "calls to services that never come to an end",
 }
 

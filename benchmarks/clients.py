@@ -144,18 +144,18 @@ def each(count: int, threads: int, call: Callable[[], object], done: Callable[[B
 def load(name: str) -> None:
     """Import all that a client needs, so that no measurement holds the time for it."""
     if name == "package":
-        _load_package()
+        load_package("oauth", "transport", "hooks")
     elif name == "official":
         import sentinelhub  # noqa: F401
     else:
         import requests  # noqa: F401
 
 
-def _load_package() -> None:
+def load_package(*rooms: str) -> None:
     """Import what the package imports while it works, so that the figures hold its work alone."""
     from airflow.providers.common.compat.sdk import Stats  # noqa: F401
 
-    for room in ("oauth", "transport", "hooks"):
+    for room in rooms:
         package = import_module(f"sentinelhub_provider.{room}")
         for module in walk_packages(package.__path__, f"{package.__name__}."):
             with suppress(ModuleNotFoundError):  # an extra that is not installed

@@ -22,6 +22,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus
 
@@ -50,6 +51,7 @@ class Behaviour:
     :param latency: time that the API takes before the first byte.
     :param body_size: bytes of the API's answers.
     :param document: JSON that the API answers instead.
+    :param file: TIFF that the API answers instead: its path.
     :param rate: requests per second to the API; more are answered 429. ``None`` for no limit.
     :param burst: requests that the API takes at once after a pause.
     :param retry_after: how a 429 words its ``Retry-After``: ``milliseconds``, ``seconds``, ``date``, or ``absent``.
@@ -64,6 +66,7 @@ class Behaviour:
     latency: float = 0.0
     body_size: int = 256
     document: str | None = None
+    file: str | None = None
     rate: float | None = None
     burst: float = 5.0
     retry_after: str = "milliseconds"
@@ -138,6 +141,7 @@ class Server:
     def _configure(self, settings: Mapping[str, Any]) -> None:
         """Start from scratch: new behaviour, nothing seen, no token valid."""
         self._behaviour = Behaviour(**settings)
+        self._file = Path(self._behaviour.file).read_bytes() if self._behaviour.file else None
         self._seen = Seen()
         self._tokens: dict[str, float] = {}
         rate, token_rate = self._behaviour.rate, self._behaviour.token_rate
@@ -213,6 +217,9 @@ class Server:
         if behaviour.document is not None:
             _write(writer, 200, behaviour.document.encode())
             return
+        if self._file is not None:
+            await _write_file(writer, self._file)
+            return
         await _write_body(writer, behaviour.body_size)
 
 
@@ -276,6 +283,14 @@ async def _write_body(writer: asyncio.StreamWriter, size: int) -> None:
     _write_head(writer, 200, size, {"Content-Type": "application/octet-stream"})
     for sent in range(0, size, len(_BLOCK)):
         writer.write(_BLOCK[: size - sent] if size - sent < len(_BLOCK) else _BLOCK)
+        await writer.drain()
+
+
+async def _write_file(writer: asyncio.StreamWriter, content: bytes) -> None:
+    _write_head(writer, 200, len(content), {"Content-Type": "image/tiff"})
+    view = memoryview(content)
+    for sent in range(0, len(content), len(_BLOCK)):
+        writer.write(view[sent : sent + len(_BLOCK)])
         await writer.drain()
 
 

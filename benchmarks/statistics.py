@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import resource
 import subprocess
 import sys
 import time
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
 
+from benchmarks.clients import load_package
 from benchmarks.harness import ROOT, Loopback, airflow_environment, loopback
 from benchmarks.report import Row, Table, progress
+from benchmarks.task import execute, peak_memory
 
 LEAST_SHARE = 0.9
 MOST_MEMORY = 200.0
@@ -50,10 +50,10 @@ def tables(*, quick: bool) -> list[Table]:
             tasks.append(_measure(server, few))
         floor = median(bare) / few
         rows = [Row(("bare client", 1 / floor, LATENCY / CONNECTIONS / floor, 1.0, None, None, None))]
-        rows.append(_row(few, tasks, floor))
+        rows.append(_row(few, tasks, floor, least_share=LEAST_SHARE))
         if not quick:
             progress(f"{many:,} features")
-            rows.append(_row(many, [_measure(server, many)], floor))
+            rows.append(_row(many, [_measure(server, many)], floor, least_share=0.0))
     return [
         Table(
             f"Statistics, {CONNECTIONS} connections, {LATENCY * 1000:.0f} ms latency",
@@ -61,17 +61,17 @@ def tables(*, quick: bool) -> list[Table]:
             tuple(rows),
             "Bare is httpx.AsyncClient with a fixed token that posts as many bodies of the same size over as many "
             "connections, and drops the answers. A task's time is its whole execution: reading and checking the "
-            "features, asking, and writing the table (CSV).",
+            "features, asking, and writing the table (CSV). Speed is judged where both run in turns.",
         )
     ]
 
 
-def _row(features: int, found: list[dict[str, float]], floor: float) -> Row:
+def _row(features: int, found: list[dict[str, float]], floor: float, *, least_share: float) -> Row:
     each = median(one["seconds"] for one in found) / features
     memory = max(one["memory"] for one in found)
     figures = (1 / each, LATENCY / CONNECTIONS / each, floor / each, found[0]["before"], memory)
-    target = f">= {LEAST_SHARE}, < {MOST_MEMORY:.0f}"
-    return Row((f"{features:,} features", *figures, target), floor / each >= LEAST_SHARE and memory < MOST_MEMORY)
+    target = f">= {least_share}, < {MOST_MEMORY:.0f}" if least_share else f"< {MOST_MEMORY:.0f}"
+    return Row((f"{features:,} features", *figures, target), floor / each >= least_share and memory < MOST_MEMORY)
 
 
 def _behave(server: Loopback) -> None:
@@ -130,17 +130,11 @@ def _write_features(path: Path, number: int) -> None:
         file.write("]}")
 
 
-class _TaskInstance:
-    dag_id, run_id, map_index = "benchmark", "run", -1
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        """Take what is pushed."""
-
-
 def _task(features: int, folder: Path) -> None:
     """Execute the operator as a task's process does, and print what it took."""
     from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
 
+    load_package("api", "oauth", "transport", "hooks", "operators")
     logging.disable(logging.INFO)
     _write_features(folder / "fields.geojson", features)
     operator = SentinelHubStatisticsOperator(
@@ -154,19 +148,13 @@ def _task(features: int, folder: Path) -> None:
         output_path=str(folder / "table.csv"),
         concurrency=CONNECTIONS,
     )
-    context: Any = {"ti": _TaskInstance()}
-    before = _peak()
+    before = peak_memory()
     start = time.perf_counter()
-    result = operator.execute(context)
+    result = execute(operator)
     seconds = time.perf_counter() - start
     if result["features"] != features:
         raise RuntimeError(f"{result}")
-    print(json.dumps({"seconds": seconds, "before": before, "memory": _peak()}))
-
-
-def _peak() -> float:
-    """Memory at most so far, in MiB; Linux counts KiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": seconds, "before": before, "memory": peak_memory()}))
 
 
 if __name__ == "__main__":
