@@ -183,12 +183,35 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": _INTEGRATION,
                 "python-modules": [
+                    "sentinelhub_provider.operators.async_process",
+                    "sentinelhub_provider.operators.batch",
+                    "sentinelhub_provider.operators.batch_statistics",
+                    "sentinelhub_provider.operators.byoc",
                     "sentinelhub_provider.operators.catalog",
                     "sentinelhub_provider.operators.http",
                     "sentinelhub_provider.operators.process",
                     "sentinelhub_provider.operators.statistics",
                 ],
             },
+        ],
+        "sensors": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": ["sentinelhub_provider.sensors.catalog", "sentinelhub_provider.sensors.job"],
+            },
+        ],
+        "triggers": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": [
+                    "sentinelhub_provider.triggers.byoc",
+                    "sentinelhub_provider.triggers.job",
+                    "sentinelhub_provider.triggers.scene",
+                ],
+            },
+        ],
+        "task-decorators": [
+            {"name": "sentinelhub", "class-name": "sentinelhub_provider.decorators.sentinelhub.sentinelhub_task"},
         ],
         "connection-types": [
             {

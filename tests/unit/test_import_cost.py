@@ -41,10 +41,25 @@ def loaded_by(module: str) -> list[str]:
     return list(json.loads(line.removeprefix("MODULES ")))
 
 
-@pytest.fixture(name="loaded", scope="module", params=["http", "catalog", "process"])
+MODULES = [
+    "operators.http",
+    "operators.catalog",
+    "operators.process",
+    "operators.statistics",
+    "operators.byoc",
+    "operators.batch",
+    "operators.batch_statistics",
+    "operators.async_process",
+    "sensors.catalog",
+    "sensors.job",
+    "decorators.sentinelhub",
+]
+
+
+@pytest.fixture(name="loaded", scope="module", params=MODULES)
 def fixture_loaded(request: pytest.FixtureRequest) -> list[str]:
-    """What importing an operator's module loads."""
-    module = f"sentinelhub_provider.operators.{request.param}"
+    """What importing a module loads that DAG files import."""
+    module = f"sentinelhub_provider.{request.param}"
     loaded = loaded_by(module)
     assert module in loaded
     return loaded

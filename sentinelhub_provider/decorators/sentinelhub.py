@@ -1,0 +1,161 @@
+"""``@task.sentinelhub``: a function that says what picture is wanted, and the Process operator has it made."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    BaseOperator,
+    DecoratedOperator,
+    determine_kwargs,
+    task_decorator_factory,
+)
+
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+from sentinelhub_provider.operators.process import SentinelHubProcessOperator
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context, TaskDecorator
+
+HOOK = "hook"
+"""The argument of the function that gets the hook."""
+
+NEEDED_BEFORE = ("max_wait", "sentinelhub_conn_id")
+"""Arguments that are needed before the function runs, so that it cannot return them."""
+
+
+class _SentinelHubDecoratedOperator(DecoratedOperator, SentinelHubProcessOperator):
+    """
+    Calls a function, and has the picture made that it asks for.
+
+    The function gets its own arguments, those of the task's context that it names, and ``hook`` where it names that: a
+    :class:`~sentinelhub_provider.hooks.sentinelhub.SentinelHubHook` of the task's connection. It returns either the
+    Process API's JSON (a mapping with ``input``), or arguments of the Process operator, which come before those given
+    to the decorator. Templates in what it returns are rendered. After a wait in the triggerer it is called again.
+
+    :param python_callable: the function.
+    :param op_args: its positional arguments. (templated)
+    :param op_kwargs: its keyword arguments. (templated)
+    :param output_path: as the Process operator has it; may be left to the function. (templated)
+    :param kwargs: further arguments of the Process operator.
+    :raises TypeError: for a coroutine function, and where ``hook`` is given.
+    """
+
+    custom_operator_name = "@task.sentinelhub"
+    overwrite_rtif_after_execution = True
+    template_fields: Sequence[str] = (*DecoratedOperator.template_fields, *SentinelHubProcessOperator.template_fields)
+    template_fields_renderers = {  # noqa: RUF012 - Airflow's own form
+        **DecoratedOperator.template_fields_renderers,
+        **SentinelHubProcessOperator.template_fields_renderers,
+    }
+
+    def __init__(
+        self,
+        *,
+        python_callable: Callable[..., Any],
+        op_args: Collection[Any] | None = None,
+        op_kwargs: Mapping[str, Any] | None = None,
+        output_path: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        if inspect.iscoroutinefunction(python_callable):
+            raise TypeError(f"{python_callable.__name__} is async. @task.sentinelhub takes a plain function.")
+        own = dict(op_kwargs or {})
+        if HOOK in own:
+            raise TypeError(f"{python_callable.__name__}() gets its {HOOK} from @task.sentinelhub: do not pass one.")
+        # Airflow binds the function's arguments now, and the hook comes when the task runs.
+        later = {HOOK: None} if HOOK in inspect.signature(python_callable).parameters else {}
+        super().__init__(
+            python_callable=python_callable,
+            op_args=op_args,
+            op_kwargs=own | later,
+            output_path=output_path,
+            **kwargs,
+        )
+        self.op_kwargs = own
+
+    def _result(self, context: Context) -> dict[str, Any]:
+        asked = _arguments(self._call(context))
+        for name, value in asked.items():
+            setattr(self, name, value)
+        templated = [name for name in self.template_fields if name in asked]
+        self._do_render_template_fields(self, templated, context, self.get_template_env(), set())
+        if self.output_path is None:
+            raise SentinelHubRequestError(
+                "output_path is missing. Give it to @task.sentinelhub, or let the function return it with other "
+                "arguments of the Process operator.",
+                field="output_path",
+            )
+        return super()._result(context)
+
+    def _call(self, context: Context) -> Any:
+        known = {**context, **self.op_kwargs, HOOK: self.hook}
+        return self.python_callable(*self.op_args, **determine_kwargs(self.python_callable, self.op_args, known))
+
+
+def _arguments(returned: Any) -> dict[str, Any]:
+    """Return what a function returned as arguments of the Process operator."""
+    if not isinstance(returned, Mapping):
+        raise SentinelHubRequestError(
+            f"the function returned {_kind(returned)}. Return a dict: the Process API's JSON, or arguments of "
+            "SentinelHubProcessOperator, such as {'bbox': [...], 'resolution': 10}.",
+            field="request",
+        )
+    if "input" in returned:
+        return {"request": dict(returned)}
+    allowed = _allowed()
+    for name in returned:
+        if name in NEEDED_BEFORE:
+            raise SentinelHubRequestError(
+                f"the function returned {name}, which is needed before it runs. Give it to @task.sentinelhub.",
+                field=name,
+            )
+        if name not in allowed:
+            nearest = difflib.get_close_matches(str(name), allowed, n=1)
+            hint = f"Did you mean {nearest[0]!r}?" if nearest else f"It takes {', '.join(sorted(allowed))}."
+            raise SentinelHubRequestError(
+                f"the function returned {name!r}, which is no argument of SentinelHubProcessOperator. {hint} The "
+                "Process API's JSON has 'input' at its top.",
+                field="request",
+            )
+    return dict(returned)
+
+
+def _allowed() -> set[str]:
+    """Return the arguments of the Process operator that a function may return: all but those of every operator."""
+    own = {
+        name
+        for kind in SentinelHubProcessOperator.__mro__
+        if issubclass(kind, BaseOperator)
+        for name in inspect.signature(kind.__init__).parameters
+    }
+    return own - set(inspect.signature(BaseOperator.__init__).parameters) - {"kwargs", *NEEDED_BEFORE}
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"
+
+
+def sentinelhub_task(
+    python_callable: Callable[..., Any] | None = None, *, multiple_outputs: bool = False, **kwargs: Any
+) -> TaskDecorator:
+    """
+    Make a function a task that has a picture made by the Process API: ``@task.sentinelhub``.
+
+    .. seealso:: :doc:`/taskflow`
+
+    :param python_callable: the function; it returns a request, see :doc:`/taskflow`.
+    :param multiple_outputs: whether each member of the task's result is an XCom of its own, so that
+        ``picture["path"]`` works in the DAG. What the function's annotation says is the request, and not the result.
+    :param kwargs: arguments of :class:`~sentinelhub_provider.operators.process.SentinelHubProcessOperator`, but for
+        those that the function returns.
+    """
+    return task_decorator_factory(
+        python_callable=python_callable,
+        multiple_outputs=multiple_outputs,
+        decorated_operator_class=_SentinelHubDecoratedOperator,
+        **kwargs,
+    )
