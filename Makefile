@@ -14,7 +14,7 @@ SETUP_INPUTS := $(SETUP) pyproject.toml constraints-test.txt
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .venv/.ready-%: $(SETUP_INPUTS)
 	@$(SETUP) $*
@@ -22,6 +22,10 @@ help: ## List the targets
 .PHONY: demo
 demo: .venv/.ready-run ## Search the catalog and render NDVI pictures through Airflow, once (sandbox, or your account)
 	@$(BIN)/python dev/demo.py
+
+.PHONY: demo-fields
+demo-fields: .venv/.ready-run ## Weekly NDVI statistics of fields through Airflow, once: a Parquet table and a chart
+	@$(BIN)/python dev/demo.py fields
 
 .PHONY: up
 up: .venv/.ready-run ## Airflow with the connection and the example DAGs in place; ctrl-C ends it

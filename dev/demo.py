@@ -1,8 +1,8 @@
-"""``make demo``: search the catalog and render NDVI pictures through Airflow, once, in this process.
+"""``make demo`` and ``make demo-fields``: run an example DAG through Airflow, once, in this process.
 
 The Sentinel Hub is the sandbox, or the real service when ``SENTINELHUB_CLIENT_ID``, ``SENTINELHUB_CLIENT_SECRET`` and
-``SENTINELHUB_DEPLOYMENT`` are set. Everything that it leaves behind is in ``.demo/``: the pictures, Airflow's database
-(kept, so that the next run is faster), and the log of Airflow and the sandbox.
+``SENTINELHUB_DEPLOYMENT`` are set. Everything that it leaves behind is in ``.demo/``: the DAG's files, Airflow's
+database (kept, so that the next run is faster), and the log of Airflow and the sandbox.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import httpx
+from demo_reports import DEMOS
 from environment import ROOT, airflow_environment, sentinel_hub
 from task_progress import TaskProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
+    from demo_reports import Demo
     from environment import SentinelHub
-
-DAG_MODULE = "example_sentinelhub_ndvi"
 
 
 class DemoError(Exception):
@@ -40,8 +40,12 @@ class DemoError(Exception):
 def main() -> int:
     """Run the demo; return the exit status."""
     parser = argparse.ArgumentParser(prog="dev/demo.py", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("which", nargs="?", choices=DEMOS, default="ndvi", help="NDVI pictures (default), or fields")
     parser.add_argument("--home", type=Path, default=ROOT / ".demo", help="where everything goes (default .demo)")
-    home: Path = parser.parse_args().home.resolve()
+    arguments = parser.parse_args()
+    demo = DEMOS[arguments.which]
+    target = "demo" if arguments.which == "ndvi" else f"demo-{arguments.which}"
+    home: Path = arguments.home.resolve()
     home.mkdir(parents=True, exist_ok=True)
     log = home / "demo.log"
     treat_sigterm_as_interrupt()
@@ -50,15 +54,17 @@ def main() -> int:
         with output_to(log) as terminal, sentinel_hub(control=True) as service:
             say = TaskProgress(terminal)
             say(f"Sentinel Hub: {service.title}")
-            pictures = run_dag(home, service, say)
-            say(f"\n{table(pictures)}\n\nToken requests: {token_requests(service)}")
-            say(f"Picture: {home / 'pictures' / 'ndvi.png'}   (after {time.monotonic() - started:.0f} s)")
+            run = run_dag(demo, home, service, say)
+            table, files = demo.report(run, home / demo.folder)
+            say(f"\n{table}\n\nToken requests: {token_requests(service)}")
+            lines = "\n".join(f"{name}: {path}" for name, path in files.items())
+            say(f"{lines}   (after {time.monotonic() - started:.0f} s)")
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
     except Exception as error:
         # One line for a person; the traceback is in the log.
-        print(f"make demo: {str(error) or type(error).__name__}\nThe whole log: {log}", file=sys.stderr)
+        print(f"make {target}: {str(error) or type(error).__name__}\nThe whole log: {log}", file=sys.stderr)
         return 1
     return 0
 
@@ -111,8 +117,8 @@ def output_to(log: Path) -> Iterator[TextIO]:
             os.close(original)
 
 
-def run_dag(home: Path, service: SentinelHub, say: TaskProgress) -> Sequence[Mapping[str, Any]]:
-    """Run the DAG once and return a record for each picture: ``date``, ``cloud_cover`` and ``processing_units``.
+def run_dag(demo: Demo, home: Path, service: SentinelHub, say: TaskProgress) -> Any:
+    """Run the DAG once and return its run.
 
     :raises DemoError: a task failed.
     """
@@ -128,17 +134,11 @@ def run_dag(home: Path, service: SentinelHub, say: TaskProgress) -> Sequence[Map
     from airflow.sdk.listener import get_listener_manager
 
     get_listener_manager().add_listener(say)  # type: ignore[no-untyped-call]
-    dag = importlib.import_module(DAG_MODULE).ndvi_dag
-    run = dag.test(run_conf={"output_dir": str(home / "pictures")})
+    dag = getattr(importlib.import_module(demo.module), demo.dag)
+    run = dag.test(run_conf={"output_dir": str(home / demo.folder)})
     if run.state != "success":
         raise DemoError(say.failures[0] if say.failures else f"the DAG run ended as {run.state}.")
-    chosen = run.get_task_instance("choose")
-    scenes = chosen.xcom_pull(task_ids="choose")
-    stored = chosen.xcom_pull(task_ids="ndvi", map_indexes=range(len(scenes)))
-    return [
-        {**scene, "processing_units": picture["processing_units"]}
-        for scene, picture in zip(scenes, stored, strict=True)
-    ]
+    return run
 
 
 def prepare_database(home: Path) -> None:
@@ -156,19 +156,6 @@ def prepare_database(home: Path) -> None:
 
     initdb()
     ready.touch()
-
-
-def table(pictures: Sequence[Mapping[str, Any]]) -> str:
-    """Return the pictures' dates, cloud covers and costs as lines of text, with the sum of the costs."""
-    lines = [f"{'Scene':<12}{'Cloud cover':>12}{'PU':>10}"]
-    for picture in pictures:
-        units = picture["processing_units"]
-        lines.append(
-            f"{picture['date']:<12}{picture['cloud_cover']:>10.1f} %{'n/a' if units is None else f'{units:.3f}':>10}"
-        )
-    known = [picture["processing_units"] for picture in pictures if picture["processing_units"] is not None]
-    total = f"{sum(known):.3f}" if known else "n/a"
-    return "\n".join([*lines, f"{f'{len(pictures)} pictures':<24}{total:>10}"])
 
 
 def token_requests(service: SentinelHub) -> str:

@@ -15,7 +15,7 @@ python=${PYTHON:-python3}
 venv=.venv
 
 case $what in
-    run) groups=() ;;
+    run) groups=(--group demo) ;;
     dev) groups=(--group dev) ;;
     docs) groups=(--group docs) ;;
     *) echo "dev/setup.sh: unknown environment '$what': choose run, dev or docs" >&2; exit 2 ;;
@@ -42,7 +42,7 @@ printf 'Setting up %s (%s): a minute or two the first time ... ' "$venv" "$what"
 install() {
     # uv resolves and installs many times faster than pip, but does not read pip's configuration: where only that
     # leads to a package index, pip does the work.
-    local target=(--constraint constraints-test.txt --editable '.[raster,redis,sandbox]' "${groups[@]}")
+    local target=(--constraint constraints-test.txt --editable '.[parquet,raster,redis,sandbox]' "${groups[@]}")
     $venv/bin/python -m pip install --quiet --constraint constraints-test.txt uv || return
     VIRTUAL_ENV=$PWD/$venv $venv/bin/uv pip install "${target[@]}" && return
     echo "uv failed; trying pip"

@@ -1,4 +1,4 @@
-"""``make demo`` as a person runs it: one process that searches, renders, draws, and leaves nothing behind but files."""
+"""The demos as a person runs them: one process that asks Sentinel Hub, draws, and leaves nothing behind but files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -26,13 +27,13 @@ def home(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("demo-home")
 
 
-def start(home: Path, **environment: str) -> subprocess.Popen[str]:
-    """Start the demo with an environment that knows neither Airflow nor an account."""
+def start(home: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Start a demo with an environment that knows neither Airflow nor an account."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "SENTINELHUB", "XDG"))
     }
     return subprocess.Popen(
-        [sys.executable, DEMO, "--home", home / "demo"],
+        [sys.executable, DEMO, *arguments, "--home", home / "demo"],
         env=inherited | {"HOME": str(home)} | environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -43,9 +44,9 @@ def start(home: Path, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def run(home: Path, **environment: str) -> tuple[int, str, str]:
-    """Run the demo and return its exit status and what it printed."""
-    process = start(home, **environment)
+def run(home: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Run a demo and return its exit status and what it printed."""
+    process = start(home, *arguments, **environment)
     out, err = process.communicate()
     return process.returncode, out, err
 
@@ -113,6 +114,26 @@ def test_the_picture_is_a_sheet_of_many_colours(first_run, home):
 def test_no_sandbox_is_left(first_run):
     """The sandbox that was started for the run has ended with it."""
     assert not sandbox_answers(first_run[1])
+
+
+def test_fields_become_a_table_and_a_chart(first_run, home):
+    """``make demo-fields``: a line for each field, and the two files at the paths that are printed."""
+    status, out, err = run(home, "fields")
+    lines = re.findall(r"^(\w[\w ]*?) +(\d+) of 34 +(0\.\d\d)  (2025-\d\d-\d\d)$", out, re.MULTILINE)
+    files = dict(re.findall(r"^(Table|Chart): (\S+)", out, re.MULTILINE))
+
+    assert (status, err) == (0, "")
+    assert re.findall(r"^  (\S+) +\d+\.\d s$", out, re.MULTILINE) == ["ndvi", "chart"]
+    assert len(lines) == 6
+    assert all(0 < int(seen) < 34 for _, seen, _, _ in lines)
+    assert f"\n{6 * 34} rows, " in out
+    assert pyarrow.parquet.read_table(files["Table"]).num_rows == 6 * 34
+    with Image.open(files["Chart"]) as chart:
+        assert chart.format == "PNG"
+        assert chart.width > 1500
+    assert "Token requests: 1\n" in out
+    assert len(out.splitlines()) < 40
+    assert not sandbox_answers(out)
 
 
 def test_a_second_run_takes_the_database_of_the_first(first_run, home):

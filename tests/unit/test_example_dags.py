@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
+
+from sentinelhub_provider.api.statistics import build_statistical_request
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
 sys.path.insert(0, str(EXAMPLES))
 
 import ndvi_scenes  # noqa: E402 - found by the line above
 import ndvi_sheet  # noqa: E402
+import weekly_fields_chart  # noqa: E402
 
 WEST, SOUTH, EAST, NORTH = BOX = (20.5, 47.5, 20.62, 47.56)
 WHOLE = {"type": "Polygon", "coordinates": [[[20, 47], [21, 47], [21, 48], [20, 48], [20, 47]]]}
@@ -33,7 +39,12 @@ def bag():
 def test_airflow_loads_the_folder(bag):
     """No file fails, and the helper modules beside the DAGs are taken for none."""
     assert bag.import_errors == {}
-    assert set(bag.dags) == {"example_sentinelhub_http", "example_sentinelhub_ndvi"}
+    assert set(bag.dags) == {
+        "example_sentinelhub_http",
+        "example_sentinelhub_ndvi",
+        "example_sentinelhub_new_scenes",
+        "example_sentinelhub_weekly_fields",
+    }
 
 
 def test_the_smallest_example_is_small():
@@ -43,9 +54,10 @@ def test_the_smallest_example_is_small():
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
 
 
-def test_the_default_parameters_are_valid(bag):
+@pytest.mark.parametrize("dag_id", ["example_sentinelhub_ndvi", "example_sentinelhub_weekly_fields"])
+def test_the_default_parameters_are_valid(bag, dag_id):
     """The DAG runs as it is, without a form to fill in."""
-    bag.dags["example_sentinelhub_ndvi"].params.validate()
+    bag.dags[dag_id].params.validate()
 
 
 def test_the_search_is_json_once_it_is_rendered(bag):
@@ -211,3 +223,96 @@ def test_where_there_is_no_data_the_ground_shows(sheet):
 def test_a_sheet_says_where_its_data_is_from(address, credit):
     """Made-up scenes are called that; real ones carry the credit that their licence asks for."""
     assert credit in ndvi_sheet._credit([{"address": address, "date": "2025-05-01"}])
+
+
+# --- fields, week by week ------------------------------------------------------------------------------------------
+
+MONDAY = datetime(2025, 6, 2, tzinfo=UTC)
+
+
+def row(week: int, *, field: str = "Oxbow", state: str = "ok", count: int = 100, ndvi: float = 0.5) -> dict[str, Any]:
+    """Return a row of the table of statistics."""
+    percentiles = dict.fromkeys(("p10", "p50", "p90"), None)
+    if state == "ok":
+        percentiles = {"p10": ndvi - 0.1, "p50": ndvi, "p90": ndvi + 0.1}
+    start = MONDAY + timedelta(weeks=week)
+    return {"feature_id": field, "interval_from": start, "state": state, "count": count, **percentiles}
+
+
+def test_the_weeks_asked_for_are_whole(bag):
+    """The season is one of whole weeks, from a Monday to a Sunday, and each field has as many rows."""
+    params = bag.dags["example_sentinelhub_weekly_fields"].params.dump()
+    box = (20.5, 47.5, 20.51, 47.51)
+
+    request = build_statistical_request(
+        collections="sentinel-2-l2a",
+        evalscript="ndvi-clear",
+        time_range=[params["start"], params["end"]],
+        aggregation_interval="P7D",
+        bbox=box,
+        resolution=10,
+    )
+
+    assert len(request.intervals) == 34
+    assert {interval.start.weekday() for interval in request.intervals} == {0}
+
+
+def test_the_fields_have_names_and_sound_outlines():
+    """What a newcomer replaces is plain GeoJSON."""
+    import shapely
+
+    fields = json.loads((EXAMPLES / "weekly_fields.geojson").read_text())["features"]
+    names = [field["properties"]["name"] for field in fields]
+
+    assert len(set(names)) == len(names) == 6
+    assert all(shapely.from_geojson(json.dumps(field["geometry"])).is_valid for field in fields)
+
+
+def test_a_week_counts_where_half_of_the_field_was_clear():
+    """Of its largest view; clouded weeks and those without scene are gaps, whatever the reason."""
+    rows = [row(0), row(1, count=50), row(2, count=49), row(3, state="masked", count=0), row(4, state="empty", count=0)]
+
+    (weeks,) = weekly_fields_chart.weeks_of(rows).values()
+
+    assert [week.clear for week in weeks] == [1, 0.5, 0.49, 0, 0]
+    assert [week.counts for week in weeks] == [True, True, False, False, False]
+    assert [math.isnan(week.median) for week in weeks] == [False, False, False, True, True]
+    assert weeks[1].end == weeks[2].start
+
+
+@pytest.fixture
+def chart(tmp_path):
+    """Return a function that draws a chart of rows."""
+
+    def draw(rows: list[dict[str, Any]]) -> Image.Image:
+        weekly_fields_chart.draw_chart(str(tmp_path / "chart.png"), rows, is_sandbox=True)
+        return Image.open(tmp_path / "chart.png").convert("RGB")
+
+    return draw
+
+
+def test_clouded_weeks_are_gaps_in_the_chart(chart):
+    """They have ground of their own, and the line does not cross it."""
+    clear = colours(chart([row(week) for week in range(12)]))
+    clouded = colours(chart([row(week, state="masked" if 3 <= week < 9 else "ok") for week in range(12)]))
+    ground = Image.new("RGB", (1, 1), weekly_fields_chart.CLOUD).getpixel((0, 0))
+    leaf = Image.new("RGB", (1, 1), weekly_fields_chart.LEAF).getpixel((0, 0))
+
+    assert clouded[ground] > clear[ground] + 20_000
+    assert 0 < clouded[leaf] < clear[leaf]
+
+
+def test_a_field_that_was_never_seen_has_its_panel(chart):
+    """Nor does one field alone, or a season of two years, stop the chart."""
+    rows = [row(week, field="Long Acre", state="masked", count=0) for week in range(60)]
+
+    assert chart(rows).width > 1000
+
+
+def test_a_chart_has_so_many_panels_and_no_more(chart, monkeypatch):
+    """Of many fields the first are drawn; the table has them all."""
+    monkeypatch.setattr(weekly_fields_chart, "MOST_FIELDS", 2)
+    few = chart([row(week, field=f"{number}") for number in range(2) for week in range(2)])
+    many = chart([row(week, field=f"{number}") for number in range(9) for week in range(2)])
+
+    assert few.size == many.size
