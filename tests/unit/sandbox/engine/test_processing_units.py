@@ -45,6 +45,8 @@ def test_orthorectified_radar_images(side: int, units: float):
         ({"sample_types": ["AUTO", "INT16"]}, 1),
         ({"collections": 3}, 3),
         ({"options": [{}, ORTHORECTIFIED]}, 2),
+        ({"options": [ORTHORECTIFIED, {"speckleFilter": {"type": "LEE"}}]}, 4),
+        ({"options": [ORTHORECTIFIED, {"backCoeff": "GAMMA0_TERRAIN", "orthorectify": True}]}, 2.5),
     ],
     ids=str,
 )
