@@ -62,6 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--account", choices=("ok", "empty"), default="ok", help="'empty' answers 403 as an account without PU does")
     add("--latency", type=float, default=0.0, metavar="SECONDS", help="wait before every answer (default: %(default)s)")
     add("--scenes", type=Path, metavar="FOLDER", help="serve GeoTIFF files and STAC items instead of synthetic scenes")
+    add("--delivery", metavar="WHERE", help="deliver jobs to this folder of buckets, or to this S3 endpoint (a URL)")
     add("--seed", type=int, default=0, help="another seed gives another world (default: %(default)s)")
     add("--control", action="store_true", help="mount /sandbox/control: counters, issued tokens, faults; for tests")
     add("--quiet", action="store_true", help="do not write a line per request to stderr")
@@ -85,6 +86,7 @@ def settings_from(options: argparse.Namespace) -> SandboxSettings:
         latency=options.latency,
         seed=options.seed,
         scenes=options.scenes,
+        delivery=options.delivery,
     )
 
 

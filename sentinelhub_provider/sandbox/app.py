@@ -10,6 +10,9 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from sentinelhub_provider.sandbox.async_process.routes import router as async_router
+from sentinelhub_provider.sandbox.batch.routes import router as batch_router
+from sentinelhub_provider.sandbox.batch_statistical.routes import router as batch_statistical_router
 from sentinelhub_provider.sandbox.byoc.control import router as byoc_control_router
 from sentinelhub_provider.sandbox.byoc.routes import router as byoc_router
 from sentinelhub_provider.sandbox.catalog.routes import router as catalog_router
@@ -18,9 +21,12 @@ from sentinelhub_provider.sandbox.control.routes import router as control_router
 from sentinelhub_provider.sandbox.errors import ApiError, reason_phrase
 from sentinelhub_provider.sandbox.gateway.middleware import Gateway
 from sentinelhub_provider.sandbox.gateway.responses import error_response
+from sentinelhub_provider.sandbox.jobs.control import router as jobs_control_router
+from sentinelhub_provider.sandbox.jobs.control import troubles as job_troubles_router
 from sentinelhub_provider.sandbox.limits import Clock
 from sentinelhub_provider.sandbox.oauth.routes import router as oauth_router
 from sentinelhub_provider.sandbox.process_routes import router as process_router
+from sentinelhub_provider.sandbox.scenes.control import router as scenes_control_router
 from sentinelhub_provider.sandbox.settings import SandboxSettings
 from sentinelhub_provider.sandbox.state import Sandbox
 from sentinelhub_provider.sandbox.statistical.control import router as statistical_control_router
@@ -45,10 +51,15 @@ def create_app(
     app.state.sandbox = sandbox
     for router in (oauth_router, catalog_router, process_router, statistical_router, byoc_router, configuration_router):
         app.include_router(router)
+    for router in (async_router, batch_router, batch_statistical_router):
+        app.include_router(router)
     if sandbox.settings.control:
         app.include_router(control_router)
         app.include_router(statistical_control_router)
         app.include_router(byoc_control_router)
+        app.include_router(scenes_control_router)
+        app.include_router(jobs_control_router)
+        app.include_router(job_troubles_router)
     app.exception_handler(ApiError)(_api_error)
     app.exception_handler(HTTPException)(_http_error)
     app.exception_handler(RequestValidationError)(_validation_error)

@@ -95,6 +95,12 @@ class Reset(_Model):
     kind: Literal["reset"] = "reset"
 
 
+class LoseAnswer(_Model):
+    """Handle the request, then reset the connection (TCP RST) instead of answering: it took effect, unheard of."""
+
+    kind: Literal["lose_answer"] = "lose_answer"
+
+
 class Truncate(_Model):
     """Handle the request, but close the connection after ``after_bytes`` of the body (``None``: half of it).
 
@@ -173,6 +179,7 @@ Action = Annotated[
     | Delay
     | Silence
     | Reset
+    | LoseAnswer
     | Truncate
     | ResetMidBody
     | Trickle

@@ -5,15 +5,17 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
+
+from sentinelhub_provider.sandbox.delivery.stores import open_store
 
 #: Credentials of the demo client. They open nothing but a sandbox, so they may stand in documentation and logs.
 DEMO_CLIENT_ID = "sandbox-client"
 DEMO_CLIENT_SECRET = "sandbox-secret-not-a-real-one"  # noqa: S105
 
 #: Name of each API in a client's permissions.
-Api = Literal["catalog", "process", "statistical", "byoc", "configuration"]
-ALL_APIS: frozenset[Api] = frozenset({"catalog", "process", "statistical", "byoc", "configuration"})
+Api = Literal["catalog", "process", "statistical", "byoc", "configuration", "async", "batch", "batch-statistical"]
+ALL_APIS: frozenset[Api] = frozenset(get_args(Api))
 
 AccountState = Literal["ok", "empty"]
 
@@ -74,6 +76,11 @@ class SandboxSettings:
     """Seed of the synthetic scenes and of faults with a probability: the same seed gives the same world."""
     scenes: Path | None = None
     """Folder with GeoTIFF files and STAC items to serve instead of the synthetic scenes."""
+    delivery: str | Path | None = None
+    """Where jobs deliver to: a folder that has a folder for each bucket, or the URL of an S3 endpoint.
+
+    With ``None`` jobs take their time and leave nothing behind.
+    """
     max_body_bytes: int = 10 * 1024 * 1024
     """Largest request body that is read; a larger one answers 413. The service's own limit is not published."""
 
@@ -90,6 +97,8 @@ class SandboxSettings:
             raise ValueError(f"latency must not be negative, got {self.latency} seconds")
         if self.max_body_bytes <= 0:
             raise ValueError(f"max_body_bytes must be more than 0, not {self.max_body_bytes}")
+        if self.delivery is not None:
+            open_store(self.delivery)
         if self.scenes is not None and not self.scenes.is_dir():
             raise ValueError(f"scenes must be a folder with GeoTIFF files and STAC items; {self.scenes} is none")
         ids = [client.client_id for client in self.clients()]

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING
 
 from sentinelhub_provider.sandbox.byoc.state import ByocStore
 from sentinelhub_provider.sandbox.control.state import Ledger
+from sentinelhub_provider.sandbox.delivery.stores import Store, open_store
 from sentinelhub_provider.sandbox.faults import FaultPlan
+from sentinelhub_provider.sandbox.jobs.dry import PlanCache
+from sentinelhub_provider.sandbox.jobs.store import JobStore
 from sentinelhub_provider.sandbox.limits import Clock, Limits, RateLimiter
 from sentinelhub_provider.sandbox.oauth.state import ClientRegistry, TokenIssuer
+from sentinelhub_provider.sandbox.scenes.publication import PublishedScenes
 from sentinelhub_provider.sandbox.settings import SandboxSettings
 from sentinelhub_provider.sandbox.statistical.state import IntervalErrors
 
@@ -32,28 +36,37 @@ class Sandbox:
         self.interval_errors = IntervalErrors()
         self.byoc = ByocStore(clock=clock)
         self.ledger = Ledger()
+        self.jobs = JobStore(clock=clock, charge=lambda _owner, units: self.ledger.charge(units))
+        self.plans = PlanCache()
+        self.delivery = _store(settings)
         self.latency = settings.latency
-        self._scenes: SceneSource | None = None
+        self._scenes: PublishedScenes | None = None
         self._scenes_lock = threading.Lock()
 
     @property
-    def scenes(self) -> SceneSource:
+    def scenes(self) -> PublishedScenes:
         """Where scenes come from, made on first use: it loads numpy and, for a folder, rasterio."""
         with self._scenes_lock:
             if self._scenes is None:
-                self._scenes = self._open_scenes()
+                self._scenes = PublishedScenes(self._open_scenes(), clock=self.now)
             return self._scenes
 
     def reset(self) -> None:
-        """Go back to what the settings say. Signing key and scenes stay."""
+        """Go back to what the settings say; published scenes are gone. The signing key stays."""
         self.clients.reset()
         self.issuer.reset()
         self.limiter.set_limits(_limits(self.settings))
         self.faults.clear()
         self.interval_errors.clear()
         self.byoc.reset()
+        self.jobs.reset()
+        self.plans.clear()
+        self.delivery = _store(self.settings)
         self.ledger.reset()
         self.latency = self.settings.latency
+        with self._scenes_lock:
+            if self._scenes is not None:
+                self._scenes.clear()
 
     def now(self) -> datetime:
         """Return the present time: no scene is younger."""
@@ -67,6 +80,10 @@ class Sandbox:
         from sentinelhub_provider.sandbox.scenes import SyntheticScenes
 
         return SyntheticScenes(seed=self.settings.seed, clock=self.now)
+
+
+def _store(settings: SandboxSettings) -> Store | None:
+    return None if settings.delivery is None else open_store(settings.delivery)
 
 
 def _limits(settings: SandboxSettings) -> Limits:

@@ -111,20 +111,18 @@ def show_collection(collection: ByocCollection, store: ByocStore) -> dict[str, A
 
 
 def show_tile(tile: ByocTile, store: ByocStore) -> dict[str, Any]:
-    """Write a tile, with the cause if it has failed."""
+    """Write a tile, with the cause if it has failed, and what there is to say about it if not."""
     shown: dict[str, Any] = {
         "id": tile.id,
         "path": tile.path,
         "status": store.status(tile),
         "created": _iso(tile.created),
         "sensingTime": tile.sensing_time,
-        "additionalData": {},
     }
     if tile.geometry is not None:
         shown["coverGeometry"] = tile.geometry
-    cause = store.cause(tile)
-    if cause is not None:
-        shown["additionalData"] = {"failedIngestionCause": cause}
+    notes = {"failedIngestionCause": store.cause(tile), "warnings": store.warning(tile)}
+    shown["additionalData"] = {name: note for name, note in notes.items() if note is not None}
     return shown
 
 

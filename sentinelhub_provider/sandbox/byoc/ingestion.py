@@ -46,12 +46,26 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """Tiles whose path matches ``pattern`` (``*`` and ``?``) are ingested with this ``warning``."""
+
+    pattern: str
+    warning: str
+
+    def concerns(self, path: str) -> bool:
+        """Say whether a path matches."""
+        return fnmatchcase(path, self.pattern)
+
+
+@dataclass(frozen=True)
 class Ingestion:
     """One ingestion of a tile: when it was asked for (seconds since 1970), at which pace, and what it will fail for."""
 
     started: float
     pace: Pace = field(default_factory=Pace)
     cause: str | None = None
+    warning: str | None = None
+    """What is said about the tile once it is ingested."""
     steps: int = 0
     """States it has been told to go on by, whatever the time."""
 

@@ -15,12 +15,14 @@ DEFAULT_COUNT: Final = 50
 """The service's own is not documented."""
 
 
-def page(items: Sequence[Any], params: Mapping[str, str], *, url: str) -> tuple[list[Any], dict[str, Any]]:
+def page(
+    items: Sequence[Any], params: Mapping[str, str], *, url: str, default_count: int = DEFAULT_COUNT
+) -> tuple[list[Any], dict[str, Any]]:
     """Cut out the page that ``params`` ask for; returns it and its ``links``. ``url``: without a query.
 
     Raises ``ApiError`` (400) for a count or a token that cannot be.
     """
-    count = _count(params.get("count"))
+    count = _count(params.get("count"), default_count)
     start = _position(params.get("viewtoken"))
     links: dict[str, Any] = {"@id": _address(url, params, None), "currentToken": _token(start)}
     if start > 0:
@@ -32,9 +34,9 @@ def page(items: Sequence[Any], params: Mapping[str, str], *, url: str) -> tuple[
     return list(items[start : start + count]), links
 
 
-def _count(text: str | None) -> int:
+def _count(text: str | None, default: int) -> int:
     if text is None:
-        return DEFAULT_COUNT
+        return default
     if not text.isdecimal() or not 1 <= int(text) <= MAX_COUNT:
         raise ApiError(400, "COMMON_BAD_PAYLOAD", f"count: must be a whole number from 1 to {MAX_COUNT}, not {text!r}")
     return int(text)

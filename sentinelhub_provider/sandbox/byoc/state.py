@@ -11,7 +11,7 @@ from typing import Any
 
 from sentinelhub_provider.sandbox.limits import Clock
 
-from .ingestion import FAILED, INGESTED, Failure, Ingestion, Pace
+from .ingestion import FAILED, INGESTED, Failure, Ingestion, Pace, Remark
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,13 @@ class ByocStore:
         self._collections: dict[str, ByocCollection] = {}
         self.pace = Pace()
         self.failures: list[Failure] = []
+        self.remarks: list[Remark] = []
 
     def reset(self) -> None:
         """Forget everything."""
         with self._lock:
             self._collections.clear()
-            self.pace, self.failures = Pace(), []
+            self.pace, self.failures, self.remarks = Pace(), [], []
 
     def collections(self, owner: str) -> list[ByocCollection]:
         """List a client's collections, oldest first."""
@@ -138,6 +139,10 @@ class ByocStore:
         """Return why a tile failed, once it has."""
         return tile.ingestion.cause if self.status(tile) == FAILED else None
 
+    def warning(self, tile: ByocTile) -> str | None:
+        """Return what is said about a tile, once it is ingested."""
+        return tile.ingestion.warning if self.status(tile) == INGESTED else None
+
     def step(self) -> int:
         """Move every tile that is not at its end on by one state; returns how many were moved."""
         moved = 0
@@ -151,14 +156,15 @@ class ByocStore:
                         moved += 1
         return moved
 
-    def set_ingestion(self, pace: Pace, failures: Iterable[Failure]) -> None:
+    def set_ingestion(self, pace: Pace, failures: Iterable[Failure] = (), remarks: Iterable[Remark] = ()) -> None:
         """Rule how tiles are ingested that are added from now on."""
         with self._lock:
-            self.pace, self.failures = pace, list(failures)
+            self.pace, self.failures, self.remarks = pace, list(failures), list(remarks)
 
     def _ingestion(self, path: str) -> Ingestion:
         cause = next((failure.cause for failure in self.failures if failure.strikes(path)), None)
-        return Ingestion(self._clock(), self.pace, cause)
+        warning = next((remark.warning for remark in self.remarks if remark.concerns(path)), None)
+        return Ingestion(self._clock(), self.pace, cause, warning)
 
     def _require_new(self, name: str, owner: str, own_id: str | None) -> None:
         for each in self._collections.values():

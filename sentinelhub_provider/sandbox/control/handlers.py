@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from sentinelhub_provider.sandbox.byoc.handlers import ByocControl
 from sentinelhub_provider.sandbox.control.state import Counters, Exchange, RequestRecord
 from sentinelhub_provider.sandbox.faults import Fault, PlantedFault
+from sentinelhub_provider.sandbox.jobs.handlers import JobsControl
 from sentinelhub_provider.sandbox.limits import Limits
+from sentinelhub_provider.sandbox.scenes.publication import Publication, PublishedScene
 from sentinelhub_provider.sandbox.settings import ALL_APIS, AccountState, Api, ClientSettings
 
 if TYPE_CHECKING:
@@ -16,10 +19,12 @@ if TYPE_CHECKING:
 
 
 class Control:
-    """Control over a sandbox. All methods may be called from any thread."""
+    """Control over a sandbox; ``byoc`` over its ingestion, ``jobs`` over its jobs. Safe to call from any thread."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
+        self.byoc = ByocControl(sandbox)
+        self.jobs = JobsControl(sandbox)
 
     def reset(self) -> None:
         """Put everything back to the settings: counters, faults, limits, latency, clients.
@@ -130,6 +135,23 @@ class Control:
         if seconds < 0:
             raise ValueError(f"latency must not be negative, got {seconds}")
         self._sandbox.latency = seconds
+
+    # --- scenes ------------------------------------------------------------------------------------------------------
+
+    def publish_scenes(self, publication: Publication | None = None, /, **fields: Any) -> list[PublishedScene]:
+        """Publish scenes now or later, given as a ``Publication`` or its fields; return them.
+
+        Raises ``ValueError`` naming the field.
+        """
+        return self._sandbox.scenes.publish(publication if publication is not None else Publication(**fields))
+
+    def published_scenes(self) -> list[PublishedScene]:
+        """Return what was published or will be, in the order of its appearance."""
+        return self._sandbox.scenes.published()
+
+    def freeze_scenes(self, frozen: bool = True) -> None:
+        """Let the synthetic world's own scenes end now, so that only published ones are new; or let them go on."""
+        self._sandbox.scenes.freeze(frozen)
 
     # --- faults ------------------------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ class RequestRecord:
 class Exchange:
     """A request and its answer in full, for checking both against a description of the API.
 
-    ``Authorization`` is replaced in the headers; header names are in lower case.
+    ``Authorization`` is replaced in the headers, credentials of buckets in the request; header names are in lower case.
     """
 
     method: str

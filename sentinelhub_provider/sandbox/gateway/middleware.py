@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from sentinelhub_provider.sandbox.control.state import Exchange, Ledger, RequestRecord
+from sentinelhub_provider.sandbox.delivery.locations import hide_credentials
 from sentinelhub_provider.sandbox.errors import ApiError
 from sentinelhub_provider.sandbox.gateway.play import play
 from sentinelhub_provider.sandbox.gateway.responses import MARK
@@ -94,7 +95,7 @@ class _Note:
                     path=scope["path"],
                     query=query,
                     request_headers=headers,
-                    request_body=bytes(self._request.body),
+                    request_body=hide_credentials(bytes(self._request.body)),
                     status=answer.status,
                     response_headers=_decoded(answer.headers),
                     response_body=bytes(answer.body),

@@ -47,6 +47,9 @@ async def play(
             await close_connection(scope)
         case faults.Reset():
             await reset_connection(scope)
+        case faults.LoseAnswer():
+            await _answer_of(app, scope, receive)
+            await reset_connection(scope)
         case faults.Truncate() | faults.ResetMidBody():
             await app(scope, receive, _CutAnswer(scope, send, action))
         case faults.RevokeTokens():

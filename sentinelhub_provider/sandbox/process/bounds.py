@@ -79,9 +79,16 @@ def parse_area(bounds: Any) -> Area:
 
 
 def parse_grid(
-    area: Area, output: Mapping[str, Any], collections: Sequence[CollectionInfo], path: str = "output"
+    area: Area,
+    output: Mapping[str, Any],
+    collections: Sequence[CollectionInfo],
+    path: str = "output",
+    *,
+    max_side: int = MAX_SIDE,
 ) -> Grid:
     """Check the size that ``output`` asks for, and lay the grid. ``path``: name of the object in messages.
+
+    ``max_side``: pixels of the largest width and height of the API at hand.
 
     Raises :class:`~..errors.ApiError`.
     """
@@ -91,10 +98,10 @@ def parse_grid(
     if sized and resolved:
         raise invalid(path, "Only width and height or resx and resy can be set at the same time.")
     if resolved:
-        width = _pixels(output, path, "resx", "width", max_x - min_x)
-        height = _pixels(output, path, "resy", "height", max_y - min_y)
+        width = _pixels(output, path, "resx", "width", max_x - min_x, max_side)
+        height = _pixels(output, path, "resy", "height", max_y - min_y, max_side)
     else:
-        width, height = _side(output, path, "width"), _side(output, path, "height")
+        width, height = _side(output, path, "width", max_side), _side(output, path, "height", max_side)
     grid = Grid.from_bounds(area.epsg, area.box, width, height)
     collection = min(collections, key=lambda each: each.max_metres_per_pixel)
     limit = collection.max_metres_per_pixel
@@ -111,27 +118,27 @@ def parse_grid(
     return grid
 
 
-def _side(output: Mapping[str, Any], path: str, name: str) -> int:
+def _side(output: Mapping[str, Any], path: str, name: str, max_side: int) -> int:
     value = output.get(name)
     if value is None:
         return DEFAULT_SIDE
     if isinstance(value, bool) or not isinstance(value, int):
-        raise invalid(f"{path}->{name}", f"must be a whole number from 1 to {MAX_SIDE}", value)
-    if not 1 <= value <= MAX_SIDE:
-        raise invalid(f"{path}->{name}", f"`{name} = {value}` must be from 1 to {MAX_SIDE}.", value)
+        raise invalid(f"{path}->{name}", f"must be a whole number from 1 to {max_side}", value)
+    if not 1 <= value <= max_side:
+        raise invalid(f"{path}->{name}", f"`{name} = {value}` must be from 1 to {max_side}.", value)
     return int(value)
 
 
-def _pixels(output: Mapping[str, Any], path: str, name: str, side: str, extent: float) -> int:
+def _pixels(output: Mapping[str, Any], path: str, name: str, side: str, extent: float, max_side: int) -> int:
     value = output.get(name)
     if value is None:
         raise invalid(f"{path}->{name}", "is required where the other of resx and resy is given")
     if not _is_number(value) or value <= 0:
         raise invalid(f"{path}->{name}", "must be a number greater than 0, in units of the CRS", value)
     pixels: int = max(1, math.floor(extent / float(value) + 0.5))
-    if pixels > MAX_SIDE:
+    if pixels > max_side:
         raise invalid(
-            f"{path}->{name}", f"`{side} = {pixels}`, calculated from {name}, is larger than allowed {MAX_SIDE}.", value
+            f"{path}->{name}", f"`{side} = {pixels}`, calculated from {name}, is larger than allowed {max_side}.", value
         )
     return pixels
 

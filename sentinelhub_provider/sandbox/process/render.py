@@ -16,6 +16,7 @@ from sentinelhub_provider.sandbox.evalscript.errors import script_error
 from sentinelhub_provider.sandbox.grid import Grid
 from sentinelhub_provider.sandbox.scenes.model import SceneSource
 
+from .bounds import MAX_SIDE
 from .encode import File, check_encodable, encode, pack, to_samples
 from .formats import ARCHIVES, JSON, Format, accepted
 from .problems import invalid
@@ -34,15 +35,23 @@ class ProcessResult:
 
 
 def process(
-    body: Mapping[str, Any], *, accept: str | None, source: SceneSource, limits: Limits | None = None
+    body: Mapping[str, Any],
+    *,
+    accept: str | None,
+    source: SceneSource,
+    limits: Limits | None = None,
+    max_side: int = MAX_SIDE,
 ) -> ProcessResult:
-    """Answer a Process request. ``accept``: the ``Accept`` header. Raises :class:`~..errors.ApiError`."""
+    """Answer a Process request. ``accept``: the ``Accept`` header. ``max_side``: pixels of the largest side.
+
+    Raises :class:`~..errors.ApiError`.
+    """
     media_type = accepted(accept)
-    request = parse_request(body, source)
+    request = parse_request(body, source, max_side=max_side)
     responses = _apply_accept(request.responses, media_type)
     with Evalscript(request.evalscript, limits=limits) as script:
         setup = script.setup(data_sources(request.datasets))
-        _check_responses(responses, setup.outputs)
+        check_responses(responses, setup.outputs)
         raster = _rasterize(request, setup, script, source, responses)
     mask = request.area.mask(request.grid)
     files = [_file(response, raster, request.grid, mask) for response in responses]
@@ -89,7 +98,8 @@ def _apply_accept(responses: tuple[Response, ...], media_type: str | None) -> tu
     return (Response(response.identifier, Format(media_type, response.format.quality)),)
 
 
-def _check_responses(responses: Sequence[Response], outputs: Sequence[Output]) -> None:
+def check_responses(responses: Sequence[Response], outputs: Sequence[Output]) -> None:
+    """Check that the evalscript makes what is asked for. Raises :class:`~..errors.ApiError`."""
     known = [output.id for output in outputs]
     for response in responses:
         if response.identifier not in (*known, USER_DATA):

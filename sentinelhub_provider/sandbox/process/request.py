@@ -9,7 +9,7 @@ from typing import Any, Final
 from sentinelhub_provider.sandbox.grid import Grid
 from sentinelhub_provider.sandbox.scenes.model import SceneSource
 
-from .bounds import Area, parse_area, parse_grid
+from .bounds import MAX_SIDE, Area, parse_area, parse_grid
 from .datasets import Dataset, parse_datasets
 from .formats import Format, parse_format
 from .problems import invalid
@@ -37,8 +37,11 @@ class ProcessRequest:
     evalscript: str
 
 
-def parse_request(body: Any, source: SceneSource) -> ProcessRequest:
-    """Check the body of a request. Raises :class:`~..errors.ApiError` 400 that names the first field at fault."""
+def parse_request(body: Any, source: SceneSource, *, max_side: int = MAX_SIDE) -> ProcessRequest:
+    """Check the body of a request. Raises :class:`~..errors.ApiError` 400 that names the first field at fault.
+
+    ``max_side``: pixels of the largest width and height.
+    """
     if not isinstance(body, Mapping):
         raise invalid("request", "must be a JSON object with input, output and evalscript")
     evalscript = parse_evalscript(body.get("evalscript"), "evalscript")
@@ -48,7 +51,7 @@ def parse_request(body: Any, source: SceneSource) -> ProcessRequest:
         output = {}
     if not isinstance(output, Mapping):
         raise invalid("output", "must be an object", output)
-    grid = parse_grid(area, output, [dataset.collection for dataset in datasets])
+    grid = parse_grid(area, output, [dataset.collection for dataset in datasets], max_side=max_side)
     return ProcessRequest(area, grid, datasets, parse_responses(output.get("responses")), evalscript)
 
 

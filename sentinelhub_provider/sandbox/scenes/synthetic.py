@@ -96,6 +96,10 @@ class SyntheticScenes:
         scene = SyntheticScene(self._seed, collection, tile, day)
         return scene if scene.id == scene_id and scene.datetime <= self._clock() else None
 
+    def ground(self, collection: str, tile: Tile, day: date) -> SyntheticScene:
+        """Return what a tile looks like on a day, whether or not a satellite of the collection passes then."""
+        return SyntheticScene(self._seed, collection, tile, day)
+
 
 @dataclass(frozen=True)
 class SyntheticScene:

@@ -115,12 +115,13 @@ def _zone_tiles(zone: Zone) -> dict[str, Tile]:
         ring = clip(list(zip(lons, lats, strict=True)), limits)
         if len(ring) < 3 or _area(ring) < 1e-9:
             continue
-        name = _name(zone, easting, northing, sum(lats) / len(lats))
+        name = square_name(zone, easting, northing, sum(lats) / len(lats))
         tiles[name] = Tile(name, zone, float(easting), float(northing), tuple(ring))
     return tiles
 
 
-def _name(zone: Zone, easting: int, northing: int, latitude: float) -> str:
+def square_name(zone: Zone, easting: int, northing: int, latitude: float) -> str:
+    """Name the square of 100 km with this south-western corner (metres), which lies at this latitude."""
     band = _BANDS[max(0, min(len(_BANDS) - 1, int((latitude + 80.0) // 8.0)))]
     column = _COLUMNS[zone.number % 3][easting // SIZE - 1]
     row = _ROWS[(northing // SIZE + (0 if zone.number % 2 else 5)) % 20]

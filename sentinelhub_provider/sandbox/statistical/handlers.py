@@ -51,7 +51,7 @@ def statistics(
     samples = 0
     with _Scripts(request.evalscript, limits) as scripts:
         setup = scripts.loaded().setup(data_sources(request.datasets), STATISTICAL_RULES)
-        _check_outputs(setup)
+        check_outputs(setup)
         request.calculations.check([output for output in setup.outputs if output.id != DATA_MASK])
         for interval in request.intervals:
             entry, used = _entry(request, setup, interval, source, errors, scripts)
@@ -108,7 +108,7 @@ def _entry(
         raster = run(script, setup, outputs, plan, grid=request.grid, area=request.area, datasets=datasets)
         return entry | {"outputs": _outputs(raster, request.calculations)}, max(1, raster.samples)
     except ApiError as error:
-        return entry | {"error": {"type": _error_type(error)}}, 0
+        return entry | {"error": {"type": error_type(error)}}, 0
 
 
 class _Scripts:
@@ -177,7 +177,8 @@ def _valid(mask_output: Output, mask: NDArray[np.float64], output: Output) -> ND
     return valid
 
 
-def _check_outputs(setup: Setup) -> None:
+def check_outputs(setup: Setup) -> None:
+    """Check that the evalscript says which pixels count. Raises :class:`~..errors.ApiError`."""
     by_id = {output.id: output for output in setup.outputs}
     mask = by_id.get(DATA_MASK)
     if mask is None:
@@ -194,7 +195,8 @@ def _check_outputs(setup: Setup) -> None:
             raise script_error(f"Output {DATA_MASK} has a band for {name}, which is no output of the evalscript.")
 
 
-def _error_type(error: ApiError) -> ErrorType:
+def error_type(error: ApiError) -> ErrorType:
+    """Name an error as an answer does."""
     if isinstance(error, ScriptTimeoutError):
         return "TIMEOUT"
     return "EXECUTION_ERROR" if error.code == "RENDERER_EXCEPTION" else "BAD_REQUEST"

@@ -113,6 +113,36 @@ def test_a_tile_fails_for_the_cause_that_was_planned(byoc: Byoc, server: Sandbox
     assert byoc.tile(collection, bad)["status"] == "INGESTED"
 
 
+def test_a_tile_is_ingested_with_the_warning_that_was_planned(byoc: Byoc, server: SandboxServer) -> None:
+    """Only once it is ingested, and only for paths that match."""
+    plan = {"waiting": None, "ingesting": None, "warnings": [{"pattern": "odd/*", "warning": "It has no overviews."}]}
+    assert control(server, "PUT", "ingestion", plan).status_code == 200
+    collection = byoc.create()
+    odd, other = byoc.add(collection, "odd/(BAND).tif"), byoc.add(collection, "even/(BAND).tif")
+    assert byoc.tile(collection, odd)["additionalData"] == {}
+    for _ in range(2):
+        control(server, "POST", "step")
+    assert byoc.tile(collection, odd)["additionalData"] == {"warnings": "It has no overviews."}
+    assert byoc.tile(collection, other)["additionalData"] == {}
+
+
+def test_ingestion_is_ruled_in_the_same_process(byoc: Byoc, server: SandboxServer) -> None:
+    """As over the control surface, which may be closed."""
+    server.control.byoc.set_ingestion(
+        waiting=None, ingesting=None, failures={"bad*": "Too old."}, warnings={"odd*": "Too small."}
+    )
+    collection = byoc.create()
+    tiles = [byoc.add(collection, path) for path in ("bad", "odd", "good")]
+    assert [server.control.byoc.step() for _ in range(3)] == [3, 3, 0]
+    assert [
+        (byoc.tile(collection, tile)["status"], byoc.tile(collection, tile)["additionalData"]) for tile in tiles
+    ] == [
+        ("FAILED", {"failedIngestionCause": "Too old."}),
+        ("INGESTED", {"warnings": "Too small."}),
+        ("INGESTED", {}),
+    ]
+
+
 def test_duplicates_are_a_conflict(byoc: Byoc) -> None:
     """A name among the client's collections, a path among a collection's tiles."""
     collection = byoc.create()

@@ -1,0 +1,1 @@
+"""Async Process: one large raster, delivered to object storage."""

@@ -1,0 +1,1 @@
+"""Batch Statistical: statistics of many polygons, delivered to object storage."""
