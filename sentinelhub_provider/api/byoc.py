@@ -1,0 +1,294 @@
+"""
+Bring your own COG: collections of one's own files, as the BYOC API describes them.
+
+Sources: the API reference, and the documentation's page "BYOC API". Tiles are in :mod:`.byoc_tiles`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from sentinelhub_provider.api.processing_units import INGESTION, Estimate, Factor
+from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError, SentinelHubResponseError
+
+COLLECTIONS: Final = "/byoc/v1/collections"
+"""Endpoint of all collections."""
+
+PAGE_SIZE: Final = 100
+"""Items of one page of a list, the most that the API gives."""
+
+MAX_BANDS: Final = 100
+BIT_DEPTHS: Final = (8, 16, 32)
+SAMPLE_FORMATS: Final = ("UINT", "INT", "FLOAT")
+
+_PREFIX: Final = "byoc-"
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_SAMPLE_TYPE: Final = re.compile(r"(UINT|INT|FLOAT)(8|16|32)", re.IGNORECASE)
+_BAND_FIELDS: Final = ("bitDepth", "sampleFormat", "bandIndex", "source", "noData")
+_JAVASCRIPT_NAME: Final = re.compile(r"[^\W\d][\w$]*|\$[\w$]*")
+
+_Data = TypeVar("_Data", dict[str, Any], list[Any])
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionRequest:
+    """
+    A collection that shall be there.
+
+    :param name: what people call it; unique among those of an account here.
+    :param s3_bucket: where its files lie.
+    :param no_data: value of pixels without data, ``None`` for none.
+    :param bands: as the API has them, by name; ``None`` leaves them to the first tile.
+    :param warnings: what looks wrong, but may be meant.
+    """
+
+    name: str
+    s3_bucket: str
+    no_data: float | None = None
+    bands: Mapping[str, Mapping[str, Any]] | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What creates it."""
+        body: dict[str, Any] = {"name": self.name, "s3Bucket": self.s3_bucket}
+        if self.no_data is not None:
+            body["noData"] = self.no_data
+        if self.bands is not None:
+            body["additionalData"] = {"bands": {name: dict(band) for name, band in self.bands.items()}}
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A collection that is there. ``id`` is a UUID; ``bands`` are empty until it is configured."""
+
+    id: str
+    name: str
+    s3_bucket: str
+    no_data: float | None = None
+    bands: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def data_type(self) -> str:
+        """What requests to other APIs call it."""
+        return data_type(self.id)
+
+
+def read_collection_id(value: Any, field: str = "collection_id") -> str:
+    """
+    Read a collection's id, with or without the ``byoc-`` in front that other APIs want.
+
+    :raises SentinelHubRequestError: for anything else.
+    """
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if not _UUID.fullmatch(text.removeprefix(_PREFIX)):
+        raise SentinelHubRequestError(
+            f"{field} is {value!r}. Give the id of a BYOC collection, such as 12345678-1234-1234-1234-123456789abc, "
+            "with or without 'byoc-' in front.",
+            field=field,
+        )
+    return text.removeprefix(_PREFIX)
+
+
+def data_type(collection_id: str) -> str:
+    """Return what Process, Statistical and Catalog requests call a collection."""
+    return f"{_PREFIX}{collection_id}"
+
+
+def collection_endpoint(collection_id: str) -> str:
+    """Return the endpoint of one collection."""
+    return f"{COLLECTIONS}/{collection_id}"
+
+
+def data_of(document: Any, kind: type[_Data]) -> _Data:
+    """
+    Return what an answer of the BYOC API carries.
+
+    :param document: decoded JSON.
+    :param kind: ``dict`` for one item, ``list`` for a page of them.
+    :raises SentinelHubResponseError: where it carries no such thing.
+    """
+    data = document.get("data") if isinstance(document, Mapping) else None
+    if not isinstance(data, kind):
+        raise SentinelHubResponseError(f"The BYOC API answered with JSON whose 'data' is no {kind.__name__}.")
+    return data
+
+
+def build_collection(*, name: Any, s3_bucket: Any, no_data: Any = None, bands: Any = None) -> CollectionRequest:
+    """
+    Check what a collection shall be.
+
+    :param bands: by name, each as the API has it (``bitDepth``, ``sampleFormat``, ``bandIndex``, ``source``,
+        ``noData``), or as one word, such as ``uint16`` or ``float32``.
+    :raises SentinelHubRequestError: naming the argument.
+    """
+    bucket = _text(s3_bucket, "s3_bucket")
+    if "/" in bucket or ":" in bucket:
+        raise SentinelHubRequestError(
+            f"s3_bucket is {s3_bucket!r}. Give the bucket's name alone, without s3:// and without a path.",
+            field="s3_bucket",
+        )
+    value = None if no_data is None else _number(no_data, "no_data", "no_data")
+    described = None if bands is None else _bands(bands)
+    if value is not None and any("noData" in band for band in (described or {}).values()):
+        raise SentinelHubRequestError(
+            "no_data is given, and noData of single bands too. Give one of the two.", field="no_data"
+        )
+    warnings = tuple(
+        f"band {band!r} is no JavaScript name, so that evalscripts can hardly read it"
+        for band in described or {}
+        if not _JAVASCRIPT_NAME.fullmatch(band)
+    )
+    return CollectionRequest(_text(name, "name"), bucket, value, described, warnings)
+
+
+def read_collection(document: Any) -> Collection:
+    """
+    Read a collection as the API writes it.
+
+    :raises SentinelHubResponseError: where it is none.
+    """
+    if not isinstance(document, Mapping) or not _UUID.fullmatch(str(document.get("id"))):
+        raise SentinelHubResponseError("The BYOC API answered with a collection that has no id.")
+    additional = document.get("additionalData")
+    bands = additional.get("bands") if isinstance(additional, Mapping) else None
+    return Collection(
+        str(document["id"]),
+        str(document.get("name")),
+        str(document.get("s3Bucket")),
+        document.get("noData"),
+        bands if isinstance(bands, Mapping) else {},
+    )
+
+
+def named(collections: Iterable[Collection], name: str) -> Collection | None:
+    """
+    Find the collection of exactly that name.
+
+    :raises SentinelHubRequestError: where several have it, so that nobody can tell which is meant.
+    """
+    found = [collection for collection in collections if collection.name == name]
+    if len(found) > 1:
+        ids = ", ".join(collection.id for collection in found)
+        raise SentinelHubRequestError(
+            f"name {name!r} is that of {len(found)} collections: {ids}. Rename or delete all but one, or use one by "
+            "its id.",
+            field="name",
+        )
+    return found[0] if found else None
+
+
+def check_same(found: Collection, wanted: CollectionRequest) -> None:
+    """
+    Refuse a collection that is there, but is not the one that shall be there.
+
+    :raises SentinelHubRequestError: naming what differs: its bucket, its value for no data, or a band.
+    """
+    for argument, is_, shall in (
+        ("s3_bucket", found.s3_bucket, wanted.s3_bucket),
+        ("no_data", found.no_data, found.no_data if wanted.no_data is None else wanted.no_data),
+        ("bands", _comparable(found.bands), _comparable(found.bands if wanted.bands is None else wanted.bands)),
+    ):
+        if is_ != shall:
+            raise SentinelHubRequestError(
+                f"{argument}: the collection {found.name!r} is there already ({found.id}), with {is_!r} instead of "
+                f"{shall!r}. Change {argument}, take another name, or delete that collection.",
+                field=argument,
+            )
+
+
+def estimate_requests(count: int) -> Estimate:
+    """Return what requests to the BYOC API cost that are no GET."""
+    if count == 0:
+        return Estimate(0.0)
+    return Estimate(count * INGESTION, (Factor("request", INGESTION, "other than GET"),), count, INGESTION)
+
+
+def check_budget(estimate: Estimate, max_processing_units: float | None) -> None:
+    """
+    Refuse more requests than may be paid for.
+
+    :raises SentinelHubBudgetError: with the arithmetic.
+    """
+    if max_processing_units is not None and estimate.processing_units > max_processing_units:
+        raise SentinelHubBudgetError(
+            f"This would cost {estimate.processing_units:g} PU, more than max_processing_units="
+            f"{max_processing_units:g}; nothing was sent. The arithmetic: {estimate.explanation}. Give fewer tiles, or "
+            "raise max_processing_units."
+        )
+
+
+def _bands(bands: Any) -> dict[str, dict[str, Any]]:
+    if not isinstance(bands, Mapping) or not bands or len(bands) > MAX_BANDS:
+        raise SentinelHubRequestError(
+            f"bands is {_short(bands)}. Give 1 to {MAX_BANDS} bands by name, such as "
+            "{'B04': 'uint16'}, or leave it out to take them from the first tile.",
+            field="bands",
+        )
+    return {_text(name, "bands"): _band(name, band) for name, band in bands.items()}
+
+
+def _band(name: str, band: Any) -> dict[str, Any]:
+    where = f"bands[{name!r}]"
+    if isinstance(band, str):
+        match = _SAMPLE_TYPE.fullmatch(band.strip())
+        if match is None or (match[1].upper() == "FLOAT" and match[2] != "32"):
+            raise SentinelHubRequestError(
+                f"{where} is {band!r}. Give uint8, uint16, uint32, int8, int16, int32 or float32.", field="bands"
+            )
+        return {"bitDepth": int(match[2]), "sampleFormat": match[1].upper()}
+    if not isinstance(band, Mapping):
+        raise SentinelHubRequestError(f"{where} is {band!r}. Give a word such as 'uint16', or a dict.", field="bands")
+    for key, known in (("bitDepth", BIT_DEPTHS), ("sampleFormat", SAMPLE_FORMATS)):
+        if band.get(key) not in known:
+            raise SentinelHubRequestError(
+                f"{where}: {key} is {band.get(key)!r}. Give one of {', '.join(map(str, known))}.", field="bands"
+            )
+    unknown = [key for key in band if key not in _BAND_FIELDS]
+    if unknown:
+        raise SentinelHubRequestError(
+            f"{where} has {unknown[0]!r}, which no band has. There are {', '.join(_BAND_FIELDS)}.", field="bands"
+        )
+    index = band.get("bandIndex", 1)
+    if type(index) is not int or index < 1:
+        raise SentinelHubRequestError(
+            f"{where}: bandIndex is {index!r}. Give a whole number, 1 for the first.", field="bands"
+        )
+    if "noData" in band:
+        _number(band["noData"], f"{where}: noData", "bands")
+    return dict(band)
+
+
+def _comparable(bands: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Write bands with what the API takes for granted, as far as users may set it."""
+    return {
+        name: {"bandIndex": 1, "source": name}
+        | {key: value for key, value in band.items() if key in _BAND_FIELDS and value is not None}
+        for name, band in bands.items()
+    }
+
+
+def _text(value: Any, field: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise SentinelHubRequestError(f"{field} is {value!r}. Give a text that is not empty.", field=field)
+    return value.strip()
+
+
+def _number(value: Any, what: str, field: str) -> float:
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise SentinelHubRequestError(f"{what} is {value!r}. Give a number.", field=field)
+    return int(number) if number.is_integer() else number
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."

@@ -1,0 +1,1 @@
+"""What waits in the triggerer, without holding a worker slot."""

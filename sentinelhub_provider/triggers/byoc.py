@@ -1,0 +1,125 @@
+"""A trigger that waits until tiles of a BYOC collection are ingested."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from sentinelhub_provider.api.byoc_looks import Look
+from sentinelhub_provider.api.byoc_watch import Outcome, Pause, error_event, finished_event, watch
+from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubResponseError
+from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+
+
+class SentinelHubByocTilesTrigger(BaseTrigger):
+    """
+    Wait until each of these tiles is ingested or has failed.
+
+    One event ends it: ``finished``, with how many were ingested and why the first ones failed; ``timeout``, the same
+    where some had come to no end; or ``error``, where watching on is in vain, such as for a client that is refused.
+    None holds a token or a secret.
+
+    :param collection_id: UUID of the collection.
+    :param tile_ids: the tiles.
+    :param submitted: what the task knew before it waited; it comes back with the event.
+    :param waits_until: when to give up, in seconds since the epoch.
+    :param poll_interval: longest pause between two looks in seconds.
+    :param timeout: seconds that the service may stay silent; the connection's ``timeout`` by default.
+    :param deadline: seconds that one look may take in all; 600 by default.
+    :param sentinelhub_conn_id: the connection.
+    """
+
+    _clock = staticmethod(time.time)
+    _sleep = staticmethod(asyncio.sleep)
+
+    def __init__(
+        self,
+        *,
+        collection_id: str,
+        tile_ids: Sequence[str],
+        submitted: Mapping[str, Any],
+        waits_until: float,
+        poll_interval: float,
+        timeout: float | None = None,
+        deadline: float | None = None,
+        sentinelhub_conn_id: str = SentinelHubHook.default_conn_name,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.collection_id = collection_id
+        self.tile_ids = list(tile_ids)
+        self.submitted = dict(submitted)
+        self.waits_until = waits_until
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+        self.deadline = deadline
+        self.sentinelhub_conn_id = sentinelhub_conn_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class and its arguments, from which another triggerer makes it anew."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "collection_id": self.collection_id,
+                "tile_ids": self.tile_ids,
+                "submitted": self.submitted,
+                "waits_until": self.waits_until,
+                "poll_interval": self.poll_interval,
+                "timeout": self.timeout,
+                "deadline": self.deadline,
+                "sentinelhub_conn_id": self.sentinelhub_conn_id,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Watch the tiles, then fire once."""
+        hook = SentinelHubHook(self.sentinelhub_conn_id)
+        try:
+            event = finished_event(await self._watch(hook), self.collection_id, self.submitted)
+        except SentinelHubError as error:
+            self.log.error("the ingestion cannot be watched any more: %s", error)
+            event = error_event(error, self.collection_id)
+        finally:
+            await hook.aclose()
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+    async def _watch(self, hook: SentinelHubHook) -> Outcome:
+        """Take the steps of the watch on the event loop."""
+        flow = watch(
+            self.collection_id,
+            self.tile_ids,
+            ends=self.waits_until,
+            clock=self._clock,
+            poll_interval=self.poll_interval,
+            random=random.random,
+        )
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    answer = await self._take(step, hook)
+                except SentinelHubError as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(answer)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+
+    async def _take(self, step: Look | Pause, hook: SentinelHubHook) -> Any:
+        if isinstance(step, Pause):
+            if step.note:
+                (self.log.warning if step.is_warning else self.log.info)("%s", step.note)
+            await self._sleep(step.seconds)
+            return None
+        response = await hook.arequest(
+            "GET", step.endpoint, params=step.params, timeout=self.timeout, deadline=self.deadline
+        )
+        try:
+            return response.json()
+        except ValueError as error:
+            raise SentinelHubResponseError(f"{step.endpoint} answered with other than JSON: {error}.") from error

@@ -1,0 +1,101 @@
+"""Looking for tiles: which requests it takes. No service."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from sentinelhub_provider.api.byoc_looks import Look, find_tiles, look_through
+from sentinelhub_provider.exceptions import SentinelHubResponseError
+
+ID = "12345678-1234-1234-1234-123456789abc"
+LIST = f"/byoc/v1/collections/{ID}/tiles"
+
+
+class Service:
+    """A collection with tiles at these paths, oldest first, listed in pages of ``size``."""
+
+    def __init__(self, *paths: str, size: int = 100) -> None:
+        self.paths, self.size = list(paths), size
+        self.asked: list[dict[str, Any]] = []
+
+    def run(self, flow: Generator[Look, Any, Any]) -> Any:
+        """Answer until the flow has what it wants."""
+        answer = None
+        try:
+            while True:
+                answer = self._answer(flow.send(answer))
+        except StopIteration as end:
+            return end.value
+
+    def _answer(self, look: Look) -> Any:
+        assert look.endpoint == LIST
+        self.asked.append(dict(look.params))
+        paths, links = self.paths[::-1], {}
+        if "path" in look.params:
+            paths = [path for path in paths if path == look.params["path"]]
+        else:
+            start = int(look.params.get("viewtoken", 0))
+            links = {"nextToken": str(start + self.size)} if start + self.size < len(paths) else {}
+            paths = paths[start : start + self.size]
+        return {"data": [{"id": path, "path": path, "status": "INGESTED"} for path in paths], "links": links}
+
+    def find(self, *paths: str) -> set[str]:
+        """Find tiles; returns the paths of those that were met and wanted."""
+        return {tile.path for tile in self.run(find_tiles(ID, paths))} & set(paths)
+
+
+def test_nothing_is_asked_for_nothing():
+    """No tiles, no requests."""
+    service = Service("a")
+
+    assert service.find() == set()
+    assert service.asked == []
+
+
+def test_many_among_few_are_found_in_the_list():
+    """One request to a page, newest first; what is not there needs no other."""
+    paths = [f"{number}/(BAND).tif" for number in range(250)]
+    service = Service(*paths)
+
+    assert service.find(*paths, *[f"new/{number}/(BAND).tif" for number in range(9)]) == set(paths)
+    assert [asked.get("viewtoken") for asked in service.asked] == [None, "100", "200"]
+    assert service.asked[0] == {"count": 100, "sort": "created:desc"}
+
+
+def test_few_among_many_are_looked_for_one_by_one():
+    """The list of a large collection is not read to its end."""
+    service = Service("old/(BAND).tif", *[f"{number}" for number in range(10_000)])
+
+    assert service.find("old/(BAND).tif", "9999", "none/(BAND).tif") == {"old/(BAND).tif", "9999"}
+    assert [asked.get("path") for asked in service.asked] == [None, None, "old/(BAND).tif", "none/(BAND).tif"]
+
+
+def test_no_more_is_read_when_all_are_found():
+    """As when a task runs again."""
+    service = Service(*[f"{number}" for number in range(300)])
+
+    assert service.find(*[f"{number}" for number in range(250, 300)]) == {f"{number}" for number in range(250, 300)}
+    assert len(service.asked) == 1
+
+
+def test_a_folder_is_looked_for_in_both_spellings():
+    """The service may list it by its files."""
+    service = Service("a/(BAND).tiff", *[f"{number}" for number in range(500)])
+
+    tiles = service.run(find_tiles(ID, ["a"]))
+
+    assert tiles[-1].path == "a/(BAND).tiff"
+    assert [asked["path"] for asked in service.asked if "path" in asked] == ["a", "a/(BAND).tiff"]
+
+
+def test_an_endless_list_is_an_error():
+    """Its next page would be asked for for ever."""
+    flow = look_through(LIST)
+    next(flow)
+    flow.send({"data": [{"id": "a"}], "links": {"nextToken": "t"}})
+
+    with pytest.raises(SentinelHubResponseError, match="to itself"):
+        flow.send({"data": [{"id": "a"}], "links": {"nextToken": "t"}})
