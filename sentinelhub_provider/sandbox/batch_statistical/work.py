@@ -14,7 +14,6 @@ from sentinelhub_provider.sandbox.errors import ApiError
 from sentinelhub_provider.sandbox.evalscript.contract import STATISTICAL_RULES
 from sentinelhub_provider.sandbox.evalscript.engine import Evalscript
 from sentinelhub_provider.sandbox.jobs.model import JobError, Outcome, Part
-from sentinelhub_provider.sandbox.jobs.prices import BATCH_FACTOR, discounted
 from sentinelhub_provider.sandbox.jobs.states import Status
 from sentinelhub_provider.sandbox.process.raster import data_sources
 from sentinelhub_provider.sandbox.scenes.model import DATA_MASK, SceneSource
@@ -65,8 +64,8 @@ class BatchStatisticalWork:
         except ApiError as error:
             return self._failed(feature, error_type(error), error.message)
         self._deliver(feature, {"response": result.body})
-        pixels = int(result.body["geometryPixelCount"])
-        return Outcome(price=discounted(result.processing_units, pixels, BATCH_FACTOR))
+        # The documentation names no discount for Batch Statistical, unlike for Batch Process: only a minimum.
+        return Outcome(price=result.processing_units)
 
     def fail_part(self, part: Part, cause: str) -> Outcome:
         """Let a polygon fail, and deliver that it did."""
