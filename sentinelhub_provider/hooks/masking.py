@@ -6,8 +6,6 @@ Airflow masks a connection's own secrets when it hands the connection out. A tok
 
 from __future__ import annotations
 
-import asyncio
-
 
 def mask(secret: str) -> None:
     """Have Airflow replace ``secret`` by ``***`` wherever this task logs or renders it."""
@@ -21,6 +19,9 @@ async def amask(secret: str) -> None:
     try:
         from airflow.sdk.log import amask_secret
     except ImportError:  # before 3.3 there is only the one that blocks, which must not run on the loop
-        await asyncio.to_thread(mask, secret)
+        from asgiref.sync import sync_to_async
+
+        # Not any thread: Airflow 3.1's triggerer has to find the way back from it to its own loop, or it breaks down.
+        await sync_to_async(mask)(secret)
     else:
         await amask_secret(secret)

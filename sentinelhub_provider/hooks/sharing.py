@@ -68,9 +68,12 @@ def open_token_store(auth_cache: str) -> TokenStore | None:
     if auth_cache == "memory":
         return None
     if auth_cache == "variable":
-        from sentinelhub_provider.hooks.airflow_variables import AirflowVariables
+        from sentinelhub_provider.hooks.airflow_variables import AirflowVariables, are_within_reach
         from sentinelhub_provider.oauth.stores.variable import VariableStore
 
+        if not are_within_reach():
+            log.warning("before Airflow 3.2, triggers cannot share a token by Variables: it is kept in memory")
+            return None
         return VariableStore(AirflowVariables())
     if _is_redis(auth_cache):
         from sentinelhub_provider.oauth.stores.redis import RedisStore
