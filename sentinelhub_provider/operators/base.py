@@ -85,11 +85,12 @@ class SentinelHubOperator(RequestTemplatingOperator):
         """Do the work; see the class for what is returned."""
         return self.resume(context, waits_until=time.time() + self.max_wait)
 
-    def resume(self, context: Context, event: Any = None, *, waits_until: float) -> Any:  # noqa: ARG002 - the wait is over
+    def resume(self, context: Context, event: Any = None, *, waits_until: float | None = None) -> Any:  # noqa: ARG002 - the wait is over
         """
         Do the work, for the first time or after a wait in the triggerer.
 
-        :param waits_until: when waiting ends in vain, in seconds since the epoch.
+        :param waits_until: when waiting ends in vain, in seconds since the epoch; ``None`` where Airflow did not bring
+            it along, as ``dag.test()`` does not: ``max_wait`` then begins anew.
         :raises AirflowFailException: for errors that no repetition can cure.
         :raises TaskDeferred: where a deferrable task has to wait for long.
         """
@@ -98,7 +99,8 @@ class SentinelHubOperator(RequestTemplatingOperator):
                 return self._result(context)
             except SentinelHubRateLimitError as error:
                 if self.deferrable:
-                    wait_in_triggerer(self, error, waits_until=waits_until, method_name="resume")
+                    until = time.time() + self.max_wait if waits_until is None else waits_until
+                    wait_in_triggerer(self, error, waits_until=until, method_name="resume")
                 raise
 
     @abstractmethod

@@ -164,10 +164,10 @@ class SentinelHubByocIngestOperator(ByocOperator):
         self.poll_interval = poll_interval
         self._waits_until = 0.0
 
-    def resume(self, context: Context, event: Any = None, *, waits_until: float) -> Any:
+    def resume(self, context: Context, event: Any = None, *, waits_until: float | None = None) -> Any:
         """Ingest, for the first time or after a wait for the rate limit in the triggerer."""
-        self._waits_until = waits_until
-        return super().resume(context, event, waits_until=waits_until)
+        self._waits_until = self._clock() + self.max_wait if waits_until is None else waits_until
+        return super().resume(context, event, waits_until=self._waits_until)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
         """
