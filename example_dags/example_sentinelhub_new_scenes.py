@@ -1,0 +1,102 @@
+"""
+A table that grows with every pass of the satellite.
+
+A watcher looks for new scenes of the area, and each one starts a run: what it shows of the area becomes a row of the
+table (NDVI of that day, without clouds). Scenes that arrive together share a run. Started by hand, the DAG takes the
+newest scene of the last ten days.
+"""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import Asset, AssetWatcher, Param, dag, task
+
+from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
+from sentinelhub_provider.triggers.scene import SentinelHubSceneTrigger
+
+AREA = (20.50, 47.50, 20.62, 47.56)
+COLLECTION = "sentinel-2-l2a"
+COLUMNS = ("interval_from", "mean", "min", "max", "stdev", "count", "state")
+TABLE = Param(
+    str(Path(tempfile.gettempdir()) / "sentinelhub-new-scenes.csv"), type="string", description="File of the table"
+)
+
+new_scenes = SentinelHubSceneTrigger(collection=COLLECTION, bbox=AREA, max_cloud_cover=70)
+scenes = Asset("sentinelhub_example_scenes", watchers=[AssetWatcher(name="sentinel_2", trigger=new_scenes)])
+
+
+def statistics_of(arrived: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return where and when to look: a day for each scene, and what it shows of the area; scenes of one day are one."""
+    wanted: dict[str, dict[str, Any]] = {}
+    for scene in arrived:
+        west, south, east, north = scene["bbox"]
+        shown = [max(AREA[0], west), max(AREA[1], south), min(AREA[2], east), min(AREA[3], north)]
+        day = scene["datetime"][:10]
+        # Two tiles of a pass overlap: the one that shows more of the area counts.
+        if day not in wanted or _size(shown) > _size(wanted[day]["bbox"]):
+            wanted[day] = {"time_range": [day, day], "bbox": shown}
+    return [wanted[day] for day in sorted(wanted)]
+
+
+def grown_table(old: list[dict[str, Any]], results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the table with the new rows, in the order of time; a day that is there already is replaced."""
+    new = [{name: row[name] for name in COLUMNS} for result in results for row in result["table"]]
+    by_day = {str(row["interval_from"]): row for row in [*old, *new]}
+    return [by_day[day] for day in sorted(by_day)]
+
+
+def _size(box: list[float]) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+@dag(schedule=[scenes], max_active_runs=1, params={"table": TABLE}, tags=["example", "sentinelhub"], doc_md=__doc__)
+def example_sentinelhub_new_scenes() -> None:
+    """Take the scenes that started the run, ask for their statistics, and let the table grow."""
+
+    @task
+    def arrived(*, triggering_asset_events: Any) -> list[dict[str, Any]]:
+        events = [event for of_asset in triggering_asset_events.values() for event in of_asset]
+        return statistics_of([event.extra["payload"] for event in events] or [newest_scene()])
+
+    ndvi = SentinelHubStatisticsOperator.partial(
+        task_id="ndvi",
+        collection=COLLECTION,
+        evalscript="ndvi-clear",
+        resolution=20,
+        map_index_template="{{ task.time_range[0] }}",
+    ).expand_kwargs(arrived())  # type: ignore[call-arg] # Airflow gives triggering_asset_events
+
+    @task
+    def table(results: list[dict[str, Any]], *, params: dict[str, Any]) -> str:
+        path = Path(params["table"]).expanduser()
+        old = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(grown_table(old, list(results)))
+        return str(path)
+
+    table(ndvi.output)  # type: ignore[call-arg] # Airflow gives params
+
+
+def newest_scene() -> dict[str, Any]:
+    """Return the newest scene of the last ten days, for a run that no scene has started."""
+    from sentinelhub_provider.api.catalog import build_search, summary
+    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+
+    since = datetime.now(UTC) - timedelta(days=10)
+    search = build_search(collection=COLLECTION, bbox=AREA, datetime=f"{since.isoformat()}/..", limit=1)
+    found = SentinelHubHook().request("POST", "/catalog/v1/search", json=search.body).json()["features"]
+    if not found:
+        raise ValueError("No scene covers this area in the last ten days.")
+    scene: dict[str, Any] = summary(found[0])
+    return scene
+
+
+new_scenes_dag = example_sentinelhub_new_scenes()

@@ -1,0 +1,52 @@
+"""
+The event of a new scene, and how it says which watcher announced it under which number.
+
+The watcher writes the event, the provider's plugin reads it where Airflow stores it. Both values that belong to a
+watcher lie in the state store of the watched asset: its memory under the watcher's key, and under
+:func:`announced_key` the highest number that was announced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+KEY_PREFIX = "sentinelhub.scenes."
+
+_KEY = re.compile(re.escape(KEY_PREFIX) + r"[0-9a-f]{16}")
+
+
+def watcher_key(watched: Mapping[str, Any]) -> str:
+    """Return the key of a watcher: the same for the same JSON."""
+    return KEY_PREFIX + hashlib.sha256(json.dumps(watched, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def announced_key(key: str) -> str:
+    """Return the key under which the highest announced number of a watcher is stored."""
+    return f"{key}.announced"
+
+
+def scene_event(scene: Mapping[str, Any], collection: str, key: str, number: int) -> dict[str, Any]:
+    """Return the payload of an event: the scene's short list, its collection, and how it was announced."""
+    return {**scene, "collection": collection, "watch": {"key": key, "number": number}}
+
+
+def watch_of(extra: Any) -> tuple[str, int] | None:
+    """
+    Return key and number of a stored event that a scene watcher fired, ``None`` for any other.
+
+    :param extra: of the asset event. One that was posted to Airflow's API counts as another, whatever it looks like.
+    """
+    if not isinstance(extra, Mapping) or extra.get("from_trigger") is not True or extra.get("from_rest_api"):
+        return None
+    payload = extra.get("payload")
+    watch = payload.get("watch") if isinstance(payload, Mapping) else None
+    if not isinstance(watch, Mapping):
+        return None
+    key, number = watch.get("key"), watch.get("number")
+    if not isinstance(key, str) or not _KEY.fullmatch(key) or type(number) is not int:
+        return None
+    return key, number

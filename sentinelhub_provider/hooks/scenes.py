@@ -1,0 +1,41 @@
+"""Searches for scenes over all pages, for tasks (blocking) and triggers (event loop)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sentinelhub_provider.api.scene_search import ENDPOINT, search_flow
+
+if TYPE_CHECKING:
+    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+
+
+def search_scenes(hook: SentinelHubHook, body: Mapping[str, Any], **limits: Any) -> list[dict[str, Any]]:
+    """
+    Return the short list of all scenes that a search finds: ``id``, ``datetime``, ``cloud_cover``, ``bbox``.
+
+    :param body: of the first page.
+    :param limits: ``timeout``, ``deadline`` and ``longest_wait`` of :meth:`SentinelHubHook.request`, for each page.
+    :raises SentinelHubError: as the hook does.
+    """
+    flow = search_flow(body)
+    request = next(flow)
+    while True:
+        answer = hook.request("POST", ENDPOINT, json=request, **limits).content
+        try:
+            request = flow.send(answer)
+        except StopIteration as end:
+            return list(end.value)
+
+
+async def asearch_scenes(hook: SentinelHubHook, body: Mapping[str, Any], **limits: Any) -> list[dict[str, Any]]:
+    """Do what :func:`search_scenes` does, for the event loop."""
+    flow = search_flow(body)
+    request = next(flow)
+    while True:
+        answer = (await hook.arequest("POST", ENDPOINT, json=request, **limits)).content
+        try:
+            request = flow.send(answer)
+        except StopIteration as end:
+            return list(end.value)
