@@ -1,0 +1,411 @@
+"""
+Remote jobs: the three kinds there are, the states they pass through, and what each state means to a pipeline.
+
+Batch Process and Batch Statistics::
+
+    CREATED ──> ANALYSING ──> ANALYSIS_DONE ──> PROCESSING ──> DONE | FAILED | STOPPED
+                                                     ^                            │
+                                                     └──────────── start ─────────┘
+
+Async Process has one state, ``RUNNING``; its finished jobs answer 404, as deleted ones of the other kinds do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from urllib.parse import quote
+
+from sentinelhub_provider.api.time_range import format_time, parse_time
+from sentinelhub_provider.exceptions import (
+    SentinelHubJobError,
+    SentinelHubRequestError,
+    SentinelHubResponseError,
+)
+
+USER_ACTION = "USER_ACTION"
+OUT_OF_PU = "OUT_OF_PU"
+UNHEALTHY = "UNHEALTHY"
+"""Why a job was stopped (``stoppedStatusReason``)."""
+
+REST_AFTER_USER_STOP = timedelta(minutes=30)
+REST_AFTER_OUT_OF_PU = timedelta(minutes=60)
+"""How long a stopped job refuses to be started again (documentation, Batch V2 and Batch Statistical API)."""
+
+_ERROR_SIZE = 2000
+
+
+class UnknownJobStateError(SentinelHubResponseError):
+    """A job is in a state that this package does not know, so that nobody can tell whether waiting helps."""
+
+
+class JobState(StrEnum):
+    """
+    Where a job is.
+
+    ``GONE`` is ours: the service answers 404, because the job was deleted, or because an Async Process job is over.
+    """
+
+    CREATED = "CREATED"
+    ANALYSING = "ANALYSING"
+    ANALYSIS_DONE = "ANALYSIS_DONE"
+    PROCESSING = "PROCESSING"
+    DONE = "DONE"
+    PARTIAL = "PARTIAL"
+    FAILED = "FAILED"
+    STOPPED = "STOPPED"
+    RUNNING = "RUNNING"
+    GONE = "GONE"
+
+
+_TERMINAL = frozenset({JobState.DONE, JobState.PARTIAL, JobState.FAILED, JobState.STOPPED, JobState.GONE})
+_BATCH_STATES = frozenset(JobState) - {JobState.RUNNING, JobState.GONE}
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """
+    One API that runs jobs.
+
+    :param name: what it is called in arguments and events.
+    :param title: what it is called in sentences.
+    :param path: where its jobs are listed and created, and above ``/{id}`` of each.
+    :param lists: whether it lists its jobs.
+    :param actions: whether its jobs can be analysed, started and stopped; otherwise they run as soon as they exist.
+    :param light_status: whether ``/{id}/status`` tells a job's state without its request.
+    """
+
+    name: str
+    title: str
+    path: str
+    lists: bool
+    actions: bool
+    light_status: bool = False
+
+    @property
+    def states(self) -> frozenset[JobState]:
+        """The states that its documents name."""
+        return _BATCH_STATES if self.actions else frozenset({JobState.RUNNING})
+
+    def job_path(self, job_id: str) -> str:
+        """Return the path of one job."""
+        return f"{self.path}/{quote(job_id, safe='')}"
+
+    def status_path(self, job_id: str) -> str:
+        """Return the path that tells one job's state with the least to read."""
+        return f"{self.job_path(job_id)}/status" if self.light_status else self.job_path(job_id)
+
+    def action_path(self, job_id: str, action: str) -> str:
+        """
+        Return the path that ``analyse``, ``start`` or ``stop`` is posted to.
+
+        :raises SentinelHubRequestError: for a kind whose jobs cannot be acted on.
+        """
+        if not self.actions:
+            raise SentinelHubRequestError(f"{self.title} jobs cannot be told to {action}.", field="action")
+        return f"{self.job_path(job_id)}/{action}"
+
+    def __str__(self) -> str:
+        return self.title
+
+
+BATCH_PROCESS = JobKind("batch-process", "Batch Process", "/batch/v2/process", lists=True, actions=True)
+BATCH_STATISTICS = JobKind(
+    "batch-statistics", "Batch Statistics", "/statistics/batch/v1", lists=True, actions=True, light_status=True
+)
+ASYNC_PROCESS = JobKind("async-process", "Async Process", "/async/v1/process", lists=False, actions=False)
+
+KINDS: Mapping[str, JobKind] = {kind.name: kind for kind in (BATCH_PROCESS, BATCH_STATISTICS, ASYNC_PROCESS)}
+
+
+def kind_of(name: Any) -> JobKind:
+    """
+    Return a kind by its name.
+
+    :raises SentinelHubRequestError: where there is none of that name.
+    """
+    found = name if isinstance(name, JobKind) else KINDS.get(name) if isinstance(name, str) else None
+    if found is None:
+        raise SentinelHubRequestError(f"kind is {name!r}. Give one of {', '.join(KINDS)}.", field="kind")
+    return found
+
+
+def check_job_id(value: Any, field: str = "job_id") -> str:
+    """
+    Return a job's id.
+
+    :raises SentinelHubRequestError: for anything but text, and for what an empty template or XCom renders to.
+    """
+    text = value.strip() if isinstance(value, str) else ""
+    if text in ("", "None") or not text.isprintable() or "/" in text:
+        raise SentinelHubRequestError(
+            f"{field} is {value!r}. Give the id of a job, as the service names it.", field=field
+        )
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """
+    A job as the service last described it, without its request.
+
+    :param reason: why it is stopped, ``None`` while it is not.
+    :param error: the service's words about a failure.
+    :param cost: processing units (PU) spent so far, ``None`` where the service does not say.
+    :param completion: per cent.
+    :param description: what its creator wrote about it; Batch Statistics and Async Process keep none.
+    :param delivery_url: where its results go, ``None`` where the answer did not repeat the request.
+    :param user_action: what a user last told it to do: ``NONE``, ``ANALYSE``, ``START`` or ``STOP``.
+    """
+
+    id: str
+    kind: JobKind
+    state: JobState
+    reason: str | None = None
+    error: str | None = None
+    cost: float | None = None
+    completion: float | None = None
+    description: str | None = None
+    delivery_url: str | None = None
+    created: datetime | None = None
+    user_action: str | None = None
+    user_action_updated: datetime | None = None
+    last_updated: datetime | None = None
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether it stays as it is unless somebody acts. A job that was stopped and started again does not."""
+        return self.state in _TERMINAL and not self.is_restarting
+
+    @property
+    def is_restarting(self) -> bool:
+        """Whether it still says ``STOPPED``, but was told to start since: an action may take effect late."""
+        if self.state is not JobState.STOPPED or self.user_action != "START":
+            return False
+        if self.reason == USER_ACTION:
+            return True  # the stop that ended it was the user's last action but one
+        told, stopped = self.user_action_updated, self.last_updated
+        return told is not None and stopped is not None and told > stopped
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values, those it has."""
+        plain: dict[str, Any] = {"kind": self.kind.name, "id": self.id, "state": self.state.value}
+        for name in _PLAIN:
+            value = getattr(self, name)
+            if value is not None:
+                plain[name] = format_time(value) if isinstance(value, datetime) else value
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Job:
+        """
+        Read what :meth:`to_dict` wrote.
+
+        :raises SentinelHubRequestError: for anything else.
+        """
+        try:
+            values = {name: plain[name] for name in _PLAIN if plain.get(name) is not None}
+            times = {name: parse_time(values[name], name) for name in _TIMES if name in values}
+            return cls(str(plain["id"]), kind_of(plain["kind"]), JobState(plain["state"]), **{**values, **times})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise SentinelHubRequestError(f"This is no job: {error}.", field="job") from error
+
+    def __str__(self) -> str:
+        reason = f" ({self.reason})" if self.reason else ""
+        completion = f", {self.completion:g} %" if self.completion is not None else ""
+        return f"{self.kind} job {self.id}: {self.state}{reason}{completion}"
+
+
+_TIMES = ("created", "user_action_updated", "last_updated")
+_PLAIN = (
+    "reason",
+    "error",
+    "cost",
+    "completion",
+    "description",
+    "delivery_url",
+    "created",
+    "user_action",
+    "user_action_updated",
+    "last_updated",
+)
+
+
+def job_of(kind: JobKind, document: Any) -> Job:
+    """
+    Read a job from the service's description of it: one answer, or one item of a listing.
+
+    :raises UnknownJobStateError: for a state that is not known: a job in it must not be waited for as if it ran.
+    :raises SentinelHubResponseError: for what describes no job.
+    """
+    job_id = document.get("id") if isinstance(document, Mapping) else None
+    if not isinstance(job_id, str) or not job_id:
+        raise SentinelHubResponseError(f"The service described a {kind} job without an id: {_excerpt(document)}.")
+    status = document.get("status")
+    if status not in kind.states:
+        known = ", ".join(sorted(kind.states))
+        raise UnknownJobStateError(
+            f"{kind} job {job_id} is in state {status!r}, which is not one of {known}. Look at it in the dashboard, "
+            "and see whether a newer version of this provider knows the state."
+        )
+    state = JobState(status)
+    request = document.get("request")
+    request = request if isinstance(request, Mapping) else {}
+    user_action = _text(document.get("userAction"))
+    return Job(
+        id=job_id,
+        kind=kind,
+        state=state,
+        reason=_stop_reason(state, _text(document.get("stoppedStatusReason")), user_action),
+        error=_short(document.get("error")),
+        cost=_number(document.get("costPU", document.get("costPu"))),
+        completion=_number(document.get("completionPercentage")),
+        description=_text(request.get("description") or document.get("description")),
+        delivery_url=_delivery_url(request),
+        created=_time(document.get("created")),
+        user_action=user_action,
+        user_action_updated=_time(document.get("userActionUpdated")),
+        last_updated=_time(document.get("lastUpdated")),
+    )
+
+
+def gone(kind: JobKind, job_id: str) -> Job:
+    """Return what a 404 says of a job."""
+    return Job(job_id, kind, JobState.GONE)
+
+
+def problem_of(job: Job) -> SentinelHubJobError | None:
+    """
+    Return the error that a job ended with; ``None`` while it runs and where it is done.
+
+    An Async Process job that is gone is over, well or not: its outcome is in the bucket.
+    """
+    if not job.is_terminal or job.state is JobState.DONE:
+        return None
+    said = f": {job.error}" if job.error else ""
+    match job.state:
+        case JobState.GONE if not job.kind.lists:
+            return None
+        case JobState.GONE:
+            what = (
+                "is not known to the service (404): it was deleted, as idle jobs are after 7 to 30 days, or it "
+                "belongs to another account or deployment. Check the id and the connection"
+            )
+        case JobState.PARTIAL:
+            what = f"is done in part{said}. Some features failed: see their files in the bucket"
+        case JobState.FAILED:
+            what = f"failed{_at(job)}{said}. Look at the job in the dashboard, correct the request and start a new one"
+        case _:
+            what = f"was stopped{_at(job)}{_WHY_STOPPED.get(job.reason or '', _STOPPED)}{said}"
+    return SentinelHubJobError(
+        f"{job.kind} job {job.id} {what}.",
+        job_status=job.state.value,
+        reason=job.reason,
+        endpoint=f"GET {job.kind.job_path(job.id)}",
+    )
+
+
+_STOPPED = ", the service does not say why. Look at the job in the dashboard"
+_WHY_STOPPED = {
+    USER_ACTION: " by a user. It can be started again 30 minutes after that, and goes on from where it was",
+    OUT_OF_PU: (
+        " because the account ran out of processing units. Buy more or wait for the next period; it can be started "
+        "again 60 minutes after the stop while the account has at least 1,000, and goes on from where it was"
+    ),
+    UNHEALTHY: (
+        " because too many of its parts failed. Look at the first errors in its result database; once their cause is "
+        "gone it can be started again"
+    ),
+}
+
+
+def restart_not_before(job: Job) -> datetime | None:
+    """Return when a stopped job may be started again; ``None`` for at once, or where it is not stopped."""
+    if job.state is not JobState.STOPPED or job.is_restarting:
+        return None
+    if job.reason == USER_ACTION:
+        stopped = job.user_action_updated or job.last_updated
+        return None if stopped is None else stopped + REST_AFTER_USER_STOP
+    if job.reason == OUT_OF_PU and job.kind is BATCH_STATISTICS and job.last_updated is not None:
+        return job.last_updated + REST_AFTER_OUT_OF_PU
+    return None
+
+
+def mark(dag_id: str, task_id: str, run_id: str, map_index: int, chain: int) -> str:
+    """
+    Return the mark of a task instance, by which a later attempt recognises the job of an earlier one.
+
+    It fits into a description, and into a URL as a folder: Batch Statistics and Async Process have no description.
+
+    :param map_index: -1 for a task that is not mapped.
+    :param chain: the same for all retries, another one after a user cleared the finished task.
+    """
+    named = json.dumps([dag_id, task_id, run_id, map_index, chain])
+    return f"airflow-{hashlib.sha256(named.encode()).hexdigest()[:20]}"
+
+
+def marked(description: str | None, its_mark: str) -> str:
+    """Return a description, words for people first, that bears a mark."""
+    return f"{(description or '').strip()} {its_mark}".strip()
+
+
+def bears(job: Job, its_mark: str) -> bool:
+    """Tell whether a job bears a mark: as a word of its description, or as a folder of its delivery URL."""
+    return its_mark in (job.description or "").split() or its_mark in (job.delivery_url or "").split("/")
+
+
+def _stop_reason(state: JobState, reason: str | None, user_action: str | None) -> str | None:
+    if state is not JobState.STOPPED:
+        return None  # the reason of an earlier stop
+    return reason or (USER_ACTION if user_action == "STOP" else None)
+
+
+def _delivery_url(request: Mapping[str, Any]) -> str | None:
+    """Find the only URL that results go to: batch jobs and async ones nest it differently."""
+    found: Any = request.get("output")
+    if isinstance(found, Mapping) and isinstance(found.get("delivery"), Mapping):
+        found = found["delivery"]
+    for store in ("s3", "gs"):
+        target = found.get(store) if isinstance(found, Mapping) else None
+        if isinstance(target, Mapping):
+            return _text(target.get("url"))
+    return None
+
+
+def _at(job: Job) -> str:
+    return f" at {job.completion:g} %" if job.completion is not None and job.completion < 100 else ""
+
+
+def _text(value: Any) -> str | None:
+    if not isinstance(value, str) or not value.strip():
+        return None
+    return value.strip()
+
+
+def _short(value: Any) -> str | None:
+    text = _text(value)
+    return text if text is None or len(text) <= _ERROR_SIZE else f"{text[:_ERROR_SIZE]}..."
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _time(value: Any) -> datetime | None:
+    try:
+        return parse_time(value)
+    except SentinelHubRequestError:
+        return None
+
+
+def _excerpt(document: Any) -> str:
+    shown = sorted(document) if isinstance(document, Mapping) else type(document).__name__
+    return str(shown)[:200]

@@ -1,0 +1,151 @@
+"""
+How often jobs are looked at, and with which requests.
+
+One loop looks at all jobs of a kind that a process waits for. Each job has a time at which it is due; a round looks at
+all that are due about now: with the pages of one listing, or job by job, whichever takes fewer requests.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
+
+DEFAULT_POLL_INTERVAL = 30.0
+"""Seconds between two looks at a job that has been running for a while."""
+
+SHORTEST_INTERVAL = 5.0
+"""Seconds before the first look, and between the looks at a young job."""
+
+AGE_SHARE = 0.1
+"""A job is looked at about seven times while its age doubles, so that short ones are not waited for too long."""
+
+JITTER = 0.1
+"""Share by which an interval may be shorter, so that several processes do not ask in step."""
+
+EARLY = 0.2
+"""Share of its interval that a job may be looked at too early, to share a round with others."""
+
+LONGEST_BACK_OFF = 300.0
+"""Seconds between two attempts at most, however long the service fails."""
+
+PAGE_SIZE = 100
+"""Jobs that a page is asked to hold."""
+
+FEW = 3
+"""So many jobs are looked at one by one, whatever a listing might cost."""
+
+RELEARN = 20
+"""Rounds after which it is found out again how far down a listing the jobs are."""
+
+MOST_SINGLES = 30
+"""Jobs that one round looks at one by one; the others keep their place in the queue."""
+
+REST_PER_REQUEST = 1.0
+"""Seconds of rest for each request of a round beyond :data:`FEW`: 60 a minute, a fifth of the smallest plan's 300."""
+
+
+def check_poll_interval(value: Any, field: str = "poll_interval") -> float:
+    """
+    Return seconds between looks as a number.
+
+    :raises SentinelHubRequestError: for anything but a finite number above 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise SentinelHubRequestError(f"{field} is {value!r}. Give seconds, a number above 0.", field=field)
+    return float(value)
+
+
+def first_wait(poll_interval: float) -> float:
+    """Return seconds until the first look: time for others to join the round, and no event before the task is away."""
+    return min(SHORTEST_INTERVAL, poll_interval)
+
+
+def wait_between(age: float, poll_interval: float, jitter: float) -> float:
+    """
+    Return seconds until the next look at a job that runs.
+
+    :param age: seconds since the job was created.
+    :param poll_interval: seconds at most.
+    :param jitter: a random number in [0, 1); the same for all jobs of a round, so that they stay together.
+    """
+    return min(poll_interval, max(SHORTEST_INTERVAL, age * AGE_SHARE)) * (1 - JITTER * jitter)
+
+
+def wait_after_fault(faults: int, poll_interval: float, jitter: float, retry_after: float | None = None) -> float:
+    """
+    Return seconds until the next attempt after a look that failed.
+
+    :param faults: how many looks failed in a row, this one included.
+    :param retry_after: seconds that the service asked to wait.
+    """
+    doubled = min(poll_interval, SHORTEST_INTERVAL) * 2.0 ** min(faults - 1, 16)
+    longest = max(LONGEST_BACK_OFF, poll_interval)
+    return max(retry_after or 0.0, min(doubled, longest) * (1 - JITTER * jitter))
+
+
+def rest_after(requests: int) -> float:
+    """Return seconds that a loop rests after a round of so many requests, to leave the account's rate to the work."""
+    return max(0, requests - FEW) * REST_PER_REQUEST
+
+
+def is_due(due: float, interval: float, now: float, *, is_first: bool) -> bool:
+    """
+    Tell whether a round that begins now looks at a job.
+
+    :param due: when it should be looked at.
+    :param interval: seconds that it waited for, or will have.
+    :param is_first: whether it was never looked at: then it joins whichever round comes first.
+    """
+    return is_first or due <= now + EARLY * interval
+
+
+def should_list(due: int, depth: int | None) -> bool:
+    """
+    Tell whether a listing is cheaper than one request for each job.
+
+    :param due: jobs to look at.
+    :param depth: pages that the last listing took to find its jobs, ``None`` where that is not known, or not any more.
+    """
+    return due > FEW and due > (math.ceil(due / PAGE_SIZE) if depth is None else depth)
+
+
+def should_read_on(unseen: int, fruitless: int) -> bool:
+    """
+    Tell whether another page is worth it.
+
+    Nobody knows how far down the rest is. To give up after as many pages without a find as there are jobs left costs
+    at most twice what the better choice would have.
+
+    :param unseen: jobs that no page held so far.
+    :param fruitless: pages in a row that held none of them.
+    """
+    return unseen > max(1, fruitless)
+
+
+def is_past(oldest_on_page: datetime | None, oldest_unseen: datetime | None) -> bool:
+    """
+    Tell whether a listing, newest first, has gone past all that it was read for.
+
+    :param oldest_on_page: when the last job of a page was created.
+    :param oldest_unseen: when the oldest of the unseen was, ``None`` where one of them is not known.
+    """
+    return oldest_on_page is not None and oldest_unseen is not None and oldest_on_page < oldest_unseen
+
+
+def documents_by_id(page: Any) -> dict[str, Mapping[str, Any]]:
+    """
+    Return the jobs of one page of a listing as they came, by id.
+
+    :raises SentinelHubResponseError: for what is no page: an empty account has an empty list.
+    """
+    items = page.get("data") if isinstance(page, Mapping) else None
+    if not isinstance(items, list):
+        raise SentinelHubResponseError(
+            "The listing of jobs has no list under 'data'. Nothing of it was used; it is asked for again."
+        )
+    found = (item for item in items if isinstance(item, Mapping))
+    return {item["id"]: item for item in found if isinstance(item.get("id"), str)}

@@ -1,0 +1,78 @@
+"""Looks at remote jobs: one at a time or page by page, for tasks (blocking) and triggers (event loop)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sentinelhub_provider.api.jobs import Job, JobKind, JobState, gone, job_of
+from sentinelhub_provider.api.paging import next_page
+from sentinelhub_provider.api.polling import PAGE_SIZE
+from sentinelhub_provider.exceptions import SentinelHubNotFoundError, SentinelHubResponseError
+
+if TYPE_CHECKING:
+    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+
+
+def get_job(hook: SentinelHubHook, kind: JobKind, job_id: str, **limits: Any) -> Job:
+    """
+    Look at one job; one that the service does not know is ``GONE``.
+
+    :param limits: ``timeout``, ``deadline`` and ``longest_wait`` of :meth:`SentinelHubHook.request`.
+    :raises SentinelHubResponseError: where the answer is not about that job, or names a state that is not known.
+    :raises SentinelHubError: as the hook does.
+    """
+    try:
+        return named(kind, job_id, hook.request("GET", kind.job_path(job_id), **limits))
+    except SentinelHubNotFoundError:
+        return gone(kind, job_id)
+
+
+async def aget_job(hook: SentinelHubHook, kind: JobKind, job_id: str, **limits: Any) -> Job:
+    """Do what :func:`get_job` does, for the event loop, with the least to read where the kind has that."""
+    try:
+        job = named(kind, job_id, await hook.arequest("GET", kind.status_path(job_id), **limits))
+        if kind.light_status and job.state is JobState.STOPPED:
+            # Only the whole description tells whether it was started again, and when a user stopped it.
+            job = named(kind, job_id, await hook.arequest("GET", kind.job_path(job_id), **limits))
+    except SentinelHubNotFoundError:
+        return gone(kind, job_id)
+    return job
+
+
+async def aget_page(hook: SentinelHubHook, kind: JobKind, token: str | None, **limits: Any) -> tuple[Any, str | None]:
+    """
+    Return one page of a kind's jobs, newest first, and the token of the page after it.
+
+    :param token: of the page, ``None`` for the first.
+    """
+    params: dict[str, Any] = {"count": PAGE_SIZE, "sort": "created:desc"}
+    if token is not None:
+        params["viewtoken"] = token
+    page = decoded(await hook.arequest("GET", kind.path, params=params, **limits))
+    following = next_page(page, method="GET")
+    return page, None if following is None or following.params is None else str(following.params["viewtoken"])
+
+
+def named(kind: JobKind, job_id: str, response: Any) -> Job:
+    """
+    Read the answer about one job.
+
+    :param response: of ``requests`` or ``httpx``.
+    :raises SentinelHubResponseError: where it is about another one, or about none.
+    """
+    job = job_of(kind, decoded(response))
+    if job.id != job_id:
+        raise SentinelHubResponseError(f"Asked for {kind} job {job_id}, the service described job {job.id}.")
+    return job
+
+
+def decoded(response: Any) -> Any:
+    """
+    Decode a JSON answer of ``requests`` or ``httpx``.
+
+    :raises SentinelHubResponseError: where it is none.
+    """
+    try:
+        return response.json()
+    except ValueError as error:
+        raise SentinelHubResponseError(f"The service answered with a body that is not JSON: {error}.") from error

@@ -1,0 +1,158 @@
+"""A sensor for remote jobs that something else started."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import conf
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+
+from sentinelhub_provider.api.polling import DEFAULT_POLL_INTERVAL
+from sentinelhub_provider.exceptions import SentinelHubError
+from sentinelhub_provider.operators.failing import without_vain_retries
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from sentinelhub_provider.api.jobs import Job
+    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+
+LOOK_DEADLINE = 60.0
+"""Seconds that one look may take, repetitions included."""
+
+
+class SentinelHubJobSensor(BaseSensorOperator):
+    """
+    Wait until a job ends that something else started: another DAG, a colleague, the dashboard.
+
+    Returns the job as a dict: ``kind``, ``id``, ``state``, and what else the service says of it, such as ``cost`` (PU)
+    and ``delivery_url``. A job that failed, was stopped or deleted fails the task at the next look, with the error that
+    the operators of such jobs raise; faults of the service that pass do not. The job itself is never touched.
+
+    An Async Process job ends in state ``GONE``: its outcome, good or bad, is in the bucket.
+
+    .. seealso:: :doc:`/sensors`
+
+    :param kind: ``batch-process``, ``batch-statistics`` or ``async-process``.
+    :param job_id: the job's id. (templated)
+    :param deferrable: whether to wait in the triggerer, where it takes no worker slot and one poll loop serves all
+        jobs; ``[operators] default_deferrable`` by default. Otherwise ``mode`` says how to wait.
+    :param sentinelhub_conn_id: the connection. (templated)
+    :param poke_interval: seconds between two looks; in the triggerer, young jobs are looked at more often.
+    :param kwargs: ``timeout`` and what else every sensor takes.
+    """
+
+    template_fields: Sequence[str] = ("job_id", "sentinelhub_conn_id")
+
+    def __init__(
+        self,
+        *,
+        kind: str,
+        job_id: str,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        sentinelhub_conn_id: str = "sentinelhub_default",
+        poke_interval: Any = DEFAULT_POLL_INTERVAL,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, **kwargs)
+        self.kind = kind
+        self.job_id = job_id
+        self.deferrable = deferrable
+        self.sentinelhub_conn_id = sentinelhub_conn_id
+
+    @cached_property
+    def hook(self) -> SentinelHubHook:
+        """The hook that looks."""
+        from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+
+        return SentinelHubHook(self.sentinelhub_conn_id)
+
+    def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's signature
+        """
+        Look at the job once.
+
+        :raises AirflowFailException: for a job that did not end well, where a retry of the task is in vain.
+        :raises SentinelHubError: for one that may be started again.
+        """
+        with without_vain_retries():
+            job = self._look()
+            if job is None or not job.is_terminal:
+                return PokeReturnValue(is_done=False)
+            return PokeReturnValue(is_done=True, xcom_value=_result(job))
+
+    def execute(self, context: Context) -> Any:
+        """Wait for the job; see the class for what is returned."""
+        if not self.deferrable:
+            return super().execute(context)
+        from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+
+        from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
+
+        try:
+            done = self.poke(context)
+        except AirflowFailException as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise
+        if done:
+            return done.xcom_value
+
+        trigger = SentinelHubJobTrigger(
+            kind=self.kind,
+            job_id=self.job_id,
+            end_time=time.time() + self.timeout,
+            sentinelhub_conn_id=self.sentinelhub_conn_id,
+            poll_interval=self.poke_interval or DEFAULT_POLL_INTERVAL,
+            stop_on_kill=False,
+        )
+        return self.defer(trigger=trigger, method_name="execute_complete")
+
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
+        """
+        Go on when the trigger fired.
+
+        :raises AirflowSensorTimeout: where the job did not end within ``timeout`` seconds.
+        :raises SentinelHubResponseError: for an event that is none, or not about this job.
+        """
+        from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+
+        from sentinelhub_provider.api.job_events import Outcome, validated_event
+        from sentinelhub_provider.api.jobs import check_job_id, kind_of
+
+        with without_vain_retries():
+            checked = validated_event(event, kind_of(self.kind), check_job_id(self.job_id))
+            if checked.outcome is Outcome.TIMEOUT:
+                raise AirflowSensorTimeout(str(checked.problem()))
+            if checked.error is not None:
+                raise checked.error
+            assert checked.job is not None  # noqa: S101 - a finished event has one
+            return _result(checked.job)
+
+    def _look(self) -> Job | None:
+        """Look once; ``None`` where that is not possible just now."""
+        from sentinelhub_provider.api.jobs import UnknownJobStateError, check_job_id, kind_of
+        from sentinelhub_provider.hooks.jobs import get_job
+
+        kind, job_id = kind_of(self.kind), check_job_id(self.job_id)
+        try:
+            job = get_job(self.hook, kind, job_id, deadline=LOOK_DEADLINE)
+        except SentinelHubError as error:
+            if error.final or isinstance(error, UnknownJobStateError):
+                raise
+            self.log.warning("%s job %s cannot be looked at, going on: %s", kind, job_id, error)
+            return None
+        self.log.info("%s", job)
+        return job
+
+
+def _result(job: Job) -> dict[str, Any]:
+    """Return the job for XCom, or raise what it ended with."""
+    from sentinelhub_provider.api.jobs import problem_of
+
+    problem = problem_of(job)
+    if problem is not None:
+        raise problem
+    return job.to_dict()

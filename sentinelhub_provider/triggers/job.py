@@ -1,0 +1,139 @@
+"""The trigger that waits for a remote job."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from sentinelhub_provider.api.job_events import Outcome, event_of
+from sentinelhub_provider.api.jobs import Job, check_job_id, kind_of
+from sentinelhub_provider.api.polling import DEFAULT_POLL_INTERVAL, check_poll_interval
+from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRequestError
+from sentinelhub_provider.triggers.job_polling import JobPoller, Seen, Trouble, watching
+from sentinelhub_provider.triggers.job_source import HookJobSource, QuietHook
+
+FIRST_LOOK_PATIENCE = 60.0
+"""Seconds that the first look may take even past the deadline: the job may have ended while no triggerer ran."""
+
+STOP_DEADLINE = 20.0
+"""Seconds for stopping a job, less than Airflow's ``[triggerer] on_kill_timeout`` of 30."""
+
+
+class SentinelHubJobTrigger(BaseTrigger):
+    """
+    Wait until a job ends, whoever started it.
+
+    All triggers of a triggerer that wait for jobs of one kind over one connection share one poll loop: a thousand jobs
+    cost ten requests a round. Faults that pass are survived; one line of the task's log tells of each beginning and
+    end. The event is described in :mod:`sentinelhub_provider.api.job_events`.
+
+    :param kind: ``batch-process``, ``batch-statistics`` or ``async-process``.
+    :param job_id: the job's id.
+    :param end_time: when waiting ends in vain, in seconds since the epoch.
+    :param sentinelhub_conn_id: the connection.
+    :param poll_interval: seconds between two looks at most; young jobs are looked at more often.
+    :param stop_on_kill: whether the job is stopped when a user ends the task meanwhile (Airflow 3.3 and later).
+    :raises SentinelHubRequestError: for an argument that cannot work.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        job_id: str,
+        end_time: float,
+        sentinelhub_conn_id: str = "sentinelhub_default",
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        stop_on_kill: bool = True,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.kind = kind_of(kind)
+        self.job_id = check_job_id(job_id)
+        self.end_time = _checked_time(end_time)
+        self.sentinelhub_conn_id = sentinelhub_conn_id
+        self.poll_interval = check_poll_interval(poll_interval)
+        self.stop_on_kill = bool(stop_on_kill)
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what the trigger is made from again; none of it is secret."""
+        return (
+            "sentinelhub_provider.triggers.job.SentinelHubJobTrigger",
+            {
+                "kind": self.kind.name,
+                "job_id": self.job_id,
+                "end_time": self.end_time,
+                "sentinelhub_conn_id": self.sentinelhub_conn_id,
+                "poll_interval": self.poll_interval,
+                "stop_on_kill": self.stop_on_kill,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event, when the job has ended, its deadline has passed, or nobody can look at it any more."""
+        yield TriggerEvent(await self._outcome())  # type: ignore[no-untyped-call]
+
+    async def _outcome(self) -> dict[str, Any]:
+        job: Job | None = None
+        looked = False
+        patient_until = time.time() + FIRST_LOOK_PATIENCE
+        async with watching(
+            self.kind, self.sentinelhub_conn_id, self.job_id, self.poll_interval, make=self._poller
+        ) as watch:
+            while True:
+                ends = self.end_time if looked else max(self.end_time, patient_until)
+                try:
+                    async with asyncio.timeout(max(0.0, ends - time.time())):
+                        sighting = await watch.inbox.get()
+                except TimeoutError:
+                    if time.time() < ends:
+                        continue  # the two clocks differ a little
+                    return event_of(self.kind, self.job_id, Outcome.TIMEOUT, job=job)
+                looked = True
+                match sighting:
+                    case Seen(seen, after_trouble):
+                        job = seen
+                        self.log.info("%s%s", job, ", can be looked at again" if after_trouble else "")
+                        if job.is_terminal:
+                            return event_of(self.kind, self.job_id, Outcome.FINISHED, job=job)
+                    case Trouble(error, is_final=True):
+                        return event_of(self.kind, self.job_id, Outcome.ERROR, job=job, error=error)
+                    case Trouble(error):
+                        self.log.warning("%s job %s cannot be looked at, going on: %s", self.kind, self.job_id, error)
+
+    def _poller(self) -> JobPoller:
+        return JobPoller(self.kind, HookJobSource(self.kind, self.sentinelhub_conn_id))
+
+    async def on_kill(self) -> None:
+        """Stop the job, because a user ended the task that waits for it. Called by Airflow 3.3 and later."""
+        if not self.stop_on_kill:
+            return
+        if not self.kind.actions:
+            self.log.warning("%s job %s cannot be stopped; it goes on and is paid for", self.kind, self.job_id)
+            return
+        hook = QuietHook(self.sentinelhub_conn_id)
+        try:
+            async with asyncio.timeout(STOP_DEADLINE):
+                await hook.arequest("POST", self.kind.action_path(self.job_id, "stop"), deadline=STOP_DEADLINE)
+        except (SentinelHubError, TimeoutError) as error:
+            self.log.warning(
+                "%s job %s may go on: stop it in the dashboard. %s",
+                self.kind,
+                self.job_id,
+                str(error) or "No answer came in time.",
+            )
+        else:
+            self.log.info("stopped %s job %s: the task was ended by a user", self.kind, self.job_id)
+        finally:
+            await hook.aclose()
+
+
+def _checked_time(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise SentinelHubRequestError(
+            f"end_time is {value!r}. Give seconds since the epoch, such as time.time() + 3600.", field="end_time"
+        )
+    return float(value)

@@ -1,0 +1,352 @@
+"""
+One loop that looks at all jobs of a kind that tasks wait for, however many those are.
+
+A triggerer runs every trigger as a coroutine of one event loop. Those that wait for jobs of the same kind over the same
+connection share a :class:`JobPoller`: it starts with the first of them and ends with the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import math
+import random
+import time
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias
+
+from sentinelhub_provider.api import polling
+from sentinelhub_provider.api.jobs import Job, JobKind, JobState, UnknownJobStateError, job_of
+from sentinelhub_provider.exceptions import SentinelHubError
+
+log = logging.getLogger(__name__)
+
+CLOSING_TIME = 5.0
+"""Seconds that the last who leaves waits for the loop to close its connections."""
+
+SIDE_BY_SIDE = 5
+"""Requests about single jobs that are under way at once."""
+
+
+class JobSource(Protocol):
+    """Where a poller looks. All raise :class:`SentinelHubError`."""
+
+    async def job(self, job_id: str) -> Job:
+        """Look at one job."""
+
+    async def page(self, token: str | None) -> tuple[Any, str | None]:
+        """Return one page of the listing, newest first, and the token of the next."""
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The job's state is known, and new: for the first time, changed, or known again after trouble."""
+
+    job: Job
+    after_trouble: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """The job cannot be looked at; ``is_final`` where trying again is in vain."""
+
+    error: SentinelHubError
+    is_final: bool
+
+
+Sighting: TypeAlias = Seen | Trouble
+
+
+@dataclass(eq=False, slots=True)
+class Watch:
+    """
+    One who waits for a job.
+
+    :param since: when it began to.
+    :param due: when to look next.
+    :param interval: seconds between the last look and ``due``.
+    :param inbox: changes, in order.
+    """
+
+    job_id: str
+    poll_interval: float
+    since: float
+    due: float
+    interval: float
+    inbox: asyncio.Queue[Sighting] = field(default_factory=asyncio.Queue)
+    is_first: bool = True
+    faults: int = 0
+    state: JobState | None = None
+    created: datetime | None = None
+
+
+async def wait_for(event: asyncio.Event, seconds: float) -> None:
+    """Wait until the event is set or the time is over."""
+    try:
+        async with asyncio.timeout(None if seconds == math.inf else seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+class JobPoller:
+    """
+    Looks at jobs of one kind and tells those who wait for them.
+
+    :param source: where to look; closed when the loop ends.
+    :param clock: seconds, monotonic.
+    :param wall_clock: seconds since the epoch, as jobs count their age.
+    :param jitter: a number in [0, 1).
+    :param wait: waits for an event or for seconds.
+    """
+
+    def __init__(
+        self,
+        kind: JobKind,
+        source: JobSource,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        jitter: Callable[[], float] = random.random,
+        wait: Callable[[asyncio.Event, float], Awaitable[None]] = wait_for,
+    ) -> None:
+        self.kind = kind
+        self._source = source
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._jitter = jitter
+        self._wait = wait
+        self._changed = asyncio.Event()
+        self._watches: dict[str, set[Watch]] = {}
+        self._depth: int | None = None
+        self._rounds_without_pages = 0
+        self._rests_until = -math.inf
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits."""
+        return not self._watches
+
+    def watch(self, job_id: str, poll_interval: float) -> Watch:
+        """Begin to wait for a job; its state is put into the watch's inbox at the first look and when it changes."""
+        first = polling.first_wait(poll_interval)
+        now = self._clock()
+        watch = Watch(job_id, poll_interval, now, now + first, first)
+        self._watches.setdefault(job_id, set()).add(watch)
+        self._changed.set()
+        return watch
+
+    def leave(self, watch: Watch) -> None:
+        """End waiting."""
+        others = self._watches.get(watch.job_id, set())
+        others.discard(watch)
+        if not others:
+            self._watches.pop(watch.job_id, None)
+        self._changed.set()
+
+    def give_up(self, error: SentinelHubError) -> None:
+        """Tell all that nobody will look any more."""
+        self._tell(self._all(), Trouble(error, is_final=True))
+
+    async def run(self) -> None:
+        """Look, round after round, until cancelled."""
+        try:
+            while True:
+                await self._until_due()
+                await self._round()
+        finally:
+            await self._source.aclose()
+
+    async def _until_due(self) -> None:
+        while True:
+            self._changed.clear()
+            due = min((watch.due for watch in self._all()), default=math.inf)
+            seconds = max(due, self._rests_until) - self._clock()
+            if seconds <= 0:
+                return
+            await self._wait(self._changed, seconds)
+
+    async def _round(self) -> None:
+        """Look at all that are due."""
+        now = self._clock()
+        jitter = self._jitter()
+        due = {
+            job_id: min(watch.due for watch in watches)
+            for job_id, watches in self._watches.items()
+            if any(polling.is_due(watch.due, watch.interval, now, is_first=watch.is_first) for watch in watches)
+        }
+        requests = 0
+        if self.kind.lists and polling.should_list(len(due), self._depth):
+            pages, unseen = await self._look_at_pages(set(due), jitter)
+            requests += pages
+            due = {job_id: due[job_id] for job_id in unseen}
+            self._rounds_without_pages = 0
+        else:
+            self._rounds_without_pages += 1
+            if self._rounds_without_pages >= polling.RELEARN:
+                self._depth = None
+        singles = sorted(due, key=due.__getitem__)[: polling.MOST_SINGLES]
+        await self._look_at_each(singles, jitter)
+        self._rests_until = self._clock() + polling.rest_after(requests + len(singles))
+
+    async def _look_at_pages(self, due: set[str], jitter: float) -> tuple[int, set[str]]:
+        """Read the listing as far as it is worth it; return the pages read and the jobs that are still to look at."""
+        unseen = set(due)
+        token: str | None = None
+        pages = fruitless = 0
+        while True:
+            try:
+                page, token = await self._source.page(token)
+                documents = polling.documents_by_id(page)
+            except SentinelHubError as error:
+                self._failed(unseen, error, jitter)
+                return pages + 1, set()
+            pages += 1
+            found = unseen & documents.keys()
+            unseen -= found
+            fruitless = 0 if found else fruitless + 1
+            for job_id in self._watches.keys() & documents.keys():
+                self._read(job_id, documents[job_id], jitter)
+            unseen &= self._watches.keys()  # some may have left while the page was on its way
+            if token is None or not polling.should_read_on(len(unseen), fruitless):
+                break
+            if polling.is_past(_created_last(self.kind, documents), self._oldest_of(unseen)):
+                break
+        self._depth = pages
+        return pages, unseen
+
+    async def _look_at_each(self, job_ids: Iterable[str], jitter: float) -> None:
+        limit = asyncio.Semaphore(SIDE_BY_SIDE)
+
+        async def look(job_id: str) -> None:
+            async with limit:
+                if job_id not in self._watches:
+                    return
+                try:
+                    job = await self._source.job(job_id)
+                except SentinelHubError as error:
+                    self._failed([job_id], error, jitter)
+                else:
+                    self._saw(job, jitter)
+
+        async with asyncio.TaskGroup() as group:
+            for job_id in job_ids:
+                group.create_task(look(job_id))
+
+    def _read(self, job_id: str, document: Any, jitter: float) -> None:
+        try:
+            job = job_of(self.kind, document)
+        except SentinelHubError as error:
+            self._failed([job_id], error, jitter)
+        else:
+            self._saw(job, jitter)
+
+    def _saw(self, job: Job, jitter: float) -> None:
+        now = self._clock()
+        for watch in self._watches.get(job.id, ()):
+            news = watch.is_first or watch.faults > 0 or job.state is not watch.state or job.is_terminal
+            after_trouble = watch.faults > 0
+            watch.is_first, watch.faults, watch.state = False, 0, job.state
+            watch.created = job.created or watch.created
+            age = now - watch.since
+            if watch.created is not None:
+                age = max(age, self._wall_clock() - watch.created.timestamp())
+            watch.interval = polling.wait_between(age, watch.poll_interval, jitter)
+            watch.due = now + watch.interval
+            if news:
+                watch.inbox.put_nowait(Seen(job, after_trouble))
+
+    def _failed(self, job_ids: Iterable[str], error: SentinelHubError, jitter: float) -> None:
+        is_final = error.final or isinstance(error, UnknownJobStateError)
+        now = self._clock()
+        for watch in [watch for job_id in job_ids for watch in self._watches.get(job_id, ())]:
+            watch.is_first = False
+            watch.faults += 1
+            retry_after = getattr(error, "retry_after", None)
+            watch.interval = polling.wait_after_fault(watch.faults, watch.poll_interval, jitter, retry_after)
+            watch.due = now + watch.interval
+            if is_final or watch.faults == 1:
+                self._tell([watch], Trouble(error, is_final))
+
+    def _tell(self, watches: Iterable[Watch], sighting: Sighting) -> None:
+        for watch in watches:
+            watch.inbox.put_nowait(sighting)
+
+    def _all(self) -> list[Watch]:
+        return [watch for watches in self._watches.values() for watch in watches]
+
+    def _oldest_of(self, job_ids: Iterable[str]) -> datetime | None:
+        """Return when the oldest of these jobs was created; ``None`` where one of them was never seen."""
+        created = [watch.created for job_id in job_ids for watch in self._watches[job_id]]
+        return None if None in created else min(filter(None, created), default=None)
+
+
+def _created_last(kind: JobKind, documents: Mapping[str, Any]) -> datetime | None:
+    """Return when the last job of a page, which is its oldest, was created; ``None`` where it does not say."""
+    try:
+        return job_of(kind, list(documents.values())[-1]).created if documents else None
+    except SentinelHubError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    poller: JobPoller
+    task: asyncio.Task[None]
+
+
+_pollers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], _Running]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+@asynccontextmanager
+async def watching(
+    kind: JobKind, conn_id: str, job_id: str, poll_interval: float, *, make: Callable[[], JobPoller]
+) -> AsyncIterator[Watch]:
+    """
+    Wait for a job together with all others on this event loop who wait for jobs of its kind over its connection.
+
+    :param make: makes the poller for the first of them.
+    """
+    running = _pollers.setdefault(asyncio.get_running_loop(), {})
+    key = (conn_id, kind.name)
+    found = running.get(key)
+    if found is None:
+        poller = make()
+        # In a context of its own: what it logs is not the first trigger's.
+        task = asyncio.create_task(_guarded(poller, running, key), context=contextvars.Context())
+        found = running[key] = _Running(poller, task)
+    watch = found.poller.watch(job_id, poll_interval)
+    try:
+        yield watch
+    finally:
+        found.poller.leave(watch)
+        if found.poller.is_idle and running.get(key) is found:
+            del running[key]
+            found.task.cancel()
+            await asyncio.wait({found.task}, timeout=CLOSING_TIME)
+
+
+async def _guarded(poller: JobPoller, running: dict[tuple[str, str], _Running], key: tuple[str, str]) -> None:
+    """Run a poller; should it end before its last watch did, let nobody wait for it in vain."""
+    reason = "was cancelled"
+    try:
+        await poller.run()
+    except Exception as error:
+        log.exception("the loop that looks at %s jobs over %s broke", key[1], key[0])
+        reason = f"broke with a {type(error).__name__}; the triggerer's log has its traceback"
+    finally:
+        if key in running and running[key].poller is poller:
+            del running[key]
+        poller.give_up(
+            SentinelHubError(f"The loop that looks at {poller.kind} jobs {reason}. A retry of the task starts another.")
+        )

@@ -1,0 +1,499 @@
+"""The job trigger on an event loop, as a triggerer runs it, against the sandbox over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from job_requests import Jobs, async_request, batch_request, statistical_request
+
+from sentinelhub_provider.api.job_events import JobEvent, validated_event
+from sentinelhub_provider.api.jobs import ASYNC_PROCESS, BATCH_PROCESS, BATCH_STATISTICS, JobKind, JobState
+from sentinelhub_provider.exceptions import (
+    SentinelHubAuthenticationError,
+    SentinelHubConfigurationError,
+    SentinelHubJobError,
+    SentinelHubPermissionError,
+    SentinelHubResponseError,
+)
+from sentinelhub_provider.sandbox.pytest_plugin import SandboxHandle
+from sentinelhub_provider.triggers import job_source
+from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
+from sentinelhub_provider.triggers.job_polling import Seen, Trouble, watching
+
+PATIENCE = 20
+POLL = 0.05
+REQUESTS: dict[JobKind, Callable[..., dict[str, Any]]] = {
+    BATCH_PROCESS: batch_request,
+    BATCH_STATISTICS: statistical_request,
+    ASYNC_PROCESS: async_request,
+}
+
+
+@dataclass
+class Bench:
+    """A sandbox whose jobs stand still until they are told to go on, and calls of its APIs."""
+
+    sandbox: SandboxHandle
+    jobs: Jobs
+
+    @property
+    def control(self) -> Any:
+        """Control over the jobs."""
+        return self.sandbox.control.jobs
+
+    def start(self, kind: JobKind = BATCH_PROCESS) -> str:
+        """Create a job, and start it where that is another step."""
+        jobs = replace(self.jobs, prefix=kind.path)
+        job = jobs.create(REQUESTS[kind]())
+        if kind.actions:
+            jobs.act(job, "start")
+        return job
+
+    def trigger(self, job_id: str, kind: JobKind = BATCH_PROCESS, **options: Any) -> SentinelHubJobTrigger:
+        """Make a trigger as a triggerer does, from what was stored of it."""
+        given = {"end_time": time.time() + PATIENCE, "poll_interval": POLL, **options}
+        _, kwargs = SentinelHubJobTrigger(kind=kind.name, job_id=job_id, **given).serialize()
+        return SentinelHubJobTrigger(**json.loads(json.dumps(kwargs)))
+
+    def asked(self) -> Counter[str]:
+        """Return which addresses of jobs were asked for, ids left out."""
+        paths = (record.path for record in self.sandbox.control.requests() if record.method == "GET")
+        return Counter("/".join("id" if len(part) == 36 else part for part in path.split("/")) for path in paths)
+
+
+@pytest.fixture(name="bench")
+def fixture_bench(sentinelhub_sandbox: SandboxHandle, connect) -> Bench:
+    """A sandbox with the connection to it."""
+    token = connect().get_token()
+    control = sentinelhub_sandbox.control.jobs
+    control.set_pace(analysing=0, processing=None, stopping=0)
+    control.set_rasters(False)
+    return Bench(sentinelhub_sandbox, Jobs(sentinelhub_sandbox, {"Authorization": f"Bearer {token}"}))  # type: ignore[arg-type]
+
+
+async def event_of(trigger: SentinelHubJobTrigger) -> JobEvent:
+    """Run a trigger to its event and read it as the operator does."""
+    async for event in trigger.run():
+        return validated_event(json.loads(json.dumps(event.payload)), trigger.kind, trigger.job_id)
+    raise AssertionError("a trigger without an event")
+
+
+def run(*triggers: SentinelHubJobTrigger, act: Callable[[], Any] = lambda: None, after: float = 0.15) -> list[JobEvent]:
+    """Run triggers side by side; do something a little later."""
+
+    async def all_of_them() -> list[JobEvent]:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+            tasks = [group.create_task(event_of(trigger)) for trigger in triggers]
+            await asyncio.sleep(after)
+            await asyncio.to_thread(act)
+        return [task.result() for task in tasks]
+
+    return asyncio.run(all_of_them())
+
+
+# --- how jobs end ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", REQUESTS, ids=str)
+def test_job_that_is_done_fires(bench: Bench, kind: JobKind):
+    """With its cost; an async one is gone then."""
+    job = bench.start(kind)
+
+    (event,) = run(bench.trigger(job, kind), act=bench.control.step)
+
+    assert event.problem() is None
+    assert event.job is not None
+    assert event.job.state == (JobState.DONE if kind.actions else JobState.GONE)
+    assert event.job.cost == (100.0 if kind.actions else None)
+
+
+def test_statistics_are_looked_at_by_their_light_status(bench: Bench):
+    """Not by the whole request with its evalscript."""
+    job = bench.start(BATCH_STATISTICS)
+
+    run(bench.trigger(job, BATCH_STATISTICS), act=bench.control.step)
+
+    assert set(bench.asked()) == {"/statistics/batch/v1/id/status"}
+
+
+@pytest.mark.parametrize("kind", [BATCH_PROCESS, BATCH_STATISTICS], ids=str)
+@pytest.mark.parametrize("others", [0, 4], ids=["alone", "among-others"])
+def test_job_that_fails_at_40_per_cent_fires(bench: Bench, kind: JobKind, others: int):
+    """At the next poll, with the service's words; a loop that waits for 100 per cent would wait for ever."""
+    bench.control.set_dry_features(10)
+    running = [bench.start(kind) for _ in range(others)]
+    bench.control.set_pace(analysing=0, processing=0.5)
+    job = bench.start(kind)
+    bench.control.plant(kind="fail", at=40, cause="Storage is full", job=job)
+    began = time.monotonic()
+
+    event, *_ = run(
+        bench.trigger(job, kind),
+        *(bench.trigger(other, kind) for other in running),
+        act=lambda: [bench.control.step(other) for other in running],
+    )
+
+    problem = event.problem()
+    assert isinstance(problem, SentinelHubJobError)
+    assert "failed at 40 %: Storage is full" in str(problem)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("kind", [BATCH_PROCESS, BATCH_STATISTICS], ids=str)
+def test_job_that_runs_out_of_units_fires(bench: Bench, kind: JobKind):
+    """With the reason, which a retry may follow."""
+    job = bench.start(kind)
+    owner = bench.sandbox.client_id
+
+    (event,) = run(bench.trigger(job, kind), act=lambda: bench.control.set_balance(owner, 0))
+
+    problem = event.problem()
+    assert isinstance(problem, SentinelHubJobError)
+    assert (problem.job_status, problem.reason, problem.final) == ("STOPPED", "OUT_OF_PU", False)
+
+
+@pytest.mark.parametrize("kind", [BATCH_PROCESS, BATCH_STATISTICS], ids=str)
+@pytest.mark.parametrize("others", [0, 4], ids=["alone", "among-others"])
+def test_job_that_is_deleted_fires(bench: Bench, kind: JobKind, others: int):
+    """A listing just leaves it out: it is asked for by itself."""
+    job = bench.start(kind)
+    running = [bench.start(kind) for _ in range(others)]
+
+    event, *_ = run(
+        bench.trigger(job, kind),
+        *(bench.trigger(other, kind) for other in running),
+        act=lambda: [bench.control.delete(each) for each in (job, *running)],
+    )
+
+    problem = event.problem()
+    assert isinstance(problem, SentinelHubJobError)
+    assert problem.job_status == "GONE"
+
+
+def test_job_that_a_user_stops_fires_with_when(bench: Bench):
+    """The time of the stop is known, after which it rests for 30 minutes."""
+    job = bench.start(BATCH_STATISTICS)
+    jobs = replace(bench.jobs, prefix=BATCH_STATISTICS.path)
+
+    (event,) = run(bench.trigger(job, BATCH_STATISTICS), act=lambda: jobs.act(job, "stop"))
+
+    assert event.job is not None
+    assert (event.job.reason, event.job.user_action) == ("USER_ACTION", "STOP")
+    assert event.job.user_action_updated is not None
+
+
+# --- many of them ---------------------------------------------------------------------------------------------------
+
+
+def test_many_jobs_share_pages(bench: Bench):
+    """150 jobs on two pages: no request for any single one."""
+    ids = [bench.start() for _ in range(150)]
+
+    events = run(
+        *(bench.trigger(job, poll_interval=0.5) for job in ids),
+        act=lambda: [bench.control.step(job) for job in ids],
+        after=0.8,
+    )
+
+    assert {event.job.state for event in events if event.job} == {JobState.DONE}
+    assert set(bench.asked()) == {"/batch/v2/process"}
+    assert bench.asked()["/batch/v2/process"] <= 2 * PATIENCE
+
+
+def test_one_token_serves_all(bench: Bench):
+    """And outlives none of them: it is renewed when it expires meanwhile."""
+    ids = [bench.start() for _ in range(3)]
+    bench.sandbox.control.set_token_lifetime(0.4)
+    before = len(bench.sandbox.control.issued_tokens())
+
+    events = run(*(bench.trigger(job) for job in ids), act=bench.control.step, after=1.0)
+
+    assert all(event.problem() is None for event in events)
+    assert len(bench.sandbox.control.issued_tokens()) - before <= 12
+
+
+def test_last_one_closes_the_connections(bench: Bench):
+    """Nothing is left on the event loop, cancelled or not."""
+    ids = [bench.start() for _ in range(4)]
+
+    async def act() -> set[asyncio.Task[Any]]:
+        tasks = [asyncio.create_task(event_of(bench.trigger(job))) for job in ids]
+        await asyncio.sleep(0.3)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+
+    assert asyncio.run(act()) == set()
+
+
+# --- faults ---------------------------------------------------------------------------------------------------------
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "500": {"kind": "status", "status": 500},
+    "maintenance": {"kind": "status", "status": 503, "text": "<html>maintenance</html>", "content_type": "text/html"},
+    "429": {"kind": "rate_limit", "retry_after": "250"},
+    "429-without-end": {"kind": "rate_limit", "retry_after": None},
+    "html": {"kind": "html"},
+    "empty": {"kind": "empty"},
+    "error-json": {"kind": "error_json"},
+    "no-list": {"kind": "status", "status": 200, "body": {"data": "none"}},
+    "no-object": {"kind": "status", "status": 200, "body": [1, 2]},
+    "broken-json": {"kind": "status", "status": 200, "text": '{"data": [', "content_type": "application/json"},
+    "silence": {"kind": "silence"},
+    "reset": {"kind": "reset"},
+    "truncate": {"kind": "truncate"},
+    "reset-mid-body": {"kind": "reset_mid_body"},
+    "trickle": {"kind": "trickle", "interval": 0.2},
+    "foreign-redirect": {"kind": "redirect", "location": "https://elsewhere.invalid/"},
+}
+ON_PAGES = ("500", "html", "no-list", "no-object", "broken-json", "silence", "truncate")
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [*((name, 1) for name in FAULTS), *((name, 4) for name in ON_PAGES)],
+    ids=lambda value: {1: "single", 4: "page"}.get(value, value),
+)
+def test_fault_that_passes_is_told_once_and_survived(
+    bench: Bench, name: str, count: int, monkeypatch: pytest.MonkeyPatch
+):
+    """However long it lasts: trouble, and then what the job became meanwhile."""
+    monkeypatch.setattr(job_source, "REQUEST_DEADLINE", 0.2)
+    ids = [bench.start() for _ in range(count)]
+    faults = bench.sandbox.control
+
+    async def act() -> list[Any]:
+        watches = [bench.trigger(job, poll_interval=0.02) for job in ids]
+        seen = []
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+            for trigger in watches[1:]:
+                group.create_task(event_of(trigger))
+            first = watches[0]
+            async with watching(
+                first.kind, first.sentinelhub_conn_id, first.job_id, first.poll_interval, make=first._poller
+            ) as watch:
+                seen.append(await watch.inbox.get())
+                faults.add_fault(path="/batch/v2/process*", method="GET", action=FAULTS[name], times=None)
+                seen.append(await watch.inbox.get())
+                await asyncio.to_thread(bench.control.step)
+                faults.clear_faults()
+                seen.append(await watch.inbox.get())
+        return seen
+
+    before, trouble, after = asyncio.run(act())
+
+    assert before.job.state is JobState.PROCESSING
+    assert isinstance(trouble, Trouble)
+    assert not trouble.is_final
+    assert isinstance(after, Seen)
+    assert (after.job.state, after.after_trouble) == (JobState.DONE, True)
+
+
+def test_service_that_is_down_is_survived(bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys):
+    """One line at the beginning and one at the end, in the task's own log."""
+    monkeypatch.setattr(job_source, "REQUEST_DEADLINE", 0.2)
+    job = bench.start()
+    fault = {"action": {"kind": "reset"}, "times": None}
+
+    def act() -> None:
+        bench.sandbox.control.add_fault(**fault)
+        time.sleep(1.0)
+        bench.control.step()
+        bench.sandbox.control.clear_faults()
+
+    (event,) = run(bench.trigger(job), act=act)
+
+    assert event.problem() is None
+    lines = [line for line in capsys.readouterr().out.splitlines() if job in line]
+    assert [("cannot" in line, "can be looked at again" in line) for line in lines] == [
+        (False, False),
+        (True, False),
+        (False, True),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["revoke_tokens", "rotate_key"])
+def test_refused_token_is_renewed(bench: Bench, kind: str):
+    """One 401 is nobody's trouble."""
+    job = bench.start()
+
+    def act() -> None:
+        bench.sandbox.control.add_fault(path="/batch/*", action={"kind": kind})
+        time.sleep(0.3)
+        bench.control.step()
+
+    (event,) = run(bench.trigger(job), act=act)
+
+    assert event.problem() is None
+
+
+def test_broken_token_store_is_survived(bench: Bench, connect):
+    """Tokens are fetched instead of shared."""
+    job = bench.start()
+    connect(extra={"auth_cache": "redis://127.0.0.1:9/0"})
+
+    (event,) = run(bench.trigger(job), act=bench.control.step)
+
+    assert event.problem() is None
+
+
+def test_wrong_secret_fires_an_error(bench: Bench, connect):
+    """No waiting mends it."""
+    job = bench.start()
+    connect(password="not the secret")
+
+    (event,) = run(bench.trigger(job))
+
+    assert isinstance(event.error, SentinelHubAuthenticationError)
+
+
+def test_secret_that_was_changed_in_the_connection_is_taken(bench: Bench, connect):
+    """A rotation while jobs run costs no task."""
+    job = bench.start()
+
+    def rotate() -> None:
+        connect(password="a-newer-secret")
+        bench.sandbox.control.update_client(bench.sandbox.client_id, client_secret="a-newer-secret")
+        bench.sandbox.control.revoke_tokens()
+        time.sleep(0.3)
+        bench.control.step()
+
+    (event,) = run(bench.trigger(job), act=rotate)
+
+    assert event.problem() is None
+
+
+@pytest.mark.parametrize("count", [1, 5], ids=["single", "page"])
+def test_account_that_may_not_fires_an_error(bench: Bench, count: int):
+    """403 is told to all who wait."""
+    ids = [bench.start() for _ in range(count)]
+    forbid = {"action": {"kind": "status", "status": 403}, "path": "/batch/*", "times": None}
+
+    events = run(*(bench.trigger(job) for job in ids), act=lambda: bench.sandbox.control.add_fault(**forbid))
+
+    assert {type(event.error) for event in events} == {SentinelHubPermissionError}
+
+
+def test_connection_that_is_missing_fires_an_error(bench: Bench):
+    """Named, with the argument to change."""
+    (event,) = run(bench.trigger("7f1c", sentinelhub_conn_id="no_such_connection"))
+
+    assert isinstance(event.error, SentinelHubConfigurationError)
+    assert "no_such_connection" in str(event.error)
+
+
+def test_state_that_nobody_knows_fires_an_error(bench: Bench):
+    """It might be an end."""
+    job = bench.start()
+    body = {"id": job, "status": "ARCHIVED"}
+
+    (event,) = run(
+        bench.trigger(job),
+        act=lambda: bench.sandbox.control.add_fault(
+            path="/batch/*", times=None, action={"kind": "status", "status": 200, "body": body}
+        ),
+    )
+
+    assert isinstance(event.error, SentinelHubResponseError)
+    assert "ARCHIVED" in str(event.error)
+
+
+# --- the deadline ---------------------------------------------------------------------------------------------------
+
+
+def test_deadline_ends_waiting(bench: Bench):
+    """With where the job was last."""
+    job = bench.start()
+
+    (event,) = run(bench.trigger(job, end_time=time.time() + 0.5))
+
+    assert "last seen as PROCESSING" in str(event.problem())
+
+
+@pytest.mark.parametrize(("steps", "words"), [(0, "last seen as PROCESSING"), (1, None)], ids=["running", "done"])
+def test_job_is_looked_at_even_past_its_deadline(bench: Bench, steps: int, words: str | None):
+    """It may have ended while no triggerer ran."""
+    job = bench.start()
+    for _ in range(steps):
+        bench.control.step()
+
+    (event,) = run(bench.trigger(job, end_time=time.time() - 3600))
+
+    problem = event.problem()
+    assert problem is None if words is None else words in str(problem)
+
+
+def test_deadline_holds_while_the_service_is_down(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    """Nobody waits for ever."""
+    monkeypatch.setattr(job_source, "REQUEST_DEADLINE", 0.2)
+    job = bench.start()
+    bench.sandbox.control.add_fault(action={"kind": "silence"}, times=None)
+
+    (event,) = run(bench.trigger(job, end_time=time.time() + 0.6))
+
+    assert "never seen" in str(event.problem())
+
+
+# --- killing --------------------------------------------------------------------------------------------------------
+
+
+def kill(trigger: SentinelHubJobTrigger, capsys: pytest.CaptureFixture[str]) -> str:
+    """End the task of a trigger as Airflow 3.3 does; return what was logged."""
+    asyncio.run(trigger.on_kill())
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", [BATCH_PROCESS, BATCH_STATISTICS], ids=str)
+def test_killed_task_stops_its_job(bench: Bench, kind: JobKind, capsys):
+    """And says so."""
+    job = bench.start(kind)
+
+    said = kill(bench.trigger(job, kind), capsys)
+
+    assert replace(bench.jobs, prefix=kind.path).status(job) == "STOPPED"
+    assert f"stopped {kind} job {job}" in said
+
+
+def test_killed_task_lets_a_job_of_others_run(bench: Bench, capsys):
+    """A sensor only watches."""
+    job = bench.start()
+
+    kill(bench.trigger(job, stop_on_kill=False), capsys)
+
+    assert bench.jobs.status(job) == "PROCESSING"
+
+
+def test_async_job_cannot_be_stopped(bench: Bench, capsys):
+    """Which is said, because it will be paid for."""
+    assert "cannot be stopped" in kill(bench.trigger(bench.start(ASYNC_PROCESS), ASYNC_PROCESS), capsys)
+
+
+def test_stop_that_fails_is_said(bench: Bench, capsys):
+    """Somebody must do it by hand."""
+    assert "may go on: stop it in the dashboard" in kill(bench.trigger("0000-unknown"), capsys)
+
+
+# --- secrets --------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_of_a_trigger_is_secret(bench: Bench, caplog, capsys: pytest.CaptureFixture[str]):
+    """Not its arguments, its repr, its event, nor what it logs."""
+    job = bench.start()
+    trigger = bench.trigger(job)
+
+    with caplog.at_level(logging.DEBUG):
+        (event,) = run(trigger, act=bench.control.step)
+
+    left = repr(trigger) + json.dumps(trigger.serialize()) + repr(event) + caplog.text + capsys.readouterr().out
+    for secret in (bench.sandbox.client_secret, *bench.sandbox.control.tokens(), "delivery-secret-not-to-be-shown"):
+        assert secret not in left
