@@ -210,11 +210,11 @@ def read_size(output: Mapping[str, Any], bounds: Bounds, *, default: int = 256, 
         raise SentinelHubRequestError(f"request: {path} has {resolved[0]} alone. Give resx and resy.", field="request")
     if not resolved:
         width, height = (
-            default if output.get(name) is None else _whole(output[name], f"request: {path}.{name}", "request")
+            default if output.get(name) is None else whole_pixels(output[name], f"request: {path}.{name}", "request")
             for name in ("width", "height")
         )
         return Size(width, height)
-    x, y = (_positive(output[name], f"request: {path}.{name}", "request") for name in resolved)
+    x, y = (positive_number(output[name], f"request: {path}.{name}", "request") for name in resolved)
     if bounds.crs.is_geographic and (x > bounds.box.width or y > bounds.box.height):
         raise SentinelHubRequestError(
             f"request: {path}.resx {x:g} and resy {y:g} are in degrees, the unit of {bounds.crs}, and a pixel would be "
@@ -226,8 +226,8 @@ def read_size(output: Mapping[str, Any], bounds: Bounds, *, default: int = 256, 
 
 
 def _from_pixels(bounds: Bounds, width: Any, height: Any) -> Size:
-    wide = None if width is None else _whole(width, "width", "width")
-    high = None if height is None else _whole(height, "height", "height")
+    wide = None if width is None else whole_pixels(width, "width", "width")
+    high = None if height is None else whole_pixels(height, "height", "height")
     across, down = bounds.metres
     if wide is None:
         assert high is not None  # noqa: S101 - one of the two is there
@@ -243,7 +243,7 @@ def _from_resolution(bounds: Bounds, resolution: Any) -> Size:
         raise SentinelHubRequestError(
             f"resolution is {resolution!r}. Give metres per pixel: one number, or two for x and y.", field="resolution"
         )
-    x, y = (_positive(part, "resolution", "resolution") for part in pair)
+    x, y = (positive_number(part, "resolution", "resolution") for part in pair)
     if min(x, y) < FINEST_RESOLUTION:
         raise SentinelHubRequestError(
             f"resolution {min(x, y):g} is in metres per pixel, but looks like degrees. Give metres, such as 10; "
@@ -260,14 +260,26 @@ def _pixels(extent: float, side: float) -> int:
     return max(1, math.floor(extent / side + 0.5))
 
 
-def _whole(value: Any, what: str, field: str) -> int:
+def whole_pixels(value: Any, what: str, field: str) -> int:
+    """
+    Read a number of pixels, which a template may have rendered as text.
+
+    :param what: what messages call it.
+    :raises SentinelHubRequestError: for other than a whole number from 1.
+    """
     number = int(value) if isinstance(value, str) and value.strip().isdigit() else value
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise SentinelHubRequestError(f"{what} is {value!r}. Give a whole number of pixels, 1 or more.", field=field)
     return number
 
 
-def _positive(value: Any, what: str, field: str) -> float:
+def positive_number(value: Any, what: str, field: str) -> float:
+    """
+    Read a number greater than 0, which a template may have rendered as text.
+
+    :param what: what messages call it.
+    :raises SentinelHubRequestError: for anything else.
+    """
     try:
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):

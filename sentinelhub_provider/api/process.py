@@ -100,15 +100,11 @@ class ProcessRequest:
         """
         if self.setup is not None and self.setup.is_single_sample:
             samples = 1
-        deep = self.setup is not None and any(
-            output.sample_type.endswith("32") and self.formats.get(output.id) == "image/tiff"
-            for output in self.setup.outputs
-        )
         return self.datasets.estimate(
             self.size,
             self.setup,
             samples=samples,
-            bits=32 if deep else 16,
+            bits=bits_of(self.setup, self.formats),
             octet_stream=(accept or self.accept) == OCTET_STREAM,
             service=service,
         )
@@ -132,7 +128,7 @@ _SIZE_KEYS = ("width", "height", "resx", "resy")
 def build_process_request(
     *,
     collections: Any,
-    evalscript: str,
+    evalscript: str | None,
     time_range: Any = None,
     bbox: Any = None,
     geometry: Any = None,
@@ -148,6 +144,7 @@ def build_process_request(
     deployment: str | None = None,
     now: datetime | None = None,
     max_side: int | None = MAX_SIDE,
+    is_script_elsewhere: bool = False,
 ) -> ProcessRequest:
     """
     Build a request.
@@ -164,32 +161,40 @@ def build_process_request(
     :param deployment: the connection's, to check where collections live.
     :param now: the time of asking; a time range that begins after it is refused.
     :param max_side: largest side in pixels; ``None`` for a picture that is to be split into tiles.
+    :param is_script_elsewhere: whether there may be no ``evalscript``, because the request will name a file with it.
     :raises SentinelHubRequestError: names the argument.
     """
-    script = read_evalscript(evalscript)
+    script = None if is_script_elsewhere and evalscript is None else read_evalscript(evalscript)
     bounds = parse_bounds(bbox=bbox, geometry=geometry, crs=crs)
     size = parse_size(bounds, width=width, height=height, resolution=resolution, max_side=max_side)
     choice = Choice(time_range, mosaicking_order, max_cloud_cover, upsampling, downsampling)
     datasets = build_datasets(collections, choice, deployment=deployment, now=now)
     datasets.check_resolution(bounds, size, "resolution" if resolution is not None else "width")
     responses = build_responses(outputs)
-    setup = parse_setup(script)
-    _check_outputs(responses, setup, "outputs")
-    body = {
+    setup = None if script is None else parse_setup(script)
+    check_outputs(responses, setup, "outputs")
+    body: dict[str, Any] = {
         "input": {"bounds": bounds.to_json(), "data": datasets.data},
         "output": {**size.to_json(), "responses": responses},
-        "evalscript": script,
     }
-    return ProcessRequest(body, bounds, size, datasets, _formats(responses), setup, bounds.warnings)
+    if script is not None:
+        body["evalscript"] = script
+    return ProcessRequest(body, bounds, size, datasets, formats_of(responses), setup, bounds.warnings)
 
 
 def read_process_request(
-    body: Any, *, deployment: str | None = None, now: datetime | None = None, max_side: int | None = MAX_SIDE
+    body: Any,
+    *,
+    deployment: str | None = None,
+    now: datetime | None = None,
+    max_side: int | None = MAX_SIDE,
+    is_script_elsewhere: bool = False,
 ) -> ProcessRequest:
     """
     Check a request's JSON as the documentation and other clients write it; it is sent as it is.
 
     :param max_side: largest side in pixels; ``None`` for a picture that is to be split into tiles.
+    :param is_script_elsewhere: whether there may be no ``evalscript``, because the request names a file with it.
     :raises SentinelHubRequestError: names the member within ``request``.
     """
     if not isinstance(body, Mapping):
@@ -197,7 +202,8 @@ def read_process_request(
             f"request is a {type(body).__name__}. Give a mapping with input, output and evalscript.", field="request"
         )
     script = body.get("evalscript")
-    check_evalscript(script)
+    if script is not None or not is_script_elsewhere:
+        check_evalscript(script)
     request_input = body.get("input")
     if not isinstance(request_input, Mapping):
         raise SentinelHubRequestError("request: input is missing. Give bounds and data.", field="request")
@@ -212,14 +218,10 @@ def read_process_request(
         check_side(size, max_side, field="request")
     datasets = read_datasets(request_input.get("data"), deployment=deployment, now=now)
     datasets.check_resolution(bounds, size, "request")
-    responses = output.get("responses")
-    if responses is None:
-        responses = [{}]
-    if not isinstance(responses, list) or not all(isinstance(response, Mapping) for response in responses):
-        raise SentinelHubRequestError("request: output.responses must be a list of mappings.", field="request")
-    setup = parse_setup(str(script))
-    _check_outputs(responses, setup, "request")
-    return ProcessRequest(dict(body), bounds, size, datasets, _formats(responses), setup, bounds.warnings)
+    responses = read_responses(output)
+    setup = None if script is None else parse_setup(str(script))
+    check_outputs(responses, setup, "request")
+    return ProcessRequest(dict(body), bounds, size, datasets, formats_of(responses), setup, bounds.warnings)
 
 
 def build_responses(outputs: Any) -> list[dict[str, Any]]:
@@ -235,6 +237,21 @@ def build_responses(outputs: Any) -> list[dict[str, Any]]:
     if not named:
         raise SentinelHubRequestError("outputs is empty. Give a format, such as 'tiff'.", field="outputs")
     return [{"identifier": str(name), "format": _format(form, str(name))} for name, form in named.items()]
+
+
+def read_responses(output: Mapping[str, Any], path: str = "output") -> list[Mapping[str, Any]]:
+    """
+    Check ``output.responses`` of a request's JSON.
+
+    :param path: where ``output`` stands in the request.
+    :raises SentinelHubRequestError: for other than a list of mappings.
+    """
+    responses = output.get("responses")
+    if responses is None:
+        return [{}]
+    if not isinstance(responses, list) or not all(isinstance(response, Mapping) for response in responses):
+        raise SentinelHubRequestError(f"request: {path}.responses must be a list of mappings.", field="request")
+    return responses
 
 
 def request_digest(body: Mapping[str, Any]) -> str:
@@ -260,7 +277,8 @@ def _format(form: Any, name: str) -> dict[str, Any]:
     return {**members, "type": kind}
 
 
-def _formats(responses: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def formats_of(responses: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the media type of each output by its identifier, in their order."""
     formats: dict[str, str] = {}
     for response in responses:
         form = response.get("format")
@@ -269,12 +287,24 @@ def _formats(responses: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return formats
 
 
-def _check_outputs(responses: Sequence[Mapping[str, Any]], setup: Setup | None, field: str) -> None:
-    """Refuse outputs that the evalscript does not have, and pictures that a format cannot hold."""
+def bits_of(setup: Setup | None, formats: Mapping[str, str]) -> int:
+    """Return the bits of a sample that are paid for: 32 where a TIFF has that many, else 16."""
+    deep = setup is not None and any(
+        output.sample_type.endswith("32") and formats.get(output.id) == "image/tiff" for output in setup.outputs
+    )
+    return 32 if deep else 16
+
+
+def check_outputs(responses: Sequence[Mapping[str, Any]], setup: Setup | None, field: str) -> None:
+    """
+    Refuse outputs that the evalscript does not have, and pictures that a format cannot hold.
+
+    :raises SentinelHubRequestError: names ``field``.
+    """
     if setup is None:
         return
     declared = {output.id: output for output in setup.outputs}
-    for name, kind in _formats(responses).items():
+    for name, kind in formats_of(responses).items():
         if name == USER_DATA:
             continue
         output = declared.get(name)

@@ -110,6 +110,12 @@ class Estimate:
             text += f", x {self.requests} requests"
         return f"{text} = {_pu(self.processing_units)}" if parts else text
 
+    def times(self, number: int, name: str) -> Estimate:
+        """Return the cost of that many within one request, for which the minimum holds once. ``name``: of what."""
+        factors = (*self.factors, Factor(name, float(number), f"{number:,}"))
+        product = math.prod(factor.value for factor in factors)
+        return Estimate(max(self.minimum, product), factors, self.requests, self.minimum)
+
     def __str__(self) -> str:
         return f"{_pu(self.processing_units)}: {self.explanation}" if self.factors else self.explanation
 

@@ -160,3 +160,13 @@ def test_budget():
         SentinelHubBudgetError, match=r"2 PU, more than max_processing_units=1.9; nothing was sent.*bands 6 / 3"
     ):
         check_budget(costs, 1.9)
+
+
+def test_many_within_one_request() -> None:
+    """The minimum holds once for all of them, not for each."""
+    tile = estimate(512, 512, bands=3, service=Service.BATCH)
+
+    assert tile.processing_units == 100
+    assert tile.times(30, "tiles").processing_units == 100
+    assert tile.times(900, "tiles").processing_units == pytest.approx(300)
+    assert "x tiles 900 (900)" in str(tile.times(900, "tiles"))

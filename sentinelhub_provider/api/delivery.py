@@ -1,0 +1,325 @@
+"""
+Where in an object storage a job reads and writes, and with whose credentials.
+
+Requests carry the credentials in plain text, next to the URL. So they are kept apart here: a request's ``body`` has
+none of them and may be logged, compared and recorded; only its ``payload()``, made right before it is sent, has them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+REDACTED = "***"
+SECRET_MEMBERS = ("accessKey", "secretAccessKey", "credentials")
+"""Members of a request that hold credentials; ``iamRoleARN`` is a name, and useless to anybody else."""
+
+CDSE = "copernicus-data-space"
+"""The deployment that takes S3 with keys only (its API reference leaves out roles and Google Cloud Storage)."""
+
+_URL = re.compile(r"(s3|gs)://([^/@\s]+)(/[^\s]*)?")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+_PLACEHOLDER = re.compile(r"<([^<>/]*)>")
+_ROLE = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/\S+")
+
+Path = tuple[str, ...]
+"""Where in a request a storage stands: the names of its members, such as ``("output", "delivery")``."""
+
+
+@dataclass(frozen=True, slots=True)
+class S3Access:
+    """
+    How Sentinel Hub reaches a bucket of S3: with keys, or in a role that it assumes.
+
+    :param access_key: access key id, with ``secret_access_key``.
+    :param role_arn: ARN of the IAM role, instead of the two.
+    :param region: the bucket's; ``None`` for that of the deployment.
+    """
+
+    access_key: str | None = field(default=None, repr=False)
+    secret_access_key: str | None = field(default=None, repr=False)
+    role_arn: str | None = None
+    region: str | None = None
+
+    scheme = "s3"
+
+    def __post_init__(self) -> None:
+        keys = (self.access_key is not None, self.secret_access_key is not None)
+        if any(keys) and self.role_arn is not None:
+            _refuse("both keys and an IAM role are given. Give one of them.", "access")
+        if any(keys) and not all(keys):
+            missing = "secret access key" if keys[0] else "access key id"
+            _refuse(f"the {missing} is missing. Give both keys, or an IAM role.", "access")
+        if self.role_arn is not None and not _ROLE.fullmatch(self.role_arn):
+            _refuse(f"{self.role_arn!r} is no ARN of an IAM role, such as arn:aws:iam::123456789012:role/x.", "access")
+
+    def to_json(self) -> dict[str, str]:
+        """Return the members beside ``url``, in plain text."""
+        members = {
+            "accessKey": self.access_key,
+            "secretAccessKey": self.secret_access_key,
+            "iamRoleARN": self.role_arn,
+            "region": self.region,
+        }
+        return {name: value for name, value in members.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class GsAccess:
+    """How Sentinel Hub reaches Google Cloud Storage. ``credentials``: a service account's JSON in Base64."""
+
+    credentials: str = field(repr=False)
+
+    scheme = "gs"
+
+    def to_json(self) -> dict[str, str]:
+        """Return the members beside ``url``, in plain text."""
+        return {"credentials": self.credentials}
+
+
+Access = S3Access | GsAccess
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """
+    What the URL of a delivery may hold between ``<`` and ``>``.
+
+    :param names: the placeholders.
+    :param unique: one of these must be in a URL that has any, or outputs would overwrite each other.
+    :param output: must be in one too where there are several outputs.
+    """
+
+    names: tuple[str, ...]
+    unique: tuple[str, ...] = ()
+    output: str | None = None
+
+
+RASTER = Template(("requestId", "tileName", "outputId", "format"), unique=("tileName",), output="outputId")
+ZARR = Template(("requestId",))
+ASYNC = Template(("REQUEST_ID", "OUTPUT"), output="OUTPUT")
+STATISTICS = Template(("REQUEST_ID", "ID", "IDENTIFIER"), unique=("ID", "IDENTIFIER"))
+"""Of Batch Process with raster and Zarr output, Async Process, and Batch Statistics (API reference)."""
+
+PLAIN = Template(())
+"""Of what is read: no placeholder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """
+    A checked place in an object storage.
+
+    :param url: ``s3://bucket/folder`` or ``gs://bucket/folder``, with placeholders where they are allowed.
+    :param access: ``None`` where the bucket itself lets Sentinel Hub in.
+    """
+
+    url: str
+    access: Access | None = None
+
+    @property
+    def scheme(self) -> str:
+        """``s3`` or ``gs``."""
+        return self.url.partition(":")[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a request says, but for the keys: URL, role and region."""
+        members = {} if self.access is None else self.access.to_json()
+        shown = {name: value for name, value in members.items() if name not in SECRET_MEMBERS}
+        return {self.scheme: {"url": self.url, **shown}}
+
+    def marked(self, mark: str) -> Location:
+        """Return the place in a folder of its own, see :func:`marked_url`."""
+        return replace(self, url=marked_url(self.url, mark))
+
+
+def parse_location(
+    url: Any,
+    access: Access | None = None,
+    *,
+    field: str,
+    template: Template = PLAIN,
+    outputs: int = 1,
+    needs_access: bool = False,
+    deployment: str | None = None,
+) -> Location:
+    """
+    Check a place.
+
+    :param url: ``s3://bucket/...`` or ``gs://bucket/...``.
+    :param access: how Sentinel Hub reaches the bucket.
+    :param field: name of the argument, for errors.
+    :param template: which placeholders it may have.
+    :param outputs: how many outputs are written there.
+    :param needs_access: whether credentials or a role are a must; of Google Cloud Storage they always are.
+    :param deployment: the connection's, to check what it can reach.
+    :raises SentinelHubRequestError: where it cannot work.
+    """
+    text = url.strip() if isinstance(url, str) else ""
+    match = _URL.fullmatch(text)
+    if match is None or not _BUCKET.fullmatch(match[2]):
+        if "@" in text.partition("://")[2].partition("/")[0]:
+            _refuse("names an Airflow connection before the bucket. Leave it out: connections have arguments of "
+                    "their own.", field)  # fmt: skip
+        _refuse(f"is {_shown(text or url)!r}. Give a URL such as s3://my-bucket/folder.", field)
+    scheme = match[1]
+    if access is not None and access.scheme != scheme:
+        _refuse(f"is at {scheme}://, but the credentials are for {access.scheme}://. Give those of the bucket.", field)
+    if deployment == CDSE and (scheme == "gs" or (isinstance(access, S3Access) and access.role_arn is not None)):
+        what = "Google Cloud Storage" if scheme == "gs" else "an IAM role"
+        _refuse(f"has {what}, which the Copernicus Data Space cannot use. Give an s3:// URL with access keys.", field)
+    if access is None and (needs_access or scheme == "gs"):
+        _refuse(
+            "has no credentials, so that Sentinel Hub cannot reach the bucket. Give the id of an Airflow connection "
+            "that holds them" + (", or an IAM role." if scheme == "s3" and deployment != CDSE else "."),
+            field,
+        )
+    _check_placeholders(text, field, template, outputs)
+    return Location(text, access)
+
+
+def read_location(storage: Any, access: Access | None = None, *, field: str, path: Path, **checks: Any) -> Location:
+    """
+    Check a place as a request's JSON has it: ``{"s3": {"url": ...}}``; credentials are refused.
+
+    :param access: the credentials, which the request must not have itself.
+    :param path: where in the request it stands.
+    :param checks: see :func:`parse_location`.
+    :raises SentinelHubRequestError: as :func:`parse_location`.
+    """
+    where = f"{field}: {'.'.join(path)}"
+    found = [name for name in ("s3", "gs") if isinstance(storage, Mapping) and isinstance(storage.get(name), Mapping)]
+    if len(found) != 1:
+        raise SentinelHubRequestError(f"{where} must be a mapping with s3 or gs, and a url within.", field=field)
+    members = storage[found[0]]
+    url = members.get("url")
+    if not str(url).startswith(f"{found[0]}://"):
+        raise SentinelHubRequestError(
+            f"{where}.{found[0]}.url is {_shown(url)!r}. Give a URL that begins with {found[0]}://.", field=field
+        )
+    role, region = members.get("iamRoleARN"), members.get("region")
+    try:
+        if access is None and (role or region):
+            access = S3Access(role_arn=role, region=region)
+        elif isinstance(access, S3Access) and role and access.access_key:
+            raise SentinelHubRequestError("it has iamRoleARN, but keys are given too. Give one.", field=field)
+        elif isinstance(access, S3Access) and region:
+            access = replace(access, region=region)
+        return parse_location(url, access, field=where, **checks)
+    except SentinelHubRequestError as error:
+        text = str(error)
+        raise SentinelHubRequestError(text if text.startswith(where) else f"{where}: {text}", field=field) from error
+
+
+def marked_url(url: str, mark: str) -> str:
+    """
+    Return a URL with a folder of its own: after the folders that are fixed, before the first placeholder.
+
+    ``s3://bucket/results/<requestId>`` becomes ``s3://bucket/results/<mark>/<requestId>``, with the mark itself.
+    """
+    folder = fixed_folder(url)
+    rest = url[len(folder) :].lstrip("/")
+    return f"{folder}/{mark}/{rest}" if rest else f"{folder}/{mark}"
+
+
+def fixed_folder(url: str) -> str:
+    """Return the part of a URL that does not depend on placeholders, without a slash at its end."""
+    before = url.partition("<")[0]
+    return (before.rpartition("/")[0] if before != url else url).rstrip("/")
+
+
+def with_credentials(body: Mapping[str, Any], accesses: Mapping[Path, Access]) -> dict[str, Any]:
+    """
+    Return a request with the credentials put where they belong, to be sent and forgotten.
+
+    :param accesses: by where in the request the storage stands.
+    """
+    payload = deepcopy(dict(body))
+    for path, access in accesses.items():
+        target: Any = payload
+        for name in path:
+            target = target[name]
+        target[access.scheme].update(access.to_json())
+    return payload
+
+
+def redacted(value: Any) -> Any:
+    """Return JSON with all credentials replaced, for logs and records. Answers of the service repeat requests whole."""
+    if isinstance(value, Mapping):
+        return {
+            name: REDACTED if name in SECRET_MEMBERS and member is not None else redacted(member)
+            for name, member in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [redacted(item) for item in value]
+    return value
+
+
+def refuse_credentials(body: Any, field: str = "request") -> None:
+    """
+    Refuse a request that holds credentials: what a DAG says is rendered, logged and stored.
+
+    :raises SentinelHubRequestError: names the member, not its value.
+    """
+    for path in _secrets(body, ()):
+        raise SentinelHubRequestError(
+            f"{field}: {'.'.join(path)} is a credential, which would stand in the DAG's source, its rendered fields "
+            "and the database. Leave it out, and give the id of an Airflow connection that holds it, or an IAM role.",
+            field=field,
+        )
+
+
+def _secrets(value: Any, path: Path) -> Iterator[Path]:
+    if isinstance(value, Mapping):
+        for name, member in value.items():
+            if name in SECRET_MEMBERS and member is not None:
+                yield (*path, str(name))
+            else:
+                yield from _secrets(member, (*path, str(name)))
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from _secrets(item, (*path, str(number)))
+
+
+def _check_placeholders(url: str, field: str, template: Template, outputs: int) -> None:
+    bucket = url.partition("://")[2].partition("/")[0]
+    names = _PLACEHOLDER.findall(url)
+    if "<" in bucket or url.count("<") != len(names) or url.count(">") != len(names):
+        _refuse(f"{url!r} has a '<' or '>' that belongs to no placeholder in a folder or file name.", field)
+    for name in names:
+        if name not in template.names:
+            allowed = ", ".join(f"<{known}>" for known in template.names)
+            lower = {known.replace("_", "").lower(): known for known in template.names}
+            near = get_close_matches(name.replace("_", "").lower(), lower, n=1)
+            hint = f" Did you mean <{lower[near[0]]}>?" if near else ""
+            _refuse(
+                f"has the placeholder <{name}>; there {f'is {allowed}' if allowed else 'is none here'}.{hint}", field
+            )
+    if names and template.unique and not set(names) & set(template.unique):
+        needed = " or ".join(f"<{name}>" for name in template.unique)
+        _refuse(
+            f"{url!r} has placeholders, but not {needed}, without which results would overwrite each other. Add it, "
+            "or give a folder without any placeholder.",
+            field,
+        )
+    if names and outputs > 1 and template.output is not None and template.output not in names:
+        _refuse(
+            f"{url!r} has no <{template.output}>, but there are {outputs} outputs, which would overwrite each other. "
+            "Add it.",
+            field,
+        )
+
+
+def _refuse(what: str, field: str) -> NoReturn:
+    raise SentinelHubRequestError(f"{field} {what}" if field != "access" else what, field=field)
+
+
+def _shown(url: Any) -> Any:
+    """Return what may be shown of a text that is no URL: it may hold keys that somebody put before the bucket."""
+    return re.sub(r"//[^/@]*@", "//***@", url) if isinstance(url, str) else url

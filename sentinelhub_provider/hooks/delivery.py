@@ -1,0 +1,144 @@
+"""
+Credentials for the buckets of jobs, from Airflow connections.
+
+The connection is read as plain data, so that the providers of Amazon and Google need not be installed. What is read is
+masked at once; it goes into the request that is sent, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sentinelhub_provider.api.delivery import Access, GsAccess, S3Access
+from sentinelhub_provider.exceptions import SentinelHubConfigurationError
+from sentinelhub_provider.hooks.masking import mask
+
+TEMPORARY_KEY = "ASIA"
+"""Beginning of the access key ids that AWS gives out for a time, which are worth nothing without a session token."""
+
+_KEYFILE_DICT = ("keyfile_dict", "extra__google_cloud_platform__keyfile_dict")
+_KEYFILE_PATH = ("key_path", "keyfile_path", "extra__google_cloud_platform__key_path")
+
+
+def access_of(
+    conn_id: str | None, url: str, *, role_arn: str | None = None, region: str | None = None
+) -> Access | None:
+    """
+    Return how Sentinel Hub is to reach a bucket.
+
+    A connection of Amazon Web Services has the keys as login and password, or as ``aws_access_key_id`` and
+    ``aws_secret_access_key`` in its extra, or a ``role_arn`` instead of keys; and ``region_name``. One of Google Cloud
+    has a service account's key as ``keyfile_dict``, or the path of a file with it as ``key_path``.
+
+    :param conn_id: the connection, ``None`` for none.
+    :param url: where the bucket is; its scheme says what the connection must hold.
+    :param role_arn: ARN of an IAM role for Sentinel Hub to assume, instead of the connection's keys.
+    :param region: the bucket's, instead of the connection's.
+    :return: ``None`` where neither a connection nor a role is given.
+    :raises SentinelHubConfigurationError: where the connection does not hold what it takes; names it, and shows none
+        of its values.
+    """
+    if role_arn is not None:
+        return S3Access(role_arn=role_arn, region=region)
+    if conn_id is None:
+        return None
+    from airflow.providers.common.compat.sdk import BaseHook
+
+    connection = BaseHook.get_connection(conn_id)
+    extra = _extra_of(connection, conn_id)
+    if url.strip().startswith("gs://"):
+        return _google(conn_id, extra)
+    return _amazon(conn_id, connection.login, connection.password, extra, region)
+
+
+def _amazon(
+    conn_id: str, login: str | None, password: str | None, extra: Mapping[str, Any], region: str | None
+) -> S3Access:
+    key = login or extra.get("aws_access_key_id") or None
+    secret = password or extra.get("aws_secret_access_key") or None
+    for value in (key, secret):
+        if value is not None:
+            mask(str(value))
+    region = region or extra.get("region_name") or None
+    role = extra.get("role_arn") or None
+    if extra.get("aws_session_token") or str(key or "").startswith(TEMPORARY_KEY):
+        mask(str(extra.get("aws_session_token") or key))
+        raise _unusable(
+            conn_id,
+            "holds temporary keys (of a session), which Sentinel Hub cannot use. Give a connection with the lasting "
+            "keys of a user who may only reach this bucket, or an IAM role",
+            "extra",
+        )
+    if key is not None and role is not None:
+        raise _unusable(
+            conn_id,
+            "holds keys and a role_arn. Sentinel Hub takes one of them: give a connection with one, or name the role "
+            "that Sentinel Hub may assume as an argument",
+            "extra",
+        )
+    if key is None and secret is None and role is not None:
+        return S3Access(role_arn=str(role), region=region)
+    if key is None or secret is None:
+        missing = "login (access key id)" if key is None else "password (secret access key)"
+        raise _unusable(
+            conn_id, f"has no {missing}. Sentinel Hub cannot use what the worker gets from its own machine", "login"
+        )
+    return S3Access(access_key=str(key), secret_access_key=str(secret), region=region)
+
+
+def _google(conn_id: str, extra: Mapping[str, Any]) -> GsAccess:
+    given = next((extra[name] for name in _KEYFILE_DICT if extra.get(name)), None)
+    path = next((extra[name] for name in _KEYFILE_PATH if extra.get(name)), None)
+    if given is None and path is not None:
+        try:
+            given = Path(str(path)).expanduser().read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise _unusable(
+                conn_id, f"names the key file {path}, which cannot be read ({type(error).__name__})", "extra"
+            ) from error
+    if given is None:
+        raise _unusable(
+            conn_id, "has neither keyfile_dict nor key_path. Give the JSON key of a service account", "extra"
+        )
+    account = _account(given)
+    if account is None:
+        raise _unusable(
+            conn_id, "has a key that is no JSON of a service account: it needs type, client_email and private_key",
+            "extra",
+        )  # fmt: skip
+    credentials = base64.b64encode(json.dumps(account, separators=(",", ":")).encode()).decode()
+    for secret in (str(account["private_key"]), credentials):
+        mask(secret)
+    return GsAccess(credentials)
+
+
+def _account(given: Any) -> dict[str, Any] | None:
+    """Return a service account's key; ``None`` for anything else."""
+    try:
+        account = json.loads(given) if isinstance(given, str) else given
+    except ValueError:
+        return None
+    if not isinstance(account, Mapping) or account.get("type") != "service_account":
+        return None
+    return dict(account) if account.get("client_email") and account.get("private_key") else None
+
+
+def _extra_of(connection: Any, conn_id: str) -> Mapping[str, Any]:
+    try:
+        extra = json.loads(connection.extra) if connection.extra else {}
+    except ValueError as error:
+        # The parser's message holds the text, and a traceback would show it.
+        raise _unusable(
+            conn_id, f"has an extra that is no JSON (at character {getattr(error, 'pos', 0)})", "extra"
+        ) from None
+    if not isinstance(extra, Mapping):
+        raise _unusable(conn_id, "has an extra that is no JSON object", "extra")
+    return extra
+
+
+def _unusable(conn_id: str, what: str, field: str) -> SentinelHubConfigurationError:
+    return SentinelHubConfigurationError(f"Connection {conn_id!r} {what}.", field=field)

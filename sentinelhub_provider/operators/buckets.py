@@ -1,0 +1,153 @@
+"""Looks into the buckets that jobs deliver to, through Airflow's object storage, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from airflow.sdk import ObjectStoragePath
+
+LIST_PAGE = 1000
+"""Objects that S3 lists at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unchecked:
+    """Something that could not be looked at. ``reason``: what and why, for a person; holds no credential."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class Entry(NamedTuple):
+    """An object: its URL's part behind the folder that was listed, and its size in bytes."""
+
+    name: str
+    size: int
+
+
+class BucketError(Exception):
+    """A bucket that cannot be looked into; says why, without credentials."""
+
+
+def open_path(url: str, conn_id: str | None) -> ObjectStoragePath:
+    """
+    Return a place in a bucket.
+
+    :param url: ``s3://bucket/key`` or any other that Airflow's object storage knows.
+    :param conn_id: Airflow connection; ``None`` for what the worker has of itself.
+    :raises BucketError: where the scheme's provider package or the connection is missing.
+    """
+    try:
+        from airflow.providers.common.compat.sdk import BaseHook
+        from airflow.sdk import ObjectStoragePath
+
+        if conn_id is not None:
+            BaseHook.get_connection(conn_id)  # some storages go on without any where there is none of that name
+        path = ObjectStoragePath(url, conn_id=conn_id)
+        path.fs  # noqa: B018 - connects, and so finds out what is missing
+    except Exception as error:
+        raise BucketError(f"{url} cannot be opened ({_said(error)}); {_advice(url)}") from error
+    return path
+
+
+def exists(path: ObjectStoragePath) -> bool:
+    """
+    Tell whether there is such an object.
+
+    :raises BucketError: where that cannot be told.
+    """
+    try:
+        return bool(path.fs.exists(path.path))
+    except Exception as error:
+        raise BucketError(f"{shown(path)} cannot be looked at ({_said(error)}); {_advice(str(path))}") from error
+
+
+def fetch(path: ObjectStoragePath, target: str) -> None:
+    """
+    Copy an object into a local file.
+
+    :raises BucketError: where it cannot be read.
+    """
+    try:
+        path.fs.get_file(path.path, target)
+    except Exception as error:
+        raise BucketError(f"{shown(path)} cannot be read ({_said(error)}); {_advice(str(path))}") from error
+
+
+def read(path: ObjectStoragePath, most: int) -> bytes:
+    """
+    Return the first bytes of an object, at most that many.
+
+    :raises BucketError: where it cannot be read.
+    """
+    try:
+        return bytes(path.fs.cat_file(path.path, start=0, end=most))
+    except Exception as error:
+        raise BucketError(f"{shown(path)} cannot be read ({_said(error)}); {_advice(str(path))}") from error
+
+
+def entries(folder: ObjectStoragePath) -> Iterator[Entry]:
+    """
+    Yield the objects in and below a folder. Of S3, no more than a page of them is in memory.
+
+    :raises BucketError: where it cannot be listed.
+    """
+    try:
+        yield from _pages_of_s3(folder) if hasattr(folder.fs, "call_s3") else _all_of(folder)
+    except Exception as error:
+        raise BucketError(f"{shown(folder)} cannot be listed ({_said(error)}); {_advice(str(folder))}") from error
+
+
+def _pages_of_s3(folder: ObjectStoragePath) -> Iterator[Entry]:
+    bucket, _, key = folder.path.strip("/").partition("/")
+    prefix = f"{key}/" if key else ""
+    more: dict[str, Any] = {}
+    while True:
+        page = folder.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=LIST_PAGE, **more)
+        for found in page.get("Contents") or ():
+            yield Entry(found["Key"][len(prefix) :], int(found["Size"]))
+        if not page.get("IsTruncated"):
+            return
+        more = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def _all_of(folder: ObjectStoragePath) -> Iterator[Entry]:
+    root = folder.path.rstrip("/")
+    if not folder.fs.exists(root):
+        return
+    for name, found in folder.fs.find(root, detail=True).items():
+        _, _, behind = str(name).partition(f"{root.lstrip('/')}/")
+        yield Entry(behind or str(name).rpartition("/")[2], int(found.get("size") or 0))
+
+
+def shown(path: ObjectStoragePath) -> str:
+    """Return the URL of a place, without the connection that it is reached with."""
+    scheme, _, rest = str(path).partition("://")
+    bucket, slash, key = rest.partition("/")
+    return f"{scheme}://{bucket.rpartition('@')[2]}{slash}{key}"
+
+
+def _said(error: BaseException) -> str:
+    """
+    Return what is worth repeating of an error: S3's own texts may hold an access key.
+
+    :return: the kind of error, with the service's code where it has one.
+    """
+    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
+    code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+    kind = type(error).__name__
+    if code:
+        return f"{kind}: {code}"
+    is_plain = isinstance(error, ValueError | ImportError) or kind == "AirflowNotFoundException"
+    return f"{kind}: {error}" if is_plain else kind
+
+
+def _advice(url: str) -> str:
+    package = {"s3": "amazon[s3fs]", "gs": "google"}.get(url.partition(":")[0])
+    installed = f"that apache-airflow-providers-{package} is installed, and " if package else ""
+    return f"check {installed}that the connection may read that bucket"

@@ -1,0 +1,171 @@
+"""Buckets of jobs on a real S3 server: features go up, results are read, keys stay out of sight."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, s3_server
+
+from sentinelhub_provider.api.delivery import S3Access
+from sentinelhub_provider.hooks.delivery import access_of
+from sentinelhub_provider.operators.buckets import Unchecked, entries, open_path
+from sentinelhub_provider.operators.feature_tables import read_geopackage
+from sentinelhub_provider.operators.feature_upload import prepare_features
+from sentinelhub_provider.operators.job_results import (
+    AsyncResults,
+    FeatureResults,
+    check_async_process,
+    check_batch_process,
+    check_batch_statistics,
+)
+
+JOB = "0a1b2c3d-0000-4000-8000-000000000000"
+CONN_ID = "my_bucket"
+FIELD = {
+    "type": "Feature",
+    "id": "north",
+    "properties": {},
+    "geometry": {"type": "Polygon", "coordinates": [[[13, 45], [13.1, 45], [13.1, 45.1], [13, 45]]]},
+}
+
+
+@pytest.fixture(name="server", scope="module")
+def fixture_server() -> Iterator[S3Server]:
+    """One server for all tests of this file."""
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture(name="bucket")
+def fixture_bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """The server with an empty bucket, and a connection to it."""
+    monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", server.connection())
+    yield server
+    server.empty()
+
+
+def put_database(bucket: S3Server, tmp_path: Path, key: str) -> None:
+    """Put a result database with one failure into the bucket."""
+    path = tmp_path / "execution.sqlite"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE features (id INTEGER, name TEXT, status TEXT, error TEXT, delivered BOOLEAN)")
+        rows = [(1, "33TVL_1", "DONE", None, True), (2, "33TVL_2", "FATAL", "Timed out", False)]
+        database.executemany("INSERT INTO features VALUES (?, ?, ?, ?, ?)", rows)
+    database.close()
+    bucket.put(key, path.read_bytes())
+
+
+def test_features_are_uploaded_once(bucket: S3Server, tmp_path: Path) -> None:
+    """A retry finds the object that the first try put there; it is whole."""
+    with prepare_features(FIELD) as prepared:
+        url = prepared.upload(f"s3://{BUCKET}/features", CONN_ID)
+    (key,) = bucket.keys()
+    written = bucket.client.head_object(Bucket=BUCKET, Key=key)["LastModified"]
+    assert url == f"s3://{BUCKET}/{key}"
+
+    with prepare_features(FIELD) as prepared:
+        assert prepared.upload(f"s3://{BUCKET}/features", CONN_ID) == url
+
+    copy = tmp_path / "features.gpkg"
+    copy.write_bytes(bucket.get(key))
+    assert [feature.id for feature in read_geopackage(copy, id_property="identifier")] == ["north"]
+    assert bucket.client.head_object(Bucket=BUCKET, Key=key)["LastModified"] == written
+
+
+def test_result_database_is_read(bucket: S3Server, tmp_path: Path) -> None:
+    """Failures of a Batch Process job come from the database that lies in the bucket."""
+    put_database(bucket, tmp_path, f"results/execution-{JOB}.sqlite")
+
+    found = check_batch_process(f"s3://{BUCKET}/results/<requestId>/<tileName>.tif", JOB, CONN_ID)
+
+    assert isinstance(found, FeatureResults)
+    assert (found.total, found.done, found.failed) == (2, 1, 1)
+    assert found.source == f"s3://{BUCKET}/results/execution-{JOB}.sqlite"
+    assert str(found.causes[0]) == "1 x 'Timed out' (33TVL_2)"
+
+
+def test_result_files_are_read(bucket: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More files than are listed at a time are all counted, and the failures found among them."""
+    monkeypatch.setattr("sentinelhub_provider.operators.buckets.LIST_PAGE", 20)
+    for number in range(50):
+        bucket.put(f"out/{JOB}/{number}.json", f'{{"id": {number}, "response": {{"status": "OK", "data": []}}}}')
+    bucket.put(f"out/{JOB}/2000.json", '{"id": 2000, "error": {"type": "TIMEOUT"}}')
+
+    found = check_batch_statistics(f"s3://{BUCKET}/out", JOB, CONN_ID, most=5)
+
+    assert isinstance(found, FeatureResults)
+    assert (found.total, found.failed, found.unread) == (51, 1, 46)
+    assert str(found.causes[0]) == "1 x 'TIMEOUT' (2000)"
+
+
+def test_outputs_and_errors_are_found(bucket: S3Server) -> None:
+    """Async Process leaves its outputs, or an ``error.json``, and before that nothing."""
+    url = f"s3://{BUCKET}/pictures"
+    assert str(check_async_process(url, JOB, ["default"], CONN_ID)).endswith("has neither outputs nor an error.json")
+
+    bucket.put(f"pictures/{JOB}/default.tif", "x")
+    delivered = check_async_process(url, JOB, ["default"], CONN_ID)
+    assert isinstance(delivered, AsyncResults)
+    assert delivered.files == (f"{url}/{JOB}/default.tif",)
+
+    bucket.put(f"pictures/{JOB}/error.json", '{"error": {"message": "Out of memory"}}')
+    failed = check_async_process(url, JOB, ["default"], CONN_ID)
+    assert isinstance(failed, AsyncResults)
+    assert failed.error == "Out of memory"
+
+
+@pytest.mark.parametrize("check", [check_batch_process, check_batch_statistics], ids=["process", "statistics"])
+def test_bucket_that_is_not_there(bucket: S3Server, check: Any) -> None:
+    """It is said what could not be checked, and why; never that all is well."""
+    found = check("s3://no-such-bucket/a", JOB, CONN_ID)
+
+    assert isinstance(found, Unchecked)
+    assert JOB in str(found)
+
+
+def test_server_that_is_not_there(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor where nobody listens."""
+    refused = {"retries": {"total_max_attempts": 1}}
+    extra = {"endpoint_url": "http://127.0.0.1:1", "config_kwargs": refused}
+    monkeypatch.setenv("AIRFLOW_CONN_DEAD", server.connection(extra=extra))
+
+    found = check_async_process(f"s3://{BUCKET}/pictures", JOB, ["default"], "dead")
+
+    assert isinstance(found, Unchecked)
+    assert "EndpointConnectionError" in str(found)
+
+
+def test_listing_goes_page_by_page(bucket: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page is asked for when its turn comes."""
+    monkeypatch.setattr("sentinelhub_provider.operators.buckets.LIST_PAGE", 2)
+    for number in range(5):
+        bucket.put(f"many/{number}.json", "x" * number)
+    folder = open_path(f"s3://{BUCKET}/many", CONN_ID)
+
+    assert [tuple(entry) for entry in entries(folder)] == [(f"{n}.json", n) for n in range(5)]
+
+
+def test_same_connection_serves_sentinel_hub(bucket: S3Server) -> None:
+    """The keys that Airflow reads the bucket with are those that the request carries."""
+    assert access_of(CONN_ID, f"s3://{BUCKET}/a") == S3Access(ACCESS_KEY, SECRET_KEY, region="us-east-1")
+
+
+def test_keys_stay_out_of_sight(bucket: S3Server, caplog: pytest.LogCaptureFixture) -> None:
+    """No log and no result of a look into the bucket has them, nor of one that fails."""
+    caplog.set_level(logging.INFO)
+    results = [
+        check_batch_process(f"s3://{BUCKET}/results", JOB, CONN_ID),
+        check_batch_statistics("s3://no-such-bucket/results", JOB, CONN_ID),
+        check_async_process(f"s3://{BUCKET}/results", JOB, ["default"], CONN_ID),
+    ]
+    with prepare_features(FIELD) as prepared:
+        prepared.upload(f"s3://{BUCKET}/features", CONN_ID)
+
+    for secret in (ACCESS_KEY, SECRET_KEY):
+        assert secret not in caplog.text
+        assert secret not in repr(results)
