@@ -24,7 +24,7 @@ Every message says what happened and what to do next. None of them holds a token
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 
 class SentinelHubError(Exception):
@@ -39,7 +39,7 @@ class SentinelHubError(Exception):
     :param request_id: the id under which the service logged the request, where it sent one.
     """
 
-    final: ClassVar[bool] = False
+    final: bool = False
     """Whether the same call is bound to fail again, so that a task's retries would be wasted on it."""
 
     def __init__(
@@ -175,16 +175,29 @@ class SentinelHubJobError(SentinelHubError):
 
     :param job_status: the job's last state, such as ``FAILED``.
     :param reason: the service's reason, such as ``OUT_OF_PU``.
+    :param final: whether a retry is in vain; by default it is, except for a job that was stopped because the account
+        ran out of processing units (``OUT_OF_PU``) or too much of it failed (``UNHEALTHY``): started again, it goes on
+        from where it was.
     """
 
     final = True
 
     def __init__(
-        self, message: str, *, job_status: str, reason: str | None = None, endpoint: str | None = None
+        self,
+        message: str,
+        *,
+        job_status: str,
+        reason: str | None = None,
+        endpoint: str | None = None,
+        final: bool | None = None,
     ) -> None:
         super().__init__(message, endpoint=endpoint)
         self.job_status = job_status
         self.reason = reason
+        self.final = reason not in _RESTARTABLE if final is None else final
+
+
+_RESTARTABLE = frozenset({"OUT_OF_PU", "UNHEALTHY"})
 
 
 class SentinelHubBudgetError(SentinelHubError):

@@ -40,6 +40,7 @@ def test_airflow_loads_the_folder(bag):
     """No file fails, and the helper modules beside the DAGs are taken for none."""
     assert bag.import_errors == {}
     assert set(bag.dags) == {
+        "example_sentinelhub_batch",
         "example_sentinelhub_http",
         "example_sentinelhub_ndvi",
         "example_sentinelhub_new_scenes",

@@ -54,6 +54,20 @@ def test_errors_that_may_pass_are_not_final():
     }
 
 
+@pytest.mark.parametrize(
+    ("reason", "final"), [("OUT_OF_PU", False), ("UNHEALTHY", False), ("USER_ACTION", True), (None, True)]
+)
+def test_a_job_that_can_go_on_may_be_retried(reason: str | None, final: bool):
+    """It was stopped for want of processing units or health; who stopped it on purpose means it."""
+    assert SentinelHubJobError("m", job_status="STOPPED", reason=reason).final is final
+
+
+def test_who_raises_the_error_of_a_job_may_know_better():
+    """Whether it is final, whatever the reason."""
+    assert SentinelHubJobError("m", job_status="STOPPED", reason="OUT_OF_PU", final=True).final
+    assert not copy.copy(SentinelHubJobError("m", job_status="STOPPED", final=False)).final
+
+
 def test_bad_input_is_a_value_error_too():
     """Who knows nothing of this package catches what Python calls it."""
     assert issubclass(SentinelHubConfigurationError, ValueError)

@@ -1,0 +1,123 @@
+"""
+Processes killed at each step of a job's life: one job is started, and the next attempt succeeds with it.
+
+The process of an attempt is killed for good (SIGKILL) while one of its requests is held: before the service has it, or
+when the service has acted on it and the answer is on its way.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attempt_process import Attempts, attempts
+from gate import Gate, gate
+from job_deaths import STEPS, Deaths, hold_at
+from s3_server import S3Server, s3_server
+
+
+@pytest.fixture(scope="module", name="processes")
+def fixture_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attempts]:
+    """What attempts are forked from."""
+    with attempts(tmp_path_factory.mktemp("attempts")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", name="gate_of_module")
+def fixture_gate_of_module(sentinelhub_sandbox_server) -> Iterator[Gate]:
+    """A gate in front of the sandbox."""
+    with gate(sentinelhub_sandbox_server.url) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", name="s3_of_module")
+def fixture_s3_of_module() -> Iterator[S3Server]:
+    """One S3 server for the tests that need a bucket."""
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture(name="deaths")
+def fixture_deaths(processes: Attempts, gate_of_module: Gate, sentinelhub_sandbox, tmp_path: Path) -> Deaths:
+    """A task whose attempts die, with a sandbox of no bucket."""
+    return Deaths(processes, gate_of_module, sentinelhub_sandbox, tmp_path)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_blocking_attempt_killed_at_any_step_is_followed_by_one_that_succeeds(deaths: Deaths, step: str, when: Any):
+    """Without anything that is remembered: by its mark."""
+    deaths.killed_at("batch", hold_at("batch", step, when), store=False, deferrable=False)
+
+    left = deaths.begin("batch", store=False, deferrable=False).outcome()
+
+    (job,) = deaths.started()
+    assert left["result"]["id"] == job.id
+    assert left["result"]["state"] == "DONE"
+
+
+@pytest.mark.parametrize(
+    ("step", "when"), [("create", "after"), ("second listing", "after"), ("start", "after"), ("a later look", "before")]
+)
+def test_a_deferred_attempt_killed_at_any_step_is_followed_by_one_that_succeeds(deaths: Deaths, step: str, when: Any):
+    """With a task state store; the later look is the triggerer's."""
+    deaths.killed_at("statistics", hold_at("statistics", step, when), store=True)
+
+    left = deaths.begin("statistics", store=True).outcome()
+
+    (job,) = deaths.started()
+    assert (left["result"]["id"], job.starts) == (job.id, 1)
+
+
+def test_two_attempts_that_live_at_once_start_one_job(deaths: Deaths):
+    """The first is taken for dead while it creates its job; it goes on when the second has started its own."""
+    first = deaths.held_at("batch", hold_at("batch", "create", "before"), store=True)
+
+    second = deaths.begin("batch", store=True)
+    ended = second.outcome()
+    deaths.let_go()
+    late = first.outcome()
+
+    (job,) = deaths.started()
+    assert (job.starts, ended["result"]["id"], late["result"]["id"]) == (1, job.id, job.id)
+    assert len(deaths.jobs.all()) == 2
+
+
+def test_an_attempt_that_is_asked_to_end_stops_its_job(deaths: Deaths):
+    """SIGTERM, as Airflow sends it; a retry starts the same job again when it has rested."""
+    deaths.jobs.set_pace(analysing=0.0, processing=None, stopping=0.0, restart_after_stop=0.0)
+    attempt = deaths.held_at("batch", hold_at("batch", "a later look", "after"), store=True, deferrable=False)
+    attempt.kill(signal.SIGTERM)
+    deaths.let_go()
+
+    left = attempt.outcome()
+
+    assert "killed" in left["error"]
+    assert not left["is_final"]
+    deaths.jobs.settle()
+    (job,) = deaths.started()
+    assert (job.status, job.reason) == ("STOPPED", "USER_ACTION")
+    deaths.jobs.set_pace(analysing=0.0, processing=0.1, restart_after_stop=0.0)
+    result = deaths.begin("batch", store=True).outcome()["result"]
+    assert (result["id"], len(deaths.started())) == (job.id, 1)
+
+
+@pytest.mark.parametrize("store", [True, False], ids=["task state store", "note in the bucket"])
+def test_an_async_attempt_killed_with_the_answer_on_its_way_is_followed_by_one_that_finds_the_outputs(
+    deaths: Deaths, s3_of_module: S3Server, store: bool
+):
+    """Nobody has the job's id; its outputs are in the folder of the task."""
+    deaths.environment["AIRFLOW_CONN_BUCKET"] = s3_of_module.connection()
+    s3_of_module.empty()
+    deaths.jobs.set_delivery(s3_of_module.endpoint)
+    deaths.killed_at("async", hold_at("async", "create", "after"), store=store)
+    deaths.jobs.settle()
+
+    left = deaths.begin("async", store=store).outcome()
+
+    assert left["result"]["state"] == "DONE"
+    assert len(deaths.jobs.all()) == 1
+    assert len(left["result"]["files"]) == 1

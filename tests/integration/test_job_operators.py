@@ -1,0 +1,565 @@
+"""The job operators against the sandbox and a real S3 server: one job for all attempts, whatever gets lost."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from job_requests import BOX, EVALSCRIPT, STATISTICS_EVALSCRIPT, geopackage
+from job_tasks import Clock, StateStore, Task, plain
+from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, s3_server
+
+from sentinelhub_provider.api.job_events import Outcome, event_of
+from sentinelhub_provider.api.jobs import BATCH_PROCESS
+from sentinelhub_provider.exceptions import (
+    SentinelHubError,
+    SentinelHubJobError,
+    SentinelHubResponseError,
+    SentinelHubTransportError,
+)
+from sentinelhub_provider.operators.async_process import SentinelHubAsyncProcessOperator
+from sentinelhub_provider.operators.batch import SentinelHubBatchProcessOperator
+from sentinelhub_provider.operators.batch_statistics import SentinelHubBatchStatisticsOperator
+from sentinelhub_provider.operators.job_driver import JobDriver
+
+TIMES = ["2024-06-01", "2024-06-30"]
+BATCH = {
+    "collection": "sentinel-2-l2a",
+    "evalscript": EVALSCRIPT,
+    "time_range": TIMES,
+    "bbox": BOX,
+    "tiling_grid": 0,
+    "resolution": 60,
+    "delivery": f"s3://{BUCKET}/batch",
+}
+FIELDS = {
+    "type": "FeatureCollection",
+    "features": [
+        {
+            "type": "Feature",
+            "id": f"field-{number}",
+            "properties": {},
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [[[west, 45.8], [west + 0.01, 45.8], [west + 0.01, 45.81], [west, 45.8]]],
+            },
+        }
+        for number, west in enumerate([13.80, 13.82, 13.84])
+    ],
+}
+STATISTICS = {
+    "collection": "sentinel-2-l2a",
+    "evalscript": STATISTICS_EVALSCRIPT,
+    "time_range": TIMES,
+    "aggregation_interval": "P10D",
+    "features": FIELDS,
+    "resolution": 0.001,
+    "delivery": f"s3://{BUCKET}/statistics",
+}
+PICTURE = {
+    "collection": "sentinel-2-l2a",
+    "evalscript": EVALSCRIPT,
+    "time_range": TIMES,
+    "bbox": BOX,
+    "width": 64,
+    "height": 64,
+    "delivery": f"s3://{BUCKET}/async",
+}
+KINDS = {
+    "batch": (SentinelHubBatchProcessOperator, BATCH),
+    "statistics": (SentinelHubBatchStatisticsOperator, STATISTICS),
+    "async": (SentinelHubAsyncProcessOperator, PICTURE),
+}
+
+
+@pytest.fixture(scope="module", name="s3_of_module")
+def fixture_s3_of_module() -> Iterator[S3Server]:
+    """One S3 server for all tests of this file."""
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture(name="s3")
+def fixture_s3(s3_of_module: S3Server, sentinelhub_sandbox, connect, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """An empty bucket that the sandbox delivers to, and connections to both."""
+    connect()
+    monkeypatch.setattr("sentinelhub_provider.api.job_lifecycle.SHORTEST_LOOK", timedelta(seconds=0.05))
+    monkeypatch.setenv("AIRFLOW_CONN_BUCKET", s3_of_module.connection())
+    s3_of_module.empty()
+    jobs = sentinelhub_sandbox.control.jobs
+    jobs.set_delivery(s3_of_module.endpoint)
+    jobs.set_pace(analysing=0.05, processing=0.1, stopping=0.0)
+    jobs.set_rasters(False)
+    return s3_of_module
+
+
+@pytest.fixture(name="jobs")
+def fixture_jobs(s3: S3Server, sentinelhub_sandbox) -> Any:
+    """Control over the sandbox's jobs."""
+    return sentinelhub_sandbox.control.jobs
+
+
+def task(kind: str = "batch", **changes: Any) -> Task:
+    """Return a task of a kind, which waits in the triggerer unless it is told otherwise."""
+    operator, arguments = KINDS[kind]
+    given = {"delivery_conn_id": "bucket", "poll_interval": 0.05, **arguments, **changes}
+    return Task(operator, **{"store": StateStore(), **given})
+
+
+def started(jobs: Any) -> list[Any]:
+    """Return the jobs that were started."""
+    return [job for job in jobs.all() if job.starts]
+
+
+@pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "blocking"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_job_is_made_waited_for_and_checked(kind: str, deferrable: bool, jobs):
+    """All three kinds, in both modes; the result says where everything is, and that all of it is good."""
+    one = task(kind, deferrable=deferrable)
+
+    result = one.attempt()
+
+    (job,) = jobs.all()
+    assert (job.starts, result["id"], result["state"]) == (1, job.id, "DONE")
+    assert one.instance.xcom["job_id"] == job.id
+    assert one.instance.xcom["estimated_processing_units"] > 0
+    assert bool(one.deferrals) == deferrable
+    if kind == "async":
+        assert len(result["files"]) == 1
+    else:
+        assert result["features"]["failed"] == 0
+        assert result["features"]["total"] == result["features"]["done"] > 0
+        assert result["processing_units"] == pytest.approx(job.cost)
+        assert one.instance.xcom["processing_units"] == result["processing_units"]
+
+
+def test_the_delivery_of_statistics_is_a_folder_of_the_task_s_own(jobs, s3: S3Server):
+    """By which the job is found again; one file for each feature lies in it."""
+    result = task("statistics").attempt()
+
+    assert result["delivery"].startswith(f"s3://{BUCKET}/statistics/airflow-")
+    folder = result["delivery"].removeprefix(f"s3://{BUCKET}/")
+    names = [key for key in list(s3.keys()) if key.startswith(folder) and key.endswith(".json")]
+    assert len([name for name in names if "request" not in name]) == 3
+
+
+@pytest.mark.parametrize(("kind", "store"), [("batch", False), ("statistics", True)])
+@pytest.mark.parametrize("path", ["", "/*/start"], ids=["create", "start"])
+def test_a_lost_answer_is_resolved_by_looking(kind: str, path: str, store: bool, jobs, sentinelhub_sandbox):
+    """The request took effect, and nothing is sent again."""
+    operator, _ = KINDS[kind]
+    fault = {"action": {"kind": "lose_answer"}, "method": "POST", "path": f"{operator.kind.path}{path}"}
+    sentinelhub_sandbox.control.add_fault(**fault)
+
+    result = task(kind, store=StateStore() if store else None).attempt()
+
+    (job,) = jobs.all()
+    assert (job.starts, result["id"]) == (1, job.id)
+
+
+@pytest.mark.parametrize("path", ["", "/*/start"], ids=["create", "start"])
+def test_a_request_that_never_arrived_is_sent_again(path: str, jobs, sentinelhub_sandbox, monkeypatch):
+    """Looked for first, in vain."""
+    monkeypatch.setattr("sentinelhub_provider.api.job_lifecycle.SECOND_LOOK", timedelta(0))
+    fault = {"action": {"kind": "reset"}, "method": "POST", "path": f"/batch/v2/process{path}"}
+    sentinelhub_sandbox.control.add_fault(**fault)
+
+    task().attempt()
+
+    assert [job.starts for job in jobs.all()] == [1]
+
+
+def test_a_create_without_answer_and_without_listing_fails_and_the_retry_finds_the_job(jobs, sentinelhub_sandbox):
+    """The service is away right after it created the job."""
+    control = sentinelhub_sandbox.control
+    control.add_fault(action={"kind": "lose_answer"}, method="POST", path="/batch/v2/process")
+    away = control.add_fault(
+        action={"kind": "status", "status": 503}, method="GET", path="/batch/v2/process", times=None, after=1
+    )
+    one = task(deadline=0.5)
+    with pytest.raises(SentinelHubError) as caught:
+        one.attempt()
+    assert not caught.value.final
+    control.remove_fault(away)
+
+    result = one.attempt()
+
+    (job,) = jobs.all()
+    assert (job.starts, result["id"]) == (1, job.id)
+
+
+@pytest.mark.parametrize(
+    ("state", "store"),
+    [("CREATED", False), ("ANALYSIS_DONE", True), ("PROCESSING", False), ("DONE", True), ("DONE", False)],
+)
+def test_a_retry_goes_on_from_the_state_it_finds(state: str, store: bool, jobs, sentinelhub_sandbox):
+    """An attempt dies when the job is in that state; the next one ends well with that job."""
+    one = task(store=StateStore() if store else None, analyse=state == "ANALYSIS_DONE")
+    is_started = state in ("PROCESSING", "DONE")
+    if not is_started:
+        fault = {"action": {"kind": "reset"}, "method": "POST", "path": "/batch/v2/process/*/start"}
+        sentinelhub_sandbox.control.add_fault(**fault, times=None)
+    with pytest.raises(TaskDeferred if is_started else SentinelHubTransportError):
+        begun(one)
+    if state == "DONE":
+        jobs.set_pace(analysing=0.0, processing=0.0)
+        while jobs.step():
+            pass
+    elif state == "PROCESSING":
+        jobs.step()
+    assert jobs.all()[0].status == state
+    sentinelhub_sandbox.control.clear_faults()
+
+    result = one.attempt()
+
+    (job,) = jobs.all()
+    assert (job.starts, result["id"], result["state"]) == (1, job.id, "DONE")
+
+
+def begun(one: Task) -> None:
+    """Begin an attempt, and let nobody see it through its first wait."""
+    operator, context = one.begin()
+    operator.execute(context)
+
+
+def test_a_cleared_task_starts_a_new_job(jobs):
+    """Though the old one is done, and remembered."""
+    one = task()
+    first = one.attempt()
+    one.clear()
+
+    second = one.attempt()
+
+    assert first["id"] != second["id"]
+    assert [job.starts for job in jobs.all()] == [1, 1]
+
+
+def test_clearing_a_waiting_task_stops_its_job(jobs):
+    """Before Airflow 3.3 nobody else does."""
+    jobs.set_pace(processing=None, stopping=0.0)
+    one = task()
+    with pytest.raises(TaskDeferred):
+        begun(one)
+    jobs.set_pace(processing=0.1, stopping=0.0)
+    one.clear()
+
+    one.attempt()
+
+    old, new = jobs.all()
+    assert (old.stops, new.status) == (1, "DONE")
+
+
+def test_another_airflow_with_the_same_dag_has_a_job_of_its_own(jobs, monkeypatch):
+    """Its run started at another moment."""
+    task().attempt()
+    monkeypatch.setattr("job_tasks.DagRun.start_date", Clock()())
+
+    task().attempt()
+
+    assert len(started(jobs)) == 2
+
+
+def test_a_killed_task_stops_its_job_and_says_so(jobs, capsys, monkeypatch):
+    """Killed while it waits in the worker; a retry goes on with the job once it has rested."""
+    jobs.set_pace(analysing=0.0, processing=None, stopping=0.0, restart_after_stop=0.0)
+    one = task(deferrable=False)
+    operator, context = one.begin()
+    real = JobDriver._await
+
+    def killed(driver: JobDriver, job: Any, until: Any) -> Any:
+        operator.on_kill()
+        return real(driver, job, until)
+
+    monkeypatch.setattr(JobDriver, "_await", killed)
+    with pytest.raises(SentinelHubJobError, match="was killed") as caught:
+        operator.execute(context)
+    monkeypatch.setattr(JobDriver, "_await", real)
+
+    assert not caught.value.final
+    jobs.settle()
+    (job,) = jobs.all()
+    assert (job.status, job.reason) == ("STOPPED", "USER_ACTION")
+    assert "was told to stop" in printed(capsys)
+    jobs.set_pace(analysing=0.0, processing=0.1, restart_after_stop=0.0)
+    retry = again(one)
+    assert retry.attempt()["id"] == job.id
+    assert retry.deferrals[0][0].endswith("DateTimeTrigger")
+    assert len(started(jobs)) == 1
+
+
+def again(one: Task, **changes: Any) -> Task:
+    """Return a task whose next attempt is the second of another."""
+    retry = task(store=one.store, **changes)
+    retry.try_number = one.try_number
+    return retry
+
+
+def test_failed_features_fail_the_task_and_are_counted(jobs):
+    """The job is DONE; its database says what is not, and why."""
+    jobs.plant(kind="features", share=0.5, cause="no such band")
+
+    with pytest.raises(AirflowFailException, match="1 failed") as caught:
+        task().attempt()
+
+    assert "no such band" in str(caught.value)
+    assert isinstance(caught.value.__cause__, SentinelHubJobError)
+
+
+def test_failed_features_may_be_left_at_a_warning(jobs, capsys):
+    """The result counts them."""
+    jobs.plant(kind="features", share=0.5)
+
+    result = task("statistics", on_partial="warn").attempt()
+
+    assert result["features"]["failed"] == 1
+    assert "1 failed" in printed(capsys)
+
+
+def test_a_bucket_that_cannot_be_read_leaves_a_warning(jobs, capsys, monkeypatch, s3: S3Server):
+    """Never a silent success."""
+    broken = s3.connection(
+        extra={"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"max_attempts": 1}}}
+    )
+    monkeypatch.setenv("AIRFLOW_CONN_ELSEWHERE", broken)
+
+    result = task(delivery_conn_id="elsewhere").attempt()
+
+    assert result["features"] is None
+    assert "could not be checked" in printed(capsys)
+
+
+def test_out_of_processing_units_the_retry_goes_on_with_the_same_job(jobs):
+    """The first attempt fails so that Airflow tries again; the second starts the job where it was."""
+    jobs.set_pace(analysing=0.05, processing=0.2, restart_after_out_of_pu=0.0)
+    jobs.plant(kind="stop", at=40, reason="OUT_OF_PU")
+    one = task()
+    with pytest.raises(SentinelHubJobError, match="ran out of processing units") as caught:
+        one.attempt()
+    assert not caught.value.final
+
+    result = one.attempt()
+
+    (job,) = jobs.all()
+    assert (result["id"], job.starts, job.status) == (job.id, 2, "DONE")
+
+
+@pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "blocking"])
+def test_a_job_that_fails_midway_fails_the_task_for_good(deferrable: bool, jobs):
+    """With the service's words."""
+    jobs.plant(kind="fail", at=40, cause="the disk is full")
+
+    with pytest.raises(AirflowFailException, match="the disk is full"):
+        task(deferrable=deferrable).attempt()
+
+
+@pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "blocking"])
+def test_a_job_that_is_deleted_meanwhile_fails_the_task(deferrable: bool, jobs, monkeypatch):
+    """Not waited for for ever, and not made anew."""
+    jobs.set_pace(processing=None)
+    one = task(deferrable=deferrable, store=None)
+    real = JobDriver._await
+
+    def deleted(driver: JobDriver, job: Any, until: Any) -> Any:
+        jobs.delete(job.id)
+        return real(driver, job, until)
+
+    monkeypatch.setattr(JobDriver, "_await", deleted)
+    with pytest.raises(AirflowFailException, match="not known to the service"):
+        one.attempt()
+    assert len(jobs.all()) == 1
+
+
+@pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "blocking"])
+def test_a_job_past_its_deadline_is_stopped(deferrable: bool, jobs):
+    """The task fails for good, and says so: in the wait that sees it pass, or in a later attempt."""
+    jobs.set_pace(analysing=0.0, processing=None, stopping=0.0)
+    one = task()
+    with pytest.raises(TaskDeferred) as deferred:
+        begun(one)
+    event = event_of(BATCH_PROCESS, jobs.all()[0].id, Outcome.TIMEOUT)
+    one.clock.ahead = timedelta(hours=24)
+
+    def goes_on() -> Any:
+        if deferrable:
+            return one.operator().execute_complete(one.context(), event, **plain(deferred.value.kwargs))
+        return again(one, clock=one.clock, deferrable=False).attempt()
+
+    with pytest.raises(AirflowFailException, match=r"job_timeout of 86400 s.*It was told to stop"):
+        goes_on()
+    jobs.settle()
+    assert jobs.all()[0].status == "STOPPED"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_job_over_its_budget_is_not_created(kind: str, jobs):
+    """The estimate is checked before anything is sent."""
+    with pytest.raises(AirflowFailException, match="max_processing_units"):
+        task(kind, max_processing_units=0.001).attempt()
+
+    assert jobs.all() == []
+
+
+@pytest.mark.parametrize(("limit", "starts"), [(1000, 1), (0.5, 0)], ids=["within", "over"])
+def test_features_in_a_bucket_are_counted_when_the_job_is_analysed(limit: float, starts: int, jobs, s3: S3Server):
+    """Their sizes are not known before; a job that would cost too much is not started."""
+    s3.put("fields.gpkg", geopackage(["a", "b", "c"]))
+    arguments = {"bbox": None, "tiling_grid": None, "resolution": None, "features": f"s3://{BUCKET}/fields.gpkg"}
+    one = task(**arguments, width=50, height=50, analyse=True, max_processing_units=limit)
+
+    if starts:
+        assert one.attempt()["features"]["total"] == 3
+    else:
+        with pytest.raises(AirflowFailException, match=r"max_processing_units"):
+            one.attempt()
+
+    (job,) = jobs.all()
+    assert (job.analyses, job.starts) == (1, starts)
+
+
+def test_features_of_any_kind_are_uploaded_once(jobs, s3: S3Server):
+    """As a GeoPackage near the delivery, named after what it holds; a cleared task finds it there."""
+    one = task("statistics")
+    one.attempt()
+    one.clear()
+    one.attempt()
+
+    assert len([key for key in list(s3.keys()) if key.endswith(".gpkg") and "/features/" in key]) == 1
+
+
+def test_somebody_else_s_job_is_gone_on_with(jobs):
+    """By its id, without a request; nothing is created."""
+    jobs.set_pace(processing=None)
+    other = task(dag_id="other")
+    with pytest.raises(TaskDeferred):
+        begun(other)
+    (job,) = jobs.all()
+    jobs.set_pace(processing=0.1)
+    while jobs.step():
+        pass
+
+    one = Task(SentinelHubBatchProcessOperator, job_id=job.id, delivery_conn_id="bucket", poll_interval=0.05)
+
+    assert one.attempt()["id"] == job.id
+    assert len(jobs.all()) == 1
+
+
+def test_an_async_job_whose_answer_was_lost_is_found_in_the_bucket(jobs, sentinelhub_sandbox, monkeypatch):
+    """Its id stays unknown."""
+    monkeypatch.setattr("sentinelhub_provider.api.async_lifecycle.SHORTEST_LOOK", timedelta(seconds=0.1))
+    fault = {"action": {"kind": "lose_answer"}, "method": "POST", "path": "/async/v1/process"}
+    sentinelhub_sandbox.control.add_fault(**fault)
+
+    result = task("async").attempt()
+
+    assert (result["id"], result["state"], len(result["files"])) == (None, "DONE", 1)
+    assert len(jobs.all()) == 1
+
+
+@pytest.mark.parametrize("store", [True, False], ids=["task state store", "note in the bucket"])
+def test_a_retry_of_an_async_job_waits_for_it(store: bool, jobs):
+    """Its id is kept by Airflow 3.3, and before in the bucket."""
+    jobs.set_pace(processing=None)
+    one = task("async", store=StateStore() if store else None)
+    with pytest.raises(TaskDeferred):
+        begun(one)
+    (job,) = jobs.all()
+    while jobs.step():
+        pass
+
+    result = one.attempt()
+
+    assert (result["id"], result["state"]) == (job.id, "DONE")
+    assert len(jobs.all()) == 1
+
+
+def test_an_async_job_that_may_have_been_sent_is_not_sent_again(jobs, sentinelhub_sandbox):
+    """Nothing comes of it: the task fails, and says what nobody knows."""
+    fault = {"action": {"kind": "reset"}, "method": "POST", "path": "/async/v1/process"}
+    sentinelhub_sandbox.control.add_fault(**fault)
+
+    with pytest.raises(AirflowFailException, match="may have been sent at"):
+        task("async").attempt()
+
+    assert jobs.all() == []
+
+
+def test_an_async_job_that_failed_says_why(jobs):
+    """Read from its error.json."""
+    jobs.plant(kind="fail", cause="the evalscript is wrong")
+
+    with pytest.raises(AirflowFailException, match="the evalscript is wrong"):
+        task("async").attempt()
+
+
+def test_too_many_async_jobs_are_waited_for_in_the_triggerer(jobs, monkeypatch):
+    """Nothing was started, and nothing is kept."""
+    jobs.set_concurrency(0)
+    monkeypatch.setattr("sentinelhub_provider.operators.job_calls.SEND_WAIT", 0.0)
+    one = task("async")
+    with pytest.raises(TaskDeferred) as deferred:
+        begun(one)
+    assert one.store is not None
+    assert one.store.values == {}
+    jobs.set_concurrency(None)
+    monkeypatch.setattr("sentinelhub_provider.operators.job_calls.SEND_WAIT", 5.0)
+
+    result = one.drive(one.after(deferred.value))
+
+    assert result["state"] == "DONE"
+    assert one.deferrals[0][0].endswith("DateTimeTrigger")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [None, {}, {"kind": "batch-process", "id": "another", "outcome": "finished"}, {"outcome": "finished"}, "done"],
+    ids=["none", "empty", "foreign", "nameless", "text"],
+)
+def test_an_event_that_is_not_the_job_s_fails_loudly(event: Any, jobs):
+    """The task does not go on as if its job were done."""
+    one = task()
+    with pytest.raises(TaskDeferred) as deferred:
+        begun(one)
+
+    with pytest.raises(SentinelHubResponseError):
+        one.operator().execute_complete(one.context(), event, **plain(deferred.value.kwargs))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_credential_leaves_the_request(kind: str, jobs, capsys, caplog, sentinelhub_sandbox):
+    """Not in XCom, the result, the log, the store, triggers, events and what is kept for the way back."""
+    caplog.set_level(logging.DEBUG, "sentinelhub_provider")
+    one = task(kind)
+
+    result = one.attempt()
+
+    shown = json.dumps([result, one.instance.xcom, one.store.values, one.deferrals, one.events], default=str)
+    fields = {name: getattr(one.operator(), name) for name in one.operator().template_fields}
+    log = printed(capsys)
+    for secret in (SECRET_KEY, ACCESS_KEY, sentinelhub_sandbox.client_secret):
+        assert secret not in shown
+        assert secret not in json.dumps(fields, default=str)
+        assert secret not in f"{log}{caplog.text}"
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what operators logged: Airflow prints it here."""
+    return "".join(capsys.readouterr())
+
+
+def test_a_request_with_credentials_in_it_is_refused(jobs):
+    """Said before anything is sent."""
+    request = {
+        "processRequest": {},
+        "input": {},
+        "output": {"delivery": {"s3": {"url": "s3://b/x", "accessKey": "a", "secretAccessKey": "b"}}},
+    }
+
+    with pytest.raises(AirflowFailException, match="is a credential"):
+        Task(SentinelHubBatchProcessOperator, request=request).attempt()
+
+    assert jobs.all() == []

@@ -1,0 +1,65 @@
+"""Every operator and sensor that waits in the triggerer, under a real scheduler and triggerer of each Airflow."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from airflow_parts import airflow_parts
+from installed import Installed
+from job_requests import BOX, batch_request
+
+from sentinelhub_provider.sandbox.server import SandboxServer
+
+pytestmark = pytest.mark.system
+
+
+def others_job(sandbox: SandboxServer) -> str:
+    """Create and start a job that is not the DAG's; return its id."""
+    client = {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
+    grant = httpx.post(sandbox.token_url(), data={"grant_type": "client_credentials", **client}).json()
+    with httpx.Client(
+        base_url=f"{sandbox.url}/batch/v2", headers={"Authorization": f"Bearer {grant['access_token']}"}
+    ) as jobs:
+        job = jobs.post("/process", json=batch_request()).raise_for_status().json()
+        jobs.post(f"/process/{job['id']}/start").raise_for_status()
+        return str(job["id"])
+
+
+def test_each_deferred_task_succeeds(installed: Installed, tmp_path: Path):
+    """In Airflow 3.1, 3.2 and 3.3: the tasks wait in the triggerer, and end well; each job is started once."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    with SandboxServer(control=True) as sandbox:
+        sandbox.control.jobs.set_pace(analysing=0.5, processing=6.0)
+        sandbox.control.freeze_scenes()
+        sandbox.control.byoc.set_ingestion(waiting=1.0, ingesting=3.0)
+        connection = {
+            "conn_type": "sentinelhub",
+            "login": sandbox.client_id,
+            "password": sandbox.client_secret,
+            "host": sandbox.url,
+            "extra": {"deployment": "custom", "auth_url": sandbox.token_url()},
+        }
+        environment = {"AIRFLOW_CONN_SENTINELHUB_DEFAULT": json.dumps(connection)}
+        dags = Path(__file__).with_name("deferred_dags")
+        with airflow_parts(tmp_path, dags, environment, python=installed.bin / "python") as airflow:
+            airflow.wait_until(lambda: airflow.get("/dags")["dags"], "the DAG to be read")
+            run_id = airflow.trigger("deferred", {"job": others_job(sandbox), "since": now})
+            airflow.wait_until(
+                lambda: (
+                    {task["task_id"]: task["state"] for task in airflow.tasks("deferred", run_id)}["scene_sensor"]
+                    in ("deferred", "failed", "up_for_retry")
+                ),
+                "the scene sensor to wait",
+            )
+            sandbox.control.publish_scenes(bbox=BOX)
+            state = airflow.wait_for_run("deferred", run_id)
+            tasks = {task["task_id"]: (task["state"], task["try_number"]) for task in airflow.tasks("deferred", run_id)}
+            assert state == "success", tasks
+    assert [job.starts for job in sandbox.control.jobs.all()] == [1, 1, 1, 1]
+    # The triggerer keeps a log of its own for each task that waited in it.
+    waited = {log.parent.name.removeprefix("task_id=") for log in tmp_path.glob("logs/**/attempt=1.log.trigger.*")}
+    assert waited == {"batch", "batch_statistics", "async_process", "job_sensor", "scene_sensor", "ingest"}

@@ -1,0 +1,532 @@
+"""A task starts one job, whatever dies and whatever answer is lost: first case by case, then whatever comes to mind."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from job_service import MARK, START, Attempt, Service
+
+from sentinelhub_provider.api import job_lifecycle as steps
+from sentinelhub_provider.api.jobs import BATCH_PROCESS, Job, JobState
+from sentinelhub_provider.exceptions import (
+    SentinelHubBadRequestError,
+    SentinelHubBudgetError,
+    SentinelHubJobError,
+    SentinelHubQuotaExceededError,
+    SentinelHubTransportError,
+)
+
+PLAN = steps.Plan(BATCH_PROCESS, MARK, timeout=timedelta(hours=24), began=START, not_before=START)
+
+
+def attempt(service: Service, memory: dict[str, str] | None = None, **changes: Any) -> Attempt:
+    """Return a finished attempt."""
+    one = Attempt(service, replace(PLAN, **changes), memory)
+    one.run()
+    return one
+
+
+def names(one: Attempt) -> list[str]:
+    """Return what an attempt did, in order."""
+    return [f"{step.action} {step.job.id}" if isinstance(step, steps.Act) else type(step).__name__ for step in one.seen]
+
+
+def upto(service: Service, kind: type, fault: str = "none", memory: dict[str, str] | None = None) -> Attempt:
+    """Return an attempt right after its first step of a kind, the only one to meet a fault."""
+    one = Attempt(service, PLAN, memory)
+    while not one.seen or not isinstance(one.seen[-1], kind):
+        assert not one.is_over, f"there is no {kind.__name__} in {names(one)}"
+        one.advance(fault, only=kind)
+    return one
+
+
+def test_create_remember_start_wait():
+    """The order of a life without trouble: the id is kept before anything is paid for."""
+    service = Service()
+
+    one = attempt(service)
+
+    assert names(one) == ["Recall", "ListJobs", "Create", "ListJobs", "Remember", "start job-1", "Look", "Await"]
+    assert one.result.state is JobState.DONE
+
+
+@pytest.mark.parametrize("remembers", [False, True], ids=["forgets", "remembers"])
+@pytest.mark.parametrize("step", [steps.Create, steps.Remember, steps.Act, steps.Await], ids=lambda kind: kind.__name__)
+def test_the_attempt_after_a_death_goes_on_with_the_same_job(step: type, remembers: bool):
+    """Killed after each step: the next attempt creates nothing, and starts only what was not started."""
+    service = Service()
+    memory: dict[str, str] | None = {} if remembers else None
+    upto(service, step, memory=memory)
+
+    one = attempt(service, memory)
+
+    assert one.result.id == "job-1"
+    assert service.started == {"job-1"}
+    assert len(service.jobs) == 1
+    assert ("start job-1" in names(one)) == (step in (steps.Create, steps.Remember))
+
+
+def test_a_created_job_whose_answer_was_lost_is_found_by_its_mark():
+    """Looked for, not created again."""
+    service = Service()
+    one = upto(service, steps.Create, "unheard")
+
+    one.run()
+
+    assert list(service.jobs) == ["job-1"]
+    assert one.result.id == "job-1"
+
+
+def test_a_creation_that_never_arrived_is_sent_again_after_two_looks():
+    """The second look comes a moment later: a listing may lag behind."""
+    service = Service()
+    one = upto(service, steps.Create, "lost")
+
+    one.run()
+
+    found = names(one)
+    assert found[2:7] == ["Create", "ListJobs", "WaitUntil", "ListJobs", "Create"]
+    assert service.started == {"job-1"}
+
+
+def test_creations_that_all_vanish_fail_the_attempt_with_the_last_error():
+    """The rest is left to the task's retries."""
+    one = Attempt(Service(), PLAN, None)
+    while not one.is_over:
+        one.advance("lost")
+
+    assert isinstance(one.error, SentinelHubTransportError)
+    assert names(one).count("Create") == steps.MOST_SENDINGS
+
+
+def test_a_start_whose_answer_was_lost_is_not_sent_again():
+    """The job says that it was started."""
+    service = Service()
+    one = upto(service, steps.Act, "unheard")
+
+    one.run()
+
+    assert names(one).count("start job-1") == 1
+    assert one.result.state is JobState.DONE
+
+
+def test_a_start_that_never_arrived_is_sent_again():
+    """The job says that it was not."""
+    service = Service()
+    one = upto(service, steps.Act, "lost")
+
+    one.run()
+
+    assert names(one).count("start job-1") == 2
+    assert one.result.state is JobState.DONE
+
+
+def test_of_two_living_attempts_both_start_the_older_job():
+    """The younger job stays as it was created, and costs nothing."""
+    service = Service()
+    first, second = upto(service, steps.ListJobs), upto(service, steps.ListJobs)
+    first.advance()  # creates a job
+    second.advance()  # and so does this one, which looked before
+
+    first.run()
+    second.run()
+
+    assert service.started == {"job-1"}
+    assert service.jobs["job-2"].state is JobState.CREATED
+    assert (first.result.id, second.result.id) == ("job-1", "job-1")
+
+
+def test_a_remembered_job_that_was_not_started_gives_way_to_the_one_that_was():
+    """Remembered, then left for dead, while another attempt chose an older one."""
+    service, memory = Service(), {}
+    service.create()
+    upto(service, steps.Remember, memory={})
+    memory["id"] = service.create().id
+    attempt(service)
+
+    one = attempt(service, memory)
+
+    assert one.result.id == "job-1"
+    assert service.started == {"job-1"}
+
+
+def test_the_listing_is_read_as_far_as_the_task_s_run_goes_back():
+    """Older jobs cannot be its own."""
+    service = Service(now=START - timedelta(days=30))
+    for _ in range(20):
+        service.create("airflow-foreign")
+    service.now = START
+
+    one = attempt(service)
+
+    assert names(one).count("ListJobs") == 2
+    assert one.result.state is JobState.DONE
+
+
+def test_a_marked_job_is_found_on_a_later_page():
+    """Behind many younger ones of others."""
+    service = Service()
+    mine = service.create()
+    for _ in range(9):
+        service.create("airflow-foreign")
+
+    one = attempt(service)
+
+    assert one.result.id == mine.id
+    assert service.started == {mine.id}
+
+
+@pytest.mark.parametrize(("state", "starts"), [("CREATED", 1), ("ANALYSIS_DONE", 1), ("PROCESSING", 0), ("DONE", 0)])
+def test_a_retry_goes_on_from_any_state(state: str, starts: int):
+    """What was not started is started; what runs is waited for; what is done is done."""
+    service = Service()
+    job = service.create()
+    if state == "ANALYSIS_DONE":
+        service.act("analyse", job.id)
+        service.pass_time(60)
+    elif state != "CREATED":
+        service.act("start", job.id)
+        service.pass_time(61 if state == "DONE" else 1)
+    assert service.jobs[job.id].state == state
+
+    one = attempt(service)
+
+    assert names(one).count(f"start {job.id}") == starts
+    assert one.result.state is JobState.DONE
+
+
+def test_a_job_that_an_earlier_attempt_left_stopped_rests_and_goes_on():
+    """It was stopped by that attempt's death, and may be started again half an hour later."""
+    service = Service()
+    job = service.create()
+    service.act("start", job.id)
+    service.act("stop", job.id)
+    stopped = service.now
+
+    one = attempt(service)
+
+    assert one.result.state is JobState.DONE
+    assert service.now - stopped > timedelta(minutes=30)
+    assert names(one).count(f"start {job.id}") == 1
+
+
+def test_a_job_without_processing_units_goes_on_with_a_retry():
+    """The first attempt fails with an error that a retry may follow; the second starts the same job again."""
+    service, memory = Service(ends=["STOPPED:OUT_OF_PU"]), {}
+    first = attempt(service, memory)
+
+    second = attempt(service, memory)
+
+    assert isinstance(first.error, SentinelHubJobError)
+    assert (first.error.reason, first.error.final) == ("OUT_OF_PU", False)
+    assert second.result.id == "job-1"
+    assert service.started == {"job-1"}
+
+
+def test_a_job_that_stops_as_soon_as_it_is_started_is_not_started_over_and_over():
+    """One start to an attempt."""
+    service = Service(ends=["STOPPED:OUT_OF_PU"] * 10)
+    attempt(service)
+
+    one = attempt(service)
+
+    assert names(one).count("start job-1") == 1
+    assert one.error.reason == "OUT_OF_PU"
+
+
+def test_a_restart_refused_for_want_of_processing_units_may_be_tried_again():
+    """The account's error is final elsewhere; here it is why the job is stopped."""
+    job = replace(Service().create(), state=JobState.STOPPED, reason="OUT_OF_PU", user_action="START")
+    flow = steps.job_flow(replace(PLAN, job_id=job.id), clock=lambda: START)
+    next(flow)
+    assert isinstance(flow.send(job), steps.Note)
+    assert isinstance(flow.send(None), steps.Act)
+    assert isinstance(flow.send(SentinelHubQuotaExceededError("no units left", status=403)), steps.Look)
+
+    with pytest.raises(SentinelHubJobError, match="no units left") as caught:
+        flow.send(job)
+
+    assert not caught.value.final
+
+
+@pytest.mark.parametrize(("alone", "final"), [(True, True), (False, False)])
+def test_a_job_that_somebody_stops_meanwhile_fails_the_task(alone: bool, final: bool):
+    """For good; except where the death of an earlier attempt may have stopped it."""
+    service = Service(ends=["STOPPED:USER_ACTION"])
+
+    one = attempt(service, is_first_attempt=alone)
+
+    assert one.error.reason == "USER_ACTION"
+    assert one.error.final is final
+
+
+def test_a_failed_job_fails_the_task_for_good():
+    """The same job would fail again, and a new one costs again."""
+    one = attempt(Service(ends=["FAILED"]))
+
+    assert isinstance(one.error, SentinelHubJobError)
+    assert one.error.final
+
+
+def test_a_job_that_was_deleted_is_not_created_again():
+    """Nobody can tell whether it was paid for."""
+    service = Service()
+    one = attempt(service, {"id": "job-9"})
+
+    assert isinstance(one.error, SentinelHubJobError)
+    assert "job-9 is not known to the service" in str(one.error)
+    assert service.jobs == {}
+
+
+def test_a_job_that_takes_too_long_is_stopped():
+    """The deadline counts from the job's creation, and holds for all attempts."""
+    service = Service()
+
+    one = attempt(service, timeout=timedelta(seconds=30))
+
+    assert service.jobs["job-1"].state is JobState.STOPPED
+    assert one.error.final
+    assert "It was told to stop" in str(one.error)
+    assert "job_timeout of 30 s" in str(one.error)
+
+
+def test_a_job_that_would_rest_beyond_its_deadline_is_left_alone():
+    """Waiting would be in vain."""
+    service = Service()
+    job = service.create()
+    service.act("start", job.id)
+    service.act("stop", job.id)
+
+    one = attempt(service, timeout=timedelta(minutes=10))
+
+    assert one.error.final
+    assert service.now - START < timedelta(minutes=1)
+
+
+def test_the_time_of_another_s_job_counts_from_this_attempt():
+    """Its age is not the task's fault."""
+    service = Service(now=START - timedelta(days=9))
+    job = service.create("airflow-foreign")
+    service.now = START
+    service.act("start", job.id)
+
+    one = attempt(service, job_id=job.id)
+
+    assert one.result.id == job.id
+    assert names(one) == ["Look", "Await"]
+
+
+def test_an_analysis_comes_before_the_start_and_its_cost_is_checked():
+    """Analysed, waited for, checked, started."""
+    service = Service()
+
+    one = attempt(service, analyse=True)
+
+    done = [name for name in names(one) if name not in ("Recall", "ListJobs", "Look", "WaitUntil")]
+    assert done == ["Create", "Remember", "analyse job-1", "Analysed", "start job-1", "Await"]
+
+
+def test_a_job_over_its_budget_is_not_started():
+    """The check raises into the flow."""
+    service = Service()
+    one = Attempt(service, replace(PLAN, analyse=True), None)
+    while not one.seen or not isinstance(one.seen[-1], steps.Analysed):
+        one.advance()
+
+    with pytest.raises(SentinelHubBudgetError), suppress(StopIteration):
+        one._flow.throw(SentinelHubBudgetError("too much"))
+
+    assert service.started == set()
+
+
+def test_a_job_of_a_cleared_attempt_is_stopped():
+    """A user who clears a waiting task wants it done anew, not twice."""
+    service = Service()
+    old = service.create("airflow-before")
+    service.act("start", old.id)
+
+    one = attempt(service, earlier_marks=frozenset({"airflow-before"}))
+
+    assert service.jobs[old.id].state is JobState.STOPPED
+    assert one.result.id == "job-2"
+
+
+def test_a_restart_that_shows_late_is_waited_for():
+    """The job accepted it, and says STOPPED for a while."""
+    told = replace(
+        Service().create(),
+        state=JobState.STOPPED,
+        reason="USER_ACTION",
+        user_action="START",
+        user_action_updated=START,
+        last_updated=START,
+    )
+    flow = steps.job_flow(PLAN, clock=lambda: START, known=told.id)
+    next(flow)
+
+    wait = flow.send(told)
+
+    assert isinstance(wait, steps.WaitUntil)
+    assert wait.waited
+    assert isinstance(flow.send(None), steps.Look)
+    assert isinstance(flow.send(replace(told, state=JobState.PROCESSING)), steps.Await)
+
+
+def test_a_job_that_refuses_to_restart_just_after_its_rest_is_given_a_little_longer():
+    """The service's clock is not ours."""
+    service = Service()
+    job = service.create()
+    service.act("start", job.id)
+    service.act("stop", job.id)
+    service.pass_time(31 * 60)
+    service.change(job.id, last_updated=service.now - timedelta(minutes=28))
+
+    one = attempt(service)
+
+    assert one.result.state is JobState.DONE
+    assert names(one).count(f"start {job.id}") == 2
+
+
+def test_an_action_that_is_refused_and_was_needed_raises():
+    """A job that will not start says why."""
+    flow = steps.job_flow(PLAN, clock=lambda: START, known="job-1")
+    job = Service().create()
+    next(flow)
+    assert isinstance(flow.send(job), steps.Act)
+    assert isinstance(flow.send(SentinelHubBadRequestError("the bucket is closed", status=400)), steps.Look)
+
+    with pytest.raises(SentinelHubBadRequestError, match="the bucket is closed"):
+        flow.send(job)
+
+
+FAULTS = ["none", "none", "none", "lost", "unheard", "late"]
+ENDS = ["DONE", "FAILED", "STOPPED:OUT_OF_PU", "STOPPED:UNHEALTHY"]
+MOVES = st.one_of(
+    st.tuples(st.just("advance"), st.integers(0, 1), st.sampled_from(FAULTS)),
+    st.tuples(st.just("advance"), st.integers(0, 1), st.just("none")),
+    st.tuples(st.just("stretch"), st.integers(0, 1), st.integers(2, 6)),
+    st.tuples(st.just("foreign"), st.integers(1, 3), st.just("")),
+    st.tuples(st.just("kill"), st.integers(0, 1), st.just("")),
+    st.tuples(st.just("term"), st.integers(0, 1), st.just("")),
+    st.tuples(st.just("arrive"), st.just(0), st.just("")),
+    st.tuples(st.just("pass"), st.integers(1, 4000), st.just("")),
+)
+
+
+@dataclass
+class World:
+    """A service, a task with two attempts at a time, and what happens to them."""
+
+    service: Service
+    plan: steps.Plan
+    memory: dict[str, str] | None
+    living: list[Attempt | None] = field(default_factory=lambda: [None, None])
+
+    def move(self, move: str, number: int, detail: Any) -> None:
+        """Let something happen."""
+        service = self.service
+        match move:
+            case "advance":
+                self._alive(number).advance(detail)
+            case "stretch":
+                one = self._alive(number)
+                for _ in range(detail):
+                    if not one.is_over:
+                        one.advance()
+            case "pass":
+                service.pass_time(number)
+            case "foreign":
+                for _ in range(number):
+                    service.create("airflow-foreign")
+            case "arrive":
+                arrive(service)
+            case "term" if service.started:  # the last act of a killed attempt is to stop the job
+                self.living[number] = None
+                with suppress(SentinelHubBadRequestError):
+                    service.act("stop", next(iter(service.started)))
+            case "kill":
+                self.living[number] = None
+
+    def _alive(self, number: int) -> Attempt:
+        one = self.living[number]
+        if one is None or one.is_over:
+            one = self.living[number] = Attempt(self.service, self.plan, self.memory)
+        return one
+
+
+def arrive(service: Service) -> None:
+    """Let requests arrive that were under way."""
+    while service.late:
+        with suppress(SentinelHubBadRequestError):
+            service.late.pop(0)()
+
+
+@settings(max_examples=600)
+@given(
+    moves=st.lists(MOVES, min_size=8, max_size=50),
+    ends=st.lists(st.sampled_from(ENDS), max_size=3),
+    remembers=st.booleans(),
+    analyse=st.booleans(),
+)
+def test_whatever_dies_and_gets_lost_one_job_is_started(moves, ends, remembers: bool, analyse: bool):
+    """
+    Two attempts at a time die at any step, lose any answer, or are sent late; then the faults stop.
+
+    At no time have two jobs of the task been started, and in the end the task has its job's outcome.
+    """
+    service = Service(ends=[*ends])
+    world = World(service, replace(PLAN, analyse=analyse, is_first_attempt=False), {} if remembers else None)
+    for move in moves:
+        world.move(*move)
+        assert len(service.started) <= 1
+
+    last = _run_to_the_end(service, world.plan, world.memory, world.living)
+    assert len(service.started) == 1
+    (job_id,) = service.started
+    job = service.jobs[job_id]
+    if job.state is JobState.DONE:
+        assert last.result == job
+    else:
+        assert job.state is JobState.FAILED
+        assert isinstance(last.error, SentinelHubJobError)
+        assert last.error.final
+
+
+def _run_to_the_end(service: Service, plan: steps.Plan, memory: Any, living: list[Attempt | None]) -> Attempt:
+    """Let those that live end, then try again as Airflow does, until an attempt ends for good."""
+    for one in living:
+        if one is not None:
+            one.run()
+            assert len(service.started) <= 1
+    arrive(service)
+    for _ in range(10):
+        one = Attempt(service, plan, memory)
+        one.run()
+        assert len(service.started) <= 1
+        if one.result is not None or getattr(one.error, "final", False):
+            return one
+    raise AssertionError(f"it never succeeds: {one.error}")
+
+
+@pytest.mark.parametrize(
+    ("state", "user_action", "started"),
+    [
+        ("CREATED", "NONE", False),
+        ("CREATED", "START", True),
+        ("ANALYSING", "ANALYSE", False),
+        ("ANALYSING", "START", True),
+        ("ANALYSIS_DONE", "ANALYSE", False),
+        ("ANALYSIS_DONE", "START", True),
+        ("PROCESSING", None, True),
+        ("DONE", "START", True),
+    ],
+)
+def test_what_was_started_can_be_told(state: str, user_action: str | None, started: bool):
+    """By its state, and where that leaves it open, by what it was told."""
+    assert steps.was_started(Job("1", BATCH_PROCESS, JobState(state), user_action=user_action)) is started
