@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sentinelhub_provider.api.collections import find_collection
-from sentinelhub_provider.api.crs import CRS84
 from sentinelhub_provider.api.datasets import check_cloud_cover
-from sentinelhub_provider.api.geometry import BBox, Geometry, parse_bbox, parse_geometry
+from sentinelhub_provider.api.geo.crs import CRS84
+from sentinelhub_provider.api.geo.geometry import BBox, Geometry, parse_bbox, parse_geometry
 from sentinelhub_provider.api.processing_units import Estimate, estimate_catalog
 from sentinelhub_provider.api.time_range import format_time, parse_time, parse_time_range, refuse_future
 from sentinelhub_provider.exceptions import SentinelHubRequestError

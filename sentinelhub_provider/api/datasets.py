@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sentinelhub_provider.api.bounds import Bounds, Size
 from sentinelhub_provider.api.collections import Collection, find_collections
 from sentinelhub_provider.api.evalscripts.setup import Setup
+from sentinelhub_provider.api.geo.bounds import Bounds, Size
 from sentinelhub_provider.api.processing_units import Estimate, Service, estimate
 from sentinelhub_provider.api.time_range import parse_time_range
 from sentinelhub_provider.exceptions import SentinelHubRequestError

@@ -13,7 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sentinelhub_provider.api.bounds import (
+from sentinelhub_provider.api.datasets import Choice, Datasets, build_datasets, read_datasets
+from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
+from sentinelhub_provider.api.evalscripts.setup import Setup, parse_setup
+from sentinelhub_provider.api.geo.bounds import (
     MAX_SIDE,
     Bounds,
     Size,
@@ -23,10 +26,7 @@ from sentinelhub_provider.api.bounds import (
     read_bounds,
     read_size,
 )
-from sentinelhub_provider.api.datasets import Choice, Datasets, build_datasets, read_datasets
-from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
-from sentinelhub_provider.api.evalscripts.setup import Setup, parse_setup
-from sentinelhub_provider.api.geometry import BBox
+from sentinelhub_provider.api.geo.geometry import BBox
 from sentinelhub_provider.api.processing_units import Estimate, Service
 from sentinelhub_provider.api.tiling import PixelGrid, Tile
 from sentinelhub_provider.exceptions import SentinelHubRequestError
@@ -153,8 +153,8 @@ def build_process_request(
     :param evalscript: a script's text, or one of the names in
         :data:`~sentinelhub_provider.api.evalscripts.EVALSCRIPTS`.
     :param time_range: see :func:`~sentinelhub_provider.api.time_range.parse_time_range`.
-    :param bbox: see :func:`~sentinelhub_provider.api.bounds.parse_bounds`, as ``geometry`` and ``crs``.
-    :param width: see :func:`~sentinelhub_provider.api.bounds.parse_size`, as ``height`` and ``resolution``.
+    :param bbox: see :func:`~sentinelhub_provider.api.geo.bounds.parse_bounds`, as ``geometry`` and ``crs``.
+    :param width: see :func:`~sentinelhub_provider.api.geo.bounds.parse_size`, as ``height`` and ``resolution``.
     :param mosaicking_order: see :class:`~sentinelhub_provider.api.datasets.Choice`, as the three below it.
     :param outputs: format of the picture, such as ``"tiff"``; or formats by output identifier, where the evalscript has
         several; PNG without it. A mapping is taken as the API's ``format``.

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from sentinelhub_provider.api.bounds import MAX_SIDE, Bounds, Size, parse_bounds, parse_size
-from sentinelhub_provider.api.crs import Crs
-from sentinelhub_provider.api.geometry import BBox
+from sentinelhub_provider.api.geo.bounds import MAX_SIDE, Bounds, Size, parse_bounds, parse_size
+from sentinelhub_provider.api.geo.crs import Crs
+from sentinelhub_provider.api.geo.geometry import BBox
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 MAX_TILES = 1_000_000

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sentinelhub_provider.api.delivery import Access, GsAccess, S3Access
+from sentinelhub_provider.api.job_requests.delivery import Access, GsAccess, S3Access
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
 from sentinelhub_provider.hooks.masking import mask
 

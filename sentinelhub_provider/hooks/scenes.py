@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.api.scene_search import ENDPOINT, search_flow
+from sentinelhub_provider.api.scenes.search import ENDPOINT, search_flow
 
 if TYPE_CHECKING:
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook

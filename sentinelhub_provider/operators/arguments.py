@@ -54,7 +54,7 @@ def geometry_of(operator: BaseOperator, value: Any, field: str) -> Any:
     """
     if not isinstance(value, str) or not value.strip().lower().endswith(GEOMETRY_SUFFIXES):
         return value
-    from sentinelhub_provider.operators.input_files import read_text, reading, template_folders
+    from sentinelhub_provider.operators.reading.input_files import read_text, reading, template_folders
 
     name = value.strip()
     with reading(name, field, what="GeoJSON or WKT"):

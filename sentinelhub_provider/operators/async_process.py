@@ -6,24 +6,24 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.api.async_lifecycle import IF_UNCLEAR, Delivered
-from sentinelhub_provider.api.jobs import ASYNC_PROCESS, Job
+from sentinelhub_provider.api.jobs.async_lifecycle import IF_UNCLEAR, Delivered
+from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, Job
 from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRequestError
 from sentinelhub_provider.operators.arguments import data_interval, geometry_of, json_of, utc_now
-from sentinelhub_provider.operators.jobs import SentinelHubJobOperator
+from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from airflow.sdk import Context
 
-    from sentinelhub_provider.api.async_process import AsyncProcessRequest
+    from sentinelhub_provider.api.job_requests.async_process import AsyncProcessRequest
     from sentinelhub_provider.api.processing_units import Estimate
-    from sentinelhub_provider.operators.buckets import Unchecked
-    from sentinelhub_provider.operators.job_attempt import Attempt
-    from sentinelhub_provider.operators.job_driver import Stay
-    from sentinelhub_provider.operators.job_memory import Memory
-    from sentinelhub_provider.operators.job_results import AsyncResults
+    from sentinelhub_provider.operators.jobs.attempt import Attempt
+    from sentinelhub_provider.operators.jobs.buckets import Unchecked
+    from sentinelhub_provider.operators.jobs.driver import Stay
+    from sentinelhub_provider.operators.jobs.memory import Memory
+    from sentinelhub_provider.operators.jobs.results import AsyncResults
 
 _NOT_WITH_REQUEST = (
     "collection",
@@ -69,8 +69,8 @@ class SentinelHubAsyncProcessOperator(SentinelHubJobOperator):
         in the bucket: ``wait`` for them, then fail; ``fail`` at once; or wait, then ``resend``, at the risk of paying
         twice.
     :param unclear_wait: seconds that such waiting takes.
-    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.jobs.SentinelHubJobOperator`, such as
-        ``delivery``, ``job_timeout`` and ``deferrable``, and of any Airflow operator.
+    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubJobOperator`, such
+        as ``delivery``, ``job_timeout`` and ``deferrable``, and of any Airflow operator.
     """
 
     kind = ASYNC_PROCESS
@@ -133,8 +133,8 @@ class SentinelHubAsyncProcessOperator(SentinelHubJobOperator):
 
     def build(self, context: Context, mark: str) -> AsyncProcessRequest:
         """Return the checked request; the mark is a folder of its delivery."""
-        from sentinelhub_provider.api.async_process import build_async_process, read_async_process
-        from sentinelhub_provider.api.delivery import Location
+        from sentinelhub_provider.api.job_requests.async_process import build_async_process, read_async_process
+        from sentinelhub_provider.api.job_requests.delivery import Location
 
         if self.if_unclear not in IF_UNCLEAR:
             raise SentinelHubRequestError(
@@ -175,7 +175,7 @@ class SentinelHubAsyncProcessOperator(SentinelHubJobOperator):
 
     def memory(self, context: Context, attempt: Attempt) -> Memory:
         """Return the task state store where there is one, and a note in the bucket where it can be written."""
-        from sentinelhub_provider.operators.job_notes import NoteInBucket, first_durable
+        from sentinelhub_provider.operators.jobs.notes import NoteInBucket, first_durable
 
         memory = super().memory(context, attempt)
         if self.job_id is not None:
@@ -184,7 +184,7 @@ class SentinelHubAsyncProcessOperator(SentinelHubJobOperator):
 
     def flow(self, attempt: Attempt, stay: Stay, memory: Memory) -> Generator[Any, Any, Job | None]:
         """Return the job's life."""
-        from sentinelhub_provider.api.async_lifecycle import AsyncPlan, async_flow
+        from sentinelhub_provider.api.jobs.async_lifecycle import AsyncPlan, async_flow
 
         plan = AsyncPlan(
             timeout=self.timeout_of_job,
@@ -199,7 +199,7 @@ class SentinelHubAsyncProcessOperator(SentinelHubJobOperator):
 
     def delivered(self, context: Context) -> Delivered:
         """Look for the outputs of a job whose id is not known."""
-        from sentinelhub_provider.operators.buckets import Unchecked
+        from sentinelhub_provider.operators.jobs.buckets import Unchecked
 
         found = self._check(context, None)
         if isinstance(found, Unchecked):
@@ -209,7 +209,7 @@ class SentinelHubAsyncProcessOperator(SentinelHubJobOperator):
 
     def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:
         """Return what the task returns; the bucket says how the job ended."""
-        from sentinelhub_provider.operators.buckets import Unchecked
+        from sentinelhub_provider.operators.jobs.buckets import Unchecked
 
         job_id = None if job is None else job.id
         result: dict[str, Any] = {"id": job_id, "state": "GONE", "processing_units": None, "delivery": None}
@@ -237,7 +237,7 @@ class SentinelHubAsyncProcessOperator(SentinelHubJobOperator):
         raise SentinelHubJobError(f"{self.kind} job {job_id or '(id unknown)'} {what}.", job_status="FAILED")
 
     def _check(self, context: Context, job_id: str | None) -> AsyncResults | Unchecked:
-        from sentinelhub_provider.operators.job_results import check_async_process
+        from sentinelhub_provider.operators.jobs.results import check_async_process
 
         return check_async_process(self._url(context), job_id, self._outputs(context), self.delivery_conn_id)
 
@@ -258,6 +258,6 @@ class SentinelHubAsyncProcessOperator(SentinelHubJobOperator):
 
     def _folder(self, context: Context) -> str:
         """Return the folder of a task's own."""
-        from sentinelhub_provider.api.delivery import fixed_folder
+        from sentinelhub_provider.api.job_requests.delivery import fixed_folder
 
         return fixed_folder(self._url(context))

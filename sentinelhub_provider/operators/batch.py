@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.api.jobs import BATCH_PROCESS, Job
+from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, Job
 from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
 from sentinelhub_provider.operators.arguments import data_interval, geometry_of, json_of, log_and_check_cost, utc_now
-from sentinelhub_provider.operators.listed_jobs import SentinelHubListedJobOperator
+from sentinelhub_provider.operators.jobs.listed import SentinelHubListedJobOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from sentinelhub_provider.api.batch_process import BatchProcessRequest
+    from sentinelhub_provider.api.job_requests.batch_process import BatchProcessRequest
     from sentinelhub_provider.api.processing_units import Estimate
-    from sentinelhub_provider.operators.buckets import Unchecked
-    from sentinelhub_provider.operators.job_results import FeatureResults
+    from sentinelhub_provider.operators.jobs.buckets import Unchecked
+    from sentinelhub_provider.operators.jobs.results import FeatureResults
 
 _NOT_WITH_REQUEST = (
     "collection",
@@ -94,8 +94,8 @@ class SentinelHubBatchProcessOperator(SentinelHubListedJobOperator):
     :param zarr: deliver one Zarr group: the API's ``arrayParameters``, ``arrayOverrides`` and ``group``.
     :param description: words by which people know the job in the dashboard; the task's names by default. (templated)
     :param analyse: have the job analysed, and its cost checked, before it is started.
-    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.jobs.SentinelHubJobOperator`, such as
-        ``delivery``, ``job_timeout``, ``on_partial`` and ``deferrable``, and of any Airflow operator.
+    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubJobOperator`, such
+        as ``delivery``, ``job_timeout``, ``on_partial`` and ``deferrable``, and of any Airflow operator.
     """
 
     kind = BATCH_PROCESS
@@ -187,7 +187,7 @@ class SentinelHubBatchProcessOperator(SentinelHubListedJobOperator):
 
     def build(self, context: Context, mark: str) -> BatchProcessRequest:
         """Return the checked request; the mark is in its description."""
-        from sentinelhub_provider.api.batch_process import read_batch_process
+        from sentinelhub_provider.api.job_requests.batch_process import read_batch_process
 
         deployment = self.hook.settings.deployment.name
         if self.request is None:
@@ -203,8 +203,8 @@ class SentinelHubBatchProcessOperator(SentinelHubListedJobOperator):
         ).marked(mark)
 
     def _build(self, context: Context, deployment: str) -> BatchProcessRequest:
-        from sentinelhub_provider.api.batch_input import MAX_FEATURE_SIDE
-        from sentinelhub_provider.api.batch_process import build_batch_process
+        from sentinelhub_provider.api.job_requests.batch_input import MAX_FEATURE_SIDE
+        from sentinelhub_provider.api.job_requests.batch_process import build_batch_process
 
         self.require("collection", "evalscript", "delivery")
         if (self.features is None) == (self.tiling_grid is None):
@@ -256,8 +256,8 @@ class SentinelHubBatchProcessOperator(SentinelHubListedJobOperator):
 
     def check_analysed(self, context: Context, job: Job) -> None:
         """Check the cost of what the job's manifest lists, where it could not be told before."""
-        from sentinelhub_provider.operators.buckets import Unchecked
-        from sentinelhub_provider.operators.job_manifest import sizes_in_manifest
+        from sentinelhub_provider.operators.jobs.buckets import Unchecked
+        from sentinelhub_provider.operators.jobs.manifest import sizes_in_manifest
 
         if self.max_processing_units is None or self.job_id is not None:
             return
@@ -277,6 +277,6 @@ class SentinelHubBatchProcessOperator(SentinelHubListedJobOperator):
 
     def check(self, url: str, job: Job) -> FeatureResults | Unchecked:
         """Read the job's result database."""
-        from sentinelhub_provider.operators.job_results import check_batch_process
+        from sentinelhub_provider.operators.jobs.results import check_batch_process
 
         return check_batch_process(url, job.id, self.delivery_conn_id)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.api.jobs import BATCH_STATISTICS, Job
+from sentinelhub_provider.api.jobs.job import BATCH_STATISTICS, Job
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.operators.arguments import data_interval, json_of, utc_now
-from sentinelhub_provider.operators.listed_jobs import SentinelHubListedJobOperator
+from sentinelhub_provider.operators.jobs.listed import SentinelHubListedJobOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from sentinelhub_provider.api.batch_statistics import BatchStatisticsRequest
+    from sentinelhub_provider.api.job_requests.batch_statistics import BatchStatisticsRequest
     from sentinelhub_provider.api.processing_units import Estimate
-    from sentinelhub_provider.operators.buckets import Unchecked
-    from sentinelhub_provider.operators.job_results import FeatureResults
+    from sentinelhub_provider.operators.jobs.buckets import Unchecked
+    from sentinelhub_provider.operators.jobs.results import FeatureResults
 
 _NOT_WITH_REQUEST = (
     "features",
@@ -76,8 +76,8 @@ class SentinelHubBatchStatisticsOperator(SentinelHubListedJobOperator):
     :param upsampling: ``NEAREST``, ``BILINEAR`` or ``BICUBIC``.
     :param downsampling: the same.
     :param analyse: have the job analysed before it is started.
-    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.jobs.SentinelHubJobOperator`, such as
-        ``delivery``, ``job_timeout``, ``on_partial`` and ``deferrable``, and of any Airflow operator.
+    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubJobOperator`, such
+        as ``delivery``, ``job_timeout``, ``on_partial`` and ``deferrable``, and of any Airflow operator.
     """
 
     kind = BATCH_STATISTICS
@@ -153,7 +153,7 @@ class SentinelHubBatchStatisticsOperator(SentinelHubListedJobOperator):
 
     def build(self, context: Context, mark: str) -> BatchStatisticsRequest:
         """Return the checked request; the mark is a folder of its delivery."""
-        from sentinelhub_provider.api.batch_statistics import read_batch_statistics
+        from sentinelhub_provider.api.job_requests.batch_statistics import read_batch_statistics
 
         deployment = self.hook.settings.deployment.name
         if self.request is None:
@@ -169,9 +169,9 @@ class SentinelHubBatchStatisticsOperator(SentinelHubListedJobOperator):
         ).marked(mark)
 
     def _build(self, context: Context, deployment: str) -> BatchStatisticsRequest:
-        from sentinelhub_provider.api.batch_statistics import build_batch_statistics
-        from sentinelhub_provider.api.bounds import MAX_SIDE
-        from sentinelhub_provider.api.delivery import Location
+        from sentinelhub_provider.api.geo.bounds import MAX_SIDE
+        from sentinelhub_provider.api.job_requests.batch_statistics import build_batch_statistics
+        from sentinelhub_provider.api.job_requests.delivery import Location
 
         self.require("features", "collection", "delivery")
         if (self.evalscript is None) == (self.evalscript_url is None):
@@ -210,7 +210,7 @@ class SentinelHubBatchStatisticsOperator(SentinelHubListedJobOperator):
 
     def check(self, url: str, job: Job) -> FeatureResults | Unchecked:
         """Read the files of the features."""
-        from sentinelhub_provider.operators.job_results import check_batch_statistics
+        from sentinelhub_provider.operators.jobs.results import check_batch_statistics
 
         expected = None if self.known_features is None else self.known_features.count
         return check_batch_statistics(url, job.id, self.delivery_conn_id, expected=expected)

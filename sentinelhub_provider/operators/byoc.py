@@ -18,9 +18,9 @@ from sentinelhub_provider.operators.failing import without_vain_retries
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from sentinelhub_provider.api.byoc import Collection, CollectionRequest
-    from sentinelhub_provider.api.byoc_tiles import Plan, Tile
-    from sentinelhub_provider.api.byoc_watch import Outcome
+    from sentinelhub_provider.api.byoc.requests import Collection, CollectionRequest
+    from sentinelhub_provider.api.byoc.tiles import Plan, Tile
+    from sentinelhub_provider.api.byoc.watch import Outcome
     from sentinelhub_provider.operators.byoc_calls import ByocCalls
 
 IF_EXISTS = ("use", "fail")
@@ -79,7 +79,7 @@ class SentinelHubByocCreateCollectionOperator(ByocOperator):
         self.if_exists = if_exists
 
     def _result(self, context: Context) -> dict[str, Any]:
-        from sentinelhub_provider.api.byoc import build_collection
+        from sentinelhub_provider.api.byoc.requests import build_collection
 
         check_choice(self.if_exists, IF_EXISTS, "if_exists")
         request = build_collection(name=self.name, s3_bucket=self.s3_bucket, no_data=self.no_data, bands=self.bands)
@@ -107,7 +107,7 @@ class SentinelHubByocCreateCollectionOperator(ByocOperator):
         }
 
     def _check_found(self, found: Collection, request: CollectionRequest) -> None:
-        from sentinelhub_provider.api.byoc import check_same
+        from sentinelhub_provider.api.byoc.requests import check_same
 
         if self.if_exists == "fail":
             raise SentinelHubRequestError(
@@ -176,17 +176,17 @@ class SentinelHubByocIngestOperator(ByocOperator):
         :raises AirflowFailException: where a tile failed, or time was up.
         :raises SentinelHubResponseError: for an event that is no such trigger's.
         """
-        from sentinelhub_provider.api.byoc import read_collection_id
-        from sentinelhub_provider.api.byoc_watch import Outcome, read_event
+        from sentinelhub_provider.api.byoc.requests import read_collection_id
+        from sentinelhub_provider.api.byoc.watch import Outcome, read_event
 
         with without_vain_retries():
             outcome, submitted = read_event(event, read_collection_id(self.collection_id))
             return self._judged(Outcome.from_dict(submitted["outcome"]) + outcome, submitted["result"])
 
     def _result(self, context: Context) -> dict[str, Any]:
-        from sentinelhub_provider.api.byoc import data_type, read_collection_id
-        from sentinelhub_provider.api.byoc_tiles import REINGEST, by_path, plan
-        from sentinelhub_provider.api.byoc_watch import Outcome
+        from sentinelhub_provider.api.byoc.requests import data_type, read_collection_id
+        from sentinelhub_provider.api.byoc.tiles import REINGEST, by_path, plan
+        from sentinelhub_provider.api.byoc.watch import Outcome
 
         check_choice(self.reingest, REINGEST, "reingest")
         check_seconds(self.poll_interval, "poll_interval")
@@ -263,7 +263,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
         )
 
     def _judged(self, outcome: Outcome, result: dict[str, Any]) -> dict[str, Any]:
-        from sentinelhub_provider.api.byoc_watch import check_outcome
+        from sentinelhub_provider.api.byoc.watch import check_outcome
 
         for one in outcome.warnings:
             self.log.warning("tile %r: %s", one["path"], one["warning"])
@@ -298,7 +298,7 @@ class SentinelHubByocDeleteCollectionOperator(ByocOperator):
         self.if_missing = if_missing
 
     def _result(self, context: Context) -> dict[str, Any]:
-        from sentinelhub_provider.api.byoc import read_collection_id
+        from sentinelhub_provider.api.byoc.requests import read_collection_id
 
         check_choice(self.if_missing, IF_MISSING, "if_missing")
         collection_id = read_collection_id(self.collection_id)
@@ -350,8 +350,8 @@ class SentinelHubByocDeleteTilesOperator(ByocOperator):
         self.if_missing = if_missing
 
     def _result(self, context: Context) -> dict[str, Any]:
-        from sentinelhub_provider.api.byoc import read_collection_id
-        from sentinelhub_provider.api.byoc_tiles import by_path
+        from sentinelhub_provider.api.byoc.requests import read_collection_id
+        from sentinelhub_provider.api.byoc.tiles import by_path
 
         check_choice(self.if_missing, IF_MISSING, "if_missing")
         collection_id = read_collection_id(self.collection_id)

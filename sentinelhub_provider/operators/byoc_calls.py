@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sentinelhub_provider.api.byoc import (
+from sentinelhub_provider.api.byoc.looks import Look, find_tile, find_tiles, look_through
+from sentinelhub_provider.api.byoc.requests import (
     COLLECTIONS,
     Collection,
     CollectionRequest,
@@ -20,8 +21,7 @@ from sentinelhub_provider.api.byoc import (
     named,
     read_collection,
 )
-from sentinelhub_provider.api.byoc_looks import Look, find_tile, find_tiles, look_through
-from sentinelhub_provider.api.byoc_tiles import (
+from sentinelhub_provider.api.byoc.tiles import (
     Tile,
     TileRequest,
     TileState,
@@ -29,7 +29,7 @@ from sentinelhub_provider.api.byoc_tiles import (
     tile_endpoint,
     tiles_endpoint,
 )
-from sentinelhub_provider.api.byoc_watch import Outcome, Pause, watch
+from sentinelhub_provider.api.byoc.watch import Outcome, Pause, watch
 from sentinelhub_provider.api.processing_units import INGESTION
 from sentinelhub_provider.exceptions import (
     SentinelHubBadRequestError,
@@ -134,7 +134,7 @@ class ByocCalls:
         return self._delete(tile_endpoint(collection_id, tile.id))
 
     def watch(self, collection_id: str, tile_ids: Sequence[str], *, ends: float, poll_interval: float) -> Outcome:
-        """Look at tiles until all have come to their end; see :func:`sentinelhub_provider.api.byoc_watch.watch`."""
+        """Look at tiles until all have come to their end; see :func:`sentinelhub_provider.api.byoc.watch.watch`."""
         return self._drive(
             watch(
                 collection_id,

@@ -13,7 +13,7 @@ from sentinelhub_provider.operators.base import SentinelHubOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from sentinelhub_provider.api.byoc_tiles import TileRequest
+    from sentinelhub_provider.api.byoc.tiles import TileRequest
     from sentinelhub_provider.operators.byoc_calls import ByocCalls
 
 
@@ -43,7 +43,7 @@ class ByocOperator(SentinelHubOperator):
 
     def _check_cost(self, context: Context, requests: int) -> float:
         """Log, push and check what requests will cost; return it in PU."""
-        from sentinelhub_provider.api.byoc import check_budget, estimate_requests
+        from sentinelhub_provider.api.byoc.requests import check_budget, estimate_requests
 
         estimate = estimate_requests(requests)
         log_and_check_cost(self, context, estimate, None)
@@ -55,9 +55,9 @@ def tiles_of(value: Any) -> list[TileRequest]:
     """
     Read tiles, which may come as JSON where a template rendered them.
 
-    :raises SentinelHubRequestError: as :func:`sentinelhub_provider.api.byoc_tiles.build_tiles`.
+    :raises SentinelHubRequestError: as :func:`sentinelhub_provider.api.byoc.tiles.build_tiles`.
     """
-    from sentinelhub_provider.api.byoc_tiles import build_tiles
+    from sentinelhub_provider.api.byoc.tiles import build_tiles
 
     is_json = isinstance(value, str) and value.lstrip().startswith("[")
     return build_tiles(json_of(value, "tiles") if is_json else value)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from sentinelhub_provider.operators.tables import require_pyarrow
+from sentinelhub_provider.operators.statistical.tables import require_pyarrow
 
 CONTENT_TYPE = "application/vnd.apache.parquet"
 
@@ -35,7 +35,7 @@ def to_geoparquet(items: Sequence[Mapping[str, Any]]) -> bytes:
     pyarrow = require_geoparquet()
     # It carries no type information.
     parquet = import_module("pyarrow.parquet")
-    from sentinelhub_provider.api.wkb import to_wkb
+    from sentinelhub_provider.api.geo.wkb import to_wkb
 
     names = list(dict.fromkeys(name for item in items for name in item.get("properties") or {}))
     columns: dict[str, Any] = {

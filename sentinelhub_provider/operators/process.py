@@ -18,8 +18,8 @@ from sentinelhub_provider.operators.arguments import (
     utc_now,
 )
 from sentinelhub_provider.operators.base import SentinelHubOperator
-from sentinelhub_provider.operators.pictures import check_if_exists, download_picture, pictures_there, result_of
-from sentinelhub_provider.operators.process_arguments import format_by_path, needs_no_time, output_paths
+from sentinelhub_provider.operators.raster.pictures import check_if_exists, download_picture, pictures_there, result_of
+from sentinelhub_provider.operators.raster.process_arguments import format_by_path, needs_no_time, output_paths
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
@@ -172,14 +172,14 @@ class SentinelHubProcessOperator(SentinelHubOperator):
         for warning in request.warnings:
             self.log.warning("%s", warning)
         if self.tile:
-            from sentinelhub_provider.operators.tiled import TiledProcess, Tiling
+            from sentinelhub_provider.operators.raster.tiled import TiledProcess, Tiling
 
             wanted = {field.name: getattr(self, field.name) for field in fields(Tiling)}
             return TiledProcess(self, context, request, Tiling(**wanted)).result()
         return self._single(context, request)
 
     def _single(self, context: Context, request: ProcessRequest) -> dict[str, Any]:
-        from sentinelhub_provider.operators.records import Record, drop_record, write_record
+        from sentinelhub_provider.operators.raster.records import Record, drop_record, write_record
 
         paths = output_paths(self.output_path, request.formats)
         kept = pictures_there(self, paths, request.digest, self.if_exists)
@@ -208,12 +208,12 @@ class SentinelHubProcessOperator(SentinelHubOperator):
             ((name, path),) = paths.items()
             download = download_picture(self, request, path)
             return {name: download}, download.processing_units
-        from sentinelhub_provider.operators.archive import download_outputs
+        from sentinelhub_provider.operators.raster.archive import download_outputs
 
         return download_outputs(lambda archive: download_picture(self, request, archive), paths, request.formats)
 
     def _checked_request(self, context: Context) -> ProcessRequest:
-        from sentinelhub_provider.api.bounds import MAX_SIDE
+        from sentinelhub_provider.api.geo.bounds import MAX_SIDE
         from sentinelhub_provider.api.process import build_process_request, read_process_request
 
         deployment = self.hook.settings.deployment.name

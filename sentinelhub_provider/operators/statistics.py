@@ -20,16 +20,16 @@ from sentinelhub_provider.operators.arguments import (
     utc_now,
 )
 from sentinelhub_provider.operators.base import SentinelHubOperator
-from sentinelhub_provider.operators.statistics_report import ON_ERROR, SHOWN, judge, listed, log_outcome, number_of
+from sentinelhub_provider.operators.statistical.report import ON_ERROR, SHOWN, judge, listed, log_outcome, number_of
 from sentinelhub_provider.operators.xcom import MAX_XCOM_SIZE
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
-    from sentinelhub_provider.api.features import Feature, Features
-    from sentinelhub_provider.api.statistics_plan import Question, Survey
-    from sentinelhub_provider.operators.feature_tables import TableFeatures
-    from sentinelhub_provider.operators.part_file import PartFile
+    from sentinelhub_provider.api.geo.features import Feature, Features
+    from sentinelhub_provider.api.statistical.plan import Question, Survey
+    from sentinelhub_provider.operators.reading.feature_tables import TableFeatures
+    from sentinelhub_provider.operators.statistical.part_file import PartFile
 
     AnyFeatures = Features | TableFeatures | list[Feature]
 
@@ -202,10 +202,10 @@ class SentinelHubStatisticsOperator(SentinelHubOperator):
                 f"concurrency is {self.concurrency!r}. Give a whole number, 1 or more.", field="concurrency"
             )
         if self.output_path is not None:
-            from sentinelhub_provider.api.statistics_table import table_format
+            from sentinelhub_provider.api.statistical.table import table_format
 
             if table_format(self.output_path, self.output_format) == "parquet":
-                from sentinelhub_provider.operators.tables import require_parquet_table
+                from sentinelhub_provider.operators.statistical.tables import require_parquet_table
 
                 require_parquet_table()
         given = [name for name, value in self._words().items() if value is not None]
@@ -239,7 +239,7 @@ class SentinelHubStatisticsOperator(SentinelHubOperator):
 
     @contextmanager
     def _features(self) -> Iterator[AnyFeatures]:
-        from sentinelhub_provider.api.features import Feature
+        from sentinelhub_provider.api.geo.features import Feature
 
         given = [name for name in ("features", "geometry", "bbox") if getattr(self, name) is not None]
         if len(given) > 1 or (not given and self.request is None):
@@ -250,14 +250,14 @@ class SentinelHubStatisticsOperator(SentinelHubOperator):
         if self.features is None:
             yield [Feature(0, 0, geometry_of(self, self.geometry, "geometry"), self.bbox)]
             return
-        from sentinelhub_provider.operators.feature_files import open_features
-        from sentinelhub_provider.operators.input_files import template_folders
+        from sentinelhub_provider.operators.reading.feature_files import open_features
+        from sentinelhub_provider.operators.reading.input_files import template_folders
 
         with open_features(self.features, id_property=self.id_property, folders=template_folders(self)) as features:
             yield features
 
     def _survey(self, features: AnyFeatures, context: Context) -> Survey:
-        from sentinelhub_provider.api.statistics_plan import ask_in_json, ask_in_words, survey
+        from sentinelhub_provider.api.statistical.plan import ask_in_json, ask_in_words, survey
 
         deployment, now = self.hook.settings.deployment.name, utc_now()
         named = getattr(features, "crs", None)
@@ -304,8 +304,8 @@ class SentinelHubStatisticsOperator(SentinelHubOperator):
             )
 
     def _ask(self, features: AnyFeatures, found: Survey, context: Context) -> dict[str, Any]:
-        from sentinelhub_provider.operators.asking import Asking
-        from sentinelhub_provider.operators.part_file import PartFile, part_path
+        from sentinelhub_provider.operators.statistical.asking import Asking
+        from sentinelhub_provider.operators.statistical.part_file import PartFile, part_path
 
         path = part_path(
             self.output_path, self.part_folder, identity=task_identity(self, context), question=found.question.digest
@@ -338,7 +338,7 @@ class SentinelHubStatisticsOperator(SentinelHubOperator):
 
     def _write(self, features: AnyFeatures, found: Survey, part: PartFile) -> dict[str, Any]:
         """Write the table, or return its rows; count them, and the intervals that are missing in it."""
-        from sentinelhub_provider.operators.statistics_output import Tally, records, return_table, write_table
+        from sentinelhub_provider.operators.statistical.output import Tally, records, return_table, write_table
 
         tally = Tally()
         cells = tally.counted(records(features, found, part))

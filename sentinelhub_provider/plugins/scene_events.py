@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
-from sentinelhub_provider.api.scene_events import announced_key, watch_of
+from sentinelhub_provider.api.scenes.events import announced_key, watch_of
 
 if TYPE_CHECKING:
     from airflow.listeners.types import AssetEvent

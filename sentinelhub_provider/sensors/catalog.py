@@ -183,7 +183,7 @@ class SentinelHubSceneSensor(BaseSensorOperator):
 
     def _body(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.api.catalog import build_search
-        from sentinelhub_provider.api.scene_search import SHORT_FIELDS, check_has_scenes
+        from sentinelhub_provider.api.scenes.search import SHORT_FIELDS, check_has_scenes
 
         check_has_scenes(self.collection)
         return build_search(

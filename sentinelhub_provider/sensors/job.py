@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from sentinelhub_provider.api.polling import DEFAULT_POLL_INTERVAL
+from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.operators.failing import without_vain_retries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from sentinelhub_provider.api.jobs import Job
+    from sentinelhub_provider.api.jobs.job import Job
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 
 LOOK_DEADLINE = 60.0
@@ -119,8 +119,8 @@ class SentinelHubJobSensor(BaseSensorOperator):
         """
         from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
-        from sentinelhub_provider.api.job_events import Outcome, validated_event
-        from sentinelhub_provider.api.jobs import check_job_id, kind_of
+        from sentinelhub_provider.api.jobs.events import Outcome, validated_event
+        from sentinelhub_provider.api.jobs.job import check_job_id, kind_of
 
         with without_vain_retries():
             checked = validated_event(event, kind_of(self.kind), check_job_id(self.job_id))
@@ -133,7 +133,7 @@ class SentinelHubJobSensor(BaseSensorOperator):
 
     def _look(self) -> Job | None:
         """Look once; ``None`` where that is not possible just now."""
-        from sentinelhub_provider.api.jobs import UnknownJobStateError, check_job_id, kind_of
+        from sentinelhub_provider.api.jobs.job import UnknownJobStateError, check_job_id, kind_of
         from sentinelhub_provider.hooks.jobs import get_job
 
         kind, job_id = kind_of(self.kind), check_job_id(self.job_id)
@@ -150,7 +150,7 @@ class SentinelHubJobSensor(BaseSensorOperator):
 
 def _result(job: Job) -> dict[str, Any]:
     """Return the job for XCom, or raise what it ended with."""
-    from sentinelhub_provider.api.jobs import problem_of
+    from sentinelhub_provider.api.jobs.job import problem_of
 
     problem = problem_of(job)
     if problem is not None:

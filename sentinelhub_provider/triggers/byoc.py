@@ -10,8 +10,8 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from sentinelhub_provider.api.byoc_looks import Look
-from sentinelhub_provider.api.byoc_watch import Outcome, Pause, error_event, finished_event, watch
+from sentinelhub_provider.api.byoc.looks import Look
+from sentinelhub_provider.api.byoc.watch import Outcome, Pause, error_event, finished_event, watch
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubResponseError
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from sentinelhub_provider.api.polling import wait_after_fault
-from sentinelhub_provider.api.scene_watch import pause_between
+from sentinelhub_provider.api.jobs.polling import wait_after_fault
+from sentinelhub_provider.api.scenes.watch import pause_between
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.hooks.scenes import asearch_scenes
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook

@@ -10,9 +10,9 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from sentinelhub_provider.api.job_events import Outcome, event_of
-from sentinelhub_provider.api.jobs import Job, check_job_id, kind_of
-from sentinelhub_provider.api.polling import DEFAULT_POLL_INTERVAL, check_poll_interval
+from sentinelhub_provider.api.jobs.events import Outcome, event_of
+from sentinelhub_provider.api.jobs.job import Job, check_job_id, kind_of
+from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL, check_poll_interval
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRequestError
 from sentinelhub_provider.triggers.job_polling import JobPoller, Seen, Trouble, watching
 from sentinelhub_provider.triggers.job_source import HookJobSource, QuietHook
@@ -30,7 +30,7 @@ class SentinelHubJobTrigger(BaseTrigger):
 
     All triggers of a triggerer that wait for jobs of one kind over one connection share one poll loop: a thousand jobs
     cost ten requests a round. Faults that pass are survived; one line of the task's log tells of each beginning and
-    end. The event is described in :mod:`sentinelhub_provider.api.job_events`.
+    end. The event is described in :mod:`sentinelhub_provider.api.jobs.events`.
 
     :param kind: ``batch-process``, ``batch-statistics`` or ``async-process``.
     :param job_id: the job's id.

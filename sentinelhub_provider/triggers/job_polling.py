@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
 
-from sentinelhub_provider.api import polling
-from sentinelhub_provider.api.jobs import Job, JobKind, JobState, UnknownJobStateError, job_of
+from sentinelhub_provider.api.jobs import polling
+from sentinelhub_provider.api.jobs.job import Job, JobKind, JobState, UnknownJobStateError, job_of
 from sentinelhub_provider.exceptions import SentinelHubError
 
 log = logging.getLogger(__name__)

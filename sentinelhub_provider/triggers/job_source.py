@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 from typing import Any, TypeVar
 
-from sentinelhub_provider.api.jobs import Job, JobKind
+from sentinelhub_provider.api.jobs.job import Job, JobKind
 from sentinelhub_provider.exceptions import (
     SentinelHubAuthenticationError,
     SentinelHubConfigurationError,

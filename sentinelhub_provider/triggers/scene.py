@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from sentinelhub_provider.api.catalog import build_search
-from sentinelhub_provider.api.polling import check_poll_interval, wait_after_fault
-from sentinelhub_provider.api.scene_events import KEY_PREFIX, scene_event, watcher_key
-from sentinelhub_provider.api.scene_search import SHORT_FIELDS, check_has_scenes
-from sentinelhub_provider.api.scene_watch import (
+from sentinelhub_provider.api.jobs.polling import check_poll_interval, wait_after_fault
+from sentinelhub_provider.api.scenes.events import KEY_PREFIX, scene_event, watcher_key
+from sentinelhub_provider.api.scenes.search import SHORT_FIELDS, check_has_scenes
+from sentinelhub_provider.api.scenes.watch import (
     DEFAULT_LOOKBACK,
     IGNORE,
     SceneLedger,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.api.scene_events import announced_key
+from sentinelhub_provider.api.scenes.events import announced_key
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import AssetStateStoreAccessors

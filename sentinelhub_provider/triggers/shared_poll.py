@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sentinelhub_provider.api.polling import wait_after_fault
-from sentinelhub_provider.api.scene_watch import FINAL_PAUSE, pause_between
+from sentinelhub_provider.api.jobs.polling import wait_after_fault
+from sentinelhub_provider.api.scenes.watch import FINAL_PAUSE, pause_between
 from sentinelhub_provider.exceptions import SentinelHubError
 
 log = logging.getLogger(__name__)

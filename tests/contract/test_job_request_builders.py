@@ -21,11 +21,11 @@ from sentinelhub import (
     SHConfig,
 )
 
-from sentinelhub_provider.api.async_process import build_async_process
-from sentinelhub_provider.api.batch_process import build_batch_process, read_batch_process
-from sentinelhub_provider.api.batch_statistics import build_batch_statistics, read_batch_statistics
-from sentinelhub_provider.api.delivery import GsAccess, Location, S3Access
 from sentinelhub_provider.api.evalscripts import named_evalscript
+from sentinelhub_provider.api.job_requests.async_process import build_async_process
+from sentinelhub_provider.api.job_requests.batch_process import build_batch_process, read_batch_process
+from sentinelhub_provider.api.job_requests.batch_statistics import build_batch_statistics, read_batch_statistics
+from sentinelhub_provider.api.job_requests.delivery import GsAccess, Location, S3Access
 from tests.contract.openapi import ContractError, check
 
 PATHS = {

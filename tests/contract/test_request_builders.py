@@ -12,7 +12,7 @@ import pytest
 from sentinelhub_provider.api.catalog import build_search
 from sentinelhub_provider.api.evalscripts import EVALSCRIPTS
 from sentinelhub_provider.api.process import build_process_request
-from sentinelhub_provider.api.statistics import build_statistical_request
+from sentinelhub_provider.api.statistical.request import build_statistical_request
 from sentinelhub_provider.api.tiling import tiles_of
 from tests.contract.openapi import ContractError, check
 

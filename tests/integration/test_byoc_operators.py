@@ -470,7 +470,7 @@ def test_a_reingestion_that_did_not_begin_is_left_to_a_retry(tasks: Tasks, senti
 
 def byoc_tile(tile_id: str, state: str) -> Any:
     """Return a tile as the operator knows it."""
-    from sentinelhub_provider.api.byoc_tiles import Tile, TileState
+    from sentinelhub_provider.api.byoc.tiles import Tile, TileState
 
     return Tile(tile_id, "bad", TileState(state))
 

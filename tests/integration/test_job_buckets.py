@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, s3_server
 
-from sentinelhub_provider.api.delivery import S3Access
+from sentinelhub_provider.api.job_requests.delivery import S3Access
 from sentinelhub_provider.hooks.delivery import access_of
-from sentinelhub_provider.operators.buckets import Unchecked, entries, open_path
-from sentinelhub_provider.operators.feature_tables import read_geopackage
-from sentinelhub_provider.operators.feature_upload import prepare_features
-from sentinelhub_provider.operators.job_results import (
+from sentinelhub_provider.operators.jobs.buckets import Unchecked, entries, open_path
+from sentinelhub_provider.operators.jobs.feature_upload import prepare_features
+from sentinelhub_provider.operators.jobs.results import (
     AsyncResults,
     FeatureResults,
     check_async_process,
     check_batch_process,
     check_batch_statistics,
 )
+from sentinelhub_provider.operators.reading.feature_tables import read_geopackage
 
 JOB = "0a1b2c3d-0000-4000-8000-000000000000"
 CONN_ID = "my_bucket"
@@ -91,7 +91,7 @@ def test_result_database_is_read(bucket: S3Server, tmp_path: Path) -> None:
 
 def test_result_files_are_read(bucket: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """More files than are listed at a time are all counted, and the failures found among them."""
-    monkeypatch.setattr("sentinelhub_provider.operators.buckets.LIST_PAGE", 20)
+    monkeypatch.setattr("sentinelhub_provider.operators.jobs.buckets.LIST_PAGE", 20)
     for number in range(50):
         bucket.put(f"out/{JOB}/{number}.json", f'{{"id": {number}, "response": {{"status": "OK", "data": []}}}}')
     bucket.put(f"out/{JOB}/2000.json", '{"id": 2000, "error": {"type": "TIMEOUT"}}')
@@ -142,7 +142,7 @@ def test_server_that_is_not_there(server: S3Server, monkeypatch: pytest.MonkeyPa
 
 def test_listing_goes_page_by_page(bucket: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each page is asked for when its turn comes."""
-    monkeypatch.setattr("sentinelhub_provider.operators.buckets.LIST_PAGE", 2)
+    monkeypatch.setattr("sentinelhub_provider.operators.jobs.buckets.LIST_PAGE", 2)
     for number in range(5):
         bucket.put(f"many/{number}.json", "x" * number)
     folder = open_path(f"s3://{BUCKET}/many", CONN_ID)

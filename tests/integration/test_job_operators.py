@@ -14,8 +14,8 @@ from job_requests import BOX, EVALSCRIPT, STATISTICS_EVALSCRIPT, geopackage
 from job_tasks import Clock, StateStore, Task, plain
 from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, s3_server
 
-from sentinelhub_provider.api.job_events import Outcome, event_of
-from sentinelhub_provider.api.jobs import BATCH_PROCESS
+from sentinelhub_provider.api.jobs.events import Outcome, event_of
+from sentinelhub_provider.api.jobs.job import BATCH_PROCESS
 from sentinelhub_provider.exceptions import (
     SentinelHubError,
     SentinelHubJobError,
@@ -25,7 +25,7 @@ from sentinelhub_provider.exceptions import (
 from sentinelhub_provider.operators.async_process import SentinelHubAsyncProcessOperator
 from sentinelhub_provider.operators.batch import SentinelHubBatchProcessOperator
 from sentinelhub_provider.operators.batch_statistics import SentinelHubBatchStatisticsOperator
-from sentinelhub_provider.operators.job_driver import JobDriver
+from sentinelhub_provider.operators.jobs.driver import JobDriver
 
 TIMES = ["2024-06-01", "2024-06-30"]
 BATCH = {
@@ -88,7 +88,7 @@ def fixture_s3_of_module() -> Iterator[S3Server]:
 def fixture_s3(s3_of_module: S3Server, sentinelhub_sandbox, connect, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     """An empty bucket that the sandbox delivers to, and connections to both."""
     connect()
-    monkeypatch.setattr("sentinelhub_provider.api.job_lifecycle.SHORTEST_LOOK", timedelta(seconds=0.05))
+    monkeypatch.setattr("sentinelhub_provider.api.jobs.lifecycle.SHORTEST_LOOK", timedelta(seconds=0.05))
     monkeypatch.setenv("AIRFLOW_CONN_BUCKET", s3_of_module.connection())
     s3_of_module.empty()
     jobs = sentinelhub_sandbox.control.jobs
@@ -165,7 +165,7 @@ def test_a_lost_answer_is_resolved_by_looking(kind: str, path: str, store: bool,
 @pytest.mark.parametrize("path", ["", "/*/start"], ids=["create", "start"])
 def test_a_request_that_never_arrived_is_sent_again(path: str, jobs, sentinelhub_sandbox, monkeypatch):
     """Looked for first, in vain."""
-    monkeypatch.setattr("sentinelhub_provider.api.job_lifecycle.SECOND_LOOK", timedelta(0))
+    monkeypatch.setattr("sentinelhub_provider.api.jobs.lifecycle.SECOND_LOOK", timedelta(0))
     fault = {"action": {"kind": "reset"}, "method": "POST", "path": f"/batch/v2/process{path}"}
     sentinelhub_sandbox.control.add_fault(**fault)
 
@@ -450,7 +450,7 @@ def test_somebody_else_s_job_is_gone_on_with(jobs):
 
 def test_an_async_job_whose_answer_was_lost_is_found_in_the_bucket(jobs, sentinelhub_sandbox, monkeypatch):
     """Its id stays unknown."""
-    monkeypatch.setattr("sentinelhub_provider.api.async_lifecycle.SHORTEST_LOOK", timedelta(seconds=0.1))
+    monkeypatch.setattr("sentinelhub_provider.api.jobs.async_lifecycle.SHORTEST_LOOK", timedelta(seconds=0.1))
     fault = {"action": {"kind": "lose_answer"}, "method": "POST", "path": "/async/v1/process"}
     sentinelhub_sandbox.control.add_fault(**fault)
 
@@ -499,14 +499,14 @@ def test_an_async_job_that_failed_says_why(jobs):
 def test_too_many_async_jobs_are_waited_for_in_the_triggerer(jobs, monkeypatch):
     """Nothing was started, and nothing is kept."""
     jobs.set_concurrency(0)
-    monkeypatch.setattr("sentinelhub_provider.operators.job_calls.SEND_WAIT", 0.0)
+    monkeypatch.setattr("sentinelhub_provider.operators.jobs.calls.SEND_WAIT", 0.0)
     one = task("async")
     with pytest.raises(TaskDeferred) as deferred:
         begun(one)
     assert one.store is not None
     assert one.store.values == {}
     jobs.set_concurrency(None)
-    monkeypatch.setattr("sentinelhub_provider.operators.job_calls.SEND_WAIT", 5.0)
+    monkeypatch.setattr("sentinelhub_provider.operators.jobs.calls.SEND_WAIT", 5.0)
 
     result = one.drive(one.after(deferred.value))
 

@@ -17,8 +17,8 @@ from airflow.providers.common.compat.sdk import (
 from airflow.sdk.exceptions import AirflowRescheduleException
 from job_requests import Jobs, async_request, batch_request
 
-from sentinelhub_provider.api.job_events import Outcome, event_of
-from sentinelhub_provider.api.jobs import ASYNC_PROCESS, BATCH_PROCESS, Job, JobKind, JobState
+from sentinelhub_provider.api.jobs.events import Outcome, event_of
+from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, BATCH_PROCESS, Job, JobKind, JobState
 from sentinelhub_provider.exceptions import (
     SentinelHubAuthenticationError,
     SentinelHubError,

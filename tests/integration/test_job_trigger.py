@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from job_requests import Jobs, async_request, batch_request, statistical_request
 
-from sentinelhub_provider.api.job_events import JobEvent, validated_event
-from sentinelhub_provider.api.jobs import ASYNC_PROCESS, BATCH_PROCESS, BATCH_STATISTICS, JobKind, JobState
+from sentinelhub_provider.api.jobs.events import JobEvent, validated_event
+from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, BATCH_PROCESS, BATCH_STATISTICS, JobKind, JobState
 from sentinelhub_provider.exceptions import (
     SentinelHubAuthenticationError,
     SentinelHubConfigurationError,

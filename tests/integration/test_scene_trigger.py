@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api.scene_events import announced_key
+from sentinelhub_provider.api.scenes.events import announced_key
 from sentinelhub_provider.triggers.scene import SentinelHubSceneTrigger
 
 TILE = "33TVL"

@@ -130,8 +130,8 @@ def _warm_up() -> None:
     import s3fs  # noqa: F401 - loaded for those who are forked
 
     import sentinelhub_provider.hooks.sentinelhub
-    import sentinelhub_provider.operators.buckets
-    import sentinelhub_provider.operators.job_driver
+    import sentinelhub_provider.operators.jobs.buckets
+    import sentinelhub_provider.operators.jobs.driver
     import sentinelhub_provider.triggers.job  # noqa: F401 - as above
 
     for kind in KINDS:

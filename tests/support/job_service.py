@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sentinelhub_provider.api import job_lifecycle as steps
-from sentinelhub_provider.api.jobs import BATCH_PROCESS, Job, JobState, gone, marked
+from sentinelhub_provider.api.jobs import lifecycle as steps
+from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, Job, JobState, gone, marked
 from sentinelhub_provider.exceptions import SentinelHubBadRequestError, SentinelHubTransportError
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)

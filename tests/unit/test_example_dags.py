@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sentinelhub_provider.api.statistics import build_statistical_request
+from sentinelhub_provider.api.statistical.request import build_statistical_request
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
 sys.path.insert(0, str(EXAMPLES))

@@ -6,8 +6,8 @@ import time
 
 from airflow.sdk import DAG, BaseOperator, task
 
-from sentinelhub_provider.api.job_events import validated_event
-from sentinelhub_provider.api.jobs import BATCH_PROCESS
+from sentinelhub_provider.api.jobs.events import validated_event
+from sentinelhub_provider.api.jobs.job import BATCH_PROCESS
 from sentinelhub_provider.sensors.job import SentinelHubJobSensor
 from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
 

@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api.async_process import AsyncProcessRequest, build_async_process, read_async_process
-from sentinelhub_provider.api.delivery import Location, S3Access
+from sentinelhub_provider.api.job_requests.async_process import (
+    AsyncProcessRequest,
+    build_async_process,
+    read_async_process,
+)
+from sentinelhub_provider.api.job_requests.delivery import Location, S3Access
 from sentinelhub_provider.api.process import build_process_request
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 

@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api.batch_process import BatchProcessRequest, build_batch_process, read_batch_process
-from sentinelhub_provider.api.delivery import Location, S3Access
-from sentinelhub_provider.api.feature_sizes import FeatureSizes
+from sentinelhub_provider.api.job_requests.batch_process import (
+    BatchProcessRequest,
+    build_batch_process,
+    read_batch_process,
+)
+from sentinelhub_provider.api.job_requests.delivery import Location, S3Access
+from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 KEYS = S3Access("AKIAEXAMPLE", "a-secret-key")

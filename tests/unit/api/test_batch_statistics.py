@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api.batch_statistics import (
+from sentinelhub_provider.api.job_requests.batch_statistics import (
     BatchStatisticsRequest,
     build_batch_statistics,
     read_batch_statistics,
 )
-from sentinelhub_provider.api.delivery import Location, S3Access
-from sentinelhub_provider.api.feature_sizes import FeatureSizes
-from sentinelhub_provider.api.statistics import build_statistical_request
+from sentinelhub_provider.api.job_requests.delivery import Location, S3Access
+from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
+from sentinelhub_provider.api.statistical.request import build_statistical_request
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 KEYS = S3Access("AKIAEXAMPLE", "a-secret-key")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api.bounds import Size, parse_bounds, parse_size, read_bounds, read_size
+from sentinelhub_provider.api.geo.bounds import Size, parse_bounds, parse_size, read_bounds, read_size
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 DEGREES = [13.0, 45.0, 13.1, 45.1]

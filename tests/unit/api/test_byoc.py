@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api.byoc import (
+from sentinelhub_provider.api.byoc.requests import (
     Collection,
     build_collection,
     check_budget,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api.byoc_looks import Look, find_tiles, look_through
+from sentinelhub_provider.api.byoc.looks import Look, find_tiles, look_through
 from sentinelhub_provider.exceptions import SentinelHubResponseError
 
 ID = "12345678-1234-1234-1234-123456789abc"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api.byoc_tiles import (
+from sentinelhub_provider.api.byoc.tiles import (
     Tile,
     TileState,
     build_tiles,

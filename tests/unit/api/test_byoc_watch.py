@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from clocks import FakeClock
 
-from sentinelhub_provider.api.byoc_looks import Look
-from sentinelhub_provider.api.byoc_tiles import Tile, TileState
-from sentinelhub_provider.api.byoc_watch import (
+from sentinelhub_provider.api.byoc.looks import Look
+from sentinelhub_provider.api.byoc.tiles import Tile, TileState
+from sentinelhub_provider.api.byoc.watch import (
     SHOWN,
     Outcome,
     Pause,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api.crs import CRS84, CRS84_URI, Crs, parse_crs
+from sentinelhub_provider.api.geo.crs import CRS84, CRS84_URI, Crs, parse_crs
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 UTM = "http://www.opengis.net/def/crs/EPSG/0/32633"

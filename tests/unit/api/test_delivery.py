@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api.delivery import (
+from sentinelhub_provider.api.job_requests.delivery import (
     ASYNC,
     CDSE,
     PLAIN,

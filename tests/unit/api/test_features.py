@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api.features import Feature, Features
+from sentinelhub_provider.api.geo.features import Feature, Features
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 POINT = {"type": "Point", "coordinates": [1, 2]}

@@ -10,8 +10,8 @@ import shapely
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sentinelhub_provider.api import planar
-from sentinelhub_provider.api.geometry import BBox, parse_bbox, parse_geometry
+from sentinelhub_provider.api.geo import planar
+from sentinelhub_provider.api.geo.geometry import BBox, parse_bbox, parse_geometry
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [2, 0], [2, 2], [0, 2], [0, 0]]]}

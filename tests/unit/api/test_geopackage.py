@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api import geopackage
-from sentinelhub_provider.api.crs import CRS84, Crs, parse_crs
-from sentinelhub_provider.api.geometry import BBox, Geometry, parse_geometry
-from sentinelhub_provider.api.geopackage import to_blob, write_geopackage
-from sentinelhub_provider.api.wkb import from_geopackage
+from sentinelhub_provider.api.geo import geopackage
+from sentinelhub_provider.api.geo.crs import CRS84, Crs, parse_crs
+from sentinelhub_provider.api.geo.geometry import BBox, Geometry, parse_geometry
+from sentinelhub_provider.api.geo.geopackage import to_blob, write_geopackage
+from sentinelhub_provider.api.geo.wkb import from_geopackage
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.sandbox.delivery.geopackage import read_features
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api.job_events import Outcome, event_of, validated_event
-from sentinelhub_provider.api.jobs import (
+from sentinelhub_provider.api.jobs.events import Outcome, event_of, validated_event
+from sentinelhub_provider.api.jobs.job import (
     ASYNC_PROCESS,
     BATCH_PROCESS,
     BATCH_STATISTICS,

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from job_service import MARK, START, Attempt, Service
 
-from sentinelhub_provider.api import job_lifecycle as steps
-from sentinelhub_provider.api.jobs import BATCH_PROCESS, Job, JobState
+from sentinelhub_provider.api.jobs import lifecycle as steps
+from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, Job, JobState
 from sentinelhub_provider.exceptions import (
     SentinelHubBadRequestError,
     SentinelHubBudgetError,

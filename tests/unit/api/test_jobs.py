@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api.jobs import (
+from sentinelhub_provider.api.jobs.job import (
     ASYNC_PROCESS,
     BATCH_PROCESS,
     BATCH_STATISTICS,

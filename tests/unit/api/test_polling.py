@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api.polling import (
+from sentinelhub_provider.api.jobs.polling import (
     LONGEST_BACK_OFF,
     check_poll_interval,
     documents_by_id,

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sentinelhub_provider.api.scene_events import announced_key, scene_event, watch_of, watcher_key
+from sentinelhub_provider.api.scenes.events import announced_key, scene_event, watch_of, watcher_key
 
 KEY = watcher_key({"collection": "sentinel-2-l2a", "bbox": [1.0, 2.0, 3.0, 4.0]})
 SCENE = {"id": "a", "datetime": "2024-06-01T10:00:00Z", "cloud_cover": 1.0, "bbox": [1, 2, 3, 4]}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api.scene_search import search_flow
+from sentinelhub_provider.api.scenes.search import search_flow
 from sentinelhub_provider.exceptions import SentinelHubResponseError
 
 

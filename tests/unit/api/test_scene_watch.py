@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinelhub_provider.api import scene_watch
-from sentinelhub_provider.api.scene_watch import ANNOUNCE, SceneLedger, acquisition, batches, check_lookback
+from sentinelhub_provider.api.scenes import watch as scene_watch
+from sentinelhub_provider.api.scenes.watch import ANNOUNCE, SceneLedger, acquisition, batches, check_lookback
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 NOW = datetime(2024, 6, 15, 12, tzinfo=UTC)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api.statistics import build_statistical_request, read_statistical_request
-from sentinelhub_provider.api.statistics_answer import Failure, Row, State, failures, merge, rows
+from sentinelhub_provider.api.statistical.answer import Failure, Row, State, failures, merge, rows
+from sentinelhub_provider.api.statistical.request import build_statistical_request, read_statistical_request
 from sentinelhub_provider.api.time_range import parse_time_range
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sentinelhub_provider.api.statistics_table import column_names, progress_line, table_format
+from sentinelhub_provider.api.statistical.table import column_names, progress_line, table_format
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 

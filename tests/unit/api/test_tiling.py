@@ -11,9 +11,9 @@ import shapely
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sentinelhub_provider.api.bounds import parse_bounds, parse_size
-from sentinelhub_provider.api.crs import parse_crs
-from sentinelhub_provider.api.geometry import BBox
+from sentinelhub_provider.api.geo.bounds import parse_bounds, parse_size
+from sentinelhub_provider.api.geo.crs import parse_crs
+from sentinelhub_provider.api.geo.geometry import BBox
 from sentinelhub_provider.api.tiling import PixelGrid, Tile, split, split_bbox, split_geometry, tiles_of
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 

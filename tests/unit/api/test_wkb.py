@@ -8,7 +8,7 @@ import pytest
 import shapely
 from shapely.geometry import shape
 
-from sentinelhub_provider.api.wkb import from_geopackage, from_wkb, to_wkb
+from sentinelhub_provider.api.geo.wkb import from_geopackage, from_wkb, to_wkb
 
 RING = [[0, 0], [4, 0], [4, 4], [0, 0]]
 HOLE = [[2, 1], [3, 1], [3, 2], [2, 1]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api.delivery import GsAccess, S3Access
+from sentinelhub_provider.api.job_requests.delivery import GsAccess, S3Access
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError, SentinelHubRequestError
 from sentinelhub_provider.hooks.delivery import access_of
 

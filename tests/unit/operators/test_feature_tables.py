@@ -15,7 +15,7 @@ import pytest
 import shapely
 
 from sentinelhub_provider.exceptions import SentinelHubRequestError
-from sentinelhub_provider.operators.feature_files import open_features
+from sentinelhub_provider.operators.reading.feature_files import open_features
 
 SQUARES = [shapely.box(number, 0, number + 1, 1) for number in range(3)]
 

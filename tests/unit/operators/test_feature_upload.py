@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError
-from sentinelhub_provider.operators.feature_tables import read_geopackage
-from sentinelhub_provider.operators.feature_upload import Raster, prepare_features
+from sentinelhub_provider.operators.jobs.feature_upload import Raster, prepare_features
+from sentinelhub_provider.operators.reading.feature_tables import read_geopackage
 
 
 def field(number: int, **properties: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
 
-from sentinelhub_provider.operators.job_attempt import Attempt, attempt_of
+from sentinelhub_provider.operators.jobs.attempt import Attempt, attempt_of
 
 STARTED = datetime(2026, 1, 5, 6, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from job_tasks import StateStore
 
-from sentinelhub_provider.operators.job_memory import Memory, NoMemory, TaskStateMemory, memory_of
-from sentinelhub_provider.operators.job_notes import NAME, NoteInBucket, first_durable
+from sentinelhub_provider.operators.jobs.memory import Memory, NoMemory, TaskStateMemory, memory_of
+from sentinelhub_provider.operators.jobs.notes import NAME, NoteInBucket, first_durable
 
 NOTE = {"sent": "2026-01-05T06:00:00+00:00", "id": None}
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.operators.buckets import Unchecked
-from sentinelhub_provider.operators.job_results import (
+from sentinelhub_provider.operators.jobs.buckets import Unchecked
+from sentinelhub_provider.operators.jobs.results import (
     AsyncResults,
     Cause,
     FeatureResults,

@@ -23,11 +23,11 @@ from sentinelhub_provider.exceptions import (
     SentinelHubServerError,
     SentinelHubTransportError,
 )
-from sentinelhub_provider.operators.archive import download_outputs
-from sentinelhub_provider.operators.mosaics import block_size
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
-from sentinelhub_provider.operators.process_arguments import output_paths
-from sentinelhub_provider.operators.tile_fetching import fetch_tiles
+from sentinelhub_provider.operators.raster.archive import download_outputs
+from sentinelhub_provider.operators.raster.mosaics import block_size
+from sentinelhub_provider.operators.raster.process_arguments import output_paths
+from sentinelhub_provider.operators.raster.tile_fetching import fetch_tiles
 from sentinelhub_provider.transport.download import Download
 
 UTM = {"bbox": [400_000, 5_095_000, 403_200, 5_097_400], "crs": 32633}

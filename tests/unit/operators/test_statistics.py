@@ -18,15 +18,15 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from loopback import Loopback, Received, Reply, loopback_server
 
-from sentinelhub_provider.api.statistics_answer import State
-from sentinelhub_provider.api.statistics_table import column_names
+from sentinelhub_provider.api.statistical.answer import State
+from sentinelhub_provider.api.statistical.table import column_names
 from sentinelhub_provider.exceptions import (
     SentinelHubOutputError,
     SentinelHubResponseError,
 )
 from sentinelhub_provider.hooks import sharing
-from sentinelhub_provider.operators.asking import MOST_FAILURES_IN_A_ROW, Asking
-from sentinelhub_provider.operators.part_file import PartFile
+from sentinelhub_provider.operators.statistical.asking import MOST_FAILURES_IN_A_ROW, Asking
+from sentinelhub_provider.operators.statistical.part_file import PartFile
 from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
 
 STATS = {"min": 0.1, "max": 0.9, "mean": 0.5, "stDev": 0.2, "sampleCount": 100, "noDataCount": 20}

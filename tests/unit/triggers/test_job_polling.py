@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from clocks import FakeClock
 
-from sentinelhub_provider.api.jobs import ASYNC_PROCESS, BATCH_PROCESS, Job, JobKind, JobState, gone, job_of
-from sentinelhub_provider.api.polling import RELEARN
+from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, BATCH_PROCESS, Job, JobKind, JobState, gone, job_of
+from sentinelhub_provider.api.jobs.polling import RELEARN
 from sentinelhub_provider.api.time_range import format_time
 from sentinelhub_provider.exceptions import (
     SentinelHubAuthenticationError,

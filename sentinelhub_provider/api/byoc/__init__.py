@@ -1,0 +1,1 @@
+"""The BYOC API: a user's own collections and their tiles."""

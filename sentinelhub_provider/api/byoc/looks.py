@@ -1,0 +1,110 @@
+"""
+What is asked of the BYOC API without changing anything: lists, single tiles, tiles at given paths. Pure.
+
+Each is a generator that yields what to GET and is sent the decoded answer, so that blocking and asynchronous code drive
+the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from sentinelhub_provider.api.byoc.requests import PAGE_SIZE, data_of
+from sentinelhub_provider.api.byoc.tiles import Tile, TileState, read_tile, spellings, tile_endpoint, tiles_endpoint
+from sentinelhub_provider.api.paging import next_page
+from sentinelhub_provider.exceptions import SentinelHubNotFoundError, SentinelHubResponseError
+
+NEWEST_FIRST = {"sort": "created:desc"}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Ask the service: GET this endpoint. Sent back: the decoded answer; or its ``SentinelHubError`` is thrown in."""
+
+    endpoint: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+Looking: TypeAlias = Generator[Look, Any, tuple[list[Any], int]]
+"""Looks at pages until enough is known; returns their items, and how many pages it took."""
+
+
+def look_through(
+    endpoint: str, params: Mapping[str, Any] | None = None, *, enough: Callable[[list[Any]], bool] | None = None
+) -> Looking:
+    """
+    Look at a list, page by page.
+
+    :param enough: told the items of each page, says whether the pages that follow can be spared.
+    :raises SentinelHubResponseError: for a page that is none, or one that points to itself.
+    """
+    items: list[Any] = []
+    asked, pages = {"count": PAGE_SIZE, **(params or {})}, 0
+    while True:
+        page = yield Look(endpoint, asked)
+        new = data_of(page, list)
+        items += new
+        pages += 1
+        change = next_page(page, method="GET")
+        if change is None or (enough is not None and enough(new)):
+            return items, pages
+        token = (change.params or {}).get("viewtoken")
+        if token == asked.get("viewtoken"):
+            raise SentinelHubResponseError(
+                f"{endpoint} points from page {pages} to itself. Report this to the service."
+            )
+        asked = {**asked, "viewtoken": token}
+
+
+def look_at_each(collection_id: str, tile_ids: Iterable[str]) -> Generator[Look, Any, list[Tile]]:
+    """Look at tiles one by one; one that is not there is GONE."""
+    tiles: list[Tile] = []
+    for tile_id in tile_ids:
+        try:
+            document = yield Look(tile_endpoint(collection_id, tile_id))
+        except SentinelHubNotFoundError:
+            tiles.append(Tile(tile_id, f"tile {tile_id}", TileState.GONE, cause="it was deleted meanwhile"))
+        else:
+            tiles.append(read_tile(data_of(document, dict)))
+    return tiles
+
+
+def find_tile(collection_id: str, path: str) -> Generator[Look, Any, Tile | None]:
+    """Look for the tile at a path, however the service spells it."""
+    for spelling in spellings(path):
+        page = yield Look(tiles_endpoint(collection_id), {"path": spelling})
+        found = data_of(page, list)
+        if found:
+            return read_tile(found[0])
+    return None
+
+
+def find_tiles(collection_id: str, paths: Sequence[str]) -> Generator[Look, Any, list[Tile]]:
+    """
+    Look for the tiles at these paths; returned are those that are there, and others that were met.
+
+    The list is read, newest first, until looking for the rest one by one takes no more requests than reading took:
+    whether few of many tiles are wanted or many of few, it takes about twice the least number of requests at most.
+    """
+    if not paths:
+        return []
+    left, pages, is_cut = dict.fromkeys(paths), 0, False
+
+    def enough(page: list[Any]) -> bool:
+        nonlocal pages, is_cut
+        pages += 1
+        for item in page:
+            for spelling in spellings(read_tile(item).path):
+                left.pop(spelling, None)
+        is_cut = sum(len(spellings(path)) for path in left) <= pages
+        return is_cut
+
+    items, _ = yield from look_through(tiles_endpoint(collection_id), NEWEST_FIRST, enough=enough)
+    tiles = [read_tile(item) for item in items]
+    for path in left if is_cut else ():
+        tile = yield from find_tile(collection_id, path)
+        if tile is not None:
+            tiles.append(tile)
+    return tiles

@@ -1,0 +1,294 @@
+"""
+Tiles of BYOC collections: which shall be there, which are, and what has to be asked for.
+
+A tile is a path in the collection's bucket, with ``(BAND)`` where the names of its files differ. Ingestion is the
+service's work: it begins when the tile is created, and ends with INGESTED or FAILED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from sentinelhub_provider.api.byoc.requests import collection_endpoint
+from sentinelhub_provider.api.geo.bounds import parse_bounds
+from sentinelhub_provider.api.time_range import format_time, parse_time
+from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
+
+PLACEHOLDER: Final = "(BAND)"
+_FIELDS: Final = {
+    "path": "path",
+    "coverGeometry": "coverGeometry",
+    "cover_geometry": "coverGeometry",
+    "sensingTime": "sensingTime",
+    "sensing_time": "sensingTime",
+}
+
+
+class TileState(StrEnum):
+    """How far the ingestion of a tile is. ``GONE`` is ours: it was deleted meanwhile."""
+
+    WAITING = "WAITING"
+    QUEUED = "QUEUED"
+    INGESTING = "INGESTING"
+    INGESTED = "INGESTED"
+    FAILED = "FAILED"
+    GONE = "GONE"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self in (TileState.INGESTED, TileState.FAILED, TileState.GONE)
+
+
+REINGEST: Final[Mapping[str, tuple[TileState, ...]]] = {
+    "none": (),
+    "failed": (TileState.FAILED,),
+    "all": (TileState.FAILED, TileState.INGESTED),
+}
+"""Which tiles that are there are ingested again; those whose ingestion is under way never are."""
+
+
+@dataclass(frozen=True, slots=True)
+class TileRequest:
+    """
+    A tile that shall be there.
+
+    :param path: within the bucket.
+    :param cover_geometry: GeoJSON of the area that has data, ``None`` to let the service find out.
+    :param sensing_time: aware, ``None`` for none.
+    :param warnings: what looks wrong, but may be meant.
+    """
+
+    path: str
+    cover_geometry: Mapping[str, Any] | None = None
+    sensing_time: datetime | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What creates it."""
+        body: dict[str, Any] = {"path": self.path}
+        if self.cover_geometry is not None:
+            body["coverGeometry"] = self.cover_geometry
+        if self.sensing_time is not None:
+            body["sensingTime"] = format_time(self.sensing_time)
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A tile that is there. ``cause`` says why it FAILED; ``warning`` what the service thinks of its files."""
+
+    id: str
+    path: str
+    state: TileState
+    sensing_time: str | None = None
+    cause: str | None = None
+    warning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """
+    What has to be done so that all tiles that shall be there are.
+
+    :param create: tiles that are not there.
+    :param reingest: tiles that are there, and shall be ingested again.
+    :param keep: tiles that are there, and stay as they are.
+    :param warnings: what differs between those that are there and those that shall be.
+    """
+
+    create: tuple[TileRequest, ...]
+    reingest: tuple[Tile, ...]
+    keep: tuple[Tile, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def requests(self) -> int:
+        """How many requests that cost something it takes."""
+        return len(self.create) + len(self.reingest)
+
+
+def tiles_endpoint(collection_id: str) -> str:
+    """Return the endpoint of a collection's tiles."""
+    return f"{collection_endpoint(collection_id)}/tiles"
+
+
+def tile_endpoint(collection_id: str, tile_id: str) -> str:
+    """Return the endpoint of one tile."""
+    return f"{tiles_endpoint(collection_id)}/{tile_id}"
+
+
+def read_tile(document: Any) -> Tile:
+    """
+    Read a tile as the API writes it.
+
+    :raises SentinelHubResponseError: where it is none, or in a state that the API reference does not know.
+    """
+    if not isinstance(document, Mapping) or not isinstance(document.get("id"), str) or not document["id"]:
+        raise SentinelHubResponseError("The BYOC API answered with a tile that has no id.")
+    try:
+        state = TileState(str(document.get("status")))
+    except ValueError as error:
+        raise SentinelHubResponseError(
+            f"The BYOC API says that tile {document['id']} is {document.get('status')!r}, a state that is not in its "
+            "reference."
+        ) from error
+    additional = document.get("additionalData")
+    notes = additional if isinstance(additional, Mapping) else {}
+    return Tile(
+        document["id"],
+        str(document.get("path")),
+        state,
+        document.get("sensingTime"),
+        notes.get("failedIngestionCause"),
+        notes.get("warnings") or None,
+    )
+
+
+def build_tiles(value: Any) -> list[TileRequest]:
+    """
+    Read tiles as users write them.
+
+    :param value: a list of paths, or of dicts with ``path``, ``coverGeometry`` and ``sensingTime``; an empty one is
+        good.
+    :raises SentinelHubRequestError: naming the first that is wrong; also where two are the same.
+    """
+    if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+        raise SentinelHubRequestError(
+            f"tiles is a {type(value).__name__}. Give a list of paths, or of dicts with path, coverGeometry and "
+            "sensingTime.",
+            field="tiles",
+        )
+    tiles: list[TileRequest] = []
+    places: dict[str, int] = {}
+    for number, item in enumerate(value):
+        tile = _tile(item, f"tiles[{number}]")
+        for spelling in spellings(tile.path):
+            if spelling in places:
+                raise SentinelHubRequestError(
+                    f"tiles[{places[spelling]}] and tiles[{number}] are both the tile {tile.path!r}. Give it once.",
+                    field="tiles",
+                )
+        places |= dict.fromkeys(spellings(tile.path), number)
+        tiles.append(tile)
+    return tiles
+
+
+def spellings(path: str) -> tuple[str, ...]:
+    """
+    Return the paths under which a tile may be listed.
+
+    A folder stands for the files in it that are named as the bands are; the service writes both ways (as its own
+    command-line tool, sentinel-hub/byoc-tool, takes into account).
+    """
+    suffix = f"/{PLACEHOLDER}.tiff"
+    if path.endswith(suffix):
+        return path, path.removesuffix(suffix)
+    return (path,) if PLACEHOLDER in path else (path, f"{path}{suffix}")
+
+
+def by_path(tiles: Iterable[Tile]) -> dict[str, Tile]:
+    """Put tiles under each path that stands for them; the path that is written wins over one that is meant."""
+    found: dict[str, Tile] = {}
+    for tile in tiles:
+        found |= {spelling: tile for spelling in spellings(tile.path)[1:] if spelling not in found}
+        found[tile.path] = tile
+    return found
+
+
+def plan(wanted: Sequence[TileRequest], there: Mapping[str, Tile], *, reingest: str) -> Plan:
+    """
+    Decide what has to be asked for.
+
+    :param there: tiles that are there, as :func:`by_path` returns them.
+    :param reingest: which of them are ingested again, by the names of :data:`REINGEST`.
+    """
+    create: list[TileRequest] = []
+    again: list[Tile] = []
+    keep: list[Tile] = []
+    warnings: list[str] = []
+    for request in wanted:
+        tile = there.get(request.path)
+        if tile is None:
+            create.append(request)
+            continue
+        (again if tile.state in REINGEST[reingest] else keep).append(tile)
+        if request.sensing_time is not None and not _same_time(tile.sensing_time, request.sensing_time):
+            warnings.append(
+                f"tile {tile.path!r} is there already with sensing time {tile.sensing_time}, not "
+                f"{format_time(request.sensing_time)}; delete it first to change that"
+            )
+    return Plan(tuple(create), tuple(again), tuple(keep), tuple(warnings))
+
+
+def _tile(item: Any, where: str) -> TileRequest:
+    if isinstance(item, str):
+        item = {"path": item}
+    if not isinstance(item, Mapping):
+        raise SentinelHubRequestError(f"{where} is {item!r}. Give a path, or a dict with path.", field="tiles")
+    unknown = [name for name in item if name not in _FIELDS]
+    if unknown:
+        raise SentinelHubRequestError(
+            f"{where} has {unknown[0]!r}. A tile has path, coverGeometry and sensingTime.", field="tiles"
+        )
+    given = {_FIELDS[name]: value for name, value in item.items() if value is not None}
+    path = _path(given.get("path"), f"{where}.path")
+    warnings: list[str] = []
+    if path.lower().endswith((".tif", ".tiff")) and PLACEHOLDER not in path:
+        warnings.append(f"{where}.path {path!r} names one file; write {PLACEHOLDER} where the band's name stands")
+    cover = None
+    if "coverGeometry" in given:
+        cover, doubts = _cover(given["coverGeometry"], f"{where}.coverGeometry")
+        warnings += doubts
+    time = None
+    if "sensingTime" in given:
+        try:
+            time = parse_time(given["sensingTime"], f"{where}.sensingTime")
+        except SentinelHubRequestError as error:
+            raise SentinelHubRequestError(str(error), field="tiles") from error
+    return TileRequest(path, cover, time, tuple(warnings))
+
+
+def _path(value: Any, where: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise SentinelHubRequestError(
+            f"{where} is {value!r}. Give a path in the bucket, such as 'folder/(BAND).tif'.", field="tiles"
+        )
+    path = value.strip()
+    if "://" in path:
+        raise SentinelHubRequestError(
+            f"{where} is the URL {path!r}. Give the path within the collection's bucket alone.", field="tiles"
+        )
+    if path.startswith("/") or path.endswith("/") or "//" in path:
+        raise SentinelHubRequestError(
+            f"{where} {path!r} begins or ends with a slash, or has two in a row. Write it like 'folder/(BAND).tif'.",
+            field="tiles",
+        )
+    return path
+
+
+def _cover(value: Any, where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return a geometry as the API takes it: with the name of its CRS, where that is not longitude and latitude."""
+    try:
+        bounds = parse_bounds(geometry=value)
+    except SentinelHubRequestError as error:
+        raise SentinelHubRequestError(f"{where}: {error}", field="tiles") from error
+    assert bounds.geometry is not None  # noqa: S101 - one was given
+    cover = bounds.geometry.to_geojson()
+    if not bounds.crs.is_geographic:
+        cover["crs"] = {"type": "name", "properties": {"name": f"urn:ogc:def:crs:EPSG::{bounds.crs.epsg}"}}
+    return cover, tuple(f"{where}: {warning}" for warning in bounds.warnings)
+
+
+def _same_time(written: str | None, wanted: datetime) -> bool:
+    try:
+        found = None if written is None else parse_time(written)
+    except SentinelHubRequestError:
+        return False
+    # Milliseconds are all that the service keeps.
+    return found is not None and abs((found - wanted).total_seconds()) < 0.001

@@ -1,0 +1,1 @@
+"""Places: coordinate systems, geometries and features, in the formats that they come in."""

@@ -1,0 +1,338 @@
+"""Where and how fine: a request's bounds and the size of its raster, checked before anything is sent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sentinelhub_provider.api.geo.crs import Crs, parse_crs
+from sentinelhub_provider.api.geo.geometry import BBox, Geometry, described_area, parse_bbox, parse_geometry
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+MAX_SIDE = 2500
+"""Pixels: the largest width and height of Process and Statistical requests (API reference)."""
+
+FINEST_RESOLUTION = 0.01
+"""Metres: below it, a resolution is believed to be meant in degrees; no satellite and no drone sees finer."""
+
+_DEGREES = (-180.0, -90.0, 180.0, 90.0)
+
+TILING_HINT = (
+    "Cover it with tiles: sentinelhub_provider.api.tiling.split_bbox or split_geometry with .expand(), or tile=True"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """
+    The area of a request.
+
+    :param box: the raster's box, which is the geometry's where only a geometry was given.
+    :param crs: CRS of both.
+    :param geometry: data are wanted only inside of it; ``None`` for the whole box.
+    :param has_bbox: whether the box is part of the request, not only the geometry.
+    :param warnings: what looks wrong, but may be meant.
+    """
+
+    box: BBox
+    crs: Crs
+    geometry: Geometry | None = None
+    has_bbox: bool = True
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``input.bounds`` says."""
+        body: dict[str, Any] = {}
+        if self.has_bbox:
+            body["bbox"] = list(self.box)
+        if self.geometry is not None:
+            body["geometry"] = self.geometry.to_geojson()
+        body["properties"] = {"crs": self.crs.uri}
+        return body
+
+    @property
+    def latitude(self) -> float:
+        """Latitude of the centre in degrees, which scales degrees to metres; 0 where the CRS counts metres."""
+        return (self.box.min_y + self.box.max_y) / 2 if self.crs.is_geographic else 0.0
+
+    @property
+    def metres(self) -> tuple[float, float]:
+        """Width and height in metres; in metres of the CRS where it is projected."""
+        return self.crs.metres(self.box.width, self.box.height, self.latitude)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """
+    The raster of a request.
+
+    :param width: pixels.
+    :param height: pixels.
+    :param resolution: pixel sides in units of the CRS, where the request says ``resx`` and ``resy`` instead of a size.
+    """
+
+    width: int
+    height: int
+    resolution: tuple[float, float] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``output`` (Process) or ``aggregation`` (Statistical) says."""
+        if self.resolution is not None:
+            return {"resx": self.resolution[0], "resy": self.resolution[1]}
+        return {"width": self.width, "height": self.height}
+
+    def metres_per_pixel(self, bounds: Bounds) -> float:
+        """Length of the coarser pixel side in metres."""
+        width, height = bounds.metres
+        return max(width / self.width, height / self.height)
+
+
+def parse_bounds(*, bbox: Any = None, geometry: Any = None, crs: Any = None) -> Bounds:
+    """
+    Read and check an area.
+
+    :param bbox: see :func:`~sentinelhub_provider.api.geo.geometry.parse_bbox`.
+    :param geometry: see :func:`~sentinelhub_provider.api.geo.geometry.parse_geometry`. With both, the picture is that
+        of the box, and has data only inside of the geometry.
+    :param crs: of both; without it, what the geometry names itself, else longitude and latitude.
+    :raises SentinelHubRequestError: for neither, or coordinates that cannot be of that CRS.
+    """
+    if bbox is None and geometry is None:
+        raise SentinelHubRequestError("bbox and geometry are both missing. Give one of them, or both.", field="bbox")
+    shape = None if geometry is None else parse_geometry(geometry)
+    box = parse_bbox(bbox) if bbox is not None else None
+    named = shape.crs if shape is not None else None
+    system = named if crs is None and named is not None else parse_crs(crs)
+    if named is not None and named.epsg != system.epsg:
+        raise SentinelHubRequestError(
+            f"geometry says of itself that it is in {named}, but crs is {system}. Make them agree: leave crs out, "
+            "or transform the geometry.",
+            field="crs",
+        )
+    warnings: list[str] = [] if system.is_listed else [_unlisted(system)]
+    for field, checked in (("bbox", box), ("geometry", shape.bbox if shape is not None else None)):
+        if checked is not None:
+            warnings += _check_area(checked, system, field)
+    if box is not None and shape is not None and not _meet(box, shape.bbox):
+        raise SentinelHubRequestError(
+            f"geometry lies outside of bbox: {described_area(shape.bbox, system)} and {described_area(box, system)}. "
+            "The picture would be empty.",
+            field="geometry",
+        )
+    whole = box if box is not None else shape.bbox if shape is not None else None
+    assert whole is not None  # noqa: S101 - one of the two is there
+    return Bounds(whole, system, shape, has_bbox=box is not None, warnings=tuple(dict.fromkeys(warnings)))
+
+
+def parse_size(
+    bounds: Bounds, *, width: Any = None, height: Any = None, resolution: Any = None, max_side: int | None = MAX_SIDE
+) -> Size:
+    """
+    Read and check the raster's size: pixels **or** resolution.
+
+    :param width: pixels; with ``height``, or alone for pixels that are as high as wide.
+    :param height: pixels.
+    :param resolution: metres per pixel: one number, or one for each axis. In a CRS of degrees it is turned into a size
+        at the area's central latitude; in a projected one it is sent as it is.
+    :param max_side: largest side in pixels, ``None`` for no limit.
+    :raises SentinelHubRequestError: for both or neither, no positive numbers, or a side above the limit.
+    """
+    sized = width is not None or height is not None
+    if sized == (resolution is not None):
+        raise SentinelHubRequestError(
+            "resolution and width/height are both given. Give one: the other follows from the bounds."
+            if sized
+            else "the size is missing. Give resolution in metres per pixel, or width and height in pixels.",
+            field="resolution",
+        )
+    size = _from_pixels(bounds, width, height) if sized else _from_resolution(bounds, resolution)
+    if max_side is not None:
+        check_side(size, max_side, field="width" if sized else "resolution")
+    return size
+
+
+def check_side(size: Size, max_side: int = MAX_SIDE, *, field: str) -> None:
+    """
+    Refuse a raster that one request cannot deliver.
+
+    :raises SentinelHubRequestError: with what to do about it.
+    """
+    if max(size.width, size.height) > max_side:
+        columns, rows = math.ceil(size.width / max_side), math.ceil(size.height / max_side)
+        raise SentinelHubRequestError(
+            f"{field}: the picture would have {size.width} x {size.height} pixels; a request delivers at most "
+            f"{max_side} x {max_side}. {TILING_HINT} ({columns} x {rows} = {columns * rows} tiles); "
+            "or take a coarser resolution.",
+            field=field,
+        )
+
+
+def read_bounds(bounds: Any) -> Bounds:
+    """
+    Check ``input.bounds`` of a request's JSON as the service reads it: opposite corners in any order are good.
+
+    :raises SentinelHubRequestError: as :func:`parse_bounds`.
+    """
+    if not isinstance(bounds, Mapping):
+        raise SentinelHubRequestError("request: input.bounds is missing. Give bbox or geometry.", field="request")
+    properties = bounds.get("properties")
+    crs = properties.get("crs") if isinstance(properties, Mapping) else None
+    if crs is not None and not str(crs).startswith(("http://www.opengis.net/def/crs/", "https://www.opengis.net/def/")):
+        raise SentinelHubRequestError(
+            f"request: input.bounds.properties.crs is {crs!r}; the service takes only the URI "
+            f"{parse_crs(crs, 'request: input.bounds.properties.crs').uri!r}.",
+            field="request",
+        )
+    bbox = bounds.get("bbox")
+    if isinstance(bbox, list | tuple) and len(bbox) == 4 and all(isinstance(part, int | float) for part in bbox):
+        west, south, east, north = bbox
+        bbox = [min(west, east), min(south, north), max(west, east), max(south, north)]
+    return parse_bounds(bbox=bbox, geometry=bounds.get("geometry"), crs=crs)
+
+
+def read_size(output: Mapping[str, Any], bounds: Bounds, *, default: int = 256, path: str = "output") -> Size:
+    """
+    Check the size in a request's JSON, whose ``resx`` and ``resy`` are in units of the CRS.
+
+    :param default: pixels of a side that is not given (API reference).
+    :raises SentinelHubRequestError: for both a size and a resolution, or a resolution in metres where the CRS counts
+        degrees.
+    """
+    sized = [name for name in ("width", "height") if output.get(name) is not None]
+    resolved = [name for name in ("resx", "resy") if output.get(name) is not None]
+    if sized and resolved:
+        raise SentinelHubRequestError(
+            f"request: {path} has {', '.join(sized)} and {', '.join(resolved)}. Give one pair.", field="request"
+        )
+    if len(resolved) == 1:
+        raise SentinelHubRequestError(f"request: {path} has {resolved[0]} alone. Give resx and resy.", field="request")
+    if not resolved:
+        width, height = (
+            default if output.get(name) is None else whole_pixels(output[name], f"request: {path}.{name}", "request")
+            for name in ("width", "height")
+        )
+        return Size(width, height)
+    x, y = (positive_number(output[name], f"request: {path}.{name}", "request") for name in resolved)
+    if bounds.crs.is_geographic and (x > bounds.box.width or y > bounds.box.height):
+        raise SentinelHubRequestError(
+            f"request: {path}.resx {x:g} and resy {y:g} are in degrees, the unit of {bounds.crs}, and a pixel would be "
+            f"larger than the area. For metres, give bounds in a projected CRS such as UTM; {x:g} m are about "
+            f"{x / bounds.crs.metres(1, 1, 0)[1]:.6f} degrees.",
+            field="request",
+        )
+    return Size(_pixels(bounds.box.width, x), _pixels(bounds.box.height, y), (x, y))
+
+
+def _from_pixels(bounds: Bounds, width: Any, height: Any) -> Size:
+    wide = None if width is None else whole_pixels(width, "width", "width")
+    high = None if height is None else whole_pixels(height, "height", "height")
+    across, down = bounds.metres
+    if wide is None:
+        assert high is not None  # noqa: S101 - one of the two is there
+        wide = max(1, round(high * across / down))
+    if high is None:
+        high = max(1, round(wide * down / across))
+    return Size(wide, high)
+
+
+def _from_resolution(bounds: Bounds, resolution: Any) -> Size:
+    pair = resolution if isinstance(resolution, list | tuple) else (resolution, resolution)
+    if len(pair) != 2:
+        raise SentinelHubRequestError(
+            f"resolution is {resolution!r}. Give metres per pixel: one number, or two for x and y.", field="resolution"
+        )
+    x, y = (positive_number(part, "resolution", "resolution") for part in pair)
+    if min(x, y) < FINEST_RESOLUTION:
+        raise SentinelHubRequestError(
+            f"resolution {min(x, y):g} is in metres per pixel, but looks like degrees. Give metres, such as 10; "
+            f"{min(x, y):g} degrees of latitude are {min(x, y) * 111_320:.3g} m.",
+            field="resolution",
+        )
+    across, down = bounds.metres
+    size = Size(_pixels(across, x), _pixels(down, y))
+    return size if bounds.crs.is_geographic else Size(size.width, size.height, (x, y))
+
+
+def _pixels(extent: float, side: float) -> int:
+    """Pixels that the service makes of an extent: rounded, at least one."""
+    return max(1, math.floor(extent / side + 0.5))
+
+
+def whole_pixels(value: Any, what: str, field: str) -> int:
+    """
+    Read a number of pixels, which a template may have rendered as text.
+
+    :param what: what messages call it.
+    :raises SentinelHubRequestError: for other than a whole number from 1.
+    """
+    number = int(value) if isinstance(value, str) and value.strip().isdigit() else value
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise SentinelHubRequestError(f"{what} is {value!r}. Give a whole number of pixels, 1 or more.", field=field)
+    return number
+
+
+def positive_number(value: Any, what: str, field: str) -> float:
+    """
+    Read a number greater than 0, which a template may have rendered as text.
+
+    :param what: what messages call it.
+    :raises SentinelHubRequestError: for anything else.
+    """
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (number > 0 and math.isfinite(number)):
+        raise SentinelHubRequestError(f"{what} is {value!r}. Give a number greater than 0.", field=field)
+    return number
+
+
+def _meet(one: BBox, other: BBox) -> bool:
+    return one.min_x < other.max_x and other.min_x < one.max_x and one.min_y < other.max_y and other.min_y < one.max_y
+
+
+def _check_area(box: BBox, crs: Crs, field: str) -> list[str]:
+    """Raise where coordinates cannot be of that CRS; return warnings where they hardly are."""
+    looks_geographic = _inside(box, _DEGREES)
+    if crs.is_geographic:
+        if looks_geographic:
+            return []
+        swapped = _inside(_swapped(box), _DEGREES)
+        advice = (
+            "They fit with longitude and latitude swapped: give longitude first."
+            if swapped
+            else "If they are metres, name their CRS in crs, such as 'EPSG:32633'."
+        )
+        raise SentinelHubRequestError(
+            f"{field} {described_area(box, crs)} has coordinates outside of longitude -180 to 180 and latitude "
+            f"-90 to 90. {advice}",
+            field=field,
+        )
+    if looks_geographic and crs.is_listed:
+        raise SentinelHubRequestError(
+            f"{field} {described_area(box, crs)} looks like longitude and latitude, but crs is {crs}, which counts "
+            "metres. Leave crs out, or transform the coordinates.",
+            field=field,
+        )
+    area = crs.area
+    if area is None or _inside(box, area):
+        return []
+    swapped = _inside(_swapped(box), area)
+    return [
+        f"{field} {described_area(box, crs)} lies outside of the area of {crs}. "
+        + ("It fits with easting and northing swapped." if swapped else "Is it in another CRS?")
+    ]
+
+
+def _inside(box: BBox, area: tuple[float, float, float, float]) -> bool:
+    return area[0] <= box.min_x and area[1] <= box.min_y and box.max_x <= area[2] and box.max_y <= area[3]
+
+
+def _swapped(box: BBox) -> BBox:
+    return BBox(box.min_y, box.min_x, box.max_y, box.max_x)
+
+
+def _unlisted(crs: Crs) -> str:
+    return f"{crs} is not among the coordinate reference systems that the documentation lists; it may be refused."

@@ -1,0 +1,234 @@
+"""What a Batch Process job delivers: rasters, one for each tile and output, or one Zarr group of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from sentinelhub_provider.api.evalscripts.setup import Setup
+from sentinelhub_provider.api.job_requests.batch_input import Features, Tiles
+from sentinelhub_provider.api.job_requests.delivery import (
+    RASTER,
+    ZARR,
+    Access,
+    Location,
+    parse_location,
+    read_location,
+)
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+ZARR_ARRAY = "zarr/array"
+"""Format of all outputs where a Zarr group is delivered."""
+
+TIFF = "image/tiff"
+
+_MEMBERS = {
+    "overwrite": "overwrite",
+    "skip_existing": "skipExisting",
+    "cog": "cogOutput",
+    "cog_parameters": "cogParameters",
+    "create_collection": "createCollection",
+    "collection_id": "collectionId",
+}
+"""Arguments of raster output, and what the API calls them."""
+
+_RESAMPLING = ("nearest", "average", "gauss", "cubic", "cubicspline", "lanczos", "average_magphase", "mode")
+_COG = ("overviewLevels", "overviewMinSize", "resamplingAlgorithm", "blockxsize", "blockysize", "usePredictor")
+_DTYPES = ("|u1", "|i1", "<u2", ">u2", "<i2", ">i2", "<f4", ">f4", "<f8", ">f8")
+_ARRAY = ("dtype", "chunks", "order", "fill_value")
+
+
+def raster_output(
+    delivery: Location,
+    formats: Mapping[str, str],
+    setup: Setup | None,
+    *,
+    deployment: str | None = None,
+    **members: Any,
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """
+    Make ``output`` of a request for rasters, without credentials.
+
+    :param formats: media type of each output by its identifier.
+    :param members: ``overwrite``, ``skip_existing``, ``cog``, ``cog_parameters``, ``create_collection``,
+        ``collection_id``; ``None`` for the service's default.
+    :return: the output, and warnings.
+    :raises SentinelHubRequestError: names the argument.
+    """
+    parse_location(
+        delivery.url, delivery.access, field="delivery", template=RASTER, outputs=len(formats), needs_access=True,
+        deployment=deployment,
+    )  # fmt: skip
+    given = {_MEMBERS[name]: value for name, value in members.items() if value is not None}
+    _check_raster(given, formats, setup, dict(zip(_MEMBERS.values(), _MEMBERS, strict=True)))
+    return {"type": "raster", "delivery": delivery.to_json(), **given}, _warnings(delivery, given)
+
+
+def zarr_output(
+    delivery: Location,
+    zarr: Mapping[str, Any],
+    cut: Tiles | Features,
+    *,
+    outputs: Sequence[str],
+    deployment: str | None = None,
+    **members: Any,
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """
+    Make ``output`` of a request for a Zarr group, without credentials.
+
+    :param zarr: the API's ``arrayParameters``, ``arrayOverrides`` and ``group``.
+    :param cut: a tiling grid in one CRS.
+    :param outputs: identifiers of the outputs, which are the arrays' names.
+    :param members: those of :func:`raster_output`, none of which makes sense here.
+    :raises SentinelHubRequestError: names the argument.
+    """
+    for name, value in members.items():
+        if value is not None:
+            raise SentinelHubRequestError(f"{name} is of rasters; a Zarr group has no such thing.", field=name)
+    parse_location(
+        delivery.url, delivery.access, field="delivery", template=ZARR, needs_access=True, deployment=deployment
+    )
+    if not isinstance(zarr, Mapping):
+        raise SentinelHubRequestError(f"zarr is {zarr!r}. Give a mapping with arrayParameters.", field="zarr")
+    unknown = set(zarr) - {"group", "arrayParameters", "arrayOverrides"}
+    if unknown:
+        raise SentinelHubRequestError(
+            f"zarr has {', '.join(sorted(map(str, unknown)))}. Give arrayParameters, arrayOverrides and group.",
+            field="zarr",
+        )
+    output = {"group": {"zarr_format": 2}, **zarr}
+    _check_zarr(output, cut, outputs, "zarr")
+    return {"type": "zarr", "delivery": delivery.to_json(), **output}, _warnings(delivery, {}, is_zarr=True)
+
+
+def read_output(
+    output: Mapping[str, Any],
+    access: Access | None,
+    formats: Mapping[str, str],
+    setup: Setup | None,
+    *,
+    cut: Tiles | Features,
+    deployment: str | None = None,
+) -> tuple[Location, tuple[str, ...]]:
+    """
+    Check ``output`` of a request's JSON.
+
+    :param access: credentials or role for its bucket.
+    :return: where results go, and warnings.
+    :raises SentinelHubRequestError: names the member within ``request``.
+    """
+    kind = output.get("type")
+    if kind not in ("raster", "zarr"):
+        raise SentinelHubRequestError(f"request: output.type is {kind!r}. Give 'raster' or 'zarr'.", field="request")
+    location = read_location(
+        output.get("delivery"),
+        access,
+        field="request",
+        path=("output", "delivery"),
+        template=RASTER if kind == "raster" else ZARR,
+        outputs=len(formats),
+        needs_access=True,
+        deployment=deployment,
+    )
+    if kind == "zarr":
+        _check_zarr(output, cut, tuple(formats), "request: output")
+        return location, _warnings(location, {}, is_zarr=True)
+    given = {name: value for name, value in output.items() if name not in ("type", "delivery")}
+    _check_raster(given, formats, setup, {name: f"request: output.{name}" for name in _MEMBERS.values()})
+    return location, _warnings(location, given)
+
+
+def _check_raster(
+    given: Mapping[str, Any], formats: Mapping[str, str], setup: Setup | None, names: Mapping[str, str]
+) -> None:
+    """Check members of raster output; ``names``: what messages call them."""
+    for name in ("overwrite", "skipExisting", "cogOutput", "createCollection"):
+        if not isinstance(given.get(name, False), bool):
+            _refuse(names[name], f"is {given[name]!r}. Give true or false.")
+    is_cog = given.get("cogOutput", False)
+    if is_cog:
+        _check_cog(formats, setup, names["cogOutput"])
+    parameters = given.get("cogParameters")
+    if parameters is not None:
+        _check_cog_parameters(parameters, is_cog=is_cog, name=names["cogParameters"], needs=names["cogOutput"])
+    for name in ("createCollection", "collectionId"):
+        if given.get(name) and not is_cog:
+            _refuse(names[name], f"needs Cloud Optimized GeoTIFFs. Set {names['cogOutput']} to true.")
+
+
+def _check_cog(formats: Mapping[str, str], setup: Setup | None, name: str) -> None:
+    others = [output for output, kind in formats.items() if kind != TIFF]
+    if others:
+        _refuse(name, f"needs TIFF of all outputs, but {', '.join(others)} has {formats[others[0]]}.")
+    signed = [output.id for output in setup.outputs if output.sample_type == "INT8"] if setup is not None else []
+    if signed and signed[0] in formats:
+        _refuse(name, f"cannot hold samples of INT8, which output {signed[0]!r} has. Take INT16.")
+
+
+def _check_cog_parameters(parameters: Any, *, is_cog: bool, name: str, needs: str) -> None:
+    if not is_cog:
+        _refuse(name, f"is given, but {needs} is not true.")
+    unknown = set(parameters) - set(_COG) if isinstance(parameters, Mapping) else {parameters}
+    if unknown:
+        _refuse(name, f"has {', '.join(map(str, unknown))}. There are {', '.join(_COG)}.")
+    method = parameters.get("resamplingAlgorithm", "average")
+    if method not in _RESAMPLING:
+        _refuse(name, f"has the resamplingAlgorithm {method!r}. Give one of {', '.join(_RESAMPLING)}.")
+
+
+def _warnings(delivery: Location, given: Mapping[str, Any], *, is_zarr: bool = False) -> tuple[str, ...]:
+    """Warn of a place where a second job meets the files of the first: it fails, unless it may replace or skip them."""
+    # Rasters get folders of their own below one without placeholders; a Zarr group is written right there.
+    is_own_folder = "<requestId>" in delivery.url or ("<" not in delivery.url and not is_zarr)
+    if is_own_folder or given.get("overwrite") or given.get("skipExisting"):
+        return ()
+    advice = "Put <requestId> into it" + ("." if is_zarr else ", or set overwrite or skip_existing.")
+    return (
+        f"delivery {delivery.url} has no <requestId>: a second job meets the files of the first and fails. {advice}",
+    )
+
+
+def _check_zarr(output: Mapping[str, Any], cut: Tiles | Features, outputs: Sequence[str], name: str) -> None:
+    if isinstance(cut, Features) or not cut.grid.is_single_crs:
+        what = "the features of a GeoPackage" if isinstance(cut, Features) else f"tiling grid {cut.grid}"
+        _refuse(name, f"needs all tiles in one CRS, which {what} has not. Take a tiling grid of WGS84 or LAEA: 3, 6 "
+                "or 7.")  # fmt: skip
+    group = output.get("group")
+    if not isinstance(group, Mapping) or group.get("zarr_format") != 2:
+        _refuse(name, "must have group: {'zarr_format': 2}; there is no other version.")
+    common = output.get("arrayParameters")
+    overrides = output.get("arrayOverrides") or {}
+    if not isinstance(overrides, Mapping) or (common is not None and not isinstance(common, Mapping)):
+        _refuse(name, "must have mappings as arrayParameters and arrayOverrides.")
+    for array in overrides:
+        if array not in outputs:
+            _refuse(name, f"has arrayOverrides for {array!r}; the outputs are {', '.join(outputs)}.")
+    for array in outputs:
+        own = overrides.get(array) or {}
+        _check_array({**(common or {}), **own}, array, cut, name)
+
+
+def _check_array(parameters: Mapping[str, Any], array: str, cut: Tiles, name: str) -> None:
+    missing = [member for member in _ARRAY if member not in parameters]
+    if missing:
+        _refuse(name, f"has no {', '.join(missing)} for array {array!r}. Give them in arrayParameters.")
+    if parameters["dtype"] not in _DTYPES:
+        _refuse(name, f"has dtype {parameters['dtype']!r} for array {array!r}. Give one of {', '.join(_DTYPES)}.")
+    if parameters["order"] != "C":
+        _refuse(name, f"has order {parameters['order']!r}; only 'C' is supported.")
+    chunks = parameters["chunks"]
+    sides = (1, cut.size.height, cut.size.width)
+    if not isinstance(chunks, list | tuple) or len(chunks) != 3 or not all(_divides(*p) for p in zip(chunks, sides)):  # noqa: B905 - the length is checked
+        _refuse(
+            name,
+            f"has chunks {chunks!r} for array {array!r}. Give [1, y, x], where y and x divide the {cut.size.height} x "
+            f"{cut.size.width} pixels of a tile, such as [1, {cut.size.height // 10}, {cut.size.width // 10}].",
+        )
+
+
+def _divides(chunk: Any, side: int) -> bool:
+    return isinstance(chunk, int) and not isinstance(chunk, bool) and chunk > 0 and side % chunk == 0
+
+
+def _refuse(name: str, what: str) -> NoReturn:
+    raise SentinelHubRequestError(f"{name} {what}", field="request" if name.startswith("request") else name)

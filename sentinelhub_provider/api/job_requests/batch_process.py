@@ -1,0 +1,298 @@
+"""
+Requests of the Batch Process API (version 2): built from what a user says, or taken as plain JSON, and checked.
+
+Evalscripts, collections, times and bounds are those of the Process API, read by the same code. What is different: the
+area is cut along a tiling grid or the features of a GeoPackage, so that the size is theirs, and results are delivered
+to an object storage as rasters or as one Zarr group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sentinelhub_provider.api.datasets import Choice, Datasets, build_datasets, read_datasets
+from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
+from sentinelhub_provider.api.evalscripts.setup import Setup, parse_setup
+from sentinelhub_provider.api.geo.bounds import Bounds, Size, parse_bounds, read_bounds
+from sentinelhub_provider.api.job_requests.batch_input import (
+    FEATURES,
+    Features,
+    Tiles,
+    cut_json,
+    member,
+    parse_cut,
+    read_cut,
+)
+from sentinelhub_provider.api.job_requests.batch_output import ZARR_ARRAY, raster_output, read_output, zarr_output
+from sentinelhub_provider.api.job_requests.delivery import Access, Location, Path, refuse_credentials, with_credentials
+from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
+from sentinelhub_provider.api.job_requests.tiling_grids import count_tiles
+from sentinelhub_provider.api.jobs.job import marked
+from sentinelhub_provider.api.process import (
+    FORMATS,
+    bits_of,
+    build_responses,
+    check_outputs,
+    formats_of,
+    read_responses,
+    request_digest,
+)
+from sentinelhub_provider.api.processing_units import Estimate, Service
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+DELIVERY: Path = ("output", "delivery")
+"""Where in a request the delivery stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchProcessRequest:
+    """
+    A checked request.
+
+    :param body: the request without credentials: may be logged, compared, recorded.
+    :param accesses: credentials and roles by where in the request they belong.
+    :param input: what the area is cut along.
+    :param delivery: where results go.
+    :param datasets: its collections.
+    :param formats: media type of each output by its identifier.
+    :param bounds: its area; ``None`` for all features.
+    :param setup: what the evalscript declares, ``None`` where that cannot be read from its text.
+    :param warnings: what looks wrong, but may be meant.
+    """
+
+    body: dict[str, Any]
+    accesses: Mapping[Path, Access] = field(repr=False)
+    input: Tiles | Features
+    delivery: Location
+    datasets: Datasets
+    formats: dict[str, str]
+    bounds: Bounds | None
+    setup: Setup | None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """A SHA-256 of what is asked for, as hexadecimal digits; the description makes no difference."""
+        return request_digest({name: member for name, member in self.body.items() if name != "description"})
+
+    def marked(self, mark: str) -> BatchProcessRequest:
+        """Return the request with a mark at the end of its description, by which its job is found again."""
+        return replace(self, body={**self.body, "description": marked(self.body.get("description"), mark)})
+
+    def payload(self) -> dict[str, Any]:
+        """Return what is sent, credentials included: not to be logged or kept."""
+        return with_credentials(self.body, self.accesses)
+
+    def estimate(self, *, samples: float = 1, sizes: FeatureSizes | None = None) -> Estimate | None:
+        """
+        Estimate the cost in processing units; ``None`` where it cannot be told.
+
+        Tiles and features that an area meets are paid for whole. Of a grid's tiles an average number is taken, see
+        :func:`~sentinelhub_provider.api.job_requests.tiling_grids.count_tiles`. An area that chooses among the features
+        of a GeoPackage is left out of account: all of them are counted, which is the most that can be charged. Zarr is
+        counted as TIFF of the same depth.
+
+        :param samples: samples to a pixel where the evalscript's mosaicking is ORBIT or TILE: as many as there are
+            orbits or tiles, which only the Catalog knows.
+        :param sizes: rasters of the features, without which the cost over a GeoPackage cannot be told.
+        """
+        if self.setup is not None and self.setup.is_single_sample:
+            samples = 1
+        formats = {name: FORMATS["tiff"] if kind == ZARR_ARRAY else kind for name, kind in self.formats.items()}
+        bits = bits_of(self.setup, formats)
+
+        def of(size: Size, service: Service) -> Estimate | None:
+            return self.datasets.estimate(
+                size, self.setup, samples=samples, bits=bits, octet_stream=False, service=service
+            )
+
+        if isinstance(self.input, Features):
+            one = of(Size(512, 512), Service.PROCESS)
+            return None if one is None or sizes is None else sizes.estimate(one, Service.BATCH)
+        number = None if self.bounds is None else count_tiles(self.bounds, self.input.grid)
+        tile = of(self.input.size, Service.BATCH)
+        return None if tile is None or number is None else tile.times(number, "tiles")
+
+
+def build_batch_process(
+    *,
+    collections: Any,
+    evalscript: str,
+    delivery: Location,
+    time_range: Any = None,
+    bbox: Any = None,
+    geometry: Any = None,
+    crs: Any = None,
+    tiling_grid: Any = None,
+    resolution: Any = None,
+    buffer: Any = None,
+    features: Location | None = None,
+    width: Any = None,
+    height: Any = None,
+    outputs: Any = None,
+    overwrite: bool | None = None,
+    skip_existing: bool | None = None,
+    cog: bool | None = None,
+    cog_parameters: Mapping[str, Any] | None = None,
+    create_collection: bool | None = None,
+    collection_id: str | None = None,
+    zarr: Mapping[str, Any] | None = None,
+    description: str | None = None,
+    mosaicking_order: str | None = None,
+    max_cloud_cover: float | None = None,
+    upsampling: str | None = None,
+    downsampling: str | None = None,
+    deployment: str | None = None,
+    now: datetime | None = None,
+) -> BatchProcessRequest:
+    """
+    Build a request.
+
+    Parameters that the Process API has too are those of
+    :func:`~sentinelhub_provider.api.process.build_process_request`.
+
+    :param delivery: folder or template where results go; see
+        :func:`~sentinelhub_provider.api.job_requests.delivery.parse_location`, whose checks are made here again for the
+        outputs.
+    :param bbox: the area, as ``geometry`` and ``crs``: a must with a tiling grid; with features it chooses those that
+        meet it, and may be left out for all.
+    :param tiling_grid: id or name, see :func:`~sentinelhub_provider.api.job_requests.tiling_grids.find_grid`; or
+        ``features``.
+    :param resolution: with a tiling grid: pixel side in its unit (metres or degrees), one that it has. With features:
+        in units of their CRS, for those that have no ``width``, ``height`` or ``resolution`` of their own.
+    :param buffer: pixels by which each tile is made larger at both ends: one number, or two for x and y.
+    :param features: a GeoPackage of polygons.
+    :param width: pixels of each feature that does not say it itself, with ``height``, instead of ``resolution``;
+        at most 3,500.
+    :param outputs: format of the output, ``"tiff"`` by default, or formats by identifier (``tiff``; ``json`` for
+        ``userdata``). With ``zarr``: identifiers of the outputs, all of them by default.
+    :param overwrite: replace files that exist; without it and ``skip_existing``, they make the job fail.
+    :param skip_existing: leave tiles out whose outputs all exist.
+    :param cog: write Cloud Optimized GeoTIFFs; ``cog_parameters``: the API's ``cogParameters``.
+    :param create_collection: make a BYOC collection of the results, which must be COGs.
+    :param collection_id: or put them into this one.
+    :param zarr: deliver one Zarr group: the API's ``arrayParameters``, ``arrayOverrides``, and ``group``, which has a
+        default.
+    :param description: words for people, by which the job is known in the dashboard.
+    :raises SentinelHubRequestError: names the argument.
+    """
+    script = read_evalscript(evalscript)
+    setup = parse_setup(script)
+    bounds = None
+    if bbox is not None or geometry is not None or features is None:
+        bounds = parse_bounds(bbox=bbox, geometry=geometry, crs=crs)
+    cut = parse_cut(tiling_grid, resolution, buffer, features, width, height, deployment=deployment)
+    choice = Choice(time_range, mosaicking_order, max_cloud_cover, upsampling, downsampling)
+    datasets = build_datasets(collections, choice, deployment=deployment, now=now)
+    if zarr is None:
+        responses = build_responses("image/tiff" if outputs is None else outputs)
+    else:
+        responses = _zarr_responses(outputs, setup)
+    _check_formats(responses, setup, "outputs", is_zarr=zarr is not None)
+    request_input: dict[str, Any] = {"data": datasets.data}
+    if bounds is not None:
+        request_input = {"bounds": bounds.to_json(), **request_input}
+    members = {
+        "overwrite": overwrite,
+        "skip_existing": skip_existing,
+        "cog": cog,
+        "cog_parameters": cog_parameters,
+        "create_collection": create_collection,
+        "collection_id": collection_id,
+    }
+    formats = formats_of(responses)
+    if zarr is None:
+        output, warnings = raster_output(delivery, formats, setup, deployment=deployment, **members)
+    else:
+        output, warnings = zarr_output(delivery, zarr, cut, deployment=deployment, **members, outputs=tuple(formats))
+    body: dict[str, Any] = {
+        "processRequest": {"input": request_input, "output": {"responses": responses}, "evalscript": script},
+        "input": cut_json(cut),
+        "output": output,
+    }
+    if description:
+        body["description"] = str(description)
+    warned = (*(() if bounds is None else bounds.warnings), *warnings)
+    return BatchProcessRequest(body, _accesses(delivery, cut), cut, delivery, datasets, formats, bounds, setup, warned)
+
+
+def read_batch_process(
+    body: Any,
+    *,
+    delivery: Access | None = None,
+    features: Access | None = None,
+    deployment: str | None = None,
+    now: datetime | None = None,
+) -> BatchProcessRequest:
+    """
+    Check a request's JSON as the documentation and other clients write it; it is sent as it is.
+
+    :param delivery: credentials or role for the bucket that results go to; the request itself must hold none.
+    :param features: the same for the GeoPackage; that of ``delivery`` by default.
+    :raises SentinelHubRequestError: names the member within ``request``.
+    """
+    refuse_credentials(body)
+    process, cut_along, output = (member(body, name) for name in ("processRequest", "input", "output"))
+    script = process.get("evalscript")
+    check_evalscript(script)
+    setup = parse_setup(str(script))
+    request_input = member(process, "input", "processRequest.input")
+    cut = read_cut(cut_along, delivery if features is None else features, deployment)
+    bounds = None
+    if isinstance(cut, Tiles) or request_input.get("bounds") is not None:
+        bounds = read_bounds(request_input.get("bounds"))
+    datasets = read_datasets(request_input.get("data"), deployment=deployment, now=now)
+    responses = read_responses(member(process, "output", "processRequest.output"), "processRequest.output")
+    is_zarr = output.get("type") == "zarr"
+    _check_formats(responses, setup, "request", is_zarr=is_zarr)
+    formats = formats_of(responses)
+    location, warnings = read_output(output, delivery, formats, setup, cut=cut, deployment=deployment)
+    warned = (*(() if bounds is None else bounds.warnings), *warnings)
+    accesses = _accesses(location, cut)
+    return BatchProcessRequest(dict(body), accesses, cut, location, datasets, formats, bounds, setup, warned)
+
+
+def _accesses(delivery: Location, cut: Tiles | Features) -> dict[Path, Access]:
+    accesses = {} if delivery.access is None else {DELIVERY: delivery.access}
+    if isinstance(cut, Features) and cut.location.access is not None:
+        accesses[FEATURES] = cut.location.access
+    return accesses
+
+
+def _zarr_responses(outputs: Any, setup: Setup | None) -> list[dict[str, Any]]:
+    names: Any = outputs
+    if outputs is None:
+        if setup is None:
+            raise SentinelHubRequestError(
+                "outputs is missing, and the evalscript's setup() does not plainly say which there are. Give their "
+                "identifiers as a list.",
+                field="outputs",
+            )
+        names = [output.id for output in setup.outputs]
+    if isinstance(names, str) or not isinstance(names, Sequence | Mapping) or not names:
+        raise SentinelHubRequestError(
+            f"outputs is {outputs!r}. With zarr, give a list of the outputs' identifiers.", field="outputs"
+        )
+    return [{"identifier": str(name), "format": {"type": ZARR_ARRAY}} for name in names]
+
+
+def _check_formats(responses: Sequence[Mapping[str, Any]], setup: Setup | None, field: str, *, is_zarr: bool) -> None:
+    allowed = {ZARR_ARRAY} if is_zarr else {FORMATS["tiff"], FORMATS["json"]}
+    for name, kind in formats_of(responses).items():
+        if kind not in allowed:
+            advice = f"With Zarr, all are {ZARR_ARRAY}" if is_zarr else "Batch delivers TIFF, and JSON of userdata"
+            raise SentinelHubRequestError(f"{field}: format of {name!r} is {kind}. {advice}.", field=field)
+    check_outputs(
+        [{**one, "format": {"type": FORMATS["tiff"]}} for one in responses] if is_zarr else responses, setup, field
+    )
+    if is_zarr and setup is not None:
+        for output in setup.outputs:
+            if output.bands != 1 and output.id in formats_of(responses):
+                raise SentinelHubRequestError(
+                    f"{field}: output {output.id!r} has {output.bands} bands; an array of Zarr holds one. Make each "
+                    "band an output of its own.",
+                    field=field,
+                )

@@ -1,0 +1,316 @@
+"""
+Requests of the Batch Statistical API: one statistical question about all features of a GeoPackage.
+
+Intervals, calculations and checks are those of the Statistical API, by the same code; bounds come from the features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from sentinelhub_provider.api.datasets import Choice, Datasets, build_datasets, read_datasets
+from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
+from sentinelhub_provider.api.evalscripts.setup import Setup, parse_setup
+from sentinelhub_provider.api.geo.bounds import MAX_SIDE, Size
+from sentinelhub_provider.api.geo.crs import parse_crs
+from sentinelhub_provider.api.job_requests.batch_input import feature_size, member
+from sentinelhub_provider.api.job_requests.delivery import (
+    STATISTICS,
+    Access,
+    Location,
+    Path,
+    parse_location,
+    read_location,
+    refuse_credentials,
+    with_credentials,
+)
+from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
+from sentinelhub_provider.api.process import request_digest
+from sentinelhub_provider.api.processing_units import Estimate, Service
+from sentinelhub_provider.api.statistical.request import build_calculations, check_intervals, check_mask, whole_minutes
+from sentinelhub_provider.api.time_range import AggregationInterval, TimeRange, parse_interval, parse_time_range
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+MAX_SCRIPT_SIZE = 32 * 1024
+"""Bytes from which on an evalscript must be named by reference (documentation: smaller than 32 KB)."""
+
+COARSEST_DEGREES = 1.0
+"""Degrees: a pixel of more than that is believed to be meant in metres."""
+
+DELIVERY: Path = ("output",)
+FEATURES: Path = ("input", "features")
+SCRIPT: Path = ("aggregation", "evalscriptReference")
+"""Where in a request the storages stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStatisticsRequest:
+    """
+    A checked request.
+
+    :param body: the request without credentials: may be logged, compared, recorded.
+    :param accesses: credentials and roles by where in the request they belong.
+    :param features: where the GeoPackage is.
+    :param delivery: where results go, one file for each feature.
+    :param datasets: its collections.
+    :param time_range: the time that is split.
+    :param interval: length of the intervals.
+    :param size: width and height of each feature's raster in pixels, ``None`` where ``resolution`` says it.
+    :param resolution: its pixel sides in units of the features' CRS.
+    :param setup: what the evalscript declares, ``None`` where that cannot be read from its text.
+    :param warnings: what looks wrong, but may be meant.
+    """
+
+    body: dict[str, Any]
+    accesses: Mapping[Path, Access] = field(repr=False)
+    features: Location
+    delivery: Location
+    datasets: Datasets
+    time_range: TimeRange
+    interval: AggregationInterval
+    size: tuple[int, int] | None
+    resolution: tuple[float, float] | None
+    setup: Setup | None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """A SHA-256 of what is asked for, as hexadecimal digits."""
+        return request_digest(self.body)
+
+    def marked(self, mark: str) -> BatchStatisticsRequest:
+        """Return the request with a folder of its own for its results, by which its job is found again."""
+        delivery = self.delivery.marked(mark)
+        storage = {**self.body["output"][delivery.scheme], "url": delivery.url}
+        return replace(self, body={**self.body, "output": {delivery.scheme: storage}}, delivery=delivery)
+
+    def payload(self) -> dict[str, Any]:
+        """Return what is sent, credentials included: not to be logged or kept."""
+        return with_credentials(self.body, self.accesses)
+
+    def estimate(
+        self, *, samples: float = 1, intervals: int | None = None, sizes: FeatureSizes | None = None
+    ) -> Estimate | None:
+        """
+        Estimate the cost in processing units; ``None`` where it cannot be told.
+
+        Each interval is a sample of each pixel, and the minimum holds once for the job.
+
+        :param samples: samples to a pixel and interval where the evalscript's mosaicking is ORBIT or TILE.
+        :param intervals: how many intervals have scenes, where that is known; without it all are counted, which is the
+            most that can be charged.
+        :param sizes: rasters of the features, without which the cost cannot be told.
+        """
+        if self.setup is not None and self.setup.is_single_sample:
+            samples = 1
+        number = self.interval.count(self.time_range) if intervals is None else intervals
+        one = self.datasets.estimate(
+            Size(512, 512),
+            self.setup,
+            samples=samples * max(1, number),
+            bits=16,
+            octet_stream=False,
+            service=Service.STATISTICAL,
+        )
+        return None if one is None or sizes is None else sizes.estimate(one, Service.BATCH_STATISTICAL)
+
+
+def build_batch_statistics(
+    *,
+    collections: Any,
+    time_range: Any,
+    features: Location,
+    delivery: Location,
+    evalscript: str | None = None,
+    evalscript_reference: Location | None = None,
+    aggregation_interval: Any = "P1D",
+    last_interval: str = "SKIP",
+    width: Any = None,
+    height: Any = None,
+    resolution: Any = None,
+    features_crs: Any = None,
+    percentiles: Sequence[float] | None = None,
+    histogram: Any = None,
+    calculations: Mapping[str, Any] | None = None,
+    mosaicking_order: str | None = None,
+    max_cloud_cover: float | None = None,
+    upsampling: str | None = None,
+    downsampling: str | None = None,
+    deployment: str | None = None,
+    now: datetime | None = None,
+) -> BatchStatisticsRequest:
+    """
+    Build a request.
+
+    Parameters that the Statistical API has too are those of
+    :func:`~sentinelhub_provider.api.statistical.request.build_statistical_request`, but for the raster of each feature.
+
+    :param features: a GeoPackage of polygons in one CRS.
+    :param delivery: folder or template where results go; see
+        :func:`~sentinelhub_provider.api.job_requests.delivery.parse_location`, whose checks are made here again.
+    :param evalscript: a script's text of less than 32 KB, or the name of one.
+    :param evalscript_reference: a file with the evalscript, instead of it. Its cost cannot be told.
+    :param width: pixels of each feature's raster, at most 2,500; with ``height``.
+    :param resolution: instead of the two: pixel side in units of the features' CRS, metres or degrees; one number, or
+        two for x and y.
+    :param features_crs: the features' CRS where it is known, to check the resolution.
+    :raises SentinelHubRequestError: names the argument.
+    """
+    if (evalscript is None) == (evalscript_reference is None):
+        given = "are both missing" if evalscript is None else "are both given"
+        raise SentinelHubRequestError(f"evalscript and evalscript_reference {given}. Give one.", field="evalscript")
+    script = None if evalscript is None else read_evalscript(evalscript)
+    setup = _check_script(script)
+    size, pixel = _raster(width, height, resolution, features_crs)
+    times = whole_minutes(parse_time_range(time_range, now=now))
+    interval = parse_interval(aggregation_interval, last=last_interval)
+    check_intervals(times, interval, "time_range")
+    # The time is the aggregation's; a second one in the datasets would only narrow it.
+    choice = Choice(None, mosaicking_order, max_cloud_cover, upsampling, downsampling)
+    datasets = build_datasets(collections, choice, deployment=deployment, now=now)
+    parse_location(delivery.url, delivery.access, field="delivery", template=STATISTICS, deployment=deployment)
+    parse_location(features.url, features.access, field="features", deployment=deployment)
+    if evalscript_reference is not None:
+        parse_location(
+            evalscript_reference.url, evalscript_reference.access, field="evalscript_reference", deployment=deployment
+        )
+    aggregation: dict[str, Any] = {
+        "timeRange": times.to_json(),
+        "aggregationInterval": interval.to_json(),
+        **_size_json(size, pixel),
+    }
+    if script is not None:
+        aggregation["evalscript"] = script
+    if evalscript_reference is not None:
+        aggregation["evalscriptReference"] = evalscript_reference.to_json()
+    body: dict[str, Any] = {
+        "input": {"features": features.to_json(), "data": datasets.data},
+        "aggregation": aggregation,
+        "output": delivery.to_json(),
+    }
+    wanted = build_calculations(percentiles, histogram, calculations)
+    if wanted:
+        body["calculations"] = wanted
+    accesses = _accesses({DELIVERY: delivery, FEATURES: features, SCRIPT: evalscript_reference})
+    return BatchStatisticsRequest(body, accesses, features, delivery, datasets, times, interval, size, pixel, setup)
+
+
+def read_batch_statistics(
+    body: Any,
+    *,
+    delivery: Access | None = None,
+    features: Access | None = None,
+    evalscript: Access | None = None,
+    deployment: str | None = None,
+    now: datetime | None = None,
+) -> BatchStatisticsRequest:
+    """
+    Check a request's JSON as the documentation and other clients write it; it is sent as it is.
+
+    :param delivery: credentials or role for the bucket that results go to; the request itself must hold none.
+    :param features: the same for the GeoPackage; that of ``delivery`` by default, as for ``evalscript``.
+    :raises SentinelHubRequestError: names the member within ``request``.
+    """
+    refuse_credentials(body)
+    request_input, aggregation = member(body, "input"), member(body, "aggregation")
+    script, reference = aggregation.get("evalscript"), aggregation.get("evalscriptReference")
+    if (script is None) == (reference is None):
+        raise SentinelHubRequestError(
+            "request: aggregation must have evalscript or evalscriptReference, and not both.", field="request"
+        )
+    setup = _check_script(script)
+    size, pixel = _read_raster(aggregation)
+    times = parse_time_range(aggregation.get("timeRange"), "request: aggregation.timeRange", now=now)
+    length = member(aggregation, "aggregationInterval", "aggregation.aggregationInterval")
+    interval = parse_interval(
+        length.get("of"),
+        last=str(length.get("lastIntervalBehavior") or "SKIP"),
+        field="request: aggregation.aggregationInterval.of",
+    )
+    check_intervals(times, interval, "request")
+    datasets = read_datasets(request_input.get("data"), deployment=deployment, now=now)
+    places: dict[Path, Location | None] = {
+        DELIVERY: read_location(
+            body.get("output"), delivery, field="request", path=DELIVERY, template=STATISTICS, deployment=deployment
+        ),
+        FEATURES: read_location(
+            request_input.get("features"), features or delivery, field="request", path=FEATURES, deployment=deployment
+        ),
+    }
+    if reference is not None:
+        places[SCRIPT] = read_location(
+            reference, evalscript or delivery, field="request", path=SCRIPT, deployment=deployment
+        )
+    to, of = places[DELIVERY], places[FEATURES]
+    assert to is not None and of is not None  # noqa: S101, PT018 - both were read
+    return BatchStatisticsRequest(dict(body), _accesses(places), of, to, datasets, times, interval, size, pixel, setup)
+
+
+def _check_script(script: Any) -> Setup | None:
+    if script is None:
+        return None
+    check_evalscript(script, for_statistics=True)
+    size = len(script.encode())
+    if size >= MAX_SCRIPT_SIZE:
+        raise SentinelHubRequestError(
+            f"evalscript has {size:,} bytes; one within the request must have less than {MAX_SCRIPT_SIZE:,}. Put it "
+            "into a bucket, and give evalscript_reference.",
+            field="evalscript",
+        )
+    setup = parse_setup(script)
+    check_mask(setup)
+    return setup
+
+
+def _raster(
+    width: Any, height: Any, resolution: Any, features_crs: Any
+) -> tuple[tuple[int, int] | None, tuple[float, float] | None]:
+    pair = resolution if isinstance(resolution, list | tuple) else (resolution, resolution)
+    if len(pair) != 2:
+        raise SentinelHubRequestError(
+            f"resolution is {resolution!r}. Give one number, or two for x and y.", field="resolution"
+        )
+    size, x = feature_size(width, height, pair[0], max_side=MAX_SIDE)
+    _, y = feature_size(width, height, pair[1], max_side=MAX_SIDE)
+    if size is None and (x is None or y is None):
+        raise SentinelHubRequestError(
+            "the size is missing. Give resolution in units of the features' CRS, or width and height in pixels.",
+            field="resolution",
+        )
+    if x is None or y is None:
+        return size, None
+    if features_crs is not None and parse_crs(features_crs).is_geographic and max(x, y) > COARSEST_DEGREES:
+        raise SentinelHubRequestError(
+            f"resolution {max(x, y):g} looks like metres, but the features are in {parse_crs(features_crs)}, which "
+            f"counts degrees: give degrees, such as {max(x, y) / 111_320:.6f}, or features in a CRS of metres.",
+            field="resolution",
+        )
+    return None, (x, y)
+
+
+def _read_raster(aggregation: Mapping[str, Any]) -> tuple[tuple[int, int] | None, tuple[float, float] | None]:
+    """Read the size in a request's JSON; 256 pixels a side by default (API reference)."""
+    sides = [aggregation.get(name) for name in ("width", "height")]
+    pixel = [aggregation.get(name) for name in ("resx", "resy")]
+    try:
+        if pixel == [None, None]:
+            width, height = (256 if side is None else side for side in sides)
+            return feature_size(width, height, None, max_side=MAX_SIDE)[0], None
+        if None in pixel or sides != [None, None]:
+            raise SentinelHubRequestError("give width and height, or resx and resy.", field="request")
+        return _raster(None, None, pixel, None)
+    except SentinelHubRequestError as error:
+        raise SentinelHubRequestError(f"request: aggregation: {error}", field="request") from error
+
+
+def _size_json(size: tuple[int, int] | None, pixel: tuple[float, float] | None) -> dict[str, Any]:
+    if size is not None:
+        return {"width": size[0], "height": size[1]}
+    return {} if pixel is None else {"resx": pixel[0], "resy": pixel[1]}
+
+
+def _accesses(places: Mapping[Path, Location | None]) -> dict[Path, Access]:
+    return {path: place.access for path, place in places.items() if place is not None and place.access is not None}

@@ -1,0 +1,230 @@
+"""
+How an Async Process job is paid for once, though sending it pays at once, and nobody lists what was sent. Pure.
+
+:func:`async_flow` keeps the intent to send before it sends, and the job's id after. An attempt that finds an intent
+without an id cannot know whether the request arrived; it looks into the folder that only this task's outputs go to, for
+as long as it is told to, and does not send again unless it is told to.
+
+The steps and their driver are those of :mod:`~sentinelhub_provider.api.jobs.lifecycle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any, TypeAlias, TypeVar
+
+from sentinelhub_provider.api.jobs import lifecycle as job_lifecycle
+from sentinelhub_provider.api.jobs.job import Job, JobState
+from sentinelhub_provider.api.jobs.lifecycle import MOST_SENDINGS, UNCLEAR, Await, Look, Note, WaitUntil
+from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubJobError, SentinelHubRateLimitError
+
+IF_UNCLEAR = ("wait", "fail", "resend")
+"""What an attempt does that cannot know whether the job was sent: see :class:`AsyncPlan`."""
+
+CONCURRENCY_WAIT = timedelta(minutes=2)
+"""Between attempts to send a job while the account has too many of them; the service does not say how long."""
+
+SHORTEST_LOOK = timedelta(seconds=70)
+LONGEST_LOOK = timedelta(minutes=5)
+"""Between two looks for the outputs of a job that may have been sent: worth the way into the triggerer."""
+
+UNKNOWN = "UNKNOWN"
+"""The ``job_status`` of an error about a job of which nobody can tell whether there is one."""
+
+
+class Delivered(Enum):
+    """What is in the folder of a job's outputs."""
+
+    OUTPUTS = "outputs"
+    ERROR = "an error report"
+    NOTHING = "nothing"
+    UNREADABLE = "unreadable"
+    """The folder cannot be read from here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """
+    What is kept of a job that is about to be sent, or was.
+
+    :param sent: when, by the worker's clock.
+    :param job_id: ``None`` until the answer is there.
+    """
+
+    sent: datetime
+    job_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecallIntent:
+    """Read the intent. Sent back: :class:`Intent` or ``None``."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepIntent:
+    """Keep the intent for later attempts, in place of an earlier one."""
+
+    intent: Intent
+
+
+@dataclass(frozen=True, slots=True)
+class DropIntent:
+    """Forget the intent: nothing was sent, or it is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send the job. Sent back: the :class:`Job`, or the error."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookForOutputs:
+    """Look into the folder of the job's outputs. Sent back: :class:`Delivered`."""
+
+
+AsyncStep: TypeAlias = job_lifecycle.Step | RecallIntent | KeepIntent | DropIntent | Send | LookForOutputs
+T = TypeVar("T")
+AsyncFlow: TypeAlias = Generator[AsyncStep, Any, T]
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncPlan:
+    """
+    What a task wants of its job.
+
+    :param timeout: how long the job may take, from when it was sent.
+    :param began: when this attempt began.
+    :param job_id: go on with this job, which somebody else sent.
+    :param if_unclear: where nobody can tell whether the job was sent: ``wait`` for its outputs, then fail; ``fail`` at
+        once; or wait, then ``resend``, at the risk of paying twice.
+    :param unclear_wait: how long such waiting takes, from when it may have been sent.
+    :param remembers: whether an intent survives this attempt.
+    :param is_first_attempt: whether no earlier attempt can have sent a job.
+    """
+
+    timeout: timedelta
+    began: datetime
+    job_id: str | None = None
+    if_unclear: str = "wait"
+    unclear_wait: timedelta = timedelta(hours=1)
+    remembers: bool = True
+    is_first_attempt: bool = True
+
+
+def async_flow(
+    plan: AsyncPlan, *, clock: Callable[[], datetime], known: str | None = None, waited: bool = False
+) -> AsyncFlow[Job | None]:
+    """
+    Walk through a job's life until it is over, well or not: that is to be seen in the bucket.
+
+    :param clock: the time, aware.
+    :param known: id of the job, where this attempt found it before it waited.
+    :param waited: whether this attempt knows that nothing was sent yet, as it waits for leave to send.
+    :returns: the job in state ``GONE``; ``None`` where its outputs were found, but its id is not known.
+    :raises SentinelHubJobError: where it takes too long, or nobody can tell whether it was sent.
+    """
+    job_id, ends = plan.job_id or known, plan.began + plan.timeout
+    if job_id is None:
+        intent: Intent | None = None if waited else (yield RecallIntent())
+        if intent is None and not waited:
+            yield from _check_memory(plan)
+        for _ in range(MOST_SENDINGS):
+            if intent is None:
+                intent = yield from _send(plan, clock)
+            ends = intent.sent + plan.timeout
+            job_id = intent.job_id
+            if job_id is not None:
+                break
+            if (yield from _resolve(plan, intent, clock)):
+                return None
+            intent = None
+        if job_id is None:
+            raise _unclear(f"an Async Process job was sent {MOST_SENDINGS} times, and no answer came")
+    job: Job = yield Look(job_id)
+    while job.state is not JobState.GONE:
+        if clock() >= ends:
+            raise SentinelHubJobError(
+                f"{job} was not over by {ends.isoformat(timespec='seconds')}, when its job_timeout of "
+                f"{plan.timeout.total_seconds():g} s had passed. It cannot be stopped: it goes on, and is paid for. "
+                f"Give job_id={job.id!r} to wait for it, or clear the task for a new job.",
+                job_status=job.state.value,
+            )
+        job = yield Await(job, ends)
+    return job
+
+
+def _check_memory(plan: AsyncPlan) -> AsyncFlow[None]:
+    """Go on where no earlier attempt can have sent a job, or the risk was taken."""
+    if plan.remembers:
+        return
+    if plan.is_first_attempt:
+        yield Note(
+            "the job's id is kept nowhere: there is no task state store (Airflow 3.3), and the bucket cannot be "
+            "written from here. If this attempt dies, the next one cannot tell whether the job was sent"
+        )
+    elif plan.if_unclear == "resend":
+        yield Note("an earlier attempt may have sent a job; nobody can tell, so it is sent again (if_unclear='resend')")
+    else:
+        raise _unclear("an earlier attempt of this task may have sent an Async Process job, and left no note")
+
+
+def _send(plan: AsyncPlan, clock: Callable[[], datetime]) -> AsyncFlow[Intent]:
+    """Keep the intent, send, keep the id. An unclear answer leaves the intent as it is."""
+    while True:
+        intent = Intent(clock())
+        yield KeepIntent(intent)
+        answer: Job | SentinelHubError = yield Send()
+        if isinstance(answer, Job):
+            intent = Intent(intent.sent, answer.id)
+            yield KeepIntent(intent)
+            return intent
+        if isinstance(answer, UNCLEAR):
+            yield Note(f"the answer to the job was lost ({type(answer).__name__}): {answer}")
+            return intent
+        yield DropIntent()
+        if not isinstance(answer, SentinelHubRateLimitError):
+            raise answer
+        moment = clock() + max(CONCURRENCY_WAIT, timedelta(seconds=answer.retry_after or 0))
+        if moment >= plan.began + plan.timeout:
+            raise answer
+        yield WaitUntil(moment, "too many requests or concurrent jobs (429), nothing was started", waited=True)
+
+
+def _resolve(plan: AsyncPlan, intent: Intent, clock: Callable[[], datetime]) -> AsyncFlow[bool]:
+    """
+    Find out what became of a job that may have been sent.
+
+    :returns: whether it is over; if not, it may be sent again.
+    """
+    ends = intent.sent + plan.unclear_wait
+    while True:
+        found: Delivered = yield LookForOutputs()
+        if found in (Delivered.OUTPUTS, Delivered.ERROR):
+            return True
+        now = clock()
+        if found is Delivered.UNREADABLE or plan.if_unclear == "fail" or now >= ends:
+            break
+        yield WaitUntil(min(ends, now + _pause(intent, now)), "the job may have been sent: looking for its outputs")
+    since = intent.sent.isoformat(timespec="seconds")
+    looked = "its outputs cannot be looked for from here" if found is Delivered.UNREADABLE else "there are no outputs"
+    if plan.if_unclear != "resend":
+        raise _unclear(f"an Async Process job may have been sent at {since}; no answer came, and {looked}")
+    yield Note(f"a job may have been sent at {since}, but {looked}: it is sent again (if_unclear='resend')")
+    yield DropIntent()
+    return False
+
+
+def _pause(intent: Intent, now: datetime) -> timedelta:
+    return min(LONGEST_LOOK, max(SHORTEST_LOOK, (now - intent.sent) / 4))
+
+
+def _unclear(what: str) -> SentinelHubJobError:
+    return SentinelHubJobError(
+        f"Unclear: {what}. A second one would be paid for again, so none was sent. Look for its outputs in the bucket "
+        "and for its cost in the dashboard; then give job_id= to go on with it, or clear the task for a new job. "
+        "Tasks that had rather pay twice than fail take if_unclear='resend'.",
+        job_status=UNKNOWN,
+    )

@@ -1,0 +1,460 @@
+"""
+How a job is paid for once, whatever dies: create it, find it again, start it, wait for it. Pure.
+
+:func:`job_flow` is a generator that yields one step at a time and is sent what came of it; a thin shell drives it, and
+may be killed between any two steps. Creating a job is free, starting it pays. So each attempt of a task creates at most
+a job that waits, looks which jobs bear the task's mark, and starts the one that every other attempt would start: one
+that was told to start, else the oldest. What is unclear is resolved by looking, never by sending again.
+
+Async Process has no listing, and pays as it is sent: see :mod:`~sentinelhub_provider.api.jobs.async_lifecycle`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from sentinelhub_provider.api.jobs.job import (
+    OUT_OF_PU,
+    REST_AFTER_OUT_OF_PU,
+    USER_ACTION,
+    Job,
+    JobKind,
+    JobState,
+    bears,
+    problem_of,
+    restart_not_before,
+)
+from sentinelhub_provider.exceptions import (
+    SentinelHubBadRequestError,
+    SentinelHubError,
+    SentinelHubJobError,
+    SentinelHubNotFoundError,
+    SentinelHubQuotaExceededError,
+    SentinelHubResponseError,
+    SentinelHubServerError,
+    SentinelHubTransportError,
+)
+
+UNCLEAR = (SentinelHubTransportError, SentinelHubServerError, SentinelHubResponseError)
+"""Errors after which nobody can tell whether the service acted."""
+
+REFUSALS = (SentinelHubBadRequestError, SentinelHubNotFoundError, SentinelHubQuotaExceededError)
+"""Errors that say that an action was not done; the job tells whether it was needed still."""
+
+MOST_SENDINGS = 3
+"""How often an attempt sends what was looked for and had no effect, before it leaves the rest to the task's retries."""
+
+SECOND_LOOK = timedelta(seconds=5)
+"""After a lost answer a created job may take a moment to be listed: so much later it is looked for once more."""
+
+SHORTEST_LOOK = timedelta(seconds=5)
+YOUNG = timedelta(seconds=20)
+SHORTER_LOOK = timedelta(seconds=70)
+LONGEST_LOOK = timedelta(minutes=5)
+"""
+Between two looks at a job that is analysed, or takes its time to start again: the shortest in its first seconds, then
+so long that waiting is worth the way into the triggerer.
+"""
+
+RESTART_MARGIN = timedelta(seconds=30)
+"""Added to the time that a stopped job must rest, as the service's clock is not ours."""
+
+RESTART_PATIENCE = timedelta(minutes=5)
+MOST_RESTART_PATIENCE = timedelta(minutes=30)
+"""How often, and how long, a restart is tried again that is refused though the job should have rested enough."""
+
+SLACK = timedelta(hours=1)
+"""A job that is older than the task's run by more than this cannot be its own, however the clocks differ."""
+
+Action: TypeAlias = Literal["analyse", "start", "stop"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Read the job's id from where it was remembered. Sent back: the id or ``None``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Keep the job's id for later attempts, and show it."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class ListJobs:
+    """List jobs, the newest first. Sent back: :class:`Page`."""
+
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """
+    One page of a listing.
+
+    :param token: asks for the next page; ``None`` after the last.
+    """
+
+    jobs: tuple[Job, ...]
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create the job, bearing the mark. Sent back: the :class:`Job`, or an error of :data:`UNCLEAR`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Tell a job to do something. Sent back: ``None``, or an error of :data:`UNCLEAR` or :data:`REFUSALS`."""
+
+    action: Action
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Look at a job. Sent back: the :class:`Job`, in state ``GONE`` where the service does not know it."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Wait until a job is over or a moment has come, whichever is first. Sent back: the :class:`Job` as it is then."""
+
+    job: Job
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WaitUntil:
+    """
+    Wait, then go on.
+
+    :param reason: why, for a person.
+    :param job: that was found, ``None`` before there is one.
+    :param waited: what a flow that is begun anew after the wait gets as ``waited``.
+    """
+
+    moment: datetime
+    reason: str
+    job: Job | None = None
+    waited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Tell a person something."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Analysed:
+    """A job was analysed and is about to be started: check what it will cost, and raise where that is too much."""
+
+    job: Job
+
+
+Step: TypeAlias = Recall | Remember | ListJobs | Create | Act | Look | Await | WaitUntil | Note | Analysed
+Flow: TypeAlias = Generator[Step, Any, T]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """
+    What a task wants of its job.
+
+    :param kind: which API.
+    :param mark: by which the job is recognised.
+    :param timeout: how long the job may take, from its creation.
+    :param began: when this attempt began; where ``job_id`` is given, ``timeout`` counts from here.
+    :param not_before: the task's job cannot have been created before; ``None`` where that is not known.
+    :param earlier_marks: marks that the task's jobs bore before a user cleared it.
+    :param job_id: go on with this job, which somebody else created.
+    :param analyse: whether the job is analysed, and its cost checked, before it is started.
+    :param is_first_attempt: whether no other attempt of this task can be alive, whose death may have stopped the job.
+    """
+
+    kind: JobKind
+    mark: str
+    timeout: timedelta
+    began: datetime
+    not_before: datetime | None = None
+    earlier_marks: frozenset[str] = frozenset()
+    job_id: str | None = None
+    analyse: bool = False
+    is_first_attempt: bool = True
+
+    def deadline(self, job: Job) -> datetime:
+        """Return when a job has to be over."""
+        created = self.began if self.job_id or job.created is None else job.created
+        return created + self.timeout
+
+
+def job_flow(plan: Plan, *, clock: Callable[[], datetime], known: str | None = None, waited: bool = False) -> Flow[Job]:
+    """
+    Walk through a job's life until it is done, wholly or in part.
+
+    :param clock: the time, aware.
+    :param known: id of the job, where this attempt found it before it waited.
+    :param waited: whether this attempt has started the job or waited for it: if it stops then, it stays stopped.
+    :returns: the job, ``DONE`` or ``PARTIAL``.
+    :raises SentinelHubJobError: where it ended otherwise, is gone, or takes too long.
+    """
+    job = yield from _find(plan, known, clock)
+    while True:
+        if job.is_terminal and (job.state is not JobState.STOPPED or waited):
+            return _outcome(plan, job)
+        deadline = plan.deadline(job)
+        if clock() >= deadline:
+            yield from _give_up(plan, job)
+        if job.is_terminal:
+            job, waited = yield from _restart(job, deadline, clock)
+        elif job.is_restarting:
+            # The light answer that waiting looks at does not tell this from a job that stays stopped.
+            job = yield from _look_later(job, "the job was told to start, and still says STOPPED", clock, waited=True)
+            waited = True
+        elif was_started(job):
+            job = yield Await(job, deadline)
+            waited = True
+        elif job.state is JobState.ANALYSING or (plan.analyse and job.user_action == "ANALYSE" and _is_new(job)):
+            job = yield from _look_later(job, "the job is analysed", clock)
+        elif plan.analyse and _is_new(job):
+            job = yield from _act("analyse", job, clock)
+        else:
+            if plan.analyse:
+                yield Analysed(job)
+            job = yield from _act("start", job, clock)
+            waited = True
+
+
+def was_started(job: Job) -> bool:
+    """Tell whether a job was told to start, so that it costs, or did cost, or will."""
+    if job.state in (JobState.CREATED, JobState.ANALYSIS_DONE):
+        return job.user_action == "START"
+    return job.state is not JobState.ANALYSING or job.user_action not in ("ANALYSE", "NONE", None)
+
+
+def first_of(jobs: Iterable[Job]) -> Job | None:
+    """
+    Return the job of several with one mark that every attempt goes on with.
+
+    One that was started comes first; then the oldest, which stays the oldest whatever another attempt creates.
+    """
+    return min(jobs, key=lambda job: (not was_started(job), job.created or _NEVER, job.id), default=None)
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def _find(plan: Plan, known: str | None, clock: Callable[[], datetime]) -> Flow[Job]:
+    """Find the task's job, or create it."""
+    job_id = plan.job_id or known or (yield Recall())
+    if job_id is not None:
+        job: Job = yield Look(job_id)
+        if plan.job_id or known or was_started(job):
+            return job
+        # Remembered, but not started: another attempt that is still alive may have chosen an older one since.
+        found = yield from _search(plan, extra=job)
+    else:
+        found = yield from _search(plan)
+    if found is None:
+        found = yield from _create(plan, clock)
+    yield Remember(found)
+    return found
+
+
+def _search(plan: Plan, extra: Job | None = None) -> Flow[Job | None]:
+    """
+    Look which job bears the mark, and stop those that a cleared attempt left running.
+
+    :param extra: a job of the task that the listing may not have yet.
+    """
+    found = {} if extra is None or extra.state is JobState.GONE else {extra.id: extra}
+    token: str | None = None
+    while True:
+        page: Page = yield ListJobs(token)
+        for job in page.jobs:
+            if bears(job, plan.mark):
+                found[job.id] = job
+            elif _is_superseded(plan, job):
+                yield from _stop_superseded(job)
+        token = page.token
+        if token is None or _is_past(plan, page):
+            return first_of(found.values())
+
+
+def _is_superseded(plan: Plan, job: Job) -> bool:
+    """Tell whether a job runs that the task started before a user cleared it."""
+    if not was_started(job) or job.is_terminal or job.user_action == "STOP":
+        return False
+    return any(bears(job, mark) for mark in plan.earlier_marks)
+
+
+def _is_past(plan: Plan, page: Page) -> bool:
+    """Tell whether all pages that follow hold jobs that are too old to be the task's."""
+    created = page.jobs[-1].created if page.jobs else None
+    return plan.not_before is not None and created is not None and created < plan.not_before - SLACK
+
+
+def _stop_superseded(job: Job) -> Flow[None]:
+    said = yield Act("stop", job)
+    how = "told to stop" if said is None else f"could not be told to stop: {said}"
+    yield Note(f"{job} was started by this task before it was cleared; {how}")
+
+
+def _create(plan: Plan, clock: Callable[[], datetime]) -> Flow[Job]:
+    """Create the job, or find that an attempt whose answer was lost has done so."""
+    lost: SentinelHubError | None = None
+    for _ in range(MOST_SENDINGS):
+        answer: Job | SentinelHubError = yield Create()
+        found = yield from _search(plan, extra=answer if isinstance(answer, Job) else None)
+        if found is None and isinstance(answer, SentinelHubError):
+            lost = answer
+            reason = f"the answer to the job's creation was lost ({type(answer).__name__}); looking for it once more"
+            yield WaitUntil(clock() + SECOND_LOOK, reason)
+            found = yield from _search(plan)
+        if found is not None:
+            return found
+    assert lost is not None  # noqa: S101 - a job that was created is found
+    raise lost
+
+
+def _is_new(job: Job) -> bool:
+    return job.state is JobState.CREATED
+
+
+def _look_later(job: Job, reason: str, clock: Callable[[], datetime], *, waited: bool = False) -> Flow[Job]:
+    yield WaitUntil(_next_look(job, clock()), reason, job, waited)
+    seen: Job = yield Look(job.id)
+    return seen
+
+
+def _next_look(job: Job, now: datetime) -> datetime:
+    """Return when to look again at a job that passes a state nobody else waits for: sooner at first, then later."""
+    since = job.user_action_updated or job.last_updated or job.created or now
+    age = now - since
+    return now + (SHORTEST_LOOK if age < YOUNG else max(SHORTER_LOOK, min(LONGEST_LOOK, age / 4)))
+
+
+def _act(action: Action, job: Job, clock: Callable[[], datetime]) -> Flow[Job]:
+    """Tell a job to do something, and return it as it is then; send again only what was seen to have had no effect."""
+    problem: SentinelHubError | None = None
+    for _ in range(MOST_SENDINGS):
+        problem = yield Act(action, job)
+        seen: Job = yield Look(job.id)
+        if problem is None:
+            return _told(action, seen, clock())
+        if _took_effect(action, job, seen):
+            return seen
+        if not isinstance(problem, UNCLEAR):
+            break
+    assert problem is not None  # noqa: S101 - without one, the loop returns
+    raise _worded(action, job, problem)
+
+
+def _told(action: Action, job: Job, now: datetime) -> Job:
+    """Return a job that accepted an action as one that says so: an action may take effect late."""
+    if action == "start" and not was_started(job):
+        return replace(job, user_action="START", user_action_updated=now)
+    if action == "start" and job.state is JobState.STOPPED and job.user_action != "START":
+        return replace(job, user_action="START", user_action_updated=now, reason=USER_ACTION)
+    if action == "analyse" and _is_new(job) and job.user_action != "ANALYSE":
+        return replace(job, user_action="ANALYSE", user_action_updated=now)
+    return job
+
+
+def _took_effect(action: Action, before: Job, seen: Job) -> bool:
+    if action == "start":
+        if before.state is JobState.STOPPED:
+            return seen.is_restarting or seen.state is not JobState.STOPPED
+        return was_started(seen)
+    return seen.state is not before.state or seen.user_action != before.user_action
+
+
+def _worded(action: Action, job: Job, problem: SentinelHubError) -> SentinelHubError:
+    """Let a refusal to go on for want of processing units be one that a retry may follow, as the stop itself is."""
+    if action == "start" and job.state is JobState.STOPPED and isinstance(problem, SentinelHubQuotaExceededError):
+        return SentinelHubJobError(
+            f"{job.kind} job {job.id} cannot be started again: {problem}",
+            job_status=job.state.value,
+            reason=OUT_OF_PU,
+            endpoint=problem.endpoint,
+        )
+    return problem
+
+
+def _restart(job: Job, deadline: datetime, clock: Callable[[], datetime]) -> Flow[tuple[Job, bool]]:
+    """
+    Start a job again that an earlier attempt left stopped, or wait until it has rested.
+
+    :returns: the job, and whether it was started.
+    """
+    rested = restart_not_before(job)
+    if rested is None or clock() >= rested + RESTART_MARGIN:
+        yield Note(f"{job} was left stopped: it is started again, and goes on from where it was")
+        try:
+            return (yield from _act("start", job, clock)), True
+        except SentinelHubBadRequestError:
+            # Of Batch Process nobody says how long it rests after the account ran dry: as Batch Statistics, perhaps.
+            rested = rested or (job.last_updated or clock()) + REST_AFTER_OUT_OF_PU
+            if clock() >= rested + MOST_RESTART_PATIENCE or job.reason not in (USER_ACTION, OUT_OF_PU):
+                raise
+        moment = clock() + RESTART_PATIENCE
+    else:
+        moment = rested + RESTART_MARGIN
+    if moment >= deadline:
+        raise SentinelHubJobError(
+            f"{job} may not be started again before {_shown(moment)}, but it has to be over by {_shown(deadline)}. "
+            "Give a longer job_timeout; or clear the task when it has failed, for a new job.",
+            job_status=job.state.value,
+            reason=job.reason,
+            final=True,
+        )
+    yield WaitUntil(moment, f"{job} was left stopped, and may be started again only then", job)
+    return (yield Look(job.id)), False
+
+
+def _outcome(plan: Plan, job: Job) -> Job:
+    """Return a job that has results; raise for the others."""
+    problem = problem_of(job)
+    if problem is None or job.state is JobState.PARTIAL:
+        return job
+    if job.reason == USER_ACTION and not plan.is_first_attempt:
+        # Perhaps by the death of an earlier attempt that everybody took for dead: then nobody wants it stopped.
+        raise SentinelHubJobError(
+            f"{problem} A retry of this task will do so; to keep it stopped, mark the task as failed.",
+            job_status=job.state.value,
+            reason=job.reason,
+            endpoint=problem.endpoint,
+            final=False,
+        )
+    raise problem
+
+
+def _give_up(plan: Plan, job: Job) -> Flow[None]:
+    """Stop a job that takes too long."""
+    if not was_started(job) or job.is_terminal:
+        how = "It does not run"
+    else:
+        said = yield Act("stop", job)
+        how = "It was told to stop" if said is None else f"It could not be told to stop ({said}): see the dashboard"
+    raise SentinelHubJobError(
+        f"{job} was not over by {_shown(plan.deadline(job))}, when its job_timeout of "
+        f"{plan.timeout.total_seconds():g} s had passed. {how}. Give it more time, or ask for less at once, and clear "
+        "the task for a new job.",
+        job_status=job.state.value,
+        reason=job.reason,
+        final=True,
+    )
+
+
+def _shown(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""New scenes: searching for them, and announcing each once."""

@@ -1,0 +1,281 @@
+"""
+One statistical question about many areas: worked out once, then put to each of them.
+
+What is common to all (evalscript, collections, time, calculations) is checked with the first good area. Each further
+one costs only the checks of its own bounds and size. The whole set is surveyed before anything is sent: which areas
+are unusable and why, and what the others will cost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sentinelhub_provider.api.geo.bounds import Bounds, Size, check_side, parse_bounds, parse_size, read_size
+from sentinelhub_provider.api.geo.crs import Crs, parse_crs
+from sentinelhub_provider.api.geo.features import Feature
+from sentinelhub_provider.api.processing_units import Estimate, total
+from sentinelhub_provider.api.statistical.request import (
+    StatisticalRequest,
+    build_statistical_request,
+    read_statistical_request,
+)
+from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
+
+_OF_AN_AREA = ("bbox", "geometry", "width", "height", "resolution")
+"""Arguments whose errors may lie in one area alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """
+    What is asked about every area.
+
+    :param template: the request about one of them.
+    :param size_of: works out an area's raster.
+    :param crs: of areas that do not name their own.
+    """
+
+    template: StatisticalRequest
+    size_of: Callable[[Bounds], Size]
+    crs: Any = None
+
+    def about(self, feature: Feature) -> StatisticalRequest:
+        """
+        Return the request about an area.
+
+        :raises SentinelHubRequestError: where its bounds or size cannot be.
+        """
+        if feature.geometry is None and feature.bbox is None:
+            return self.template
+        bounds = parse_bounds(bbox=feature.bbox, geometry=feature.geometry, crs=self.crs)
+        size = self.size_of(bounds)
+        self.template.datasets.check_resolution(bounds, size, "resolution")
+        body = self.template.body
+        aggregation = {name: value for name, value in body["aggregation"].items() if name not in _SIZES}
+        return replace(
+            self.template,
+            body={
+                **body,
+                "input": {**body["input"], "bounds": bounds.to_json()},
+                "aggregation": {**aggregation, **size.to_json()},
+            },
+            bounds=bounds,
+            size=size,
+            warnings=bounds.warnings,
+        )
+
+    @property
+    def digest(self) -> str:
+        """Hexadecimal SHA-256 of what is common to all areas."""
+        body = self.template.body
+        aggregation = {name: value for name, value in body["aggregation"].items() if name not in _SIZES}
+        common = {
+            **body,
+            "input": {name: value for name, value in body["input"].items() if name != "bounds"},
+            "aggregation": aggregation,
+        }
+        return hashlib.sha256(json.dumps(common, sort_keys=True, default=str).encode()).hexdigest()
+
+
+_SIZES = ("width", "height", "resx", "resy")
+
+
+def area_key(request: StatisticalRequest) -> str:
+    """Return what tells a request apart from those with the same question: a digest of its bounds and size."""
+    what = json.dumps([request.bounds.to_json(), request.size.to_json()], sort_keys=True)
+    return hashlib.sha256(what.encode()).hexdigest()[:24]
+
+
+def ask_in_words(arguments: Mapping[str, Any], feature: Feature) -> Question:
+    """
+    Build the question from arguments, with a first area to try it on.
+
+    :param arguments: those of :func:`~sentinelhub_provider.api.statistical.request.build_statistical_request`, but for
+        the area.
+    :raises SentinelHubRequestError: names the argument.
+    """
+    size = {name: arguments.get(name) for name in ("width", "height", "resolution")}
+    template = build_statistical_request(**arguments, bbox=feature.bbox, geometry=feature.geometry)
+    return Question(template, lambda bounds: parse_size(bounds, **size), arguments.get("crs"))
+
+
+def ask_in_json(
+    body: Any, feature: Feature, *, crs: Any = None, deployment: str | None = None, now: Any = None
+) -> Question:
+    """
+    Take the question from a request's JSON, whose bounds give way to those of each area.
+
+    :param body: the request; its own ``input.bounds`` is needed only where the feature has no area.
+    :param crs: of the areas; the request's own by default.
+    :raises SentinelHubRequestError: names the member within ``request``.
+    """
+    if not isinstance(body, Mapping):
+        raise SentinelHubRequestError(
+            f"request is a {type(body).__name__}. Give a mapping with input and aggregation.", field="request"
+        )
+    given = body.get("input")
+    bounds = given.get("bounds") if isinstance(given, Mapping) else None
+    properties = bounds.get("properties") if isinstance(bounds, Mapping) else None
+    crs = crs or (properties.get("crs") if isinstance(properties, Mapping) else None)
+    if feature.geometry is not None or feature.bbox is not None:
+        area = parse_bounds(bbox=feature.bbox, geometry=feature.geometry, crs=crs)
+        body = {**body, "input": {**(given if isinstance(given, Mapping) else {}), "bounds": area.to_json()}}
+    template = read_statistical_request(body, deployment=deployment, now=now)
+
+    def size_of(bounds: Bounds) -> Size:
+        size = read_size(template.body["aggregation"], bounds, path="aggregation")
+        check_side(size, field="resolution")
+        return size
+
+    return Question(template, size_of, crs)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A feature without an answer. ``message`` says why; ``is_final``: whether asking again is in vain."""
+
+    id: int | str
+    message: str
+    is_final: bool = True
+
+    def __str__(self) -> str:
+        return f"feature {self.id!r}: {self.message}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as results show it."""
+        return {"feature_id": self.id, "error": self.message}
+
+
+@dataclass(slots=True)
+class Survey:
+    """
+    What is known before anything is sent.
+
+    :param question: what will be asked.
+    :param keys: for the number of each feature that it can be put to, what tells its request from the others'.
+    :param problems: the other features.
+    :param estimate: what it will cost; ``None`` where the evalscript does not say plainly what it reads.
+    :param largest: the dearest request's share.
+    :param warnings: what looks wrong, but may be meant.
+    :param has_numbers: whether all identifiers are numbers.
+    :param samples: samples to a pixel and interval, where the evalscript's mosaicking is ORBIT or TILE.
+    """
+
+    question: Question
+    keys: dict[int, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    estimate: Estimate | None = None
+    largest: Estimate | None = None
+    warnings: dict[str, None] = field(default_factory=dict)
+    has_numbers: bool = True
+    samples: float = 1
+
+    def of_use(self, features: Iterable[Feature]) -> Iterator[tuple[Feature, str]]:
+        """Yield the usable features, each with its key, in order."""
+        for feature in features:
+            key = self.keys.get(feature.number)
+            if key is not None:
+                yield feature, key
+
+    @property
+    def usable(self) -> int:
+        """How many features the question can be put to."""
+        return len(self.keys)
+
+    def count(self, feature: Feature, request: StatisticalRequest) -> None:
+        """Add a usable feature."""
+        self.keys[feature.number] = area_key(request)
+        self.warnings.update(dict.fromkeys(request.warnings))
+        one = request.estimate(samples=self.samples)
+        if one is None:
+            return
+        self.estimate = one if self.estimate is None else total([self.estimate, one])
+        if self.largest is None or one.processing_units > self.largest.processing_units:
+            self.largest = one
+
+    def check_budget(self, max_processing_units: float | None) -> None:
+        """
+        Refuse what would cost more than it may.
+
+        :raises SentinelHubBudgetError: with the arithmetic.
+        :raises SentinelHubRequestError: where the cost cannot be told beforehand.
+        """
+        if max_processing_units is None:
+            return
+        if self.estimate is None or self.largest is None:
+            raise SentinelHubRequestError(
+                "max_processing_units needs an estimate, but the evalscript's setup() is not one plain literal, so its "
+                "bands cannot be told. Write setup() as 'return {input: [...], output: [...]};', or leave "
+                "max_processing_units out.",
+                field="max_processing_units",
+            )
+        units = self.estimate.processing_units
+        if units > max_processing_units:
+            dearest = "" if self.usable == 1 else f" for the largest of {self.usable:,} features"
+            raise SentinelHubBudgetError(
+                f"This would cost up to {units:,.4g} PU, more than max_processing_units={max_processing_units:g}; "
+                f"nothing was sent. The arithmetic{dearest}: {self.largest.explanation}. Take a coarser resolution, "
+                "fewer bands, features or intervals, or raise max_processing_units."
+            )
+
+
+def survey(
+    features: Iterable[Feature],
+    ask: Callable[[Feature], Question],
+    *,
+    crs: Any = None,
+    named: Crs | None = None,
+    samples: float = 1,
+    is_one_area: bool = False,
+) -> Survey:
+    """
+    Look at all features before anything is sent.
+
+    :param ask: makes the question, with a first area to try it on.
+    :param crs: what the user says the features are in.
+    :param named: what the features' collection says of itself.
+    :param samples: see :class:`Survey`.
+    :param is_one_area: whether the one feature is no feature, but an area that the user gave as an argument.
+    :raises SentinelHubRequestError: for what is wrong with the question itself, or where no feature is usable.
+    """
+    if named is not None and crs is not None and parse_crs(crs).epsg != named.epsg:
+        raise SentinelHubRequestError(
+            f"features say of themselves that they are in {named}, but crs is {parse_crs(crs)}. Leave crs out, or "
+            "transform the features.",
+            field="crs",
+        )
+    found: Survey | None = None
+    problems: list[Problem] = []
+    seen: set[int | str] = set()
+    has_numbers = True
+    for feature in features:
+        has_numbers = has_numbers and isinstance(feature.id, int)
+        problem = _fault(feature, seen)
+        if problem is None:
+            try:
+                if found is None:
+                    found = Survey(ask(feature), samples=samples)
+                found.count(feature, found.question.about(feature))
+            except SentinelHubRequestError as error:
+                if is_one_area or (found is None and error.field not in _OF_AN_AREA):
+                    raise
+                problem = str(error)
+        if problem is not None:
+            problems.append(Problem(feature.id, problem))
+    if found is None:
+        raise SentinelHubRequestError(f"no feature is usable. {problems[0]}", field="features")
+    found.problems, found.has_numbers = problems, has_numbers
+    return found
+
+
+def _fault(feature: Feature, seen: set[int | str]) -> str | None:
+    if feature.problem is not None:
+        return feature.problem
+    if feature.id in seen:
+        return "another feature has the same id; choose a property that tells them apart with id_property"
+    seen.add(feature.id)
+    return None

@@ -1,0 +1,121 @@
+"""
+The table that statistics make: its columns, and each row's cells for the format that holds them.
+
+Formats differ in what they can say. Parquet has numbers without a value and NaN; CSV writes ``NaN`` and nothing; JSON
+has no NaN at all. The column ``state`` says in each of them why a number is missing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sentinelhub_provider.api.statistical.answer import Row, State
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
+"""Table formats by a file's ending."""
+
+NUMBERS = ("min", "max", "mean", "stdev")
+COUNTS = ("count", "sample_count", "no_data_count")
+
+
+def table_format(path: Any, wanted: str | None = None) -> str:
+    """
+    Return the format of a table: the one that is wanted, else the one that the path's ending says.
+
+    :raises SentinelHubRequestError: for one that is not known.
+    """
+    if wanted is not None:
+        if wanted not in FORMATS.values():
+            known = ", ".join(sorted(set(FORMATS.values())))
+            raise SentinelHubRequestError(f"output_format is {wanted!r}. Give one of {known}.", field="output_format")
+        return wanted
+    ending = next((ending for ending in FORMATS if str(path).lower().endswith(ending)), None)
+    if ending is None:
+        raise SentinelHubRequestError(
+            f"output_path {path} does not say what table it is to be. Let it end with one of {', '.join(FORMATS)}, or "
+            "give output_format.",
+            field="output_path",
+        )
+    return FORMATS[ending]
+
+
+def percentile_names(body: Mapping[str, Any]) -> list[str]:
+    """Return the columns of percentiles that a request asks for: ``p5``, ``p97.5``."""
+    wanted = {
+        float(per_cent)
+        for chosen in _bands(body, "statistics")
+        for per_cent in (chosen.get("percentiles") or {}).get("k") or ()
+    }
+    return [f"p{per_cent:g}" for per_cent in sorted(wanted)]
+
+
+def column_names(body: Mapping[str, Any]) -> list[str]:
+    """Return the columns of the table that a request's answers make."""
+    histogram = ["histogram"] if any(True for _ in _bands(body, "histograms")) else []
+    head = ["feature_id", "interval_from", "interval_to", "output", "band", "state"]
+    return [*head, *NUMBERS, *COUNTS, *percentile_names(body), *histogram, "error"]
+
+
+def _bands(body: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
+    """Yield what is asked for each band of each output under ``statistics`` or ``histograms``."""
+    for output in (body.get("calculations") or {}).values():
+        for band in ((output or {}).get(name) or {}).values():
+            if isinstance(band, Mapping):
+                yield band
+
+
+def record(row: Row, columns: list[str]) -> dict[str, Any]:
+    """
+    Return a row's cells.
+
+    A number without a value is ``None``; NaN and infinity stay where the evalscript itself made them.
+    """
+    cells = row.to_dict()
+    if row.histogram:
+        cells["histogram"] = [{"low": low, "high": high, "count": count} for low, high, count in row.histogram]
+    keeps = row.state is State.NOT_A_NUMBER
+    return {name: _value(cells.get(name), keeps=keeps) for name in columns}
+
+
+def _value(value: Any, *, keeps: bool) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) and not keeps else value
+
+
+def json_record(cells: Mapping[str, Any]) -> dict[str, Any]:
+    """Return cells as JSON can hold them: times as text, and no NaN or infinity."""
+    return {name: _for_json(value) for name, value in cells.items()}
+
+
+def _for_json(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else value
+
+
+def progress_line(*, done: int, asked: int, whole: int, seconds: float, units: float, failed: int) -> str:
+    """
+    Tell how far the work is.
+
+    :param done: features that have an answer, those of earlier tries included.
+    :param asked: features that were asked about in this try.
+    :param whole: features in all.
+    :param seconds: since this try began.
+    :param units: PU spent.
+    """
+    rate = asked / seconds if seconds > 0 else 0.0
+    left = max(0, whole - done - failed)
+    remaining = f", {_duration(left / rate)} left" if left and rate else ""
+    share = 100 * (done + failed) / whole if whole else 100
+    troubles = f", {failed:,} failed" if failed else ""
+    return f"{done:,} of {whole:,} features ({share:.0f} %), {rate:.1f}/s{remaining}, {units:.4g} PU{troubles}"
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"

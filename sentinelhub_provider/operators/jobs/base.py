@@ -1,0 +1,361 @@
+"""What the operators of remote jobs have in common: one job for all attempts, waits that hold no slot, the outcome."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sentinelhub_provider.api.jobs.async_lifecycle import Delivered
+from sentinelhub_provider.api.jobs.job import Job, JobKind, JobState, check_job_id
+from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL, check_poll_interval
+from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRateLimitError, SentinelHubRequestError
+from sentinelhub_provider.operators.arguments import log_and_check_cost, log_and_push_spent, utc_now
+from sentinelhub_provider.operators.base import SentinelHubOperator
+from sentinelhub_provider.operators.failing import without_vain_retries
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from airflow.sdk import Context
+
+    from sentinelhub_provider.api.job_requests.delivery import Access, Location
+    from sentinelhub_provider.api.processing_units import Estimate
+    from sentinelhub_provider.operators.jobs.attempt import Attempt
+    from sentinelhub_provider.operators.jobs.driver import JobDriver, Stay
+    from sentinelhub_provider.operators.jobs.memory import Memory
+
+DEFAULT_JOB_TIMEOUT = 24 * 3600.0
+ON_PARTIAL = ("fail", "warn")
+
+
+class SentinelHubJobOperator(SentinelHubOperator):
+    """
+    An operator that has a remote job done: once, whatever dies.
+
+    .. seealso:: :doc:`/jobs`
+
+    :param delivery: folder in an object storage that results go to, such as ``s3://my-bucket/results``; it may hold the
+        API's placeholders. (templated)
+    :param delivery_conn_id: Airflow connection that holds the credentials with which Sentinel Hub reaches the bucket,
+        and the worker reads results there: of Amazon Web Services or Google Cloud. (templated)
+    :param delivery_role_arn: IAM role that Sentinel Hub assumes, instead of the connection's keys. (templated)
+    :param delivery_region: region of the bucket, where it is not the connection's or the deployment's. (templated)
+    :param request: the API's own JSON, without credentials: a dict, its text, or the name of a ``.json`` file beside
+        the DAG. (templated)
+    :param job_id: go on with this job, which exists already, instead of creating one. (templated)
+    :param job_timeout: seconds that the job may take in all, from its creation; then it is stopped, and the task fails.
+    :param poll_interval: seconds between two looks at the job, at most.
+    :param check_features: whether the job's results are read in the bucket, as a job that is done may have failed in
+        part.
+    :param on_partial: ``fail`` the task where features failed, or ``warn`` and return.
+    :param stop_on_kill: whether the job is stopped when the task is killed.
+    :param max_processing_units: PU that the job may cost by estimate; over it, the task fails before anything is sent.
+    :param samples: samples to a pixel that the estimate counts where the evalscript's mosaicking is ``ORBIT`` or
+        ``TILE``.
+    :param deferrable: whether the job is waited for in the triggerer, without holding a worker slot; ``False`` waits in
+        the worker, where there is no triggerer.
+    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator` and of any
+        Airflow operator.
+    """
+
+    kind: ClassVar[JobKind]
+    template_fields: Sequence[str] = (
+        "delivery",
+        "delivery_conn_id",
+        "delivery_role_arn",
+        "delivery_region",
+        "request",
+        "job_id",
+        "sentinelhub_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        delivery: str | None = None,
+        delivery_conn_id: str | None = None,
+        delivery_role_arn: str | None = None,
+        delivery_region: str | None = None,
+        request: Any = None,
+        job_id: str | None = None,
+        job_timeout: float = DEFAULT_JOB_TIMEOUT,
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
+        check_features: bool = True,
+        on_partial: str = "fail",
+        stop_on_kill: bool = True,
+        max_processing_units: float | None = None,
+        samples: float = 1,
+        deferrable: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(deferrable=deferrable, **kwargs)
+        self.delivery = delivery
+        self.delivery_conn_id = delivery_conn_id
+        self.delivery_role_arn = delivery_role_arn
+        self.delivery_region = delivery_region
+        self.request = request
+        self.job_id = job_id
+        self.job_timeout = job_timeout
+        self.poll_interval = poll_interval
+        self.check_features = check_features
+        self.on_partial = on_partial
+        self.stop_on_kill = stop_on_kill
+        self.max_processing_units = max_processing_units
+        self.samples = samples
+
+    # --- what a kind of job has to bring along -----------------------------------------------------------------------
+
+    @abstractmethod
+    def build(self, context: Context, mark: str) -> Any:
+        """Return the checked request, bearing the mark. Raises :class:`SentinelHubRequestError`."""
+
+    @abstractmethod
+    def estimate(self, request: Any) -> Estimate | None:
+        """Return what the request will cost, ``None`` where that cannot be told."""
+
+    @abstractmethod
+    def flow(self, attempt: Attempt, stay: Stay, memory: Memory) -> Generator[Any, Any, Job | None]:
+        """Return the job's life as a flow."""
+
+    @abstractmethod
+    def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:
+        """
+        Return what the task returns of a job that is over.
+
+        :raises SentinelHubJobError: where it is over, but not well.
+        """
+
+    def check_analysed(self, context: Context, job: Job) -> None:
+        """Check what is only known of a job that was analysed. Raises :class:`SentinelHubBudgetError`."""
+
+    def delivered(self, context: Context) -> Delivered:
+        """Tell what is in the folder of the job's outputs, for kinds whose jobs cannot be listed."""
+        raise TypeError(f"{self.kind} jobs of {context['ti']} are found by their mark")
+
+    def memory(self, context: Context, attempt: Attempt) -> Memory:
+        """Return what outlives an attempt."""
+        from sentinelhub_provider.operators.jobs.memory import memory_of
+
+        return memory_of(context, attempt.mark)
+
+    # --- the course of a task ----------------------------------------------------------------------------------------
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Do the work; see the class for what is returned."""
+        return self.resume(context)
+
+    def resume(  # type: ignore[override]
+        self,
+        context: Context,
+        event: Any = None,  # noqa: ARG002 - the wait is over
+        *,
+        began: float | None = None,
+        job_id: str | None = None,
+        waited: bool = False,
+    ) -> dict[str, Any]:
+        """
+        Do the work, for the first time or after a wait in the triggerer.
+
+        :param began: when the attempt did, in seconds since the epoch; now by default. ``dag.test()`` loses what a task
+            takes along when it waits.
+        :param job_id: the job that was found before the wait.
+        :param waited: see :func:`~sentinelhub_provider.api.jobs.lifecycle.job_flow`.
+        :raises AirflowFailException: for errors that no repetition can cure.
+        :raises TaskDeferred: where the task has to wait for long.
+        """
+        from sentinelhub_provider.operators.jobs.driver import Stay
+
+        with without_vain_retries():
+            self._check_arguments()
+            return self._go(context, Stay.of(self._clock().timestamp() if began is None else began, job_id, waited))
+
+    def execute_complete(
+        self,
+        context: Context,
+        event: Any = None,
+        *,
+        began: float | None = None,
+        job_id: str | None = None,
+        waited: bool = True,
+    ) -> dict[str, Any]:
+        """
+        Go on when the trigger has seen the job end.
+
+        :param job_id: the job that was waited for; the event's own by default.
+        :raises SentinelHubResponseError: for an event that is none, or about another job.
+        """
+        from sentinelhub_provider.api.jobs.events import Outcome, validated_event
+
+        with without_vain_retries():
+            named = event.get("id") if isinstance(event, Mapping) else None
+            job_id = str(named) if job_id is None else job_id
+            seen = validated_event(event, self.kind, job_id)
+            if seen.outcome is Outcome.ERROR:
+                problem = seen.problem()
+                assert problem is not None  # noqa: S101 - an event of that outcome has one
+                raise problem
+        return self.resume(context, began=began, job_id=job_id, waited=waited)
+
+    @staticmethod
+    def _clock() -> datetime:
+        return utc_now()
+
+    def on_kill(self) -> None:
+        """Stop the job of a task that is killed."""
+        driver: JobDriver | None = getattr(self, "_driver", None)
+        if driver is not None:
+            driver.kill()
+
+    def _result(self, context: Context) -> dict[str, Any]:
+        return self.execute(context)
+
+    def _go(self, context: Context, stay: Stay) -> dict[str, Any]:
+        from sentinelhub_provider.operators.jobs.attempt import attempt_of
+        from sentinelhub_provider.operators.jobs.calls import JobCalls
+        from sentinelhub_provider.operators.jobs.driver import JobDriver
+
+        self._attempt, self._request = attempt_of(self, context), None
+        attempt = self._attempt
+        with ExitStack() as self._stack:
+            if self.job_id is None and stay.job_id is None:
+                self.built(context)  # so that what cannot work is refused before anything is sent
+            memory = self.memory(context, attempt)
+            calls = JobCalls(self.hook, self.kind, attempt.mark, self.call_arguments)
+            self._driver = JobDriver(self, context, self.kind, calls, memory, stay, clock=self._clock)
+            try:
+                job = self._driver.run(self.flow(attempt, stay, memory))
+            except SentinelHubRateLimitError as error:
+                self._driver.defer_for(error)
+                raise
+            result = self.outcome(context, job)
+        log_and_push_spent(self, context, result["processing_units"])
+        return result
+
+    def built(self, context: Context) -> Any:
+        """Return the request, made once."""
+        if self._request is None:
+            self._request = self.build(context, self.attempt.mark)
+            for warning in self._request.warnings:
+                self.log.warning("%s", warning)
+        return self._request
+
+    _request: Any = None
+    _attempt: Attempt | None = None
+    _stack: ExitStack | None = None
+
+    @property
+    def stack(self) -> ExitStack:
+        """Keeps what the task needs on disk until it ends or waits in the triggerer."""
+        assert self._stack is not None  # noqa: S101 - set before a request is built
+        return self._stack
+
+    @property
+    def attempt(self) -> Attempt:
+        """Which attempt this is; known while the task runs."""
+        assert self._attempt is not None  # noqa: S101 - set as the first thing
+        return self._attempt
+
+    def payload(self, context: Context) -> dict[str, Any]:
+        """
+        Return what is sent to create the job, once its cost was checked.
+
+        :raises SentinelHubBudgetError: where it would cost more than it may.
+        """
+        request = self.built(context)
+        self.check_cost(context, request)
+        payload: dict[str, Any] = request.payload()
+        return payload
+
+    def check_cost(self, context: Context, request: Any) -> None:
+        """Check the cost before anything is sent. Raises :class:`SentinelHubBudgetError`."""
+        log_and_check_cost(self, context, self.estimate(request), self.max_processing_units)
+
+    def access(self, url: str) -> Access | None:
+        """Return how Sentinel Hub is to reach the bucket of results."""
+        from sentinelhub_provider.hooks.delivery import access_of
+
+        return access_of(self.delivery_conn_id, url, role_arn=self.delivery_role_arn, region=self.delivery_region)
+
+    @property
+    def timeout_of_job(self) -> timedelta:
+        """How long the job may take."""
+        return timedelta(seconds=self.job_timeout)
+
+    def require(self, *names: str) -> None:
+        """Refuse arguments that are missing."""
+        missing = [name for name in names if getattr(self, name) is None]
+        if missing:
+            raise SentinelHubRequestError(
+                f"{missing[0]} is missing. Give it, or the whole request as request.", field=missing[0]
+            )
+
+    def names(self, context: Context) -> Sequence[str]:
+        """Return by which names people know the task."""
+        ti: Any = context["ti"]
+        index = getattr(ti, "map_index", -1)
+        mapped = [f"[{index}]"] if isinstance(index, int) and index >= 0 else []
+        return [f"{getattr(ti, 'dag_id', '')}.{self.task_id}", *mapped, str(context.get("run_id") or "")]
+
+    @property
+    def delivery_location(self) -> Location:
+        """Where results go, unchecked."""
+        from sentinelhub_provider.api.job_requests.delivery import Location
+
+        url = str(self.delivery).strip()
+        return Location(url, self.access(url))
+
+    def access_for(self, body: Any, path: Sequence[str]) -> Access | None:
+        """Return how a bucket is reached that a request's JSON names."""
+        return self.access(url_at(body, path))
+
+    def refuse_both(self, names: Sequence[str]) -> None:
+        """Refuse arguments that would build a request where a whole one is given."""
+        both = [name for name in names if getattr(self, name) is not None]
+        if both:
+            raise SentinelHubRequestError(
+                f"request is given, and {', '.join(both)} too. The request is sent as it is: put that into it.",
+                field=both[0],
+            )
+
+    def _check_arguments(self) -> None:
+        if self.on_partial not in ON_PARTIAL:
+            raise SentinelHubRequestError(
+                f"on_partial is {self.on_partial!r}. Give one of {', '.join(ON_PARTIAL)}.", field="on_partial"
+            )
+        check_poll_interval(self.poll_interval)
+        if isinstance(self.job_timeout, bool) or not isinstance(self.job_timeout, int | float):
+            raise SentinelHubRequestError(f"job_timeout is {self.job_timeout!r}. Give seconds.", field="job_timeout")
+        if not 0 < self.job_timeout < math.inf:
+            raise SentinelHubRequestError(
+                f"job_timeout is {self.job_timeout}. Give seconds, a number above 0.", field="job_timeout"
+            )
+        if self.job_id is not None:
+            check_job_id(self.job_id)
+
+    def fail_or_warn(self, job: Job, what: str, *, reason: str) -> None:
+        """Fail the task for a job that is done in part, or warn, as it was told to."""
+        if self.on_partial == "warn":
+            self.log.warning("%s job %s: %s", job.kind, job.id, what)
+            return
+        raise SentinelHubJobError(
+            f"{job.kind} job {job.id} is done, but {what}. What succeeded is in the bucket. With on_partial='warn' the "
+            "task goes on; clear it to have everything done anew.",
+            job_status=JobState.PARTIAL.value,
+            reason=reason,
+            final=True,
+        )
+
+
+def url_at(body: Any, path: Sequence[str]) -> str:
+    """Return the URL of a storage in a request's JSON; empty where there is none, which its check finds out."""
+    for name in path:
+        body = body.get(name) if isinstance(body, Mapping) else None
+    for scheme in ("s3", "gs"):
+        storage = body.get(scheme) if isinstance(body, Mapping) else None
+        if isinstance(storage, Mapping):
+            return f"{scheme}://"
+    return ""

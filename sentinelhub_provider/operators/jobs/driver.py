@@ -1,0 +1,320 @@
+"""Drives the flow of a job's life in a worker: makes its calls, spends its waits here or in the triggerer."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from sentinelhub_provider.api.jobs import async_lifecycle, polling
+from sentinelhub_provider.api.jobs import lifecycle as job_lifecycle
+from sentinelhub_provider.api.jobs.async_lifecycle import Intent
+from sentinelhub_provider.api.jobs.job import Job, JobKind
+from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubJobError
+from sentinelhub_provider.operators.jobs.calls import JobCalls, is_passing, seconds_asked_for
+from sentinelhub_provider.operators.waiting import LONGEST_BLOCKING_WAIT
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator
+    from sentinelhub_provider.operators.jobs.memory import Memory
+
+JOB_ID_KEY = "job_id"
+"""XCom key of the job's id, pushed as soon as it is known."""
+
+STOP_SECONDS = 4.0
+"""Airflow kills a task for good 5 seconds after it was asked to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """
+    What an attempt takes along when it waits in the triggerer.
+
+    :param began: when it began.
+    :param job_id: the job it has found, ``None`` before.
+    :param waited: see :func:`~sentinelhub_provider.api.jobs.lifecycle.job_flow`.
+    """
+
+    began: datetime
+    job_id: str | None = None
+    waited: bool = False
+
+    def to_kwargs(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {"began": self.began.timestamp(), "job_id": self.job_id, "waited": self.waited}
+
+    @classmethod
+    def of(cls, began: float, job_id: str | None, waited: bool) -> Stay:
+        """Read what :meth:`to_kwargs` wrote."""
+        return cls(datetime.fromtimestamp(began, UTC), job_id, waited)
+
+
+class JobDriver:
+    """
+    Drives a flow for one attempt.
+
+    :param operator: the task; makes the request, and knows what is in the bucket.
+    :param memory: what outlives the attempt.
+    :param clock: the time, aware.
+    """
+
+    def __init__(
+        self,
+        operator: SentinelHubJobOperator,
+        context: Context,
+        kind: JobKind,
+        calls: JobCalls,
+        memory: Memory,
+        stay: Stay,
+        *,
+        clock: Callable[[], datetime],
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._operator = operator
+        self._context = context
+        self._kind = kind
+        self._calls = calls
+        self._memory = memory
+        self._stay = stay
+        self._clock = clock
+        self._jitter = jitter
+        self._log = operator.log
+        self._killed = threading.Event()
+        self._shown: str | None = stay.job_id
+
+    def run(self, flow: Generator[Any, Any, Job | None]) -> Job | None:
+        """
+        Do the flow's steps until it ends.
+
+        :raises TaskDeferred: where a wait is spent in the triggerer.
+        :raises SentinelHubError: as the flow does, and where a call fails in a way that leaves nothing open.
+        """
+        answer: Any = None
+        try:
+            while True:
+                try:
+                    step = flow.send(answer)
+                except StopIteration as end:
+                    found: Job | None = end.value
+                    return found
+                answer = self._do(step)
+                if self._killed.is_set():
+                    self._end_after_kill(step)
+        finally:
+            flow.close()
+
+    def _do(self, step: Any) -> Any:  # noqa: C901 - one line for each kind of step
+        match step:
+            case job_lifecycle.Recall():
+                return self._recall()
+            case job_lifecycle.Remember(job):
+                return self._remember(job)
+            case job_lifecycle.ListJobs(token):
+                return self._calls.page(token)
+            case job_lifecycle.Create():
+                return self._calls.create(self._operator.payload(self._context))
+            case job_lifecycle.Act(action, job):
+                return self._act(action, job)
+            case job_lifecycle.Look(job_id):
+                return self._look(job_id)
+            case job_lifecycle.Await(job, until):
+                return self._await(job, until)
+            case job_lifecycle.WaitUntil():
+                return self._wait(step)
+            case job_lifecycle.Note(text):
+                return self._log.warning("%s", text)
+            case job_lifecycle.Analysed(job):
+                return self._operator.check_analysed(self._context, job)
+            case async_lifecycle.RecallIntent():
+                return self._recall_intent()
+            case async_lifecycle.KeepIntent(intent):
+                return self._keep_intent(intent)
+            case async_lifecycle.DropIntent():
+                return self._memory.forget()
+            case async_lifecycle.Send():
+                return self._calls.send(self._operator.payload(self._context))
+            case async_lifecycle.LookForOutputs():
+                return self._operator.delivered(self._context)
+        raise TypeError(f"there is no step {step!r}")
+
+    # --- memory ------------------------------------------------------------------------------------------------------
+
+    def _recall(self) -> str | None:
+        try:
+            note = self._memory.recall()
+        except Exception as error:  # whatever a store raises, the mark finds the job as well
+            self._log.warning("the task state store cannot be read (%s); the job is looked for by its mark", error)
+            return None
+        job_id = (note or {}).get("id")
+        return job_id if isinstance(job_id, str) else None
+
+    def _remember(self, job: Job) -> None:
+        self._show(job.id)
+        self._log.info("%s; the service created it at %s", job, job.created)
+        try:
+            self._memory.keep({"id": job.id})
+        except Exception as error:  # as above
+            self._log.warning("the task state store cannot be written (%s); a retry finds the job by its mark", error)
+
+    def _recall_intent(self) -> Intent | None:
+        note = self._memory.recall()  # if it cannot be read, nobody knows whether the job was sent
+        if note is None:
+            return None
+        intent = Intent(datetime.fromisoformat(note["sent"]), note.get("id"))
+        if intent.job_id is not None:
+            self._show(intent.job_id)
+        return intent
+
+    def _keep_intent(self, intent: Intent) -> None:
+        note = {"sent": intent.sent.isoformat(), "id": intent.job_id}
+        if intent.job_id is None:
+            self._memory.keep(note)  # if it cannot be written, the job is not sent
+            return
+        self._show(intent.job_id)
+        self._log.info("%s job %s was sent", self._kind, intent.job_id)
+        try:
+            self._memory.keep(note)
+        except Exception as error:
+            self._log.warning("the id of job %s cannot be kept: %s", intent.job_id, error)
+
+    def _show(self, job_id: str) -> None:
+        """Let others see the id, and :meth:`kill` stop the job."""
+        if job_id != self._shown:
+            self._shown = job_id
+            self._context["ti"].xcom_push(key=JOB_ID_KEY, value=job_id)
+        self._stay = replace(self._stay, job_id=job_id)
+
+    # --- calls -------------------------------------------------------------------------------------------------------
+
+    def _look(self, job_id: str) -> Job:
+        self._show(job_id)
+        job = self._calls.look(job_id)
+        self._log.info("%s", job)
+        return job
+
+    def _act(self, action: job_lifecycle.Action, job: Job) -> SentinelHubError | None:
+        self._log.info("%s job %s: %s", job.kind, job.id, action)
+        said = self._calls.act(action, job.id)
+        if said is not None:
+            self._log.warning("%s job %s: the answer to %s was lost or refused: %s", job.kind, job.id, action, said)
+        return said
+
+    # --- waits -------------------------------------------------------------------------------------------------------
+
+    def _await(self, job: Job, until: datetime) -> Job:
+        if self._operator.deferrable:
+            self._defer_until_over(job, until)
+        began, faults = self._clock(), 0
+        interval = polling.first_wait(self._operator.poll_interval)
+        state = job.state
+        while (left := (until - self._clock()).total_seconds()) > 0:
+            self._killed.wait(min(interval, left))
+            if self._killed.is_set():
+                break
+            try:
+                job = self._calls.look(job.id)
+            except SentinelHubError as error:
+                if not is_passing(error):
+                    raise
+                faults += 1
+                interval = polling.wait_after_fault(
+                    faults, self._operator.poll_interval, self._jitter(), seconds_asked_for(error)
+                )
+                self._log.warning("%s job %s cannot be looked at, going on: %s", self._kind, job.id, error)
+                continue
+            faults = 0
+            if job.state is not state or job.is_terminal:
+                self._log.info("%s", job)
+                state = job.state
+            if job.is_terminal:
+                break
+            age = (self._clock() - (job.created or began)).total_seconds()
+            interval = polling.wait_between(age, self._operator.poll_interval, self._jitter())
+        return job
+
+    def _defer_until_over(self, job: Job, until: datetime) -> NoReturn:
+        from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
+
+        self._log.info("waiting in the triggerer until %s is over, or %s", job, until.isoformat(timespec="seconds"))
+        self._operator.defer(
+            trigger=SentinelHubJobTrigger(
+                kind=self._kind.name,
+                job_id=job.id,
+                end_time=until.timestamp(),
+                sentinelhub_conn_id=self._operator.sentinelhub_conn_id,
+                poll_interval=self._operator.poll_interval,
+                stop_on_kill=self._operator.stop_on_kill,
+            ),
+            method_name="execute_complete",
+            kwargs={**replace(self._stay, job_id=job.id).to_kwargs(), "waited": True},
+        )
+
+    def _wait(self, wait: job_lifecycle.WaitUntil) -> None:
+        seconds = (wait.moment - self._clock()).total_seconds()
+        self._log.info("%s: waiting until %s", wait.reason, wait.moment.isoformat(timespec="seconds"))
+        if self._operator.deferrable and seconds > LONGEST_BLOCKING_WAIT:
+            self.defer_until(wait.moment, waited=wait.waited)
+        self._killed.wait(max(0.0, seconds))
+
+    def defer_until(self, moment: datetime, *, waited: bool) -> NoReturn:
+        """Wait in the triggerer until a moment, then go on with what is known of the job."""
+        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+        self._operator.defer(
+            trigger=DateTimeTrigger(moment=moment),
+            method_name="resume",
+            kwargs=replace(self._stay, waited=waited).to_kwargs(),
+        )
+
+    def defer_for(self, error: SentinelHubError) -> None:
+        """Wait in the triggerer where a rate limit asks for a long wait; return where it does not."""
+        seconds = seconds_asked_for(error)
+        if self._operator.deferrable and seconds is not None and seconds > LONGEST_BLOCKING_WAIT:
+            self._log.info("rate limited, waiting in the triggerer for %.0f s", seconds)
+            self.defer_until(self._clock() + timedelta(seconds=seconds), waited=self._stay.waited)
+
+    # --- death -------------------------------------------------------------------------------------------------------
+
+    def kill(self) -> None:
+        """Stop the job, in a few seconds: the task is about to be killed. Called in the middle of anything."""
+        self._killed.set()
+        job_id = self._shown
+        if job_id is None:
+            self._log.warning("killed before there was a job")
+        elif not self._kind.actions:
+            self._log.warning("killed: %s job %s cannot be stopped; it goes on and is paid for", self._kind, job_id)
+        elif not self._operator.stop_on_kill:
+            self._log.warning("killed: %s job %s goes on, as stop_on_kill is off", self._kind, job_id)
+        else:
+            self._stop(job_id)
+
+    def _stop(self, job_id: str) -> None:
+        """Stop a job in a thread of its own: this one may hold what the call needs."""
+        said: list[SentinelHubError | None] = []
+        thread = threading.Thread(
+            target=lambda: said.append(self._calls.stop(job_id, STOP_SECONDS)), name="sentinelhub-stop", daemon=True
+        )
+        thread.start()
+        thread.join(STOP_SECONDS)
+        if said == [None]:
+            self._log.warning("killed: %s job %s was told to stop", self._kind, job_id)
+        else:
+            why = str(said[0]) if said else "no answer in time"
+            self._log.warning(
+                "killed: %s job %s may go on, stopping it failed: %s. See the dashboard", self._kind, job_id, why
+            )
+
+    def _end_after_kill(self, step: Any) -> NoReturn:
+        """End an attempt that was killed, and yet lives: a worker that shuts down lets the task be tried again."""
+        if isinstance(step, job_lifecycle.Act) and step.action == "start" and self._operator.stop_on_kill:
+            self._stop(step.job.id)  # the stop may have come before the start
+        raise SentinelHubJobError(
+            "The task was killed, and its job told to stop where that was possible. A retry goes on with it.",
+            job_status="UNKNOWN",
+            final=False,
+        )

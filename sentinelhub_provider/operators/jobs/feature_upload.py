@@ -1,0 +1,197 @@
+"""
+Features of any kind, as one GeoPackage in a bucket, for jobs that read their areas from there.
+
+The file is named after what it holds: a retry finds it uploaded, and uploads it no second time.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError
+from sentinelhub_provider.operators.jobs.buckets import BucketError, exists, open_path
+
+if TYPE_CHECKING:
+    from sentinelhub_provider.api.geo.crs import Crs
+    from sentinelhub_provider.api.geo.features import Feature
+    from sentinelhub_provider.api.geo.geometry import BBox, Geometry
+    from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
+
+PROBLEMS = 5
+"""Unusable features that an error names."""
+
+CHUNK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """
+    What each feature's raster will be, to work out what a job costs and that none is too large.
+
+    :param size: width and height in pixels; or
+    :param resolution: pixel sides in units of the features' CRS.
+    :param max_side: pixels that a side may have.
+    """
+
+    size: tuple[int, int] | None = None
+    resolution: tuple[float, float] | None = None
+    max_side: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedFeatures:
+    """
+    A GeoPackage that is ready to be uploaded.
+
+    :param path: the local file, which is there as long as the context lasts.
+    :param count: how many features it has.
+    :param digest: SHA-256 of what it holds, as hexadecimal digits.
+    :param crs: CRS of all of them.
+    :param bbox: the box around them.
+    :param sizes: their rasters; ``None`` where these are not known.
+    """
+
+    path: Path
+    count: int
+    digest: str
+    crs: Crs
+    bbox: BBox
+    sizes: FeatureSizes | None
+
+    def url_in(self, folder: str) -> str:
+        """Return the URL that it gets in a folder of a bucket."""
+        return f"{folder.rstrip('/')}/features-{self.digest[:32]}.gpkg"
+
+    def upload(self, folder: str, conn_id: str | None = None) -> str:
+        """
+        Upload it, unless it is there already.
+
+        :param folder: ``s3://bucket/folder`` or any other URL that Airflow's object storage knows.
+        :param conn_id: Airflow connection that may write there.
+        :return: its URL.
+        :raises SentinelHubOutputError: where the bucket cannot be written.
+        """
+        from sentinelhub_provider.hooks.output import target_for
+        from sentinelhub_provider.transport.download import DownloadReceiver
+
+        url = self.url_in(folder)
+        try:
+            place = open_path(url, conn_id)
+            if exists(place):
+                return url
+        except BucketError as error:
+            raise SentinelHubOutputError(f"The features cannot be uploaded: {error}.") from error
+        with DownloadReceiver(target_for(place)) as receiver, self.path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                receiver.feed(chunk)
+            receiver.complete(content_type="application/geopackage+sqlite3", processing_units=None, url="")
+        return url
+
+
+@contextmanager
+def prepare_features(
+    value: Any,
+    *,
+    id_property: str | None = None,
+    crs: Any = None,
+    raster: Raster | None = None,
+    folders: Iterable[str] = (),
+) -> Iterator[PreparedFeatures]:
+    """
+    Make a GeoPackage of features; it is there as long as the context lasts.
+
+    :param value: see :func:`~sentinelhub_provider.operators.reading.feature_files.open_features`.
+    :param id_property: the property that becomes each feature's ``identifier``; by default GeoJSON's ``id`` or the
+        table's key, else its number.
+    :param crs: CRS of features that do not name their own; longitude and latitude by default.
+    :param raster: what each feature's raster will be.
+    :param folders: where a relative path is looked for, after the working directory.
+    :raises SentinelHubRequestError: where features cannot be read or used, and which; all must be areas in one CRS,
+        with different identifiers.
+    """
+    from sentinelhub_provider.api.geo.crs import parse_crs
+    from sentinelhub_provider.api.geo.geopackage import write_geopackage
+    from sentinelhub_provider.operators.reading.feature_files import open_features
+
+    with (
+        open_features(value, id_property=id_property, folders=folders) as features,
+        tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder,
+    ):
+        system = features.crs if crs is None and features.crs is not None else parse_crs(crs)
+        if features.crs is not None and features.crs.epsg != system.epsg:
+            raise SentinelHubRequestError(
+                f"features say of themselves that they are in {features.crs}, but crs is {system}. Leave crs out, or "
+                "transform the features.",
+                field="crs",
+            )
+        path = Path(folder) / "features.gpkg"
+        survey = _Survey(system, raster)
+        written = write_geopackage(path, survey.good(features), system)
+        yield PreparedFeatures(path, written.count, written.digest, system, written.bbox, survey.sizes)
+
+
+class _Survey:
+    """Checks features as they pass, and adds up their rasters."""
+
+    def __init__(self, crs: Crs, raster: Raster | None) -> None:
+        from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
+
+        self._crs = crs
+        self._raster = raster or Raster()
+        is_known = self._raster.size is not None or self._raster.resolution is not None
+        self.sizes = FeatureSizes() if is_known else None
+
+    def good(self, features: Iterable[Feature]) -> Iterator[tuple[str, Geometry]]:
+        """
+        Yield identifier and polygon of each.
+
+        :raises SentinelHubRequestError: at the end, where some cannot be used: a job would leave them out.
+        """
+        problems: list[str] = []
+        number = 0
+        for feature in features:
+            try:
+                geometry = self._checked(feature)
+            except SentinelHubRequestError as error:
+                number += 1
+                if len(problems) < PROBLEMS:
+                    problems.append(f"feature {feature.id!r} {error}")
+            else:
+                yield str(feature.id), geometry
+        if problems:
+            more = f", and {number - len(problems):,} more" if number > len(problems) else ""
+            raise SentinelHubRequestError(
+                f"features: {number:,} cannot be used: {'; '.join(problems)}{more}. Repair or remove them.",
+                field="features",
+            )
+
+    def _checked(self, feature: Feature) -> Geometry:
+        from sentinelhub_provider.api.geo.bounds import parse_bounds
+
+        if feature.problem is not None:
+            raise SentinelHubRequestError(feature.problem, field="features")
+        bounds = parse_bounds(geometry=feature.geometry, crs=self._crs)
+        assert bounds.geometry is not None  # noqa: S101 - it was given
+        self._count(bounds.box)
+        return bounds.geometry
+
+    def _count(self, box: BBox) -> None:
+        if self.sizes is None:
+            return
+        if self._raster.size is not None:
+            width, height = self._raster.size
+        else:
+            assert self._raster.resolution is not None  # noqa: S101 - one of the two is known
+            x, y = self._raster.resolution
+            width, height = max(1, round(box.width / x)), max(1, round(box.height / y))
+        if self._raster.max_side is not None and max(width, height) > self._raster.max_side:
+            raise SentinelHubRequestError(
+                f"would have {width:,} x {height:,} pixels, more than {self._raster.max_side:,} a side",
+                field="resolution",
+            )
+        self.sizes.add(width, height)

@@ -1,0 +1,122 @@
+"""What Batch Process and Batch Statistics have in common: jobs that are listed, features, and results of each."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from sentinelhub_provider.api.jobs.job import Job, JobState
+from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator, url_at
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from airflow.sdk import Context
+
+    from sentinelhub_provider.api.job_requests.delivery import Access
+    from sentinelhub_provider.operators.jobs.attempt import Attempt
+    from sentinelhub_provider.operators.jobs.buckets import Unchecked
+    from sentinelhub_provider.operators.jobs.driver import Stay
+    from sentinelhub_provider.operators.jobs.features import JobFeatures
+    from sentinelhub_provider.operators.jobs.memory import Memory
+    from sentinelhub_provider.operators.jobs.results import FeatureResults
+
+
+class SentinelHubListedJobOperator(SentinelHubJobOperator):
+    """
+    An operator of jobs over many features.
+
+    :param analyse: have the job analysed, and its cost checked, before it is started.
+    """
+
+    features: Any
+    features_conn_id: str | None
+    features_crs: Any
+    width: Any
+    height: Any
+    resolution: Any
+    known_features: JobFeatures | None = None
+
+    def __init__(self, *, analyse: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.analyse = analyse
+
+    @abstractmethod
+    def check(self, url: str, job: Job) -> FeatureResults | Unchecked:
+        """Read in the bucket what became of the job's features. ``url``: the job's delivery."""
+
+    def flow(self, attempt: Attempt, stay: Stay, memory: Memory) -> Generator[Any, Any, Job | None]:  # noqa: ARG002
+        """Return the job's life."""
+        from sentinelhub_provider.api.jobs.lifecycle import Plan, job_flow
+
+        plan = Plan(
+            kind=self.kind,
+            mark=attempt.mark,
+            timeout=self.timeout_of_job,
+            began=stay.began,
+            not_before=attempt.run_started,
+            earlier_marks=attempt.earlier_marks,
+            job_id=self.job_id,
+            analyse=self.analyse,
+            is_first_attempt=attempt.is_first,
+        )
+        return job_flow(plan, clock=self._clock, known=stay.job_id, waited=stay.waited)
+
+    def payload(self, context: Context) -> dict[str, Any]:
+        """Return what is sent, once its cost was checked and its features are in the bucket."""
+        payload = super().payload(context)
+        if self.known_features is not None:
+            self.known_features.upload()
+        return payload
+
+    def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:  # noqa: ARG002 - the job says it all
+        """Return what the task returns; read what became of the features."""
+        assert job is not None  # noqa: S101 - these kinds always have one
+        url = job.delivery_url
+        found = self._checked(job, url)
+        return {
+            "id": job.id,
+            "state": job.state.value,
+            "processing_units": job.cost,
+            "delivery": url,
+            "features": None if found is None else found.to_dict(),
+        }
+
+    def _checked(self, job: Job, url: str | None) -> FeatureResults | None:
+        from sentinelhub_provider.operators.jobs.buckets import Unchecked
+
+        if job.state is JobState.PARTIAL:
+            self.fail_or_warn(job, f"in part only{f': {job.error}' if job.error else ''}", reason="PARTIAL")
+        if not self.check_features:
+            return None
+        found = Unchecked("The service does not say where the results are.") if url is None else self.check(url, job)
+        if isinstance(found, Unchecked):
+            self.log.warning("%s job %s is done, but whether all features are could not be checked: %s",
+                             job.kind, job.id, found)  # fmt: skip
+            return None
+        if found.is_good:
+            self.log.info("%s", found)
+        else:
+            self.fail_or_warn(job, str(found), reason="FEATURES")
+        return found
+
+    # --- what requests are built of ----------------------------------------------------------------------------------
+
+    def source_of_features(self, max_side: int) -> JobFeatures:
+        """Return the features, made a GeoPackage where they are none."""
+        from sentinelhub_provider.api.job_requests.batch_input import feature_size
+        from sentinelhub_provider.operators.jobs.feature_upload import Raster
+        from sentinelhub_provider.operators.jobs.features import job_features
+
+        one = self.resolution[0] if isinstance(self.resolution, list | tuple) else self.resolution
+        size, pixel = feature_size(self.width, self.height, one, max_side=max_side)
+        raster = Raster(size, None if pixel is None else (pixel, pixel), max_side)
+        self.known_features = job_features(self, self.stack, self.features, delivery=str(self.delivery), raster=raster)
+        return self.known_features
+
+    def features_access_for(self, body: Any, path: Sequence[str]) -> Access | None:
+        """Return how the features' bucket is reached, ``None`` where as the delivery's."""
+        from sentinelhub_provider.hooks.delivery import access_of
+
+        return None if self.features_conn_id is None else access_of(self.features_conn_id, url_at(body, path))

@@ -1,0 +1,374 @@
+"""
+What the bucket says about a job that is over.
+
+A job that is DONE may hold features that failed, and one of Async Process says nothing at all once it is over. What
+went well, what did not and why stands in the bucket, in a form that differs from API to API. Where it cannot be read,
+the answer is :class:`~sentinelhub_provider.operators.jobs.buckets.Unchecked` and says why: never a silent success.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import sqlite3
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sentinelhub_provider.operators.jobs.buckets import (
+    BucketError,
+    Entry,
+    Unchecked,
+    entries,
+    exists,
+    fetch,
+    open_path,
+    read,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from airflow.sdk import ObjectStoragePath
+
+CAUSES = 5
+"""Different causes that are told, the most frequent first."""
+
+EXAMPLES = 3
+"""Features that are named for each cause."""
+
+FILES_READ = 10_000
+"""Result files of Batch Statistics that are read at most, the smallest first: an error is shorter than statistics."""
+
+FILES_AT_A_TIME = 16
+FILE_SIZE = 4 * 1024 * 1024
+"""Bytes of a result file that are read; statistics of thousands of intervals are about one megabyte."""
+
+NO_DATA = "no data"
+"""What the result database says of a feature that is done and empty, as there was no scene."""
+
+_WAITING = ("PENDING", "PROCESSING", "RUNNING", "QUEUED", "SCHEDULED", "RETRY")
+_TEXT_SIZE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why features failed. ``count``: how many, for this reason; ``features``: the names of some of them."""
+
+    text: str
+    count: int
+    features: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        names = ", ".join(self.features)
+        more = ", ..." if self.count > len(self.features) else ""
+        return f"{self.count:,} x {self.text!r} ({names}{more})"
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureResults:
+    """
+    What became of a job's features.
+
+    :param total: how many there are.
+    :param done: those that are done, with those that had no data.
+    :param failed: those that are not, for whatever cause.
+    :param pending: those that were not processed, which a job that is done should not have.
+    :param empty: those that had no data: no scene was seen there and then.
+    :param undelivered: those that are done and not empty, but were not delivered, as they were skipped.
+    :param unread: result files that were not read, as there are so many.
+    :param causes: why features failed, the most frequent first.
+    :param source: the URL that says so.
+    """
+
+    total: int
+    done: int
+    failed: int
+    pending: int = 0
+    empty: int = 0
+    undelivered: int = 0
+    unread: int = 0
+    causes: tuple[Cause, ...] = ()
+    source: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether no feature is known to have failed or been left out."""
+        return not self.failed and not self.pending
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        told = [f"{self.done:,} of {self.total:,} features are done"]
+        told += [f"{self.empty:,} of them without data"] if self.empty else []
+        told += [f"{self.undelivered:,} of them not delivered"] if self.undelivered else []
+        told += [f"{self.failed:,} failed"] if self.failed else []
+        told += [f"{self.pending:,} were not processed"] if self.pending else []
+        told += [f"{self.unread:,} result files were not read"] if self.unread else []
+        causes = f". First causes: {'; '.join(map(str, self.causes))}" if self.causes else ""
+        return f"{', '.join(told)} ({self.source}){causes}"
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncResults:
+    """
+    What an Async Process job left in its folder.
+
+    :param outcome: ``delivered``: all outputs are there; ``failed``: there is an ``error.json``; ``nothing``: neither,
+        so that it may still be running, or was never accepted.
+    :param files: URLs of the outputs.
+    :param error: the service's words.
+    :param source: the folder.
+    """
+
+    outcome: Literal["delivered", "failed", "nothing"]
+    files: tuple[str, ...] = ()
+    error: str | None = None
+    source: str = ""
+
+    def __str__(self) -> str:
+        match self.outcome:
+            case "delivered":
+                return f"{len(self.files)} outputs in {self.source}: {', '.join(self.files)}"
+            case "failed":
+                return f"{self.source}/error.json says: {self.error}"
+        return f"{self.source} has neither outputs nor an error.json"
+
+
+def check_batch_process(url: str, job_id: str, conn_id: str | None = None) -> FeatureResults | Unchecked:
+    """
+    Read the result database of a Batch Process job.
+
+    :param url: the job's delivery URL, with its placeholders.
+    :param conn_id: Airflow connection that reads the bucket.
+    """
+    from sentinelhub_provider.api.job_requests.delivery import fixed_folder
+
+    name = f"execution-{job_id}.sqlite"
+    places = [f"{folder}/{name}" for folder in _folders(fixed_folder(url), job_id)]
+    try:
+        found = next((path for path in (open_path(place, conn_id) for place in places) if exists(path)), None)
+        if found is None:
+            return Unchecked(f"There is no result database of job {job_id}: neither {' nor '.join(places)}.")
+        with tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder:
+            copy = Path(folder) / "execution.sqlite"
+            fetch(found, str(copy))
+            return _read_database(copy, shown(found))
+    except BucketError as error:
+        return Unchecked(f"Features of job {job_id} are unchecked: {error}.")
+    except sqlite3.Error as error:
+        return Unchecked(f"Features of job {job_id} are unchecked: {places[0]} is no database of features ({error}).")
+
+
+def check_batch_statistics(
+    url: str, job_id: str, conn_id: str | None = None, *, expected: int | None = None, most: int = FILES_READ
+) -> FeatureResults | Unchecked:
+    """
+    Read the result files of a Batch Statistics job: one for each feature.
+
+    All are listed, and the smallest read, as an error is shorter than statistics.
+
+    :param url: the job's delivery URL, with its placeholders.
+    :param conn_id: Airflow connection that reads the bucket.
+    :param expected: how many features there are, where that is known; those without a file count as not processed.
+    :param most: files that are read.
+    """
+    from sentinelhub_provider.api.job_requests.delivery import fixed_folder
+
+    template = url if "<" in url else f"{url.rstrip('/')}/<REQUEST_ID>/<ID>.json"
+    folder = fixed_folder(template.replace("<REQUEST_ID>", job_id))
+    try:
+        place = open_path(folder, conn_id)
+        counted = Counter[str]()
+        smallest = heapq.nsmallest(most, _results(place, counted), key=lambda entry: entry.size)
+        tally = _read_files(place, smallest)
+    except BucketError as error:
+        return Unchecked(f"Features of job {job_id} are unchecked: {error}.")
+    files = counted["files"]
+    if not files and not expected:
+        return Unchecked(f"Features of job {job_id} are unchecked: there is no result in {folder}.")
+    failed = sum(cause.count for cause in tally)
+    return FeatureResults(
+        total=max(files, expected or 0),
+        done=files - failed,
+        failed=failed,
+        pending=max(0, (expected or 0) - files),
+        unread=files - len(smallest),
+        causes=tuple(tally[:CAUSES]),
+        source=folder,
+    )
+
+
+def check_async_process(
+    url: str, job_id: str | None, outputs: Iterable[str], conn_id: str | None = None
+) -> AsyncResults | Unchecked:
+    """
+    Look for the outputs of an Async Process job, or its ``error.json``.
+
+    :param url: the job's delivery URL, with its placeholders.
+    :param job_id: ``None`` where it is not known, because the answer to the request was lost; then the whole folder is
+        looked at, which must be that request's own.
+    :param outputs: identifiers of its outputs.
+    :param conn_id: Airflow connection that reads the bucket.
+    """
+    from sentinelhub_provider.api.job_requests.delivery import fixed_folder
+
+    template = url if "<" in url else f"{url.rstrip('/')}/<REQUEST_ID>/<OUTPUT>"
+    folder = fixed_folder(template.replace("<REQUEST_ID>", job_id) if job_id is not None else template)
+    try:
+        place = open_path(folder, conn_id)
+        wanted = tuple(outputs)
+        # A folder may be shared with other jobs, of whose many files none is kept.
+        names = [entry.name for entry in entries(place) if _last(entry.name) == "error.json" or _of(entry.name, wanted)]
+        errors = [name for name in names if _last(name) == "error.json"]
+        if errors:
+            said = _error_text(read(place / errors[0], FILE_SIZE))
+            return AsyncResults("failed", error=said, source=f"{folder}/{errors[0]}".rpartition("/")[0])
+    except BucketError as error:
+        return Unchecked(f"The outputs of the job are unchecked: {error}.")
+    found = {output: [name for name in names if _of(name, (output,))] for output in wanted}
+    files = tuple(f"{folder}/{name}" for names_of_one in found.values() for name in names_of_one)
+    return AsyncResults("delivered" if all(found.values()) else "nothing", files, source=folder)
+
+
+def _folders(folder: str, job_id: str) -> list[str]:
+    """Return where a job's own files may lie: the documentation says "root folder" of a delivery, and no more."""
+    return [folder] if folder.endswith(f"/{job_id}") else [folder, f"{folder}/{job_id}"]
+
+
+def _read_database(path: Path, source: str) -> FeatureResults:
+    """Count in SQLite, so that no more than the answer is in memory, however many features there are."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        columns = {row[1] for row in database.execute("PRAGMA table_info(features)")}
+        if not {"name", "status"} <= columns:
+            raise sqlite3.DatabaseError(f"table features has the columns {', '.join(sorted(columns)) or 'none'}")
+        text = "error" if "error" in columns else "NULL"
+        waiting = ", ".join(f"'{status}'" for status in _WAITING)
+        is_failed = f"upper(coalesce(status, '')) NOT IN ('DONE', {waiting}, '')"
+        is_empty = f"lower(trim(coalesce({text}, ''))) = '{NO_DATA}'"
+        delivered = "coalesce(delivered, 1)" if "delivered" in columns else "1"
+        # Only constants of this module are put into the statements.
+        total, done, failed, empty, undelivered = database.execute(
+            f"SELECT count(*), total(upper(status) = 'DONE'), total({is_failed}), "  # noqa: S608
+            f"total(upper(status) = 'DONE' AND {is_empty}), "
+            f"total(upper(status) = 'DONE' AND NOT {is_empty} AND {delivered} IN (0, 'false', 'False')) FROM features"
+        ).fetchone()
+        causes = database.execute(
+            f"SELECT substr(coalesce({text}, ''), 1, {_TEXT_SIZE}) AS cause, count(*) AS number FROM features "  # noqa: S608
+            f"WHERE {is_failed} GROUP BY cause ORDER BY number DESC, cause LIMIT {CAUSES}"
+        ).fetchall()
+        told = []
+        for cause, number in causes:
+            names = database.execute(
+                f"SELECT name FROM features WHERE {is_failed} AND substr(coalesce({text}, ''), 1, {_TEXT_SIZE}) = ? "  # noqa: S608
+                f"LIMIT {EXAMPLES}",
+                (cause,),
+            ).fetchall()
+            told.append(Cause(cause or "no cause given", number, tuple(str(name) for (name,) in names)))
+    return FeatureResults(
+        total=total,
+        done=int(done),
+        failed=int(failed),
+        pending=total - int(done) - int(failed),
+        empty=int(empty),
+        undelivered=int(undelivered),
+        causes=tuple(told),
+        source=source,
+    )
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Failures by their cause."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, name: str, cause: str) -> None:
+        self.counts[cause] += 1
+        known = self.examples.setdefault(cause, [])
+        if len(known) < EXAMPLES:
+            known.append(name)
+
+    def causes(self) -> list[Cause]:
+        return [Cause(text, count, tuple(self.examples[text])) for text, count in self.counts.most_common()]
+
+
+def _results(place: ObjectStoragePath, counted: Counter[str]) -> Iterator[Entry]:
+    for entry in entries(place):
+        if entry.name.endswith(".json"):
+            counted["files"] += 1
+            yield entry
+
+
+def _read_files(place: ObjectStoragePath, files: list[Entry]) -> list[Cause]:
+    tally = _Tally()
+    with ThreadPoolExecutor(FILES_AT_A_TIME) as pool:
+        for entry, content in zip(files, pool.map(lambda one: read(place / one.name, FILE_SIZE), files), strict=True):
+            failure = _failure_of(content)
+            if failure is not None:
+                name, cause = failure
+                tally.add(name or _last(entry.name).removesuffix(".json"), cause)
+    return tally.causes()
+
+
+def _failure_of(content: bytes) -> tuple[str | None, str] | None:
+    """Return name and cause of a feature that failed, wholly or in some intervals; ``None`` for one that is good."""
+    try:
+        result = json.loads(content)
+    except ValueError:
+        # A good result may be longer than what is read; a bad one is short.
+        return None if len(content) >= FILE_SIZE else (None, "the file is no JSON")
+    if not isinstance(result, Mapping):
+        return None, "the file is no result"
+    name = result.get("identifier", result.get("id"))
+    name = None if name is None else str(name)
+    if result.get("error") is not None:
+        return name, _kind_of(result["error"])
+    response = result.get("response")
+    if not isinstance(response, Mapping):
+        return name, "the file has neither response nor error"
+    status = response.get("status")
+    if status == "OK":
+        return None
+    data = response.get("data")
+    kinds = Counter(
+        _kind_of(item["error"]) for item in (data if isinstance(data, list) else ()) if item.get("error") is not None
+    )
+    which = (
+        ", ".join(f"{kind} in {count} of {len(data)} intervals" for kind, count in kinds.most_common(2)) if data else ""
+    )
+    return name, f"status {status}{f': {which}' if which else ''}"
+
+
+def _kind_of(error: Any) -> str:
+    return str((error.get("type") if isinstance(error, Mapping) else error) or "unknown")[:_TEXT_SIZE]
+
+
+def _error_text(content: bytes) -> str:
+    """Return the words of an ``error.json``: a message, wrapped as errors of the service are."""
+    try:
+        error = json.loads(content)
+    except ValueError:
+        return content.decode("utf-8", "replace")[:_TEXT_SIZE]
+    inner = error.get("error", error) if isinstance(error, Mapping) else error
+    text = inner.get("message") if isinstance(inner, Mapping) else inner
+    return str(text or error)[:_TEXT_SIZE]
+
+
+def _of(name: str, outputs: tuple[str, ...]) -> bool:
+    """Tell whether a file is one of the outputs: named after it, or in a folder that is."""
+    parts = name.split("/")
+    if parts[-1].startswith("request-") and parts[-1].endswith(".json"):
+        return False
+    return any(part == output or part.startswith(f"{output}.") for part in parts for output in outputs)
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]

@@ -1,0 +1,1 @@
+"""What the Process operator is made of: pictures, their tiles and mosaics, and the records beside them."""

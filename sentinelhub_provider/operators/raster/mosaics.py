@@ -1,0 +1,193 @@
+"""Tiles become one picture: a virtual raster that refers to them, or one GeoTIFF that they are copied into."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import ExitStack
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
+
+from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubResponseError
+from sentinelhub_provider.operators.raster.records import place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sentinelhub_provider.api.tiling import PixelGrid, Tile
+    from sentinelhub_provider.transport.download import Download
+
+TIFF = "image/tiff"
+VRT = "application/x-gdal-vrt+xml"
+CHUNK = 1024 * 1024
+"""Bytes that are copied at a time."""
+
+ROWS = 512
+"""Rows of a tile that are copied at a time; with 2500 columns of 12 bands of 32 bits, 61 MB."""
+
+CACHE_MEGABYTES = 64
+"""What GDAL may keep of the mosaic before it writes."""
+
+THREADS = 4
+"""That compress blocks: with the one that copies pixels, about as many as tiles are fetched at a time."""
+
+
+def write_vrt(output: Any, grid: PixelGrid, tiles: Sequence[Tile], paths: Mapping[str, Any], folder: str) -> Download:
+    """
+    Write a virtual raster over tiles that are all there.
+
+    :param output: where to.
+    :param paths: where each tile is, by its name.
+    :param folder: the tiles' folder, relative to the virtual raster.
+    :raises SentinelHubResponseError: where a tile is no TIFF.
+    """
+    from sentinelhub_provider.api.tiff import read_tiff_header
+    from sentinelhub_provider.api.vrt import vrt_lines
+    from sentinelhub_provider.hooks.output import target_for
+    from sentinelhub_provider.transport.download import DownloadReceiver
+
+    first = paths[tiles[0].name]
+    with place_of(first).open("rb") as file:
+        try:
+            header = read_tiff_header(cast("BinaryIO", file))
+        except ValueError as error:
+            raise SentinelHubResponseError(f"the tile {first} cannot be read: {error}.") from error
+    with DownloadReceiver(target_for(output)) as receiver:
+        named = [(tile, f"{folder}/{tile.name}.tif") for tile in tiles]
+        for line in vrt_lines(grid, named, header):
+            receiver.feed(f"{line}\n".encode())
+        return receiver.complete(content_type=VRT, processing_units=None, url="")
+
+
+class GeoTiffMosaic:
+    """
+    One GeoTIFF that tiles are copied into as they come, in bounded memory. A context manager.
+
+    It is built on this machine's disk and stored when it is complete. Pixels without a tile are the no-data value, 0
+    where there is none.
+
+    :param grid: the whole.
+    :param tile_size: largest side of a tile; blocks of the TIFF are chosen so that tiles meet between them.
+    :param cog: whether it shall be a cloud optimized GeoTIFF, with overviews.
+    :raises SentinelHubOutputError: where ``rasterio`` is not installed.
+    """
+
+    def __init__(self, grid: PixelGrid, *, tile_size: int, cog: bool) -> None:
+        try:
+            self._rasterio = import_module("rasterio")
+        except ImportError as error:
+            raise SentinelHubOutputError(
+                "one GeoTIFF out of tiles needs rasterio. Install it: pip install "
+                "'airflow-provider-sentinelhub[raster]'; or let output_path end with .vrt, which needs nothing."
+            ) from error
+        self._grid, self._cog = grid, cog
+        self._block = block_size(tile_size)
+        self._stack = ExitStack()
+        self._mosaic: Any = None
+        self._folder = Path()
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self._rasterio.Env(GDAL_CACHEMAX=CACHE_MEGABYTES))
+        self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="sentinelhub-")))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._mosaic is not None:
+            self._mosaic.close()
+        self._stack.close()
+
+    def add(self, tile: Tile, path: Any) -> None:
+        """
+        Copy a tile to its place.
+
+        :raises SentinelHubResponseError: where the tile is not as large as it was asked to be, or of another kind than
+            the first one.
+        """
+        windows = import_module("rasterio.windows")
+        local = self._local(path)
+        with self._rasterio.open(local) as source:
+            if self._mosaic is None:
+                self._mosaic = self._rasterio.open(self._folder / "mosaic.tif", "w", **self._profile(source))
+                self._mosaic.colorinterp = source.colorinterp
+            wanted = (tile.width, tile.height, self._mosaic.count, self._mosaic.dtypes[0])
+            found = (source.width, source.height, source.count, source.dtypes[0])
+            if found != wanted:
+                raise SentinelHubResponseError(
+                    f"tile {tile.name} has width, height, bands and type {found}; {wanted} were expected."
+                )
+            for row in range(0, tile.height, ROWS):
+                high = min(ROWS, tile.height - row)
+                pixels = source.read(window=windows.Window(0, row, tile.width, high))
+                window = windows.Window(tile.offset_x, tile.offset_y + row, tile.width, high)
+                self._mosaic.write(pixels, window=window)
+        if local != place_of(path):
+            local.unlink()
+
+    def store(self, output: Any) -> Download:
+        """Finish the picture and store it."""
+        from sentinelhub_provider.hooks.output import target_for
+        from sentinelhub_provider.transport.download import DownloadReceiver
+
+        self._mosaic.close()
+        made = self._folder / "mosaic.tif"
+        if self._cog:
+            copied = self._folder / "cog.tif"
+            import_module("rasterio.shutil").copy(
+                made, copied, driver="COG", compress="DEFLATE", level=1, bigtiff="IF_SAFER"
+            )
+            made = copied
+        with DownloadReceiver(target_for(output)) as receiver, made.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                receiver.feed(chunk)
+            return receiver.complete(content_type=TIFF, processing_units=None, url="")
+
+    def _local(self, path: Any) -> Path:
+        """Return the tile as a file of this machine."""
+        place: Any = place_of(path)
+        if isinstance(place, Path):
+            return place
+        copy = self._folder / "tile.tif"
+        with place.open("rb") as source, copy.open("wb") as target:
+            shutil.copyfileobj(source, target, CHUNK)
+        return copy
+
+    def _profile(self, source: Any) -> dict[str, Any]:
+        grid = self._grid
+        transform = import_module("rasterio.transform").Affine(
+            grid.box.width / grid.width,
+            0.0,
+            grid.box.min_x,
+            0.0,
+            -grid.box.height / grid.height,
+            grid.box.max_y,
+        )
+        return {
+            "driver": "GTiff",
+            "width": grid.width,
+            "height": grid.height,
+            "count": source.count,
+            "dtype": source.dtypes[0],
+            "crs": source.crs or f"EPSG:{grid.crs.epsg}",
+            "transform": transform,
+            "nodata": source.nodata,
+            "tiled": True,
+            "blockxsize": self._block,
+            "blockysize": self._block,
+            "interleave": "pixel",
+            "compress": "deflate",
+            "zlevel": 1,
+            "num_threads": THREADS,
+            "bigtiff": "IF_SAFER",
+            "sparse_ok": True,
+        }
+
+
+def block_size(tile_size: int) -> int:
+    """
+    Return the side of a TIFF's blocks, in pixels: the largest divisor of the tiles' side from 128 to 512.
+
+    A block that two tiles share would be compressed twice, and its first version's place in the file be lost. Blocks
+    are multiples of 16 (TIFF 6.0); 512 where no divisor is.
+    """
+    return next((side for side in range(512, 127, -16) if tile_size % side == 0), 512)

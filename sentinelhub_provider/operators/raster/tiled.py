@@ -1,0 +1,240 @@
+"""A large area in one task: its tiles fetched a few at a time, kept across retries, and made one picture."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRateLimitError, SentinelHubRequestError
+from sentinelhub_provider.operators.arguments import log_and_check_cost, log_and_push_spent, task_identity
+from sentinelhub_provider.operators.raster.pictures import download_picture, pictures_there, result_of
+from sentinelhub_provider.operators.raster.records import (
+    Record,
+    beside,
+    drop_record,
+    place_of,
+    read_record,
+    write_record,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow.sdk import Context
+
+    from sentinelhub_provider.api.process import ProcessRequest
+    from sentinelhub_provider.api.processing_units import Estimate
+    from sentinelhub_provider.api.tiling import Tile
+    from sentinelhub_provider.operators.base import SentinelHubOperator
+    from sentinelhub_provider.transport.download import Download
+
+MOSAICS = ("geotiff", "cog", "vrt")
+FOLDER = ".tiles"
+"""What the name of the folder with a mosaic's tiles ends with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """Arguments of the Process operator for ``tile=True``, by their names there."""
+
+    output_path: Any
+    mosaic: str | None
+    tile_size: int
+    concurrency: int
+    tile_attempts: int
+    if_exists: str
+    max_processing_units: float | None
+    samples: float
+
+
+class TiledProcess:
+    """
+    One execution of the Process operator with ``tile=True``.
+
+    Tiles lie in ``<output_path>.tiles/<key>/``, where the key stands for the request and the DAG run's task: a retry of
+    the task finds them, another run does not. They appear there only when they are complete, so that those that are
+    there need not be asked for again. Under a GeoTIFF they are removed once it is stored.
+
+    :param operator: the task.
+    :param request: the whole area's.
+    :param wanted: what the task says about tiles and the picture.
+    """
+
+    def __init__(
+        self, operator: SentinelHubOperator, context: Context, request: ProcessRequest, wanted: Tiling
+    ) -> None:
+        self._operator, self._context, self._request, self._wanted = operator, context, request, wanted
+        self._output = wanted.output_path
+        self._kind = self._checked_kind()
+        self._digest = _digest_of(request.digest, self._kind)
+        self._key = _digest_of(self._digest, wanted.tile_size, *task_identity(operator, context))[:16]
+        self._folder = f"{beside(self._output, FOLDER)}/{self._key}"
+
+    def result(self) -> dict[str, Any]:
+        """Fetch what is missing, make the picture, and return what the task returns."""
+        operator, name = self._operator, next(iter(self._request.formats))
+        kept = pictures_there(operator, {name: self._output}, self._digest, self._wanted.if_exists)
+        if kept is not None:
+            return result_of(kept, self._digest, spent=0.0, estimated=0.0, skipped=True)
+        tiles = self._tiles()
+        previous = read_record(self._output)
+        if previous is not None and previous.tiles == self._key:
+            self._remove(self._key)  # this very task was finished, and is asked to do it over
+        there = self._there()
+        missing = [tile for tile in tiles if tile.name not in there]
+        operator.log.info("%d tiles, %d of them already there", len(tiles), len(tiles) - len(missing))
+        estimate = self._estimate(missing)
+        log_and_check_cost(operator, self._context, estimate, self._wanted.max_processing_units)
+        output, spent = self._make(tiles, missing)
+        record = Record(self._digest, output.size, output.sha256, output.content_type, self._key)
+        write_record(self._output, record)
+        if self._kind != "vrt":
+            self._remove(self._key)
+        if previous is not None and previous.tiles not in (None, self._key):
+            self._remove(str(previous.tiles))
+        operator.log.info("stored %d bytes (%s) at %s", output.size, output.content_type, output.path)
+        log_and_push_spent(operator, self._context, spent)
+        return result_of(
+            {name: (output.path, record)},
+            self._digest,
+            spent=spent,
+            estimated=None if estimate is None else estimate.processing_units,
+            tiles={"total": len(tiles), "fetched": len(missing)},
+        )
+
+    def _make(self, tiles: list[Tile], missing: list[Tile]) -> tuple[Download, float | None]:
+        from sentinelhub_provider.operators.raster.mosaics import GeoTiffMosaic, write_vrt
+
+        paths = {tile.name: self._path_of(tile) for tile in tiles}
+        if self._kind == "vrt":
+            spent = self._fetch(missing, lambda _: None)
+            drop_record(self._output)
+            return write_vrt(self._output, self._request.grid, tiles, paths, self._folder_in_vrt()), spent
+        with GeoTiffMosaic(self._request.grid, tile_size=self._wanted.tile_size, cog=self._kind == "cog") as mosaic:
+            wanted = {tile.name for tile in missing}
+            for tile in tiles:
+                if tile.name not in wanted:
+                    mosaic.add(tile, paths[tile.name])
+            spent = self._fetch(missing, lambda tile: mosaic.add(tile, paths[tile.name]))
+            drop_record(self._output)
+            return mosaic.store(self._output), spent
+
+    def _fetch(self, tiles: list[Tile], use: Any) -> float | None:
+        """Fetch tiles, let each be used as it comes, and return what they cost in PU."""
+        from sentinelhub_provider.operators.raster.tile_fetching import fetch_tiles
+
+        if not tiles:
+            return 0.0
+        operator = self._operator
+        operator.hook.get_conn()  # before the threads, which share it
+        spent: float | None = None
+        arrivals = fetch_tiles(
+            tiles,
+            lambda tile: download_picture(operator, self._request.of_tile(tile), self._path_of(tile)),
+            concurrency=self._wanted.concurrency,
+            attempts=self._wanted.tile_attempts,
+            is_hopeless=self._is_hopeless,
+        )
+        for number, (tile, download) in enumerate(arrivals, start=1):
+            if download.processing_units is not None:
+                spent = (spent or 0.0) + download.processing_units
+            use(tile)
+            if number % max(1, len(tiles) // 20) == 0:
+                operator.log.info("%d of %d tiles fetched", number, len(tiles))
+        return spent
+
+    def _is_hopeless(self, error: BaseException) -> bool:
+        if self._operator.deferrable and isinstance(error, SentinelHubRateLimitError):
+            return True
+        return isinstance(error, SentinelHubError) and error.final
+
+    def _tiles(self) -> list[Tile]:
+        from sentinelhub_provider.api.tiling import tiles_of
+
+        geometry = self._request.bounds.geometry
+        polygons = None if geometry is None else geometry.polygons
+        try:
+            tiles = list(tiles_of(self._request.grid, polygons, max_size=self._wanted.tile_size))
+        except SentinelHubRequestError as error:
+            if error.field != "max_size":
+                raise
+            raise SentinelHubRequestError(str(error).replace("max_size", "tile_size"), field="tile_size") from error
+        if not tiles:
+            raise SentinelHubRequestError("geometry covers no pixel of the picture.", field="geometry")
+        return tiles
+
+    def _estimate(self, tiles: Iterable[Tile]) -> Estimate | None:
+        """Add up the tiles' costs, which depend on nothing but their sizes."""
+        from collections import Counter
+
+        from sentinelhub_provider.api.processing_units import total
+
+        examples = {(tile.width, tile.height): tile for tile in tiles}
+        counts = Counter((tile.width, tile.height) for tile in tiles)
+        estimates = []
+        for size, count in counts.items():
+            one = self._request.of_tile(examples[size]).estimate(samples=self._wanted.samples)
+            if one is None:
+                return None
+            estimates.append(replace(one, processing_units=one.processing_units * count, requests=count))
+        return total(estimates)
+
+    def _checked_kind(self) -> str:
+        formats = self._request.formats
+        if not isinstance(self._output, str):
+            if not hasattr(self._output, "with_name"):
+                raise SentinelHubRequestError(
+                    "tile=True makes one picture; output_path must be one path.", field="output_path"
+                )
+            self._output = self._output if isinstance(self._output, Path) else str(self._output)
+        if len(formats) != 1 or next(iter(formats.values())) != "image/tiff":
+            raise SentinelHubRequestError(
+                f"tile=True makes one TIFF, but outputs are {formats}. Ask for one output as 'tiff'.", field="outputs"
+            )
+        is_vrt = str(self._output).lower().endswith(".vrt")
+        kind = self._wanted.mosaic or ("vrt" if is_vrt else "geotiff")
+        if kind not in MOSAICS or (kind == "vrt") != is_vrt:
+            raise SentinelHubRequestError(
+                f"mosaic is {kind!r} and output_path {self._output}. Give one of {', '.join(MOSAICS)}; 'vrt' goes with "
+                "a path that ends with .vrt, the others with .tif.",
+                field="mosaic",
+            )
+        for field in ("concurrency", "tile_attempts"):
+            value = getattr(self._wanted, field)
+            if type(value) is not int or value < 1:
+                raise SentinelHubRequestError(f"{field} is {value!r}. Give a whole number, 1 or more.", field=field)
+        return kind
+
+    def _path_of(self, tile: Tile) -> str:
+        return f"{self._folder}/{tile.name}.tif"
+
+    def _folder_in_vrt(self) -> str:
+        return "/".join(str(self._folder).rstrip("/").rsplit("/", 2)[-2:])
+
+    def _there(self) -> set[str]:
+        """Return the names of the tiles that are there."""
+        folder = place_of(self._folder)
+        if not folder.exists():
+            return set()
+        return {path.name.removesuffix(".tif") for path in folder.iterdir() if not path.name.startswith(".")}
+
+    def _remove(self, key: str) -> None:
+        """Remove a folder of tiles, and the one around it when it is empty."""
+        whole = place_of(beside(self._output, FOLDER))
+        if isinstance(whole, Path):
+            shutil.rmtree(whole / key, ignore_errors=True)
+            if whole.exists() and not any(whole.iterdir()):
+                whole.rmdir()
+            return
+        folder: Any = whole / key
+        if folder.exists():
+            for path in list(folder.iterdir()):
+                path.unlink()
+
+
+def _digest_of(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""What the Statistics operator is made of: questions, the answers on disk, and tables."""

@@ -1,0 +1,206 @@
+"""Puts one question to many features: so many at a time, each answer to disk as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sentinelhub_provider.api.geo.features import Feature
+from sentinelhub_provider.api.statistical.answer import Failure, failures, merge
+from sentinelhub_provider.api.statistical.plan import Problem, Question
+from sentinelhub_provider.api.statistical.request import StatisticalRequest
+from sentinelhub_provider.api.statistical.table import progress_line
+from sentinelhub_provider.exceptions import (
+    SentinelHubBadRequestError,
+    SentinelHubError,
+    SentinelHubNotFoundError,
+    SentinelHubResponseError,
+    SentinelHubServerError,
+)
+from sentinelhub_provider.transport.answers import UNITS_HEADER, spent_units
+
+if TYPE_CHECKING:
+    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+    from sentinelhub_provider.operators.base import CallArguments
+    from sentinelhub_provider.operators.statistical.part_file import PartFile
+
+ENDPOINT = "/statistics/v1"
+
+OF_ONE_FEATURE = (
+    SentinelHubBadRequestError,
+    SentinelHubNotFoundError,
+    SentinelHubResponseError,
+    SentinelHubServerError,
+)
+"""Errors that may strike one feature and spare the next. All others would strike each of them."""
+
+MOST_FAILURES_IN_A_ROW = 25
+"""After so many features without one answer, the fault is not theirs, and asking on is in vain."""
+
+MOST_VAIN_REPEATS = 3
+"""Failed intervals of a feature are asked for once more, until so many in a row have failed again."""
+
+PROGRESS_EVERY = 30.0
+"""Seconds between two progress lines."""
+
+Pending = Iterator[tuple[Feature, str]]
+"""Features to ask about, each with its key."""
+
+
+@dataclass
+class Asking:
+    """
+    The work of one try.
+
+    :param hook: makes the calls; the rate limits are its.
+    :param question: what is asked about each feature.
+    :param part: takes the answers, and has those of earlier tries.
+    :param whole: features in all.
+    :param concurrency: requests at a time.
+    :param arguments: how long each call may take.
+    :param log: gets progress lines.
+    :param clock: seconds, monotonic.
+    """
+
+    hook: SentinelHubHook
+    question: Question
+    part: PartFile
+    whole: int
+    concurrency: int
+    arguments: CallArguments
+    log: logging.Logger
+    clock: Callable[[], float] = time.monotonic
+    problems: list[Problem] = field(default_factory=list)
+    done: int = 0
+    asked: int = 0
+    _in_a_row: int = 0
+    _stopped_by: SentinelHubError | None = None
+    _began: float = 0.0
+    _told: float = 0.0
+
+    def run(self, pending: Pending) -> None:
+        """
+        Ask about all features that have no whole answer yet.
+
+        :raises SentinelHubError: the first that would strike every feature. Nothing is asked after it, and what was
+            under way comes to its end: it is paid for, and kept.
+        """
+        self._began = self._told = self.clock()
+        # Looked up here, where it may block: the loop then finds the connection at hand.
+        _ = self.hook.settings
+        try:
+            asyncio.run(self._run(pending))
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
+        self.log.info("%s", self._progress())
+        if self._stopped_by is not None:
+            raise self._stopped_by
+
+    async def _run(self, pending: Pending) -> None:
+        # The workers share the iterator, so that requests exist only while they are asked.
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self.concurrency):
+                    group.create_task(self._work(pending))
+        finally:
+            await self.hook.aclose()
+
+    async def _work(self, pending: Pending) -> None:
+        for feature, key in pending:
+            if self.part.is_complete(key):
+                self.done += 1
+                continue
+            try:
+                await self._ask(key, self.question.about(feature))
+            except SentinelHubError as error:
+                self._failed(feature, error)
+            else:
+                self._in_a_row = 0
+                self.done += 1
+            self.asked += 1
+            self._tell()
+            if self._stopped_by is not None:
+                return
+
+    def _failed(self, feature: Feature, error: SentinelHubError) -> None:
+        """Note a feature that has no answer, or stop asking where no other would have one."""
+        if isinstance(error, OF_ONE_FEATURE):
+            self.problems.append(Problem(feature.id, str(error), error.final))
+            self._in_a_row += 1
+            if self._in_a_row < MOST_FAILURES_IN_A_ROW:
+                return
+        self._stopped_by = self._stopped_by or error
+
+    async def _ask(self, key: str, request: StatisticalRequest) -> None:
+        """Get the answer for a feature, or what an earlier one lacks, and keep it."""
+        answer, units = self.part.get(key), 0.0
+        if answer is None:
+            answer, units = await self._post(request)
+        failed = _repeatable(answer)
+        if failed:
+            if key not in self.part:
+                self.part.add(key, answer, units=units, is_complete=False)
+                units = 0.0
+            answer, spent = await self._ask_again(request, answer, failed)
+            units += spent
+            failed = _repeatable(answer)
+        self.part.add(key, answer, units=units, is_complete=not failed)
+
+    async def _ask_again(
+        self, request: StatisticalRequest, answer: dict[str, Any], failed: list[Failure]
+    ) -> tuple[dict[str, Any], float]:
+        """Ask for failed intervals one by one; return the answer they complete, and what that cost."""
+        again: list[dict[str, Any]] = []
+        units, vain = 0.0, 0
+        for failure in failed:
+            try:
+                one, spent = await self._post(request.of_interval(failure.interval))
+                units += spent
+                is_vain = bool(failures(one))  # raises for what is no answer
+                again.append(one)
+            except OF_ONE_FEATURE as error:
+                self.log.debug("interval %s failed again: %s", failure.interval.to_interval(), error)
+                is_vain = True
+            vain = vain + 1 if is_vain else 0
+            if vain >= MOST_VAIN_REPEATS:
+                break
+        return merge(answer, again), units
+
+    async def _post(self, request: StatisticalRequest) -> tuple[dict[str, Any], float]:
+        response = await self.hook.arequest("POST", ENDPOINT, json=request.body, **self.arguments)
+        try:
+            answer = response.json()
+        except ValueError as error:
+            raise SentinelHubResponseError(f"The Statistical API answered with other than JSON: {error}.") from error
+        return answer, spent_units(response.headers.get(UNITS_HEADER)) or 0.0
+
+    def _tell(self) -> None:
+        now = self.clock()
+        if now - self._told >= PROGRESS_EVERY:
+            self._told = now
+            self.log.info("%s", self._progress())
+
+    def _progress(self) -> str:
+        return progress_line(
+            done=self.done,
+            asked=self.asked,
+            whole=self.whole,
+            seconds=self.clock() - self._began,
+            units=self.part.spent,
+            failed=len(self.problems),
+        )
+
+
+def _repeatable(answer: Any) -> list[Failure]:
+    """List the failed intervals that may get an answer yet; raises for what is no answer."""
+    return [failure for failure in failures(answer) if failure.is_worth_asking_again]
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return what went wrong first."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
