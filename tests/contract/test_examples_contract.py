@@ -20,6 +20,10 @@ ROOT = Path(__file__).parents[2]
 RUNNER = ROOT / "tests" / "support" / "dag_runner.py"
 
 
+PREFIXES = {
+    "current": ("/batch/v2", "/catalog/v1", "/process/v1", "/statistics/v1"),
+    "legacy": ("/api/v1/", "/api/v2/batch"),
+}
 LEFT_OUT = {"current": (), "legacy": ("*weekly_fields*",)}
 """The longest example runs in one spelling only: the statistics operator has its own test in both."""
 
@@ -59,8 +63,7 @@ def test_examples_speak_as_described(tmp_path: Path, path_scheme: str) -> None:
         exchanges = [exchange for exchange in server.control.exchanges() if described(exchange.path)]
 
     assert {run["state"] for run in json.loads(result.read_text()).values()} == {"success"}
-    prefix = "/api/v1/" if path_scheme == "legacy" else ("/catalog/v1", "/process/v1", "/statistics/v1")
     assert len(exchanges) > 5
-    assert all(exchange.path.startswith(prefix) for exchange in exchanges)
+    assert all(exchange.path.startswith(PREFIXES[path_scheme]) for exchange in exchanges)
     for exchange in exchanges:
         check(exchange, request=True)
