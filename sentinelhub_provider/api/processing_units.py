@@ -200,18 +200,22 @@ def total(estimates: Iterable[Estimate]) -> Estimate:
     return Estimate(units, (), requests)
 
 
-def check_budget(estimated: Estimate, max_processing_units: float | None) -> None:
+SMALLER_PICTURE = "Take a smaller area, a coarser resolution, fewer bands or a shorter time"
+
+
+def check_budget(estimated: Estimate, max_processing_units: float | None, *, advice: str = SMALLER_PICTURE) -> None:
     """
     Refuse what would cost more than it may.
 
     :param max_processing_units: PU, ``None`` for no limit.
+    :param advice: what makes it cheaper.
     :raises SentinelHubBudgetError: with the arithmetic.
     """
     if max_processing_units is not None and estimated.processing_units > max_processing_units:
         raise SentinelHubBudgetError(
             f"This would cost {_pu(estimated.processing_units)}, more than max_processing_units="
-            f"{max_processing_units:g}; nothing was sent. The arithmetic: {estimated.explanation}. Take a smaller "
-            "area, a coarser resolution, fewer bands or a shorter time, or raise max_processing_units."
+            f"{max_processing_units:g}; nothing was sent. The arithmetic: {estimated.explanation}. {advice}, "
+            "or raise max_processing_units."
         )
 
 

@@ -39,16 +39,27 @@ async def aget_job(hook: SentinelHubHook, kind: JobKind, job_id: str, **limits: 
     return job
 
 
-async def aget_page(hook: SentinelHubHook, kind: JobKind, token: str | None, **limits: Any) -> tuple[Any, str | None]:
+def get_page(hook: SentinelHubHook, kind: JobKind, token: str | None, **limits: Any) -> tuple[Any, str | None]:
     """
     Return one page of a kind's jobs, newest first, and the token of the page after it.
 
     :param token: of the page, ``None`` for the first.
     """
+    return _page_of(hook.request("GET", kind.path, params=_page_params(token), **limits))
+
+
+async def aget_page(hook: SentinelHubHook, kind: JobKind, token: str | None, **limits: Any) -> tuple[Any, str | None]:
+    """Do what :func:`get_page` does, for the event loop."""
+    return _page_of(await hook.arequest("GET", kind.path, params=_page_params(token), **limits))
+
+
+def _page_params(token: str | None) -> dict[str, Any]:
     params: dict[str, Any] = {"count": PAGE_SIZE, "sort": "created:desc"}
-    if token is not None:
-        params["viewtoken"] = token
-    page = decoded(await hook.arequest("GET", kind.path, params=params, **limits))
+    return params if token is None else {**params, "viewtoken": token}
+
+
+def _page_of(response: Any) -> tuple[Any, str | None]:
+    page = decoded(response)
     following = next_page(page, method="GET")
     return page, None if following is None or following.params is None else str(following.params["viewtoken"])
 

@@ -100,8 +100,12 @@ class SentinelHubOperator(RequestTemplatingOperator):
             except SentinelHubRateLimitError as error:
                 if self.deferrable:
                     until = time.time() + self.max_wait if waits_until is None else waits_until
-                    wait_in_triggerer(self, error, waits_until=until, method_name="resume")
+                    wait_in_triggerer(self, error, waits_until=until, method_name="resume", kept=self._kept())
                 raise
+
+    def _kept(self) -> dict[str, Any]:
+        """Return more arguments that :meth:`resume` takes after a wait in the triggerer, as JSON has them."""
+        return {}
 
     @abstractmethod
     def _result(self, context: Context) -> Any:

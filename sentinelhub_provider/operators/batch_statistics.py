@@ -212,5 +212,4 @@ class SentinelHubBatchStatisticsOperator(SentinelHubListedJobOperator):
         """Read the files of the features."""
         from sentinelhub_provider.operators.jobs.results import check_batch_statistics
 
-        expected = None if self.known_features is None else self.known_features.count
-        return check_batch_statistics(url, job.id, self.delivery_conn_id, expected=expected)
+        return check_batch_statistics(url, job.id, self.delivery_conn_id, expected=self.expected_features)

@@ -163,10 +163,26 @@ class SentinelHubByocIngestOperator(ByocOperator):
         self.reingest = reingest
         self.poll_interval = poll_interval
         self._waits_until = 0.0
+        self._created: list[str] = []
+        self._reingested: list[str] = []
 
-    def resume(self, context: Context, event: Any = None, *, waits_until: float | None = None) -> Any:
-        """Ingest, for the first time or after a wait for the rate limit in the triggerer."""
+    def resume(
+        self,
+        context: Context,
+        event: Any = None,
+        *,
+        waits_until: float | None = None,
+        created: Sequence[str] = (),
+        reingested: Sequence[str] = (),
+    ) -> Any:
+        """
+        Ingest, for the first time or after a wait for the rate limit in the triggerer.
+
+        :param created: ids of the tiles that the task created before the wait.
+        :param reingested: ids of those that it had ingested again.
+        """
         self._waits_until = self._clock() + self.max_wait if waits_until is None else waits_until
+        self._created, self._reingested = list(created), list(reingested)
         return super().resume(context, event, waits_until=self._waits_until)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
@@ -183,6 +199,9 @@ class SentinelHubByocIngestOperator(ByocOperator):
             outcome, submitted = read_event(event, read_collection_id(self.collection_id))
             return self._judged(Outcome.from_dict(submitted["outcome"]) + outcome, submitted["result"])
 
+    def _kept(self) -> dict[str, Any]:
+        return {"created": self._created, "reingested": self._reingested}
+
     def _result(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.api.byoc.requests import data_type, read_collection_id
         from sentinelhub_provider.api.byoc.tiles import REINGEST, by_path, plan
@@ -194,18 +213,18 @@ class SentinelHubByocIngestOperator(ByocOperator):
         wanted = tiles_of(self.tiles)
         calls = self._calls()
         there = by_path(calls.find_tiles(collection_id, [tile.path for tile in wanted]))
-        todo = plan(wanted, there, reingest=self.reingest)
+        todo = plan(wanted, there, reingest=self.reingest, begun={*self._created, *self._reingested})
         for warning in (*(warning for tile in wanted for warning in tile.warnings), *todo.warnings):
             self.log.warning("%s", warning)
         estimated = self._check_cost(context, todo.requests)
-        ended, under_way, created = self._submit(context, calls, collection_id, todo)
+        ended, under_way = self._submit(context, calls, collection_id, todo)
         result = {
             "collection_id": collection_id,
             "collection": data_type(collection_id),
             "tiles": len(wanted),
-            "created": created,
-            "reingested": len(todo.reingest),
-            "existing": len(wanted) - created - len(todo.reingest),
+            "created": len(self._created),
+            "reingested": len(self._reingested),
+            "existing": len(wanted) - len(self._created) - len(self._reingested),
             SPENT_UNITS_KEY: calls.spent,
             ESTIMATED_UNITS_KEY: estimated,
         }
@@ -218,29 +237,34 @@ class SentinelHubByocIngestOperator(ByocOperator):
 
     def _submit(
         self, context: Context, calls: ByocCalls, collection_id: str, todo: Plan
-    ) -> tuple[list[Tile], list[str], int]:
+    ) -> tuple[list[Tile], list[str]]:
         """
         Ask for what has to be done, tile by tile: the rate limit would let more at a time come to nothing.
 
-        :returns: tiles that have come to their end, ids of those that are under way, and how many were created.
+        :returns: tiles that have come to their end, and ids of those that are under way.
         """
-        tiles, created = list(todo.keep), 0
+        tiles = list(todo.keep)
         under_way = []
         try:
             for tile in todo.reingest:
                 calls.reingest(collection_id, tile)
+                self._reingested.append(tile.id)
                 under_way.append(tile.id)
             for request in todo.create:
                 tile, is_new = calls.create_tile(collection_id, request)
-                created += is_new
+                if is_new:
+                    self._created.append(tile.id)
                 tiles.append(tile)
         finally:
             log_and_push_spent(self, context, calls.spent)
         self.log.info(
-            "%d tiles created, %d ingested again, %d used as they are", created, len(under_way), len(todo.keep)
+            "%d tiles created, %d ingested again, %d used as they are",
+            len(self._created),
+            len(self._reingested),
+            len(todo.keep),
         )
         under_way += [tile.id for tile in tiles if not tile.state.is_final]
-        return [tile for tile in tiles if tile.state.is_final], under_way, created
+        return [tile for tile in tiles if tile.state.is_final], under_way
 
     def _wait_in_triggerer(self, collection_id: str, tile_ids: list[str], submitted: dict[str, Any]) -> None:
         from sentinelhub_provider.triggers.byoc import SentinelHubByocTilesTrigger

@@ -39,6 +39,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubServerError,
     SentinelHubTransportError,
 )
+from sentinelhub_provider.transport.answers import UNITS_HEADER, spent_units
 
 if TYPE_CHECKING:
     import requests
@@ -186,10 +187,8 @@ class ByocCalls:
 
     def _send(self, method: str, endpoint: str, body: dict[str, Any] | None = None) -> requests.Response:
         response = self._hook.request(method, endpoint, json=body, **self._arguments)
-        try:
-            self.spent += float(response.headers["x-processingunits-spent"])
-        except (KeyError, ValueError):
-            self.spent += INGESTION  # what the documentation says, where the service does not
+        spent = spent_units(response.headers.get(UNITS_HEADER))
+        self.spent += INGESTION if spent is None else spent  # what the documentation says, where the service does not
         return response
 
     def _get(self, look: Look) -> Any:

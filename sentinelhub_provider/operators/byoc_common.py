@@ -43,11 +43,12 @@ class ByocOperator(SentinelHubOperator):
 
     def _check_cost(self, context: Context, requests: int) -> float:
         """Log, push and check what requests will cost; return it in PU."""
-        from sentinelhub_provider.api.byoc.requests import check_budget, estimate_requests
+        from sentinelhub_provider.api.byoc.requests import estimate_requests
+        from sentinelhub_provider.api.processing_units import check_budget
 
         estimate = estimate_requests(requests)
         log_and_check_cost(self, context, estimate, None)
-        check_budget(estimate, self.max_processing_units)
+        check_budget(estimate, self.max_processing_units, advice="Give fewer tiles")
         return estimate.processing_units
 
 

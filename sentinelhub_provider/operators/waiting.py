@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from airflow.sdk import BaseOperator
 
@@ -13,7 +15,12 @@ LONGEST_BLOCKING_WAIT = 60.0
 
 
 def wait_in_triggerer(
-    operator: BaseOperator, error: SentinelHubRateLimitError, *, waits_until: float, method_name: str
+    operator: BaseOperator,
+    error: SentinelHubRateLimitError,
+    *,
+    waits_until: float,
+    method_name: str,
+    kept: Mapping[str, Any] | None = None,
 ) -> None:
     """
     Defer the task until the service takes requests again; return without doing so where the wait is short or too long.
@@ -21,7 +28,8 @@ def wait_in_triggerer(
     :param operator: the task.
     :param error: says how long to wait.
     :param waits_until: when waiting ends in vain, in seconds since the epoch.
-    :param method_name: the operator's method to go on with; called with ``waits_until``.
+    :param method_name: the operator's method to go on with; called with ``waits_until``, and what is kept.
+    :param kept: more of its arguments, as JSON has them.
     :raises TaskDeferred: as Airflow wants it.
     """
     seconds = error.retry_after
@@ -33,4 +41,8 @@ def wait_in_triggerer(
     from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
     operator.log.info("rate limited, waiting in the triggerer until %s", moment.isoformat(timespec="seconds"))
-    operator.defer(trigger=DateTimeTrigger(moment=moment), method_name=method_name, kwargs={"waits_until": waits_until})
+    operator.defer(
+        trigger=DateTimeTrigger(moment=moment),
+        method_name=method_name,
+        kwargs={"waits_until": waits_until, **(kept or {})},
+    )

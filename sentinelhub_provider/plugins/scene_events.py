@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow.listeners import hookimpl
@@ -31,11 +29,11 @@ class SceneEventListener:
     @hookimpl
     def on_asset_event_emitted(self, asset_event: AssetEvent) -> None:
         """Note the number of an announced scene. Never raises: an event without its number is better than none."""
-        watch = watch_of(asset_event.extra)
-        if watch is None:
-            return
         try:
-            note(asset_event.asset.name, asset_event.asset.uri, *watch)
+            # A task that hands the extra of a scene's event on makes an event of its own, which announces nothing.
+            watch = watch_of(asset_event.extra) if asset_event.source_dag_id is None else None
+            if watch is not None:
+                note(asset_event.asset.name, asset_event.asset.uri, *watch)
         except ImportError:
             return  # before Airflow 3.3, which has no state store: nobody would read it
         except Exception:
@@ -43,39 +41,39 @@ class SceneEventListener:
 
 
 def note(asset_name: str, asset_uri: str, key: str, number: int) -> None:
-    """Store the number as the highest announced one, in the transaction that is under way."""
+    """
+    Store the number as the highest announced one, in the transaction that is under way.
+
+    Without a transaction nothing is stored: a number whose event is not stored after all would be a lost scene.
+    """
+    from airflow import settings
     from airflow.models.asset import AssetModel
     from airflow.state import AssetScope, get_state_backend
     from sqlalchemy import select
 
     backend = get_state_backend()
-    with _transaction() as session:
+    # The thread's session: it is the one that has just written the event, and commits it.
+    session: Session | None = None if settings.Session is None else settings.Session()
+    if session is None or not session.in_transaction():
+        raise RuntimeError("the event is not stored in this thread's transaction")
+    # A failure here must not spoil the transaction of the event.
+    with session.begin_nested():
         found = select(AssetModel.id).where(AssetModel.name == asset_name, AssetModel.uri == asset_uri)
         asset_id = session.scalar(found)
         if asset_id is None:
             return
         scope = AssetScope(asset_id=asset_id)
-        stored = backend.get(scope, announced_key(key), session=session)
-        if stored is None or json.loads(stored) < number:
+        if number > _noted(backend.get(scope, announced_key(key), session=session)):
             backend.set(scope, announced_key(key), json.dumps(number), session=session)
 
 
-@contextmanager
-def _transaction() -> Iterator[Session]:
-    """Give the thread's session: it is the one that has just written the event, and commits it."""
-    from airflow import settings
-    from airflow.utils.session import create_session
-
-    if settings.Session is None:
-        raise RuntimeError("Airflow's database is not set up in this process")
-    session = settings.Session()
-    if session.in_transaction():
-        # A failure here must not spoil the transaction of the event.
-        with session.begin_nested():
-            yield session
-    else:
-        with create_session() as own:
-            yield own
+def _noted(stored: str | None) -> int:
+    """Return the number that is stored; what is no number is none of ours, and is replaced."""
+    try:
+        number = None if stored is None else json.loads(stored)
+    except ValueError:
+        number = None
+    return number if type(number) is int else 0
 
 
 class SentinelHubPlugin(AirflowPlugin):

@@ -33,7 +33,10 @@ from sentinelhub_provider.triggers.shared_poll import SHORTEST_PAUSE, SharedPoll
 T = TypeVar("T")
 
 CONFIRMATION_SECONDS = 60.0
-"""How long the confirmation of a batch is waited for. Airflow stores a hundred events within a few seconds."""
+"""How long the first confirmation is waited for. Airflow stores a hundred events within a few seconds."""
+
+LONGEST_CONFIRMATION_SECONDS = 600.0
+"""How long one is waited for where there was one before: whoever confirms is there, and may be busy."""
 
 CONFIRMATION_PAUSE = 1.0
 """Seconds between two looks for a confirmation: the triggerer hands events over once a second."""
@@ -140,8 +143,8 @@ class SentinelHubSceneTrigger(BaseEventTrigger):
         """Watch for ever."""
         store = open_store(getattr(self, "asset_state_store", None), self.state_key)
         ledger = SceneLedger(self.start, self.lookback, self.reprocessed)
-        await self._restore(ledger, store)
-        confirmer = _Confirmer(self, store)
+        announced = await self._restore(ledger, store)
+        confirmer = _Confirmer(self, store, is_known=announced > 0)
         poll = shared_poll(self._poll_key(), self._make_poll)
         with poll.subscribe(lambda: ledger.search_from(self._now()), self.poll_interval) as looks:
             while True:
@@ -210,7 +213,8 @@ class SentinelHubSceneTrigger(BaseEventTrigger):
         finally:
             await hook.aclose()
 
-    async def _restore(self, ledger: SceneLedger, store: SceneStore | None) -> None:
+    async def _restore(self, ledger: SceneLedger, store: SceneStore | None) -> int:
+        """Go on from what is stored; return the highest number that was announced."""
         if store is None:
             self.log.warning(
                 "%s: what was announced is kept in memory, as this Airflow has no asset state store (3.3 has one). "
@@ -220,7 +224,7 @@ class SentinelHubSceneTrigger(BaseEventTrigger):
                 if self.start is None
                 else f"all scenes sensed since {format_time(self.start)} are announced again",
             )
-            return
+            return 0
         stored = await self._persistently(store.load)
         announced = await self._persistently(store.announced)
         try:
@@ -229,6 +233,7 @@ class SentinelHubSceneTrigger(BaseEventTrigger):
             self.log.error("%s: the stored memory cannot be read, watching begins anew: %s", self, error)
             ledger.restore(None, announced)
         self.log.info("%s: %d scenes are known, %d were announced", self, ledger.known, announced)
+        return announced
 
     async def _save(self, ledger: SceneLedger, store: SceneStore | None) -> None:
         if store is not None:
@@ -249,11 +254,16 @@ class SentinelHubSceneTrigger(BaseEventTrigger):
 
 
 class _Confirmer:
-    """Waits until Airflow has stored the events of a batch."""
+    """
+    Waits until Airflow has stored the events of a batch.
 
-    def __init__(self, trigger: SentinelHubSceneTrigger, store: SceneStore | None) -> None:
+    :param is_known: whether events were confirmed before, so that somebody is there who does.
+    """
+
+    def __init__(self, trigger: SentinelHubSceneTrigger, store: SceneStore | None, *, is_known: bool) -> None:
         self._trigger = trigger
         self._store = store
+        self._is_known = is_known
         self._is_heard = True
 
     async def wait(self, number: int) -> bool:
@@ -262,23 +272,30 @@ class _Confirmer:
 
         :returns: whether it is known to be.
         """
-        trigger = self._trigger
         if self._store is None:
             return True
+        trigger, was_heard = self._trigger, self._is_heard
+        self._is_heard = await self._hear(self._store, number)
+        if was_heard and not self._is_heard:
+            trigger.log.warning(
+                "%s: nobody confirms that events are stored: the provider's plugin is not loaded in the triggerer, see "
+                "'airflow plugins'. Should the triggerer be killed, the last scenes may be announced twice.",
+                trigger,
+            )
+        return self._is_heard
+
+    async def _hear(self, store: SceneStore, number: int) -> bool:
+        trigger = self._trigger
         if not self._is_heard:
             await trigger._sleep(SETTLING_SECONDS)
-            return False
-        ends = trigger._clock() + CONFIRMATION_SECONDS
+            return await trigger._persistently(store.announced) >= number
+        ends = trigger._clock() + (LONGEST_CONFIRMATION_SECONDS if self._is_known else CONFIRMATION_SECONDS)
         while trigger._clock() < ends:
             await trigger._sleep(CONFIRMATION_PAUSE)
-            if await trigger._persistently(self._store.announced) >= number:
+            if await trigger._persistently(store.announced) >= number:
+                self._is_known = True
                 return True
-        self._is_heard = False
-        trigger.log.warning(
-            "%s: nobody confirms that events are stored: the provider's plugin is not loaded in the triggerer, see "
-            "'airflow plugins'. Should the triggerer be killed, the last scenes may be announced twice.",
-            trigger,
-        )
+        self._is_known = False
         return False
 
 

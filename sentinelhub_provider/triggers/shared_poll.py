@@ -132,8 +132,13 @@ class SharedPoll:
         try:
             since = min(subscription.since() for subscription in self._subscriptions)
             scenes = await self._search(since)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Not this loop was cancelled, but something that the search waited for: its watchers wait on.
+            return self._after_fault(error, interval)
         except Exception as error:
-            self._faults += 1
             return self._after_fault(error, interval)
         if self._faults:
             log.info("%s: looking works again, after %d failures", self._name, self._faults)
@@ -145,7 +150,8 @@ class SharedPoll:
             self._joined.clear()
         return pause_between(interval, self._jitter())
 
-    def _after_fault(self, error: Exception, interval: float) -> float:
+    def _after_fault(self, error: BaseException, interval: float) -> float:
+        self._faults += 1
         if isinstance(error, SentinelHubError) and error.final:
             pause = max(interval, FINAL_PAUSE * (1 - 0.1 * self._jitter()))
             log.error(

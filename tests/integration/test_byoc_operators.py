@@ -642,3 +642,37 @@ def test_a_long_rate_limit_is_waited_out_in_the_triggerer(tasks: Tasks, sentinel
         operator.execute(tasks.context)
     assert deferred.value.method_name == "resume"
     assert tasks.ti.pushed["processing_units"] == 1
+
+
+@pytest.mark.parametrize("outcome", ["good", "bad"])
+def test_a_tile_is_not_paid_for_twice_over_a_rate_limit(tasks: Tasks, sentinelhub_sandbox, monkeypatch, outcome: str):
+    """What the task had ingested again before the wait came to its end meanwhile; it is not asked for once more."""
+    for module in ("base", "waiting"):
+        monkeypatch.setattr(f"sentinelhub_provider.operators.{module}.LONGEST_BLOCKING_WAIT", 0.1)
+    tasks.store.set_ingestion(Pace(0, 0))
+    collection = tasks.create()["collection_id"]
+    tasks.ingest(collection, f"{outcome}/1", f"{outcome}/2")
+    tasks.store.set_ingestion(Pace(0, 0), [Failure("bad*", "no such file")])
+    limited = {"kind": "rate_limit", "retry_after": "500"}
+    sentinelhub_sandbox.control.add_fault(path="*/reingest", method="POST", after=1, times=1, action=limited)
+    arguments = {
+        "collection_id": collection,
+        "tiles": [f"{outcome}/{number}" for number in (1, 2, 3)],
+        "reingest": "all",
+        "deferrable": True,
+    }
+    with pytest.raises(TaskDeferred) as deferred:
+        tasks.make(byoc.SentinelHubByocIngestOperator, **arguments).execute(tasks.context)
+    kept = json.loads(json.dumps(deferred.value.kwargs))
+    again = tasks.make(byoc.SentinelHubByocIngestOperator, **{**arguments, "deferrable": False})
+    sent = len(sentinelhub_sandbox.control.requests())
+
+    if outcome == "good":
+        result = again.resume(tasks.context, **kept)
+        assert (result["created"], result["reingested"], result["existing"]) == (1, 2, 0)
+    else:
+        with pytest.raises(AirflowFailException, match="3 of 3 tiles"):
+            again.resume(tasks.context, **kept)
+
+    posted = [one.path for one in sentinelhub_sandbox.control.requests()[sent:] if one.method == "POST"]
+    assert [path.rpartition("/")[2] for path in posted if path.startswith("/byoc")] == ["reingest", "tiles"]

@@ -2,7 +2,8 @@
 Processes killed at each step of a job's life: one job is started, and the next attempt succeeds with it.
 
 The process of an attempt is killed for good (SIGKILL) while one of its requests is held: before the service has it, or
-when the service has acted on it and the answer is on its way.
+when the service has acted on it and the answer is on its way. Here are those steps that matter most; all of them, with
+all kinds, modes and memories, are in ``tests/system/test_all_job_kills.py``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from attempt_process import Attempts, attempts
 from gate import Gate, gate
-from job_deaths import STEPS, Deaths, hold_at
+from job_deaths import Deaths, hold_at
 from s3_server import S3Server, s3_server
 
 
@@ -46,8 +47,9 @@ def fixture_deaths(processes: Attempts, gate_of_module: Gate, sentinelhub_sandbo
     return Deaths(processes, gate_of_module, sentinelhub_sandbox, tmp_path)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    ("step", "when"), [("create", "after"), ("second listing", "after"), ("start", "before"), ("start", "after")]
+)
 def test_a_blocking_attempt_killed_at_any_step_is_followed_by_one_that_succeeds(deaths: Deaths, step: str, when: Any):
     """Without anything that is remembered: by its mark."""
     deaths.killed_at("batch", hold_at("batch", step, when), store=False, deferrable=False)
@@ -59,9 +61,7 @@ def test_a_blocking_attempt_killed_at_any_step_is_followed_by_one_that_succeeds(
     assert left["result"]["state"] == "DONE"
 
 
-@pytest.mark.parametrize(
-    ("step", "when"), [("create", "after"), ("second listing", "after"), ("start", "after"), ("a later look", "before")]
-)
+@pytest.mark.parametrize(("step", "when"), [("start", "after"), ("a later look", "before")])
 def test_a_deferred_attempt_killed_at_any_step_is_followed_by_one_that_succeeds(deaths: Deaths, step: str, when: Any):
     """With a task state store; the later look is the triggerer's."""
     deaths.killed_at("statistics", hold_at("statistics", step, when), store=True)
@@ -105,18 +105,17 @@ def test_an_attempt_that_is_asked_to_end_stops_its_job(deaths: Deaths):
     assert (result["id"], len(deaths.started())) == (job.id, 1)
 
 
-@pytest.mark.parametrize("store", [True, False], ids=["task state store", "note in the bucket"])
 def test_an_async_attempt_killed_with_the_answer_on_its_way_is_followed_by_one_that_finds_the_outputs(
-    deaths: Deaths, s3_of_module: S3Server, store: bool
+    deaths: Deaths, s3_of_module: S3Server
 ):
-    """Nobody has the job's id; its outputs are in the folder of the task."""
+    """Nobody has the job's id; its outputs are in the folder of the task, beside the note that it was sent."""
     deaths.environment["AIRFLOW_CONN_BUCKET"] = s3_of_module.connection()
     s3_of_module.empty()
     deaths.jobs.set_delivery(s3_of_module.endpoint)
-    deaths.killed_at("async", hold_at("async", "create", "after"), store=store)
+    deaths.killed_at("async", hold_at("async", "create", "after"), store=False)
     deaths.jobs.settle()
 
-    left = deaths.begin("async", store=store).outcome()
+    left = deaths.begin("async", store=False).outcome()
 
     assert left["result"]["state"] == "DONE"
     assert len(deaths.jobs.all()) == 1

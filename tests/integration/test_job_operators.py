@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from collections.abc import Iterator
@@ -80,7 +81,11 @@ KINDS = {
 @pytest.fixture(scope="module", name="s3_of_module")
 def fixture_s3_of_module() -> Iterator[S3Server]:
     """One S3 server for all tests of this file."""
-    with s3_server() as server:
+    from sentinelhub_provider.sandbox.delivery import stores
+
+    with s3_server() as server, pytest.MonkeyPatch.context() as patch:
+        # To make a client takes longer than most of these tests.
+        patch.setattr(stores, "_make_client", functools.cache(stores._make_client))
         yield server
 
 
@@ -116,10 +121,13 @@ def started(jobs: Any) -> list[Any]:
     return [job for job in jobs.all() if job.starts]
 
 
-@pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "blocking"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "deferrable"),
+    [*((kind, True) for kind in KINDS), ("batch", False), ("async", False)],
+    ids=[*(f"{kind}-deferrable" for kind in KINDS), "batch-blocking", "async-blocking"],
+)
 def test_one_job_is_made_waited_for_and_checked(kind: str, deferrable: bool, jobs):
-    """All three kinds, in both modes; the result says where everything is, and that all of it is good."""
+    """All three kinds, waited for in the triggerer or the worker; the result says that all is good."""
     one = task(kind, deferrable=deferrable)
 
     result = one.attempt()
@@ -148,8 +156,27 @@ def test_the_delivery_of_statistics_is_a_folder_of_the_task_s_own(jobs, s3: S3Se
     assert len([name for name in names if "request" not in name]) == 3
 
 
-@pytest.mark.parametrize(("kind", "store"), [("batch", False), ("statistics", True)])
-@pytest.mark.parametrize("path", ["", "/*/start"], ids=["create", "start"])
+def test_a_feature_without_a_file_is_missed_also_after_a_wait(jobs, s3: S3Server):
+    """The task that goes on knows how many there are from before."""
+    jobs.set_pace(processing=None)
+    one = task("statistics")
+    with pytest.raises(TaskDeferred) as deferred:
+        begun(one)
+    while jobs.step():
+        pass
+    jobs.settle()
+    lost = next(key for key in s3.keys() if key.endswith("/2.json"))  # noqa: SIM118
+    s3.client.delete_object(Bucket=BUCKET, Key=lost)
+
+    with pytest.raises(AirflowFailException, match="2 of 3 features are done, 1 were not processed"):
+        one.drive(one.after(deferred.value))
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "store"),
+    [("batch", "", False), ("statistics", "", False), ("batch", "/*/start", True)],
+    ids=["create", "create-statistics", "start"],
+)
 def test_a_lost_answer_is_resolved_by_looking(kind: str, path: str, store: bool, jobs, sentinelhub_sandbox):
     """The request took effect, and nothing is sent again."""
     operator, _ = KINDS[kind]

@@ -267,6 +267,56 @@ def test_without_confirmation_it_goes_on_and_says_so(control, watch, asset, caps
     assert capsys.readouterr().out.count("nobody confirms that events are stored") == 1
 
 
+def test_a_confirmation_that_comes_late_is_waited_for_again(control, watch, asset, capsys):
+    """Whoever stores events was held up: from then on, a batch counts as announced only when it is stored."""
+    now = datetime.now(UTC)
+
+    async def scenario() -> None:
+        key = watch().state_key
+        async with aclosing(await first_look(watch(), asset)) as events:
+            control.publish_scenes(tile=TILE, sensed=now - timedelta(days=1))
+            held = await anext(events)
+            control.publish_scenes(tile=TILE, sensed=now - timedelta(days=2))
+            after = await anext(events)  # a minute went by without a confirmation
+            asset.store(held)
+            asset.store(after)
+            for day in (3, 4):
+                control.publish_scenes(tile=TILE, sensed=now - timedelta(days=day))
+                asset.store(await anext(events))
+            waiting = asyncio.ensure_future(anext(events))
+            await asyncio.sleep(0.05)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+        assert json.loads(asset.values[key])["pending"], "the last batch was confirmed, and not written down as settled"
+
+    run(scenario())
+
+    assert capsys.readouterr().out.count("nobody confirms that events are stored") == 1
+
+
+def test_a_confirmation_is_waited_for_longer_where_there_was_one(control, watch, asset, capsys):
+    """A triggerer that stores events late is not taken for one that never does."""
+    now = datetime.now(UTC)
+
+    async def scenario() -> None:
+        trigger = watch()
+        async with aclosing(await first_look(trigger, asset)) as events:
+            for day in (1, 2):
+                control.publish_scenes(tile=TILE, sensed=now - timedelta(days=day))
+                event = await anext(events)
+                begun = trigger._clock()
+                if day == 2:
+                    waiting = asyncio.ensure_future(anext(events))
+                    await until(lambda begun=begun: trigger._clock() > begun + 120)
+                    waiting.cancel()
+                    await asyncio.wait([waiting])
+                asset.store(event)
+
+    run(scenario())
+
+    assert "nobody confirms" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("start", "told"),
     [

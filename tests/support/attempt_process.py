@@ -7,6 +7,7 @@ JSON: ``{"attempt": ...}`` begins one and is answered by its pid, ``{"wait": pid
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -23,6 +24,24 @@ KINDS = {
     "statistics": "sentinelhub_provider.operators.batch_statistics:SentinelHubBatchStatisticsOperator",
     "async": "sentinelhub_provider.operators.async_process:SentinelHubAsyncProcessOperator",
 }
+WARM = (
+    "s3fs",
+    "airflow.providers.standard.triggers.temporal",
+    "sentinelhub_provider.api.job_requests.async_process",
+    "sentinelhub_provider.api.job_requests.batch_process",
+    "sentinelhub_provider.api.job_requests.batch_statistics",
+    "sentinelhub_provider.hooks.delivery",
+    "sentinelhub_provider.hooks.sentinelhub",
+    "sentinelhub_provider.hooks.sharing",
+    "sentinelhub_provider.operators.jobs.attempt",
+    "sentinelhub_provider.operators.jobs.buckets",
+    "sentinelhub_provider.operators.jobs.driver",
+    "sentinelhub_provider.operators.jobs.memory",
+    "sentinelhub_provider.transport.async_session",
+    "sentinelhub_provider.transport.session",
+    "sentinelhub_provider.triggers.job",
+)
+"""Modules that attempts load when they need them: here once, for all that are forked."""
 
 
 @dataclass
@@ -127,20 +146,13 @@ def main() -> None:
 
 def _warm_up() -> None:
     """Load what attempts need, so that they share it."""
-    import s3fs  # noqa: F401 - loaded for those who are forked
-
-    import sentinelhub_provider.hooks.sentinelhub
-    import sentinelhub_provider.operators.jobs.buckets
-    import sentinelhub_provider.operators.jobs.driver
-    import sentinelhub_provider.triggers.job  # noqa: F401 - as above
-
+    for module in WARM:
+        importlib.import_module(module)
     for kind in KINDS:
         _operator(kind)
 
 
 def _operator(kind: str) -> type[Any]:
-    import importlib
-
     module, _, name = KINDS[kind].partition(":")
     operator: type[Any] = getattr(importlib.import_module(module), name)
     return operator

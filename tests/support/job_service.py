@@ -112,12 +112,15 @@ class Attempt:
     One attempt at a task, which goes one step at a time.
 
     :param memory: what survives an attempt; ``None`` where nothing does.
+    :param known: id of the job that it found before it waited.
     """
 
-    def __init__(self, service: Service, plan: steps.Plan, memory: dict[str, str] | None) -> None:
+    def __init__(
+        self, service: Service, plan: steps.Plan, memory: dict[str, str] | None, *, known: str | None = None
+    ) -> None:
         self._service = service
         self._memory = memory
-        self._flow: Generator[Any, Any, Job] = steps.job_flow(plan, clock=service.clock)
+        self._flow: Generator[Any, Any, Job] = steps.job_flow(plan, clock=service.clock, known=known)
         self._answer: Any = None
         self.result: Job | None = None
         self.error: Exception | None = None

@@ -38,10 +38,11 @@ def look_through(
     Look at a list, page by page.
 
     :param enough: told the items of each page, says whether the pages that follow can be spared.
-    :raises SentinelHubResponseError: for a page that is none, or one that points to itself.
+    :raises SentinelHubResponseError: for a page that is none, or one that points to itself or back.
     """
     items: list[Any] = []
     asked, pages = {"count": PAGE_SIZE, **(params or {})}, 0
+    tokens: list[Any] = [None]
     while True:
         page = yield Look(endpoint, asked)
         new = data_of(page, list)
@@ -51,10 +52,11 @@ def look_through(
         if change is None or (enough is not None and enough(new)):
             return items, pages
         token = (change.params or {}).get("viewtoken")
-        if token == asked.get("viewtoken"):
+        if token in tokens:
             raise SentinelHubResponseError(
-                f"{endpoint} points from page {pages} to itself. Report this to the service."
+                f"{endpoint} points from page {pages} to itself or back. Report this to the service."
             )
+        tokens.append(token)
         asked = {**asked, "viewtoken": token}
 
 
@@ -83,26 +85,31 @@ def find_tile(collection_id: str, path: str) -> Generator[Look, Any, Tile | None
 
 def find_tiles(collection_id: str, paths: Sequence[str]) -> Generator[Look, Any, list[Tile]]:
     """
-    Look for the tiles at these paths; returned are those that are there, and others that were met.
+    Look for the tiles at these paths; returned are those that are there, in whichever spelling.
 
     The list is read, newest first, until looking for the rest one by one takes no more requests than reading took:
     whether few of many tiles are wanted or many of few, it takes about twice the least number of requests at most.
     """
     if not paths:
         return []
+    wanted = {spelling for path in paths for spelling in spellings(path)}
     left, pages, is_cut = dict.fromkeys(paths), 0, False
+
+    def met(items: list[Any]) -> list[Tile]:
+        # Others of the collection are not looked into: whatever is odd about them is no matter of this task.
+        return [read_tile(item) for item in items if isinstance(item, Mapping) and item.get("path") in wanted]
 
     def enough(page: list[Any]) -> bool:
         nonlocal pages, is_cut
         pages += 1
-        for item in page:
-            for spelling in spellings(read_tile(item).path):
+        for tile in met(page):
+            for spelling in spellings(tile.path):
                 left.pop(spelling, None)
         is_cut = sum(len(spellings(path)) for path in left) <= pages
         return is_cut
 
     items, _ = yield from look_through(tiles_endpoint(collection_id), NEWEST_FIRST, enough=enough)
-    tiles = [read_tile(item) for item in items]
+    tiles = met(items)
     for path in left if is_cut else ():
         tile = yield from find_tile(collection_id, path)
         if tile is not None:

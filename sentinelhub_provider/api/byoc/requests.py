@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from sentinelhub_provider.api.processing_units import INGESTION, Estimate, Factor
-from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError, SentinelHubResponseError
+from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
 COLLECTIONS: Final = "/byoc/v1/collections"
 """Endpoint of all collections."""
@@ -207,20 +207,6 @@ def estimate_requests(count: int) -> Estimate:
     if count == 0:
         return Estimate(0.0)
     return Estimate(count * INGESTION, (Factor("request", INGESTION, "other than GET"),), count, INGESTION)
-
-
-def check_budget(estimate: Estimate, max_processing_units: float | None) -> None:
-    """
-    Refuse more requests than may be paid for.
-
-    :raises SentinelHubBudgetError: with the arithmetic.
-    """
-    if max_processing_units is not None and estimate.processing_units > max_processing_units:
-        raise SentinelHubBudgetError(
-            f"This would cost {estimate.processing_units:g} PU, more than max_processing_units="
-            f"{max_processing_units:g}; nothing was sent. The arithmetic: {estimate.explanation}. Give fewer tiles, or "
-            "raise max_processing_units."
-        )
 
 
 def _bands(bands: Any) -> dict[str, dict[str, Any]]:

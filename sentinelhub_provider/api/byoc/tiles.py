@@ -7,7 +7,7 @@ service's work: it begins when the tile is created, and ends with INGESTED or FA
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -201,12 +201,15 @@ def by_path(tiles: Iterable[Tile]) -> dict[str, Tile]:
     return found
 
 
-def plan(wanted: Sequence[TileRequest], there: Mapping[str, Tile], *, reingest: str) -> Plan:
+def plan(
+    wanted: Sequence[TileRequest], there: Mapping[str, Tile], *, reingest: str, begun: Collection[str] = ()
+) -> Plan:
     """
     Decide what has to be asked for.
 
     :param there: tiles that are there, as :func:`by_path` returns them.
     :param reingest: which of them are ingested again, by the names of :data:`REINGEST`.
+    :param begun: ids of tiles whose ingestion this very task began: it is not paid for twice.
     """
     create: list[TileRequest] = []
     again: list[Tile] = []
@@ -217,7 +220,8 @@ def plan(wanted: Sequence[TileRequest], there: Mapping[str, Tile], *, reingest: 
         if tile is None:
             create.append(request)
             continue
-        (again if tile.state in REINGEST[reingest] else keep).append(tile)
+        is_due = tile.state in REINGEST[reingest] and tile.id not in begun
+        (again if is_due else keep).append(tile)
         if request.sensing_time is not None and not _same_time(tile.sensing_time, request.sensing_time):
             warnings.append(
                 f"tile {tile.path!r} is there already with sensing time {tile.sensing_time}, not "

@@ -128,7 +128,8 @@ def async_flow(
     """
     job_id, ends = plan.job_id or known, plan.began + plan.timeout
     if job_id is None:
-        intent: Intent | None = None if waited else (yield RecallIntent())
+        # Also after a wait: what goes on twice after it must not send twice.
+        intent: Intent | None = yield RecallIntent()
         if intent is None and not waited:
             yield from _check_memory(plan)
         for _ in range(MOST_SENDINGS):

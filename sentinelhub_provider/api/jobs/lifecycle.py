@@ -259,9 +259,9 @@ def _find(plan: Plan, known: str | None, clock: Callable[[], datetime]) -> Flow[
     job_id = plan.job_id or known or (yield Recall())
     if job_id is not None:
         job: Job = yield Look(job_id)
-        if plan.job_id or known or was_started(job):
+        if plan.job_id or was_started(job):
             return job
-        # Remembered, but not started: another attempt that is still alive may have chosen an older one since.
+        # Found before, but not started: another attempt that is still alive may have chosen another one since.
         found = yield from _search(plan, extra=job)
     else:
         found = yield from _search(plan)

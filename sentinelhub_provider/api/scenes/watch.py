@@ -165,14 +165,15 @@ class SceneLedger:
                 raise ValueError(f"version {stored['version']!r}")
             number = int(stored["number"])
             pending = [(date.fromisoformat(day), str(mark)) for day, mark in stored["pending"]]
-            self._known = {date.fromisoformat(day): set(marks.split()) for day, marks in stored["known"].items()}
-            self._since = date.fromisoformat(stored["since"])
+            known = {date.fromisoformat(day): set(marks.split()) for day, marks in stored["known"].items()}
+            since = date.fromisoformat(stored["since"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"this is no memory of announced scenes ({type(error).__name__}: {error})") from error
         first = number - len(pending) + 1
         for offset, (day, mark) in enumerate(pending):
             if first + offset <= announced:
-                self._known.setdefault(day, set()).add(mark)
+                known.setdefault(day, set()).add(mark)
+        self._since, self._known = since, known
         self._number = max(number, announced)
         self._pending = []
 

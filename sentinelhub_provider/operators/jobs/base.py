@@ -156,6 +156,7 @@ class SentinelHubJobOperator(SentinelHubOperator):
         began: float | None = None,
         job_id: str | None = None,
         waited: bool = False,
+        expected_features: int | None = None,
     ) -> dict[str, Any]:
         """
         Do the work, for the first time or after a wait in the triggerer.
@@ -164,6 +165,7 @@ class SentinelHubJobOperator(SentinelHubOperator):
             takes along when it waits.
         :param job_id: the job that was found before the wait.
         :param waited: see :func:`~sentinelhub_provider.api.jobs.lifecycle.job_flow`.
+        :param expected_features: how many features the job has, where that was known before the wait.
         :raises AirflowFailException: for errors that no repetition can cure.
         :raises TaskDeferred: where the task has to wait for long.
         """
@@ -171,7 +173,8 @@ class SentinelHubJobOperator(SentinelHubOperator):
 
         with without_vain_retries():
             self._check_arguments()
-            return self._go(context, Stay.of(self._clock().timestamp() if began is None else began, job_id, waited))
+            began = self._clock().timestamp() if began is None else began
+            return self._go(context, Stay.of(began, job_id, waited, expected_features))
 
     def execute_complete(
         self,
@@ -181,6 +184,7 @@ class SentinelHubJobOperator(SentinelHubOperator):
         began: float | None = None,
         job_id: str | None = None,
         waited: bool = True,
+        expected_features: int | None = None,
     ) -> dict[str, Any]:
         """
         Go on when the trigger has seen the job end.
@@ -198,7 +202,7 @@ class SentinelHubJobOperator(SentinelHubOperator):
                 problem = seen.problem()
                 assert problem is not None  # noqa: S101 - an event of that outcome has one
                 raise problem
-        return self.resume(context, began=began, job_id=job_id, waited=waited)
+        return self.resume(context, began=began, job_id=job_id, waited=waited, expected_features=expected_features)
 
     @staticmethod
     def _clock() -> datetime:
@@ -219,6 +223,7 @@ class SentinelHubJobOperator(SentinelHubOperator):
         from sentinelhub_provider.operators.jobs.driver import JobDriver
 
         self._attempt, self._request = attempt_of(self, context), None
+        self.expected_features = stay.expected_features
         attempt = self._attempt
         with ExitStack() as self._stack:
             if self.job_id is None and stay.job_id is None:
@@ -243,6 +248,7 @@ class SentinelHubJobOperator(SentinelHubOperator):
                 self.log.warning("%s", warning)
         return self._request
 
+    expected_features: int | None = None
     _request: Any = None
     _attempt: Attempt | None = None
     _stack: ExitStack | None = None

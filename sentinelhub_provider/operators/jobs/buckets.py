@@ -55,6 +55,24 @@ def open_path(url: str, conn_id: str | None) -> ObjectStoragePath:
     return path
 
 
+def find_file_of_job(url: str, job_id: str, name: str, conn_id: str | None) -> ObjectStoragePath | Unchecked:
+    """
+    Return a file that a job leaves in its delivery.
+
+    The documentation says "root folder" and no more: it is looked for there, then in the job's own folder below.
+
+    :param url: the job's delivery URL, with its placeholders.
+    :raises BucketError: where the bucket cannot be looked into.
+    """
+    from sentinelhub_provider.api.job_requests.delivery import fixed_folder
+
+    root = fixed_folder(url)
+    folders = [root] if root.endswith(f"/{job_id}") else [root, f"{root}/{job_id}"]
+    places = [f"{folder}/{name}" for folder in folders]
+    found = next((path for path in (open_path(place, conn_id) for place in places) if exists(path)), None)
+    return Unchecked(f"there is neither {' nor '.join(places)}") if found is None else found
+
+
 def exists(path: ObjectStoragePath) -> bool:
     """
     Tell whether there is such an object.

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import Job, JobKind, UnknownJobStateError, job_of
 from sentinelhub_provider.api.jobs.lifecycle import REFUSALS, UNCLEAR, Action, Page
-from sentinelhub_provider.api.jobs.polling import PAGE_SIZE, documents_by_id
-from sentinelhub_provider.api.paging import next_page
+from sentinelhub_provider.api.jobs.polling import documents_by_id
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRateLimitError, SentinelHubResponseError
-from sentinelhub_provider.hooks.jobs import decoded, get_job
+from sentinelhub_provider.hooks.jobs import decoded, get_job, get_page
 
 if TYPE_CHECKING:
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
@@ -44,11 +43,7 @@ class JobCalls:
 
         :raises SentinelHubResponseError: where the task's own job cannot: it must not be taken for none.
         """
-        params: dict[str, Any] = {"count": PAGE_SIZE, "sort": "created:desc"}
-        if token is not None:
-            params["viewtoken"] = token
-        page = decoded(self._hook.request("GET", self._kind.path, params=params, **self._arguments))
-        following = next_page(page, method="GET")
+        page, following = get_page(self._hook, self._kind, token, **self._arguments)
         jobs = []
         for document in documents_by_id(page).values():
             try:
@@ -56,7 +51,7 @@ class JobCalls:
             except SentinelHubResponseError:
                 if self._mark in json.dumps(document):
                     raise
-        return Page(tuple(jobs), following.params["viewtoken"] if following and following.params else None)
+        return Page(tuple(jobs), following)
 
     def create(self, payload: dict[str, Any]) -> Job | SentinelHubError:
         """Create a job; return the error after which nobody can tell whether there is one."""

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from sentinelhub_provider.api.jobs import async_lifecycle, polling
 from sentinelhub_provider.api.jobs import lifecycle as job_lifecycle
@@ -20,7 +20,6 @@ from sentinelhub_provider.operators.waiting import LONGEST_BLOCKING_WAIT
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator
     from sentinelhub_provider.operators.jobs.memory import Memory
 
 JOB_ID_KEY = "job_id"
@@ -38,20 +37,68 @@ class Stay:
     :param began: when it began.
     :param job_id: the job it has found, ``None`` before.
     :param waited: see :func:`~sentinelhub_provider.api.jobs.lifecycle.job_flow`.
+    :param expected_features: how many features the job has, ``None`` where that is not known.
     """
 
     began: datetime
     job_id: str | None = None
     waited: bool = False
+    expected_features: int | None = None
 
     def to_kwargs(self) -> dict[str, Any]:
         """Return it as plain values."""
-        return {"began": self.began.timestamp(), "job_id": self.job_id, "waited": self.waited}
+        return {
+            "began": self.began.timestamp(),
+            "job_id": self.job_id,
+            "waited": self.waited,
+            "expected_features": self.expected_features,
+        }
 
     @classmethod
-    def of(cls, began: float, job_id: str | None, waited: bool) -> Stay:
+    def of(cls, began: float, job_id: str | None, waited: bool, expected_features: int | None = None) -> Stay:
         """Read what :meth:`to_kwargs` wrote."""
-        return cls(datetime.fromtimestamp(began, UTC), job_id, waited)
+        return cls(datetime.fromtimestamp(began, UTC), job_id, waited, expected_features)
+
+
+class JobTask(Protocol):
+    """What the driver needs of the task whose job it sees through."""
+
+    @property
+    def log(self) -> Any:
+        """The task's log."""
+
+    @property
+    def deferrable(self) -> bool:
+        """Whether long waits are spent in the triggerer."""
+
+    @property
+    def sentinelhub_conn_id(self) -> str:
+        """The connection."""
+
+    @property
+    def poll_interval(self) -> float:
+        """Seconds between two looks at the job, at most."""
+
+    @property
+    def stop_on_kill(self) -> bool:
+        """Whether the job is stopped when the task is killed."""
+
+    @property
+    def expected_features(self) -> int | None:
+        """How many features the job has, where that is known."""
+
+    @property
+    def defer(self) -> Callable[..., NoReturn]:
+        """Airflow's way into the triggerer."""
+
+    def payload(self, context: Context) -> dict[str, Any]:
+        """Return what is sent to create the job."""
+
+    def check_analysed(self, context: Context, job: Job) -> None:
+        """Check what a job will cost that was analysed."""
+
+    def delivered(self, context: Context) -> async_lifecycle.Delivered:
+        """Tell what is in the folder of the job's outputs."""
 
 
 class JobDriver:
@@ -65,7 +112,7 @@ class JobDriver:
 
     def __init__(
         self,
-        operator: SentinelHubJobOperator,
+        operator: JobTask,
         context: Context,
         kind: JobKind,
         calls: JobCalls,
@@ -251,7 +298,7 @@ class JobDriver:
                 stop_on_kill=self._operator.stop_on_kill,
             ),
             method_name="execute_complete",
-            kwargs={**replace(self._stay, job_id=job.id).to_kwargs(), "waited": True},
+            kwargs=self._taken_along(job_id=job.id, waited=True),
         )
 
     def _wait(self, wait: job_lifecycle.WaitUntil) -> None:
@@ -268,8 +315,11 @@ class JobDriver:
         self._operator.defer(
             trigger=DateTimeTrigger(moment=moment),
             method_name="resume",
-            kwargs=replace(self._stay, waited=waited).to_kwargs(),
+            kwargs=self._taken_along(waited=waited),
         )
+
+    def _taken_along(self, **changes: Any) -> dict[str, Any]:
+        return replace(self._stay, expected_features=self._operator.expected_features, **changes).to_kwargs()
 
     def defer_for(self, error: SentinelHubError) -> None:
         """Wait in the triggerer where a rate limit asks for a long wait; return where it does not."""

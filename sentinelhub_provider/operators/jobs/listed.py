@@ -113,6 +113,7 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
         size, pixel = feature_size(self.width, self.height, one, max_side=max_side)
         raster = Raster(size, None if pixel is None else (pixel, pixel), max_side)
         self.known_features = job_features(self, self.stack, self.features, delivery=str(self.delivery), raster=raster)
+        self.expected_features = self.known_features.count
         return self.known_features
 
     def features_access_for(self, body: Any, path: Sequence[str]) -> Access | None:

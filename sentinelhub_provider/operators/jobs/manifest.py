@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
-from sentinelhub_provider.operators.jobs.buckets import BucketError, Unchecked, exists, fetch, open_path
+from sentinelhub_provider.operators.jobs.buckets import BucketError, Unchecked, fetch, find_file_of_job
 
 
 def sizes_in_manifest(url: str, job_id: str, conn_id: str | None = None) -> FeatureSizes | Unchecked:
@@ -18,15 +18,11 @@ def sizes_in_manifest(url: str, job_id: str, conn_id: str | None = None) -> Feat
     :param url: the job's delivery URL, with its placeholders.
     :param conn_id: Airflow connection that reads the bucket.
     """
-    from sentinelhub_provider.api.job_requests.delivery import fixed_folder
-
-    folder = fixed_folder(url)
     name = f"featureManifest-{job_id}.gpkg"
     try:
-        places = (open_path(place, conn_id) for place in (f"{folder}/{name}", f"{folder}/{job_id}/{name}"))
-        found = next((place for place in places if exists(place)), None)
-        if found is None:
-            return Unchecked(f"there is no {name} in {folder}")
+        found = find_file_of_job(url, job_id, name, conn_id)
+        if isinstance(found, Unchecked):
+            return found
         with tempfile.TemporaryDirectory(prefix="sentinelhub-") as temporary:
             copy = Path(temporary) / "manifest.gpkg"
             fetch(found, str(copy))
@@ -34,7 +30,7 @@ def sizes_in_manifest(url: str, job_id: str, conn_id: str | None = None) -> Feat
     except BucketError as error:
         return Unchecked(str(error))
     except sqlite3.Error as error:
-        return Unchecked(f"{name} in {folder} is no manifest of features ({error})")
+        return Unchecked(f"{name} is no manifest of features ({error})")
 
 
 def read_sizes(path: Path) -> FeatureSizes:

@@ -25,8 +25,8 @@ from sentinelhub_provider.operators.jobs.buckets import (
     Entry,
     Unchecked,
     entries,
-    exists,
     fetch,
+    find_file_of_job,
     open_path,
     read,
     shown,
@@ -148,14 +148,11 @@ def check_batch_process(url: str, job_id: str, conn_id: str | None = None) -> Fe
     :param url: the job's delivery URL, with its placeholders.
     :param conn_id: Airflow connection that reads the bucket.
     """
-    from sentinelhub_provider.api.job_requests.delivery import fixed_folder
-
     name = f"execution-{job_id}.sqlite"
-    places = [f"{folder}/{name}" for folder in _folders(fixed_folder(url), job_id)]
     try:
-        found = next((path for path in (open_path(place, conn_id) for place in places) if exists(path)), None)
-        if found is None:
-            return Unchecked(f"There is no result database of job {job_id}: neither {' nor '.join(places)}.")
+        found = find_file_of_job(url, job_id, name, conn_id)
+        if isinstance(found, Unchecked):
+            return Unchecked(f"There is no result database of job {job_id}: {found}.")
         with tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder:
             copy = Path(folder) / "execution.sqlite"
             fetch(found, str(copy))
@@ -163,7 +160,7 @@ def check_batch_process(url: str, job_id: str, conn_id: str | None = None) -> Fe
     except BucketError as error:
         return Unchecked(f"Features of job {job_id} are unchecked: {error}.")
     except sqlite3.Error as error:
-        return Unchecked(f"Features of job {job_id} are unchecked: {places[0]} is no database of features ({error}).")
+        return Unchecked(f"Features of job {job_id} are unchecked: {name} is no database of features ({error}).")
 
 
 def check_batch_statistics(
@@ -235,11 +232,6 @@ def check_async_process(
     found = {output: [name for name in names if _of(name, (output,))] for output in wanted}
     files = tuple(f"{folder}/{name}" for names_of_one in found.values() for name in names_of_one)
     return AsyncResults("delivered" if all(found.values()) else "nothing", files, source=folder)
-
-
-def _folders(folder: str, job_id: str) -> list[str]:
-    """Return where a job's own files may lie: the documentation says "root folder" of a delivery, and no more."""
-    return [folder] if folder.endswith(f"/{job_id}") else [folder, f"{folder}/{job_id}"]
 
 
 def _read_database(path: Path, source: str) -> FeatureResults:

@@ -51,12 +51,15 @@ class Service:
 
 
 class Attempt:
-    """One attempt, which goes one step at a time."""
+    """One attempt, which goes one step at a time. ``waited``: it goes on after a wait for leave to send."""
 
-    def __init__(self, service: Service, plan: AsyncPlan = PLAN, *, remembers: bool = True) -> None:
+    def __init__(
+        self, service: Service, plan: AsyncPlan = PLAN, *, remembers: bool = True, waited: bool = False
+    ) -> None:
         self.service = service
         self.remembers = remembers
-        self.flow = async_flow(replace(plan, remembers=remembers, began=service.now), clock=service.clock)
+        plan = replace(plan, remembers=remembers, began=service.now)
+        self.flow = async_flow(plan, clock=service.clock, waited=waited)
         self.answer: Any = None
         self.seen: list[Any] = []
         self.result: Any = None
@@ -141,6 +144,20 @@ def sent_with(service: Service, fault: str, **options: Any) -> Attempt:
     one = upto(service, steps.KeepIntent, **options)
     one.advance(fault)
     return one
+
+
+def test_what_goes_on_twice_after_a_wait_sends_once():
+    """Airflow may begin the piece after a wait again, where its worker died in it: that has kept its intent."""
+    service = Service(memory=None)
+    died = Attempt(service, waited=True)
+    while "Send" not in died.names():
+        died.advance("unheard")
+
+    again = Attempt(service, waited=True).run()
+
+    assert len(service.sent) == 1
+    assert "Send" not in again.names()
+    assert "WaitUntil" in again.names()
 
 
 def test_the_intent_is_kept_before_and_the_id_after_sending():

@@ -9,7 +9,6 @@ import pytest
 from sentinelhub_provider.api.byoc.requests import (
     Collection,
     build_collection,
-    check_budget,
     check_same,
     data_of,
     estimate_requests,
@@ -17,6 +16,7 @@ from sentinelhub_provider.api.byoc.requests import (
     read_collection,
     read_collection_id,
 )
+from sentinelhub_provider.api.processing_units import check_budget
 from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError, SentinelHubResponseError
 
 ID = "12345678-1234-1234-1234-123456789abc"

@@ -91,6 +91,33 @@ def test_a_folder_is_looked_for_in_both_spellings():
     assert [asked["path"] for asked in service.asked if "path" in asked] == ["a", "a/(BAND).tiff"]
 
 
+def test_odd_tiles_of_others_do_not_matter():
+    """Such as one in a state that is newer than this package; of a wanted tile it is an error."""
+    pages = {"data": [{"id": "x", "path": "odd", "status": "ARCHIVED"}, {"id": "a", "path": "a", "status": "INGESTED"}]}
+
+    flow = find_tiles(ID, ["a"])
+    next(flow)
+    with pytest.raises(StopIteration) as end:
+        flow.send(pages)
+    assert [tile.path for tile in end.value.value] == ["a"]
+
+    flow = find_tiles(ID, ["odd"])
+    next(flow)
+    with pytest.raises(SentinelHubResponseError, match="ARCHIVED"):
+        flow.send(pages)
+
+
+def test_a_list_that_leads_in_a_circle_is_an_error():
+    """Page two, page three, page two: the task would turn pages for ever."""
+    flow = look_through(LIST)
+    next(flow)
+    for token in ("2", "3"):
+        flow.send({"data": [{"id": "a"}], "links": {"nextToken": token}})
+
+    with pytest.raises(SentinelHubResponseError, match="to itself or back"):
+        flow.send({"data": [{"id": "a"}], "links": {"nextToken": "2"}})
+
+
 def test_an_endless_list_is_an_error():
     """Its next page would be asked for for ever."""
     flow = look_through(LIST)

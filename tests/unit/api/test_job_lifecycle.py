@@ -156,6 +156,40 @@ def test_a_remembered_job_that_was_not_started_gives_way_to_the_one_that_was():
     assert service.started == {"job-1"}
 
 
+def test_a_job_found_before_a_wait_gives_way_to_one_that_was_started_meanwhile():
+    """By another attempt, which was taken for dead: what one knows from before a wait may be old."""
+    service = Service()
+    other, mine = service.create(), service.create()
+    service.act("start", other.id)
+
+    one = Attempt(service, PLAN, None, known=mine.id)
+    one.run()
+
+    assert one.result.id == other.id
+    assert service.started == {other.id}
+
+
+def test_a_started_job_beats_the_oldest():
+    """The older one was listed late, when another attempt had started its own already."""
+    service = Service()
+    late, running = service.create(), service.create()
+    service.act("start", running.id)
+
+    one = attempt(service)
+
+    assert one.result.id == running.id
+    assert service.jobs[late.id].state is JobState.CREATED
+
+
+def test_of_jobs_that_were_not_started_the_oldest_is_taken():
+    """The same one by every attempt, in whatever order they are listed."""
+    jobs = [Job(str(number), BATCH_PROCESS, JobState.CREATED, created=START) for number in (3, 1, 2)]
+    jobs.append(replace(jobs[0], id="4", created=START - timedelta(seconds=1)))
+    jobs.append(replace(jobs[0], id="0", created=None))
+
+    assert [steps.first_of(some).id for some in (jobs, jobs[::-1], jobs[:3])] == ["4", "4", "1"]
+
+
 def test_the_listing_is_read_as_far_as_the_task_s_run_goes_back():
     """Older jobs cannot be its own."""
     service = Service(now=START - timedelta(days=30))
@@ -395,7 +429,7 @@ def test_a_job_that_refuses_to_restart_just_after_its_rest_is_given_a_little_lon
 
 def test_an_action_that_is_refused_and_was_needed_raises():
     """A job that will not start says why."""
-    flow = steps.job_flow(PLAN, clock=lambda: START, known="job-1")
+    flow = steps.job_flow(replace(PLAN, job_id="job-1"), clock=lambda: START)
     job = Service().create()
     next(flow)
     assert isinstance(flow.send(job), steps.Act)

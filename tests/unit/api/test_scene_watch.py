@@ -208,6 +208,20 @@ def test_a_foreign_memory_is_refused(stored):
         SceneLedger().restore(stored)
 
 
+def test_of_a_memory_that_is_broken_nothing_is_kept():
+    """Scenes that only half a memory knows must not count as announced."""
+    ledger = SceneLedger(start=NOW - timedelta(days=2))
+    announce(ledger, [scene(1)])
+    broken = {**ledger.to_json(), "since": "not a day"}
+
+    restarted = SceneLedger(start=NOW - timedelta(days=2))
+    with pytest.raises(ValueError, match="no memory of announced scenes"):
+        restarted.restore(broken)
+
+    assert restarted.is_blank
+    assert announce(restarted, [scene(1)]) == [scene(1)["id"]]
+
+
 @pytest.mark.parametrize("value", [0, 0.5, 367, -1, "7", None, True, timedelta(hours=3), float("nan")])
 def test_a_lookback_that_cannot_be_is_refused(value):
     """The error names the argument."""

@@ -67,7 +67,7 @@ class Catalog:
     async def search(self, since: datetime) -> list[dict[str, Any]]:
         """Answer."""
         self.looks.append((self._time(), since))
-        if isinstance(self.answer, Exception):
+        if isinstance(self.answer, BaseException):
             raise self.answer
         return list(self.answer)
 
@@ -230,6 +230,20 @@ def test_an_unforeseen_error_does_not_end_it(poll, catalog, time, caplog):
     asyncio.run(run())
 
     assert any(record.exc_info for record in caplog.records)
+
+
+def test_a_cancellation_of_somebody_else_does_not_end_it(poll, catalog, time):
+    """Such as of a login that several calls wait for: nobody would look any more, and its watchers wait for ever."""
+    catalog.answer = asyncio.CancelledError()
+
+    async def run() -> None:
+        with poll.subscribe(since(), 60.0) as subscription:
+            await time.run(15)
+            catalog.answer = []
+            await time.run(15)
+            await asyncio.wait_for(subscription.next(), 1)
+
+    asyncio.run(run())
 
 
 def test_it_ends_with_its_last_watcher(poll, catalog, time):
