@@ -213,9 +213,6 @@ def get_provider_info() -> dict[str, Any]:
         "task-decorators": [
             {"name": "sentinelhub", "class-name": "sentinelhub_provider.decorators.sentinelhub.sentinelhub_task"},
         ],
-        "plugins": [
-            {"name": "sentinelhub", "plugin-class": "sentinelhub_provider.plugins.scene_events.SentinelHubPlugin"},
-        ],
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,
