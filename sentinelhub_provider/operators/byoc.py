@@ -213,11 +213,11 @@ class SentinelHubByocIngestOperator(ByocOperator):
         wanted = tiles_of(self.tiles)
         calls = self._calls()
         there = by_path(calls.find_tiles(collection_id, [tile.path for tile in wanted]))
-        todo = plan(wanted, there, reingest=self.reingest, begun={*self._created, *self._reingested})
-        for warning in (*(warning for tile in wanted for warning in tile.warnings), *todo.warnings):
+        planned = plan(wanted, there, reingest=self.reingest, begun={*self._created, *self._reingested})
+        for warning in (*(warning for tile in wanted for warning in tile.warnings), *planned.warnings):
             self.log.warning("%s", warning)
-        estimated = self._check_cost(context, todo.requests)
-        ended, under_way = self._submit(context, calls, collection_id, todo)
+        estimated = self._check_cost(context, planned.requests)
+        ended, under_way = self._submit(context, calls, collection_id, planned)
         result = {
             "collection_id": collection_id,
             "collection": data_type(collection_id),
@@ -236,21 +236,21 @@ class SentinelHubByocIngestOperator(ByocOperator):
         return self._judged(outcome, result)
 
     def _submit(
-        self, context: Context, calls: ByocCalls, collection_id: str, todo: Plan
+        self, context: Context, calls: ByocCalls, collection_id: str, planned: Plan
     ) -> tuple[list[Tile], list[str]]:
         """
         Ask for what has to be done, tile by tile: the rate limit would let more at a time come to nothing.
 
         :returns: tiles that have come to their end, and ids of those that are under way.
         """
-        tiles = list(todo.keep)
+        tiles = list(planned.keep)
         under_way = []
         try:
-            for tile in todo.reingest:
+            for tile in planned.reingest:
                 calls.reingest(collection_id, tile)
                 self._reingested.append(tile.id)
                 under_way.append(tile.id)
-            for request in todo.create:
+            for request in planned.create:
                 tile, is_new = calls.create_tile(collection_id, request)
                 if is_new:
                     self._created.append(tile.id)
@@ -261,7 +261,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
             "%d tiles created, %d ingested again, %d used as they are",
             len(self._created),
             len(self._reingested),
-            len(todo.keep),
+            len(planned.keep),
         )
         under_way += [tile.id for tile in tiles if not tile.state.is_final]
         return [tile for tile in tiles if tile.state.is_final], under_way

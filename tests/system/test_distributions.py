@@ -35,15 +35,16 @@ def test_wheel_holds_the_package_and_nothing_else(distributions):
 
 
 def test_wheel_registers_with_airflow_and_pytest(distributions):
-    """The two entry points are what Airflow and pytest look for."""
+    """The entry points are what Airflow and pytest look for."""
     with zipfile.ZipFile(distributions[1]) as wheel:
         entry_points = wheel.read(f"{NAME}.dist-info/entry_points.txt").decode()
 
-    assert entry_points.split("\n\n")[0].splitlines() == [
-        "[apache_airflow_provider]",
-        "provider_info = sentinelhub_provider.get_provider_info:get_provider_info",
-    ]
-    assert "sentinelhub_sandbox = sentinelhub_provider.sandbox.pytest_plugin" in entry_points
+    groups = dict(group.split("\n", 1) for group in entry_points.strip().split("\n\n"))
+    assert {name: line.strip() for name, line in groups.items()} == {
+        "[airflow.plugins]": "sentinelhub = sentinelhub_provider.plugins.scene_events:SentinelHubPlugin",
+        "[apache_airflow_provider]": "provider_info = sentinelhub_provider.get_provider_info:get_provider_info",
+        "[pytest11]": "sentinelhub_sandbox = sentinelhub_provider.sandbox.pytest_plugin",
+    }
 
 
 def test_sdist_holds_tests_but_nothing_generated(distributions):

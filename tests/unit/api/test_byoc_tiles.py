@@ -121,12 +121,12 @@ def test_what_is_ingested_again(reingest: str, again: list[str]):
     """Never what is under way: it comes to its end by itself. What is not there is created."""
     there = by_path([tile("failed", "FAILED"), tile("done"), tile("way", "INGESTING"), tile("alien", "FAILED")])
 
-    todo = plan(build_tiles(["new", "failed", "done", "way"]), there, reingest=reingest)
+    planned = plan(build_tiles(["new", "failed", "done", "way"]), there, reingest=reingest)
 
-    assert [one.path for one in todo.create] == ["new"]
-    assert [one.path for one in todo.reingest] == again
-    assert {one.path for one in todo.keep} == {"failed", "done", "way"} - set(again)
-    assert todo.requests == 1 + len(again)
+    assert [one.path for one in planned.create] == ["new"]
+    assert [one.path for one in planned.reingest] == again
+    assert {one.path for one in planned.keep} == {"failed", "done", "way"} - set(again)
+    assert planned.requests == 1 + len(again)
 
 
 @pytest.mark.parametrize(
@@ -143,9 +143,9 @@ def test_another_sensing_time_is_warned_about(there: str | None, warned: bool):
     """The tile keeps its own."""
     wanted = build_tiles([{"path": "a", "sensingTime": "2024-06-01T10:00:00Z"}])
 
-    todo = plan(wanted, by_path([tile("a", sensing_time=there)]), reingest="none")
+    planned = plan(wanted, by_path([tile("a", sensing_time=there)]), reingest="none")
 
-    assert bool(todo.warnings) is warned
+    assert bool(planned.warnings) is warned
 
 
 def test_a_tile_is_read_as_the_api_writes_it():
