@@ -42,6 +42,7 @@ class AirflowParts:
     python: Path = Path(sys.executable)
     client: httpx.Client = field(init=False, repr=False)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    sessions: list[int] = field(default_factory=list)
 
     def start(self, part: str) -> None:
         """Start a part in a session of its own."""
@@ -55,6 +56,7 @@ class AirflowParts:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self.sessions.append(self.processes[part].pid)
 
     def kill(self, part: str) -> None:
         """SIGKILL a part; of the scheduler, only itself: its executor's tasks live on, as they would."""
@@ -76,10 +78,9 @@ class AirflowParts:
         return len(victims)
 
     def stop(self) -> None:
-        """End everything: each part's session, with what has been left behind in it."""
-        sessions = [process.pid for process in self.processes.values()]
+        """End everything: the session of each part that was ever started, with what a killed one left behind in it."""
         for number, grace in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
-            members = [process for process in psutil.process_iter() if _session(process) in sessions]
+            members = [process for process in psutil.process_iter() if _session(process) in self.sessions]
             for process in members:
                 try:
                     process.send_signal(number)
