@@ -42,7 +42,7 @@ printf 'Setting up %s (%s): a minute or two the first time ... ' "$venv" "$what"
 install() {
     # uv resolves and installs many times faster than pip, but does not read pip's configuration: where only that
     # leads to a package index, pip does the work.
-    local target=(--constraint constraints-test.txt --editable '.[parquet,raster,redis,sandbox]' "${groups[@]}")
+    local target=(--constraint constraints-test.txt --editable '.[parquet,raster,redis,sandbox,vector]' "${groups[@]}")
     $venv/bin/python -m pip install --quiet --constraint constraints-test.txt uv || return
     VIRTUAL_ENV=$PWD/$venv $venv/bin/uv pip install "${target[@]}" && return
     echo "uv failed; trying pip"
