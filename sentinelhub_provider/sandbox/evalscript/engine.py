@@ -18,12 +18,23 @@ from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from py_mini_racer import JSEvalException, JSOOMException, JSTimeoutException, MiniRacer
+from py_mini_racer import (
+    DEFAULT_V8_FLAGS,
+    JSEvalException,
+    JSOOMException,
+    JSTimeoutException,
+    MiniRacer,
+    init_mini_racer,
+)
 
 from sentinelhub_provider.sandbox.errors import ApiError
 
 from .contract import PROCESS_RULES, DataSource, Input, Output, Rules, Setup, band_count, parse_setup
 from .errors import SCRIPT_NAME, ScriptTimeoutError, from_v8, script_error
+
+# V8 guards its tables with memory protection keys where the processor has them. A thread inherits the right to read
+# them from the thread that starts it, so a thread older than V8 ends the whole process with a segmentation fault.
+init_mini_racer(flags=(*DEFAULT_V8_FLAGS, "--no-memory-protection-keys"), ignore_duplicate_init=True)
 
 _SETTLE_SECONDS: Final = 5.0
 _VERSION: Final = re.compile(r"\s*//\s*VERSION\s*=\s*(\d+)", re.IGNORECASE)
