@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from benchmarks import redis_server
 from benchmarks.fleet import FleetOutcome, Job, run_fleet
 from benchmarks.harness import CONN_ID, ROOT, Loopback, airflow_environment, loopback
 from benchmarks.report import Row, Table, progress
 from benchmarks.server import Seen
+from tests.support.redis_server import RedisServer
 
 TOKEN_ENDPOINT_RATE = 10.0
 """Token requests per second that the endpoint takes while a fleet starts."""
@@ -83,19 +83,12 @@ def tables(*, quick: bool) -> list[Table]:
     """Measure and tell."""
     with ExitStack() as stack:
         server = stack.enter_context(loopback())
-        missing = redis_server.missing()
-        redis_url = "" if missing else stack.enter_context(redis_server.redis_server())
-        rows = []
-        for case in _cases(redis_url):
-            if case.hosts > 1 and missing:
-                rows.append(Row((f"{case.words}: {missing}", None, None, None, None, None)))
-            else:
-                rows.append(_row(case, server))
+        redis = stack.enter_context(RedisServer())
         return [
             Table(
                 "Requests to the token endpoint (with a wrong secret: failed logins)",
                 ("case", "official", "failed", "package", "failed", "target"),
-                tuple(rows),
+                tuple(_row(case, server) for case in _cases(redis.url)),
                 f"While a fleet starts, the endpoint takes {TOKEN_ENDPOINT_RATE:.0f} token requests a second. "
                 "Failed: calls without an answer.",
             ),

@@ -8,10 +8,12 @@ import shutil
 import socket
 import sys
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import hypothesis
 import pytest
+from redis_server import RedisServer
 
 # The same examples in each run: a property that fails now and then tells nothing about the change at hand. For a wider
 # search: HYPOTHESIS_PROFILE=search.
@@ -40,6 +42,26 @@ def _is_here(host: str | bytes | None) -> bool:
 
 
 sys.addaudithook(_refuse_the_outside)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process more than there are cores: some tests wait for a deadline or for another process."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+@pytest.fixture(name="redis_for_all", scope="session")
+def fixture_redis_for_all() -> Iterator[RedisServer]:
+    """A Redis server for all tests of this process."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(name="redis_server")
+def fixture_redis_server(redis_for_all: RedisServer) -> RedisServer:
+    """The server, empty."""
+    with redis_for_all.client() as client:
+        client.flushall()
+    return redis_for_all
 
 
 @pytest.fixture(autouse=True)

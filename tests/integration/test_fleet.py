@@ -12,7 +12,7 @@ from redis_server import RedisServer
 
 from sentinelhub_provider.sandbox.server import SandboxServer
 
-SETTLED = 10.0
+SETTLED = 60.0
 
 
 @pytest.fixture(name="server")
@@ -22,19 +22,12 @@ def fixture_server() -> Iterator[SandboxServer]:
         yield server
 
 
-@pytest.fixture(name="redis_for_all", scope="module")
-def fixture_redis_for_all() -> Iterator[RedisServer]:
-    """A Redis server for the tests of this file."""
-    with RedisServer() as redis:
-        yield redis
-
-
 @pytest.fixture(name="auth_cache", params=["file", "redis"])
 def fixture_auth_cache(request: pytest.FixtureRequest, tmp_path) -> str:
     """Where the fleet shares its tokens."""
     if request.param == "file":
         return (tmp_path / "sentinelhub").as_uri()
-    return request.getfixturevalue("redis_for_all").url
+    return request.getfixturevalue("redis_server").url
 
 
 def until(condition) -> None:
@@ -54,11 +47,9 @@ def test_fleet_that_starts_at_once_asks_for_one_token(server: SandboxServer, aut
     assert server.control.counters().token_requests == 1
 
 
-def test_hosts_share_through_redis(server: SandboxServer, tmp_path, redis_for_all: RedisServer):
+def test_hosts_share_through_redis(server: SandboxServer, tmp_path, redis_server: RedisServer):
     """Three fleets that share nothing but Redis ask once."""
-    with redis_for_all.client() as client:
-        client.flushall()
-    fleets = [Fleet(server, redis_for_all.url, 8) for _ in range(3)]
+    fleets = [Fleet(server, redis_server.url, 8) for _ in range(3)]
     with fleets[0], fleets[1], fleets[2]:
         for fleet in fleets:
             fleet.go()
@@ -118,28 +109,27 @@ def test_fleet_does_not_wait_for_a_killed_holder(server: SandboxServer, auth_cac
 
 def test_kills_at_random_moments_harm_nobody_else(server: SandboxServer, auth_cache: str):
     """Thirty processes fetch and renew short-lived tokens while others among them are killed, again and again."""
-    lifetime, duration = 2.0, 3.0
+    lifetime, calls, pause = 4.0, 20, 0.15
     server.control.set_token_lifetime(lifetime)
     server.control.add_fault(path="*/token", probability=1.0, action={"kind": "delay", "seconds": 0.1})
     chance = random.Random(auth_cache[:4])
-    running = {"calls": 10_000, "pause": 0.15, "stop_after": duration, "lock_lifetime": 1.0}
+    running = {"pause": pause, "lock_lifetime": 1.0}
     with (
-        Fleet(server, auth_cache, 30, **running) as survivors,
-        Fleet(server, auth_cache, 12, **running | {"stop_after": 60.0}) as victims,
+        Fleet(server, auth_cache, 30, calls=calls, **running) as survivors,
+        Fleet(server, auth_cache, 12, calls=10_000, **running) as victims,
     ):
         started = time.monotonic()
         victims.go()
         survivors.go()
         for pid in chance.sample(victims.pids, len(victims.pids)):
-            time.sleep(chance.uniform(0, 2 * duration / len(victims.pids)) * 0.8)
+            time.sleep(chance.uniform(0, 2 * calls * pause / len(victims.pids)) * 0.8)
             victims.kill(pid)
         outcome = survivors.outcome()
         elapsed = time.monotonic() - started
-    assert outcome.errors == []
-    assert outcome.workers == 30
-    assert outcome.done >= 30 * 5
+    assert (outcome.done, outcome.errors) == (30 * calls, [])
+    # A token is renewed after half its lifetime, which the calls outlast however fast they are.
     asked = server.control.counters().token_requests
-    assert elapsed / lifetime - 1 <= asked <= elapsed / (lifetime / 2) + 1 + len(victims.pids)
+    assert 2 <= asked <= elapsed / (lifetime / 2) + 1 + len(victims.pids)
     # What is left behind serves the next, or is replaced.
     with Fleet(server, auth_cache, 3) as later:
         assert later.go().outcome().done == 3

@@ -604,13 +604,13 @@ def test_trickle_ends_at_the_deadline(caller, sentinelhub_sandbox):
 def test_stall_ends_at_the_deadline(caller, sentinelhub_sandbox):
     """The read that the deadline falls into is cut short by it, whatever the read timeout."""
     caller.request("GET", COLLECTIONS)  # the first call takes longer
-    action = {"kind": "trickle", "chunk_bytes": 100, "interval": 1.2}
+    action = {"kind": "trickle", "chunk_bytes": 100, "interval": 30}
     sentinelhub_sandbox.control.add_fault(path=COLLECTIONS, times=None, action=action)
     started = time.monotonic()
 
     with pytest.raises(SentinelHubTransportError, match="the deadline passed"):
-        caller.request("GET", COLLECTIONS, deadline=1.5, timeout=60)
-    assert time.monotonic() - started < 2.2, "another piece was waited for"
+        caller.request("GET", COLLECTIONS, deadline=0.5, timeout=60)
+    assert time.monotonic() - started < 30, "another piece was waited for"
 
 
 def test_rate_limit_is_waited_out(caller, sentinelhub_sandbox, waits):

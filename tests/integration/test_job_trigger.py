@@ -29,7 +29,8 @@ from sentinelhub_provider.triggers import job_source
 from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
 from sentinelhub_provider.triggers.job_polling import Seen, Trouble, watching
 
-PATIENCE = 20
+PATIENCE = 100
+"""Seconds for what takes one or two."""
 POLL = 0.05
 REQUESTS: dict[JobKind, Callable[..., dict[str, Any]]] = {
     BATCH_PROCESS: batch_request,
@@ -100,6 +101,14 @@ def run(*triggers: SentinelHubJobTrigger, act: Callable[[], Any] = lambda: None,
     return asyncio.run(all_of_them())
 
 
+def until(condition: Callable[[], object], what: str) -> None:
+    """Wait for what another thread does."""
+    ends = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < ends, f"waited in vain for {what}"
+        time.sleep(0.02)
+
+
 # --- how jobs end ---------------------------------------------------------------------------------------------------
 
 
@@ -133,7 +142,6 @@ def test_job_that_fails_at_40_per_cent_fires(bench: Bench, kind: JobKind, others
     bench.control.set_pace(analysing=0, processing=0.5)
     job = bench.start(kind)
     bench.control.plant(kind="fail", at=40, cause="Storage is full", job=job)
-    began = time.monotonic()
 
     event, *_ = run(
         bench.trigger(job, kind),
@@ -144,7 +152,6 @@ def test_job_that_fails_at_40_per_cent_fires(bench: Bench, kind: JobKind, others
     problem = event.problem()
     assert isinstance(problem, SentinelHubJobError)
     assert "failed at 40 %: Storage is full" in str(problem)
-    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("kind", [BATCH_PROCESS, BATCH_STATISTICS], ids=str)
@@ -204,7 +211,7 @@ def test_many_jobs_share_pages(bench: Bench):
 
     assert {event.job.state for event in events if event.job} == {JobState.DONE}
     assert set(bench.asked()) == {"/batch/v2/process"}
-    assert bench.asked()["/batch/v2/process"] <= 2 * PATIENCE
+    assert bench.asked()["/batch/v2/process"] <= 40
 
 
 def test_one_token_serves_all(bench: Bench):
@@ -294,21 +301,27 @@ def test_fault_that_passes_is_told_once_and_survived(
 
 def test_service_that_is_down_is_survived(bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys):
     """One line at the beginning and one at the end, in the task's own log."""
-    monkeypatch.setattr(job_source, "REQUEST_DEADLINE", 0.2)
     job = bench.start()
-    fault = {"action": {"kind": "reset"}, "times": None}
+    lines: list[str] = []
+
+    def told() -> list[str]:
+        lines.extend(line for line in capsys.readouterr().out.splitlines() if job in line)
+        return lines
 
     def act() -> None:
-        bench.sandbox.control.add_fault(**fault)
-        time.sleep(0.4)
+        until(told, "the first look")
+        with monkeypatch.context() as patch:
+            # What goes wrong is told when the deadline of one request ends.
+            patch.setattr(job_source, "REQUEST_DEADLINE", 0.1)
+            bench.sandbox.control.add_fault(action={"kind": "reset"}, times=None)
+            until(lambda: "cannot" in told()[-1], "the trouble to be told")
         bench.control.step()
         bench.sandbox.control.clear_faults()
 
     (event,) = run(bench.trigger(job), act=act)
 
     assert event.problem() is None
-    lines = [line for line in capsys.readouterr().out.splitlines() if job in line]
-    assert [("cannot" in line, "can be looked at again" in line) for line in lines] == [
+    assert [("cannot" in line, "can be looked at again" in line) for line in told()] == [
         (False, False),
         (True, False),
         (False, True),

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 
 import pytest
 from dag_runs import run_dags
-from redis_server import RedisServer
 
 from sentinelhub_provider.hooks.sharing import open_token_store
 from sentinelhub_provider.oauth.broker import forget_tokens
@@ -18,13 +17,6 @@ from sentinelhub_provider.oauth.stores.file import usable_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 COLLECTIONS = "/catalog/v1/collections"
-
-
-@pytest.fixture(name="redis_for_all", scope="module")
-def fixture_redis_for_all():
-    """A Redis server for the tests of this file."""
-    with RedisServer() as redis:
-        yield redis
 
 
 @pytest.fixture(name="auth_cache", params=["file", "folder", "redis"])
@@ -35,7 +27,7 @@ def fixture_auth_cache(request: pytest.FixtureRequest, tmp_path: Path, monkeypat
         return "file"
     if request.param == "folder":
         return (tmp_path / "a folder").as_uri()
-    return request.getfixturevalue("redis_for_all").url
+    return request.getfixturevalue("redis_server").url
 
 
 def test_new_process_takes_the_token_that_is_kept(connect, auth_cache: str, sentinelhub_sandbox):

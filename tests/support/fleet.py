@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-WAIT = 60.0
+WAIT = 180.0
 CATALOG = "/catalog/v1/collections"
 
 

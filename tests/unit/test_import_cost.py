@@ -22,25 +22,6 @@ HEAVY = {
     "cryptography",
 }
 MAX_MODULES = 40
-SCRIPT = """
-import sys
-from airflow.sdk import BaseOperator
-before = set(sys.modules)
-import {module}
-import json
-print("MODULES", json.dumps(sorted(set(sys.modules) - before)))
-"""
-
-
-def loaded_by(module: str) -> list[str]:
-    """Return the modules that an import adds to a process that has ``BaseOperator`` loaded."""
-    answer = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(module=module)], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    line = next(line for line in answer.stdout.splitlines() if line.startswith("MODULES "))
-    return list(json.loads(line.removeprefix("MODULES ")))
-
-
 MODULES = [
     "operators.http",
     "operators.catalog",
@@ -55,14 +36,39 @@ MODULES = [
     "decorators.sentinelhub",
 ]
 
+SCRIPT = """
+import importlib, json, os, sys
+from airflow.sdk import BaseOperator
+before = set(sys.modules)
+for name in sys.argv[1:]:
+    if os.fork() == 0:
+        importlib.import_module(name)
+        print("LOADED", json.dumps([name, sorted(set(sys.modules) - before)]), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+"""Airflow is imported once; each module is then imported in a process of its own."""
 
-@pytest.fixture(name="loaded", scope="module", params=MODULES)
-def fixture_loaded(request: pytest.FixtureRequest) -> list[str]:
-    """What importing a module loads that DAG files import."""
+
+@pytest.fixture(name="imports", scope="module")
+def fixture_imports() -> dict[str, list[str]]:
+    """For each module that DAG files import: what its import adds to a process that has ``BaseOperator`` loaded."""
+    names = [f"sentinelhub_provider.{name}" for name in MODULES]
+    answer = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *names], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    lines = answer.stdout.splitlines()
+    imports = dict(json.loads(line.removeprefix("LOADED ")) for line in lines if line.startswith("LOADED "))
+    assert list(imports) == names, answer.stderr
+    return imports
+
+
+@pytest.fixture(name="loaded", params=MODULES)
+def fixture_loaded(request: pytest.FixtureRequest, imports: dict[str, list[str]]) -> list[str]:
+    """What importing a module loads."""
     module = f"sentinelhub_provider.{request.param}"
-    loaded = loaded_by(module)
-    assert module in loaded
-    return loaded
+    assert module in imports[module]
+    return imports[module]
 
 
 def test_operator_loads_few_modules(loaded: list[str]):
