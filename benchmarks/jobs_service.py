@@ -7,7 +7,7 @@ import random
 import sys
 import time
 
-from sentinelhub_provider.sandbox.batch.service import create
+from sentinelhub_provider.sandbox.apis.batch.handlers import create
 from sentinelhub_provider.sandbox.pytest_plugin import SandboxHandle
 from sentinelhub_provider.sandbox.server import SandboxServer
 

@@ -10,27 +10,27 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from sentinelhub_provider.sandbox.async_process.routes import router as async_router
-from sentinelhub_provider.sandbox.batch.routes import router as batch_router
-from sentinelhub_provider.sandbox.batch_statistical.routes import router as batch_statistical_router
-from sentinelhub_provider.sandbox.byoc.control import router as byoc_control_router
-from sentinelhub_provider.sandbox.byoc.routes import router as byoc_router
-from sentinelhub_provider.sandbox.catalog.routes import router as catalog_router
-from sentinelhub_provider.sandbox.configuration.routes import router as configuration_router
-from sentinelhub_provider.sandbox.control.routes import router as control_router
+from sentinelhub_provider.sandbox.apis.async_process.urls import router as async_router
+from sentinelhub_provider.sandbox.apis.batch.urls import router as batch_router
+from sentinelhub_provider.sandbox.apis.batch_statistical.urls import router as batch_statistical_router
+from sentinelhub_provider.sandbox.apis.byoc.urls import router as byoc_router
+from sentinelhub_provider.sandbox.apis.catalog.urls import router as catalog_router
+from sentinelhub_provider.sandbox.apis.configuration.urls import router as configuration_router
+from sentinelhub_provider.sandbox.apis.oauth.urls import router as oauth_router
+from sentinelhub_provider.sandbox.apis.process.urls import router as process_router
+from sentinelhub_provider.sandbox.apis.statistical.urls import router as statistical_router
+from sentinelhub_provider.sandbox.control.urls.byoc import router as byoc_control_router
+from sentinelhub_provider.sandbox.control.urls.general import router as control_router
+from sentinelhub_provider.sandbox.control.urls.jobs import router as jobs_control_router
+from sentinelhub_provider.sandbox.control.urls.jobs import troubles as job_troubles_router
+from sentinelhub_provider.sandbox.control.urls.scenes import router as scenes_control_router
+from sentinelhub_provider.sandbox.control.urls.statistical import router as statistical_control_router
 from sentinelhub_provider.sandbox.errors import ApiError, reason_phrase
+from sentinelhub_provider.sandbox.gateway.limits import Clock
 from sentinelhub_provider.sandbox.gateway.middleware import Gateway
 from sentinelhub_provider.sandbox.gateway.responses import error_response
-from sentinelhub_provider.sandbox.jobs.control import router as jobs_control_router
-from sentinelhub_provider.sandbox.jobs.control import troubles as job_troubles_router
-from sentinelhub_provider.sandbox.limits import Clock
-from sentinelhub_provider.sandbox.oauth.routes import router as oauth_router
-from sentinelhub_provider.sandbox.process_routes import router as process_router
-from sentinelhub_provider.sandbox.scenes.control import router as scenes_control_router
+from sentinelhub_provider.sandbox.gateway.state import Sandbox
 from sentinelhub_provider.sandbox.settings import SandboxSettings
-from sentinelhub_provider.sandbox.state import Sandbox
-from sentinelhub_provider.sandbox.statistical.control import router as statistical_control_router
-from sentinelhub_provider.sandbox.statistical.routes import router as statistical_router
 
 log = logging.getLogger(__name__)
 

@@ -20,10 +20,10 @@ import uvicorn
 
 from sentinelhub_provider.sandbox.app import create_app
 from sentinelhub_provider.sandbox.control.handlers import Control
+from sentinelhub_provider.sandbox.gateway.limits import Clock
+from sentinelhub_provider.sandbox.gateway.state import Sandbox
 from sentinelhub_provider.sandbox.gateway.transport import TransportProtocol
-from sentinelhub_provider.sandbox.limits import Clock
 from sentinelhub_provider.sandbox.settings import SandboxSettings
-from sentinelhub_provider.sandbox.state import Sandbox
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
-from sentinelhub_provider.sandbox.delivery.stores import open_store
+from sentinelhub_provider.sandbox.world.delivery.stores import open_store
 
 #: Credentials of the demo client. They open nothing but a sandbox, so they may stand in documentation and logs.
 DEMO_CLIENT_ID = "sandbox-client"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from sentinelhub_provider.sandbox.control.state import Exchange
+from sentinelhub_provider.sandbox.gateway.ledger import Exchange
 from sentinelhub_provider.sandbox.server import SandboxServer
 from tests.contract.openapi import ContractError, check, described
 

@@ -18,8 +18,8 @@ from sentinelhub_provider.exceptions import (
 )
 from sentinelhub_provider.operators import byoc
 from sentinelhub_provider.operators.byoc_common import ByocOperator
-from sentinelhub_provider.sandbox.byoc.ingestion import Failure, Pace, Remark
-from sentinelhub_provider.sandbox.byoc.state import ByocStore
+from sentinelhub_provider.sandbox.apis.byoc.ingestion import Failure, Pace, Remark
+from sentinelhub_provider.sandbox.apis.byoc.state import ByocStore
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 COLLECTIONS = "/byoc/v1/collections"

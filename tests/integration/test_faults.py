@@ -32,7 +32,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubTransportError,
 )
 from sentinelhub_provider.oauth.broker import TokenBroker
-from sentinelhub_provider.sandbox.faults import TOKEN_PATHS
+from sentinelhub_provider.sandbox.gateway.faults.model import TOKEN_PATHS
 from sentinelhub_provider.sandbox.server import SandboxServer
 from sentinelhub_provider.transport import token_endpoint
 from sentinelhub_provider.transport.async_session import AsyncSentinelHubSession

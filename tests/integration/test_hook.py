@@ -38,7 +38,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubTransportError,
 )
 from sentinelhub_provider.oauth.broker import TokenBroker, forget_tokens
-from sentinelhub_provider.sandbox.faults import TOKEN_PATHS
+from sentinelhub_provider.sandbox.gateway.faults.model import TOKEN_PATHS
 from sentinelhub_provider.sandbox.server import SandboxServer
 
 COLLECTIONS = "/catalog/v1/collections"

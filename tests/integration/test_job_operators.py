@@ -81,7 +81,7 @@ KINDS = {
 @pytest.fixture(scope="module", name="s3_of_module")
 def fixture_s3_of_module() -> Iterator[S3Server]:
     """One S3 server for all tests of this file."""
-    from sentinelhub_provider.sandbox.delivery import stores
+    from sentinelhub_provider.sandbox.world.delivery import stores
 
     with s3_server() as server, pytest.MonkeyPatch.context() as patch:
         # To make a client takes longer than most of these tests.

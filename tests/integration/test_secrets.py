@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from sentinelhub_provider.exceptions import SentinelHubError
-from sentinelhub_provider.sandbox.faults import TOKEN_PATHS
+from sentinelhub_provider.sandbox.gateway.faults.model import TOKEN_PATHS
 
 SECRET = "./*& +ü%-a-very-secret-secret"
 LOGGERS = ("", "urllib3", "oauthlib", "requests_oauthlib", "httpx", "httpcore", "airflow", "sentinelhub_provider")

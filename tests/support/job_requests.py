@@ -8,8 +8,8 @@ from typing import Any
 
 import requests
 
-from sentinelhub_provider.sandbox.delivery.geopackage import Feature, write_features
 from sentinelhub_provider.sandbox.server import SandboxServer
+from sentinelhub_provider.sandbox.world.delivery.geopackage import Feature, write_features
 
 ACCESS_KEY = "AKIA-delivery-key"
 SECRET = "delivery-secret-not-to-be-shown"

@@ -208,7 +208,7 @@ def test_a_printed_line_is_what_the_sandbox_prints(block: Block):
 @pytest.mark.parametrize("block", all_blocks("fault"), ids=str)
 def test_a_fault_shown_can_be_planted(block: Block):
     """The sandbox's control surface takes it."""
-    from sentinelhub_provider.sandbox.faults import Fault
+    from sentinelhub_provider.sandbox.gateway.faults.model import Fault
 
     assert Fault.model_validate_json(block.text).action
 
@@ -216,7 +216,7 @@ def test_a_fault_shown_can_be_planted(block: Block):
 @pytest.mark.parametrize("block", all_blocks("faults"), ids=str)
 def test_faults_in_a_table_can_be_planted(block: Block):
     """Each row's fault is one that the sandbox takes."""
-    from sentinelhub_provider.sandbox.faults import Fault
+    from sentinelhub_provider.sandbox.gateway.faults.model import Fault
 
     for _, fault, _ in rows(block.text):
         assert Fault.model_validate_json(fault).action

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.sandbox.byoc.handlers import ByocControl
-from sentinelhub_provider.sandbox.control.state import Counters, Exchange, RequestRecord
-from sentinelhub_provider.sandbox.faults import Fault, PlantedFault
-from sentinelhub_provider.sandbox.jobs.handlers import JobsControl
-from sentinelhub_provider.sandbox.limits import Limits
-from sentinelhub_provider.sandbox.scenes.publication import Publication, PublishedScene
+from sentinelhub_provider.sandbox.control.byoc import ByocControl
+from sentinelhub_provider.sandbox.control.jobs import JobsControl
+from sentinelhub_provider.sandbox.gateway.faults.model import Fault, PlantedFault
+from sentinelhub_provider.sandbox.gateway.ledger import Counters, Exchange, RequestRecord
+from sentinelhub_provider.sandbox.gateway.limits import Limits
 from sentinelhub_provider.sandbox.settings import ALL_APIS, AccountState, Api, ClientSettings
+from sentinelhub_provider.sandbox.world.scenes.publication import Publication, PublishedScene
 
 if TYPE_CHECKING:
-    from sentinelhub_provider.sandbox.oauth.state import IssuedToken
-    from sentinelhub_provider.sandbox.state import Sandbox
+    from sentinelhub_provider.sandbox.gateway.auth.tokens import IssuedToken
+    from sentinelhub_provider.sandbox.gateway.state import Sandbox
 
 
 class Control:

@@ -7,11 +7,11 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from sentinelhub_provider.sandbox.apis.oauth.handlers import bearer_token
 from sentinelhub_provider.sandbox.errors import empty_account, forbidden, rate_limited, unauthorized
-from sentinelhub_provider.sandbox.oauth.handlers import bearer_token
-from sentinelhub_provider.sandbox.oauth.state import InvalidTokenError
+from sentinelhub_provider.sandbox.gateway.auth.tokens import InvalidTokenError
+from sentinelhub_provider.sandbox.gateway.state import Sandbox
 from sentinelhub_provider.sandbox.settings import Api, ClientSettings
-from sentinelhub_provider.sandbox.state import Sandbox
 
 
 def get_sandbox(request: Request) -> Sandbox:

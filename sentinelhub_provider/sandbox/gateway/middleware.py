@@ -7,13 +7,13 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 
-from sentinelhub_provider.sandbox.control.state import Exchange, Ledger, RequestRecord
-from sentinelhub_provider.sandbox.delivery.locations import hide_credentials
 from sentinelhub_provider.sandbox.errors import ApiError
-from sentinelhub_provider.sandbox.gateway.play import play
+from sentinelhub_provider.sandbox.gateway.faults.injection import play
+from sentinelhub_provider.sandbox.gateway.ledger import Exchange, Ledger, RequestRecord
 from sentinelhub_provider.sandbox.gateway.responses import MARK
+from sentinelhub_provider.sandbox.gateway.state import Sandbox
 from sentinelhub_provider.sandbox.gateway.transport import AsgiApp, Message, Receive, Scope, Send
-from sentinelhub_provider.sandbox.state import Sandbox
+from sentinelhub_provider.sandbox.world.delivery.locations import hide_credentials
 
 CONTROL_PREFIX = "/sandbox/control"
 

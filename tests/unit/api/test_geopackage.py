@@ -14,7 +14,7 @@ from sentinelhub_provider.api.geo.geometry import BBox, Geometry, parse_geometry
 from sentinelhub_provider.api.geo.geopackage import to_blob, write_geopackage
 from sentinelhub_provider.api.geo.wkb import from_geopackage
 from sentinelhub_provider.exceptions import SentinelHubRequestError
-from sentinelhub_provider.sandbox.delivery.geopackage import read_features
+from sentinelhub_provider.sandbox.world.delivery.geopackage import read_features
 
 FIELD = parse_geometry("POLYGON ((13 45, 13.1 45, 13.1 45.1, 13 45))")
 TWO = parse_geometry(

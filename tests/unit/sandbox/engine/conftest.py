@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.sandbox.scenes import SyntheticScenes
+from sentinelhub_provider.sandbox.world.scenes import SyntheticScenes
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 UTM_BOX = (424_000.0, 5_096_000.0, 426_560.0, 5_098_560.0)

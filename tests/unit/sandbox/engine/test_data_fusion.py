@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from rasterio.io import MemoryFile
 
+from sentinelhub_provider.sandbox.apis.process import process
 from sentinelhub_provider.sandbox.errors import ApiError
-from sentinelhub_provider.sandbox.process import process
-from sentinelhub_provider.sandbox.scenes import SyntheticScenes
+from sentinelhub_provider.sandbox.world.scenes import SyntheticScenes
 
 Body = Callable[..., dict[str, Any]]
 JUNE = {"from": "2024-06-01T00:00:00Z", "to": "2024-06-30T23:59:59Z"}

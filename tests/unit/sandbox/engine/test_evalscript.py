@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from sentinelhub_provider.sandbox.errors import ApiError
-from sentinelhub_provider.sandbox.evalscript.contract import DataSource
-from sentinelhub_provider.sandbox.evalscript.engine import Evalscript, Limits
-from sentinelhub_provider.sandbox.scenes.collections import SENTINEL_2_L2A
+from sentinelhub_provider.sandbox.world.evalscripts.contract import DataSource
+from sentinelhub_provider.sandbox.world.evalscripts.engine import Evalscript, Limits
+from sentinelhub_provider.sandbox.world.scenes.collections import SENTINEL_2_L2A
 
 HEAD = "//VERSION=3\n"
 SETUP = 'function setup() { return { input: ["B04", "B08"], output: { bands: 1, sampleType: "FLOAT32" } }; }\n'

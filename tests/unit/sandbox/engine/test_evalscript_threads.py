@@ -11,7 +11,7 @@ barrier = threading.Barrier(4)
 
 def evaluate(number):
     barrier.wait()  # four threads run at once, and all of them are older than V8
-    from sentinelhub_provider.sandbox.evalscript.engine import Evalscript
+    from sentinelhub_provider.sandbox.world.evalscripts.engine import Evalscript
 
     with Evalscript("//VERSION=3\\nfunction setup() { return {}; }\\nfunction evaluatePixel() { return []; }"):
         return number

@@ -13,10 +13,10 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from sentinelhub_provider.sandbox.grid import Grid
-from sentinelhub_provider.sandbox.process import process
-from sentinelhub_provider.sandbox.scenes import FolderScenes
-from sentinelhub_provider.sandbox.scenes.folder import FolderError
+from sentinelhub_provider.sandbox.apis.process import process
+from sentinelhub_provider.sandbox.world.grid import Grid
+from sentinelhub_provider.sandbox.world.scenes import FolderScenes
+from sentinelhub_provider.sandbox.world.scenes.folder import FolderError
 
 WEST, NORTH = 424_000, 5_098_560
 GRID = Grid.from_bounds(32633, (WEST, NORTH - 640, WEST + 640, NORTH), 64, 64)

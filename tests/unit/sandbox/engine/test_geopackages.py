@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import shapely
 
-from sentinelhub_provider.sandbox.delivery.geopackage import Feature, read_features, write_features
-from sentinelhub_provider.sandbox.delivery.wkb import read_geometry, write_geometry
+from sentinelhub_provider.sandbox.world.delivery.geopackage import Feature, read_features, write_features
+from sentinelhub_provider.sandbox.world.delivery.wkb import read_geometry, write_geometry
 
 SQUARE: dict[str, Any] = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
 PARTS: dict[str, Any] = {"type": "MultiPolygon", "coordinates": [SQUARE["coordinates"], SQUARE["coordinates"]]}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from rasterio.warp import transform
 
-from sentinelhub_provider.sandbox.grid import Grid
-from sentinelhub_provider.sandbox.scenes.utm import Zone, forward, inverse, zone_of
+from sentinelhub_provider.sandbox.world.grid import Grid
+from sentinelhub_provider.sandbox.world.utm import Zone, forward, inverse, zone_of
 
 
 @pytest.mark.parametrize("zone", [Zone(33, True), Zone(1, True), Zone(60, False), Zone(23, False)], ids=str)

@@ -18,11 +18,11 @@ from PIL import Image
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
+from sentinelhub_provider.sandbox.apis.process import process
+from sentinelhub_provider.sandbox.apis.process.processing_units import processing_units
 from sentinelhub_provider.sandbox.errors import ApiError
-from sentinelhub_provider.sandbox.grid import Grid
-from sentinelhub_provider.sandbox.process import process
-from sentinelhub_provider.sandbox.process.processing_units import processing_units
-from sentinelhub_provider.sandbox.scenes import SyntheticScenes
+from sentinelhub_provider.sandbox.world.grid import Grid
+from sentinelhub_provider.sandbox.world.scenes import SyntheticScenes
 
 UTM_BOX = (424_000.0, 5_096_000.0, 426_560.0, 5_098_560.0)
 """Metres in EPSG:32633: what the requests cover unless they say otherwise."""

@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.sandbox.process.processing_units import STATISTICAL_MINIMUM, processing_units, radar_factor
+from sentinelhub_provider.sandbox.apis.process.processing_units import (
+    STATISTICAL_MINIMUM,
+    processing_units,
+    radar_factor,
+)
 
 RGB = ["B02", "B03", "B04"]
 ORTHORECTIFIED = {"orthorectify": True}

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from rasterio.io import MemoryFile
 
+from sentinelhub_provider.sandbox.apis.process import process
 from sentinelhub_provider.sandbox.errors import ApiError
-from sentinelhub_provider.sandbox.grid import Grid
-from sentinelhub_provider.sandbox.process import process
-from sentinelhub_provider.sandbox.scenes import Scene, SyntheticScenes
-from sentinelhub_provider.sandbox.scenes.elevation import elevation
+from sentinelhub_provider.sandbox.world.grid import Grid
+from sentinelhub_provider.sandbox.world.scenes import Scene, SyntheticScenes
+from sentinelhub_provider.sandbox.world.scenes.elevation import elevation
 
 S1 = "sentinel-1-grd"
 Body = Callable[..., dict[str, Any]]

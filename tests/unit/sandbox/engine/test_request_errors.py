@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from sentinelhub_provider.sandbox.apis.process import process
 from sentinelhub_provider.sandbox.errors import ApiError
-from sentinelhub_provider.sandbox.process import process
-from sentinelhub_provider.sandbox.scenes import SyntheticScenes
+from sentinelhub_provider.sandbox.world.scenes import SyntheticScenes
 
 Body = Callable[..., dict[str, Any]]
 CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from rasterio.io import MemoryFile
 
+from sentinelhub_provider.sandbox.apis.process import process
+from sentinelhub_provider.sandbox.apis.statistical.handlers import StatisticalResult, statistics
+from sentinelhub_provider.sandbox.apis.statistical.state import IntervalErrors
 from sentinelhub_provider.sandbox.errors import ApiError
-from sentinelhub_provider.sandbox.evalscript.engine import Limits
-from sentinelhub_provider.sandbox.process import process
-from sentinelhub_provider.sandbox.scenes import SyntheticScenes
-from sentinelhub_provider.sandbox.statistical.handlers import StatisticalResult, statistics
-from sentinelhub_provider.sandbox.statistical.state import IntervalErrors
+from sentinelhub_provider.sandbox.world.evalscripts.engine import Limits
+from sentinelhub_provider.sandbox.world.scenes import SyntheticScenes
 
 UTM_33N = "http://www.opengis.net/def/crs/EPSG/0/32633"
 BOX = [424_000.0, 5_096_000.0, 424_640.0, 5_096_320.0]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sentinelhub_provider.sandbox.statistical.calculations import Calculation, Histogram, Percentiles
-from sentinelhub_provider.sandbox.statistical.intervals import cut, parse_duration
-from sentinelhub_provider.sandbox.statistical.numbers import band_statistics, number
+from sentinelhub_provider.sandbox.apis.statistical.calculations import Calculation, Histogram, Percentiles
+from sentinelhub_provider.sandbox.apis.statistical.intervals import cut, parse_duration
+from sentinelhub_provider.sandbox.apis.statistical.numbers import band_statistics, number
 
 
 def summed(values: Any, calculation: Calculation | None = None, *, whole: bool = False) -> dict[str, Any]:

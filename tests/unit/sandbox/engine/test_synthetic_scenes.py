@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from sentinelhub_provider.sandbox.grid import Grid
-from sentinelhub_provider.sandbox.scenes import Scene, SyntheticScenes
+from sentinelhub_provider.sandbox.world.grid import Grid
+from sentinelhub_provider.sandbox.world.scenes import Scene, SyntheticScenes
 
 L2A, L1C = "sentinel-2-l2a", "sentinel-2-l1c"
 BOX = (14.02, 46.02, 14.06, 46.05)

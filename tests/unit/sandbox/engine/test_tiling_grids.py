@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from sentinelhub_provider.sandbox.batch.descriptions import GRIDS
-from sentinelhub_provider.sandbox.batch.grids import TooManyTilesError, tiles_of
-from sentinelhub_provider.sandbox.catalog.geometry import Shape, bbox_shape
+from sentinelhub_provider.sandbox.apis.batch.descriptions import GRIDS
+from sentinelhub_provider.sandbox.apis.batch.grids import TooManyTilesError, tiles_of
+from sentinelhub_provider.sandbox.apis.catalog.geometry import Shape, bbox_shape
 
 CORSICA = (8.44, 41.31, 9.66, 43.1)
 

@@ -222,7 +222,7 @@ def test_a_search_without_end_is_stopped(
     server: SandboxServer, bearer: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A filter that nothing passes would go through all scenes of the world; it is refused with advice."""
-    monkeypatch.setattr("sentinelhub_provider.sandbox.catalog.search.MAX_SCANNED", 50)
+    monkeypatch.setattr("sentinelhub_provider.sandbox.apis.catalog.search.MAX_SCANNED", 50)
     body = {**JUNE, "filter": "eo:cloud_cover < 0", "datetime": "../2025-01-01T00:00:00Z"}
     answer = requests.post(f"{server.url}{CATALOG}/search", json=body, headers=bearer, timeout=30)
     assert answer.status_code == 400

@@ -14,7 +14,7 @@ import pytest
 import requests
 import urllib3
 
-from sentinelhub_provider.sandbox.faults import (
+from sentinelhub_provider.sandbox.gateway.faults.model import (
     Delay,
     Empty,
     ErrorJson,

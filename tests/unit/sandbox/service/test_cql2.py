@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinelhub_provider.sandbox.catalog.cql2 import check_queryables, parse_filter
+from sentinelhub_provider.sandbox.apis.catalog.cql2 import check_queryables, parse_filter
 from sentinelhub_provider.sandbox.errors import ApiError
 
 CLEAR = {"eo:cloud_cover": 5.0, "platform": "sentinel-2a"}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sentinelhub_provider.sandbox.catalog.datetimes import format_instant, parse_interval
+from sentinelhub_provider.sandbox.apis.catalog.datetimes import format_instant, parse_interval
 from sentinelhub_provider.sandbox.errors import ApiError
 
 JUNE = datetime(2024, 6, 1, tzinfo=UTC)

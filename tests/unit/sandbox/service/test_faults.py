@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sentinelhub_provider.sandbox.faults import Fault, FaultPlan, Reset, Status, concerns, spoil_token_answer, strikes
+from sentinelhub_provider.sandbox.gateway.faults.model import (
+    Fault,
+    FaultPlan,
+    Reset,
+    Status,
+    concerns,
+    spoil_token_answer,
+    strikes,
+)
 
 TOKEN = {"access_token": "abc", "expires_in": 3600, "token_type": "Bearer"}
 

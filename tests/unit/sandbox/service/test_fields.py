@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.sandbox.catalog.fields import parse_fields
+from sentinelhub_provider.sandbox.apis.catalog.fields import parse_fields
 from sentinelhub_provider.sandbox.errors import ApiError
 
 ITEM: dict[str, Any] = {

@@ -9,7 +9,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentinelhub_provider.sandbox.catalog.geometry import intersects, parse_geometry
+from sentinelhub_provider.sandbox.apis.catalog.geometry import intersects, parse_geometry
 from sentinelhub_provider.sandbox.errors import ApiError
 
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [10, 0], [10, 10], [0, 10], [0, 0]]]}

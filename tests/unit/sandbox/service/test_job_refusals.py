@@ -10,10 +10,10 @@ import pytest
 import requests
 from job_requests import S3, SECRET, async_request, batch_request, polygons_request, statistical_request
 
-from sentinelhub_provider.sandbox.delivery.locations import Location, hide_credentials, parse_location
-from sentinelhub_provider.sandbox.delivery.templates import Template
 from sentinelhub_provider.sandbox.errors import ApiError
 from sentinelhub_provider.sandbox.server import SandboxServer
+from sentinelhub_provider.sandbox.world.delivery.locations import Location, hide_credentials, parse_location
+from sentinelhub_provider.sandbox.world.delivery.templates import Template
 
 LEAVE_OUT = object()
 BATCH, STATISTICS, ASYNC = "/batch/v2/process", "/statistics/batch/v1", "/async/v1/process"

@@ -9,7 +9,7 @@ import pytest
 import requests
 from job_requests import Jobs, async_request, batch_request, statistical_request
 
-from sentinelhub_provider.sandbox.jobs.pace import Pace, Plant
+from sentinelhub_provider.sandbox.apis.jobs.pace import Pace, Plant
 from sentinelhub_provider.sandbox.server import SandboxServer
 from tests.unit.sandbox.service.conftest import FakeClock
 

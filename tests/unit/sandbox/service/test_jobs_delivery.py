@@ -27,10 +27,10 @@ from job_requests import (
 )
 
 from sentinelhub_provider.sandbox.__main__ import build_parser, settings_from
-from sentinelhub_provider.sandbox.async_process.service import create as create_async
-from sentinelhub_provider.sandbox.delivery.geopackage import read_features
-from sentinelhub_provider.sandbox.jobs.pace import Pace
+from sentinelhub_provider.sandbox.apis.async_process.handlers import create as create_async
+from sentinelhub_provider.sandbox.apis.jobs.pace import Pace
 from sentinelhub_provider.sandbox.server import SandboxServer
+from sentinelhub_provider.sandbox.world.delivery.geopackage import read_features
 from tests.unit.sandbox.service.conftest import FakeClock
 
 _TEN_BANDS = ", ".join(f'"{name}"' for name in ["B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12"])

@@ -11,11 +11,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from sentinelhub_provider.sandbox.apis.jobs.model import Job, JobError, Outcome, Part
+from sentinelhub_provider.sandbox.apis.jobs.pace import Pace
+from sentinelhub_provider.sandbox.apis.jobs.states import ALLOWED, BATCH_PROCESS, BATCH_STATISTICS, Action, Kind, Status
+from sentinelhub_provider.sandbox.apis.jobs.store import JobStore
 from sentinelhub_provider.sandbox.errors import ApiError
-from sentinelhub_provider.sandbox.jobs.model import Job, JobError, Outcome, Part
-from sentinelhub_provider.sandbox.jobs.pace import Pace
-from sentinelhub_provider.sandbox.jobs.states import ALLOWED, BATCH_PROCESS, BATCH_STATISTICS, Action, Kind, Status
-from sentinelhub_provider.sandbox.jobs.store import JobStore
 
 PARTS = 4
 PRICE = 60.0

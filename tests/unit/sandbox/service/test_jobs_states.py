@@ -322,7 +322,7 @@ def test_no_answer_shows_credentials(jobs: Jobs, job: str) -> None:
 
 def test_a_thousand_jobs_are_listed_quickly(jobs: Jobs) -> None:
     """A page of 100 out of 1,000 running jobs: well under the time of a poll."""
-    from sentinelhub_provider.sandbox.batch.service import create
+    from sentinelhub_provider.sandbox.apis.batch.handlers import create
 
     sandbox = jobs.server.sandbox
     for _ in range(1000):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sentinelhub_provider.sandbox.errors import rate_limited
-from sentinelhub_provider.sandbox.limits import Limits, RateLimiter
+from sentinelhub_provider.sandbox.gateway.limits import Limits, RateLimiter
 
 
 class Clock:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from sentinelhub_provider.sandbox.scenes.publication import Publication, PublishedScenes
 from sentinelhub_provider.sandbox.server import SandboxServer
+from sentinelhub_provider.sandbox.world.scenes.publication import Publication, PublishedScenes
 from tests.unit.sandbox.service.conftest import FakeClock
 
 TILE = "33TVL"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.sandbox.catalog.query import parse_items_params, parse_search, parse_search_params
+from sentinelhub_provider.sandbox.apis.catalog.query import parse_items_params, parse_search, parse_search_params
 from sentinelhub_provider.sandbox.errors import ApiError
 
 GOOD: dict[str, Any] = {"collections": ["sentinel-2-l2a"], "datetime": "2024-06-01T00:00:00Z/.."}

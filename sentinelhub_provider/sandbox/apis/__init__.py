@@ -1,0 +1,1 @@
+"""One folder for each API: its URLs, what they do, the bodies that they take."""

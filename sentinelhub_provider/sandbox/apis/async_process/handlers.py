@@ -1,0 +1,37 @@
+"""From the body of a request to an Async Process job."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from sentinelhub_provider.sandbox.apis.async_process.bodies import parse_request
+from sentinelhub_provider.sandbox.apis.async_process.work import AsyncWork
+from sentinelhub_provider.sandbox.apis.jobs.dry import DryWork
+from sentinelhub_provider.sandbox.apis.jobs.model import Job, JobError, Part, Work
+from sentinelhub_provider.sandbox.apis.jobs.states import ASYNC_PROCESS
+from sentinelhub_provider.sandbox.errors import ApiError
+from sentinelhub_provider.sandbox.gateway.state import Sandbox
+from sentinelhub_provider.sandbox.world.delivery.locations import without_credentials
+
+
+def create(sandbox: Sandbox, owner: str, body: Mapping[str, Any]) -> Job:
+    """Check a request and make a job of it, which runs at once. Raises ``ApiError`` (400, 429)."""
+    request = parse_request(body, sandbox.scenes)
+    limit = sandbox.jobs.concurrent
+    if limit is not None and sandbox.jobs.running(ASYNC_PROCESS, owner) >= limit:
+        message = f"Maximum number of concurrent async requests reached: {limit}"
+        raise ApiError(429, "RATE_LIMIT_EXCEEDED", message)
+    shown = without_credentials(body)
+
+    def make_work(job_id: str) -> Work:
+        if sandbox.delivery is None:
+            return DryWork(lambda: [Part(1, job_id, 0.0)])
+        work = AsyncWork(job_id, request, shown, sandbox.scenes, sandbox.delivery)
+        # What is wrong with the bucket shows when the results are delivered.
+        with contextlib.suppress(JobError):
+            work.accept()
+        return work
+
+    return sandbox.jobs.create(ASYNC_PROCESS, owner, shown, make_work, runs_at_once=True)

@@ -1,0 +1,255 @@
+"""How a job goes on: what is to be done by now, and what becomes of it when it is done. Pure rules of states and time.
+
+A job goes on in tasks. :func:`due` moves it as far as time alone does and names the next task; :func:`perform` does it,
+which may take a while; :func:`record` takes down how it went. Whoever does them under one lock sees a job that changes
+at the very moments that its pace says.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sentinelhub_provider.sandbox.apis.jobs.model import Job, JobError, Outcome, Part
+from sentinelhub_provider.sandbox.apis.jobs.pace import Plant
+from sentinelhub_provider.sandbox.apis.jobs.states import RESERVE, Status, StopReason
+
+log = logging.getLogger(__name__)
+
+_ROUNDING: Final = 1e-9
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What surrounds a job. ``balance``: PU left in its owner's account, ``None`` for no end of them.
+
+    ``plants``: those that still strike.
+    """
+
+    plants: Sequence[Plant] = ()
+    balance: float | None = None
+
+
+@dataclass(frozen=True)
+class Analyse:
+    """Analyse the job, which ends at ``at``."""
+
+    at: float
+
+
+@dataclass(frozen=True)
+class Process:
+    """Do a part; ``cause``: let it fail for this. ``matches``: ids of the plants that its name is for."""
+
+    part: Part
+    cause: str | None
+    matches: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """Publish how far it is; ``done``: parts that are done."""
+
+    done: int
+
+
+@dataclass(frozen=True)
+class Finish:
+    """End the job at ``at``; ``plant``: the one that ends it."""
+
+    at: float
+    status: Status
+    reason: StopReason | None = None
+    error: str | None = None
+    plant: Plant | None = None
+
+
+Task = Analyse | Process | Report | Finish
+Result = list[Part] | Outcome | JobError | None
+
+
+def due(job: Job, now: float, situation: Situation) -> Task | None:
+    """Move a job on as far as time alone does; return what is to be done before it can go on, ``None`` for nothing."""
+    while not job.deleted:
+        if job.failure is not None:
+            return Finish(now, "FAILED", error=job.failure)
+        match job.status:
+            case "ANALYSING":
+                return _due_analysis(job, now)
+            case "PROCESSING":
+                return _due_processing(job, now, situation)
+        if job.pending_at is None or not (job.forced or job.pending_at <= now):
+            return None
+        at = now if job.forced else job.pending_at
+        if job.action == "STOP":
+            return Finish(at, "STOPPED", "USER_ACTION")
+        _enter(job, "ANALYSING" if job.status == "CREATED" else "PROCESSING", at)
+    return None
+
+
+def perform(job: Job, task: Task) -> Result:
+    """Do a task. Never raises: what goes wrong is a result too."""
+    try:
+        match task:
+            case Analyse():
+                return job.work.analyse()
+            case Process(part, cause):
+                return job.work.process(part) if cause is None else job.work.fail_part(part, cause)
+            case Report():
+                job.work.report(job.parts or [])
+            case Finish():
+                job.work.report(job.parts or [])
+                job.work.finish(task.status, task.error, job.cost)
+    except JobError as error:
+        return error
+    except Exception as error:
+        log.exception("Job %s: the sandbox failed", job.id)
+        return JobError(f"The sandbox failed: {type(error).__name__}. Its log has the details.")
+    return None
+
+
+def record(job: Job, task: Task, result: Result, now: float, charge: Callable[[float], None]) -> None:
+    """Take down how a task went. ``charge``: takes PU from the account."""
+    if job.deleted:
+        return
+    if isinstance(result, JobError):
+        if isinstance(task, Finish):
+            _end(job, Finish(now, "FAILED", error=task.error or str(result)))
+        else:
+            job.failure = str(result)
+        return
+    match task:
+        case Analyse():
+            assert isinstance(result, list)  # noqa: S101 - what analysing returns
+            job.parts = result
+            _leave_analysis(job, task.at)
+        case Process():
+            assert isinstance(result, Outcome)  # noqa: S101 - what processing returns
+            _take(job, task, result, charge)
+            job.updated = max(job.updated, _moment_of(job, job.next_part / len(job.parts or [task.part]), now))
+        case Report():
+            job.reported = task.done
+        case Finish():
+            _end(job, task)
+
+
+def _due_analysis(job: Job, now: float) -> Task | None:
+    seconds = job.pace.analysing
+    end = math.inf if seconds is None else job.phase_started + seconds
+    if not job.forced and now < end:
+        return None
+    # Work that took longer takes that time from the processing: a job's times follow from the clock alone.
+    return Analyse(min(now, end))
+
+
+def _leave_analysis(job: Job, at: float) -> None:
+    if not job.parts:
+        _end(job, Finish(at, "FAILED", error="There is nothing to process: no feature intersects the area of interest"))
+    elif job.action == "STOP":
+        _end(job, Finish(at, "STOPPED", "USER_ACTION"))
+    elif job.action == "START":
+        _enter(job, "PROCESSING", at)
+    else:
+        job.status, job.updated, job.forced, job.pending_at = "ANALYSIS_DONE", at, False, None
+
+
+def _due_processing(job: Job, now: float, situation: Situation) -> Task | None:
+    parts = job.parts or []
+    stop_at = job.pending_at if job.action == "STOP" else None
+    stopping = stop_at is not None and (job.forced or stop_at <= now)
+    moment = now if stop_at is None else min(now, stop_at)
+    progress = 1.0 if job.forced and not stopping else _progress(job, moment)
+    plant = _ending(job, situation.plants)
+    limit = progress if plant is None else min(progress, plant.at / 100)
+    ready = math.floor(limit * len(parts) + _ROUNDING)
+    if job.next_part < len(parts) and _is_exhausted(job, situation.balance):
+        return Finish(_moment_of(job, job.shown_progress, now), "STOPPED", "OUT_OF_PU")
+    if job.next_part < ready:
+        return _process(job, parts[job.next_part], situation.plants)
+    job.shown_progress = max(job.shown_progress, limit)
+    if plant is not None and progress >= plant.at / 100:
+        at = _moment_of(job, plant.at / 100, now)
+        if plant.kind == "fail":
+            return Finish(at, "FAILED", error=plant.text, plant=plant)
+        return Finish(at, "STOPPED", plant.reason, error=plant.cause, plant=plant)
+    if progress >= 1.0:
+        return Finish(_moment_of(job, 1.0, now), "DONE")
+    if stopping and stop_at is not None:
+        return Finish(now if job.forced or job.work.live else stop_at, "STOPPED", "USER_ACTION")
+    return Report(job.next_part) if job.reported < job.next_part and job.work.live else None
+
+
+def _is_exhausted(job: Job, balance: float | None) -> bool:
+    return balance is not None and balance < (RESERVE if job.kind.reserve else _ROUNDING)
+
+
+def _progress(job: Job, moment: float) -> float:
+    seconds = job.pace.processing
+    if seconds is None:
+        return job.progress
+    if seconds == 0:
+        return 1.0
+    return min(1.0, job.progress + max(0.0, moment - job.phase_started) / seconds)
+
+
+def _moment_of(job: Job, progress: float, now: float) -> float:
+    """When a job reached a progress: by its pace, unless its work took longer or it was told to step."""
+    seconds = job.pace.processing
+    if job.forced or job.work.live or seconds is None:
+        return now
+    return min(now, job.phase_started + max(0.0, progress - job.progress) * seconds)
+
+
+def _ending(job: Job, plants: Sequence[Plant]) -> Plant | None:
+    """Return the first plant that ends a job."""
+    chosen = [p for p in plants if p.kind != "features" and p.concerns(job.id) and p.id not in job.struck_by]
+    return min(chosen, key=lambda plant: plant.at, default=None)
+
+
+def _process(job: Job, part: Part, plants: Sequence[Plant]) -> Process:
+    matching = [
+        plant
+        for plant in plants
+        if plant.kind == "features" and plant.concerns(job.id) and plant.names_feature(part.name)
+    ]
+    striking = (plant.text for plant in matching if plant.strikes_feature(job.matched.get(plant.id, 0)))
+    return Process(part, next(striking, None), tuple(plant.id for plant in matching))
+
+
+def _enter(job: Job, status: Status, at: float) -> None:
+    """Begin a phase; a job that was stopped goes on from where it was."""
+    job.status, job.updated, job.phase_started = status, at, at
+    job.pending_at, job.reason, job.error, job.forced = None, None, None, False
+    job.progress = job.shown_progress
+
+
+def _end(job: Job, task: Finish) -> None:
+    job.status, job.updated, job.reason, job.error = task.status, task.at, task.reason, task.error
+    job.pending_at, job.forced, job.failure = None, False, None
+    if task.plant is not None:
+        job.struck_by.add(task.plant.id)
+    if task.status == "DONE":
+        job.shown_progress = 1.0
+    if task.reason == "USER_ACTION":
+        job.restart_at = (job.action_at or task.at) + job.pace.restart_after_stop
+    elif task.reason == "OUT_OF_PU" and job.kind.reserve:
+        job.restart_at = task.at + job.pace.restart_after_out_of_pu
+
+
+def _take(job: Job, task: Process, outcome: Outcome, charge: Callable[[float], None]) -> None:
+    part = task.part
+    for plant_id in task.matches:
+        job.matched[plant_id] = job.matched.get(plant_id, 0) + 1
+    part.status, part.error, part.delivered = outcome.status, outcome.error, outcome.delivered
+    if outcome.price is not None:
+        part.price = outcome.price
+    job.next_part += 1
+    job.shown_progress = max(job.shown_progress, job.next_part / len(job.parts or [part]))
+    if outcome.status == "DONE":
+        job.spent += part.price
+        cost = max(job.kind.minimum, job.spent)
+        charge(cost - job.cost)
+        job.cost = cost

@@ -1,0 +1,86 @@
+"""How long jobs take, and what goes wrong with them: what a test or a demo may rule."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final, Literal, get_args
+
+from sentinelhub_provider.sandbox.apis.jobs.states import StopReason
+
+Trouble = Literal["fail", "stop", "features"]
+FEATURE_CAUSE: Final = "Failed to process the feature: the service could not read its data"
+JOB_CAUSE: Final = "The request failed because of an internal error"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that jobs take; what is ``None`` never ends by itself, only by a step.
+
+    ``starting`` and ``stopping``: from a user's action until it takes effect. ``restart_after_stop`` and
+    ``restart_after_out_of_pu``: how long a stopped job refuses to be started again.
+    """
+
+    analysing: float | None = 0.5
+    processing: float | None = 2.0
+    starting: float = 0.0
+    stopping: float = 0.5
+    restart_after_stop: float = 30 * 60.0
+    restart_after_out_of_pu: float = 60 * 60.0
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if value is not None and not (value >= 0 and math.isfinite(value)):
+                raise ValueError(f"{name} must not be negative, got {value} seconds")
+
+
+@dataclass(frozen=True)
+class Plant:
+    """Trouble for jobs to come and jobs that run.
+
+    ``kind``: ``"fail"`` ends the job in FAILED, ``"stop"`` in STOPPED for ``reason``, when ``at`` per cent are done;
+    ``"features"`` lets single features fail: those whose name matches ``names`` (``*`` and ``?``), and of these every
+    so manieth that ``share`` (0..1) of them do. ``cause``: the error text. ``job``: id of the only job that it is for.
+    ``times``: how many jobs it strikes, ``None`` for all; features fail in every job that it is for.
+    """
+
+    id: int
+    kind: Trouble
+    at: float = 0.0
+    reason: StopReason = "OUT_OF_PU"
+    names: str = "*"
+    share: float = 1.0
+    cause: str | None = None
+    job: str | None = None
+    times: int | None = 1
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Trouble):
+            raise ValueError(f"kind must be one of {', '.join(get_args(Trouble))}, not {self.kind!r}")
+        if self.reason not in get_args(StopReason):
+            raise ValueError(f"reason must be one of {', '.join(get_args(StopReason))}, not {self.reason!r}")
+        if not 0 <= self.at <= 100:
+            raise ValueError(f"at must be per cent from 0 to 100, not {self.at}")
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share must be more than 0 and at most 1, not {self.share}")
+        if self.times is not None and self.times < 1:
+            raise ValueError(f"times must be at least 1 (or None for always), not {self.times}")
+
+    @property
+    def text(self) -> str:
+        """The error that a job or a feature shows."""
+        return self.cause or (FEATURE_CAUSE if self.kind == "features" else JOB_CAUSE)
+
+    def concerns(self, job_id: str) -> bool:
+        """Tell whether it is for a job."""
+        return self.job in (None, job_id)
+
+    def names_feature(self, name: str) -> bool:
+        """Tell whether a feature is among those that may fail."""
+        return fnmatchcase(name, self.names)
+
+    def strikes_feature(self, number: int) -> bool:
+        """Tell whether one of them fails; ``number``: how many of them came before it in its job."""
+        return math.floor((number + 1) * self.share) > math.floor(number * self.share)

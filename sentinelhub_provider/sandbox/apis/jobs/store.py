@@ -1,0 +1,375 @@
+"""The jobs of all clients. Safe to use from several threads.
+
+A job is moved on when somebody looks at it. What reads or writes object storage is done by a thread of the store's own,
+which runs while there is such a job and ends when there is none.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+from sentinelhub_provider.sandbox.apis.jobs.lifecycle import Finish, Situation, Task, due, perform, record
+from sentinelhub_provider.sandbox.apis.jobs.model import Job, Part, Work
+from sentinelhub_provider.sandbox.apis.jobs.pace import Pace, Plant
+from sentinelhub_provider.sandbox.apis.jobs.states import ALLOWED, RESERVE, Action, Kind, stale_after
+from sentinelhub_provider.sandbox.apis.jobs.troubles import Accounts, Troubles
+from sentinelhub_provider.sandbox.errors import ApiError
+from sentinelhub_provider.sandbox.gateway.limits import Clock
+
+TICK: Final = 0.05
+"""Seconds of real time between two looks of the thread at the clock."""
+
+DRY_FEATURES: Final = 10
+"""Features that a GeoPackage is taken to have where the sandbox has no store to read it from."""
+
+SETTLE_TIMEOUT: Final = 60.0
+
+
+class JobStore:
+    """The state behind the routes.
+
+    ``clock`` gives seconds since 1970 and rules how jobs go on. ``charge`` is told of PU that a client's job costs.
+    ``rasters``: whether batch jobs render, or only say so. ``concurrent``: async requests that may run for a client at
+    a time, ``None`` for any number.
+    """
+
+    def __init__(self, *, clock: Clock, charge: Callable[[str, float], None] = lambda _owner, _units: None) -> None:
+        self._clock = clock
+        self._charge = charge
+        self._changed = threading.Condition(threading.RLock())
+        self._thread: threading.Thread | None = None
+        self._clear()
+
+    def _clear(self) -> None:
+        self._jobs: dict[str, Job] = {}
+        self._active: dict[str, Job] = {}
+        self._troubles = Troubles()
+        self._accounts = Accounts()
+        self._busy: str | None = None
+        self._turn = ""
+        self.pace = Pace()
+        self.rasters = True
+        self.concurrent: int | None = None
+        self.dry_features = DRY_FEATURES
+
+    def reset(self) -> None:
+        """Forget all jobs and go back to the first pace, without troubles and with no account that ends."""
+        with self._changed:
+            for job in self._jobs.values():
+                job.deleted = True
+            self._clear()
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """End the thread; it begins anew with the next job that needs it."""
+        with self._changed:
+            self._thread = None
+            self._changed.notify_all()
+
+    # --- what clients do ---------------------------------------------------------------------------------------------
+
+    def create(
+        self,
+        kind: Kind,
+        owner: str,
+        request: dict[str, Any],
+        make_work: Callable[[str], Work],
+        *,
+        runs_at_once: bool = False,
+    ) -> Job:
+        """Add a job; ``make_work`` gets its id. With ``runs_at_once`` it needs no analysis and no start."""
+        job_id, now = str(uuid.uuid4()), self._clock()
+        job = Job(job_id, kind, owner, request, make_work(job_id), created=now, updated=now, pace=self.pace)
+        if runs_at_once:
+            job.parts, job.status, job.phase_started = [Part(1, job_id, 0.0)], "PROCESSING", now
+            job.tally.starts = 1
+        with self._changed:
+            self._jobs[job_id] = job
+            self._watch(job)
+            return copy.copy(job)
+
+    def find(self, kind: Kind, owner: str, job_id: str) -> Job | None:
+        """Find a client's job, as it is now."""
+        with self._changed:
+            job = self._jobs.get(job_id)
+            if job is None or job.kind is not kind or job.owner != owner:
+                return None
+            self._advance(job)
+            return None if self._is_gone(job) else copy.copy(job)
+
+    def listed(self, kind: Kind, owner: str) -> list[Job]:
+        """List a client's jobs, oldest first. They are not moved on: see :meth:`refresh`."""
+        with self._changed:
+            mine = [job for job in self._jobs.values() if job.kind is kind and job.owner == owner]
+            return [job for job in mine if not self._is_gone(job)]
+
+    def refresh(self, job: Job) -> Job | None:
+        """Return a listed job as it is now, ``None`` if it is gone."""
+        return self.find(job.kind, job.owner, job.id)
+
+    def refresh_all(self) -> None:
+        """Move all jobs on and drop those that nobody has touched for so long that they are deleted."""
+        with self._changed:
+            for job in list(self._active.values()):
+                self._advance(job)
+            for job in self._jobs.values():
+                self._is_gone(job)
+
+    def act(self, job: Job, action: Action) -> None:
+        """Do what a user asks for. Raises ``ApiError`` (400) where the job's state does not allow it."""
+        with self._changed:
+            job, now = self._present(job), self._clock()
+            stopped_already = action == "STOP" and job.pending_at is not None and job.action == "STOP"
+            if stopped_already:
+                job.tally.stops += 1
+                return
+            self._require(job, action, now)
+            job.action, job.action_at = action, now
+            # A phase that has begun goes on at its pace.
+            job.pace = self.pace if action != "STOP" else _with_phases_of(job.pace, self.pace)
+            match action:
+                case "ANALYSE":
+                    job.tally.analyses += 1
+                    job.pending_at = now
+                case "START":
+                    job.tally.starts += 1
+                    job.pending_at = now + job.pace.starting
+                case "STOP":
+                    job.tally.stops += 1
+                    # An analysis is always brought to its end; the job is stopped then.
+                    job.pending_at = None if job.status == "ANALYSING" else now + job.pace.stopping
+            job.updated = now
+            self._watch(job)
+            self._advance(job)
+
+    def describe(self, job: Job, description: str) -> Job:
+        """Change the description. Raises ``ApiError`` (409) while the job is worked on."""
+        with self._changed:
+            job = self._present(job)
+            if job.active:
+                raise ApiError(
+                    409,
+                    "COMMON_BAD_PAYLOAD",
+                    f"{job.kind.title} {job.id} is in status {job.status}: it can be changed only while it is neither "
+                    "processed nor waiting to be",
+                )
+            job.request, job.updated = {**job.request, "description": description}, self._clock()
+            return copy.copy(job)
+
+    def running(self, kind: Kind, owner: str) -> int:
+        """Count a client's jobs that are worked on."""
+        with self._changed:
+            mine = [job for job in self._active.values() if job.kind is kind and job.owner == owner]
+            for job in mine:
+                self._advance(job)
+            return sum(job.active for job in mine)
+
+    def require_reserve(self, owner: str) -> None:
+        """Raise ``ApiError`` (403) unless the account has what a batch job needs."""
+        with self._changed:
+            if self._accounts.balance(owner) is not None:
+                self.refresh_all()
+            balance = self._accounts.balance(owner)
+        if balance is not None and balance < RESERVE:
+            raise ApiError(
+                403,
+                "ACCESS_INSUFFICIENT_PROCESSING_UNITS",
+                f"Insufficient processing units: {RESERVE:g} must be available in your account, there are {balance:g}.",
+            )
+
+    # --- what a test or a demo does ----------------------------------------------------------------------------------
+
+    def everything(self) -> list[Job]:
+        """Return all jobs made since the start or the last reset as they are now, also those that are gone."""
+        with self._changed:
+            self.refresh_all()
+            return [copy.copy(job) for job in self._jobs.values()]
+
+    def set_pace(self, pace: Pace) -> None:
+        """Rule how long phases take that begin from now on."""
+        self.pace = pace
+
+    def set_balance(self, owner: str, processing_units: float | None) -> None:
+        """Give a client's account so many PU; ``None`` for no end of them."""
+        with self._changed:
+            self._accounts.fill(owner, processing_units)
+
+    def balance(self, owner: str) -> float | None:
+        """Return the PU left in a client's account; ``None`` for no end of them."""
+        with self._changed:
+            return self._accounts.balance(owner)
+
+    def plant(self, **fields: Any) -> Plant:
+        """Plan trouble; see :class:`.pace.Plant`. Raises :class:`ValueError` for what cannot be."""
+        with self._changed:
+            return self._troubles.add(**fields)
+
+    def plants(self) -> list[Plant]:
+        """List the troubles that are still to come, with how often they will strike."""
+        with self._changed:
+            return self._troubles.to_come()
+
+    def clear_plants(self) -> None:
+        """Forget all troubles."""
+        with self._changed:
+            self._troubles.clear()
+
+    def delete(self, job_id: str) -> bool:
+        """Let a job be gone; return whether it was there."""
+        with self._changed:
+            job = self._jobs.get(job_id)
+            if job is None or job.deleted:
+                return False
+            self._drop(job)
+            return True
+
+    def step(self, job_id: str | None = None) -> int:
+        """Move every job that is on its way, or one, on by one state; return how many. Waits for their work."""
+        with self._changed:
+            self.refresh_all()
+            chosen = [job for job in self._active.values() if job_id in (None, job.id)]
+            for job in chosen:
+                job.forced = True
+                self._advance(job)
+        self.settle()
+        return len(chosen)
+
+    def settle(self, timeout: float = SETTLE_TIMEOUT) -> bool:
+        """Wait until all work is done that is due by the clock; return whether it is. ``timeout``: seconds."""
+        end = time.monotonic() + timeout
+        with self._changed:
+            while self._is_due():
+                left = end - time.monotonic()
+                if left <= 0:
+                    return False
+                self._wake()
+                self._changed.wait(min(left, TICK))
+            return True
+
+    # --- moving on ---------------------------------------------------------------------------------------------------
+
+    def _present(self, job: Job) -> Job:
+        """Return the job that a copy is of, as it is now. Raises ``ApiError`` (404) if it has gone meanwhile."""
+        found = self._jobs.get(job.id)
+        if found is not None:
+            self._advance(found)
+        if found is None or self._is_gone(found):
+            raise not_found(job.kind, job.id)
+        return found
+
+    def _advance(self, job: Job) -> None:
+        """Move a job on to now; what takes long is left to the thread."""
+        if not job.active:
+            return
+        if job.work.live:
+            if self._next_task(job) is not None:
+                self._wake()
+        else:
+            while (task := self._next_task(job)) is not None:
+                self._record(job, task, perform(job, task))
+        self._watch(job)
+
+    def _is_due(self) -> bool:
+        """Tell whether the thread has something to do by now."""
+        for job in list(self._active.values()):
+            self._advance(job)
+        return self._busy is not None or any(self._live_tasks())
+
+    def _next_task(self, job: Job) -> Task | None:
+        situation = Situation(self._troubles.striking(), self._accounts.balance(job.owner))
+        return due(job, self._clock(), situation)
+
+    def _record(self, job: Job, task: Task, result: Any) -> None:
+        record(job, task, result, self._clock(), lambda units: self._pay(job.owner, units))
+        if isinstance(task, Finish) and task.plant is not None and not job.deleted:
+            self._troubles.struck(task.plant)
+        self._watch(job)
+
+    def _pay(self, owner: str, units: float) -> None:
+        self._accounts.pay(owner, units)
+        self._charge(owner, units)
+
+    def _watch(self, job: Job) -> None:
+        if job.active:
+            self._active[job.id] = job
+            if job.work.live:
+                self._wake()
+        else:
+            self._active.pop(job.id, None)
+
+    def _is_gone(self, job: Job) -> bool:
+        if not job.deleted and not job.active and self._clock() - job.updated > stale_after(job.status):
+            self._drop(job)
+        return job.deleted
+
+    def _drop(self, job: Job) -> None:
+        job.deleted = True
+        self._active.pop(job.id, None)
+
+    def _require(self, job: Job, action: Action, now: float) -> None:
+        if job.status not in ALLOWED[action] or job.pending_at is not None:
+            raise ApiError(
+                400,
+                "COMMON_BAD_PAYLOAD",
+                f"{action} is not allowed: {job.kind.title.lower()} {job.id} is in status {job.status}, "
+                f"its last user action is {job.action}",
+            )
+        if action == "START" and now < job.restart_at:
+            wait = f"{(job.restart_at - now) / 60:.1f} minutes"
+            raise ApiError(
+                400,
+                "COMMON_BAD_PAYLOAD",
+                f"{job.kind.title} {job.id} was stopped ({job.reason}); it cannot be restarted for {wait}",
+            )
+
+    # --- the thread --------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="sandbox-jobs", daemon=True)
+            self._thread.start()
+        self._changed.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                if self._thread is not threading.current_thread():
+                    return  # closed
+                # A thread that was closed may still be at its last task.
+                job, task = next(self._live_tasks(), (None, None)) if self._busy is None else (None, None)
+                if job is None or task is None:
+                    if not any(job.work.live for job in self._active.values()):
+                        self._thread = None
+                        return
+                    self._changed.wait(TICK)
+                    continue
+                self._busy = self._turn = job.id
+            result = perform(job, task)
+            with self._changed:
+                self._busy = None
+                self._record(job, task, result)
+                self._changed.notify_all()
+
+    def _live_tasks(self) -> Iterator[tuple[Job, Task]]:
+        """Yield what is to be done, beginning after the job that had its turn last: none waits for all of another."""
+        live = [job for job in self._active.values() if job.work.live]
+        turn = next((n for n, job in enumerate(live, 1) if job.id == self._turn), 0)
+        for job in live[turn:] + live[:turn]:
+            task = self._next_task(job)
+            if task is not None:
+                yield job, task
+
+
+def not_found(kind: Kind, job_id: str) -> ApiError:
+    """Return the 404 for a job that is not, is another client's, or is gone."""
+    return ApiError(404, "COMMON_NOT_FOUND", f"{kind.title} with id {job_id} not found")
+
+
+def _with_phases_of(begun: Pace, pace: Pace) -> Pace:
+    return replace(pace, analysing=begun.analysing, processing=begun.processing)

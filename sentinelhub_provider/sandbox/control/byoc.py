@@ -1,0 +1,41 @@
+"""What can be asked of and done to collections; the control routes and ``SandboxServer.control.byoc`` share it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from sentinelhub_provider.sandbox.apis.byoc.ingestion import Failure, Pace, Remark
+
+if TYPE_CHECKING:
+    from sentinelhub_provider.sandbox.gateway.state import Sandbox
+
+
+class ByocControl:
+    """Control over the BYOC API of a sandbox. All methods may be called from any thread."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._store = sandbox.byoc
+
+    def set_ingestion(
+        self,
+        *,
+        waiting: float | None = Pace().waiting,
+        ingesting: float | None = Pace().ingesting,
+        failures: Mapping[str, str] | Sequence[Failure] = (),
+        warnings: Mapping[str, str] | Sequence[Remark] = (),
+    ) -> None:
+        """Rule how tiles are ingested that are added from now on.
+
+        ``waiting`` and ``ingesting``: seconds in these states, ``None`` until a step. ``failures``: causes, by patterns
+        of paths; ``warnings``: what is said about tiles, likewise. Raises ``ValueError`` for a negative time.
+        """
+        if isinstance(failures, Mapping):
+            failures = [Failure(pattern, cause) for pattern, cause in failures.items()]
+        if isinstance(warnings, Mapping):
+            warnings = [Remark(pattern, warning) for pattern, warning in warnings.items()]
+        self._store.set_ingestion(Pace(waiting, ingesting), failures, warnings)
+
+    def step(self) -> int:
+        """Move every tile that is not at its end on by one state; returns how many were moved."""
+        return self._store.step()

@@ -1,0 +1,155 @@
+"""What can be asked of and done to jobs; the control routes and ``SandboxServer.control.jobs`` share it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentinelhub_provider.sandbox.apis.jobs.pace import Pace, Plant
+from sentinelhub_provider.sandbox.apis.jobs.showing import completion
+from sentinelhub_provider.sandbox.apis.jobs.store import SETTLE_TIMEOUT
+from sentinelhub_provider.sandbox.world.delivery.stores import open_store
+
+if TYPE_CHECKING:
+    from sentinelhub_provider.sandbox.apis.jobs.model import Job
+    from sentinelhub_provider.sandbox.gateway.state import Sandbox
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A job that was made since the start or the last reset, also one that is gone meanwhile (``deleted``).
+
+    ``kind``: ``"async-process"``, ``"batch-process"`` or ``"batch-statistics"``. ``analyses``, ``starts``, ``stops``:
+    how often it was told to and took it, answers that got lost included; an async request is started by its creation.
+    Times are seconds since 1970, ``cost`` is in PU. ``delivery``: the URL that its results go to. ``features``: how
+    many are in which state, once it is analysed.
+    """
+
+    id: str
+    kind: str
+    owner: str
+    status: str
+    reason: str | None
+    error: str | None
+    description: str | None
+    delivery: str | None
+    user_action: str
+    completion: int
+    cost: float
+    created: float
+    updated: float
+    analyses: int
+    starts: int
+    stops: int
+    deleted: bool
+    features: Mapping[str, int] = field(default_factory=dict)
+
+
+class JobsControl:
+    """Control over the jobs of a sandbox. All methods may be called from any thread."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._jobs = sandbox.jobs
+
+    def all(self, kind: str | None = None) -> list[JobRecord]:
+        """Return all jobs ever made, or those of a kind, oldest first."""
+        return [_record(job) for job in self._jobs.everything() if kind in (None, job.kind.name)]
+
+    def set_pace(self, pace: Pace | None = None, /, **fields: Any) -> Pace:
+        """Rule how long phases take that begin from now on, given as a ``Pace`` or its fields; others are as at first.
+
+        Raises ``ValueError`` for a time that cannot be.
+        """
+        chosen = pace if pace is not None else Pace(**fields)
+        self._jobs.set_pace(chosen)
+        return chosen
+
+    def step(self, job_id: str | None = None) -> int:
+        """Move every job that is on its way, or one, on by one state; return how many. Waits for their work."""
+        return self._jobs.step(job_id)
+
+    def settle(self, timeout: float = SETTLE_TIMEOUT) -> bool:
+        """Wait until all work that is due by the clock is done; return whether it is. ``timeout``: seconds."""
+        return self._jobs.settle(timeout)
+
+    def plant(self, **fields: Any) -> int:
+        """Plan trouble, given as the fields of a :class:`.pace.Plant`; return its id. Raises ``ValueError``."""
+        return self._jobs.plant(**fields).id
+
+    def plants(self) -> list[Plant]:
+        """Return the troubles that are still to come."""
+        return self._jobs.plants()
+
+    def clear_plants(self) -> None:
+        """Forget all troubles."""
+        self._jobs.clear_plants()
+
+    def delete(self, job_id: str) -> bool:
+        """Let a job be gone, as if it had grown stale; return whether it was there."""
+        return self._jobs.delete(job_id)
+
+    def set_balance(self, client_id: str, processing_units: float | None) -> None:
+        """Give a client's account so many PU, of which jobs are paid; ``None``, as at first, for no end of them."""
+        self._jobs.set_balance(client_id, processing_units)
+
+    def balance(self, client_id: str) -> float | None:
+        """Return the PU left in a client's account; ``None`` for no end of them."""
+        return self._jobs.balance(client_id)
+
+    def set_concurrency(self, limit: int | None) -> None:
+        """Let a client run so many async requests at a time; ``None``, as at first, for any number."""
+        if limit is not None and limit < 0:
+            raise ValueError(f"limit must not be negative, got {limit}")
+        self._jobs.concurrent = limit
+
+    def set_delivery(self, where: str | Path | None) -> None:
+        """Let jobs made from now on deliver to a folder of buckets, an S3 endpoint (a URL), or, ``None``, nowhere.
+
+        Raises ``ValueError`` for a folder that is not there.
+        """
+        self._sandbox.delivery = None if where is None else open_store(where)
+
+    def set_rasters(self, on: bool) -> None:
+        """Let batch jobs render and deliver pictures, or only tell in their database that features are done."""
+        self._jobs.rasters = on
+
+    def set_dry_features(self, count: int) -> None:
+        """Take GeoPackages to have so many features where there is no store to read them from."""
+        if count < 1:
+            raise ValueError(f"count must be at least 1, got {count}")
+        self._jobs.dry_features = count
+
+
+def _record(job: Job) -> JobRecord:
+    description = job.request.get("description")
+    return JobRecord(
+        id=job.id,
+        kind=job.kind.name,
+        owner=job.owner,
+        status=job.status,
+        reason=job.reason,
+        error=job.error,
+        description=description if isinstance(description, str) else None,
+        delivery=_delivery(job.request),
+        user_action=job.action,
+        completion=completion(job),
+        cost=round(job.cost, 6),
+        created=job.created,
+        updated=job.updated,
+        analyses=job.tally.analyses,
+        starts=job.tally.starts,
+        stops=job.tally.stops,
+        deleted=job.deleted,
+        features=dict(Counter(part.status for part in job.parts or [])),
+    )
+
+
+def _delivery(request: Mapping[str, Any]) -> str | None:
+    output = request["output"]
+    place = output.get("delivery", output)
+    url = (place.get("s3") or place.get("gs") or {}).get("url")
+    return url if isinstance(url, str) else None

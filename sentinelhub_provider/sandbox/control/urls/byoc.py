@@ -1,0 +1,61 @@
+"""Control of the BYOC API: how fast tiles are ingested, and which fail. Mounted with the control surface."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from sentinelhub_provider.sandbox.apis.byoc.ingestion import Failure, Pace, Remark
+from sentinelhub_provider.sandbox.control.byoc import ByocControl
+from sentinelhub_provider.sandbox.gateway.access import SandboxDep
+from sentinelhub_provider.sandbox.gateway.responses import json_response
+
+router = APIRouter(prefix="/sandbox/control/byoc")
+
+
+class FailureBody(BaseModel):
+    """Paths that fail; see :class:`.ingestion.Failure`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pattern: str = Field(min_length=1)
+    cause: str = Failure("").cause
+
+
+class RemarkBody(BaseModel):
+    """Paths that are warned about; see :class:`.ingestion.Remark`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pattern: str = Field(min_length=1)
+    warning: str = Field(min_length=1)
+
+
+class IngestionBody(BaseModel):
+    """How tiles are ingested from now on; see :class:`.ingestion.Pace`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    waiting: float | None = Field(default=Pace().waiting, ge=0)
+    ingesting: float | None = Field(default=Pace().ingesting, ge=0)
+    failures: list[FailureBody] = []
+    warnings: list[RemarkBody] = []
+
+
+@router.put("/ingestion")
+def set_ingestion(body: IngestionBody, sandbox: SandboxDep) -> Response:
+    """Rule how tiles are ingested that are added from now on."""
+    ByocControl(sandbox).set_ingestion(
+        waiting=body.waiting,
+        ingesting=body.ingesting,
+        failures=[Failure(each.pattern, each.cause) for each in body.failures],
+        warnings=[Remark(each.pattern, each.warning) for each in body.warnings],
+    )
+    return json_response(body.model_dump())
+
+
+@router.post("/step")
+def step(sandbox: SandboxDep) -> Response:
+    """Move every tile on by one state."""
+    return json_response({"moved": ByocControl(sandbox).step()})

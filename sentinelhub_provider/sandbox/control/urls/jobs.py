@@ -1,0 +1,169 @@
+"""Control of jobs by HTTP, mounted with the control surface: who made which, how fast they go, what goes wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from sentinelhub_provider.sandbox.apis.jobs.pace import Pace, Plant, Trouble
+from sentinelhub_provider.sandbox.apis.jobs.states import StopReason
+from sentinelhub_provider.sandbox.control.jobs import JobsControl
+from sentinelhub_provider.sandbox.errors import ApiError
+from sentinelhub_provider.sandbox.gateway.responses import json_response
+
+router = APIRouter(prefix="/sandbox/control/jobs")
+
+KindName = Literal["async-process", "batch-process", "batch-statistics"]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PaceBody(_Body):
+    """See :class:`.pace.Pace`; what is left out is as at first."""
+
+    analysing: float | None = Field(default=Pace.analysing, ge=0)
+    processing: float | None = Field(default=Pace.processing, ge=0)
+    starting: float = Field(default=Pace.starting, ge=0)
+    stopping: float = Field(default=Pace.stopping, ge=0)
+    restart_after_stop: float = Field(default=Pace.restart_after_stop, ge=0)
+    restart_after_out_of_pu: float = Field(default=Pace.restart_after_out_of_pu, ge=0)
+
+
+class PlantBody(_Body):
+    """See :class:`.pace.Plant`."""
+
+    kind: Trouble
+    at: float = Field(default=Plant.at, ge=0, le=100)
+    reason: StopReason = Plant.reason
+    names: str = Plant.names
+    share: float = Field(default=Plant.share, gt=0, le=1)
+    cause: str | None = None
+    job: str | None = None
+    times: int | None = Field(default=1, ge=1)
+
+
+class StepBody(_Body):
+    """Which job to move on; ``None`` for all."""
+
+    job: str | None = None
+
+
+class BalanceBody(_Body):
+    """PU in an account; ``None`` for no end of them."""
+
+    processing_units: float | None = None
+
+
+class DeliveryBody(_Body):
+    """Where jobs deliver to; ``None`` for nowhere."""
+
+    where: str | None = None
+
+
+class OptionsBody(_Body):
+    """See :class:`.handlers.JobsControl`: ``set_concurrency``, ``set_rasters``, ``set_dry_features``."""
+
+    concurrent: int | None = Field(default=None, ge=0)
+    rasters: bool = True
+    dry_features: int = Field(default=10, ge=1)
+
+
+def get_control(request: Request) -> JobsControl:
+    """Return the control over the jobs of the sandbox that serves this request."""
+    return JobsControl(request.app.state.sandbox)
+
+
+ControlDep = Annotated[JobsControl, Depends(get_control)]
+
+
+@router.get("")
+def list_jobs(control: ControlDep, kind: KindName | None = None) -> Response:
+    """Return all jobs ever made, oldest first."""
+    return json_response([dataclasses.asdict(job) for job in control.all(kind)])
+
+
+@router.delete("/{job_id}")
+def delete_job(job_id: str, control: ControlDep) -> Response:
+    """Let a job be gone."""
+    if not control.delete(job_id):
+        raise ApiError(404, "COMMON_NOT_FOUND", f"There is no job {job_id}")
+    return Response(status_code=204)
+
+
+@router.put("/pace")
+def set_pace(body: PaceBody, control: ControlDep) -> Response:
+    """Rule how long phases take that begin from now on."""
+    return json_response(dataclasses.asdict(control.set_pace(**body.model_dump())))
+
+
+@router.post("/step")
+def step(control: ControlDep, body: StepBody | None = None) -> Response:
+    """Move jobs on by one state."""
+    return json_response({"moved": control.step(body.job if body is not None else None)})
+
+
+@router.post("/settle")
+def settle(control: ControlDep) -> Response:
+    """Wait until all work that is due is done."""
+    return json_response({"settled": control.settle()})
+
+
+@router.put("/options")
+def set_options(body: OptionsBody, control: ControlDep) -> Response:
+    """Set what is neither time nor trouble."""
+    control.set_concurrency(body.concurrent)
+    control.set_rasters(body.rasters)
+    control.set_dry_features(body.dry_features)
+    return json_response(body.model_dump())
+
+
+@router.put("/delivery")
+def set_delivery(body: DeliveryBody, control: ControlDep) -> Response:
+    """Let jobs made from now on deliver there."""
+    try:
+        control.set_delivery(body.where)
+    except ValueError as error:
+        raise ApiError(400, "COMMON_BAD_PAYLOAD", f"where: {error}") from error
+    return json_response(body.model_dump())
+
+
+@router.put("/accounts/{client_id}")
+def set_balance(client_id: str, body: BalanceBody, control: ControlDep) -> Response:
+    """Fill or empty a client's account."""
+    control.set_balance(client_id, body.processing_units)
+    return json_response({"client_id": client_id, "processing_units": control.balance(client_id)})
+
+
+@router.get("/accounts/{client_id}")
+def get_balance(client_id: str, control: ControlDep) -> Response:
+    """Return what is left in a client's account."""
+    return json_response({"client_id": client_id, "processing_units": control.balance(client_id)})
+
+
+troubles = APIRouter(prefix="/sandbox/control/job-troubles")
+
+
+@troubles.post("")
+def plant(body: PlantBody, control: ControlDep) -> Response:
+    """Plan trouble."""
+    fields: dict[str, Any] = body.model_dump()
+    return json_response({"id": control.plant(**fields)}, status=201)
+
+
+@troubles.get("")
+def plants(control: ControlDep) -> Response:
+    """Return the troubles that are still to come."""
+    return json_response([dataclasses.asdict(each) for each in control.plants()])
+
+
+@troubles.delete("")
+def clear_plants(control: ControlDep) -> Response:
+    """Forget all troubles."""
+    control.clear_plants()
+    return Response(status_code=204)

@@ -1,0 +1,45 @@
+"""Control of the Statistical API: errors for single intervals. Mounted with the control surface."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from sentinelhub_provider.sandbox.apis.statistical.state import ErrorType
+from sentinelhub_provider.sandbox.gateway.access import SandboxDep
+from sentinelhub_provider.sandbox.gateway.responses import json_response
+
+router = APIRouter(prefix="/sandbox/control/interval-errors")
+
+
+class PlannedError(BaseModel):
+    """An error to plan; see :class:`.state.IntervalError`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    interval: str = ""
+    type: ErrorType = "EXECUTION_ERROR"
+    times: int | None = Field(default=1, ge=1)
+
+
+@router.post("")
+def plan(error: PlannedError, sandbox: SandboxDep) -> Response:
+    """Plan an error."""
+    planned = sandbox.interval_errors.add(error.interval, kind=error.type, times=error.times)
+    return json_response(asdict(planned), status=201)
+
+
+@router.get("")
+def planned(sandbox: SandboxDep) -> Response:
+    """List the errors that are still to come."""
+    return json_response([asdict(each) for each in sandbox.interval_errors.planned()])
+
+
+@router.delete("")
+def clear(sandbox: SandboxDep) -> Response:
+    """Forget all."""
+    sandbox.interval_errors.clear()
+    return Response(status_code=204)

@@ -1,0 +1,1 @@
+"""Who asks: OAuth clients, tokens, the key that signs them."""

@@ -1,0 +1,1 @@
+"""What is imitated behind the APIs: scenes, evalscripts, object storage."""

@@ -1,0 +1,254 @@
+"""Runs an evalscript in V8, in an isolate of its own that has neither files nor network nor clock of the host's.
+
+Pixels pass through ArrayBuffers that V8 and numpy share, so that the loop over pixels runs wholly inside V8.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import resources
+from types import TracebackType
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from py_mini_racer import (
+    DEFAULT_V8_FLAGS,
+    JSEvalException,
+    JSOOMException,
+    JSTimeoutException,
+    MiniRacer,
+    init_mini_racer,
+)
+
+from sentinelhub_provider.sandbox.errors import ApiError
+from sentinelhub_provider.sandbox.world.evalscripts.contract import (
+    PROCESS_RULES,
+    DataSource,
+    Input,
+    Output,
+    Rules,
+    Setup,
+    band_count,
+    parse_setup,
+)
+from sentinelhub_provider.sandbox.world.evalscripts.errors import SCRIPT_NAME, ScriptTimeoutError, from_v8, script_error
+
+# V8 guards its tables with memory protection keys where the processor has them. A thread inherits the right to read
+# them from the thread that starts it, so a thread older than V8 ends the whole process with a segmentation fault.
+init_mini_racer(flags=(*DEFAULT_V8_FLAGS, "--no-memory-protection-keys"), ignore_duplicate_init=True)
+
+_SETTLE_SECONDS: Final = 5.0
+_VERSION: Final = re.compile(r"\s*//\s*VERSION\s*=\s*(\d+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an evalscript may use: ``seconds`` of running time in all, ``memory`` bytes of V8's heap."""
+
+    seconds: float = 60.0
+    memory: int = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Scenes of one input that ``preProcessScenes()`` may choose among.
+
+    ``key``: the input's, see :class:`.contract.Input`. ``field``: ``orbits`` or ``tiles``, by mosaicking; ``None``
+    offers nothing. ``start``, ``end``: RFC 3339 times.
+    """
+
+    key: str | None
+    field: str | None
+    entries: Sequence[Mapping[str, Any]]
+    start: str
+    end: str
+
+
+class Evalscript:
+    """An evalscript, loaded. Use as a context manager: V8's memory is freed at the end.
+
+    It blocks: use it in a worker thread, not in one that runs an event loop.
+
+    Every method raises :class:`~..errors.ApiError` 400 ``RENDERER_EXCEPTION`` with the JavaScript message, and the line
+    in the evalscript, when the evalscript fails.
+    """
+
+    def __init__(
+        self, source: str, *, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Load ``source``; ``clock`` gives monotonic seconds and charges what the evalscript uses."""
+        match = _VERSION.match(source)
+        if match is None:
+            raise ApiError(
+                400,
+                "COMMON_BAD_PAYLOAD",
+                "evalscript: the first line must be //VERSION=3; the sandbox does not run evalscripts of version 1.",
+                errors=[{"parameter": "evalscript", "violation": "The first line must be //VERSION=3."}],
+            )
+        if match[1] != "3":
+            raise script_error(f"evalscript: version {match[1]} is not supported; the first line must be //VERSION=3.")
+        self._limits = limits or Limits()
+        self._clock = clock
+        self._spent = 0.0
+        self._outputs: tuple[Output, ...] = ()
+        self._shapes: tuple[tuple[int, ...], int] | None = None
+        self._band_counts: tuple[int, ...] = ()
+        self._inputs: list[list[list[NDArray[np.float32]]]] = []
+        self._results: list[NDArray[np.float64]] = []
+        self._v8 = MiniRacer()
+        try:
+            self._v8.set_hard_memory_limit(self._limits.memory)
+            self._eval(_script("prelude.js"))
+            self._eval(_script("driver.js") + "\n0")
+            self._eval(f"{source}\n//# sourceURL={SCRIPT_NAME}", discard=True)
+            missing = json.loads(self._call("missing"))
+            if missing:
+                raise script_error(f"Function {missing[0]}() is missing in the evalscript.")
+        except BaseException:
+            self._v8.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Return the evalscript itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Free V8's memory."""
+        self.close()
+
+    def close(self) -> None:
+        """Free V8's memory; the evalscript cannot be used any more."""
+        self._inputs, self._results = [], []
+        self._v8.close()
+
+    def setup(self, sources: Sequence[DataSource], rules: Rules = PROCESS_RULES) -> Setup:
+        """Call ``setup()`` and check what it declares against the request's datasets."""
+        return parse_setup(json.loads(self._call("describe")), sources, rules)
+
+    def choose_scenes(self, offers: Sequence[Offer]) -> list[list[int]]:
+        """Let ``preProcessScenes()`` choose: for each offer the numbers of the entries kept, in its order."""
+        request = [
+            {"key": offer.key, "field": offer.field, "entries": offer.entries, "from": offer.start, "to": offer.end}
+            for offer in offers
+        ]
+        chosen: list[list[int]] = json.loads(self._call("chooseScenes", json.dumps(request)))
+        return [
+            [number for number in numbers if 0 <= number < len(offer.entries)]
+            for numbers, offer in zip(chosen, offers, strict=True)
+        ]
+
+    def begin(self, setup: Setup, scenes: Mapping[str, Any], dates: Sequence[Sequence[str]]) -> tuple[Output, ...]:
+        """Hand over the scenes' metadata and, for each input, the time of each sample.
+
+        Returns the outputs with the bands that ``updateOutput()`` gave them.
+        """
+        request = {
+            "inputs": [_describe(each) for each in setup.inputs],
+            "outputs": [{"id": output.id, "bands": output.bands} for output in setup.outputs],
+            "scenes": scenes,
+            "dates": [list(each) for each in dates],
+        }
+        counts = json.loads(self._call("begin", json.dumps(request)))
+        self._band_counts = tuple(len(each.bands) for each in setup.inputs)
+        self._outputs = tuple(
+            output if count == output.bands else replace(output, bands=band_count(output.id, count), band_names=None)
+            for output, count in zip(setup.outputs, counts, strict=True)
+        )
+        return self._outputs
+
+    def evaluate(
+        self, inputs: Sequence[Sequence[Sequence[NDArray[np.float32]]]], size: int
+    ) -> dict[str, NDArray[np.float64]]:
+        """Evaluate ``size`` pixels: ``inputs[input][sample][band]`` are flat arrays, in the order of the setup.
+
+        Returns for each output an array of shape ``(pixels, bands)``: what ``evaluatePixel()`` returned, unrounded;
+        zeros where it returned nothing.
+        """
+        counts = tuple(len(samples) for samples in inputs)
+        self._allocate(counts, size)
+        for samples, held in zip(inputs, self._inputs, strict=True):
+            for sample, buffers in zip(samples, held, strict=True):
+                for band, buffer in zip(sample, buffers, strict=True):
+                    buffer[:] = band.ravel()
+        for result in self._results:
+            result[:] = 0.0
+        self._eval(f"__host.run({size}, {json.dumps(counts)}); 0")
+        return {
+            output.id: result.reshape(size, output.bands).copy()
+            for output, result in zip(self._outputs, self._results, strict=True)
+        }
+
+    def user_data(self) -> Any:
+        """Call ``updateOutputMetadata()`` if there is one; return ``outputMetadata.userData``, ``None`` if unset."""
+        return json.loads(self._call("finish"))
+
+    def _allocate(self, counts: tuple[int, ...], size: int) -> None:
+        if (counts, size) == self._shapes:
+            return
+        self._inputs = [
+            [
+                [np.frombuffer(self._buffer(f"inputBuffer({i}, {s}, {b}, {size})"), np.float32) for b in range(bands)]
+                for s in range(samples)
+            ]
+            for i, (samples, bands) in enumerate(zip(counts, self._band_counts, strict=True))
+        ]
+        self._results = [
+            np.frombuffer(self._buffer(f"outputBuffer({number}, {size})"), np.float64)
+            for number in range(len(self._outputs))
+        ]
+        self._shapes = (counts, size)
+
+    def _buffer(self, call: str) -> Any:
+        return self._eval(f"__host.{call}")
+
+    def _call(self, function: str, argument: str | None = None) -> str:
+        # JSON is JavaScript, and a JSON string of a JSON text is a safe literal.
+        return str(self._eval(f"__host.{function}({'' if argument is None else json.dumps(argument)})"))
+
+    def _eval(self, code: str, *, discard: bool = False) -> Any:
+        left = self._limits.seconds - self._spent
+        if left <= 0:
+            raise self._too_slow()
+        started = self._clock()
+        try:
+            result = self._v8.eval(code, timeout_sec=left)
+        except JSTimeoutException as error:
+            self._settle()
+            raise self._too_slow() from error
+        except JSOOMException as error:
+            raise script_error(
+                f"The evalscript used more than {self._limits.memory // 2**20} MiB of memory; keep less between pixels."
+            ) from error
+        except JSEvalException as error:
+            raise from_v8(str(error)) from error
+        finally:
+            self._spent += self._clock() - started
+        return None if discard else result
+
+    def _settle(self) -> None:
+        """Wait until V8 has really stopped: closed before, it would report to an event loop that is gone."""
+        with suppress(JSEvalException):
+            self._v8.eval("0", timeout_sec=_SETTLE_SECONDS)
+
+    def _too_slow(self) -> ApiError:
+        return ScriptTimeoutError(
+            f"The evalscript ran longer than {self._limits.seconds:g} s; is there a loop without an end?"
+        )
+
+
+def _describe(each: Input) -> dict[str, Any]:
+    return {"key": each.key, "simple": each.mosaicking == "SIMPLE", "bands": [band.name for band in each.bands]}
+
+
+@cache
+def _script(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

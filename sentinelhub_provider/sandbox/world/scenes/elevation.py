@@ -1,0 +1,136 @@
+"""The elevation model: how high the synthetic landscape lies. It has no dates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentinelhub_provider.sandbox.world.grid import Bounds, Grid
+from sentinelhub_provider.sandbox.world.scenes import tiles
+from sentinelhub_provider.sandbox.world.scenes.collections import DEM
+from sentinelhub_provider.sandbox.world.scenes.landscape import ground, to_plane
+from sentinelhub_provider.sandbox.world.scenes.model import DATA_MASK
+from sentinelhub_provider.sandbox.world.scenes.noise import Coordinates, Values, derive, gradient_noise
+from sentinelhub_provider.sandbox.world.scenes.sampling import locate
+from sentinelhub_provider.sandbox.world.scenes.tiles import Tile
+
+BASE: Final = 260.0
+HILLS: Final = 300.0
+RANGES: Final = 420.0
+RANGE_SIZE: Final = 70_000.0
+
+RESOLUTIONS: Final = {"MAPZEN": 30.0, "COPERNICUS": 30.0, "COPERNICUS_30": 30.0, "COPERNICUS_90": 90.0}
+"""Metres per pixel of each instance."""
+
+
+def elevation(seed: int, lon: Coordinates, lat: Coordinates) -> Values:
+    """Height above the sea in metres at each point (one-dimensional arrays of degrees); rarely below 0."""
+    x, y = to_plane(lon, lat)
+    metres: Values = np.float32(HILLS) * ground(seed, x, y)
+    metres += np.float32(RANGES) * gradient_noise(x, y, RANGE_SIZE, derive(seed, 4))
+    return metres + np.float32(BASE)
+
+
+def geoid(lon: Coordinates, lat: Coordinates) -> Values:
+    """Height of the sea above the ellipsoid in metres: invented, smooth, within the range of the real one."""
+    phi, lam = np.radians(lat), np.radians(lon)
+    height: Values = (18.0 + 30.0 * np.sin(lam) * np.cos(phi) + 22.0 * np.sin(2 * phi)).astype(np.float32)
+    return height
+
+
+def search(seed: int, bbox: Bounds | None) -> Iterator[ElevationScene]:
+    """List the tiles that touch a box; the time does not matter."""
+    for tile in tiles.tiles_in(bbox):
+        yield ElevationScene(seed, tile)
+
+
+def get(seed: int, scene_id: str) -> ElevationScene | None:
+    """Find a tile by its id."""
+    tile = tiles.find(scene_id.removeprefix("DEM_"))
+    scene = None if tile is None else ElevationScene(seed, tile)
+    return scene if scene is not None and scene.id == scene_id else None
+
+
+@dataclass(frozen=True)
+class ElevationScene:
+    """One tile of the elevation model."""
+
+    seed: int
+    tile: Tile
+
+    @property
+    def id(self) -> str:
+        """Name of the tile."""
+        return f"DEM_{self.tile.name}"
+
+    @property
+    def collection(self) -> str:
+        """Id of the collection."""
+        return DEM.id
+
+    @property
+    def datetime(self) -> datetime:
+        """When the model was published: the same for every tile."""
+        return DEM.start
+
+    @property
+    def bbox(self) -> Bounds:
+        """West, south, east, north in degrees."""
+        return self.tile.bbox
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """GeoJSON polygon of the tile."""
+        return self.tile.geometry
+
+    @property
+    def cloud_cover(self) -> float | None:
+        """None: terrain knows no clouds."""
+        return None
+
+    @property
+    def epsg(self) -> int:
+        """EPSG code of the tile's UTM zone."""
+        return self.tile.zone.epsg
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """Further STAC properties."""
+        return {}
+
+    def read(
+        self,
+        bands: Sequence[str],
+        grid: Grid,
+        *,
+        upsampling: str = "NEAREST",
+        downsampling: str = "NEAREST",
+        options: Mapping[str, Any] | None = None,
+    ) -> dict[str, NDArray[np.float32]]:
+        """Compute bands on a grid; see :class:`.model.Scene`.
+
+        ``options``: ``demInstance`` (its resolution), ``egm`` (height above the ellipsoid), ``clampNegative``.
+        """
+        del downsampling
+        options = options or {}
+        pixel = RESOLUTIONS[str(options.get("demInstance", "MAPZEN"))]
+        inside, lon, lat = locate(self.tile, grid, pixel, snap=upsampling == "NEAREST")
+        out = {band: np.zeros(grid.shape, np.float32) for band in bands}
+        if lon.size == 0:
+            return out
+        for band in bands:
+            if band == DATA_MASK:
+                out[band][inside] = 1.0
+            elif band == "DEM":
+                heights = elevation(self.seed, lon, lat)
+                if options.get("clampNegative"):
+                    heights = np.maximum(heights, np.float32(0))
+                out[band][inside] = heights + geoid(lon, lat) if options.get("egm") else heights
+            else:
+                raise KeyError(band)
+        return out

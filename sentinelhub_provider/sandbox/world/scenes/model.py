@@ -1,0 +1,140 @@
+"""What a source of scenes offers, whatever stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sentinelhub_provider.sandbox.world.grid import Bounds, Grid
+
+DATA_MASK: Final = "dataMask"
+"""The band that every collection has: 1 where there is data, 0 elsewhere."""
+
+
+@dataclass(frozen=True)
+class BandInfo:
+    """A band. ``units``: the names that an evalscript may ask for, the default first.
+
+    ``resolution``: metres per pixel at the source, ``None`` for a computed band. ``dn_factor``: digital number per
+    unit of the default unit. ``common_name`` and ``wavelength`` (micrometres) as in STAC's ``eo`` extension.
+    """
+
+    name: str
+    description: str
+    resolution: float | None
+    units: tuple[str, ...]
+    dn_factor: float = 1.0
+    common_name: str | None = None
+    wavelength: float | None = None
+
+
+@dataclass(frozen=True)
+class CollectionInfo:
+    """A collection. ``short_name`` is what Sentinel Hub's error messages call it.
+
+    ``extent``: west, south, east, north in degrees. ``start``: time of the oldest scene; ``end``: of the newest, or
+    ``None`` while it grows. ``max_metres_per_pixel``: coarsest resolution that the Process API renders.
+    """
+
+    id: str
+    short_name: str
+    title: str
+    description: str
+    bands: tuple[BandInfo, ...]
+    extent: tuple[float, float, float, float]
+    start: datetime
+    end: datetime | None
+    platforms: tuple[str, ...]
+    constellation: str
+    instruments: tuple[str, ...]
+    gsd: float
+    max_metres_per_pixel: float
+    license: str = "proprietary"
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    mosaickings: tuple[str, ...] = ("SIMPLE", "ORBIT", "TILE")
+    """How an evalscript may have its scenes laid together."""
+    cataloged: bool = True
+    """Whether the Catalog knows it: the elevation model has no scenes to search for."""
+
+    def band(self, name: str) -> BandInfo | None:
+        """Look a band up by its name."""
+        return next((band for band in self.bands if band.name == name), None)
+
+
+class Scene(Protocol):
+    """One acquisition over one tile."""
+
+    @property
+    def id(self) -> str:
+        """Product id, unique in the collection."""
+
+    @property
+    def collection(self) -> str:
+        """Id of the collection."""
+
+    @property
+    def datetime(self) -> datetime:
+        """UTC time of sensing."""
+
+    @property
+    def bbox(self) -> Bounds:
+        """West, south, east, north in degrees."""
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """GeoJSON geometry of the data, longitude and latitude."""
+
+    @property
+    def cloud_cover(self) -> float | None:
+        """Percent of the scene's pixels under cloud, or ``None`` if unknown."""
+
+    @property
+    def epsg(self) -> int:
+        """EPSG code of the CRS in which the data are stored."""
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """Further STAC properties, without ``datetime`` and ``eo:cloud_cover``."""
+
+    def read(
+        self,
+        bands: Sequence[str],
+        grid: Grid,
+        *,
+        upsampling: str = "NEAREST",
+        downsampling: str = "NEAREST",
+        options: Mapping[str, Any] | None = None,
+    ) -> dict[str, NDArray[np.float32]]:
+        """Read bands on a grid, each an array of shape ``grid.shape`` in the band's default unit.
+
+        ``dataMask`` is 1 where the scene has data; elsewhere every band is 0. ``upsampling`` and ``downsampling`` are
+        ``NEAREST``, ``BILINEAR`` or ``BICUBIC``. ``options``: the collection's own ways of processing, by the names of
+        the API (``backCoeff``, ``egm``, ...). Raises :class:`KeyError` for a band that the collection lacks.
+        """
+
+
+class SceneSource(Protocol):
+    """Where scenes come from."""
+
+    def collections(self) -> Sequence[CollectionInfo]:
+        """List the collections."""
+
+    def search(self, collection: str, *, bbox: Bounds | None, start: datetime, end: datetime) -> Iterator[Scene]:
+        """Find scenes that touch ``bbox`` (``None``: anywhere) from ``start`` to ``end``, both included, newest first.
+
+        Lazy: scenes are made one by one as they are taken. An unknown collection has none.
+        """
+
+    def get(self, collection: str, scene_id: str) -> Scene | None:
+        """Find a scene by its id."""
+
+
+def find_collection(source: SceneSource, collection_id: str) -> CollectionInfo | None:
+    """Look a collection up by its id."""
+    return next((info for info in source.collections() if info.id == collection_id), None)
