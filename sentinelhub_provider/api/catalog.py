@@ -14,7 +14,14 @@ from sentinelhub_provider.api.datasets import check_cloud_cover
 from sentinelhub_provider.api.geo.crs import CRS84
 from sentinelhub_provider.api.geo.geometry import BBox, Geometry, parse_bbox, parse_geometry
 from sentinelhub_provider.api.processing_units import Estimate, estimate_catalog
-from sentinelhub_provider.api.time_range import format_time, parse_time, parse_time_range, refuse_future
+from sentinelhub_provider.api.time_range import (
+    format_time,
+    is_instant,
+    parse_end,
+    parse_time,
+    parse_time_range,
+    refuse_future,
+)
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 MAX_PAGE = 100
@@ -42,15 +49,15 @@ class SearchRequest:
 
     def estimate(self) -> Estimate | None:
         """Estimate the cost of one page; ``None`` where time or area have no end."""
-        start, _, end = str(self.body.get("datetime", "")).partition("/")
-        if ".." in (start, end) or not end:
+        start, _, end = str(self.body.get("datetime") or "..").partition("/")
+        if ".." in (start, end):
             return None
         box = self.body.get("bbox")
         if box is None:
             if "intersects" not in self.body:
                 return None
             box = parse_geometry(self.body["intersects"], "intersects", areas_only=False).bbox
-        days = (parse_time(end, is_end=True) - parse_time(start)).total_seconds() / 86_400
+        days = (parse_time(end or start) - parse_time(start)).total_seconds() / 86_400
         return estimate_catalog(_square_kilometres(box), days)
 
 
@@ -73,7 +80,7 @@ def build_search(
     Build a search.
 
     :param collection: one collection's id; the Catalog searches one at a time.
-    :param datetime: a time range, or an interval as STAC writes it, ``..`` standing for an open end.
+    :param datetime: a time range, a single instant, or an interval as STAC writes it, ``..`` standing for an open end.
     :param bbox: west, south, east, north in degrees; or ``intersects``, or neither for everywhere.
     :param intersects: GeoJSON or WKT in degrees, of any kind of geometry.
     :param max_cloud_cover: per cent; joined to the filter.
@@ -177,18 +184,24 @@ def tile_of(item: Mapping[str, Any]) -> str | None:
 
 
 def _interval(value: Any, now: dt.datetime | None) -> str:
-    if isinstance(value, str) and ".." in value.split("/"):
-        ends = value.split("/")
-        if len(ends) != 2 or ends == ["..", ".."]:
-            raise SentinelHubRequestError(
-                f"datetime is {value!r}. Give at least one end, such as '2024-06-01T00:00:00Z/..'.", field="datetime"
-            )
-        if ends[0] == "..":
-            return f"../{format_time(parse_time(ends[1], 'datetime', is_end=True))}"
-        start = parse_time(ends[0], "datetime")
-        refuse_future(start, "datetime", now)
-        return f"{format_time(start)}/.."
-    return parse_time_range(value, "datetime", now=now).to_interval()
+    ends = value.split("/") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    ends = [part.strip() if isinstance(part, str) else part for part in ends]
+    if len(ends) == 1 and is_instant(ends[0]):
+        instant = parse_time(ends[0], "datetime")
+        refuse_future(instant, "datetime", now)
+        return format_time(instant)
+    if ".." not in ends and "" not in ends:
+        return parse_time_range(value, "datetime", now=now).to_interval()
+    start, end = (None if part in ("..", "") else part for part in ends) if len(ends) == 2 else (None, None)
+    if end is not None:
+        return f"../{format_time(parse_end(end, 'datetime')[0])}"
+    if start is None:
+        raise SentinelHubRequestError(
+            f"datetime is {value!r}. Give at least one end, such as '2024-06-01T00:00:00Z/..'.", field="datetime"
+        )
+    first = parse_time(start, "datetime")
+    refuse_future(first, "datetime", now)
+    return f"{format_time(first)}/.."
 
 
 def _anywhere(intersects: Any) -> Geometry:

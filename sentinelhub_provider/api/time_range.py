@@ -1,91 +1,164 @@
 """
-Times as requests carry them: RFC 3339 in UTC, from a start to an end that are both included.
+Times and time ranges: read in every spelling, half open inside, written as each API has them.
 
-Statistical requests split a range into intervals of equal length; how many, and which, is worked out here too.
+A range reaches from its first moment up to, not including, its ``end``. The Process API and the Catalog include both
+ends, so a range also knows the ``last`` moment that they are told.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from sentinelhub_provider.api.durations import Duration, parse_duration
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
-_DURATION = re.compile(
-    r"P(?:(?P<years>\d+)Y)?(?:(?P<months>\d+)M)?(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
-    r"(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?)?"
-)
-LAST_INTERVAL_BEHAVIORS = ("SKIP", "SHORTEN", "EXTEND")
+_DATE = r"\d{4}-?\d\d-?\d\d|\d{4}-?W\d\d-?\d"
+_TEXT = re.compile(rf"(?P<date>{_DATE})(?:[T ](?P<time>\d.*))?")
+_MIDNIGHT = re.compile(r"24(?::?00){0,2}(?:[.,]0+)?(?P<zone>Z|[+-].*)?")
+"""The end of a day as ISO 8601 has it, which Python does not read."""
+_NOTHING = Duration("P0D", 0, timedelta())
+_SECOND = timedelta(seconds=1)
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class TimeRange:
-    """A start and an end, both aware and in UTC."""
+    """
+    A start and an end, both aware and in UTC.
+
+    :param start: the first moment.
+    :param end: the first moment after the range.
+    :param last: the last moment, for APIs that include both ends; ``end`` by default.
+    :param of_run: whether the DAG run says it, rather than the user.
+    """
 
     start: datetime
     end: datetime
+    last: datetime | None = field(default=None, compare=False)
+    of_run: bool = field(default=False, compare=False)
 
     def to_json(self) -> dict[str, str]:
-        """Return what ``timeRange`` says in Process and Statistical requests."""
+        """Return what ``timeRange`` says in Process requests, whose ends are both included."""
+        return {"from": format_time(self.start), "to": format_time(self.last or self.end)}
+
+    def to_half_open_json(self) -> dict[str, str]:
+        """Return what ``timeRange`` says in Statistical requests, whose intervals end where the next begin."""
         return {"from": format_time(self.start), "to": format_time(self.end)}
 
     def to_interval(self) -> str:
-        """Return what ``datetime`` says in a Catalog search."""
-        return f"{format_time(self.start)}/{format_time(self.end)}"
+        """Return what ``datetime`` says in a Catalog search, both ends included."""
+        return "/".join(self.to_json().values())
 
 
 def format_time(value: datetime) -> str:
     """Write a time as requests do: UTC, whole seconds where it has no others."""
-    value = value.astimezone(UTC)
+    value = in_utc(value)
     return (
         value.strftime("%Y-%m-%dT%H:%M:%S") + (f".{value.microsecond // 1000:03d}" if value.microsecond else "") + "Z"
     )
 
 
-def parse_time(value: Any, field: str = "time_range", *, is_end: bool = False) -> datetime:
+def in_utc(value: datetime) -> datetime:
     """
-    Read a time: a ``datetime`` (naive ones are UTC, as Airflow's are), a ``date``, or an ISO 8601 text of either.
+    Return a time in UTC, as the standard library's own type; naive times are UTC, as Airflow's are.
 
-    :param is_end: a date without a time means its last second rather than its first.
+    Airflow's times are pendulum's, whose sums with a ``timedelta`` lose their zone. Other libraries have subclasses of
+    ``datetime`` as well. Inside of this package there are none of them.
+    """
+    value = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return datetime(
+        value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond, tzinfo=UTC
+    )
+
+
+def parse_time(value: Any, field: str = "time_range") -> datetime:
+    """
+    Read a time: a ``datetime``, a ``date``, which means its first moment, or an ISO 8601 text of either.
+
+    Milliseconds are what requests can say; smaller parts are cut off.
+
     :raises SentinelHubRequestError: for anything else.
     """
-    if isinstance(value, str):
-        text = value.strip()
-        try:
-            value = date.fromisoformat(text) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else datetime.fromisoformat(text)
-        except ValueError as error:
-            raise SentinelHubRequestError(_not_a_time(text, field), field=field) from error
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    if isinstance(value, date):
-        midnight = datetime(value.year, value.month, value.day, tzinfo=UTC)
-        return midnight + timedelta(days=1, seconds=-1) if is_end else midnight
-    raise SentinelHubRequestError(_not_a_time(value, field), field=field)
+    found = _read(value, field)
+    with _calendar(value, field):
+        if isinstance(found, datetime):
+            return _to_milliseconds(in_utc(found))
+        return datetime.combine(date(found.year, found.month, found.day), time(), UTC)
 
 
-def parse_time_range(value: Any, field: str = "time_range", *, now: datetime | None = None) -> TimeRange:
+def parse_end(value: Any, field: str = "time_range") -> tuple[datetime, datetime]:
+    """
+    Read the end of a range; return its last moment and the first one after it.
+
+    A date means that whole day. So does its end in any other spelling: ``23:59``, ``23:59:59``, ``23:59:59.999999``,
+    ``24:00``. The last second of another minute ends with that minute. Any other time ends at itself.
+
+    :raises SentinelHubRequestError: for what is no time.
+    """
+    found = _read(value, field)
+    with _calendar(value, field):
+        if not isinstance(found, datetime):
+            end = parse_time(found, field) + _DAY
+            return end - _SECOND, end
+        if found.time() >= time(23, 59):
+            step = _DAY - timedelta(hours=found.hour, minutes=found.minute, seconds=found.second)
+        else:
+            step = _SECOND if found.second == 59 else timedelta()
+        last = parse_time(found, field)
+        end = last.replace(microsecond=0) + step if step else last
+        return max(last, end - _SECOND) if step else last, end
+
+
+def parse_time_range(
+    value: Any, field: str = "time_range", *, now: datetime | None = None, until: datetime | None = None
+) -> TimeRange:
     """
     Read a range: a pair, a mapping with ``from`` and ``to``, or a text ``start/end`` as STAC writes it.
 
+    Either end may be relative, an ISO 8601 duration or a ``timedelta`` that is counted back from ``until``; one alone
+    reaches up to ``until``.
+
     :param now: the time of asking; see :func:`refuse_future`.
-    :raises SentinelHubRequestError: for other than two times, an end before the start, or a start in the future.
+    :param until: when relative ranges end: the DAG run's ``run_after``.
+    :raises SentinelHubRequestError: for other than two times, an end before the start, a start in the future, or a
+        relative range without ``until``.
     """
-    if isinstance(value, TimeRange):
-        start, end = value.start, value.end
-    else:
-        first, last = _pair(value, field)
-        start, end = parse_time(first, field), parse_time(last, field, is_end=True)
-    if end < start:
+    found = value if isinstance(value, TimeRange) else _read_range(value, field, until)
+    last = found.last or found.end
+    if last < found.start:
         raise SentinelHubRequestError(
-            f"{field} is reversed: it ends {format_time(end)}, before its start {format_time(start)}. "
+            f"{field} is reversed: it ends {format_time(last)}, before its start {format_time(found.start)}. "
             "Give the earlier time first.",
             field=field,
         )
-    refuse_future(start, field, now)
-    return TimeRange(start, end)
+    refuse_future(found.start, field, now)
+    return found
+
+
+def run_range(start: datetime, end: datetime) -> TimeRange:
+    """Return the range between two times that a DAG run has, in whole seconds, so that two runs share no moment."""
+    start, end = (in_utc(moment).replace(microsecond=0) for moment in (start, end))
+    return TimeRange(start, end, end - _SECOND if start < end else end, of_run=True)
+
+
+def is_relative(value: Any) -> bool:
+    """Tell whether a range is counted back from the DAG run, at least at one end."""
+    if isinstance(value, TimeRange):
+        return False
+    return _duration(value) is not None or any(_duration(part) is not None for part in _parts(value))
+
+
+def is_instant(value: Any) -> bool:
+    """Tell whether a value is one moment, which a date is not: a day has many."""
+    if isinstance(value, str):
+        match = _TEXT.fullmatch(value.strip().upper())
+        return match is not None and match["time"] is not None
+    return isinstance(value, datetime)
 
 
 def refuse_future(start: datetime, field: str, now: datetime | None) -> None:
@@ -103,108 +176,95 @@ def refuse_future(start: datetime, field: str, now: datetime | None) -> None:
         )
 
 
-def _pair(value: Any, field: str) -> tuple[Any, Any]:
-    parts: list[Any]
-    if isinstance(value, str):
-        parts = value.split("/")
-        if len(parts) == 1 and re.fullmatch(r"\d{4}-\d\d-\d\d", value.strip()):
-            parts *= 2  # one day
-    elif isinstance(value, Mapping):
-        parts = [value.get("from"), value.get("to")]
-    else:
-        parts = list(value) if isinstance(value, list | tuple) else []
+def _read_range(value: Any, field: str, until: datetime | None) -> TimeRange:
+    back = _duration(value)
+    if back is not None:
+        return run_range(_before(back, until, value, field), _before(_NOTHING, until, value, field))
+    parts = _parts(value)
     if len(parts) != 2 or any(part in (None, "", "..") for part in parts):
         raise SentinelHubRequestError(
             f"{field} is {value!r}. Give a start and an end, such as ['2024-06-01', '2024-06-30'] or "
-            "'2024-06-01T00:00:00Z/2024-06-30T23:59:59Z'.",
+            "'2024-06-01T00:00:00Z/2024-06-30T23:59:59Z', or how far to look back from the run, such as 'P7D'.",
             field=field,
         )
-    return parts[0], parts[1]
-
-
-def _not_a_time(value: Any, field: str) -> str:
-    return f"{field} has {value!r} where a time belongs. Write it like 2024-06-01 or 2024-06-01T00:00:00Z."
-
-
-@dataclass(frozen=True, slots=True)
-class AggregationInterval:
-    """
-    Length of the intervals that a Statistical request splits its time range into.
-
-    :param of: ISO 8601 duration, such as ``P7D``.
-    :param months: its calendar part.
-    :param rest: its part of fixed length.
-    :param last: what happens to a last interval that does not fit: ``SKIP``, ``SHORTEN`` or ``EXTEND``.
-    """
-
-    of: str
-    months: int
-    rest: timedelta
-    last: str = "SKIP"
-
-    def to_json(self) -> dict[str, str]:
-        """Return what ``aggregationInterval`` says; ``SKIP`` is the service's default and left out."""
-        return {"of": self.of} if self.last == "SKIP" else {"of": self.of, "lastIntervalBehavior": self.last}
-
-    def split(self, whole: TimeRange) -> Iterator[TimeRange]:
-        """Yield the intervals of a range, in order."""
-        number = 0
-        while (start := self._after(whole.start, number)) < whole.end:
-            end = self._after(whole.start, number + 1)
-            if end > whole.end:
-                if self.last == "SKIP":
-                    return
-                end = whole.end if self.last == "SHORTEN" else end
-            yield TimeRange(start, end)
-            number += 1
-
-    def count(self, whole: TimeRange) -> int:
-        """Return how many intervals a range has."""
-        return sum(1 for _ in self.split(whole))
-
-    def _after(self, start: datetime, times: int) -> datetime:
-        months = start.month - 1 + self.months * times
-        year, month = start.year + months // 12, months % 12 + 1
-        leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-        longest = (31, 29 if leap else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)[month - 1]
-        try:
-            return start.replace(year=year, month=month, day=min(start.day, longest)) + self.rest * times
-        except (ValueError, OverflowError):
-            return datetime.max.replace(tzinfo=UTC)
-
-
-def parse_interval(value: Any, *, last: str = "SKIP", field: str = "aggregation_interval") -> AggregationInterval:
-    """
-    Read the length of intervals: an ISO 8601 duration, a number of days, or a ``timedelta``.
-
-    :raises SentinelHubRequestError: for anything else, less than a day, or days and hours mixed, which the service
-        refuses (documentation, "Statistical API").
-    """
-    if last not in LAST_INTERVAL_BEHAVIORS:
+    backs = [_duration(part) for part in parts]
+    if isinstance(value, str) and (backs[0] is None) != (backs[1] is None):
         raise SentinelHubRequestError(
-            f"last_interval is {last!r}. Give one of {', '.join(LAST_INTERVAL_BEHAVIORS)}.", field="last_interval"
-        )
-    if isinstance(value, timedelta) or (isinstance(value, int) and not isinstance(value, bool)):
-        length = value if isinstance(value, timedelta) else timedelta(days=value)
-        seconds = int(length.total_seconds())
-        value = f"P{seconds // 86_400}D" if seconds % 86_400 == 0 else f"PT{seconds}S"
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    parts = {name: int(number) for name, number in match.groupdict().items() if number} if match else {}
-    if not parts or str(value).endswith("T"):
-        raise SentinelHubRequestError(
-            f"{field} is {value!r}. Give an ISO 8601 duration of a day or more, such as 'P1D', 'P7D' or 'P1M'.",
+            f"{field} is {value!r}, a time and a duration. To count the duration back from the run, give a list, "
+            "such as ['2024-06-01', 'P7D']; else give two times.",
             field=field,
         )
-    if {"years", "months", "weeks", "days"} & parts.keys() and {"hours", "minutes", "seconds"} & parts.keys():
+    start = parse_time(parts[0], field) if backs[0] is None else _before(backs[0], until, value, field)
+    if backs[1] is None:
+        last, end = parse_end(parts[1], field)
+        return TimeRange(start, end, last)
+    found = run_range(start, _before(backs[1], until, value, field))
+    return found if backs[0] is not None else TimeRange(start, found.end, found.last, of_run=True)
+
+
+def _parts(value: Any) -> list[Any]:
+    """Return the ends that a range names, as they are; one day twice."""
+    if isinstance(value, str):
+        parts = value.split("/")
+        return [part.strip() for part in (parts * 2 if len(parts) == 1 and _is_day(value) else parts)]
+    if isinstance(value, Mapping):
+        return [value.get("from"), value.get("to")]
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return [value, value]
+    if hasattr(value, "start") and hasattr(value, "end"):
+        return [value.start, value.end]
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def _duration(value: Any) -> Duration | None:
+    return None if hasattr(value, "start") else parse_duration(value)
+
+
+def _before(back: Duration, until: datetime | None, value: Any, field: str) -> datetime:
+    if until is None:
         raise SentinelHubRequestError(
-            f"{field} {value!r} mixes days and hours, which the service refuses. Give one, as 'P1D' or 'PT36H'.",
+            f"{field} is {value!r}, which is counted back from a DAG run, and there is none here. Give times.",
             field=field,
         )
-    months = parts.pop("years", 0) * 12 + parts.pop("months", 0)
-    rest = timedelta(**parts)
-    if not months and rest < timedelta(days=1):
+    with _calendar(value, field):
+        return back.after(in_utc(until).replace(microsecond=0), -1)
+
+
+def _is_day(text: str) -> bool:
+    return re.fullmatch(_DATE, text.strip().upper()) is not None
+
+
+def _read(value: Any, field: str) -> date:
+    """Return a ``datetime`` or a ``date``."""
+    if isinstance(value, date):
+        return value
+    text = value.strip().upper() if isinstance(value, str) else ""
+    match = _TEXT.fullmatch(text)
+    with _calendar(value, field):
+        if match is None:
+            raise ValueError
+        day = date.fromisoformat(match["date"])
+        if match["time"] is None:
+            return day
+        midnight = _MIDNIGHT.fullmatch(match["time"])
+        if midnight is not None:
+            return datetime.fromisoformat(f"{day}T00:00:00{midnight['zone'] or ''}") + _DAY
+        return datetime.fromisoformat(f"{day}T{match['time']}")
+
+
+def _to_milliseconds(value: datetime) -> datetime:
+    return value.replace(microsecond=value.microsecond // 1000 * 1000)
+
+
+@contextmanager
+def _calendar(value: Any, field: str) -> Iterator[None]:
+    """Turn what the calendar refuses into an error that names the argument."""
+    try:
+        yield
+    except SentinelHubRequestError:
+        raise
+    except (ValueError, OverflowError) as error:
         raise SentinelHubRequestError(
-            f"{field} {value!r} is shorter than a day, the least that the service takes. Give 'P1D' or longer.",
+            f"{field} has {value!r} where a time belongs. Write it like 2024-06-01 or 2024-06-01T00:00:00Z.",
             field=field,
-        )
-    return AggregationInterval(str(value), months, rest, last)
+        ) from error

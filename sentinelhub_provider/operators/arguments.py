@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -23,24 +23,38 @@ SPENT_UNITS_KEY = "processing_units"
 """XCom keys: PU that a task was expected to cost, and PU that the service says it did cost."""
 
 
-def data_interval(context: Context, field: str) -> tuple[datetime, datetime]:
+def times_of_run(context: Context, value: Any, field: str) -> Any:
     """
-    Return the run's data interval as requests have it: both ends included, so that two runs share no second.
+    Return a time range that the run completes: its data interval where none is given, and a relative range's times.
 
-    :param field: name of the argument that says otherwise, for the error.
-    :raises SentinelHubRequestError: where the run has no interval, or one without length. In Airflow 3, ``@daily`` and
-        other cron texts give such ones unless ``[scheduler] create_cron_data_intervals`` is on.
+    A relative range, such as ``P7D`` or ``["P14D", "P7D"]``, is counted back from the run's ``run_after``, which every
+    run has, with or without logical date. Any other range is returned as it is.
+
+    :param field: name of the argument, for the error.
+    :raises SentinelHubRequestError: where nothing is given and the run has no data interval, or one without length. In
+        Airflow 3, ``@daily`` and other cron texts give such ones unless ``[scheduler] create_cron_data_intervals`` is
+        on.
     """
+    from sentinelhub_provider.api.time_range import is_relative, parse_time_range, run_range
+
+    if value is not None:
+        return parse_time_range(value, field, until=run_after(context)) if is_relative(value) else value
     start, end = context.get("data_interval_start"), context.get("data_interval_end")
     if start is None or end is None or start >= end:
         what = "has no data interval" if start is None or end is None else f"has an empty data interval at {start}"
         raise SentinelHubRequestError(
-            f"{field} is missing, and this DAG run {what}. Give {field}, such as "
-            "['{{ macros.ds_add(ds, -7) }}', '{{ ds }}'], or give the DAG a timetable with data intervals, such as "
+            f"{field} is missing, and this DAG run {what}. Give {field}, such as 'P7D' for the seven days before the "
+            "run, or give the DAG a timetable with data intervals, such as "
             "schedule=CronDataIntervalTimetable('0 6 * * 1', timezone='UTC') of airflow.timetables.interval.",
             field=field,
         )
-    return start, max(start, end - timedelta(seconds=1))
+    return run_range(start, end)
+
+
+def run_after(context: Context) -> datetime:
+    """Return when the run was due: the same in each of its tries, for runs of every kind."""
+    found: datetime | None = getattr(context.get("dag_run"), "run_after", None)
+    return utc_now() if found is None else found
 
 
 def geometry_of(operator: BaseOperator, value: Any, field: str) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sentinelhub_provider.api.jobs.async_lifecycle import IF_UNCLEAR, Delivered
 from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, Job
 from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRequestError
-from sentinelhub_provider.operators.arguments import data_interval, geometry_of, json_of, utc_now
+from sentinelhub_provider.operators.arguments import geometry_of, json_of, times_of_run, utc_now
 from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class SentinelHubAsyncProcessOperator(SentinelHubJobOperator):
             delivery=self.delivery_location,
             evalscript=self.evalscript,
             evalscript_reference=None if script is None else Location(script, self.access(script)),
-            time_range=data_interval(context, "time_range") if self.time_range is None else self.time_range,
+            time_range=times_of_run(context, self.time_range, "time_range"),
             bbox=self.bbox,
             geometry=geometry_of(self, self.geometry, "geometry"),
             crs=self.crs,

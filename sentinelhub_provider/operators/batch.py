@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, Job
 from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
-from sentinelhub_provider.operators.arguments import data_interval, geometry_of, json_of, log_and_check_cost, utc_now
+from sentinelhub_provider.operators.arguments import geometry_of, json_of, log_and_check_cost, times_of_run, utc_now
 from sentinelhub_provider.operators.jobs.listed import SentinelHubListedJobOperator
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ class SentinelHubBatchProcessOperator(SentinelHubListedJobOperator):
             collections=self.collection,
             evalscript=str(self.evalscript),
             delivery=self.delivery_location,
-            time_range=data_interval(context, "time_range") if self.time_range is None else self.time_range,
+            time_range=times_of_run(context, self.time_range, "time_range"),
             bbox=self.bbox,
             geometry=geometry_of(self, self.geometry, "geometry"),
             crs=self.crs,

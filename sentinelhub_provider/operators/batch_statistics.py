@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import BATCH_STATISTICS, Job
 from sentinelhub_provider.exceptions import SentinelHubRequestError
-from sentinelhub_provider.operators.arguments import data_interval, json_of, utc_now
+from sentinelhub_provider.operators.arguments import json_of, times_of_run, utc_now
 from sentinelhub_provider.operators.jobs.listed import SentinelHubListedJobOperator
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class SentinelHubBatchStatisticsOperator(SentinelHubListedJobOperator):
         evalscript_url: str | None = None,
         time_range: Any = None,
         aggregation_interval: Any = "P1D",
-        last_interval: str = "SKIP",
+        last_interval: str | None = None,
         resolution: Any = None,
         width: Any = None,
         height: Any = None,
@@ -181,7 +181,7 @@ class SentinelHubBatchStatisticsOperator(SentinelHubListedJobOperator):
         script = self.evalscript_url
         return build_batch_statistics(
             collections=self.collection,
-            time_range=data_interval(context, "time_range") if self.time_range is None else self.time_range,
+            time_range=times_of_run(context, self.time_range, "time_range"),
             features=features.location,
             delivery=self.delivery_location,
             evalscript=self.evalscript,

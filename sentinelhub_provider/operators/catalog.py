@@ -13,10 +13,10 @@ from sentinelhub_provider.exceptions import (
     SentinelHubResponseError,
 )
 from sentinelhub_provider.operators.arguments import (
-    data_interval,
     geometry_of,
     log_and_check_cost,
     log_and_push_spent,
+    times_of_run,
     utc_now,
 )
 from sentinelhub_provider.operators.base import SentinelHubOperator
@@ -158,7 +158,7 @@ class SentinelHubCatalogSearchOperator(SentinelHubOperator):
                 )
         return build_search(
             collection=self.collection,
-            datetime=data_interval(context, "datetime") if self.datetime is None else self.datetime,
+            datetime=times_of_run(context, self.datetime, "datetime"),
             bbox=self.bbox,
             intersects=geometry_of(self, self.intersects, "intersects"),
             max_cloud_cover=self.max_cloud_cover,

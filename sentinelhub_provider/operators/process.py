@@ -10,11 +10,11 @@ from sentinelhub_provider.exceptions import (
     SentinelHubRequestError,
 )
 from sentinelhub_provider.operators.arguments import (
-    data_interval,
     geometry_of,
     json_of,
     log_and_check_cost,
     log_and_push_spent,
+    times_of_run,
     utc_now,
 )
 from sentinelhub_provider.operators.base import SentinelHubOperator
@@ -255,9 +255,7 @@ class SentinelHubProcessOperator(SentinelHubOperator):
 
     def _times(self, context: Context) -> Any:
         """Return the time range: what is given, else the data interval, which pictures without a time do not need."""
-        if self.time_range is not None:
-            return self.time_range
         given = [self.collection] if isinstance(self.collection, str | Mapping) else self.collection
-        if isinstance(given, Sequence) and all(needs_no_time(item) for item in given):
+        if self.time_range is None and isinstance(given, Sequence) and all(needs_no_time(item) for item in given):
             return None
-        return data_interval(context, "time_range")
+        return times_of_run(context, self.time_range, "time_range")

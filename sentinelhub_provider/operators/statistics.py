@@ -13,10 +13,10 @@ from sentinelhub_provider.exceptions import (
 from sentinelhub_provider.operators.arguments import (
     ESTIMATED_UNITS_KEY,
     SPENT_UNITS_KEY,
-    data_interval,
     geometry_of,
     json_of,
     task_identity,
+    times_of_run,
     utc_now,
 )
 from sentinelhub_provider.operators.base import SentinelHubOperator
@@ -131,7 +131,7 @@ class SentinelHubStatisticsOperator(SentinelHubOperator):
         evalscript: str | None = None,
         time_range: Any = None,
         aggregation_interval: Any = "P1D",
-        last_interval: str = "SKIP",
+        last_interval: str | None = None,
         resolution: Any = None,
         width: Any = None,
         height: Any = None,
@@ -270,7 +270,7 @@ class SentinelHubStatisticsOperator(SentinelHubOperator):
                 return ask_in_json(body, feature, crs=crs, deployment=deployment, now=now)
             words = self._words()
             words["collections"] = words.pop("collection")
-            words["time_range"] = data_interval(context, "time_range") if self.time_range is None else self.time_range
+            words["time_range"] = times_of_run(context, self.time_range, "time_range")
             more = {"aggregation_interval": self.aggregation_interval, "last_interval": self.last_interval}
             return ask_in_words({**words, **more, "crs": crs, "deployment": deployment, "now": now}, feature)
 

@@ -16,7 +16,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubRequestError,
     SentinelHubResponseError,
 )
-from sentinelhub_provider.operators.arguments import data_interval, geometry_of
+from sentinelhub_provider.operators.arguments import geometry_of, times_of_run
 from sentinelhub_provider.operators.failing import without_vain_retries
 from sentinelhub_provider.operators.xcom import MAX_XCOM_SIZE, check_xcom_size
 
@@ -188,7 +188,7 @@ class SentinelHubSceneSensor(BaseSensorOperator):
         check_has_scenes(self.collection)
         return build_search(
             collection=self.collection,
-            datetime=data_interval(context, "datetime") if self.datetime is None else self.datetime,
+            datetime=times_of_run(context, self.datetime, "datetime"),
             bbox=self.bbox,
             intersects=geometry_of(self, self.intersects, "intersects"),
             max_cloud_cover=self.max_cloud_cover,

@@ -30,8 +30,8 @@ from sentinelhub_provider.api.job_requests.delivery import (
 from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
 from sentinelhub_provider.api.process import request_digest
 from sentinelhub_provider.api.processing_units import Estimate, Service
-from sentinelhub_provider.api.statistical.request import build_calculations, check_intervals, check_mask, whole_minutes
-from sentinelhub_provider.api.time_range import AggregationInterval, TimeRange, parse_interval, parse_time_range
+from sentinelhub_provider.api.statistical.intervals import SplitTime, read_split_time, split_time
+from sentinelhub_provider.api.statistical.request import build_calculations, check_mask
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 MAX_SCRIPT_SIZE = 32 * 1024
@@ -56,8 +56,7 @@ class BatchStatisticsRequest:
     :param features: where the GeoPackage is.
     :param delivery: where results go, one file for each feature.
     :param datasets: its collections.
-    :param time_range: the time that is split.
-    :param interval: length of the intervals.
+    :param time: its range, and the intervals that this is split into.
     :param size: width and height of each feature's raster in pixels, ``None`` where ``resolution`` says it.
     :param resolution: its pixel sides in units of the features' CRS.
     :param setup: what the evalscript declares, ``None`` where that cannot be read from its text.
@@ -69,8 +68,7 @@ class BatchStatisticsRequest:
     features: Location
     delivery: Location
     datasets: Datasets
-    time_range: TimeRange
-    interval: AggregationInterval
+    time: SplitTime
     size: tuple[int, int] | None
     resolution: tuple[float, float] | None
     setup: Setup | None
@@ -106,7 +104,7 @@ class BatchStatisticsRequest:
         """
         if self.setup is not None and self.setup.is_single_sample:
             samples = 1
-        number = self.interval.count(self.time_range) if intervals is None else intervals
+        number = self.time.interval.count(self.time.time_range) if intervals is None else intervals
         one = self.datasets.estimate(
             Size(512, 512),
             self.setup,
@@ -127,7 +125,7 @@ def build_batch_statistics(
     evalscript: str | None = None,
     evalscript_reference: Location | None = None,
     aggregation_interval: Any = "P1D",
-    last_interval: str = "SKIP",
+    last_interval: str | None = None,
     width: Any = None,
     height: Any = None,
     resolution: Any = None,
@@ -165,9 +163,7 @@ def build_batch_statistics(
     script = None if evalscript is None else read_evalscript(evalscript)
     setup = _check_script(script)
     size, pixel = _raster(width, height, resolution, features_crs)
-    times = whole_minutes(parse_time_range(time_range, now=now))
-    interval = parse_interval(aggregation_interval, last=last_interval)
-    check_intervals(times, interval, "time_range")
+    time = split_time(time_range, aggregation_interval, last_interval, now=now)
     # The time is the aggregation's; a second one in the datasets would only narrow it.
     choice = Choice(None, mosaicking_order, max_cloud_cover, upsampling, downsampling)
     datasets = build_datasets(collections, choice, deployment=deployment, now=now)
@@ -178,8 +174,7 @@ def build_batch_statistics(
             evalscript_reference.url, evalscript_reference.access, field="evalscript_reference", deployment=deployment
         )
     aggregation: dict[str, Any] = {
-        "timeRange": times.to_json(),
-        "aggregationInterval": interval.to_json(),
+        **time.to_json(),
         **_size_json(size, pixel),
     }
     if script is not None:
@@ -195,7 +190,7 @@ def build_batch_statistics(
     if wanted:
         body["calculations"] = wanted
     accesses = _accesses({DELIVERY: delivery, FEATURES: features, SCRIPT: evalscript_reference})
-    return BatchStatisticsRequest(body, accesses, features, delivery, datasets, times, interval, size, pixel, setup)
+    return BatchStatisticsRequest(body, accesses, features, delivery, datasets, time, size, pixel, setup, time.warnings)
 
 
 def read_batch_statistics(
@@ -223,14 +218,7 @@ def read_batch_statistics(
         )
     setup = _check_script(script)
     size, pixel = _read_raster(aggregation)
-    times = parse_time_range(aggregation.get("timeRange"), "request: aggregation.timeRange", now=now)
-    length = member(aggregation, "aggregationInterval", "aggregation.aggregationInterval")
-    interval = parse_interval(
-        length.get("of"),
-        last=str(length.get("lastIntervalBehavior") or "SKIP"),
-        field="request: aggregation.aggregationInterval.of",
-    )
-    check_intervals(times, interval, "request")
+    time, aggregation = read_split_time(aggregation, now=now)
     datasets = read_datasets(request_input.get("data"), deployment=deployment, now=now)
     places: dict[Path, Location | None] = {
         DELIVERY: read_location(
@@ -246,7 +234,8 @@ def read_batch_statistics(
         )
     to, of = places[DELIVERY], places[FEATURES]
     assert to is not None and of is not None  # noqa: S101, PT018 - both were read
-    return BatchStatisticsRequest(dict(body), _accesses(places), of, to, datasets, times, interval, size, pixel, setup)
+    body = {**body, "aggregation": aggregation}
+    return BatchStatisticsRequest(body, _accesses(places), of, to, datasets, time, size, pixel, setup, time.warnings)
 
 
 def _check_script(script: Any) -> Setup | None:

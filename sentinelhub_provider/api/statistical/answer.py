@@ -9,10 +9,12 @@ their own, told apart by their state.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from operator import itemgetter
 from typing import Any
 
 from sentinelhub_provider.api.evalscripts.setup import DATA_MASK
@@ -119,12 +121,24 @@ def rows(answer: Any, *, feature_id: Any = None, expected: Iterable[TimeRange] =
     Yield the rows of an answer, in the order of their intervals.
 
     :param feature_id: goes into each row.
-    :param expected: the intervals that were asked for; those the answer does not have become EMPTY rows.
+    :param expected: the intervals that were asked for; those that the answer says nothing about become EMPTY rows.
     :raises SentinelHubResponseError: for what is no answer of the Statistical API.
     """
     entries = {(interval.start, interval.end): entry for interval, entry in _entries(answer)}
-    for key in sorted(entries.keys() | {(interval.start, interval.end) for interval in expected}):
+    answered = sorted(entries)
+    silent = {
+        (interval.start, interval.end)
+        for interval in expected
+        if not _has(answered, interval.start + (interval.end - interval.start) / 2)
+    }
+    for key in sorted(entries.keys() | silent):
         yield from _rows_of(entries.get(key, {}), TimeRange(*key), feature_id)
+
+
+def _has(intervals: Sequence[tuple[datetime, datetime]], moment: datetime) -> bool:
+    """Tell whether one of the intervals has a moment: the service may cut months otherwise than expected."""
+    at = bisect_right(intervals, moment, key=itemgetter(0)) - 1
+    return at >= 0 and moment < intervals[at][1]
 
 
 def failures(answer: Any) -> list[Failure]:

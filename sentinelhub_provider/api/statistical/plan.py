@@ -259,6 +259,7 @@ def survey(
             try:
                 if found is None:
                     found = Survey(ask(feature), samples=samples)
+                    found.warnings.update(dict.fromkeys(found.question.template.time.warnings))
                 found.count(feature, found.question.about(feature))
             except SentinelHubRequestError as error:
                 if is_one_area or (found is None and error.field not in _OF_AN_AREA):

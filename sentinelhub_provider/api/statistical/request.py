@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sentinelhub_provider.api.datasets import Choice, Datasets, build_datasets, read_datasets
@@ -24,12 +24,8 @@ from sentinelhub_provider.api.geo.bounds import (
     read_size,
 )
 from sentinelhub_provider.api.processing_units import Estimate, Service
-from sentinelhub_provider.api.time_range import (
-    AggregationInterval,
-    TimeRange,
-    parse_interval,
-    parse_time_range,
-)
+from sentinelhub_provider.api.statistical.intervals import SplitTime, alone, read_split_time, split_time
+from sentinelhub_provider.api.time_range import TimeRange
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 
@@ -42,8 +38,7 @@ class StatisticalRequest:
     :param bounds: its area.
     :param size: the raster that is computed.
     :param datasets: its collections.
-    :param time_range: the time that is split.
-    :param interval: length of the intervals.
+    :param time: its range, and the intervals that this is split into.
     :param setup: what the evalscript declares, ``None`` where that cannot be read from its text.
     :param warnings: what looks wrong, but may be meant.
     """
@@ -52,15 +47,14 @@ class StatisticalRequest:
     bounds: Bounds
     size: Size
     datasets: Datasets
-    time_range: TimeRange
-    interval: AggregationInterval
+    time: SplitTime
     setup: Setup | None
     warnings: tuple[str, ...] = ()
 
     @property
     def intervals(self) -> list[TimeRange]:
         """The intervals that the service answers, those without data included."""
-        return list(self.interval.split(self.time_range))
+        return list(self.time.interval.split(self.time.time_range))
 
     def estimate(
         self, *, samples: float = 1, intervals: int | None = None, service: Service = Service.STATISTICAL
@@ -76,20 +70,16 @@ class StatisticalRequest:
         """
         if self.setup is not None and self.setup.is_single_sample:
             samples = 1
-        number = self.interval.count(self.time_range) if intervals is None else intervals
+        number = len(self.intervals) if intervals is None else intervals
         return self.datasets.estimate(
             self.size, self.setup, samples=samples * max(1, number), bits=16, octet_stream=False, service=service
         )
 
     def of_interval(self, interval: TimeRange) -> StatisticalRequest:
         """Return the request for one of the intervals alone, to ask again for one that failed."""
-        alone = replace(self.interval, last="SHORTEN")
-        aggregation = {
-            **self.body["aggregation"],
-            "timeRange": interval.to_json(),
-            "aggregationInterval": alone.to_json(),
-        }
-        return replace(self, body={**self.body, "aggregation": aggregation}, time_range=interval, interval=alone)
+        time = alone(interval)
+        aggregation = {**self.body["aggregation"], **time.to_json()}
+        return replace(self, body={**self.body, "aggregation": aggregation}, time=time)
 
 
 def build_statistical_request(
@@ -98,7 +88,7 @@ def build_statistical_request(
     evalscript: str,
     time_range: Any,
     aggregation_interval: Any = "P1D",
-    last_interval: str = "SKIP",
+    last_interval: str | None = None,
     bbox: Any = None,
     geometry: Any = None,
     crs: Any = None,
@@ -121,8 +111,8 @@ def build_statistical_request(
     Parameters that the Process API has too are those of
     :func:`~sentinelhub_provider.api.process.build_process_request`.
 
-    :param time_range: start and end; a date as the end means up to the end of that day.
-    :param aggregation_interval: see :func:`~sentinelhub_provider.api.time_range.parse_interval`.
+    :param time_range: see :func:`~sentinelhub_provider.api.statistical.intervals.split_time`, as for the two below.
+    :param aggregation_interval: length of the intervals.
     :param last_interval: what happens to a last interval that is not full: ``SKIP``, ``SHORTEN`` or ``EXTEND``.
     :param percentiles: per cent, 0 to 100, of every band of every output.
     :param histogram: number of bins, list of their edges, or the API's definition (``nBins`` or ``binWidth`` with
@@ -136,9 +126,7 @@ def build_statistical_request(
     check_mask(setup)
     bounds = parse_bounds(bbox=bbox, geometry=geometry, crs=crs)
     size = parse_size(bounds, width=width, height=height, resolution=resolution)
-    times = whole_minutes(parse_time_range(time_range, now=now))
-    interval = parse_interval(aggregation_interval, last=last_interval)
-    check_intervals(times, interval, "time_range")
+    time = split_time(time_range, aggregation_interval, last_interval, now=now)
     # The time is the aggregation's; a second one in the datasets would only narrow it.
     choice = Choice(None, mosaicking_order, max_cloud_cover, upsampling, downsampling)
     datasets = build_datasets(collections, choice, deployment=deployment, now=now)
@@ -146,8 +134,7 @@ def build_statistical_request(
     body: dict[str, Any] = {
         "input": {"bounds": bounds.to_json(), "data": datasets.data},
         "aggregation": {
-            "timeRange": times.to_json(),
-            "aggregationInterval": interval.to_json(),
+            **time.to_json(),
             **size.to_json(),
             "evalscript": script,
         },
@@ -155,7 +142,7 @@ def build_statistical_request(
     wanted = build_calculations(percentiles, histogram, calculations)
     if wanted:
         body["calculations"] = wanted
-    return StatisticalRequest(body, bounds, size, datasets, times, interval, setup, bounds.warnings)
+    return StatisticalRequest(body, bounds, size, datasets, time, setup, (*bounds.warnings, *time.warnings))
 
 
 def read_statistical_request(
@@ -180,32 +167,11 @@ def read_statistical_request(
     bounds = read_bounds(request_input.get("bounds"))
     size = read_size(aggregation, bounds, path="aggregation")
     check_side(size, field="request")
-    times = parse_time_range(aggregation.get("timeRange"), "request: aggregation.timeRange", now=now)
-    length = aggregation.get("aggregationInterval")
-    if not isinstance(length, Mapping):
-        raise SentinelHubRequestError(
-            "request: aggregation.aggregationInterval is missing. Give {'of': 'P1D'}.", field="request"
-        )
-    interval = parse_interval(
-        length.get("of"),
-        last=str(length.get("lastIntervalBehavior") or "SKIP"),
-        field="request: aggregation.aggregationInterval.of",
-    )
-    check_intervals(times, interval, "request")
+    time, aggregation = read_split_time(aggregation, now=now)
     datasets = read_datasets(request_input.get("data"), deployment=deployment, now=now)
     datasets.check_resolution(bounds, size, "request")
-    return StatisticalRequest(dict(body), bounds, size, datasets, times, interval, setup, bounds.warnings)
-
-
-def whole_minutes(times: TimeRange) -> TimeRange:
-    """
-    Return a range whose last minute is whole.
-
-    A date as the end means that whole day, and a data interval ends before the next begins: both name their last
-    second. The service, whose intervals end where the next begin, would find the last one a second short and skip it.
-    """
-    is_last_second = times.end.second == 59 and times.end.microsecond == 0
-    return TimeRange(times.start, times.end + timedelta(seconds=1)) if is_last_second else times
+    body = {**body, "aggregation": aggregation}
+    return StatisticalRequest(body, bounds, size, datasets, time, setup, (*bounds.warnings, *time.warnings))
 
 
 def check_mask(setup: Setup | None) -> None:
@@ -219,20 +185,6 @@ def check_mask(setup: Setup | None) -> None:
             f"evalscript has outputs {', '.join(output.id for output in setup.outputs)}, but no {DATA_MASK}, which the "
             "Statistical API needs to know the pixels that count. Add {id: 'dataMask', bands: 1} to them.",
             field="evalscript",
-        )
-
-
-def check_intervals(times: TimeRange, interval: AggregationInterval, field: str) -> None:
-    """
-    Refuse a time without any whole interval, where only whole ones are answered.
-
-    :raises SentinelHubRequestError: names ``field``.
-    """
-    if interval.last == "SKIP" and next(interval.split(times), None) is None:
-        raise SentinelHubRequestError(
-            f"{field}: {times.to_interval()} is shorter than one interval of {interval.of}, so that there is nothing "
-            "to answer. Take a longer time or a shorter interval, or last_interval='SHORTEN'.",
-            field=field,
         )
 
 

@@ -125,7 +125,7 @@ def test_json_is_read_as_it_is_written(changes: dict[str, Any]) -> None:
     read = read_batch_statistics(deepcopy(written.body), delivery=KEYS)
 
     assert read.payload() == written.payload()
-    assert (read.size, read.resolution, read.interval) == (written.size, written.resolution, written.interval)
+    assert (read.size, read.resolution, read.time) == (written.size, written.resolution, written.time)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from sentinelhub_provider.api.statistical.answer import Failure, Row, State, failures, merge, rows
 from sentinelhub_provider.api.statistical.request import build_statistical_request, read_statistical_request
-from sentinelhub_provider.api.time_range import parse_time_range
+from sentinelhub_provider.api.time_range import TimeRange
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
 FIELD = "POLYGON((500000 5000000, 500200 5000000, 500200 5000200, 500000 5000200, 500000 5000000))"
@@ -303,7 +303,7 @@ def test_failures_are_listed_for_a_second_ask():
     """A bad request would fail again, a time-out may not."""
     bad = {"error": {"type": "BAD_REQUEST"}}
     found = failures(answer(entry(1, GOOD), entry(8, **FAILED), entry(15, **bad), status="PARTIAL"))
-    second = parse_time_range(("2024-06-08T00:00:00Z", "2024-06-15T00:00:00Z"))
+    second = TimeRange(datetime(2024, 6, 8, tzinfo=UTC), datetime(2024, 6, 15, tzinfo=UTC))
 
     assert found[0] == Failure(second, "EXECUTION_ERROR")
     assert [failure.is_worth_asking_again for failure in found] == [True, False]

@@ -2,58 +2,223 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from itertools import pairwise
 from typing import Any
 
+import pendulum
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sentinelhub_provider.api.time_range import TimeRange, parse_interval, parse_time_range
+from sentinelhub_provider.api.time_range import (
+    TimeRange,
+    format_time,
+    is_relative,
+    parse_end,
+    parse_time,
+    parse_time_range,
+    run_range,
+)
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 JUNE = {"from": "2024-06-01T00:00:00Z", "to": "2024-06-30T23:59:59Z"}
+JULY = datetime(2024, 7, 1, tzinfo=UTC)
+BERLIN = pendulum.timezone("Europe/Berlin")
+RUN_AFTER = datetime(2024, 7, 1, 6, 0, 0, 123456, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
     "value",
     [
         ("2024-06-01", "2024-06-30"),
+        ("20240601", "20240630"),
+        ("2024-W22-6", "2024W267"),
+        (" 2024-06-01", "2024-06-30 "),
         ["2024-06-01T00:00:00Z", "2024-06-30T23:59:59Z"],
+        ["2024-06-01t00:00:00z", "2024-06-30 23:59:59z"],
         (date(2024, 6, 1), date(2024, 6, 30)),
+        (pendulum.date(2024, 6, 1), pendulum.date(2024, 6, 30)),
         (datetime(2024, 6, 1), datetime(2024, 6, 30, 23, 59, 59)),  # noqa: DTZ001 - naive times are UTC
+        (pendulum.datetime(2024, 6, 1), pendulum.datetime(2024, 6, 30, 23, 59, 59)),
+        pendulum.interval(pendulum.datetime(2024, 6, 1), pendulum.datetime(2024, 6, 30, 23, 59, 59)),
         (datetime(2024, 6, 1, 2, tzinfo=timezone(timedelta(hours=2))), "2024-07-01T01:59:59+02:00"),
         JUNE,
         "2024-06-01/2024-06-30",
         "2024-06-01T00:00:00Z/2024-06-30T23:59:59Z",
+        ("2024-06-01", "2024-06-30T23:59Z"),
     ],
+    ids=str,
 )
 def test_spellings(value: Any):
     """Each gives the same range; a date at its end includes that day."""
-    assert parse_time_range(value).to_json() == JUNE
+    found = parse_time_range(value)
+
+    assert found.to_json() == JUNE
+    assert found.end == JULY
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "2024-06-30",
+        "20240630",
+        "2024-W26-7",
+        date(2024, 6, 30),
+        pendulum.date(2024, 6, 30),
+        "2024-06-30T23:59",
+        "2024-06-30T23:59Z",
+        "2024-06-30T23:59:59",
+        "2024-06-30T23:59:59.9Z",
+        "2024-06-30T23:59:59.999Z",
+        "2024-06-30T23:59:59.999999Z",
+        "2024-06-30T23:59:59.999999999Z",
+        "2024-06-30 23:59:59.999+00:00",
+        "2024-06-30T24:00:00Z",
+        "2024-06-30T24:00",
+        "20240630T235959Z",
+        "2024-07-01T00:00:00Z",
+        "2024-06-30T17:59:59.999-06:00",
+        datetime.combine(date(2024, 6, 30), time.max, UTC),
+        datetime.combine(date(2024, 6, 30), time.max),  # naive
+        pendulum.datetime(2024, 6, 30, 7).end_of("day"),
+        pendulum.datetime(2024, 6, 30).end_of("month"),
+        pendulum.datetime(2024, 7, 1),
+    ],
+    ids=str,
+)
+def test_end_of_a_day_in_every_spelling(end: Any):
+    """The range ends where the next day begins, and what both-ends-included APIs are told lies before or at that."""
+    last, after = parse_end(end)
+
+    assert (after, type(after)) == (JULY, datetime)
+    assert JULY - timedelta(seconds=1) <= last <= JULY
+
+
+@pytest.mark.parametrize("zone", [BERLIN, "America/Los_Angeles", "Asia/Kathmandu"])
+@pytest.mark.parametrize("day", ["2025-03-30", "2025-10-26", "2025-11-02", "2025-06-30"])
+def test_end_of_a_day_elsewhere(day: str, zone: Any):
+    """A local day's end is the next one's start, also when clocks change."""
+    local = pendulum.parse(day, tz=zone)
+
+    assert parse_end(local.end_of("day"))[1] == parse_time(local.add(days=1))
+
+
+@given(
+    st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)),  # noqa: DTZ001 - zones are drawn apart
+    st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kolkata", "America/New_York", "Pacific/Kiritimati"]),
+)
+def test_pendulum_and_standard_times_are_read_alike(value: datetime, zone: str):
+    """Into the standard library's own type, in whole milliseconds, which what is written says again."""
+    theirs = pendulum.instance(value, tz=zone)
+    mine = datetime.fromisoformat(theirs.isoformat())
+
+    found = parse_time(theirs)
+    assert found == parse_time(mine) == parse_time(theirs.isoformat())
+    assert type(found) is datetime
+    assert (found + timedelta(days=1)).tzinfo is UTC
+    assert parse_time(format_time(found)) == found
+    assert parse_end(theirs) == parse_end(mine)
+
+
+@given(st.datetimes(datetime(2015, 1, 1), datetime(2040, 1, 1)), st.integers(1, 40))  # noqa: DTZ001 - zone is added
+def test_ranges_of_successive_runs_share_no_moment(start: datetime, hours: int):
+    """And leave no second between them."""
+    borders = [pendulum.instance(start, tz="UTC").add(hours=hours * number) for number in range(4)]
+    found = [run_range(*pair) for pair in pairwise(borders)]
+
+    for one, following in pairwise(found):
+        assert one.end == following.start
+        assert one.last == following.start - timedelta(seconds=1)
 
 
 def test_single_day():
     """One date is that day."""
     assert parse_time_range("2024-06-01").to_interval() == "2024-06-01T00:00:00Z/2024-06-01T23:59:59Z"
+    assert parse_time_range(date(2024, 6, 1)) == parse_time_range("2024-06-01")
+
+
+def test_other_ends_are_sent_as_they_are():
+    """What is no end of a minute stays."""
+    found = parse_time_range("2024-06-01T00:00:00Z/2024-06-30T12:30:00.5Z")
+
+    assert found.to_json()["to"] == found.to_half_open_json()["to"] == "2024-06-30T12:30:00.500Z"
+
+
+@pytest.mark.parametrize(
+    ("value", "start", "end"),
+    [
+        ("P7D", "2024-06-24T06:00:00Z", "2024-07-01T05:59:59Z"),
+        ("p1w", "2024-06-24T06:00:00Z", "2024-07-01T05:59:59Z"),
+        (timedelta(days=7), "2024-06-24T06:00:00Z", "2024-07-01T05:59:59Z"),
+        (pendulum.duration(days=7), "2024-06-24T06:00:00Z", "2024-07-01T05:59:59Z"),
+        ("PT36H", "2024-06-29T18:00:00Z", "2024-07-01T05:59:59Z"),
+        ("P1M", "2024-06-01T06:00:00Z", "2024-07-01T05:59:59Z"),
+        (["P14D", "P7D"], "2024-06-17T06:00:00Z", "2024-06-24T05:59:59Z"),
+        ("P14D/P7D", "2024-06-17T06:00:00Z", "2024-06-24T05:59:59Z"),
+        ({"from": "P14D", "to": "P7D"}, "2024-06-17T06:00:00Z", "2024-06-24T05:59:59Z"),
+        (["P7D", "P0D"], "2024-06-24T06:00:00Z", "2024-07-01T05:59:59Z"),
+        (["2024-06-01", "P7D"], "2024-06-01T00:00:00Z", "2024-06-24T05:59:59Z"),
+        (["P7D", "2024-06-30"], "2024-06-24T06:00:00Z", "2024-06-30T23:59:59Z"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("run_after", [RUN_AFTER, pendulum.instance(RUN_AFTER).in_timezone(BERLIN)], ids=["std", "pen"])
+def test_relative_ranges(value: Any, start: str, end: str, run_after: datetime):
+    """They are counted back from the run."""
+    assert is_relative(value)
+    assert parse_time_range(value, until=run_after).to_json() == {"from": start, "to": end}
+
+
+def test_a_month_before_its_31st():
+    """Ends on the last day that there is."""
+    found = parse_time_range("P1M", until=datetime(2024, 3, 31, tzinfo=UTC))
+
+    assert format_time(found.start) == "2024-02-29T00:00:00Z"
+
+
+@pytest.mark.parametrize("value", ["2024-06-01/2024-06-30", JUNE, None, "June", ["2024-06-01"], 7])
+def test_what_is_not_relative(value: Any):
+    """Times, and what is no range at all."""
+    assert not is_relative(value)
 
 
 @pytest.mark.parametrize(
     ("value", "message"),
     [
         (("2024-06-30", "2024-06-01"), "is reversed"),
+        (("P7D", "P14D"), "is reversed"),
         (("2025-01-02", "2025-01-03"), "in the future"),
         ("June", "a start and an end"),
+        ("2024-06", "a start and an end"),
         (["2024-06-01"], "a start and an end"),
         ("2024-06-01/..", "a start and an end"),
+        ("2024-06-01/P7D", "a time and a duration"),
+        ("P9999Y", "where a time belongs"),
+        ("P999999999999D", "a start and an end"),
         (("2024-06-01", "soon"), "'soon' where a time belongs"),
+        (("2024-06-01", "2024-06"), "where a time belongs"),
+        (("2024-06-01", "2024-W26"), "where a time belongs"),
+        (("2024-06-01", "2024-06-31"), "where a time belongs"),
+        (("2024-06-01", "2024-06-30+02:00"), "where a time belongs"),
+        (("2024-06-01", "2024-06-30T25:00"), "where a time belongs"),
+        (("2024-06-01", "9999-12-31"), "where a time belongs"),
         (("2024-06-01", 7), "7 where a time belongs"),
         (None, "a start and an end"),
     ],
+    ids=str,
 )
 def test_bad_range_is_refused(value: Any, message: str):
     """Reversed, in the future, or no times at all."""
     with pytest.raises(SentinelHubRequestError, match=message) as caught:
-        parse_time_range(value, now=datetime(2025, 1, 1, tzinfo=UTC))
+        parse_time_range(value, now=datetime(2025, 1, 1, tzinfo=UTC), until=RUN_AFTER)
     assert caught.value.field == "time_range"
+
+
+def test_relative_range_without_a_run():
+    """There is nothing to count back from."""
+    with pytest.raises(SentinelHubRequestError, match="counted back from a DAG run"):
+        parse_time_range("P7D")
 
 
 def test_range_may_reach_into_the_future():
@@ -61,64 +226,9 @@ def test_range_may_reach_into_the_future():
     parse_time_range(("2024-12-31", "2025-01-31"), now=datetime(2025, 1, 1, tzinfo=UTC))
 
 
-def days(start: str, end: str) -> TimeRange:
-    """Return a range whose end is midnight, as the documentation writes them."""
-    return parse_time_range((f"{start}T00:00:00Z", f"{end}T00:00:00Z"))
+def test_range_is_read_once():
+    """What was read passes."""
+    found = parse_time_range("2024-06-01/2024-06-30")
 
-
-def test_intervals_of_the_documentation():
-    """Its example: two months by ten days are six intervals."""
-    intervals = list(parse_interval("P10D").split(days("2020-06-01", "2020-07-31")))
-
-    assert len(intervals) == 6
-    assert intervals[0].to_json() == {"from": "2020-06-01T00:00:00Z", "to": "2020-06-11T00:00:00Z"}
-    assert intervals[-1].to_json() == {"from": "2020-07-21T00:00:00Z", "to": "2020-07-31T00:00:00Z"}
-
-
-@pytest.mark.parametrize(("last", "ends"), [("SKIP", "11"), ("SHORTEN", "15"), ("EXTEND", "21")])
-def test_last_interval(last: str, ends: str):
-    """Dismissed, shortened or lengthened."""
-    intervals = list(parse_interval("P10D", last=last).split(days("2020-06-01", "2020-06-15")))
-
-    assert intervals[-1].to_json()["to"] == f"2020-06-{ends}T00:00:00Z"
-
-
-def test_months_keep_their_day():
-    """Calendar months from the last of January do not drift."""
-    intervals = list(parse_interval("P1M").split(days("2024-01-31", "2024-05-01")))
-
-    assert [interval.start.day for interval in intervals] == [31, 29, 31]
-
-
-@pytest.mark.parametrize(
-    ("value", "of"), [(7, "P7D"), (timedelta(days=2), "P2D"), (timedelta(hours=36), "PT129600S"), ("P1W", "P1W")]
-)
-def test_interval_spellings(value: Any, of: str):
-    """Days as a number, durations as Python has them."""
-    assert parse_interval(value).to_json() == {"of": of}
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        ("PT12H", "shorter than a day"),
-        (0, "shorter than a day"),
-        ("P1DT12H", "mixes days and hours"),
-        ("P", "ISO 8601"),
-        ("P1DT", "ISO 8601"),
-        ("weekly", "ISO 8601"),
-        (True, "ISO 8601"),
-        (None, "ISO 8601"),
-    ],
-)
-def test_bad_interval_is_refused(value: Any, message: str):
-    """What the service would refuse."""
-    with pytest.raises(SentinelHubRequestError, match=message) as caught:
-        parse_interval(value)
-    assert caught.value.field == "aggregation_interval"
-
-
-def test_unknown_last_interval_is_refused():
-    """There are three ways."""
-    with pytest.raises(SentinelHubRequestError, match="SKIP, SHORTEN, EXTEND"):
-        parse_interval("P1D", last="DROP")
+    assert parse_time_range(found) is found
+    assert isinstance(found, TimeRange)
