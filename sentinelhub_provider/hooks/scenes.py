@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from sentinelhub_provider.api.flow import adrive, drive
 from sentinelhub_provider.api.scenes.search import ENDPOINT, search_flow
 
 if TYPE_CHECKING:
@@ -19,23 +20,13 @@ def search_scenes(hook: SentinelHubHook, body: Mapping[str, Any], **limits: Any)
     :param limits: ``timeout``, ``deadline`` and ``longest_wait`` of :meth:`SentinelHubHook.request`, for each page.
     :raises SentinelHubError: as the hook does.
     """
-    flow = search_flow(body)
-    request = next(flow)
-    while True:
-        answer = hook.request("POST", ENDPOINT, json=request, **limits).content
-        try:
-            request = flow.send(answer)
-        except StopIteration as end:
-            return list(end.value)
+    return drive(search_flow(body), lambda request: hook.request("POST", ENDPOINT, json=request, **limits).content)
 
 
 async def asearch_scenes(hook: SentinelHubHook, body: Mapping[str, Any], **limits: Any) -> list[dict[str, Any]]:
     """Do what :func:`search_scenes` does, for the event loop."""
-    flow = search_flow(body)
-    request = next(flow)
-    while True:
-        answer = (await hook.arequest("POST", ENDPOINT, json=request, **limits)).content
-        try:
-            request = flow.send(answer)
-        except StopIteration as end:
-            return list(end.value)
+
+    async def page(request: Mapping[str, Any]) -> bytes:
+        return (await hook.arequest("POST", ENDPOINT, json=request, **limits)).content
+
+    return await adrive(search_flow(body), page)

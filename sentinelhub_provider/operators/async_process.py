@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.api.jobs.async_lifecycle import IF_UNCLEAR, Delivered
+from sentinelhub_provider.api.jobs.async_lifecycle import IF_UNCLEAR
 from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, Job
+from sentinelhub_provider.api.jobs.steps import Delivered
 from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRequestError
 from sentinelhub_provider.operators.arguments import geometry_of, json_of, times_of_run, utc_now
 from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.operators.jobs.attempt import Attempt
     from sentinelhub_provider.operators.jobs.buckets import Unchecked
-    from sentinelhub_provider.operators.jobs.driver import Stay
-    from sentinelhub_provider.operators.jobs.memory import Memory
+    from sentinelhub_provider.operators.jobs.driver import DeferralState
     from sentinelhub_provider.operators.jobs.results import AsyncResults
+    from sentinelhub_provider.operators.jobs.stores import JobStore
 
 _NOT_WITH_REQUEST = (
     "collection",
@@ -131,8 +132,8 @@ class SentinelHubAsyncProcessOperator(SentinelHubJobOperator):
         self.if_unclear = if_unclear
         self.unclear_wait = unclear_wait
 
-    def build(self, context: Context, mark: str) -> AsyncProcessRequest:
-        """Return the checked request; the mark is a folder of its delivery."""
+    def build(self, context: Context, tag: str) -> AsyncProcessRequest:
+        """Return the checked request; the tag is a folder of its delivery."""
         from sentinelhub_provider.api.job_requests.async_process import build_async_process, read_async_process
         from sentinelhub_provider.api.job_requests.delivery import Location
 
@@ -145,7 +146,7 @@ class SentinelHubAsyncProcessOperator(SentinelHubJobOperator):
             self.refuse_both(_NOT_WITH_REQUEST)
             body = json_of(self.request, "request")
             access = self.access_for(body, ("output", "delivery"))
-            return read_async_process(body, delivery=access, deployment=deployment, now=utc_now()).marked(mark)
+            return read_async_process(body, delivery=access, deployment=deployment, now=utc_now()).tagged(tag)
         self.require("collection", "delivery")
         script = self.evalscript_url
         return build_async_process(
@@ -167,35 +168,35 @@ class SentinelHubAsyncProcessOperator(SentinelHubJobOperator):
             outputs=self.outputs,
             deployment=deployment,
             now=utc_now(),
-        ).marked(mark)
+        ).tagged(tag)
 
     def estimate(self, request: AsyncProcessRequest) -> Estimate | None:
         """Return what the request will cost."""
         return request.estimate(samples=self.samples)
 
-    def memory(self, context: Context, attempt: Attempt) -> Memory:
+    def job_store(self, context: Context, attempt: Attempt) -> JobStore:
         """Return the task state store where there is one, and a note in the bucket where it can be written."""
-        from sentinelhub_provider.operators.jobs.notes import NoteInBucket, first_durable
+        from sentinelhub_provider.operators.jobs.stores import BucketJobStore, first_durable
 
-        memory = super().memory(context, attempt)
+        store = super().job_store(context, attempt)
         if self.job_id is not None:
-            return memory
-        return first_durable(memory, NoteInBucket(self._folder(context), self.delivery_conn_id, self.log))
+            return store
+        return first_durable(store, BucketJobStore(self._folder(context), self.delivery_conn_id, self.log))
 
-    def flow(self, attempt: Attempt, stay: Stay, memory: Memory) -> Generator[Any, Any, Job | None]:
+    def flow(self, attempt: Attempt, deferral: DeferralState, store: JobStore) -> Generator[Any, Any, Job | None]:
         """Return the job's life."""
         from sentinelhub_provider.api.jobs.async_lifecycle import AsyncPlan, async_flow
 
         plan = AsyncPlan(
             timeout=self.timeout_of_job,
-            began=stay.began,
+            began=deferral.began,
             job_id=self.job_id,
             if_unclear=self.if_unclear,
             unclear_wait=timedelta(seconds=self.unclear_wait),
-            remembers=memory.is_durable,
+            remembers=store.is_durable,
             is_first_attempt=attempt.is_first,
         )
-        return async_flow(plan, clock=self._clock, known=stay.job_id, waited=stay.waited)
+        return async_flow(plan, clock=self._clock, known=deferral.job_id, waited=deferral.waited)
 
     def delivered(self, context: Context) -> Delivered:
         """Look for the outputs of a job whose id is not known."""
@@ -253,7 +254,7 @@ class SentinelHubAsyncProcessOperator(SentinelHubJobOperator):
             return self.delivery
         url: str = self.built(context).delivery.url
         if self.job_id is not None:
-            return url.replace(f"/{self.attempt.mark}", "", 1)
+            return url.replace(f"/{self.attempt.tag}", "", 1)
         return url
 
     def _folder(self, context: Context) -> str:

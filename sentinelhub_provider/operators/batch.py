@@ -185,13 +185,13 @@ class SentinelHubBatchProcessOperator(SentinelHubListedJobOperator):
         self.zarr = zarr
         self.description = description
 
-    def build(self, context: Context, mark: str) -> BatchProcessRequest:
-        """Return the checked request; the mark is in its description."""
+    def build(self, context: Context, tag: str) -> BatchProcessRequest:
+        """Return the checked request; the tag is in its description."""
         from sentinelhub_provider.api.job_requests.batch_process import read_batch_process
 
         deployment = self.hook.settings.deployment.name
         if self.request is None:
-            return self._build(context, deployment).marked(mark)
+            return self._build(context, deployment).tagged(tag)
         self.refuse_both(_NOT_WITH_REQUEST)
         body = json_of(self.request, "request")
         return read_batch_process(
@@ -200,7 +200,7 @@ class SentinelHubBatchProcessOperator(SentinelHubListedJobOperator):
             features=self.features_access_for(body, ("input", "features")),
             deployment=deployment,
             now=utc_now(),
-        ).marked(mark)
+        ).tagged(tag)
 
     def _build(self, context: Context, deployment: str) -> BatchProcessRequest:
         from sentinelhub_provider.api.job_requests.batch_input import MAX_FEATURE_SIDE

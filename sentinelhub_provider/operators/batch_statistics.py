@@ -151,13 +151,13 @@ class SentinelHubBatchStatisticsOperator(SentinelHubListedJobOperator):
         self.upsampling = upsampling
         self.downsampling = downsampling
 
-    def build(self, context: Context, mark: str) -> BatchStatisticsRequest:
-        """Return the checked request; the mark is a folder of its delivery."""
+    def build(self, context: Context, tag: str) -> BatchStatisticsRequest:
+        """Return the checked request; the tag is a folder of its delivery."""
         from sentinelhub_provider.api.job_requests.batch_statistics import read_batch_statistics
 
         deployment = self.hook.settings.deployment.name
         if self.request is None:
-            return self._build(context, deployment).marked(mark)
+            return self._build(context, deployment).tagged(tag)
         self.refuse_both(_NOT_WITH_REQUEST)
         body = json_of(self.request, "request")
         return read_batch_statistics(
@@ -166,7 +166,7 @@ class SentinelHubBatchStatisticsOperator(SentinelHubListedJobOperator):
             features=self.features_access_for(body, ("input", "features")),
             deployment=deployment,
             now=utc_now(),
-        ).marked(mark)
+        ).tagged(tag)
 
     def _build(self, context: Context, deployment: str) -> BatchStatisticsRequest:
         from sentinelhub_provider.api.geo.bounds import MAX_SIDE

@@ -18,9 +18,9 @@ from sentinelhub_provider.operators.failing import without_vain_retries
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from sentinelhub_provider.api.byoc.ingestion import Outcome
     from sentinelhub_provider.api.byoc.requests import Collection, CollectionRequest
     from sentinelhub_provider.api.byoc.tiles import Plan, Tile
-    from sentinelhub_provider.api.byoc.watch import Outcome
     from sentinelhub_provider.operators.byoc_calls import ByocCalls
 
 IF_EXISTS = ("use", "fail")
@@ -192,8 +192,8 @@ class SentinelHubByocIngestOperator(ByocOperator):
         :raises AirflowFailException: where a tile failed, or time was up.
         :raises SentinelHubResponseError: for an event that is no such trigger's.
         """
+        from sentinelhub_provider.api.byoc.ingestion import Outcome, read_event
         from sentinelhub_provider.api.byoc.requests import read_collection_id
-        from sentinelhub_provider.api.byoc.watch import Outcome, read_event
 
         with without_vain_retries():
             outcome, submitted = read_event(event, read_collection_id(self.collection_id))
@@ -203,9 +203,9 @@ class SentinelHubByocIngestOperator(ByocOperator):
         return {"created": self._created, "reingested": self._reingested}
 
     def _result(self, context: Context) -> dict[str, Any]:
+        from sentinelhub_provider.api.byoc.ingestion import Outcome
         from sentinelhub_provider.api.byoc.requests import data_type, read_collection_id
         from sentinelhub_provider.api.byoc.tiles import REINGEST, by_path, plan
-        from sentinelhub_provider.api.byoc.watch import Outcome
 
         check_choice(self.reingest, REINGEST, "reingest")
         check_seconds(self.poll_interval, "poll_interval")
@@ -232,7 +232,9 @@ class SentinelHubByocIngestOperator(ByocOperator):
         if under_way:
             if self.deferrable:
                 self._wait_in_triggerer(collection_id, under_way, {"result": result, "outcome": outcome.to_dict()})
-            outcome += calls.watch(collection_id, under_way, ends=self._waits_until, poll_interval=self.poll_interval)
+            outcome += calls.poll_tiles(
+                collection_id, under_way, ends=self._waits_until, poll_interval=self.poll_interval
+            )
         return self._judged(outcome, result)
 
     def _submit(
@@ -287,7 +289,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
         )
 
     def _judged(self, outcome: Outcome, result: dict[str, Any]) -> dict[str, Any]:
-        from sentinelhub_provider.api.byoc.watch import check_outcome
+        from sentinelhub_provider.api.byoc.ingestion import check_outcome
 
         for one in outcome.warnings:
             self.log.warning("tile %r: %s", one["path"], one["warning"])

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sentinelhub_provider.api.byoc.looks import Look, find_tile, find_tiles, look_through
+from sentinelhub_provider.api.byoc.ingestion import Outcome, Pause, poll_tiles
+from sentinelhub_provider.api.byoc.queries import Get, find_tile, find_tiles, list_items
 from sentinelhub_provider.api.byoc.requests import (
     COLLECTIONS,
     Collection,
@@ -29,15 +30,14 @@ from sentinelhub_provider.api.byoc.tiles import (
     tile_endpoint,
     tiles_endpoint,
 )
-from sentinelhub_provider.api.byoc.watch import Outcome, Pause, watch
+from sentinelhub_provider.api.flow import drive
+from sentinelhub_provider.api.jobs.steps import UNCLEAR
 from sentinelhub_provider.api.processing_units import INGESTION
 from sentinelhub_provider.exceptions import (
     SentinelHubBadRequestError,
     SentinelHubError,
     SentinelHubNotFoundError,
     SentinelHubResponseError,
-    SentinelHubServerError,
-    SentinelHubTransportError,
 )
 from sentinelhub_provider.transport.answers import UNITS_HEADER, spent_units
 
@@ -45,9 +45,6 @@ if TYPE_CHECKING:
     import requests
 
     from sentinelhub_provider.operators.base import SentinelHubOperator
-
-UNCLEAR = (SentinelHubTransportError, SentinelHubServerError, SentinelHubResponseError)
-"""After these nobody can tell whether the service acted."""
 
 _Result = TypeVar("_Result")
 
@@ -79,13 +76,13 @@ class ByocCalls:
 
         The API's own ``search`` takes words and operators, which a name may hold: so all are looked through.
         """
-        items, _ = self._drive(look_through(COLLECTIONS))
+        items, _ = self._drive(list_items(COLLECTIONS))
         return named((read_collection(item) for item in items), name)
 
     def get_collection(self, collection_id: str) -> Collection | None:
         """Return a collection, ``None`` where there is none of that id."""
         try:
-            document = self._get(Look(collection_endpoint(collection_id)))
+            document = self._get(Get(collection_endpoint(collection_id)))
         except SentinelHubNotFoundError:
             return None
         return read_collection(data_of(document, dict))
@@ -124,7 +121,7 @@ class ByocCalls:
         try:
             self._send("POST", f"{tile_endpoint(collection_id, tile.id)}/reingest")
         except UNCLEAR as error:
-            document = self._get(Look(tile_endpoint(collection_id, tile.id)))
+            document = self._get(Get(tile_endpoint(collection_id, tile.id)))
             state = read_tile(data_of(document, dict)).state
             if state.is_final and not (tile.state is TileState.FAILED and state is TileState.INGESTED):
                 raise
@@ -134,10 +131,10 @@ class ByocCalls:
         """Delete a tile; return whether it was there."""
         return self._delete(tile_endpoint(collection_id, tile.id))
 
-    def watch(self, collection_id: str, tile_ids: Sequence[str], *, ends: float, poll_interval: float) -> Outcome:
-        """Look at tiles until all have come to their end; see :func:`sentinelhub_provider.api.byoc.watch.watch`."""
+    def poll_tiles(self, collection_id: str, tile_ids: Sequence[str], *, ends: float, poll_interval: float) -> Outcome:
+        """Poll tiles until all have come to their end."""
         return self._drive(
-            watch(
+            poll_tiles(
                 collection_id,
                 tile_ids,
                 ends=ends,
@@ -191,27 +188,16 @@ class ByocCalls:
         self.spent += INGESTION if spent is None else spent  # what the documentation says, where the service does not
         return response
 
-    def _get(self, look: Look) -> Any:
+    def _get(self, look: Get) -> Any:
         response = self._hook.request("GET", look.endpoint, params=look.params, **self._arguments)
         return _decoded(response, look.endpoint)
 
     def _drive(self, flow: Generator[Any, Any, _Result]) -> _Result:
         """Take a flow's steps: look, and pause."""
-        try:
-            step = next(flow)
-            while True:
-                try:
-                    answer = self._take(step)
-                except SentinelHubError as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(answer)
-        except StopIteration as end:
-            result: _Result = end.value
-            return result
+        return drive(flow, self._take)
 
-    def _take(self, step: Look | Pause) -> Any:
-        if isinstance(step, Look):
+    def _take(self, step: Get | Pause) -> Any:
+        if isinstance(step, Get):
             return self._get(step)
         if step.note:
             (self._log.warning if step.is_warning else self._log.info)("%s", step.note)

@@ -107,7 +107,7 @@ class SentinelHubSceneSensor(BaseSensorOperator):
         if not self.deferrable:
             return super().execute(context)
         try:
-            return self._look_or_defer(context, waits_until=time.time() + self.timeout)
+            return self._poke_or_defer(context, waits_until=time.time() + self.timeout)
         except AirflowFailException as error:
             if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(str(error)) from error
@@ -125,7 +125,7 @@ class SentinelHubSceneSensor(BaseSensorOperator):
             raise AirflowFailException(f"{event.get('error')}: {event.get('message')}")
         if status != "found" or not isinstance(event.get("waits_until"), int | float):
             raise SentinelHubResponseError(f"The trigger fired {event!r}, which is no event of a scene sensor.")
-        return self._look_or_defer(context, waits_until=event["waits_until"])
+        return self._poke_or_defer(context, waits_until=event["waits_until"])
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Search once; done where there are enough scenes."""
@@ -151,7 +151,7 @@ class SentinelHubSceneSensor(BaseSensorOperator):
             )
             return PokeReturnValue(is_done=True, xcom_value=scenes)
 
-    def _look_or_defer(self, context: Context, *, waits_until: float) -> Any:
+    def _poke_or_defer(self, context: Context, *, waits_until: float) -> Any:
         found = self.poke(context)
         if found:
             return found.xcom_value

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.jobs.job import Job
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 
-LOOK_DEADLINE = 60.0
+POLL_DEADLINE = 60.0
 """Seconds that one look may take, repetitions included."""
 
 
@@ -78,7 +78,7 @@ class SentinelHubJobSensor(BaseSensorOperator):
         :raises SentinelHubError: for one that may be started again.
         """
         with without_vain_retries():
-            job = self._look()
+            job = self._check_status()
             if job is None or not job.is_terminal:
                 return PokeReturnValue(is_done=False)
             return PokeReturnValue(is_done=True, xcom_value=_result(job))
@@ -131,14 +131,14 @@ class SentinelHubJobSensor(BaseSensorOperator):
             assert checked.job is not None  # noqa: S101 - a finished event has one
             return _result(checked.job)
 
-    def _look(self) -> Job | None:
+    def _check_status(self) -> Job | None:
         """Look once; ``None`` where that is not possible just now."""
         from sentinelhub_provider.api.jobs.job import UnknownJobStateError, check_job_id, kind_of
         from sentinelhub_provider.hooks.jobs import get_job
 
         kind, job_id = kind_of(self.kind), check_job_id(self.job_id)
         try:
-            job = get_job(self.hook, kind, job_id, deadline=LOOK_DEADLINE)
+            job = get_job(self.hook, kind, job_id, deadline=POLL_DEADLINE)
         except SentinelHubError as error:
             if error.final or isinstance(error, UnknownJobStateError):
                 raise

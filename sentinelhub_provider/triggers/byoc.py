@@ -10,8 +10,9 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from sentinelhub_provider.api.byoc.looks import Look
-from sentinelhub_provider.api.byoc.watch import Outcome, Pause, error_event, finished_event, watch
+from sentinelhub_provider.api.byoc.ingestion import Outcome, Pause, error_event, finished_event, poll_tiles
+from sentinelhub_provider.api.byoc.queries import Get
+from sentinelhub_provider.api.flow import adrive
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubResponseError
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 
@@ -89,7 +90,7 @@ class SentinelHubByocTilesTrigger(BaseTrigger):
 
     async def _watch(self, hook: SentinelHubHook) -> Outcome:
         """Take the steps of the watch on the event loop."""
-        flow = watch(
+        flow = poll_tiles(
             self.collection_id,
             self.tile_ids,
             ends=self.waits_until,
@@ -97,20 +98,9 @@ class SentinelHubByocTilesTrigger(BaseTrigger):
             poll_interval=self.poll_interval,
             random=random.random,
         )
-        try:
-            step = next(flow)
-            while True:
-                try:
-                    answer = await self._take(step, hook)
-                except SentinelHubError as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(answer)
-        except StopIteration as end:
-            outcome: Outcome = end.value
-            return outcome
+        return await adrive(flow, lambda step: self._take(step, hook))
 
-    async def _take(self, step: Look | Pause, hook: SentinelHubHook) -> Any:
+    async def _take(self, step: Get | Pause, hook: SentinelHubHook) -> Any:
         if isinstance(step, Pause):
             if step.note:
                 (self.log.warning if step.is_warning else self.log.info)("%s", step.note)

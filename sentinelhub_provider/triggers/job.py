@@ -14,10 +14,10 @@ from sentinelhub_provider.api.jobs.events import Outcome, event_of
 from sentinelhub_provider.api.jobs.job import Job, check_job_id, kind_of
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL, check_poll_interval
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRequestError
-from sentinelhub_provider.triggers.job_polling import JobPoller, Seen, Trouble, watching
+from sentinelhub_provider.triggers.job_polling import JobPoller, PollFailure, StatusUpdate, watching
 from sentinelhub_provider.triggers.job_source import HookJobSource, QuietHook
 
-FIRST_LOOK_PATIENCE = 60.0
+FIRST_POLL_PATIENCE = 60.0
 """Seconds that the first look may take even past the deadline: the job may have ended while no triggerer ran."""
 
 STOP_DEADLINE = 20.0
@@ -79,7 +79,7 @@ class SentinelHubJobTrigger(BaseTrigger):
     async def _outcome(self) -> dict[str, Any]:
         job: Job | None = None
         looked = False
-        patient_until = time.time() + FIRST_LOOK_PATIENCE
+        patient_until = time.time() + FIRST_POLL_PATIENCE
         async with watching(
             self.kind, self.sentinelhub_conn_id, self.job_id, self.poll_interval, make=self._poller
         ) as watch:
@@ -87,21 +87,21 @@ class SentinelHubJobTrigger(BaseTrigger):
                 ends = self.end_time if looked else max(self.end_time, patient_until)
                 try:
                     async with asyncio.timeout(max(0.0, ends - time.time())):
-                        sighting = await watch.inbox.get()
+                        update = await watch.inbox.get()
                 except TimeoutError:
                     if time.time() < ends:
                         continue  # the two clocks differ a little
                     return event_of(self.kind, self.job_id, Outcome.TIMEOUT, job=job)
                 looked = True
-                match sighting:
-                    case Seen(seen, after_trouble):
+                match update:
+                    case StatusUpdate(seen, recovered):
                         job = seen
-                        self.log.info("%s%s", job, ", can be looked at again" if after_trouble else "")
+                        self.log.info("%s%s", job, ", can be looked at again" if recovered else "")
                         if job.is_terminal:
                             return event_of(self.kind, self.job_id, Outcome.FINISHED, job=job)
-                    case Trouble(error, is_final=True):
+                    case PollFailure(error, is_final=True):
                         return event_of(self.kind, self.job_id, Outcome.ERROR, job=job, error=error)
-                    case Trouble(error):
+                    case PollFailure(error):
                         self.log.warning("%s job %s cannot be looked at, going on: %s", self.kind, self.job_id, error)
 
     def _poller(self) -> JobPoller:

@@ -47,22 +47,22 @@ class JobSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class StatusUpdate:
     """The job's state is known, and new: for the first time, changed, or known again after trouble."""
 
     job: Job
-    after_trouble: bool = False
+    recovered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class PollFailure:
     """The job cannot be looked at; ``is_final`` where trying again is in vain."""
 
     error: SentinelHubError
     is_final: bool
 
 
-Sighting: TypeAlias = Seen | Trouble
+PollUpdate: TypeAlias = StatusUpdate | PollFailure
 
 
 @dataclass(eq=False, slots=True)
@@ -81,7 +81,7 @@ class Watch:
     since: float
     due: float
     interval: float
-    inbox: asyncio.Queue[Sighting] = field(default_factory=asyncio.Queue)
+    inbox: asyncio.Queue[PollUpdate] = field(default_factory=asyncio.Queue)
     is_first: bool = True
     faults: int = 0
     state: JobState | None = None
@@ -154,7 +154,7 @@ class JobPoller:
 
     def give_up(self, error: SentinelHubError) -> None:
         """Tell all that nobody will look any more."""
-        self._tell(self._all(), Trouble(error, is_final=True))
+        self._tell(self._all(), PollFailure(error, is_final=True))
 
     async def run(self) -> None:
         """Look, round after round, until cancelled."""
@@ -185,7 +185,7 @@ class JobPoller:
         }
         requests = 0
         if self.kind.lists and polling.should_list(len(due), self._depth):
-            pages, unseen = await self._look_at_pages(set(due), jitter)
+            pages, unseen = await self._poll_pages(set(due), jitter)
             requests += pages
             due = {job_id: due[job_id] for job_id in unseen}
             self._rounds_without_pages = 0
@@ -194,10 +194,10 @@ class JobPoller:
             if self._rounds_without_pages >= polling.RELEARN:
                 self._depth = None
         singles = sorted(due, key=due.__getitem__)[: polling.MOST_SINGLES]
-        await self._look_at_each(singles, jitter)
+        await self._poll_each(singles, jitter)
         self._rests_until = self._clock() + polling.rest_after(requests + len(singles))
 
-    async def _look_at_pages(self, due: set[str], jitter: float) -> tuple[int, set[str]]:
+    async def _poll_pages(self, due: set[str], jitter: float) -> tuple[int, set[str]]:
         """Read the listing as far as it is worth it; return the pages read and the jobs that are still to look at."""
         unseen = set(due)
         token: str | None = None
@@ -223,7 +223,7 @@ class JobPoller:
         self._depth = pages
         return pages, unseen
 
-    async def _look_at_each(self, job_ids: Iterable[str], jitter: float) -> None:
+    async def _poll_each(self, job_ids: Iterable[str], jitter: float) -> None:
         limit = asyncio.Semaphore(SIDE_BY_SIDE)
 
         async def look(job_id: str) -> None:
@@ -253,7 +253,7 @@ class JobPoller:
         now = self._clock()
         for watch in self._watches.get(job.id, ()):
             news = watch.is_first or watch.faults > 0 or job.state is not watch.state or job.is_terminal
-            after_trouble = watch.faults > 0
+            recovered = watch.faults > 0
             watch.is_first, watch.faults, watch.state = False, 0, job.state
             watch.created = job.created or watch.created
             age = now - watch.since
@@ -262,7 +262,7 @@ class JobPoller:
             watch.interval = polling.wait_between(age, watch.poll_interval, jitter)
             watch.due = now + watch.interval
             if news:
-                watch.inbox.put_nowait(Seen(job, after_trouble))
+                watch.inbox.put_nowait(StatusUpdate(job, recovered))
 
     def _failed(self, job_ids: Iterable[str], error: SentinelHubError, jitter: float) -> None:
         is_final = error.final or isinstance(error, UnknownJobStateError)
@@ -274,11 +274,11 @@ class JobPoller:
             watch.interval = polling.wait_after_fault(watch.faults, watch.poll_interval, jitter, retry_after)
             watch.due = now + watch.interval
             if is_final or watch.faults == 1:
-                self._tell([watch], Trouble(error, is_final))
+                self._tell([watch], PollFailure(error, is_final))
 
-    def _tell(self, watches: Iterable[Watch], sighting: Sighting) -> None:
+    def _tell(self, watches: Iterable[Watch], update: PollUpdate) -> None:
         for watch in watches:
-            watch.inbox.put_nowait(sighting)
+            watch.inbox.put_nowait(update)
 
     def _all(self) -> list[Watch]:
         return [watch for watches in self._watches.values() for watch in watches]

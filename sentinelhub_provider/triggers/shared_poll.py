@@ -27,7 +27,7 @@ Search = Callable[[datetime], Awaitable[Scenes]]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PollResult:
     """What one look found: all scenes sensed from ``since`` on that were in the Catalog at ``began`` (monotonic)."""
 
     since: datetime
@@ -47,19 +47,19 @@ class Subscription:
     since: Callable[[], datetime]
     interval: float
     is_served: bool = False
-    _latest: asyncio.Queue[Look] = field(default_factory=lambda: asyncio.Queue(maxsize=1))
+    _latest: asyncio.Queue[PollResult] = field(default_factory=lambda: asyncio.Queue(maxsize=1))
 
     async def next(self) -> Scenes:
         """Wait for a look that was not taken yet. Of several, only the latest is kept: each is whole."""
         return (await self._latest.get()).scenes
 
-    def offer(self, look: Look) -> bool:
-        """Hand over a look; returns whether it reaches back far enough."""
-        if look.since > self.since():
+    def offer(self, result: PollResult) -> bool:
+        """Hand over a poll's result; return whether it reaches back far enough."""
+        if result.since > self.since():
             return False
         with suppress(asyncio.QueueEmpty):
             self._latest.get_nowait()
-        self._latest.put_nowait(look)
+        self._latest.put_nowait(result)
         self.is_served = True
         return True
 
@@ -92,7 +92,7 @@ class SharedPoll:
         self._subscriptions: set[Subscription] = set()
         self._joined = asyncio.Event()
         self._began: float | None = None
-        self._last: Look | None = None
+        self._last: PollResult | None = None
         self._faults = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -121,13 +121,13 @@ class SharedPoll:
 
     async def _run(self) -> None:
         while True:
-            # Those who subscribe at the same moment, as after a restart, share the first look.
+            # Those who subscribe at the same moment, as after a restart, share the first result.
             await self._sleep(max(0.0, self._rest()))
             self._began = self._clock()
-            await self._wait(await self._look(self._began))
+            await self._wait(await self._poll_once(self._began))
 
-    async def _look(self, began: float) -> float:
-        """Look once, hand the result out, and return the seconds until the next look."""
+    async def _poll_once(self, began: float) -> float:
+        """Look once, hand the result out, and return the seconds until the next result."""
         interval = min((subscription.interval for subscription in self._subscriptions), default=SHORTEST_PAUSE)
         try:
             since = min(subscription.since() for subscription in self._subscriptions)
@@ -143,7 +143,7 @@ class SharedPoll:
         if self._faults:
             log.info("%s: looking works again, after %d failures", self._name, self._faults)
         self._faults = 0
-        self._last = Look(since, began, scenes)
+        self._last = PollResult(since, began, scenes)
         for subscription in self._subscriptions:
             subscription.offer(self._last)
         if all(subscription.is_served for subscription in self._subscriptions):
@@ -173,7 +173,7 @@ class SharedPoll:
         return pause
 
     def _rest(self) -> float:
-        """Return the seconds that must pass before the next look."""
+        """Return the seconds that must pass before the next result."""
         return 0.0 if self._began is None else self._began + SHORTEST_PAUSE - self._clock()
 
     async def _wait(self, pause: float) -> None:

@@ -97,11 +97,11 @@ def scheme(request: pytest.FixtureRequest) -> int:
     ],
 )  # fmt: skip
 def test_batch_process(scheme: int, arguments: dict[str, Any]) -> None:
-    """Each input and each output; also with the mark of a task."""
+    """Each input and each output; also with the tag of a task."""
     request = build_batch_process(**{**COMMON, **arguments})
 
     check(sent("batch-process", scheme, request.payload()))
-    check(sent("batch-process", scheme, request.marked("airflow-1a2b").payload()))
+    check(sent("batch-process", scheme, request.tagged("airflow-1a2b").payload()))
 
 
 @pytest.mark.parametrize(
@@ -114,11 +114,11 @@ def test_batch_process(scheme: int, arguments: dict[str, Any]) -> None:
     ],
 )
 def test_batch_statistics(scheme: int, arguments: dict[str, Any]) -> None:
-    """Sizes, calculations and scripts; also with the mark of a task."""
+    """Sizes, calculations and scripts; also with the tag of a task."""
     request = build_batch_statistics(**{**COMMON, "features": PACKAGE, **arguments})
 
     check(sent("batch-statistics", scheme, request.payload()))
-    check(sent("batch-statistics", scheme, request.marked("airflow-1a2b").payload()))
+    check(sent("batch-statistics", scheme, request.tagged("airflow-1a2b").payload()))
 
 
 @pytest.mark.parametrize(
@@ -130,11 +130,11 @@ def test_batch_statistics(scheme: int, arguments: dict[str, Any]) -> None:
     ],
 )
 def test_async_process(scheme: int, arguments: dict[str, Any]) -> None:
-    """Sizes and scripts; also with the mark of a task."""
+    """Sizes and scripts; also with the tag of a task."""
     request = build_async_process(**{**COMMON, "bbox": BBOX, **arguments})
 
     check(sent("async-process", scheme, request.payload()))
-    check(sent("async-process", scheme, request.marked("airflow-1a2b").payload()))
+    check(sent("async-process", scheme, request.tagged("airflow-1a2b").payload()))
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def fixture_deaths(processes: Attempts, gate_of_module: Gate, sentinelhub_sandbo
     ("step", "when"), [("create", "after"), ("second listing", "after"), ("start", "before"), ("start", "after")]
 )
 def test_a_blocking_attempt_killed_at_any_step_is_followed_by_one_that_succeeds(deaths: Deaths, step: str, when: Any):
-    """Without anything that is remembered: by its mark."""
+    """Without anything that is remembered: by its tag."""
     deaths.killed_at("batch", hold_at("batch", step, when), store=False, deferrable=False)
 
     left = deaths.begin("batch", store=False, deferrable=False).outcome()

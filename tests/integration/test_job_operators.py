@@ -93,7 +93,7 @@ def fixture_s3_of_module() -> Iterator[S3Server]:
 def fixture_s3(s3_of_module: S3Server, sentinelhub_sandbox, connect, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     """An empty bucket that the sandbox delivers to, and connections to both."""
     connect()
-    monkeypatch.setattr("sentinelhub_provider.api.jobs.lifecycle.SHORTEST_LOOK", timedelta(seconds=0.05))
+    monkeypatch.setattr("sentinelhub_provider.api.jobs.lifecycle.SHORTEST_CHECK", timedelta(seconds=0.05))
     monkeypatch.setenv("AIRFLOW_CONN_BUCKET", s3_of_module.connection())
     s3_of_module.empty()
     jobs = sentinelhub_sandbox.control.jobs
@@ -192,7 +192,7 @@ def test_a_lost_answer_is_resolved_by_looking(kind: str, path: str, store: bool,
 @pytest.mark.parametrize("path", ["", "/*/start"], ids=["create", "start"])
 def test_a_request_that_never_arrived_is_sent_again(path: str, jobs, sentinelhub_sandbox, monkeypatch):
     """Looked for first, in vain."""
-    monkeypatch.setattr("sentinelhub_provider.api.jobs.lifecycle.SECOND_LOOK", timedelta(0))
+    monkeypatch.setattr("sentinelhub_provider.api.jobs.lifecycle.LISTING_DELAY", timedelta(0))
     fault = {"action": {"kind": "reset"}, "method": "POST", "path": f"/batch/v2/process{path}"}
     sentinelhub_sandbox.control.add_fault(**fault)
 
@@ -477,7 +477,7 @@ def test_somebody_else_s_job_is_gone_on_with(jobs):
 
 def test_an_async_job_whose_answer_was_lost_is_found_in_the_bucket(jobs, sentinelhub_sandbox, monkeypatch):
     """Its id stays unknown."""
-    monkeypatch.setattr("sentinelhub_provider.api.jobs.async_lifecycle.SHORTEST_LOOK", timedelta(seconds=0.1))
+    monkeypatch.setattr("sentinelhub_provider.api.jobs.async_lifecycle.SHORTEST_CHECK", timedelta(seconds=0.1))
     fault = {"action": {"kind": "lose_answer"}, "method": "POST", "path": "/async/v1/process"}
     sentinelhub_sandbox.control.add_fault(**fault)
 

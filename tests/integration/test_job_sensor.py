@@ -170,7 +170,7 @@ def test_fault_that_passes_does_not_end_waiting(
     job: str, sentinelhub_sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     """The next poke may succeed."""
-    monkeypatch.setattr(sensors_job, "LOOK_DEADLINE", 0.2)
+    monkeypatch.setattr(sensors_job, "POLL_DEADLINE", 0.2)
     sentinelhub_sandbox.control.add_fault(path="/batch/*", action={"kind": "status", "status": 503}, times=None)
 
     assert not sensor(job).poke(CONTEXT)

@@ -27,7 +27,7 @@ from sentinelhub_provider.exceptions import (
 from sentinelhub_provider.sandbox.pytest_plugin import SandboxHandle
 from sentinelhub_provider.triggers import job_source
 from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
-from sentinelhub_provider.triggers.job_polling import Seen, Trouble, watching
+from sentinelhub_provider.triggers.job_polling import PollFailure, StatusUpdate, watching
 
 PATIENCE = 100
 """Seconds for what takes one or two."""
@@ -293,10 +293,10 @@ def test_fault_that_passes_is_told_once_and_survived(
     before, trouble, after = asyncio.run(act())
 
     assert before.job.state is JobState.PROCESSING
-    assert isinstance(trouble, Trouble)
+    assert isinstance(trouble, PollFailure)
     assert not trouble.is_final
-    assert isinstance(after, Seen)
-    assert (after.job.state, after.after_trouble) == (JobState.DONE, True)
+    assert isinstance(after, StatusUpdate)
+    assert (after.job.state, after.recovered) == (JobState.DONE, True)
 
 
 def test_service_that_is_down_is_survived(bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys):

@@ -113,7 +113,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 async def first_look(trigger: SentinelHubSceneTrigger, asset: Accessor) -> AsyncIterator[Any]:
-    """Start a watcher and return its events, once it has made its first look."""
+    """Start a watcher and return its events, once it has made its first result."""
     events = trigger.run()
     waiting = asyncio.ensure_future(anext(events))
     await until(lambda: trigger.state_key in asset.values or waiting.done())

@@ -36,7 +36,7 @@ WARM = (
     "sentinelhub_provider.operators.jobs.attempt",
     "sentinelhub_provider.operators.jobs.buckets",
     "sentinelhub_provider.operators.jobs.driver",
-    "sentinelhub_provider.operators.jobs.memory",
+    "sentinelhub_provider.operators.jobs.stores",
     "sentinelhub_provider.transport.async_session",
     "sentinelhub_provider.transport.session",
     "sentinelhub_provider.triggers.job",

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sentinelhub_provider.api.jobs import lifecycle as steps
-from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, Job, JobState, gone, marked
+from sentinelhub_provider.api.jobs import lifecycle, steps
+from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, Job, JobState, gone, tagged
 from sentinelhub_provider.exceptions import SentinelHubBadRequestError, SentinelHubTransportError
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-MARK = "airflow-0123456789abcdef0123"
+TAG = "airflow-0123456789abcdef0123"
 PAGE = 2
 """Jobs on a page of the listing."""
 
@@ -56,14 +56,14 @@ class Service:
         """Change a job."""
         self.jobs[job_id] = replace(self.jobs[job_id], **values)
 
-    def create(self, mark: str = MARK) -> Job:
-        """Create a job that bears a mark."""
+    def create(self, tag: str = TAG) -> Job:
+        """Create a job that ends with a job tag."""
         self.pass_time()
         job = Job(
             f"job-{next(self._ids)}",
             BATCH_PROCESS,
             JobState.CREATED,
-            description=marked("a job", mark),
+            description=tagged("a job", tag),
             created=self.now,
             user_action="NONE",
         )
@@ -111,16 +111,16 @@ class Attempt:
     """
     One attempt at a task, which goes one step at a time.
 
-    :param memory: what survives an attempt; ``None`` where nothing does.
+    :param store: what survives an attempt; ``None`` where nothing does.
     :param known: id of the job that it found before it waited.
     """
 
     def __init__(
-        self, service: Service, plan: steps.Plan, memory: dict[str, str] | None, *, known: str | None = None
+        self, service: Service, plan: lifecycle.Plan, store: dict[str, str] | None, *, known: str | None = None
     ) -> None:
         self._service = service
-        self._memory = memory
-        self._flow: Generator[Any, Any, Job] = steps.job_flow(plan, clock=service.clock, known=known)
+        self._store = store
+        self._flow: Generator[Any, Any, Job] = lifecycle.job_flow(plan, clock=service.clock, known=known)
         self._answer: Any = None
         self.result: Job | None = None
         self.error: Exception | None = None
@@ -161,18 +161,18 @@ class Attempt:
     def _do(self, step: Any, fault: str) -> Any:
         service = self._service
         match step:
-            case steps.Recall():
-                return (self._memory or {}).get("id")
-            case steps.Remember(job):
-                if self._memory is not None:
-                    self._memory["id"] = job.id
+            case steps.LoadJobId():
+                return (self._store or {}).get("id")
+            case steps.SaveJobId(job):
+                if self._store is not None:
+                    self._store["id"] = job.id
                 return None
             case steps.ListJobs(token):
                 return service.page(token)
-            case steps.Look(job_id):
+            case steps.CheckStatus(job_id):
                 service.pass_time()
                 return service.look(job_id)
-            case steps.Await(job, until):
+            case steps.AwaitEnd(job, until):
                 return self._wait(job, until)
             case steps.WaitUntil(moment):
                 service.pass_time(max(0.0, (moment - service.now).total_seconds()))

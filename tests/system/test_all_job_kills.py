@@ -1,4 +1,4 @@
-"""Attempts killed at every step of every kind of job, in both modes, with and without memory."""
+"""Attempts killed at every step of every kind of job, in both modes, with and without a job store."""
 
 from __future__ import annotations
 

@@ -62,9 +62,9 @@ class AsyncProcessRequest:
         """Identifiers of the outputs that will be delivered."""
         return tuple(self.picture.formats)
 
-    def marked(self, mark: str) -> AsyncProcessRequest:
+    def tagged(self, tag: str) -> AsyncProcessRequest:
         """Return the request with a folder of its own for its outputs, by which they are found again."""
-        delivery = self.delivery.marked(mark)
+        delivery = self.delivery.tagged(tag)
         storage = {delivery.scheme: {**self.body["output"]["delivery"][delivery.scheme], "url": delivery.url}}
         return replace(
             self, body={**self.body, "output": {**self.body["output"], "delivery": storage}}, delivery=delivery

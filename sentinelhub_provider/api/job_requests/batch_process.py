@@ -30,7 +30,7 @@ from sentinelhub_provider.api.job_requests.batch_output import ZARR_ARRAY, raste
 from sentinelhub_provider.api.job_requests.delivery import Access, Location, Path, refuse_credentials, with_credentials
 from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
 from sentinelhub_provider.api.job_requests.tiling_grids import count_tiles
-from sentinelhub_provider.api.jobs.job import marked
+from sentinelhub_provider.api.jobs.job import tagged
 from sentinelhub_provider.api.process import (
     FORMATS,
     bits_of,
@@ -78,9 +78,9 @@ class BatchProcessRequest:
         """A SHA-256 of what is asked for, as hexadecimal digits; the description makes no difference."""
         return request_digest({name: member for name, member in self.body.items() if name != "description"})
 
-    def marked(self, mark: str) -> BatchProcessRequest:
-        """Return the request with a mark at the end of its description, by which its job is found again."""
-        return replace(self, body={**self.body, "description": marked(self.body.get("description"), mark)})
+    def tagged(self, tag: str) -> BatchProcessRequest:
+        """Return the request with a tag at the end of its description, by which its job is found again."""
+        return replace(self, body={**self.body, "description": tagged(self.body.get("description"), tag)})
 
     def payload(self) -> dict[str, Any]:
         """Return what is sent, credentials included: not to be logged or kept."""

@@ -79,9 +79,9 @@ class BatchStatisticsRequest:
         """A SHA-256 of what is asked for, as hexadecimal digits."""
         return request_digest(self.body)
 
-    def marked(self, mark: str) -> BatchStatisticsRequest:
+    def tagged(self, tag: str) -> BatchStatisticsRequest:
         """Return the request with a folder of its own for its results, by which its job is found again."""
-        delivery = self.delivery.marked(mark)
+        delivery = self.delivery.tagged(tag)
         storage = {**self.body["output"][delivery.scheme], "url": delivery.url}
         return replace(self, body={**self.body, "output": {delivery.scheme: storage}}, delivery=delivery)
 

@@ -134,9 +134,9 @@ class Location:
         shown = {name: value for name, value in members.items() if name not in SECRET_MEMBERS}
         return {self.scheme: {"url": self.url, **shown}}
 
-    def marked(self, mark: str) -> Location:
-        """Return the place in a folder of its own, see :func:`marked_url`."""
-        return replace(self, url=marked_url(self.url, mark))
+    def tagged(self, tag: str) -> Location:
+        """Return the place in a folder of its own, see :func:`tagged_url`."""
+        return replace(self, url=tagged_url(self.url, tag))
 
 
 def parse_location(
@@ -217,15 +217,15 @@ def read_location(storage: Any, access: Access | None = None, *, field: str, pat
         raise SentinelHubRequestError(text if text.startswith(where) else f"{where}: {text}", field=field) from error
 
 
-def marked_url(url: str, mark: str) -> str:
+def tagged_url(url: str, tag: str) -> str:
     """
     Return a URL with a folder of its own: after the folders that are fixed, before the first placeholder.
 
-    ``s3://bucket/results/<requestId>`` becomes ``s3://bucket/results/<mark>/<requestId>``, with the mark itself.
+    ``s3://bucket/results/<requestId>`` becomes ``s3://bucket/results/<tag>/<requestId>``, with the tag itself.
     """
     folder = fixed_folder(url)
     rest = url[len(folder) :].lstrip("/")
-    return f"{folder}/{mark}/{rest}" if rest else f"{folder}/{mark}"
+    return f"{folder}/{tag}/{rest}" if rest else f"{folder}/{tag}"
 
 
 def fixed_folder(url: str) -> str:

@@ -10,15 +10,27 @@ The steps and their driver are those of :mod:`~sentinelhub_provider.api.jobs.lif
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
-from typing import Any, TypeAlias, TypeVar
 
-from sentinelhub_provider.api.jobs import lifecycle as job_lifecycle
 from sentinelhub_provider.api.jobs.job import Job, JobState
-from sentinelhub_provider.api.jobs.lifecycle import MOST_SENDINGS, UNCLEAR, Await, Look, Note, WaitUntil
+from sentinelhub_provider.api.jobs.steps import (
+    MAX_ATTEMPTS,
+    UNCLEAR,
+    AwaitEnd,
+    CheckOutputs,
+    CheckStatus,
+    DeleteIntent,
+    Delivered,
+    Flow,
+    Intent,
+    LoadIntent,
+    SaveIntent,
+    Send,
+    WaitUntil,
+    Warn,
+)
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubJobError, SentinelHubRateLimitError
 
 IF_UNCLEAR = ("wait", "fail", "resend")
@@ -27,67 +39,12 @@ IF_UNCLEAR = ("wait", "fail", "resend")
 CONCURRENCY_WAIT = timedelta(minutes=2)
 """Between attempts to send a job while the account has too many of them; the service does not say how long."""
 
-SHORTEST_LOOK = timedelta(seconds=70)
-LONGEST_LOOK = timedelta(minutes=5)
+SHORTEST_CHECK = timedelta(seconds=70)
+LONGEST_CHECK = timedelta(minutes=5)
 """Between two looks for the outputs of a job that may have been sent: worth the way into the triggerer."""
 
 UNKNOWN = "UNKNOWN"
 """The ``job_status`` of an error about a job of which nobody can tell whether there is one."""
-
-
-class Delivered(Enum):
-    """What is in the folder of a job's outputs."""
-
-    OUTPUTS = "outputs"
-    ERROR = "an error report"
-    NOTHING = "nothing"
-    UNREADABLE = "unreadable"
-    """The folder cannot be read from here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """
-    What is kept of a job that is about to be sent, or was.
-
-    :param sent: when, by the worker's clock.
-    :param job_id: ``None`` until the answer is there.
-    """
-
-    sent: datetime
-    job_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecallIntent:
-    """Read the intent. Sent back: :class:`Intent` or ``None``."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeepIntent:
-    """Keep the intent for later attempts, in place of an earlier one."""
-
-    intent: Intent
-
-
-@dataclass(frozen=True, slots=True)
-class DropIntent:
-    """Forget the intent: nothing was sent, or it is given up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send the job. Sent back: the :class:`Job`, or the error."""
-
-
-@dataclass(frozen=True, slots=True)
-class LookForOutputs:
-    """Look into the folder of the job's outputs. Sent back: :class:`Delivered`."""
-
-
-AsyncStep: TypeAlias = job_lifecycle.Step | RecallIntent | KeepIntent | DropIntent | Send | LookForOutputs
-T = TypeVar("T")
-AsyncFlow: TypeAlias = Generator[AsyncStep, Any, T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +54,7 @@ class AsyncPlan:
 
     :param timeout: how long the job may take, from when it was sent.
     :param began: when this attempt began.
-    :param job_id: go on with this job, which somebody else sent.
+    :param job_id: reconnect to this job, which somebody else sent.
     :param if_unclear: where nobody can tell whether the job was sent: ``wait`` for its outputs, then fail; ``fail`` at
         once; or wait, then ``resend``, at the risk of paying twice.
     :param unclear_wait: how long such waiting takes, from when it may have been sent.
@@ -116,7 +73,7 @@ class AsyncPlan:
 
 def async_flow(
     plan: AsyncPlan, *, clock: Callable[[], datetime], known: str | None = None, waited: bool = False
-) -> AsyncFlow[Job | None]:
+) -> Flow[Job | None]:
     """
     Walk through a job's life until it is over, well or not: that is to be seen in the bucket.
 
@@ -129,10 +86,10 @@ def async_flow(
     job_id, ends = plan.job_id or known, plan.began + plan.timeout
     if job_id is None:
         # Also after a wait: what goes on twice after it must not send twice.
-        intent: Intent | None = yield RecallIntent()
+        intent: Intent | None = yield LoadIntent()
         if intent is None and not waited:
             yield from _check_memory(plan)
-        for _ in range(MOST_SENDINGS):
+        for _ in range(MAX_ATTEMPTS):
             if intent is None:
                 intent = yield from _send(plan, clock)
             ends = intent.sent + plan.timeout
@@ -143,8 +100,8 @@ def async_flow(
                 return None
             intent = None
         if job_id is None:
-            raise _unclear(f"an Async Process job was sent {MOST_SENDINGS} times, and no answer came")
-    job: Job = yield Look(job_id)
+            raise _unclear(f"an Async Process job was sent {MAX_ATTEMPTS} times, and no answer came")
+    job: Job = yield CheckStatus(job_id)
     while job.state is not JobState.GONE:
         if clock() >= ends:
             raise SentinelHubJobError(
@@ -153,39 +110,39 @@ def async_flow(
                 f"Give job_id={job.id!r} to wait for it, or clear the task for a new job.",
                 job_status=job.state.value,
             )
-        job = yield Await(job, ends)
+        job = yield AwaitEnd(job, ends)
     return job
 
 
-def _check_memory(plan: AsyncPlan) -> AsyncFlow[None]:
+def _check_memory(plan: AsyncPlan) -> Flow[None]:
     """Go on where no earlier attempt can have sent a job, or the risk was taken."""
     if plan.remembers:
         return
     if plan.is_first_attempt:
-        yield Note(
+        yield Warn(
             "the job's id is kept nowhere: there is no task state store (Airflow 3.3), and the bucket cannot be "
             "written from here. If this attempt dies, the next one cannot tell whether the job was sent"
         )
     elif plan.if_unclear == "resend":
-        yield Note("an earlier attempt may have sent a job; nobody can tell, so it is sent again (if_unclear='resend')")
+        yield Warn("an earlier attempt may have sent a job; nobody can tell, so it is sent again (if_unclear='resend')")
     else:
         raise _unclear("an earlier attempt of this task may have sent an Async Process job, and left no note")
 
 
-def _send(plan: AsyncPlan, clock: Callable[[], datetime]) -> AsyncFlow[Intent]:
+def _send(plan: AsyncPlan, clock: Callable[[], datetime]) -> Flow[Intent]:
     """Keep the intent, send, keep the id. An unclear answer leaves the intent as it is."""
     while True:
         intent = Intent(clock())
-        yield KeepIntent(intent)
+        yield SaveIntent(intent)
         answer: Job | SentinelHubError = yield Send()
         if isinstance(answer, Job):
             intent = Intent(intent.sent, answer.id)
-            yield KeepIntent(intent)
+            yield SaveIntent(intent)
             return intent
         if isinstance(answer, UNCLEAR):
-            yield Note(f"the answer to the job was lost ({type(answer).__name__}): {answer}")
+            yield Warn(f"the answer to the job was lost ({type(answer).__name__}): {answer}")
             return intent
-        yield DropIntent()
+        yield DeleteIntent()
         if not isinstance(answer, SentinelHubRateLimitError):
             raise answer
         moment = clock() + max(CONCURRENCY_WAIT, timedelta(seconds=answer.retry_after or 0))
@@ -194,7 +151,7 @@ def _send(plan: AsyncPlan, clock: Callable[[], datetime]) -> AsyncFlow[Intent]:
         yield WaitUntil(moment, "too many requests or concurrent jobs (429), nothing was started", waited=True)
 
 
-def _resolve(plan: AsyncPlan, intent: Intent, clock: Callable[[], datetime]) -> AsyncFlow[bool]:
+def _resolve(plan: AsyncPlan, intent: Intent, clock: Callable[[], datetime]) -> Flow[bool]:
     """
     Find out what became of a job that may have been sent.
 
@@ -202,7 +159,7 @@ def _resolve(plan: AsyncPlan, intent: Intent, clock: Callable[[], datetime]) -> 
     """
     ends = intent.sent + plan.unclear_wait
     while True:
-        found: Delivered = yield LookForOutputs()
+        found: Delivered = yield CheckOutputs()
         if found in (Delivered.OUTPUTS, Delivered.ERROR):
             return True
         now = clock()
@@ -213,19 +170,19 @@ def _resolve(plan: AsyncPlan, intent: Intent, clock: Callable[[], datetime]) -> 
     looked = "its outputs cannot be looked for from here" if found is Delivered.UNREADABLE else "there are no outputs"
     if plan.if_unclear != "resend":
         raise _unclear(f"an Async Process job may have been sent at {since}; no answer came, and {looked}")
-    yield Note(f"a job may have been sent at {since}, but {looked}: it is sent again (if_unclear='resend')")
-    yield DropIntent()
+    yield Warn(f"a job may have been sent at {since}, but {looked}: it is sent again (if_unclear='resend')")
+    yield DeleteIntent()
     return False
 
 
 def _pause(intent: Intent, now: datetime) -> timedelta:
-    return min(LONGEST_LOOK, max(SHORTEST_LOOK, (now - intent.sent) / 4))
+    return min(LONGEST_CHECK, max(SHORTEST_CHECK, (now - intent.sent) / 4))
 
 
 def _unclear(what: str) -> SentinelHubJobError:
     return SentinelHubJobError(
         f"Unclear: {what}. A second one would be paid for again, so none was sent. Look for its outputs in the bucket "
-        "and for its cost in the dashboard; then give job_id= to go on with it, or clear the task for a new job. "
+        "and for its cost in the dashboard; then give job_id= to reconnect to it, or clear the task for a new job. "
         "Tasks that had rather pay twice than fail take if_unclear='resend'.",
         job_status=UNKNOWN,
     )

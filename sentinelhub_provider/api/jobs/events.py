@@ -100,8 +100,8 @@ def validated_event(event: Any, kind: JobKind, job_id: str) -> JobEvent:
 
 def _refused(kind: JobKind, job_id: str, what: str) -> SentinelHubResponseError:
     return SentinelHubResponseError(
-        f"The task was to go on with {kind} job {job_id}, but was given {what}. Nothing was done; a retry looks at the "
-        "job anew. Check that the triggerer runs the same version of this provider as the workers."
+        f"The task was to reconnect to {kind} job {job_id}, but was given {what}. Nothing was done; a retry "
+        "checks the job anew. Check that the triggerer runs the same version of this provider as the workers."
     )
 
 

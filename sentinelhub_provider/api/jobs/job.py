@@ -337,9 +337,9 @@ def restart_not_before(job: Job) -> datetime | None:
     return None
 
 
-def mark(dag_id: str, task_id: str, run_id: str, map_index: int, chain: int) -> str:
+def job_tag(dag_id: str, task_id: str, run_id: str, map_index: int, chain: int) -> str:
     """
-    Return the mark of a task instance, by which a later attempt recognises the job of an earlier one.
+    Return the tag of a task instance, by which a later attempt recognises the job of an earlier one.
 
     It fits into a description, and into a URL as a folder: Batch Statistics and Async Process have no description.
 
@@ -350,14 +350,14 @@ def mark(dag_id: str, task_id: str, run_id: str, map_index: int, chain: int) -> 
     return f"airflow-{hashlib.sha256(named.encode()).hexdigest()[:20]}"
 
 
-def marked(description: str | None, its_mark: str) -> str:
-    """Return a description, words for people first, that bears a mark."""
-    return f"{(description or '').strip()} {its_mark}".strip()
+def tagged(description: str | None, tag: str) -> str:
+    """Return a description, words for people first, that ends with a job tag."""
+    return f"{(description or '').strip()} {tag}".strip()
 
 
-def bears(job: Job, its_mark: str) -> bool:
-    """Tell whether a job bears a mark: as a word of its description, or as a folder of its delivery URL."""
-    return its_mark in (job.description or "").split() or its_mark in (job.delivery_url or "").split("/")
+def has_tag(job: Job, tag: str) -> bool:
+    """Tell whether a job has a job tag: as a word of its description, or as a folder of its delivery URL."""
+    return tag in (job.description or "").split() or tag in (job.delivery_url or "").split("/")
 
 
 def _stop_reason(state: JobState, reason: str | None, user_action: str | None) -> str | None:

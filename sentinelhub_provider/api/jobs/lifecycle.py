@@ -3,7 +3,7 @@ How a job is paid for once, whatever dies: create it, find it again, start it, w
 
 :func:`job_flow` is a generator that yields one step at a time and is sent what came of it; a thin shell drives it, and
 may be killed between any two steps. Creating a job is free, starting it pays. So each attempt of a task creates at most
-a job that waits, looks which jobs bear the task's mark, and starts the one that every other attempt would start: one
+a job that waits, looks which jobs have the task's job tag, and starts the one that every other attempt would start: one
 that was told to start, else the oldest. What is unclear is resolved by looking, never by sending again.
 
 Async Process has no listing, and pays as it is sent: see :mod:`~sentinelhub_provider.api.jobs.async_lifecycle`.
@@ -11,10 +11,9 @@ Async Process has no listing, and pays as it is sent: see :mod:`~sentinelhub_pro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeAlias, TypeVar
 
 from sentinelhub_provider.api.jobs.job import (
     OUT_OF_PU,
@@ -23,37 +22,41 @@ from sentinelhub_provider.api.jobs.job import (
     Job,
     JobKind,
     JobState,
-    bears,
+    has_tag,
     problem_of,
     restart_not_before,
+)
+from sentinelhub_provider.api.jobs.steps import (
+    MAX_ATTEMPTS,
+    UNCLEAR,
+    Act,
+    Action,
+    Analysed,
+    AwaitEnd,
+    CheckStatus,
+    Create,
+    Flow,
+    ListJobs,
+    LoadJobId,
+    Page,
+    SaveJobId,
+    WaitUntil,
+    Warn,
 )
 from sentinelhub_provider.exceptions import (
     SentinelHubBadRequestError,
     SentinelHubError,
     SentinelHubJobError,
-    SentinelHubNotFoundError,
     SentinelHubQuotaExceededError,
-    SentinelHubResponseError,
-    SentinelHubServerError,
-    SentinelHubTransportError,
 )
 
-UNCLEAR = (SentinelHubTransportError, SentinelHubServerError, SentinelHubResponseError)
-"""Errors after which nobody can tell whether the service acted."""
-
-REFUSALS = (SentinelHubBadRequestError, SentinelHubNotFoundError, SentinelHubQuotaExceededError)
-"""Errors that say that an action was not done; the job tells whether it was needed still."""
-
-MOST_SENDINGS = 3
-"""How often an attempt sends what was looked for and had no effect, before it leaves the rest to the task's retries."""
-
-SECOND_LOOK = timedelta(seconds=5)
+LISTING_DELAY = timedelta(seconds=5)
 """After a lost answer a created job may take a moment to be listed: so much later it is looked for once more."""
 
-SHORTEST_LOOK = timedelta(seconds=5)
+SHORTEST_CHECK = timedelta(seconds=5)
 YOUNG = timedelta(seconds=20)
-SHORTER_LOOK = timedelta(seconds=70)
-LONGEST_LOOK = timedelta(minutes=5)
+SHORTER_CHECK = timedelta(seconds=70)
+LONGEST_CHECK = timedelta(minutes=5)
 """
 Between two looks at a job that is analysed, or takes its time to start again: the shortest in its first seconds, then
 so long that waiting is worth the way into the triggerer.
@@ -63,107 +66,11 @@ RESTART_MARGIN = timedelta(seconds=30)
 """Added to the time that a stopped job must rest, as the service's clock is not ours."""
 
 RESTART_PATIENCE = timedelta(minutes=5)
-MOST_RESTART_PATIENCE = timedelta(minutes=30)
+MAX_RESTART_PATIENCE = timedelta(minutes=30)
 """How often, and how long, a restart is tried again that is refused though the job should have rested enough."""
 
 SLACK = timedelta(hours=1)
 """A job that is older than the task's run by more than this cannot be its own, however the clocks differ."""
-
-Action: TypeAlias = Literal["analyse", "start", "stop"]
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Recall:
-    """Read the job's id from where it was remembered. Sent back: the id or ``None``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Remember:
-    """Keep the job's id for later attempts, and show it."""
-
-    job: Job
-
-
-@dataclass(frozen=True, slots=True)
-class ListJobs:
-    """List jobs, the newest first. Sent back: :class:`Page`."""
-
-    token: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """
-    One page of a listing.
-
-    :param token: asks for the next page; ``None`` after the last.
-    """
-
-    jobs: tuple[Job, ...]
-    token: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Create:
-    """Create the job, bearing the mark. Sent back: the :class:`Job`, or an error of :data:`UNCLEAR`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """Tell a job to do something. Sent back: ``None``, or an error of :data:`UNCLEAR` or :data:`REFUSALS`."""
-
-    action: Action
-    job: Job
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Look at a job. Sent back: the :class:`Job`, in state ``GONE`` where the service does not know it."""
-
-    job_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Await:
-    """Wait until a job is over or a moment has come, whichever is first. Sent back: the :class:`Job` as it is then."""
-
-    job: Job
-    until: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class WaitUntil:
-    """
-    Wait, then go on.
-
-    :param reason: why, for a person.
-    :param job: that was found, ``None`` before there is one.
-    :param waited: what a flow that is begun anew after the wait gets as ``waited``.
-    """
-
-    moment: datetime
-    reason: str
-    job: Job | None = None
-    waited: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Tell a person something."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Analysed:
-    """A job was analysed and is about to be started: check what it will cost, and raise where that is too much."""
-
-    job: Job
-
-
-Step: TypeAlias = Recall | Remember | ListJobs | Create | Act | Look | Await | WaitUntil | Note | Analysed
-Flow: TypeAlias = Generator[Step, Any, T]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,22 +79,22 @@ class Plan:
     What a task wants of its job.
 
     :param kind: which API.
-    :param mark: by which the job is recognised.
+    :param tag: by which the job is recognised.
     :param timeout: how long the job may take, from its creation.
     :param began: when this attempt began; where ``job_id`` is given, ``timeout`` counts from here.
     :param not_before: the task's job cannot have been created before; ``None`` where that is not known.
-    :param earlier_marks: marks that the task's jobs bore before a user cleared it.
-    :param job_id: go on with this job, which somebody else created.
+    :param earlier_tags: tags that the task's jobs bore before a user cleared it.
+    :param job_id: reconnect to this job, which somebody else created.
     :param analyse: whether the job is analysed, and its cost checked, before it is started.
     :param is_first_attempt: whether no other attempt of this task can be alive, whose death may have stopped the job.
     """
 
     kind: JobKind
-    mark: str
+    tag: str
     timeout: timedelta
     began: datetime
     not_before: datetime | None = None
-    earlier_marks: frozenset[str] = frozenset()
+    earlier_tags: frozenset[str] = frozenset()
     job_id: str | None = None
     analyse: bool = False
     is_first_attempt: bool = True
@@ -219,13 +126,13 @@ def job_flow(plan: Plan, *, clock: Callable[[], datetime], known: str | None = N
             job, waited = yield from _restart(job, deadline, clock)
         elif job.is_restarting:
             # The light answer that waiting looks at does not tell this from a job that stays stopped.
-            job = yield from _look_later(job, "the job was told to start, and still says STOPPED", clock, waited=True)
+            job = yield from _check_later(job, "the job was told to start, and still says STOPPED", clock, waited=True)
             waited = True
         elif was_started(job):
-            job = yield Await(job, deadline)
+            job = yield AwaitEnd(job, deadline)
             waited = True
         elif job.state is JobState.ANALYSING or (plan.analyse and job.user_action == "ANALYSE" and _is_new(job)):
-            job = yield from _look_later(job, "the job is analysed", clock)
+            job = yield from _check_later(job, "the job is analysed", clock)
         elif plan.analyse and _is_new(job):
             job = yield from _act("analyse", job, clock)
         else:
@@ -244,7 +151,7 @@ def was_started(job: Job) -> bool:
 
 def first_of(jobs: Iterable[Job]) -> Job | None:
     """
-    Return the job of several with one mark that every attempt goes on with.
+    Return the job of several with one tag that every attempt chooses.
 
     One that was started comes first; then the oldest, which stays the oldest whatever another attempt creates.
     """
@@ -256,9 +163,9 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 def _find(plan: Plan, known: str | None, clock: Callable[[], datetime]) -> Flow[Job]:
     """Find the task's job, or create it."""
-    job_id = plan.job_id or known or (yield Recall())
+    job_id = plan.job_id or known or (yield LoadJobId())
     if job_id is not None:
-        job: Job = yield Look(job_id)
+        job: Job = yield CheckStatus(job_id)
         if plan.job_id or was_started(job):
             return job
         # Found before, but not started: another attempt that is still alive may have chosen another one since.
@@ -267,13 +174,13 @@ def _find(plan: Plan, known: str | None, clock: Callable[[], datetime]) -> Flow[
         found = yield from _search(plan)
     if found is None:
         found = yield from _create(plan, clock)
-    yield Remember(found)
+    yield SaveJobId(found)
     return found
 
 
 def _search(plan: Plan, extra: Job | None = None) -> Flow[Job | None]:
     """
-    Look which job bears the mark, and stop those that a cleared attempt left running.
+    Look which jobs have the tag, and stop those that a cleared attempt left running.
 
     :param extra: a job of the task that the listing may not have yet.
     """
@@ -282,7 +189,7 @@ def _search(plan: Plan, extra: Job | None = None) -> Flow[Job | None]:
     while True:
         page: Page = yield ListJobs(token)
         for job in page.jobs:
-            if bears(job, plan.mark):
+            if has_tag(job, plan.tag):
                 found[job.id] = job
             elif _is_superseded(plan, job):
                 yield from _stop_superseded(job)
@@ -295,7 +202,7 @@ def _is_superseded(plan: Plan, job: Job) -> bool:
     """Tell whether a job runs that the task started before a user cleared it."""
     if not was_started(job) or job.is_terminal or job.user_action == "STOP":
         return False
-    return any(bears(job, mark) for mark in plan.earlier_marks)
+    return any(has_tag(job, tag) for tag in plan.earlier_tags)
 
 
 def _is_past(plan: Plan, page: Page) -> bool:
@@ -307,19 +214,19 @@ def _is_past(plan: Plan, page: Page) -> bool:
 def _stop_superseded(job: Job) -> Flow[None]:
     said = yield Act("stop", job)
     how = "told to stop" if said is None else f"could not be told to stop: {said}"
-    yield Note(f"{job} was started by this task before it was cleared; {how}")
+    yield Warn(f"{job} was started by this task before it was cleared; {how}")
 
 
 def _create(plan: Plan, clock: Callable[[], datetime]) -> Flow[Job]:
     """Create the job, or find that an attempt whose answer was lost has done so."""
     lost: SentinelHubError | None = None
-    for _ in range(MOST_SENDINGS):
+    for _ in range(MAX_ATTEMPTS):
         answer: Job | SentinelHubError = yield Create()
         found = yield from _search(plan, extra=answer if isinstance(answer, Job) else None)
         if found is None and isinstance(answer, SentinelHubError):
             lost = answer
             reason = f"the answer to the job's creation was lost ({type(answer).__name__}); looking for it once more"
-            yield WaitUntil(clock() + SECOND_LOOK, reason)
+            yield WaitUntil(clock() + LISTING_DELAY, reason)
             found = yield from _search(plan)
         if found is not None:
             return found
@@ -331,25 +238,25 @@ def _is_new(job: Job) -> bool:
     return job.state is JobState.CREATED
 
 
-def _look_later(job: Job, reason: str, clock: Callable[[], datetime], *, waited: bool = False) -> Flow[Job]:
-    yield WaitUntil(_next_look(job, clock()), reason, job, waited)
-    seen: Job = yield Look(job.id)
+def _check_later(job: Job, reason: str, clock: Callable[[], datetime], *, waited: bool = False) -> Flow[Job]:
+    yield WaitUntil(_next_check(job, clock()), reason, job, waited)
+    seen: Job = yield CheckStatus(job.id)
     return seen
 
 
-def _next_look(job: Job, now: datetime) -> datetime:
+def _next_check(job: Job, now: datetime) -> datetime:
     """Return when to look again at a job that passes a state nobody else waits for: sooner at first, then later."""
     since = job.user_action_updated or job.last_updated or job.created or now
     age = now - since
-    return now + (SHORTEST_LOOK if age < YOUNG else max(SHORTER_LOOK, min(LONGEST_LOOK, age / 4)))
+    return now + (SHORTEST_CHECK if age < YOUNG else max(SHORTER_CHECK, min(LONGEST_CHECK, age / 4)))
 
 
 def _act(action: Action, job: Job, clock: Callable[[], datetime]) -> Flow[Job]:
     """Tell a job to do something, and return it as it is then; send again only what was seen to have had no effect."""
     problem: SentinelHubError | None = None
-    for _ in range(MOST_SENDINGS):
+    for _ in range(MAX_ATTEMPTS):
         problem = yield Act(action, job)
-        seen: Job = yield Look(job.id)
+        seen: Job = yield CheckStatus(job.id)
         if problem is None:
             return _told(action, seen, clock())
         if _took_effect(action, job, seen):
@@ -399,13 +306,13 @@ def _restart(job: Job, deadline: datetime, clock: Callable[[], datetime]) -> Flo
     """
     rested = restart_not_before(job)
     if rested is None or clock() >= rested + RESTART_MARGIN:
-        yield Note(f"{job} was left stopped: it is started again, and goes on from where it was")
+        yield Warn(f"{job} was left stopped: it is started again, and goes on from where it was")
         try:
             return (yield from _act("start", job, clock)), True
         except SentinelHubBadRequestError:
             # Of Batch Process nobody says how long it rests after the account ran dry: as Batch Statistics, perhaps.
             rested = rested or (job.last_updated or clock()) + REST_AFTER_OUT_OF_PU
-            if clock() >= rested + MOST_RESTART_PATIENCE or job.reason not in (USER_ACTION, OUT_OF_PU):
+            if clock() >= rested + MAX_RESTART_PATIENCE or job.reason not in (USER_ACTION, OUT_OF_PU):
                 raise
         moment = clock() + RESTART_PATIENCE
     else:
@@ -419,7 +326,7 @@ def _restart(job: Job, deadline: datetime, clock: Callable[[], datetime]) -> Flo
             final=True,
         )
     yield WaitUntil(moment, f"{job} was left stopped, and may be started again only then", job)
-    return (yield Look(job.id)), False
+    return (yield CheckStatus(job.id)), False
 
 
 def _outcome(plan: Plan, job: Job) -> Job:

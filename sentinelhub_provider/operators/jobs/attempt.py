@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.api.jobs.job import mark
+from sentinelhub_provider.api.jobs.job import job_tag
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
 
-MOST_EARLIER = 50
+MAX_EARLIER = 50
 """So many clears back, jobs of a task instance are still recognised."""
 
 
@@ -20,14 +20,14 @@ class Attempt:
     """
     An attempt at a task.
 
-    :param mark: borne by the job of this attempt, and of all others until a user clears the finished task.
-    :param earlier_marks: borne by jobs from before such a clear.
+    :param tag: borne by the job of this attempt, and of all others until a user clears the finished task.
+    :param earlier_tags: borne by jobs from before such a clear.
     :param is_first: whether no attempt came before it since.
     :param run_started: when the DAG run did; ``None`` where that is not known.
     """
 
-    mark: str
-    earlier_marks: frozenset[str]
+    tag: str
+    earlier_tags: frozenset[str]
     is_first: bool
     run_started: datetime | None
 
@@ -38,7 +38,7 @@ def attempt_of(operator: BaseOperator, context: Context) -> Attempt:
 
     Airflow raises a task instance's ``max_tries`` whenever a user clears it after it has finished or while it waits in
     the triggerer, and never else: it is the same for all retries, whatever becomes of the DAG's ``retries`` meanwhile.
-    When the DAG run started is part of the mark, as another Airflow with the same DAG may use the same account.
+    When the DAG run started is part of the tag, as another Airflow with the same DAG may use the same account.
     """
     ti: Any = context["ti"]
     run = context.get("dag_run")
@@ -49,13 +49,13 @@ def attempt_of(operator: BaseOperator, context: Context) -> Attempt:
     max_tries = _number(getattr(ti, "max_tries", None), retries)
     try_number = _number(getattr(ti, "try_number", None), 1)
 
-    def mark_of(chain: int) -> str:
+    def tag_of_clears(chain: int) -> str:
         map_index = _number(getattr(ti, "map_index", None), -1)
-        return mark(str(getattr(ti, "dag_id", "")), operator.task_id, named_run, map_index, chain)
+        return job_tag(str(getattr(ti, "dag_id", "")), operator.task_id, named_run, map_index, chain)
 
     return Attempt(
-        mark=mark_of(max_tries),
-        earlier_marks=frozenset(mark_of(chain) for chain in range(max(0, max_tries - MOST_EARLIER), max_tries)),
+        tag=tag_of_clears(max_tries),
+        earlier_tags=frozenset(tag_of_clears(chain) for chain in range(max(0, max_tries - MAX_EARLIER), max_tries)),
         is_first=try_number <= max_tries - retries + 1,
         run_started=started,
     )

@@ -9,9 +9,9 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sentinelhub_provider.api.jobs.async_lifecycle import Delivered
 from sentinelhub_provider.api.jobs.job import Job, JobKind, JobState, check_job_id
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL, check_poll_interval
+from sentinelhub_provider.api.jobs.steps import Delivered
 from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRateLimitError, SentinelHubRequestError
 from sentinelhub_provider.operators.arguments import log_and_check_cost, log_and_push_spent, utc_now
 from sentinelhub_provider.operators.base import SentinelHubOperator
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.job_requests.delivery import Access, Location
     from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.operators.jobs.attempt import Attempt
-    from sentinelhub_provider.operators.jobs.driver import JobDriver, Stay
-    from sentinelhub_provider.operators.jobs.memory import Memory
+    from sentinelhub_provider.operators.jobs.driver import DeferralState, JobDriver
+    from sentinelhub_provider.operators.jobs.stores import JobStore
 
 DEFAULT_JOB_TIMEOUT = 24 * 3600.0
 ON_PARTIAL = ("fail", "warn")
@@ -46,7 +46,7 @@ class SentinelHubJobOperator(SentinelHubOperator):
     :param delivery_region: region of the bucket, where it is not the connection's or the deployment's. (templated)
     :param request: the API's own JSON, without credentials: a dict, its text, or the name of a ``.json`` file beside
         the DAG. (templated)
-    :param job_id: go on with this job, which exists already, instead of creating one. (templated)
+    :param job_id: reconnect to this job, which exists already, instead of creating one. (templated)
     :param job_timeout: seconds that the job may take in all, from its creation; then it is stopped, and the task fails.
     :param poll_interval: seconds between two looks at the job, at most.
     :param check_features: whether the job's results are read in the bucket, as a job that is done may have failed in
@@ -110,15 +110,15 @@ class SentinelHubJobOperator(SentinelHubOperator):
     # --- what a kind of job has to bring along -----------------------------------------------------------------------
 
     @abstractmethod
-    def build(self, context: Context, mark: str) -> Any:
-        """Return the checked request, bearing the mark. Raises :class:`SentinelHubRequestError`."""
+    def build(self, context: Context, tag: str) -> Any:
+        """Return the checked request, with the job tag. Raises :class:`SentinelHubRequestError`."""
 
     @abstractmethod
     def estimate(self, request: Any) -> Estimate | None:
         """Return what the request will cost, ``None`` where that cannot be told."""
 
     @abstractmethod
-    def flow(self, attempt: Attempt, stay: Stay, memory: Memory) -> Generator[Any, Any, Job | None]:
+    def flow(self, attempt: Attempt, deferral: DeferralState, store: JobStore) -> Generator[Any, Any, Job | None]:
         """Return the job's life as a flow."""
 
     @abstractmethod
@@ -134,13 +134,13 @@ class SentinelHubJobOperator(SentinelHubOperator):
 
     def delivered(self, context: Context) -> Delivered:
         """Tell what is in the folder of the job's outputs, for kinds whose jobs cannot be listed."""
-        raise TypeError(f"{self.kind} jobs of {context['ti']} are found by their mark")
+        raise TypeError(f"{self.kind} jobs of {context['ti']} are found by their tag")
 
-    def memory(self, context: Context, attempt: Attempt) -> Memory:
+    def job_store(self, context: Context, attempt: Attempt) -> JobStore:
         """Return what outlives an attempt."""
-        from sentinelhub_provider.operators.jobs.memory import memory_of
+        from sentinelhub_provider.operators.jobs.stores import job_store_of
 
-        return memory_of(context, attempt.mark)
+        return job_store_of(context, attempt.tag)
 
     # --- the course of a task ----------------------------------------------------------------------------------------
 
@@ -169,12 +169,12 @@ class SentinelHubJobOperator(SentinelHubOperator):
         :raises AirflowFailException: for errors that no repetition can cure.
         :raises TaskDeferred: where the task has to wait for long.
         """
-        from sentinelhub_provider.operators.jobs.driver import Stay
+        from sentinelhub_provider.operators.jobs.driver import DeferralState
 
         with without_vain_retries():
             self._check_arguments()
             began = self._clock().timestamp() if began is None else began
-            return self._go(context, Stay.of(began, job_id, waited, expected_features))
+            return self._go(context, DeferralState.of(began, job_id, waited, expected_features))
 
     def execute_complete(
         self,
@@ -217,22 +217,22 @@ class SentinelHubJobOperator(SentinelHubOperator):
     def _result(self, context: Context) -> dict[str, Any]:
         return self.execute(context)
 
-    def _go(self, context: Context, stay: Stay) -> dict[str, Any]:
+    def _go(self, context: Context, deferral: DeferralState) -> dict[str, Any]:
         from sentinelhub_provider.operators.jobs.attempt import attempt_of
         from sentinelhub_provider.operators.jobs.calls import JobCalls
         from sentinelhub_provider.operators.jobs.driver import JobDriver
 
         self._attempt, self._request = attempt_of(self, context), None
-        self.expected_features = stay.expected_features
+        self.expected_features = deferral.expected_features
         attempt = self._attempt
         with ExitStack() as self._stack:
-            if self.job_id is None and stay.job_id is None:
+            if self.job_id is None and deferral.job_id is None:
                 self.built(context)  # so that what cannot work is refused before anything is sent
-            memory = self.memory(context, attempt)
-            calls = JobCalls(self.hook, self.kind, attempt.mark, self.call_arguments)
-            self._driver = JobDriver(self, context, self.kind, calls, memory, stay, clock=self._clock)
+            store = self.job_store(context, attempt)
+            calls = JobCalls(self.hook, self.kind, attempt.tag, self.call_arguments)
+            self._driver = JobDriver(self, context, self.kind, calls, store, deferral, clock=self._clock)
             try:
-                job = self._driver.run(self.flow(attempt, stay, memory))
+                job = self._driver.run(self.flow(attempt, deferral, store))
             except SentinelHubRateLimitError as error:
                 self._driver.defer_for(error)
                 raise
@@ -243,7 +243,7 @@ class SentinelHubJobOperator(SentinelHubOperator):
     def built(self, context: Context) -> Any:
         """Return the request, made once."""
         if self._request is None:
-            self._request = self.build(context, self.attempt.mark)
+            self._request = self.build(context, self.attempt.tag)
             for warning in self._request.warnings:
                 self.log.warning("%s", warning)
         return self._request

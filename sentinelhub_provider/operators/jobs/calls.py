@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import Job, JobKind, UnknownJobStateError, job_of
-from sentinelhub_provider.api.jobs.lifecycle import REFUSALS, UNCLEAR, Action, Page
 from sentinelhub_provider.api.jobs.polling import documents_by_id
+from sentinelhub_provider.api.jobs.steps import REFUSALS, UNCLEAR, Action, Page
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRateLimitError, SentinelHubResponseError
 from sentinelhub_provider.hooks.jobs import decoded, get_job, get_page
 
@@ -23,17 +23,17 @@ class JobCalls:
     """
     Makes the calls.
 
-    :param mark: of the task's own job.
+    :param tag: of the task's own job.
     :param arguments: how long each call may take.
     """
 
-    def __init__(self, hook: SentinelHubHook, kind: JobKind, mark: str, arguments: CallArguments) -> None:
+    def __init__(self, hook: SentinelHubHook, kind: JobKind, tag: str, arguments: CallArguments) -> None:
         self._hook = hook
         self._kind = kind
-        self._mark = mark
+        self._tag = tag
         self._arguments = arguments
 
-    def look(self, job_id: str) -> Job:
+    def get(self, job_id: str) -> Job:
         """Return a job; ``GONE`` where the service does not know it."""
         return get_job(self._hook, self._kind, job_id, **self._arguments)
 
@@ -49,7 +49,7 @@ class JobCalls:
             try:
                 jobs.append(job_of(self._kind, document))
             except SentinelHubResponseError:
-                if self._mark in json.dumps(document):
+                if self._tag in json.dumps(document):
                     raise
         return Page(tuple(jobs), following)
 

@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from sentinelhub_provider.api.jobs import async_lifecycle, polling
-from sentinelhub_provider.api.jobs import lifecycle as job_lifecycle
-from sentinelhub_provider.api.jobs.async_lifecycle import Intent
+from sentinelhub_provider.api.jobs import polling, steps
 from sentinelhub_provider.api.jobs.job import Job, JobKind
+from sentinelhub_provider.api.jobs.steps import Intent
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubJobError
 from sentinelhub_provider.operators.jobs.calls import JobCalls, is_passing, seconds_asked_for
 from sentinelhub_provider.operators.waiting import LONGEST_BLOCKING_WAIT
@@ -20,7 +19,7 @@ from sentinelhub_provider.operators.waiting import LONGEST_BLOCKING_WAIT
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from sentinelhub_provider.operators.jobs.memory import Memory
+    from sentinelhub_provider.operators.jobs.stores import JobStore
 
 JOB_ID_KEY = "job_id"
 """XCom key of the job's id, pushed as soon as it is known."""
@@ -30,7 +29,7 @@ STOP_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Stay:
+class DeferralState:
     """
     What an attempt takes along when it waits in the triggerer.
 
@@ -55,7 +54,7 @@ class Stay:
         }
 
     @classmethod
-    def of(cls, began: float, job_id: str | None, waited: bool, expected_features: int | None = None) -> Stay:
+    def of(cls, began: float, job_id: str | None, waited: bool, expected_features: int | None = None) -> DeferralState:
         """Read what :meth:`to_kwargs` wrote."""
         return cls(datetime.fromtimestamp(began, UTC), job_id, waited, expected_features)
 
@@ -97,7 +96,7 @@ class JobTask(Protocol):
     def check_analysed(self, context: Context, job: Job) -> None:
         """Check what a job will cost that was analysed."""
 
-    def delivered(self, context: Context) -> async_lifecycle.Delivered:
+    def delivered(self, context: Context) -> steps.Delivered:
         """Tell what is in the folder of the job's outputs."""
 
 
@@ -106,7 +105,7 @@ class JobDriver:
     Drives a flow for one attempt.
 
     :param operator: the task; makes the request, and knows what is in the bucket.
-    :param memory: what outlives the attempt.
+    :param store: what outlives the attempt.
     :param clock: the time, aware.
     """
 
@@ -116,8 +115,8 @@ class JobDriver:
         context: Context,
         kind: JobKind,
         calls: JobCalls,
-        memory: Memory,
-        stay: Stay,
+        store: JobStore,
+        deferral: DeferralState,
         *,
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
@@ -126,13 +125,13 @@ class JobDriver:
         self._context = context
         self._kind = kind
         self._calls = calls
-        self._memory = memory
-        self._stay = stay
+        self._store = store
+        self._deferral = deferral
         self._clock = clock
         self._jitter = jitter
         self._log = operator.log
         self._killed = threading.Event()
-        self._shown: str | None = stay.job_id
+        self._shown: str | None = deferral.job_id
 
     def run(self, flow: Generator[Any, Any, Job | None]) -> Job | None:
         """
@@ -157,59 +156,59 @@ class JobDriver:
 
     def _do(self, step: Any) -> Any:  # noqa: C901 - one line for each kind of step
         match step:
-            case job_lifecycle.Recall():
-                return self._recall()
-            case job_lifecycle.Remember(job):
-                return self._remember(job)
-            case job_lifecycle.ListJobs(token):
+            case steps.LoadJobId():
+                return self._load_job_id()
+            case steps.SaveJobId(job):
+                return self._save_job_id(job)
+            case steps.ListJobs(token):
                 return self._calls.page(token)
-            case job_lifecycle.Create():
+            case steps.Create():
                 return self._calls.create(self._operator.payload(self._context))
-            case job_lifecycle.Act(action, job):
+            case steps.Act(action, job):
                 return self._act(action, job)
-            case job_lifecycle.Look(job_id):
-                return self._look(job_id)
-            case job_lifecycle.Await(job, until):
+            case steps.CheckStatus(job_id):
+                return self._check_status(job_id)
+            case steps.AwaitEnd(job, until):
                 return self._await(job, until)
-            case job_lifecycle.WaitUntil():
+            case steps.WaitUntil():
                 return self._wait(step)
-            case job_lifecycle.Note(text):
+            case steps.Warn(text):
                 return self._log.warning("%s", text)
-            case job_lifecycle.Analysed(job):
+            case steps.Analysed(job):
                 return self._operator.check_analysed(self._context, job)
-            case async_lifecycle.RecallIntent():
-                return self._recall_intent()
-            case async_lifecycle.KeepIntent(intent):
-                return self._keep_intent(intent)
-            case async_lifecycle.DropIntent():
-                return self._memory.forget()
-            case async_lifecycle.Send():
+            case steps.LoadIntent():
+                return self._load_intent()
+            case steps.SaveIntent(intent):
+                return self._save_intent(intent)
+            case steps.DeleteIntent():
+                return self._store.delete()
+            case steps.Send():
                 return self._calls.send(self._operator.payload(self._context))
-            case async_lifecycle.LookForOutputs():
+            case steps.CheckOutputs():
                 return self._operator.delivered(self._context)
         raise TypeError(f"there is no step {step!r}")
 
-    # --- memory ------------------------------------------------------------------------------------------------------
+    # --- job store ---------------------------------------------------------------------------------------------------
 
-    def _recall(self) -> str | None:
+    def _load_job_id(self) -> str | None:
         try:
-            note = self._memory.recall()
-        except Exception as error:  # whatever a store raises, the mark finds the job as well
-            self._log.warning("the task state store cannot be read (%s); the job is looked for by its mark", error)
+            note = self._store.read()
+        except Exception as error:  # whatever a store raises, the tag finds the job as well
+            self._log.warning("the task state store cannot be read (%s); the job is looked for by its tag", error)
             return None
         job_id = (note or {}).get("id")
         return job_id if isinstance(job_id, str) else None
 
-    def _remember(self, job: Job) -> None:
+    def _save_job_id(self, job: Job) -> None:
         self._show(job.id)
         self._log.info("%s; the service created it at %s", job, job.created)
         try:
-            self._memory.keep({"id": job.id})
+            self._store.write({"id": job.id})
         except Exception as error:  # as above
-            self._log.warning("the task state store cannot be written (%s); a retry finds the job by its mark", error)
+            self._log.warning("the task state store cannot be written (%s); a retry finds the job by its tag", error)
 
-    def _recall_intent(self) -> Intent | None:
-        note = self._memory.recall()  # if it cannot be read, nobody knows whether the job was sent
+    def _load_intent(self) -> Intent | None:
+        note = self._store.read()  # if it cannot be read, nobody knows whether the job was sent
         if note is None:
             return None
         intent = Intent(datetime.fromisoformat(note["sent"]), note.get("id"))
@@ -217,15 +216,15 @@ class JobDriver:
             self._show(intent.job_id)
         return intent
 
-    def _keep_intent(self, intent: Intent) -> None:
+    def _save_intent(self, intent: Intent) -> None:
         note = {"sent": intent.sent.isoformat(), "id": intent.job_id}
         if intent.job_id is None:
-            self._memory.keep(note)  # if it cannot be written, the job is not sent
+            self._store.write(note)  # if it cannot be written, the job is not sent
             return
         self._show(intent.job_id)
         self._log.info("%s job %s was sent", self._kind, intent.job_id)
         try:
-            self._memory.keep(note)
+            self._store.write(note)
         except Exception as error:
             self._log.warning("the id of job %s cannot be kept: %s", intent.job_id, error)
 
@@ -234,17 +233,17 @@ class JobDriver:
         if job_id != self._shown:
             self._shown = job_id
             self._context["ti"].xcom_push(key=JOB_ID_KEY, value=job_id)
-        self._stay = replace(self._stay, job_id=job_id)
+        self._deferral = replace(self._deferral, job_id=job_id)
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
-    def _look(self, job_id: str) -> Job:
+    def _check_status(self, job_id: str) -> Job:
         self._show(job_id)
-        job = self._calls.look(job_id)
+        job = self._calls.get(job_id)
         self._log.info("%s", job)
         return job
 
-    def _act(self, action: job_lifecycle.Action, job: Job) -> SentinelHubError | None:
+    def _act(self, action: steps.Action, job: Job) -> SentinelHubError | None:
         self._log.info("%s job %s: %s", job.kind, job.id, action)
         said = self._calls.act(action, job.id)
         if said is not None:
@@ -264,7 +263,7 @@ class JobDriver:
             if self._killed.is_set():
                 break
             try:
-                job = self._calls.look(job.id)
+                job = self._calls.get(job.id)
             except SentinelHubError as error:
                 if not is_passing(error):
                     raise
@@ -298,10 +297,10 @@ class JobDriver:
                 stop_on_kill=self._operator.stop_on_kill,
             ),
             method_name="execute_complete",
-            kwargs=self._taken_along(job_id=job.id, waited=True),
+            kwargs=self._deferral_kwargs(job_id=job.id, waited=True),
         )
 
-    def _wait(self, wait: job_lifecycle.WaitUntil) -> None:
+    def _wait(self, wait: steps.WaitUntil) -> None:
         seconds = (wait.moment - self._clock()).total_seconds()
         self._log.info("%s: waiting until %s", wait.reason, wait.moment.isoformat(timespec="seconds"))
         if self._operator.deferrable and seconds > LONGEST_BLOCKING_WAIT:
@@ -315,18 +314,18 @@ class JobDriver:
         self._operator.defer(
             trigger=DateTimeTrigger(moment=moment),
             method_name="resume",
-            kwargs=self._taken_along(waited=waited),
+            kwargs=self._deferral_kwargs(waited=waited),
         )
 
-    def _taken_along(self, **changes: Any) -> dict[str, Any]:
-        return replace(self._stay, expected_features=self._operator.expected_features, **changes).to_kwargs()
+    def _deferral_kwargs(self, **changes: Any) -> dict[str, Any]:
+        return replace(self._deferral, expected_features=self._operator.expected_features, **changes).to_kwargs()
 
     def defer_for(self, error: SentinelHubError) -> None:
         """Wait in the triggerer where a rate limit asks for a long wait; return where it does not."""
         seconds = seconds_asked_for(error)
         if self._operator.deferrable and seconds is not None and seconds > LONGEST_BLOCKING_WAIT:
             self._log.info("rate limited, waiting in the triggerer for %.0f s", seconds)
-            self.defer_until(self._clock() + timedelta(seconds=seconds), waited=self._stay.waited)
+            self.defer_until(self._clock() + timedelta(seconds=seconds), waited=self._deferral.waited)
 
     # --- death -------------------------------------------------------------------------------------------------------
 
@@ -361,10 +360,10 @@ class JobDriver:
 
     def _end_after_kill(self, step: Any) -> NoReturn:
         """End an attempt that was killed, and yet lives: a worker that shuts down lets the task be tried again."""
-        if isinstance(step, job_lifecycle.Act) and step.action == "start" and self._operator.stop_on_kill:
+        if isinstance(step, steps.Act) and step.action == "start" and self._operator.stop_on_kill:
             self._stop(step.job.id)  # the stop may have come before the start
         raise SentinelHubJobError(
-            "The task was killed, and its job told to stop where that was possible. A retry goes on with it.",
+            "The task was killed, and its job told to stop where that was possible. A retry reconnects to it.",
             job_status="UNKNOWN",
             final=False,
         )

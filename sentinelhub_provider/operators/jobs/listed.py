@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.job_requests.delivery import Access
     from sentinelhub_provider.operators.jobs.attempt import Attempt
     from sentinelhub_provider.operators.jobs.buckets import Unchecked
-    from sentinelhub_provider.operators.jobs.driver import Stay
+    from sentinelhub_provider.operators.jobs.driver import DeferralState
     from sentinelhub_provider.operators.jobs.features import JobFeatures
-    from sentinelhub_provider.operators.jobs.memory import Memory
     from sentinelhub_provider.operators.jobs.results import FeatureResults
+    from sentinelhub_provider.operators.jobs.stores import JobStore
 
 
 class SentinelHubListedJobOperator(SentinelHubJobOperator):
@@ -46,22 +46,22 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
     def check(self, url: str, job: Job) -> FeatureResults | Unchecked:
         """Read in the bucket what became of the job's features. ``url``: the job's delivery."""
 
-    def flow(self, attempt: Attempt, stay: Stay, memory: Memory) -> Generator[Any, Any, Job | None]:  # noqa: ARG002
+    def flow(self, attempt: Attempt, deferral: DeferralState, store: JobStore) -> Generator[Any, Any, Job | None]:  # noqa: ARG002
         """Return the job's life."""
         from sentinelhub_provider.api.jobs.lifecycle import Plan, job_flow
 
         plan = Plan(
             kind=self.kind,
-            mark=attempt.mark,
+            tag=attempt.tag,
             timeout=self.timeout_of_job,
-            began=stay.began,
+            began=deferral.began,
             not_before=attempt.run_started,
-            earlier_marks=attempt.earlier_marks,
+            earlier_tags=attempt.earlier_tags,
             job_id=self.job_id,
             analyse=self.analyse,
             is_first_attempt=attempt.is_first,
         )
-        return job_flow(plan, clock=self._clock, known=stay.job_id, waited=stay.waited)
+        return job_flow(plan, clock=self._clock, known=deferral.job_id, waited=deferral.waited)
 
     def payload(self, context: Context) -> dict[str, Any]:
         """Return what is sent, once its cost was checked and its features are in the bucket."""

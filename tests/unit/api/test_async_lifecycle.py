@@ -14,7 +14,7 @@ from job_service import START
 from sentinelhub_provider.api.jobs import async_lifecycle as steps
 from sentinelhub_provider.api.jobs.async_lifecycle import AsyncPlan, Delivered, Intent, async_flow
 from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, Job, JobState, gone
-from sentinelhub_provider.api.jobs.lifecycle import Await, Look, Note, WaitUntil
+from sentinelhub_provider.api.jobs.lifecycle import AwaitEnd, CheckStatus, WaitUntil, Warn
 from sentinelhub_provider.exceptions import (
     SentinelHubBadRequestError,
     SentinelHubJobError,
@@ -38,7 +38,7 @@ class Service:
     sent: list[datetime] = field(default_factory=list)
     is_readable: bool = True
     full: int = 0
-    memory: Intent | None = None
+    store: Intent | None = None
 
     def clock(self) -> datetime:
         """Return the time."""
@@ -94,22 +94,22 @@ class Attempt:
     def _do(self, step: Any, fault: str) -> Any:
         service = self.service
         match step:
-            case steps.RecallIntent():
-                return service.memory if self.remembers else None
-            case steps.KeepIntent(intent):
-                service.memory = intent
-            case steps.DropIntent():
-                service.memory = None
+            case steps.LoadIntent():
+                return service.store if self.remembers else None
+            case steps.SaveIntent(intent):
+                service.store = intent
+            case steps.DeleteIntent():
+                service.store = None
             case steps.Send():
                 return self._send(fault)
-            case steps.LookForOutputs():
+            case steps.CheckOutputs():
                 if not service.is_readable:
                     return Delivered.UNREADABLE
                 over = any(service.now >= sent + LASTS for sent in service.sent)
                 return Delivered.OUTPUTS if over else Delivered.NOTHING
-            case Look(job_id):
+            case CheckStatus(job_id):
                 return service.look(job_id)
-            case Await(job, until):
+            case AwaitEnd(job, until):
                 service.now = min(until, service.sent[int(job.id)] + LASTS)
                 return service.look(job.id)
             case WaitUntil(moment):
@@ -141,14 +141,14 @@ def upto(service: Service, kind: type, **options: Any) -> Attempt:
 
 def sent_with(service: Service, fault: str, **options: Any) -> Attempt:
     """Return an attempt whose sending met a fault."""
-    one = upto(service, steps.KeepIntent, **options)
+    one = upto(service, steps.SaveIntent, **options)
     one.advance(fault)
     return one
 
 
 def test_what_goes_on_twice_after_a_wait_sends_once():
     """Airflow may begin the piece after a wait again, where its worker died in it: that has kept its intent."""
-    service = Service(memory=None)
+    service = Service(store=None)
     died = Attempt(service, waited=True)
     while "Send" not in died.names():
         died.advance("unheard")
@@ -166,19 +166,19 @@ def test_the_intent_is_kept_before_and_the_id_after_sending():
 
     one = Attempt(service).run()
 
-    assert one.names() == ["RecallIntent", "KeepIntent", "Send", "KeepIntent", "Look", "Await"]
-    assert service.memory == Intent(START, "0")
+    assert one.names() == ["LoadIntent", "SaveIntent", "Send", "SaveIntent", "CheckStatus", "AwaitEnd"]
+    assert service.store == Intent(START, "0")
     assert one.result.state is JobState.GONE
 
 
 def test_a_retry_waits_for_the_job_whose_id_was_kept():
     """Nothing is sent."""
     service = Service()
-    upto(service, Look)
+    upto(service, CheckStatus)
 
     one = Attempt(service).run()
 
-    assert one.names() == ["RecallIntent", "Look", "Await"]
+    assert one.names() == ["LoadIntent", "CheckStatus", "AwaitEnd"]
     assert len(service.sent) == 1
 
 
@@ -224,7 +224,7 @@ def test_who_had_rather_pay_twice_gets_the_job_sent_again():
 
     assert len(service.sent) == 1
     assert one.result.state is JobState.GONE
-    assert any("sent again" in step.text for step in one.seen if isinstance(step, Note))
+    assert any("sent again" in step.text for step in one.seen if isinstance(step, Warn))
 
 
 def test_without_access_to_the_bucket_there_is_nothing_to_wait_for():
@@ -240,7 +240,7 @@ def test_too_many_jobs_are_waited_for_and_leave_no_intent():
     """Nothing was started, so a death in this wait is no riddle."""
     service = Service(full=2)
     one = upto(service, WaitUntil)
-    assert service.memory is None
+    assert service.store is None
     assert one.seen[-1].waited
 
     one.run()
@@ -253,10 +253,10 @@ def test_a_refused_job_leaves_no_intent():
     """It is raised as it is."""
     service = Service()
     flow = async_flow(PLAN, clock=service.clock)
-    assert isinstance(next(flow), steps.RecallIntent)
-    assert isinstance(flow.send(None), steps.KeepIntent)
+    assert isinstance(next(flow), steps.LoadIntent)
+    assert isinstance(flow.send(None), steps.SaveIntent)
     assert isinstance(flow.send(None), steps.Send)
-    assert isinstance(flow.send(SentinelHubBadRequestError("no such band", status=400)), steps.DropIntent)
+    assert isinstance(flow.send(SentinelHubBadRequestError("no such band", status=400)), steps.DeleteIntent)
 
     with pytest.raises(SentinelHubBadRequestError, match="no such band"):
         flow.send(None)
@@ -300,7 +300,7 @@ def test_somebody_else_s_job_is_waited_for():
     service = Service(sent=[START])
     one = Attempt(service, replace(PLAN, job_id="0")).run()
 
-    assert one.names() == ["Look", "Await"]
+    assert one.names() == ["CheckStatus", "AwaitEnd"]
 
 
 MOVES = st.lists(

@@ -58,15 +58,15 @@ def test_credentials_come_last() -> None:
 
 def test_mark_is_a_folder() -> None:
     """A finished job is known by its folder alone."""
-    marked = build().marked("airflow-1a2b")
+    tagged = build().tagged("airflow-1a2b")
 
-    assert marked.delivery.url == "s3://bucket/results/airflow-1a2b"
-    assert marked.payload()["output"]["delivery"]["s3"] == {
+    assert tagged.delivery.url == "s3://bucket/results/airflow-1a2b"
+    assert tagged.payload()["output"]["delivery"]["s3"] == {
         "url": "s3://bucket/results/airflow-1a2b",
         "accessKey": "AKIAEXAMPLE",
         "secretAccessKey": "a-secret-key",
     }
-    assert marked.payload()["output"]["width"] == build().picture.size.width
+    assert tagged.payload()["output"]["width"] == build().picture.size.width
 
 
 @pytest.mark.parametrize(

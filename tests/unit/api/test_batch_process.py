@@ -113,11 +113,11 @@ def test_zarr() -> None:
 
 
 def test_mark() -> None:
-    """A mark is the last word of the description, and makes no other request of it."""
+    """A tag is the last word of the description, and makes no other request of it."""
     request = build(description="fields of June")
 
-    assert request.marked("airflow-1a2b").body["description"] == "fields of June airflow-1a2b"
-    assert request.marked("airflow-1a2b").digest == request.digest
+    assert request.tagged("airflow-1a2b").body["description"] == "fields of June airflow-1a2b"
+    assert request.tagged("airflow-1a2b").digest == request.digest
     assert build(resolution=20).digest != request.digest
 
 

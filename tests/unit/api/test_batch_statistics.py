@@ -72,12 +72,12 @@ def test_credentials_go_to_all_places() -> None:
 
 
 def test_mark_is_a_folder() -> None:
-    """The API keeps no description, so that the mark goes into the URL of the results."""
-    marked = build(delivery=Location("s3://bucket/results/<REQUEST_ID>/<ID>.json", KEYS)).marked("airflow-1a2b")
+    """The API keeps no description, so that the tag goes into the URL of the results."""
+    tagged = build(delivery=Location("s3://bucket/results/<REQUEST_ID>/<ID>.json", KEYS)).tagged("airflow-1a2b")
 
-    assert marked.delivery.url == "s3://bucket/results/airflow-1a2b/<REQUEST_ID>/<ID>.json"
-    assert marked.payload()["output"]["s3"]["url"] == marked.delivery.url
-    assert marked.payload()["output"]["s3"]["accessKey"] == "AKIAEXAMPLE"
+    assert tagged.delivery.url == "s3://bucket/results/airflow-1a2b/<REQUEST_ID>/<ID>.json"
+    assert tagged.payload()["output"]["s3"]["url"] == tagged.delivery.url
+    assert tagged.payload()["output"]["s3"]["accessKey"] == "AKIAEXAMPLE"
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,11 @@ from sentinelhub_provider.api.job_requests.delivery import (
     S3Access,
     Template,
     fixed_folder,
-    marked_url,
     parse_location,
     read_location,
     redacted,
     refuse_credentials,
+    tagged_url,
     with_credentials,
 )
 from sentinelhub_provider.exceptions import SentinelHubRequestError
@@ -143,7 +143,7 @@ def test_templates_that_cannot_be(url: str, template: Template, words: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("url", "folder", "marked"),
+    ("url", "folder", "tagged"),
     [
         ("s3://bucket/a", "s3://bucket/a", "s3://bucket/a/m"),
         ("s3://bucket", "s3://bucket", "s3://bucket/m"),
@@ -153,11 +153,11 @@ def test_templates_that_cannot_be(url: str, template: Template, words: str) -> N
         ("s3://bucket/<ID>.json", "s3://bucket", "s3://bucket/m/<ID>.json"),
     ],
 )
-def test_folder_of_its_own(url: str, folder: str, marked: str) -> None:
-    """A mark becomes a folder after those that are fixed, and before the first that has a placeholder."""
+def test_folder_of_its_own(url: str, folder: str, tagged: str) -> None:
+    """A tag becomes a folder after those that are fixed, and before the first that has a placeholder."""
     assert fixed_folder(url) == folder
-    assert marked_url(url, "m") == marked
-    assert Location(url, KEYS).marked("m") == Location(marked, KEYS)
+    assert tagged_url(url, "m") == tagged
+    assert Location(url, KEYS).tagged("m") == Location(tagged, KEYS)
 
 
 @pytest.mark.parametrize("name", ["accessKey", "secretAccessKey", "credentials"])

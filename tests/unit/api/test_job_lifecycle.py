@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from job_service import MARK, START, Attempt, Service
+from job_service import START, TAG, Attempt, Service
 
-from sentinelhub_provider.api.jobs import lifecycle as steps
+from sentinelhub_provider.api.jobs import lifecycle, steps
 from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, Job, JobState
 from sentinelhub_provider.exceptions import (
     SentinelHubBadRequestError,
@@ -22,24 +22,24 @@ from sentinelhub_provider.exceptions import (
     SentinelHubTransportError,
 )
 
-PLAN = steps.Plan(BATCH_PROCESS, MARK, timeout=timedelta(hours=24), began=START, not_before=START)
+PLAN = lifecycle.Plan(BATCH_PROCESS, TAG, timeout=timedelta(hours=24), began=START, not_before=START)
 
 
-def attempt(service: Service, memory: dict[str, str] | None = None, **changes: Any) -> Attempt:
+def attempt(service: Service, store: dict[str, str] | None = None, **changes: Any) -> Attempt:
     """Return a finished attempt."""
-    one = Attempt(service, replace(PLAN, **changes), memory)
+    one = Attempt(service, replace(PLAN, **changes), store)
     one.run()
     return one
 
 
 def names(one: Attempt) -> list[str]:
     """Return what an attempt did, in order."""
-    return [f"{step.action} {step.job.id}" if isinstance(step, steps.Act) else type(step).__name__ for step in one.seen]
+    return [f"{step.action}-{step.job.id}" if isinstance(step, steps.Act) else type(step).__name__ for step in one.seen]
 
 
-def upto(service: Service, kind: type, fault: str = "none", memory: dict[str, str] | None = None) -> Attempt:
+def upto(service: Service, kind: type, fault: str = "none", store: dict[str, str] | None = None) -> Attempt:
     """Return an attempt right after its first step of a kind, the only one to meet a fault."""
-    one = Attempt(service, PLAN, memory)
+    one = Attempt(service, PLAN, store)
     while not one.seen or not isinstance(one.seen[-1], kind):
         assert not one.is_over, f"there is no {kind.__name__} in {names(one)}"
         one.advance(fault, only=kind)
@@ -52,24 +52,35 @@ def test_create_remember_start_wait():
 
     one = attempt(service)
 
-    assert names(one) == ["Recall", "ListJobs", "Create", "ListJobs", "Remember", "start job-1", "Look", "Await"]
+    assert names(one) == [
+        "LoadJobId",
+        "ListJobs",
+        "Create",
+        "ListJobs",
+        "SaveJobId",
+        "start-job-1",
+        "CheckStatus",
+        "AwaitEnd",
+    ]
     assert one.result.state is JobState.DONE
 
 
 @pytest.mark.parametrize("remembers", [False, True], ids=["forgets", "remembers"])
-@pytest.mark.parametrize("step", [steps.Create, steps.Remember, steps.Act, steps.Await], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "step", [steps.Create, steps.SaveJobId, steps.Act, steps.AwaitEnd], ids=lambda kind: kind.__name__
+)
 def test_the_attempt_after_a_death_goes_on_with_the_same_job(step: type, remembers: bool):
     """Killed after each step: the next attempt creates nothing, and starts only what was not started."""
     service = Service()
-    memory: dict[str, str] | None = {} if remembers else None
-    upto(service, step, memory=memory)
+    store: dict[str, str] | None = {} if remembers else None
+    upto(service, step, store=store)
 
-    one = attempt(service, memory)
+    one = attempt(service, store)
 
     assert one.result.id == "job-1"
     assert service.started == {"job-1"}
     assert len(service.jobs) == 1
-    assert ("start job-1" in names(one)) == (step in (steps.Create, steps.Remember))
+    assert ("start-job-1" in names(one)) == (step in (steps.Create, steps.SaveJobId))
 
 
 def test_a_created_job_whose_answer_was_lost_is_found_by_its_mark():
@@ -102,7 +113,7 @@ def test_creations_that_all_vanish_fail_the_attempt_with_the_last_error():
         one.advance("lost")
 
     assert isinstance(one.error, SentinelHubTransportError)
-    assert names(one).count("Create") == steps.MOST_SENDINGS
+    assert names(one).count("Create") == steps.MAX_ATTEMPTS
 
 
 def test_a_start_whose_answer_was_lost_is_not_sent_again():
@@ -112,7 +123,7 @@ def test_a_start_whose_answer_was_lost_is_not_sent_again():
 
     one.run()
 
-    assert names(one).count("start job-1") == 1
+    assert names(one).count("start-job-1") == 1
     assert one.result.state is JobState.DONE
 
 
@@ -123,7 +134,7 @@ def test_a_start_that_never_arrived_is_sent_again():
 
     one.run()
 
-    assert names(one).count("start job-1") == 2
+    assert names(one).count("start-job-1") == 2
     assert one.result.state is JobState.DONE
 
 
@@ -144,13 +155,13 @@ def test_of_two_living_attempts_both_start_the_older_job():
 
 def test_a_remembered_job_that_was_not_started_gives_way_to_the_one_that_was():
     """Remembered, then left for dead, while another attempt chose an older one."""
-    service, memory = Service(), {}
+    service, store = Service(), {}
     service.create()
-    upto(service, steps.Remember, memory={})
-    memory["id"] = service.create().id
+    upto(service, steps.SaveJobId, store={})
+    store["id"] = service.create().id
     attempt(service)
 
-    one = attempt(service, memory)
+    one = attempt(service, store)
 
     assert one.result.id == "job-1"
     assert service.started == {"job-1"}
@@ -187,7 +198,7 @@ def test_of_jobs_that_were_not_started_the_oldest_is_taken():
     jobs.append(replace(jobs[0], id="4", created=START - timedelta(seconds=1)))
     jobs.append(replace(jobs[0], id="0", created=None))
 
-    assert [steps.first_of(some).id for some in (jobs, jobs[::-1], jobs[:3])] == ["4", "4", "1"]
+    assert [lifecycle.first_of(some).id for some in (jobs, jobs[::-1], jobs[:3])] == ["4", "4", "1"]
 
 
 def test_the_listing_is_read_as_far_as_the_task_s_run_goes_back():
@@ -231,7 +242,7 @@ def test_a_retry_goes_on_from_any_state(state: str, starts: int):
 
     one = attempt(service)
 
-    assert names(one).count(f"start {job.id}") == starts
+    assert names(one).count(f"start-{job.id}") == starts
     assert one.result.state is JobState.DONE
 
 
@@ -247,15 +258,15 @@ def test_a_job_that_an_earlier_attempt_left_stopped_rests_and_goes_on():
 
     assert one.result.state is JobState.DONE
     assert service.now - stopped > timedelta(minutes=30)
-    assert names(one).count(f"start {job.id}") == 1
+    assert names(one).count(f"start-{job.id}") == 1
 
 
 def test_a_job_without_processing_units_goes_on_with_a_retry():
     """The first attempt fails with an error that a retry may follow; the second starts the same job again."""
-    service, memory = Service(ends=["STOPPED:OUT_OF_PU"]), {}
-    first = attempt(service, memory)
+    service, store = Service(ends=["STOPPED:OUT_OF_PU"]), {}
+    first = attempt(service, store)
 
-    second = attempt(service, memory)
+    second = attempt(service, store)
 
     assert isinstance(first.error, SentinelHubJobError)
     assert (first.error.reason, first.error.final) == ("OUT_OF_PU", False)
@@ -270,18 +281,18 @@ def test_a_job_that_stops_as_soon_as_it_is_started_is_not_started_over_and_over(
 
     one = attempt(service)
 
-    assert names(one).count("start job-1") == 1
+    assert names(one).count("start-job-1") == 1
     assert one.error.reason == "OUT_OF_PU"
 
 
 def test_a_restart_refused_for_want_of_processing_units_may_be_tried_again():
     """The account's error is final elsewhere; here it is why the job is stopped."""
     job = replace(Service().create(), state=JobState.STOPPED, reason="OUT_OF_PU", user_action="START")
-    flow = steps.job_flow(replace(PLAN, job_id=job.id), clock=lambda: START)
+    flow = lifecycle.job_flow(replace(PLAN, job_id=job.id), clock=lambda: START)
     next(flow)
-    assert isinstance(flow.send(job), steps.Note)
+    assert isinstance(flow.send(job), steps.Warn)
     assert isinstance(flow.send(None), steps.Act)
-    assert isinstance(flow.send(SentinelHubQuotaExceededError("no units left", status=403)), steps.Look)
+    assert isinstance(flow.send(SentinelHubQuotaExceededError("no units left", status=403)), steps.CheckStatus)
 
     with pytest.raises(SentinelHubJobError, match="no units left") as caught:
         flow.send(job)
@@ -353,7 +364,7 @@ def test_the_time_of_another_s_job_counts_from_this_attempt():
     one = attempt(service, job_id=job.id)
 
     assert one.result.id == job.id
-    assert names(one) == ["Look", "Await"]
+    assert names(one) == ["CheckStatus", "AwaitEnd"]
 
 
 def test_an_analysis_comes_before_the_start_and_its_cost_is_checked():
@@ -362,8 +373,8 @@ def test_an_analysis_comes_before_the_start_and_its_cost_is_checked():
 
     one = attempt(service, analyse=True)
 
-    done = [name for name in names(one) if name not in ("Recall", "ListJobs", "Look", "WaitUntil")]
-    assert done == ["Create", "Remember", "analyse job-1", "Analysed", "start job-1", "Await"]
+    done = [name for name in names(one) if name not in ("LoadJobId", "ListJobs", "CheckStatus", "WaitUntil")]
+    assert done == ["Create", "SaveJobId", "analyse-job-1", "Analysed", "start-job-1", "AwaitEnd"]
 
 
 def test_a_job_over_its_budget_is_not_started():
@@ -385,7 +396,7 @@ def test_a_job_of_a_cleared_attempt_is_stopped():
     old = service.create("airflow-before")
     service.act("start", old.id)
 
-    one = attempt(service, earlier_marks=frozenset({"airflow-before"}))
+    one = attempt(service, earlier_tags=frozenset({"airflow-before"}))
 
     assert service.jobs[old.id].state is JobState.STOPPED
     assert one.result.id == "job-2"
@@ -401,15 +412,15 @@ def test_a_restart_that_shows_late_is_waited_for():
         user_action_updated=START,
         last_updated=START,
     )
-    flow = steps.job_flow(PLAN, clock=lambda: START, known=told.id)
+    flow = lifecycle.job_flow(PLAN, clock=lambda: START, known=told.id)
     next(flow)
 
     wait = flow.send(told)
 
     assert isinstance(wait, steps.WaitUntil)
     assert wait.waited
-    assert isinstance(flow.send(None), steps.Look)
-    assert isinstance(flow.send(replace(told, state=JobState.PROCESSING)), steps.Await)
+    assert isinstance(flow.send(None), steps.CheckStatus)
+    assert isinstance(flow.send(replace(told, state=JobState.PROCESSING)), steps.AwaitEnd)
 
 
 def test_a_job_that_refuses_to_restart_just_after_its_rest_is_given_a_little_longer():
@@ -424,16 +435,16 @@ def test_a_job_that_refuses_to_restart_just_after_its_rest_is_given_a_little_lon
     one = attempt(service)
 
     assert one.result.state is JobState.DONE
-    assert names(one).count(f"start {job.id}") == 2
+    assert names(one).count(f"start-{job.id}") == 2
 
 
 def test_an_action_that_is_refused_and_was_needed_raises():
     """A job that will not start says why."""
-    flow = steps.job_flow(replace(PLAN, job_id="job-1"), clock=lambda: START)
+    flow = lifecycle.job_flow(replace(PLAN, job_id="job-1"), clock=lambda: START)
     job = Service().create()
     next(flow)
     assert isinstance(flow.send(job), steps.Act)
-    assert isinstance(flow.send(SentinelHubBadRequestError("the bucket is closed", status=400)), steps.Look)
+    assert isinstance(flow.send(SentinelHubBadRequestError("the bucket is closed", status=400)), steps.CheckStatus)
 
     with pytest.raises(SentinelHubBadRequestError, match="the bucket is closed"):
         flow.send(job)
@@ -458,8 +469,8 @@ class World:
     """A service, a task with two attempts at a time, and what happens to them."""
 
     service: Service
-    plan: steps.Plan
-    memory: dict[str, str] | None
+    plan: lifecycle.Plan
+    store: dict[str, str] | None
     living: list[Attempt | None] = field(default_factory=lambda: [None, None])
 
     def move(self, move: str, number: int, detail: Any) -> None:
@@ -490,7 +501,7 @@ class World:
     def _alive(self, number: int) -> Attempt:
         one = self.living[number]
         if one is None or one.is_over:
-            one = self.living[number] = Attempt(self.service, self.plan, self.memory)
+            one = self.living[number] = Attempt(self.service, self.plan, self.store)
         return one
 
 
@@ -520,7 +531,7 @@ def test_whatever_dies_and_gets_lost_one_job_is_started(moves, ends, remembers: 
         world.move(*move)
         assert len(service.started) <= 1
 
-    last = _run_to_the_end(service, world.plan, world.memory, world.living)
+    last = _run_to_the_end(service, world.plan, world.store, world.living)
     assert len(service.started) == 1
     (job_id,) = service.started
     job = service.jobs[job_id]
@@ -532,7 +543,7 @@ def test_whatever_dies_and_gets_lost_one_job_is_started(moves, ends, remembers: 
         assert last.error.final
 
 
-def _run_to_the_end(service: Service, plan: steps.Plan, memory: Any, living: list[Attempt | None]) -> Attempt:
+def _run_to_the_end(service: Service, plan: lifecycle.Plan, store: Any, living: list[Attempt | None]) -> Attempt:
     """Let those that live end, then try again as Airflow does, until an attempt ends for good."""
     for one in living:
         if one is not None:
@@ -540,7 +551,7 @@ def _run_to_the_end(service: Service, plan: steps.Plan, memory: Any, living: lis
             assert len(service.started) <= 1
     arrive(service)
     for _ in range(10):
-        one = Attempt(service, plan, memory)
+        one = Attempt(service, plan, store)
         one.run()
         assert len(service.started) <= 1
         if one.result is not None or getattr(one.error, "final", False):
@@ -563,4 +574,4 @@ def _run_to_the_end(service: Service, plan: steps.Plan, memory: Any, living: lis
 )
 def test_what_was_started_can_be_told(state: str, user_action: str | None, started: bool):
     """By its state, and where that leaves it open, by what it was told."""
-    assert steps.was_started(Job("1", BATCH_PROCESS, JobState(state), user_action=user_action)) is started
+    assert lifecycle.was_started(Job("1", BATCH_PROCESS, JobState(state), user_action=user_action)) is started

@@ -16,15 +16,15 @@ from sentinelhub_provider.api.jobs.job import (
     JobKind,
     JobState,
     UnknownJobStateError,
-    bears,
     check_job_id,
     gone,
+    has_tag,
     job_of,
+    job_tag,
     kind_of,
-    mark,
-    marked,
     problem_of,
     restart_not_before,
+    tagged,
 )
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
@@ -242,32 +242,32 @@ def test_mark_tells_attempt_chains_apart():
         {"dag_id": "dt", "task_id": ""},
     ]  # fmt: skip
 
-    assert mark(**parts) == mark(**parts)
-    assert len({mark(**parts), *(mark(**(parts | other)) for other in others)}) == len(others) + 1
+    assert job_tag(**parts) == job_tag(**parts)
+    assert len({job_tag(**parts), *(job_tag(**(parts | other)) for other in others)}) == len(others) + 1
 
 
 def test_marked_job_is_recognised():
-    """By its description, or by the folder that its results go to; a longer word is another mark."""
-    its_mark = mark("d", "t", "r", -1, 0)
-    described = job_of(BATCH_PROCESS, batch(request={"description": marked("Slovenia", its_mark)}))
-    delivered = job_of(BATCH_STATISTICS, batch(request={"output": {"s3": {"url": f"s3://bucket/stats/{its_mark}/"}}}))
-    other = job_of(BATCH_PROCESS, batch(request={"description": marked("Slovenia", f"{its_mark}0")}))
+    """By its description, or by the folder that its results go to; a longer word is another tag."""
+    tag = job_tag("d", "t", "r", -1, 0)
+    described = job_of(BATCH_PROCESS, batch(request={"description": tagged("Slovenia", tag)}))
+    delivered = job_of(BATCH_STATISTICS, batch(request={"output": {"s3": {"url": f"s3://bucket/stats/{tag}/"}}}))
+    other = job_of(BATCH_PROCESS, batch(request={"description": tagged("Slovenia", f"{tag}0")}))
 
-    assert bears(described, its_mark)
-    assert bears(delivered, its_mark)
-    assert not bears(other, its_mark)
-    assert not bears(job_of(BATCH_PROCESS, batch()), its_mark)
+    assert has_tag(described, tag)
+    assert has_tag(delivered, tag)
+    assert not has_tag(other, tag)
+    assert not has_tag(job_of(BATCH_PROCESS, batch()), tag)
 
 
 def test_description_begins_with_words_for_people():
-    """The mark alone where there are none."""
-    assert marked("Slovenia ", "airflow-1") == "Slovenia airflow-1"
-    assert marked(None, "airflow-1") == "airflow-1"
+    """The tag alone where there are none."""
+    assert tagged("Slovenia ", "airflow-1") == "Slovenia airflow-1"
+    assert tagged(None, "airflow-1") == "airflow-1"
 
 
 def test_long_description_keeps_its_mark():
     """It stands at the end."""
-    assert bears(job_of(BATCH_PROCESS, batch(request={"description": marked("x" * 5_000, "airflow-1")})), "airflow-1")
+    assert has_tag(job_of(BATCH_PROCESS, batch(request={"description": tagged("x" * 5_000, "airflow-1")})), "airflow-1")
 
 
 @pytest.mark.parametrize("value", ["", "  ", "None", None, 7, "a/b", "a\nb"], ids=repr)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
-from sentinelhub_provider.api.byoc.watch import Outcome, finished_event
+from sentinelhub_provider.api.byoc.ingestion import Outcome, finished_event
 from sentinelhub_provider.exceptions import SentinelHubResponseError
 from sentinelhub_provider.operators.byoc import (
     SentinelHubByocCreateCollectionOperator,

@@ -1,4 +1,4 @@
-"""What an attempt's mark depends on: the same for all retries, another one when a user cleared the task."""
+"""What an attempt's tag depends on: the same for all retries, another one when a user cleared the task."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def attempt(*, retries: int = 3, run: Run | None = None, task_id: str = "job", *
 @pytest.mark.parametrize("try_number", [1, 2, 3, 4])
 def test_all_retries_bear_one_mark(try_number: int):
     """By it they find each other's job."""
-    assert attempt(try_number=try_number).mark == attempt().mark
+    assert attempt(try_number=try_number).tag == attempt().tag
 
 
 def test_a_change_of_the_dag_s_retries_does_not_change_the_mark():
     """Or the job of an attempt before that change would be paid for twice."""
-    assert attempt(retries=7).mark == attempt(retries=3).mark
+    assert attempt(retries=7).tag == attempt(retries=3).tag
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ def test_a_change_of_the_dag_s_retries_does_not_change_the_mark():
 )
 def test_another_task_instance_bears_another_mark(changes: dict[str, Any]):
     """Also a cleared one, and that of another Airflow with the same DAG, whose run started at another moment."""
-    assert attempt(**changes).mark != attempt().mark
+    assert attempt(**changes).tag != attempt().tag
 
 
 def test_a_cleared_task_knows_its_former_marks():
     """A job that still runs under one of them is of no use any more."""
-    assert attempt().mark in attempt(max_tries=6, try_number=4).earlier_marks
-    assert attempt().mark not in attempt().earlier_marks
+    assert attempt().tag in attempt(max_tries=6, try_number=4).earlier_tags
+    assert attempt().tag not in attempt().earlier_tags
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubServerError,
     SentinelHubTransportError,
 )
-from sentinelhub_provider.triggers.job_polling import JobPoller, Seen, Sighting, Trouble, Watch, watching
+from sentinelhub_provider.triggers.job_polling import JobPoller, PollFailure, PollUpdate, StatusUpdate, Watch, watching
 
 FIRST_CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -137,10 +137,10 @@ class Stage:
         self.clock.now = until
 
     async def wait(
-        self, job_id: str, until: Callable[[Sighting], bool] | None = None, **options: Any
-    ) -> list[Sighting]:
-        """Wait for a job to its end, or until a sighting is the one; return all sightings."""
-        seen: list[Sighting] = []
+        self, job_id: str, until: Callable[[PollUpdate], bool] | None = None, **options: Any
+    ) -> list[PollUpdate]:
+        """Wait for a job to its end, or until a update is the one; return all sightings."""
+        seen: list[PollUpdate] = []
         async with self.watching(job_id, **options) as watch:
             while True:
                 seen.append(await watch.inbox.get())
@@ -158,8 +158,8 @@ async def _others() -> None:
         await asyncio.sleep(0)
 
 
-def _ended(sighting: Sighting) -> bool:
-    return sighting.is_final if isinstance(sighting, Trouble) else sighting.job.is_terminal
+def _ended(update: PollUpdate) -> bool:
+    return update.is_final if isinstance(update, PollFailure) else update.job.is_terminal
 
 
 def run(act: Callable[[], Awaitable[Any]]) -> Any:
@@ -172,9 +172,9 @@ def run(act: Callable[[], Awaitable[Any]]) -> Any:
     return asyncio.run(bounded())
 
 
-def states(sightings: list[Sighting]) -> list[str]:
+def states(sightings: list[PollUpdate]) -> list[str]:
     """Return what was told, in short."""
-    return [str(one.job.state) if isinstance(one, Seen) else type(one.error).__name__ for one in sightings]
+    return [str(one.job.state) if isinstance(one, StatusUpdate) else type(one.error).__name__ for one in sightings]
 
 
 # --- what a watch is told -------------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ def test_two_who_wait_for_one_job_are_both_told():
     stage = Stage()
     stage.service.add("a", status="DONE")
 
-    async def act() -> list[list[Sighting]]:
+    async def act() -> list[list[PollUpdate]]:
         return await asyncio.gather(stage.wait("a"), stage.wait("a"))
 
     assert [states(seen) for seen in run(act)] == [["DONE"], ["DONE"]]
@@ -277,7 +277,7 @@ def test_thousand_among_others_are_found_with_twelve_requests():
     stage.later(500, lambda: stage.service.documents.pop("j500"))
     stage.later(1_000, lambda: [stage.service.set(name, "DONE") for name in names if name != "j500"])
 
-    async def act() -> list[list[Sighting]]:
+    async def act() -> list[list[PollUpdate]]:
         return await asyncio.gather(*(stage.wait(name) for name in names))
 
     told = run(act)
@@ -330,7 +330,7 @@ def test_page_older_than_all_that_is_missing_is_the_last():
 
     stage.later(300, delete)
 
-    async def act() -> list[list[Sighting]]:
+    async def act() -> list[list[PollUpdate]]:
         return await asyncio.gather(*(stage.wait(name) for name in names))
 
     assert {states(seen)[-1] for seen in run(act)} == {"GONE"}
@@ -406,7 +406,7 @@ def test_fault_that_passes_is_survived(fault: Any, others: int):
     stage.later(7_300, lambda: setattr(stage.service, "fault", lambda: None))
     stage.later(8_000, lambda: stage.service.set("a", "DONE"))
 
-    async def act() -> list[Sighting]:
+    async def act() -> list[PollUpdate]:
         async with asyncio.TaskGroup() as group:
             waiting = [group.create_task(stage.wait(name)) for name in names]
             seen = await stage.wait("a")
@@ -417,8 +417,8 @@ def test_fault_that_passes_is_survived(fault: Any, others: int):
     seen = run(act)
 
     kinds = [type(one).__name__ for one in seen]
-    assert kinds == ["Seen", "Trouble", "Seen", "Seen"]
-    assert [one.after_trouble for one in seen if isinstance(one, Seen)] == [False, True, False]
+    assert kinds == ["StatusUpdate", "PollFailure", "StatusUpdate", "StatusUpdate"]
+    assert [one.recovered for one in seen if isinstance(one, StatusUpdate)] == [False, True, False]
     assert stage.clock() <= 9_000 + 30
     assert len([moment for moment in stage.service.asked if 1_150 < moment < 8_300]) < 35
 
@@ -431,7 +431,7 @@ def test_fault_that_does_not_pass_is_told_to_all():
     refused = SentinelHubAuthenticationError("wrong secret")
     stage.later(100, lambda: setattr(stage.service, "fault", lambda: refused))
 
-    async def act() -> list[list[Sighting]]:
+    async def act() -> list[list[PollUpdate]]:
         return await asyncio.gather(*(stage.wait(name) for name in names))
 
     assert {tuple(states(seen)) for seen in run(act)} == {("PROCESSING", "SentinelHubAuthenticationError")}
@@ -444,7 +444,7 @@ def test_fault_of_one_job_is_not_the_others():
     stage.service.add("a", "b", "c", "d", status="DONE")
     stage.service.set("c", "EXPLODED")
 
-    async def act() -> list[list[Sighting]]:
+    async def act() -> list[list[PollUpdate]]:
         return await asyncio.gather(*(stage.wait(name) for name in "abcd"))
 
     assert [states(seen)[-1] for seen in run(act)] == ["DONE", "DONE", "UnknownJobStateError", "DONE"]
@@ -457,7 +457,7 @@ def test_broken_loop_tells_everyone(caplog: pytest.LogCaptureFixture):
     stage.service.add("a", "b")
     stage.service.fault = lambda: KeyError("oops")
 
-    async def act() -> list[Sighting]:
+    async def act() -> list[PollUpdate]:
         told = await asyncio.gather(stage.wait("a"), stage.wait("b"))
         stage.service.fault = lambda: None
         stage.service.set("a", "DONE")
@@ -465,8 +465,8 @@ def test_broken_loop_tells_everyone(caplog: pytest.LogCaptureFixture):
 
     first, second, third = run(act)
 
-    assert isinstance(first, Trouble)
-    assert isinstance(second, Trouble)
+    assert isinstance(first, PollFailure)
+    assert isinstance(second, PollFailure)
     assert "broke" in str(first.error)
     assert "oops" in caplog.text
     assert states([third]) == ["DONE"]
@@ -496,7 +496,7 @@ def test_cancelled_one_leaves_the_others_alone():
     stage.service.add("a", "b")
     stage.later(600, lambda: stage.service.set("b", "DONE"))
 
-    async def act() -> list[Sighting]:
+    async def act() -> list[PollUpdate]:
         first = asyncio.create_task(stage.wait("a"))
         second = asyncio.create_task(stage.wait("b"))
         await stage.reach(300)

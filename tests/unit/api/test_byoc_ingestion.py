@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 from clocks import FakeClock
 
-from sentinelhub_provider.api.byoc.looks import Look
-from sentinelhub_provider.api.byoc.tiles import Tile, TileState
-from sentinelhub_provider.api.byoc.watch import (
+from sentinelhub_provider.api.byoc.ingestion import (
     SHOWN,
     Outcome,
     Pause,
     check_outcome,
     error_event,
     finished_event,
+    poll_tiles,
     read_event,
-    watch,
 )
+from sentinelhub_provider.api.byoc.queries import Get
+from sentinelhub_provider.api.byoc.tiles import Tile, TileState
+from sentinelhub_provider.api.flow import drive
 from sentinelhub_provider.exceptions import (
     SentinelHubAuthenticationError,
     SentinelHubError,
@@ -42,7 +43,7 @@ class Service:
         self.states = {name: list(these) for name, these in states.items()}
         self.size = size
         self.clock = FakeClock(0.0)
-        self.asked: list[Look] = []
+        self.asked: list[Get] = []
         self.notes: list[tuple[str, bool]] = []
         self.faults: list[SentinelHubError | None] = []
         self.hidden: set[str] = set()
@@ -50,21 +51,10 @@ class Service:
     def run(self, tile_ids: list[str] | None = None, *, ends: float = 3600.0, poll_interval: float = 60.0) -> Outcome:
         """Watch to the end."""
         ids = list(self.states) if tile_ids is None else tile_ids
-        flow = watch(ID, ids, ends=ends, clock=self.clock, poll_interval=poll_interval, random=lambda: 0.0)
-        step: Any = None
-        try:
-            step = next(flow)
-            while True:
-                try:
-                    answer = self._take(step)
-                except SentinelHubError as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(answer)
-        except StopIteration as end:
-            return end.value
+        flow = poll_tiles(ID, ids, ends=ends, clock=self.clock, poll_interval=poll_interval, random=lambda: 0.0)
+        return drive(flow, self._take)
 
-    def _take(self, step: Look | Pause) -> Any:
+    def _take(self, step: Get | Pause) -> Any:
         if isinstance(step, Pause):
             self.notes.append((step.note, step.is_warning))
             self.clock.sleep(step.seconds)
@@ -83,7 +73,7 @@ class Service:
             raise SentinelHubNotFoundError("not there")
         return {"data": self._shown(name)}
 
-    def _page(self, step: Look) -> Any:
+    def _page(self, step: Get) -> Any:
         assert step.params["sort"] == "created:desc"
         names = [name for name in reversed(self.states) if name not in self.hidden]
         start = int(step.params.get("viewtoken", 0))

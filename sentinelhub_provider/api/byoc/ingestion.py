@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from sentinelhub_provider.api.byoc.looks import NEWEST_FIRST, Look, look_at_each, look_through
+from sentinelhub_provider.api.byoc.queries import NEWEST_FIRST, Get, get_tiles, list_items
 from sentinelhub_provider.api.byoc.tiles import Tile, TileState, read_tile, tiles_endpoint
 from sentinelhub_provider.exceptions import (
     SentinelHubError,
@@ -113,7 +113,7 @@ class Outcome:
         return cls(**counts, failures=tuple(lists["failures"]), warnings=tuple(lists["warnings"]))
 
 
-def watch(
+def poll_tiles(
     collection_id: str,
     tile_ids: Sequence[str],
     *,
@@ -121,7 +121,7 @@ def watch(
     clock: Callable[[], float],
     poll_interval: float,
     random: Callable[[], float],
-) -> Generator[Look | Pause, Any, Outcome]:
+) -> Generator[Get | Pause, Any, Outcome]:
     """
     Look at tiles until each is ingested or has failed, or until time is up.
 
@@ -142,7 +142,7 @@ def watch(
         yield Pause(min(remaining, pause * (1 + 0.1 * random())), note, is_warning)
         is_warning = False
         try:
-            tiles, pages = yield from _look(collection_id, list(pending), pages)
+            tiles, pages = yield from _poll(collection_id, list(pending), pages)
         except SentinelHubError as error:
             if error.final:
                 raise
@@ -159,22 +159,22 @@ def watch(
     return Outcome.of(ended.values()) + Outcome(pending=len(pending))
 
 
-def _look(collection_id: str, pending: Sequence[str], pages: int) -> Generator[Look, Any, tuple[list[Tile], int]]:
+def _poll(collection_id: str, pending: Sequence[str], pages: int) -> Generator[Get, Any, tuple[list[Tile], int]]:
     """Look at all tiles, newest first, or at each that is pending, whichever takes fewer requests."""
     if len(pending) < pages:
-        return (yield from look_at_each(collection_id, pending)), pages
+        return (yield from get_tiles(collection_id, pending)), pages
     wanted, left = set(pending), set(pending)
 
     def all_seen(page: list[Any]) -> bool:
         left.difference_update(item.get("id") for item in page if isinstance(item, Mapping))
         return not left
 
-    items, pages = yield from look_through(tiles_endpoint(collection_id), NEWEST_FIRST, enough=all_seen)
+    items, pages = yield from list_items(tiles_endpoint(collection_id), NEWEST_FIRST, enough=all_seen)
     tiles = [read_tile(item) for item in items if isinstance(item, Mapping) and item.get("id") in wanted]
     seen = {tile.id for tile in tiles}
     # Pages move while they are turned: that a tile was on none of them does not mean that it is gone.
     missing = [tile_id for tile_id in pending if tile_id not in seen]
-    return tiles + (yield from look_at_each(collection_id, missing)), pages
+    return tiles + (yield from get_tiles(collection_id, missing)), pages
 
 
 def check_outcome(outcome: Outcome, collection_id: str, *, waited: float) -> None:

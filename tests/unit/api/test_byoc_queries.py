@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api.byoc.looks import Look, find_tiles, look_through
+from sentinelhub_provider.api.byoc.queries import Get, find_tiles, list_items
 from sentinelhub_provider.exceptions import SentinelHubResponseError
 
 ID = "12345678-1234-1234-1234-123456789abc"
@@ -21,7 +21,7 @@ class Service:
         self.paths, self.size = list(paths), size
         self.asked: list[dict[str, Any]] = []
 
-    def run(self, flow: Generator[Look, Any, Any]) -> Any:
+    def run(self, flow: Generator[Get, Any, Any]) -> Any:
         """Answer until the flow has what it wants."""
         answer = None
         try:
@@ -30,7 +30,7 @@ class Service:
         except StopIteration as end:
             return end.value
 
-    def _answer(self, look: Look) -> Any:
+    def _answer(self, look: Get) -> Any:
         assert look.endpoint == LIST
         self.asked.append(dict(look.params))
         paths, links = self.paths[::-1], {}
@@ -109,7 +109,7 @@ def test_odd_tiles_of_others_do_not_matter():
 
 def test_a_list_that_leads_in_a_circle_is_an_error():
     """Page two, page three, page two: the task would turn pages for ever."""
-    flow = look_through(LIST)
+    flow = list_items(LIST)
     next(flow)
     for token in ("2", "3"):
         flow.send({"data": [{"id": "a"}], "links": {"nextToken": token}})
@@ -120,7 +120,7 @@ def test_a_list_that_leads_in_a_circle_is_an_error():
 
 def test_an_endless_list_is_an_error():
     """Its next page would be asked for for ever."""
-    flow = look_through(LIST)
+    flow = list_items(LIST)
     next(flow)
     flow.send({"data": [{"id": "a"}], "links": {"nextToken": "t"}})
 

@@ -20,20 +20,20 @@ NEWEST_FIRST = {"sort": "created:desc"}
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Get:
     """Ask the service: GET this endpoint. Sent back: the decoded answer; or its ``SentinelHubError`` is thrown in."""
 
     endpoint: str
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
-Looking: TypeAlias = Generator[Look, Any, tuple[list[Any], int]]
+ItemsFlow: TypeAlias = Generator[Get, Any, tuple[list[Any], int]]
 """Looks at pages until enough is known; returns their items, and how many pages it took."""
 
 
-def look_through(
+def list_items(
     endpoint: str, params: Mapping[str, Any] | None = None, *, enough: Callable[[list[Any]], bool] | None = None
-) -> Looking:
+) -> ItemsFlow:
     """
     Look at a list, page by page.
 
@@ -44,7 +44,7 @@ def look_through(
     asked, pages = {"count": PAGE_SIZE, **(params or {})}, 0
     tokens: list[Any] = [None]
     while True:
-        page = yield Look(endpoint, asked)
+        page = yield Get(endpoint, asked)
         new = data_of(page, list)
         items += new
         pages += 1
@@ -60,12 +60,12 @@ def look_through(
         asked = {**asked, "viewtoken": token}
 
 
-def look_at_each(collection_id: str, tile_ids: Iterable[str]) -> Generator[Look, Any, list[Tile]]:
+def get_tiles(collection_id: str, tile_ids: Iterable[str]) -> Generator[Get, Any, list[Tile]]:
     """Look at tiles one by one; one that is not there is GONE."""
     tiles: list[Tile] = []
     for tile_id in tile_ids:
         try:
-            document = yield Look(tile_endpoint(collection_id, tile_id))
+            document = yield Get(tile_endpoint(collection_id, tile_id))
         except SentinelHubNotFoundError:
             tiles.append(Tile(tile_id, f"tile {tile_id}", TileState.GONE, cause="it was deleted meanwhile"))
         else:
@@ -73,17 +73,17 @@ def look_at_each(collection_id: str, tile_ids: Iterable[str]) -> Generator[Look,
     return tiles
 
 
-def find_tile(collection_id: str, path: str) -> Generator[Look, Any, Tile | None]:
+def find_tile(collection_id: str, path: str) -> Generator[Get, Any, Tile | None]:
     """Look for the tile at a path, however the service spells it."""
     for spelling in spellings(path):
-        page = yield Look(tiles_endpoint(collection_id), {"path": spelling})
+        page = yield Get(tiles_endpoint(collection_id), {"path": spelling})
         found = data_of(page, list)
         if found:
             return read_tile(found[0])
     return None
 
 
-def find_tiles(collection_id: str, paths: Sequence[str]) -> Generator[Look, Any, list[Tile]]:
+def find_tiles(collection_id: str, paths: Sequence[str]) -> Generator[Get, Any, list[Tile]]:
     """
     Look for the tiles at these paths; returned are those that are there, in whichever spelling.
 
@@ -108,7 +108,7 @@ def find_tiles(collection_id: str, paths: Sequence[str]) -> Generator[Look, Any,
         is_cut = sum(len(spellings(path)) for path in left) <= pages
         return is_cut
 
-    items, _ = yield from look_through(tiles_endpoint(collection_id), NEWEST_FIRST, enough=enough)
+    items, _ = yield from list_items(tiles_endpoint(collection_id), NEWEST_FIRST, enough=enough)
     tiles = met(items)
     for path in left if is_cut else ():
         tile = yield from find_tile(collection_id, path)
