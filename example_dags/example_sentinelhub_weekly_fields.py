@@ -5,7 +5,7 @@ Asks for the NDVI of each field of a GeoJSON file in each week, stores it as one
 week), and draws a chart. Needs the extra `parquet` and matplotlib.
 
 To make it yours, put your fields into `weekly_fields.geojson` and choose the season below. To have it every Monday, set
-`schedule="0 6 * * 1"` and take `{{ ds }}` for the end.
+`schedule="0 6 * * 1"` and `time_range="P4W"`, the four weeks before the run.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class SentinelHubBatchProcessOperator(SentinelHubListedJobOperator):
     :param collection: a collection's id, an entry of ``input.data`` as the API has it, or a list of either. (templated)
     :param evalscript: JavaScript; the name of a ``.js`` file beside the DAG; or one of the names that the Process
         operator knows. (templated)
-    :param time_range: start and end, both included; the run's data interval by default. (templated)
+    :param time_range: as for the Process operator; the run's data interval by default. (templated)
     :param bbox: west, south, east, north in units of ``crs``: a must with ``tiling_grid``. (templated)
     :param geometry: GeoJSON, WKT, or a file of either, as for the Process operator. (templated)
     :param crs: EPSG code of both; longitude and latitude by default. (templated)

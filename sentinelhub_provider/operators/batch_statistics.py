@@ -62,7 +62,7 @@ class SentinelHubBatchStatisticsOperator(SentinelHubListedJobOperator):
     :param evalscript: JavaScript of less than 32 KB; the name of a ``.js`` file beside the DAG; or ``ndvi-clear``. It
         must have the output ``dataMask``. (templated)
     :param evalscript_url: URL of an evalscript in a bucket that the same credentials open, instead of it. (templated)
-    :param time_range: start and end, both included; the run's data interval by default. (templated)
+    :param time_range: as for the Process operator; the run's data interval by default. (templated)
     :param aggregation_interval: an ISO 8601 period, such as ``P10D``. (templated)
     :param last_interval: ``SKIP``, ``SHORTEN`` or ``EXTEND`` the last interval where it is not whole.
     :param resolution: pixel side in units of the features' CRS: metres or degrees. (templated)

@@ -48,7 +48,7 @@ class SentinelHubHttpOperator(SentinelHubOperator):
     :param headers: further header fields. (templated)
     :param accept: media type to ask for, such as ``image/tiff``. (templated)
     :param output_path: file for the body: a local path, or a URL that Airflow's object storage knows, such as
-        ``s3://conn_id@bucket/{{ ds }}.tiff``. It appears only when it is complete. (templated)
+        ``s3://conn_id@bucket/{{ dag_run.run_after | ds }}.tiff``. It appears only when it is complete. (templated)
     :param response_check: called with each ``requests.Response``; the task fails where it returns ``False``. Not for
         calls with ``output_path``, whose bodies are not kept.
     :param response_filter: called with the decoded JSON; what it returns is the task's result.
@@ -132,7 +132,7 @@ class SentinelHubHttpOperator(SentinelHubOperator):
         if self.output_path is None and self._answers_with_file():
             raise SentinelHubRequestError(
                 "This call answers with a file, which cannot go into XCom. "
-                "Give output_path, such as '/data/{{ ds }}.tiff' or 's3://my_conn@my-bucket/{{ ds }}.tiff'.",
+                "Give output_path, such as 's3://my_conn@my-bucket/{{ dag_run.run_after | ds }}.tiff'.",
                 field="output_path",
             )
 

@@ -61,13 +61,14 @@ class SentinelHubProcessOperator(SentinelHubOperator):
     .. seealso:: :doc:`/operators/process`
 
     :param output_path: file for the picture: a local path, or a URL that Airflow's object storage knows, such as
-        ``s3://conn_id@bucket/{{ ds }}.tif``. For several outputs, a path with ``{output}`` in it, or a dict of paths by
-        output identifier. (templated)
+        ``s3://conn_id@bucket/{{ dag_run.run_after | ds }}.tif``. For several outputs, a path with ``{output}`` in it,
+        or a dict of paths by output identifier. (templated)
     :param collection: a collection's id, an entry of ``input.data`` as the API has it, or a list of either, whose data
         are fused. (templated)
     :param evalscript: JavaScript; the name of a ``.js`` file beside the DAG; or one of ``true-colour``, ``ndvi``,
         ``ndvi-clear``, ``ndwi``, ``ndmi``, ``scl-mask``. In it, only ``{{ ... }}`` is a template. (templated)
-    :param time_range: start and end, both included; the run's data interval by default. (templated)
+    :param time_range: ``P7D`` for the seven days before the run, two dates, or two times, both included; the run's data
+        interval by default. (templated)
     :param bbox: west, south, east, north in units of ``crs``. (templated)
     :param geometry: GeoJSON as a dict, WKT, or a file of either: beside the DAG, an absolute path, or a URL that
         Airflow's object storage knows, ending with ``.geojson``, ``.json`` or ``.wkt``. The picture has data only

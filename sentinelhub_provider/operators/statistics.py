@@ -69,9 +69,11 @@ class SentinelHubStatisticsOperator(SentinelHubOperator):
     :param collection: a collection's id, such as ``sentinel-2-l2a``, or a list, whose data are fused. (templated)
     :param evalscript: a script, a ``.js`` file beside the DAG, or a name such as ``ndvi-clear``. It must have an output
         ``dataMask``. (templated)
-    :param time_range: start and end; the DAG run's data interval by default. (templated)
+    :param time_range: ``P7D`` for the seven days before the run, two dates, or start and end; the DAG run's data
+        interval by default. (templated)
     :param aggregation_interval: ISO 8601 duration of at least a day, such as ``P1D`` or ``P1M``. (templated)
-    :param last_interval: what becomes of a last interval that is not full: ``SKIP``, ``SHORTEN`` or ``EXTEND``.
+    :param last_interval: what becomes of a last interval that is not full: ``SKIP``, ``SHORTEN`` or ``EXTEND``. By
+        default it is shortened where the run says the time, else skipped.
     :param resolution: metres per pixel. (templated)
     :param width: pixels, instead of ``resolution``.
     :param height: pixels.
@@ -299,7 +301,7 @@ class SentinelHubStatisticsOperator(SentinelHubOperator):
             raise SentinelHubRequestError(
                 f"The table of {found.usable:,} features x {intervals} intervals has more than "
                 f"max_xcom_size={self.max_xcom_size:,} bytes; nothing was sent. XCom lives in Airflow's metadata "
-                "database: give output_path, such as 's3://my_conn@my-bucket/{{ ds }}.parquet'.",
+                "database: give output_path, such as 's3://my_conn@my-bucket/{{ dag_run.run_after | ds }}.parquet'.",
                 field="output_path",
             )
 

@@ -3,6 +3,8 @@ Runs every DAG of a folder once in an Airflow of its own, in one process; a test
 
     python dag_runner.py FOLDER RESULT
 
+A DAG's tag ``at=2025-03-30`` gives the run that logical date, ``at=`` gives it none, as runs that assets start have.
+
 RESULT is a JSON file: for each DAG its run's state and the states and results of its tasks. Airflow's home and the
 connections come from the environment.
 """
@@ -26,7 +28,15 @@ def main(folder: Path, result: Path) -> None:
     initdb()
     bag = DagBag(dag_folder=folder)
     assert not bag.import_errors, bag.import_errors
-    result.write_text(json.dumps({dag_id: record(dag.test()) for dag_id, dag in bag.dags.items()}))
+    result.write_text(json.dumps({dag_id: record(dag.test(**dates(dag))) for dag_id, dag in bag.dags.items()}))
+
+
+def dates(dag) -> dict:
+    """Return the dates that a DAG's tags name for its run."""
+    from airflow.sdk.timezone import parse
+
+    named = next((tag.removeprefix("at=") for tag in dag.tags if tag.startswith("at=")), None)
+    return {} if named is None else {"logical_date": parse(named) if named else None}
 
 
 def record(run) -> dict:

@@ -57,7 +57,7 @@ def output_paths(output_path: Any, formats: Mapping[str, str]) -> dict[str, Any]
     else:
         raise SentinelHubRequestError(
             f"there are {len(formats)} outputs ({', '.join(formats)}), but output_path is one file. Put {OUTPUT_FIELD} "
-            "into it, such as '/data/{{ ds }}-{output}.tif', or give a dict of paths by output.",
+            "into it, such as '/data/{{ dag_run.run_after | ds }}-{output}.tif', or give a dict of paths by output.",
             field="output_path",
         )
     if len({str(path) for path in paths.values()}) < len(paths):

@@ -1,0 +1,90 @@
+"""Each operator in runs of a real Airflow, whose times are pendulum's: with a data interval, and without any date."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from dag_runs import run_dags
+
+DAGS = """
+from airflow.sdk import DAG
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from sentinelhub_provider.operators.async_process import SentinelHubAsyncProcessOperator
+from sentinelhub_provider.operators.batch import SentinelHubBatchProcessOperator
+from sentinelhub_provider.operators.batch_statistics import SentinelHubBatchStatisticsOperator
+from sentinelhub_provider.operators.catalog import SentinelHubCatalogSearchOperator
+from sentinelhub_provider.operators.process import SentinelHubProcessOperator
+from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
+from sentinelhub_provider.sensors.catalog import SentinelHubSceneSensor
+
+DAYS = CronDataIntervalTimetable("0 0 * * *", timezone="Europe/Berlin")
+RUNS = {
+    "short_day": {"schedule": DAYS, "tags": ["at=2025-03-30T22:00:00Z"]},
+    "long_day": {"schedule": DAYS, "tags": ["at=2025-10-26T23:00:00Z"]},
+    "no_date": {"schedule": None, "tags": ["at="]},
+}
+WHERE = {"collection": "sentinel-2-l2a", "bbox": [14.0, 46.0, 14.1, 46.1]}
+DELIVERY = {
+    "delivery": "s3://results/" + "calendars",
+    "delivery_role_arn": "arn:aws:iam::123456789012:role/delivery",
+    "deferrable": False,
+    "poll_interval": 0.1,
+}
+
+for name, run in RUNS.items():
+    time = {} if name != "no_date" else {"time_range": "P7D"}
+    with DAG(name, **run) as dag:
+        search = {"datetime": time["time_range"]} if time else {}
+        SentinelHubCatalogSearchOperator(task_id="catalog", **WHERE, **search)
+        SentinelHubSceneSensor(task_id="sensor", **WHERE, **search, timeout=1, soft_fail=True, poke_interval=1)
+        picture = {**WHERE, "evalscript": "ndvi", "width": 8, "height": 8, **time}
+        SentinelHubProcessOperator(task_id="process", **picture, output_path="FOLDER/" + name + ".tif")
+        SentinelHubStatisticsOperator(task_id="statistics", **picture)
+        SentinelHubAsyncProcessOperator(task_id="async", **picture, **DELIVERY)
+        SentinelHubBatchProcessOperator(
+            task_id="batch", **WHERE, evalscript="ndvi", tiling_grid=0, resolution=60, check_features=False, **time,
+            **DELIVERY,
+        )
+        SentinelHubBatchStatisticsOperator(
+            task_id="batch_statistics", collection=WHERE["collection"], evalscript="ndvi", resolution=0.001, **time,
+            features="s3://results/fields.gpkg", check_features=False, **DELIVERY,
+        )
+    globals()[name] = dag
+"""
+
+
+@pytest.fixture(name="ran", scope="module")
+def fixture_ran(sentinelhub_sandbox_server, tmp_path_factory) -> Any:
+    """Run the three DAGs once, in an Airflow of their own; return what became of them, and what was sent."""
+    server = sentinelhub_sandbox_server
+    server.control.reset()
+    home = tmp_path_factory.mktemp("calendars")
+    (home / "dags").mkdir()
+    (home / "dags" / "calendars.py").write_text(DAGS.replace("FOLDER", str(home)))
+    return run_dags(server, home / "dags", home, auth_cache="memory")
+
+
+@pytest.mark.parametrize("task", ["catalog", "process", "statistics", "async", "batch", "batch_statistics", "sensor"])
+@pytest.mark.parametrize("run", ["short_day", "long_day", "no_date"])
+def test_every_operator_knows_its_time(run: str, task: str, ran):
+    """It succeeds, with a data interval of a day that clocks change, and in a run without any date."""
+    states = {"success", "skipped"} if task == "sensor" else {"success"}
+
+    assert ran.runs[run]["tasks"][f"{task}[-1]"] in states, ran.log[-5000:]
+
+
+@pytest.mark.parametrize(("run", "hours"), [("short_day", 23), ("long_day", 25)])
+def test_a_local_day_is_one_interval(run: str, hours: int, ran):
+    """Whole, though it has not 24 hours."""
+    from sentinelhub_provider.api.time_range import parse_time
+
+    (row,) = ran.runs[run]["results"]["statistics[-1]"]["table"]
+    length = parse_time(row["interval_to"]) - parse_time(row["interval_from"])
+    assert length.total_seconds() == hours * 3600
+
+
+def test_seven_days_before_the_run_are_seven_intervals(ran):
+    """Up to the moment at which it was due."""
+    assert len({row["interval_from"] for row in ran.runs["no_date"]["results"]["statistics[-1]"]["table"]}) == 7
