@@ -1,12 +1,12 @@
 """
-Runs every DAG of a folder once in an Airflow of its own, in one process; a test starts it.
+Runs every DAG of a folder in an Airflow of its own, in one process, once with each connection; a test starts it.
 
-    python dag_runner.py FOLDER RESULT
+    python dag_runner.py FOLDER RESULT CONNECTION...
 
 A DAG's tag ``at=2025-03-30`` gives the run that logical date, ``at=`` gives it none, as runs that assets start have.
 
-RESULT is a JSON file: for each DAG its run's state and the states and results of its tasks. Airflow's home and the
-connections come from the environment.
+RESULT is a JSON file, a list with an element for each connection: for each DAG its run's state and the states and
+results of its tasks. Airflow's home comes from the environment.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import sys
 from pathlib import Path
 
 
-def main(folder: Path, result: Path) -> None:
+def main(folder: str, result: str, *connections: str) -> None:
     """Run the DAGs."""
-    os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = str(folder)
+    os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = folder
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
     from airflow.dag_processing.dagbag import DagBag
@@ -28,7 +28,11 @@ def main(folder: Path, result: Path) -> None:
     initdb()
     bag = DagBag(dag_folder=folder)
     assert not bag.import_errors, bag.import_errors
-    result.write_text(json.dumps({dag_id: record(dag.test(**dates(dag))) for dag_id, dag in bag.dags.items()}))
+    runs = []
+    for connection in connections:
+        os.environ["AIRFLOW_CONN_SENTINELHUB_DEFAULT"] = connection
+        runs.append({dag_id: record(dag.test(**dates(dag))) for dag_id, dag in bag.dags.items()})
+    Path(result).write_text(json.dumps(runs))
 
 
 def dates(dag) -> dict:
@@ -53,4 +57,4 @@ def record(run) -> dict:
 
 
 if __name__ == "__main__":
-    main(*(Path(argument) for argument in sys.argv[1:]))
+    main(*sys.argv[1:])
