@@ -175,9 +175,8 @@ class SentinelHubJobError(SentinelHubError):
 
     :param job_status: the job's last state, such as ``FAILED``.
     :param reason: the service's reason, such as ``OUT_OF_PU``.
-    :param final: whether a retry is in vain; by default it is, except for a job that was stopped because the account
-        ran out of processing units (``OUT_OF_PU``) or too much of it failed (``UNHEALTHY``): started again, it goes on
-        from where it was.
+    :param final: whether a retry is in vain; by default it is, except for a job that was stopped (``USER_ACTION``,
+        ``OUT_OF_PU``, ``UNHEALTHY``): started again, it goes on from where it was.
     """
 
     final = True
@@ -197,7 +196,7 @@ class SentinelHubJobError(SentinelHubError):
         self.final = reason not in _RESTARTABLE if final is None else final
 
 
-_RESTARTABLE = frozenset({"OUT_OF_PU", "UNHEALTHY"})
+_RESTARTABLE = frozenset({"USER_ACTION", "OUT_OF_PU", "UNHEALTHY"})
 
 
 class SentinelHubBudgetError(SentinelHubError):

@@ -16,12 +16,13 @@ from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL, check_p
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRequestError
 from sentinelhub_provider.triggers.job_polling import JobPoller, PollFailure, StatusUpdate, watching
 from sentinelhub_provider.triggers.job_source import HookJobSource, QuietHook
+from sentinelhub_provider.triggers.task_state import has_ended, task_state
 
 FIRST_POLL_PATIENCE = 60.0
 """Seconds that the first look may take even past the deadline: the job may have ended while no triggerer ran."""
 
-STOP_DEADLINE = 20.0
-"""Seconds for stopping a job, less than Airflow's ``[triggerer] on_kill_timeout`` of 30."""
+STOP_DEADLINE = 15.0
+"""Seconds for stopping a job: with the question for the task's state, less than Airflow's limit of 30."""
 
 
 class SentinelHubJobTrigger(BaseTrigger):
@@ -37,7 +38,8 @@ class SentinelHubJobTrigger(BaseTrigger):
     :param end_time: when waiting ends in vain, in seconds since the epoch.
     :param sentinelhub_conn_id: the connection.
     :param poll_interval: seconds between two looks at most; young jobs are looked at more often.
-    :param stop_on_kill: whether the job is stopped when a user ends the task meanwhile (Airflow 3.3 and later).
+    :param stop_on_kill: whether the job is stopped when a user marks the task as failed or as a success meanwhile
+        (Airflow 3.3 and later).
     :raises SentinelHubRequestError: for an argument that cannot work.
     """
 
@@ -108,25 +110,34 @@ class SentinelHubJobTrigger(BaseTrigger):
         return JobPoller(self.kind, HookJobSource(self.kind, self.sentinelhub_conn_id))
 
     async def on_kill(self) -> None:
-        """Stop the job, because a user ended the task that waits for it. Called by Airflow 3.3 and later."""
+        """
+        Stop the job where a user ended the task that waits for it. Called by Airflow 3.3 and later.
+
+        Airflow also calls this when it moves the trigger to another triggerer. So the job is stopped only where Airflow
+        says that the task has ended; where Airflow does not say, the job goes on.
+        """
         if not self.stop_on_kill:
             return
-        if not self.kind.actions:
+        state = await task_state(self)
+        if not has_ended(state):
+            self.log.info(
+                "%s job %s goes on: the trigger was cancelled here, but the task is %s", self.kind, self.job_id, state
+            )
+        elif not self.kind.actions:
             self.log.warning("%s job %s cannot be stopped; it goes on and is paid for", self.kind, self.job_id)
-            return
+        else:
+            await self._stop(state)
+
+    async def _stop(self, state: str | None) -> None:
         hook = QuietHook(self.sentinelhub_conn_id)
         try:
             async with asyncio.timeout(STOP_DEADLINE):
                 await hook.arequest("POST", self.kind.action_path(self.job_id, "stop"), deadline=STOP_DEADLINE)
         except (SentinelHubError, TimeoutError) as error:
-            self.log.warning(
-                "%s job %s may go on: stop it in the dashboard. %s",
-                self.kind,
-                self.job_id,
-                str(error) or "No answer came in time.",
-            )
+            reason = str(error) or "No answer came in time."
+            self.log.warning("%s job %s may go on: stop it in the dashboard. %s", self.kind, self.job_id, reason)
         else:
-            self.log.info("stopped %s job %s: the task was ended by a user", self.kind, self.job_id)
+            self.log.info("stopped %s job %s: the task ended as %s", self.kind, self.job_id, state)
         finally:
             await hook.aclose()
 

@@ -9,9 +9,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from job_requests import Jobs, async_request, batch_request, statistical_request
 
 from sentinelhub_provider.api.jobs import polling
@@ -453,37 +455,111 @@ def test_deadline_holds_while_the_service_is_down(bench: Bench, monkeypatch: pyt
 # --- killing --------------------------------------------------------------------------------------------------------
 
 
-def kill(trigger: SentinelHubJobTrigger, capsys: pytest.CaptureFixture[str]) -> str:
-    """End the task of a trigger as Airflow 3.3 does; return what was logged."""
+class SilentError(RuntimeError):
+    """Airflow's supervisor cannot answer."""
+
+
+@pytest.fixture(name="airflow")
+def fixture_airflow(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Airflow's answer to the question for task states: the one under ``state``, which is raised if it is an error."""
+    told: dict[str, Any] = {"state": "failed", "key": "wait", "asked": []}
+
+    def get_task_states(**asked: Any) -> dict[str, Any]:
+        told["asked"].append(asked)
+        if isinstance(told["state"], Exception):
+            raise told["state"]
+        return {"run": {told["key"]: told["state"]}}
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(get_task_states))
+    return told
+
+
+def kill(trigger: SentinelHubJobTrigger, capsys: pytest.CaptureFixture[str], *, map_index: int | None = -1) -> str:
+    """Cancel a trigger as Airflow 3.3 does; return what was logged."""
+    trigger.task_instance = SimpleNamespace(dag_id="dag", run_id="run", task_id="wait", map_index=map_index)
     asyncio.run(trigger.on_kill())
     return capsys.readouterr().out
 
 
+@pytest.mark.parametrize("state", ["failed", "success", "skipped"])
 @pytest.mark.parametrize("kind", [BATCH_PROCESS, BATCH_STATISTICS], ids=str)
-def test_killed_task_stops_its_job(bench: Bench, kind: JobKind, capsys):
+def test_task_that_a_user_ended_stops_its_job(bench: Bench, airflow: dict[str, Any], kind: JobKind, state: str, capsys):
     """And says so."""
+    airflow["state"] = state
     job = bench.start(kind)
 
     said = kill(bench.trigger(job, kind), capsys)
 
     assert replace(bench.jobs, prefix=kind.path).status(job) == "STOPPED"
-    assert f"stopped {kind} job {job}" in said
+    assert f"stopped {kind} job {job}: the task ended as {state}" in said
+    assert airflow["asked"] == [{"dag_id": "dag", "task_ids": ["wait"], "run_ids": ["run"], "map_index": None}]
 
 
-def test_killed_task_lets_a_job_of_others_run(bench: Bench, capsys):
+@pytest.mark.parametrize(
+    "state",
+    [
+        "deferred",
+        None,
+        "scheduled",
+        "queued",
+        "running",
+        "up_for_retry",
+        "restarting",
+        "a state to come",
+        SilentError(),
+    ],
+    ids=str,
+)
+def test_task_that_did_not_end_keeps_its_job(bench: Bench, airflow: dict[str, Any], state: Any, capsys):
+    """It waits on another triggerer, or has an attempt that takes care of the job, or nobody knows."""
+    airflow["state"] = state
+    job = bench.start()
+
+    said = kill(bench.trigger(job), capsys)
+
+    assert bench.jobs.status(job) == "PROCESSING"
+    assert f"{BATCH_PROCESS} job {job} goes on" in said
+
+
+def test_trigger_without_a_task_keeps_the_job(bench: Bench, airflow: dict[str, Any]):
+    """There is no task to ask for."""
+    job = bench.start()
+
+    asyncio.run(bench.trigger(job).on_kill())
+
+    assert bench.jobs.status(job) == "PROCESSING"
+    assert airflow["asked"] == []
+
+
+@pytest.mark.parametrize(("key", "expected"), [("wait_7", "STOPPED"), ("wait_8", "PROCESSING")])
+def test_mapped_task_is_asked_for_by_its_index(bench: Bench, airflow: dict[str, Any], key: str, expected: str, capsys):
+    """Another instance of the task says nothing about this one."""
+    airflow["key"] = key
+    job = bench.start()
+
+    kill(bench.trigger(job), capsys, map_index=7)
+
+    assert bench.jobs.status(job) == expected
+    assert airflow["asked"][0]["map_index"] == 7
+
+
+def test_job_of_others_is_never_stopped(bench: Bench, airflow: dict[str, Any], capsys):
     """A sensor only watches."""
     job = bench.start()
 
     kill(bench.trigger(job, stop_on_kill=False), capsys)
 
     assert bench.jobs.status(job) == "PROCESSING"
+    assert airflow["asked"] == []
 
 
+@pytest.mark.usefixtures("airflow")
 def test_async_job_cannot_be_stopped(bench: Bench, capsys):
     """Which is said, because it will be paid for."""
     assert "cannot be stopped" in kill(bench.trigger(bench.start(ASYNC_PROCESS), ASYNC_PROCESS), capsys)
 
 
+@pytest.mark.usefixtures("airflow")
 def test_stop_that_fails_is_said(bench: Bench, capsys):
     """Somebody must do it by hand."""
     assert "may go on: stop it in the dashboard" in kill(bench.trigger("0000-unknown"), capsys)

@@ -55,7 +55,7 @@ def test_errors_that_may_pass_are_not_final():
 
 
 @pytest.mark.parametrize(
-    ("reason", "final"), [("OUT_OF_PU", False), ("UNHEALTHY", False), ("USER_ACTION", True), (None, True)]
+    ("reason", "final"), [("OUT_OF_PU", False), ("UNHEALTHY", False), ("USER_ACTION", False), (None, True)]
 )
 def test_a_job_that_can_go_on_may_be_retried(reason: str | None, final: bool):
     """It was stopped for want of processing units or health; who stopped it on purpose means it."""

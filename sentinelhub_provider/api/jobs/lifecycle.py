@@ -86,7 +86,6 @@ class Plan:
     :param earlier_tags: tags that the task's jobs bore before a user cleared it.
     :param job_id: reconnect to this job, which somebody else created.
     :param analyse: whether the job is analysed, and its cost checked, before it is started.
-    :param is_first_attempt: whether no other attempt of this task can be alive, whose death may have stopped the job.
     """
 
     kind: JobKind
@@ -97,7 +96,6 @@ class Plan:
     earlier_tags: frozenset[str] = frozenset()
     job_id: str | None = None
     analyse: bool = False
-    is_first_attempt: bool = True
 
     def deadline(self, job: Job) -> datetime:
         """Return when a job has to be over."""
@@ -118,7 +116,7 @@ def job_flow(plan: Plan, *, clock: Callable[[], datetime], known: str | None = N
     job = yield from _find(plan, known, clock)
     while True:
         if job.is_terminal and (job.state is not JobState.STOPPED or waited):
-            return _outcome(plan, job)
+            return _outcome(job)
         deadline = plan.deadline(job)
         if clock() >= deadline:
             yield from _give_up(plan, job)
@@ -329,19 +327,18 @@ def _restart(job: Job, deadline: datetime, clock: Callable[[], datetime]) -> Flo
     return (yield CheckStatus(job.id)), False
 
 
-def _outcome(plan: Plan, job: Job) -> Job:
+def _outcome(job: Job) -> Job:
     """Return a job that has results; raise for the others."""
     problem = problem_of(job)
     if problem is None or job.state is JobState.PARTIAL:
         return job
-    if job.reason == USER_ACTION and not plan.is_first_attempt:
-        # Perhaps by the death of an earlier attempt that everybody took for dead: then nobody wants it stopped.
+    if job.reason == USER_ACTION:
+        # Perhaps not by a person, but by the end of an attempt that everybody took for dead: nobody wants it stopped.
         raise SentinelHubJobError(
             f"{problem} A retry of this task will do so; to keep it stopped, mark the task as failed.",
             job_status=job.state.value,
             reason=job.reason,
             endpoint=problem.endpoint,
-            final=False,
         )
     raise problem
 

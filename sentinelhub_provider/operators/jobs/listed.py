@@ -59,7 +59,6 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
             earlier_tags=attempt.earlier_tags,
             job_id=self.job_id,
             analyse=self.analyse,
-            is_first_attempt=attempt.is_first,
         )
         return job_flow(plan, clock=self._clock, known=deferral.job_id, waited=deferral.waited)
 

@@ -300,15 +300,15 @@ def test_a_restart_refused_for_want_of_processing_units_may_be_tried_again():
     assert not caught.value.final
 
 
-@pytest.mark.parametrize(("alone", "final"), [(True, True), (False, False)])
-def test_a_job_that_somebody_stops_meanwhile_fails_the_task(alone: bool, final: bool):
-    """For good; except where the death of an earlier attempt may have stopped it."""
+def test_a_job_that_somebody_stops_meanwhile_fails_the_attempt_and_not_the_task():
+    """In the first attempt, too: an attempt or a trigger that was taken for dead may have stopped it."""
     service = Service(ends=["STOPPED:USER_ACTION"])
 
-    one = attempt(service, is_first_attempt=alone)
+    one = attempt(service)
 
     assert one.error.reason == "USER_ACTION"
-    assert one.error.final is final
+    assert not one.error.final
+    assert "mark the task as failed" in str(one.error)
 
 
 def test_a_failed_job_fails_the_task_for_good():
@@ -526,7 +526,7 @@ def test_whatever_dies_and_gets_lost_one_job_is_started(moves, ends, remembers: 
     At no time have two jobs of the task been started, and in the end the task has its job's outcome.
     """
     service = Service(ends=[*ends])
-    world = World(service, replace(PLAN, analyse=analyse, is_first_attempt=False), {} if remembers else None)
+    world = World(service, replace(PLAN, analyse=analyse), {} if remembers else None)
     for move in moves:
         world.move(*move)
         assert len(service.started) <= 1

@@ -149,12 +149,12 @@ def test_job_that_ended_badly_has_an_error_that_says_so(state: JobState, kind: J
     [
         ("OUT_OF_PU", "ran out of processing units", False),
         ("UNHEALTHY", "too many of its parts failed", False),
-        ("USER_ACTION", "by a user. It can be started again 30 minutes after that", True),
+        ("USER_ACTION", "by a user. It can be started again 30 minutes after that", False),
         (None, "does not say why", True),
     ],
 )
 def test_stopped_job_says_why_and_what_to_do(reason: str | None, words: str, final: bool):
-    """A retry may go on with a job that ran out of PU, but not against the will of whoever stopped it."""
+    """A retry may start a job again that was stopped."""
     problem = problem_of(stopped(reason, userAction="STOP" if reason == "USER_ACTION" else "START"))
 
     assert problem is not None
