@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sentinelhub_provider.api.answers import decode_answer
 from sentinelhub_provider.api.collections import find_collection
 from sentinelhub_provider.api.datasets import check_cloud_cover
+from sentinelhub_provider.api.geo.antimeridian import cut, on_one_side, sides_of
 from sentinelhub_provider.api.geo.crs import CRS84
-from sentinelhub_provider.api.geo.geometry import BBox, Geometry, parse_bbox, parse_geometry
+from sentinelhub_provider.api.geo.geometry import BBox, Geometry, parse_bbox, parse_geometry, transform
 from sentinelhub_provider.api.processing_units import Estimate, estimate_catalog
 from sentinelhub_provider.api.time_range import (
     format_time,
@@ -23,7 +23,7 @@ from sentinelhub_provider.api.time_range import (
     parse_time_range,
     refuse_future,
 )
-from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
+from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 MAX_PAGE = 100
 """Items that a page holds at most (API reference)."""
@@ -53,13 +53,14 @@ class SearchRequest:
         start, _, end = str(self.body.get("datetime") or "..").partition("/")
         if ".." in (start, end):
             return None
-        box = self.body.get("bbox")
-        if box is None:
-            if "intersects" not in self.body:
-                return None
-            box = parse_geometry(self.body["intersects"], "intersects", areas_only=False).bbox
+        if "bbox" in self.body:
+            boxes: tuple[BBox, ...] = (parse_bbox(self.body["bbox"]),)
+        elif "intersects" in self.body:
+            boxes = sides_of(parse_geometry(self.body["intersects"], "intersects", areas_only=False))
+        else:
+            return None
         days = (parse_time(end or start) - parse_time(start)).total_seconds() / 86_400
-        return estimate_catalog(_square_kilometres(box), days)
+        return estimate_catalog(sum(map(_square_kilometres, boxes)), days)
 
 
 def build_search(
@@ -82,8 +83,9 @@ def build_search(
 
     :param collection: one collection's id; the Catalog searches one at a time.
     :param datetime: a time range, a single instant, or an interval as STAC writes it, ``..`` standing for an open end.
-    :param bbox: west, south, east, north in degrees; or ``intersects``, or neither for everywhere.
-    :param intersects: GeoJSON or WKT in degrees, of any kind of geometry.
+    :param bbox: west, south, east, north in degrees; or ``intersects``, or neither for everywhere. A west that is east
+        of its east goes across the antimeridian: both sides are searched, as ``intersects``.
+    :param intersects: GeoJSON or WKT in degrees, of any kind of geometry; what crosses the antimeridian is cut there.
     :param max_cloud_cover: per cent; joined to the filter.
     :param filter: CQL2, as text or JSON.
     :param fields: ``include`` and ``exclude``, lists of members.
@@ -100,9 +102,13 @@ def build_search(
         )
     body: dict[str, Any] = {"collections": [found.id], "datetime": _interval(datetime, now)}
     if bbox is not None:
-        box = parse_bbox(bbox)
+        box = parse_bbox(bbox, in_degrees=True)
         _check_degrees(box, "bbox")
-        body["bbox"] = list(box)
+        _, sides = on_one_side(box, None, across=True)
+        if sides is None:
+            body["bbox"] = list(box)
+        else:
+            body["intersects"] = sides.to_geojson()
     if intersects is not None:
         body["intersects"] = _anywhere(intersects).to_geojson()
     if ids:
@@ -124,20 +130,6 @@ def build_search(
         raise SentinelHubRequestError(f"limit is {limit!r}. Give a whole number, 1 or more.", field="limit")
     body["limit"] = MAX_PAGE if limit is None else min(limit, MAX_PAGE)
     return SearchRequest(body, limit)
-
-
-def read_page(content: bytes) -> Mapping[str, Any]:
-    """
-    Read a page of results.
-
-    :raises SentinelHubResponseError: where the answer has no list of items.
-    """
-    page = decode_answer(content, "The Catalog")
-    if not isinstance(page, Mapping) or not isinstance(page.get("features"), list):
-        raise SentinelHubResponseError("The Catalog answered with JSON that has no list of features.")
-    if not all(not isinstance(item, Mapping) or item.get("id") for item in page["features"]):
-        raise SentinelHubResponseError("The Catalog answered with features that have no id.")
-    return page
 
 
 def summary(item: Any) -> dict[str, Any] | Any:
@@ -221,12 +213,10 @@ def _interval(value: Any, now: dt.datetime | None) -> str:
 
 def _anywhere(intersects: Any) -> Geometry:
     geometry = parse_geometry(intersects, "intersects", areas_only=False)
+    shape = geometry.shape
     if geometry.crs is not None and geometry.crs.epsg != CRS84.epsg:
-        raise SentinelHubRequestError(
-            f"intersects says of itself that it is in {geometry.crs}; the Catalog takes only longitude and latitude. "
-            "Transform it.",
-            field="intersects",
-        )
+        shape = transform(shape, geometry.crs, CRS84)
+    geometry = Geometry(cut(shape))
     _check_degrees(geometry.bbox, "intersects")
     return geometry
 
@@ -234,7 +224,7 @@ def _anywhere(intersects: Any) -> Geometry:
 def _check_degrees(box: BBox, field: str) -> None:
     """Refuse coordinates that are no degrees: the Catalog takes no others."""
     west, south, east, north = box
-    if west < -180 or east > 180 or south < -90 or north > 90:
+    if not (-180 <= west <= 180 and -180 <= east <= 180 and south >= -90 and north <= 90):
         swapped = south >= -180 and north <= 180 and west >= -90 and east <= 90
         advice = "They fit swapped: give longitude first." if swapped else "Give degrees, longitude first."
         raise SentinelHubRequestError(

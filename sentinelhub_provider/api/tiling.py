@@ -5,16 +5,20 @@ The whole area is one pixel grid, the very one that a single request of that siz
 along pixel borders, so that together they are that picture, pixel by pixel: they cover it once, and neighbours share
 their border's coordinates bit for bit. Of a geometry, only the tiles are made that have some of it inside.
 
-Time and memory grow with the number of tiles plus the number of tile rows that each of the geometry's edges crosses.
+Time and memory grow with the number of tiles.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import repeat
 from typing import Any
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
 
 from sentinelhub_provider.api.geo.bounds import MAX_SIDE, Bounds, Size, parse_bounds, parse_size
 from sentinelhub_provider.api.geo.crs import Crs
@@ -26,9 +30,6 @@ MAX_TILES = 1_000_000
 
 _SNAP = 1e-6
 """Pixels: coordinates this close to a pixel border are on it; decimal fractions of degrees seldom are exactly."""
-
-Spans = list[tuple[int, int]]
-"""Columns of tiles in one row: first, and the one behind the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +124,16 @@ class PixelGrid:
             return self.box.min_y
         return self.box.max_y - self.box.height * row / self.height
 
-    def to_pixels(self, points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-        """Convert coordinates into pixels from the north-western corner; those nearly on a border are put on it."""
-        scale_x, scale_y = self.width / self.box.width, self.height / self.box.height
-        return [
-            (_on_border((x - self.box.min_x) * scale_x), _on_border((self.box.max_y - y) * scale_y)) for x, y in points
-        ]
+    def to_pixels(self, points: Any) -> Any:
+        """
+        Convert coordinates into pixels from the north-western corner; those nearly on a border are put on it.
+
+        :param points: array of x and y, one pair a row.
+        """
+        scale = np.array([self.width / self.box.width, self.height / self.box.height])
+        pixels = (points - (self.box.min_x, self.box.max_y)) * scale * (1, -1)
+        whole = np.rint(pixels)
+        return np.where(np.abs(pixels - whole) < _SNAP, whole, pixels)
 
 
 def split_bbox(
@@ -198,20 +203,19 @@ def split(
                 field="snap",
             )
         grid = PixelGrid.snapped(bounds.box, size.resolution, bounds.crs)
-    polygons = bounds.geometry.polygons if bounds.geometry is not None else None
-    return list(tiles_of(grid, polygons, max_size=max_size))
+    return list(tiles_of(grid, bounds.geometry and bounds.geometry.shape, max_size=max_size))
 
 
 def tiles_of(
     grid: PixelGrid,
-    polygons: Sequence[Sequence[Sequence[tuple[float, float]]]] | None = None,
+    shape: BaseGeometry | None = None,
     *,
     max_size: int = MAX_SIDE,
 ) -> Iterator[Tile]:
     """
     Yield the tiles of a grid, from north to south and west to east.
 
-    :param polygons: valid polygons in the grid's CRS; only tiles with some of them inside are yielded.
+    :param shape: a valid shape in the grid's CRS; only tiles with some of it inside are yielded.
     :param max_size: largest side of a tile, in pixels; all tiles have it but the last of each row and column.
     """
     if type(max_size) is not int or not 1 <= max_size <= MAX_SIDE:
@@ -226,110 +230,30 @@ def tiles_of(
             field="max_size",
         )
     edges_x = [grid.x(min(column * max_size, grid.width)) for column in range(columns + 1)]
-    everywhere: Spans = [(0, columns)]
-    wanted = None if polygons is None else _spans_by_row(grid, polygons, max_size, columns, rows)
-    for row in range(rows):
+    wanted = repeat(range(columns), rows) if shape is None else _wanted_by_row(grid, shape, max_size, columns, rows)
+    for row, some in enumerate(wanted):
         offset_y = row * max_size
         high = min(max_size, grid.height - offset_y)
         north, south = grid.y(offset_y), grid.y(offset_y + high)
-        for first, end in everywhere if wanted is None else wanted[row]:
-            for column in range(first, end):
-                offset_x = column * max_size
-                wide = min(max_size, grid.width - offset_x)
-                box = (edges_x[column], south, edges_x[column + 1], north)
-                yield Tile(box, wide, high, column, row, offset_x, offset_y)
+        for column in map(int, some):
+            offset_x = column * max_size
+            wide = min(max_size, grid.width - offset_x)
+            box = (edges_x[column], south, edges_x[column + 1], north)
+            yield Tile(box, wide, high, column, row, offset_x, offset_y)
 
 
-class _Raster:
-    """
-    Finds the tiles that have some of a polygon inside, row by row.
-
-    The inside of a tile is either crossed by an edge of the polygon, or lies in it or out of it as a whole; then its
-    centre decides. Lengths are in tiles from the north-western corner.
-    """
-
-    def __init__(self, grid: PixelGrid, max_size: int, columns: int, rows: int) -> None:
-        self._grid = grid
-        self._max_size = max_size
-        self._columns, self._rows = columns, rows
-        self._right, self._bottom = grid.width / max_size, grid.height / max_size
-        self._centre_of_last = (columns - 1 + self._right) / 2
-        self.spans: list[Spans] = [[] for _ in range(rows)]
-
-    def draw(self, polygon: Sequence[Sequence[tuple[float, float]]]) -> None:
-        """Add the tiles of a polygon."""
-        crossings: dict[int, list[float]] = {}
-        for ring in polygon:
-            points = [(x / self._max_size, y / self._max_size) for x, y in self._grid.to_pixels(ring)]
-            for a, b in pairwise(points):
-                self._walk(*((a, b) if a[1] < b[1] else (b, a)), crossings)
-        for row, xs in crossings.items():
-            xs.sort()
-            for west, east in zip(xs[::2], xs[1::2], strict=True):
-                self._fill(row, west, east)
-
-    def _walk(self, top: tuple[float, float], bottom: tuple[float, float], crossings: dict[int, list[float]]) -> None:
-        """Add the tiles that an edge passes through, and note where it crosses the middle of their rows."""
-        (ax, ay), (bx, by) = top, bottom
-        if ay == by:
-            row = math.floor(ay)
-            if row != ay and 0 <= row < self._rows and ay < self._bottom:
-                self._cross(row, min(ax, bx), max(ax, bx))
-            return
-        slope = (bx - ax) / (by - ay)
-        for row in range(max(0, math.floor(ay)), min(self._rows, math.ceil(by))):
-            end = min(row + 1, self._bottom)
-            north, south = max(ay, row), min(by, end)
-            if north < south:
-                one = ax if north == ay else ax + (north - ay) * slope
-                other = bx if south == by else ax + (south - ay) * slope
-                self._cross(row, min(one, other), max(one, other))
-            middle = (row + end) / 2
-            if ay <= middle < by:
-                crossings.setdefault(row, []).append(ax + (middle - ay) * slope)
-
-    def _cross(self, row: int, west: float, east: float) -> None:
-        """Add the tiles of a row whose inside an edge meets between two places."""
-        first = math.floor(west)
-        if west == east == first or west >= self._right:
-            return  # along a border between tiles, or outside
-        end = min(self._columns, max(math.ceil(east), first + 1))
-        if end > 0:
-            self.spans[row].append((max(0, first), end))
-
-    def _fill(self, row: int, west: float, east: float) -> None:
-        """Add the tiles of a row whose centres lie between two crossings."""
-        first, end = max(0, math.ceil(west - 0.5)), min(self._columns - 1, math.floor(east - 0.5) + 1)
-        if first < end:
-            self.spans[row].append((first, end))
-        if west <= self._centre_of_last <= east:
-            self.spans[row].append((self._columns - 1, self._columns))
-
-
-def _spans_by_row(
-    grid: PixelGrid,
-    polygons: Sequence[Sequence[Sequence[tuple[float, float]]]],
-    max_size: int,
-    columns: int,
-    rows: int,
-) -> list[Spans]:
-    """Say for each row of tiles which of them have some of the polygons inside."""
-    raster = _Raster(grid, max_size, columns, rows)
-    for polygon in polygons:
-        raster.draw(polygon)
-    return [_joined(row) for row in raster.spans]
-
-
-def _joined(spans: Spans) -> Spans:
-    """Return the same columns as spans in order that neither overlap nor touch."""
-    joined: Spans = []
-    for first, end in sorted(spans):
-        if joined and first <= joined[-1][1]:
-            if end > joined[-1][1]:
-                joined[-1] = (joined[-1][0], end)
-        else:
-            joined.append((first, end))
-    return joined
+def _wanted_by_row(grid: PixelGrid, shape: BaseGeometry, max_size: int, columns: int, rows: int) -> Iterator[Any]:
+    """Yield for each row of tiles the columns of those that have some of a shape inside."""
+    in_pixels = shapely.transform(shape, grid.to_pixels)
+    shapely.prepare(in_pixels)
+    # A little inside of each tile: what only touches its border leaves it out.
+    west = np.arange(columns) * max_size
+    east = np.minimum(west + max_size, grid.width) - _SNAP
+    for row in range(rows):
+        north = row * max_size
+        south = min(north + max_size, grid.height)
+        boxes = shapely.box(west + _SNAP, north + _SNAP, east, south - _SNAP)
+        yield np.flatnonzero(shapely.intersects(in_pixels, boxes))
 
 
 def _on_border(pixels: float) -> float:

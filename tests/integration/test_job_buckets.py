@@ -12,6 +12,7 @@ import pytest
 from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, s3_server
 
 from sentinelhub_provider.api.job_requests.delivery import S3Access
+from sentinelhub_provider.features import open_features
 from sentinelhub_provider.hooks.delivery import access_of
 from sentinelhub_provider.operators.jobs.buckets import Unchecked, entries, open_path
 from sentinelhub_provider.operators.jobs.feature_upload import prepare_features
@@ -22,7 +23,6 @@ from sentinelhub_provider.operators.jobs.results import (
     check_batch_process,
     check_batch_statistics,
 )
-from sentinelhub_provider.operators.reading.feature_tables import read_geopackage
 
 JOB = "0a1b2c3d-0000-4000-8000-000000000000"
 CONN_ID = "my_bucket"
@@ -73,7 +73,8 @@ def test_features_are_uploaded_once(bucket: S3Server, tmp_path: Path) -> None:
 
     copy = tmp_path / "features.gpkg"
     copy.write_bytes(bucket.get(key))
-    assert [feature.id for feature in read_geopackage(copy, id_property="identifier")] == ["north"]
+    with open_features(copy, id_property="identifier") as features:
+        assert [feature.id for feature in features] == ["north"]
     assert bucket.client.head_object(Bucket=BUCKET, Key=key)["LastModified"] == written
 
 

@@ -279,7 +279,7 @@ def _path(value: Any, where: str) -> str:
 def _cover(value: Any, where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return a geometry as the API takes it: with the name of its CRS, where that is not longitude and latitude."""
     try:
-        bounds = parse_bounds(geometry=value)
+        bounds = parse_bounds(geometry=value, across=True)
     except SentinelHubRequestError as error:
         raise SentinelHubRequestError(f"{where}: {error}", field="tiles") from error
     assert bounds.geometry is not None  # noqa: S101 - one was given

@@ -7,8 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sentinelhub_provider.api.geo.crs import Crs, parse_crs
-from sentinelhub_provider.api.geo.geometry import BBox, Geometry, described_area, parse_bbox, parse_geometry
+from sentinelhub_provider.api.geo.antimeridian import on_one_side, sides_of
+from sentinelhub_provider.api.geo.crs import DEGREES, Crs, parse_crs
+from sentinelhub_provider.api.geo.geometry import (
+    BBox,
+    Geometry,
+    described_area,
+    parse_bbox,
+    parse_geometry,
+    transform,
+)
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 MAX_SIDE = 2500
@@ -16,8 +24,6 @@ MAX_SIDE = 2500
 
 FINEST_RESOLUTION = 0.01
 """Metres: below it, a resolution is believed to be meant in degrees; no satellite and no drone sees finer."""
-
-_DEGREES = (-180.0, -90.0, 180.0, 90.0)
 
 TILING_HINT = (
     "Cover it with tiles: sentinelhub_provider.api.tiling.split_bbox or split_geometry with .expand(), or tile=True"
@@ -51,6 +57,11 @@ class Bounds:
             body["geometry"] = self.geometry.to_geojson()
         body["properties"] = {"crs": self.crs.uri}
         return body
+
+    @property
+    def sides(self) -> tuple[BBox, ...]:
+        """The boxes that it covers: two where a geometry lies on both sides of the antimeridian."""
+        return sides_of(self.geometry) if self.geometry is not None and not self.has_bbox else (self.box,)
 
     @property
     def latitude(self) -> float:
@@ -89,29 +100,35 @@ class Size:
         return max(width / self.width, height / self.height)
 
 
-def parse_bounds(*, bbox: Any = None, geometry: Any = None, crs: Any = None) -> Bounds:
+def parse_bounds(
+    *, bbox: Any = None, geometry: Any = None, crs: Any = None, across: bool = False, as_it_is: bool = False
+) -> Bounds:
     """
-    Read and check an area.
+    Read and check an area, and transform it where the service does not take its CRS.
 
     :param bbox: see :func:`~sentinelhub_provider.api.geo.geometry.parse_bbox`.
     :param geometry: see :func:`~sentinelhub_provider.api.geo.geometry.parse_geometry`. With both, the picture is that
         of the box, and has data only inside of the geometry.
     :param crs: of both; without it, what the geometry names itself, else longitude and latitude.
+    :param across: whether a geometry may lie on both sides of the antimeridian, as where no single picture is made.
+    :param as_it_is: leave it in a CRS that the documentation does not list, with a warning.
     :raises SentinelHubRequestError: for neither, or coordinates that cannot be of that CRS.
     """
     if bbox is None and geometry is None:
         raise SentinelHubRequestError("bbox and geometry are both missing. Give one of them, or both.", field="bbox")
     shape = None if geometry is None else parse_geometry(geometry)
-    box = parse_bbox(bbox) if bbox is not None else None
     named = shape.crs if shape is not None else None
     system = named if crs is None and named is not None else parse_crs(crs)
-    if named is not None and named.epsg != system.epsg:
+    box = parse_bbox(bbox, in_degrees=system.is_geographic) if bbox is not None else None
+    if named is not None and not named.is_same(system):
         raise SentinelHubRequestError(
             f"geometry says of itself that it is in {named}, but crs is {system}. Make them agree: leave crs out, "
             "or transform the geometry.",
             field="crs",
         )
-    warnings: list[str] = [] if system.is_listed else [_unlisted(system)]
+    warnings: list[str] = []
+    if system.is_geographic:
+        box, shape = on_one_side(box, shape, across=across)
     for field, checked in (("bbox", box), ("geometry", shape.bbox if shape is not None else None)):
         if checked is not None:
             warnings += _check_area(checked, system, field)
@@ -121,9 +138,33 @@ def parse_bounds(*, bbox: Any = None, geometry: Any = None, crs: Any = None) -> 
             "The picture would be empty.",
             field="geometry",
         )
+    if not system.is_listed and as_it_is:
+        warnings.append(f"{system} is not among the CRSs that the documentation lists; it may be refused.")
+    elif not system.is_listed:
+        box, shape = _transformed(box, shape, system)
+        warnings.append(
+            f"Sentinel Hub does not take {system}: coordinates are transformed to {system.sent_as}, "
+            "where a box becomes the box around it."
+        )
+        system = system.sent_as
     whole = box if box is not None else shape.bbox if shape is not None else None
     assert whole is not None  # noqa: S101 - one of the two is there
     return Bounds(whole, system, shape, has_bbox=box is not None, warnings=tuple(dict.fromkeys(warnings)))
+
+
+def _transformed(box: BBox | None, shape: Geometry | None, system: Crs) -> tuple[BBox | None, Geometry | None]:
+    target = system.sent_as
+    if box is not None:
+        box = BBox(*system.to(target).transform_bounds(*box, densify_pts=21))
+    if shape is not None:
+        shape = Geometry(transform(shape.shape, system, target), target)
+    for field, numbers in (("bbox", box), ("geometry", shape.bbox if shape is not None else None)):
+        if numbers is not None and not all(map(math.isfinite, numbers)):
+            raise SentinelHubRequestError(
+                f"{field} has coordinates that cannot be of {system}: they have no place in {target}. Check crs.",
+                field=field,
+            )
+    return box, shape
 
 
 def parse_size(
@@ -169,10 +210,11 @@ def check_side(size: Size, max_side: int = MAX_SIDE, *, field: str) -> None:
         )
 
 
-def read_bounds(bounds: Any) -> Bounds:
+def read_bounds(bounds: Any, *, across: bool = False) -> Bounds:
     """
     Check ``input.bounds`` of a request's JSON as the service reads it: opposite corners in any order are good.
 
+    :param across: see :func:`parse_bounds`.
     :raises SentinelHubRequestError: as :func:`parse_bounds`.
     """
     if not isinstance(bounds, Mapping):
@@ -189,7 +231,7 @@ def read_bounds(bounds: Any) -> Bounds:
     if isinstance(bbox, list | tuple) and len(bbox) == 4 and all(isinstance(part, int | float) for part in bbox):
         west, south, east, north = bbox
         bbox = [min(west, east), min(south, north), max(west, east), max(south, north)]
-    return parse_bounds(bbox=bbox, geometry=bounds.get("geometry"), crs=crs)
+    return parse_bounds(bbox=bbox, geometry=bounds.get("geometry"), crs=crs, across=across, as_it_is=True)
 
 
 def read_size(output: Mapping[str, Any], bounds: Bounds, *, default: int = 256, path: str = "output") -> Size:
@@ -267,10 +309,13 @@ def whole_pixels(value: Any, what: str, field: str) -> int:
     :param what: what messages call it.
     :raises SentinelHubRequestError: for other than a whole number from 1.
     """
-    number = int(value) if isinstance(value, str) and value.strip().isdigit() else value
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (number >= 1 and number.is_integer()):
         raise SentinelHubRequestError(f"{what} is {value!r}. Give a whole number of pixels, 1 or more.", field=field)
-    return number
+    return int(number)
 
 
 def positive_number(value: Any, what: str, field: str) -> float:
@@ -295,11 +340,11 @@ def _meet(one: BBox, other: BBox) -> bool:
 
 def _check_area(box: BBox, crs: Crs, field: str) -> list[str]:
     """Raise where coordinates cannot be of that CRS; return warnings where they hardly are."""
-    looks_geographic = _inside(box, _DEGREES)
+    area, looks_geographic = crs.area, _inside(box, DEGREES)
+    if not (looks_geographic and not crs.is_geographic) and (area is None or _inside(box, area)):
+        return []
+    swapped = area is not None and _inside(_swapped(box), area)
     if crs.is_geographic:
-        if looks_geographic:
-            return []
-        swapped = _inside(_swapped(box), _DEGREES)
         advice = (
             "They fit with longitude and latitude swapped: give longitude first."
             if swapped
@@ -310,20 +355,17 @@ def _check_area(box: BBox, crs: Crs, field: str) -> list[str]:
             f"-90 to 90. {advice}",
             field=field,
         )
-    if looks_geographic and crs.is_listed:
+    if looks_geographic:
         raise SentinelHubRequestError(
             f"{field} {described_area(box, crs)} looks like longitude and latitude, but crs is {crs}, which counts "
             "metres. Leave crs out, or transform the coordinates.",
             field=field,
         )
-    area = crs.area
-    if area is None or _inside(box, area):
-        return []
-    swapped = _inside(_swapped(box), area)
-    return [
-        f"{field} {described_area(box, crs)} lies outside of the area of {crs}. "
-        + ("It fits with easting and northing swapped." if swapped else "Is it in another CRS?")
-    ]
+    advice = "It fits with easting and northing swapped." if swapped else "Is it in another CRS?"
+    warning = f"{field} {described_area(box, crs)} lies outside of the area of {crs}. {advice}"
+    if not crs.is_listed:  # nothing good comes of transforming it
+        raise SentinelHubRequestError(warning, field=field)
+    return [warning]
 
 
 def _inside(box: BBox, area: tuple[float, float, float, float]) -> bool:
@@ -332,7 +374,3 @@ def _inside(box: BBox, area: tuple[float, float, float, float]) -> bool:
 
 def _swapped(box: BBox) -> BBox:
     return BBox(box.min_y, box.min_x, box.max_y, box.max_x)
-
-
-def _unlisted(crs: Crs) -> str:
-    return f"{crs} is not among the coordinate reference systems that the documentation lists; it may be refused."

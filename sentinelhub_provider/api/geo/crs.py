@@ -1,8 +1,8 @@
 """
-Coordinate reference systems as Sentinel Hub names them: by the URI of their definition, never as ``EPSG:4326``.
+Coordinate reference systems: how Sentinel Hub names them, which of them it takes, and what PROJ knows of all others.
 
-Coordinates are in the order easting, northing or longitude, latitude, also for EPSG:4326 (documentation, page
-"CRS support").
+Requests name a CRS by the URI of its definition, never as ``EPSG:4326``. Coordinates are in the order easting, northing
+or longitude, latitude, also for EPSG:4326 (documentation, page "CRS support").
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
+if TYPE_CHECKING:
+    from pyproj import CRS, Transformer
+
 CRS84_URI = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
-"""Longitude, latitude on WGS 84: what the service takes where nothing is said."""
+"""Longitude, latitude on WGS 84: the service's default."""
 
 WGS84 = 4326
 WEB_MERCATOR = 3857
@@ -26,12 +30,16 @@ EARTH_RADIUS = 6_378_137.0
 METRES_PER_DEGREE = math.pi * EARTH_RADIUS / 180.0
 """Metres of a degree along the equator, and of latitude to within half a per cent."""
 
-_GEOGRAPHIC = frozenset({WGS84})
+DEGREES = (-180.0, -90.0, 180.0, 90.0)
+
+WIDEST_UTM = 15.0
+"""Degrees of longitude: systems that are used over more than that are transformed to degrees, not to one UTM zone."""
+
 _LISTED = frozenset(
     {2154, 2180, 2193, 3003, 3004, 3005, 3006, 3031, 3035, 3161, 3346, 3413, 3416, 3578, 3580, 3765, 3794, 3844}
-    | {3912, 3995, 4026, 5514, 28992, 32184}
+    | {3912, 3995, 4026, 5514, 28992, 32184, WGS84, WEB_MERCATOR, *range(32601, 32661), *range(32701, 32761)}
 )
-"""EPSG codes beside WGS 84, web Mercator and UTM in the documentation's list ("CRS support")."""
+"""EPSG codes in the documentation's list ("CRS support")."""
 
 _CRS84_NAMES = re.compile(
     r"(?:https?://www\.opengis\.net/def/crs/OGC/(?:1\.3|0)/|urn:ogc:def:crs:OGC:(?:1\.3)?:|OGC:)?CRS:?84", re.IGNORECASE
@@ -39,6 +47,7 @@ _CRS84_NAMES = re.compile(
 _EPSG_NAMES = re.compile(
     r"(?:https?://www\.opengis\.net/def/crs/EPSG/[\d.]+/|urn:ogc:def:crs:EPSG:[\d.]*:|EPSG:)?(\d{4,6})", re.IGNORECASE
 )
+_WKT = re.compile(r"\s*[A-Z_]+CRS\s*\[|\s*(?:GEOG|PROJ|COMPD|GEOC|LOCAL)_?CS\s*\[", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,55 +55,91 @@ class Crs:
     """
     A coordinate reference system.
 
-    :param epsg: EPSG code; 4326 for CRS84 too, whose coordinates are in the same order here.
+    :param epsg: EPSG code; 4326 for CRS84 too, whose coordinates are in the same order here; 0 for a system without.
     :param uri: what a request's ``input.bounds.properties.crs`` says.
+    :param definition: WKT of a system without EPSG code, as a file brings it.
     """
 
     epsg: int
     uri: str
+    definition: str = ""
 
     @property
-    def is_geographic(self) -> bool:
-        """Whether coordinates are degrees."""
-        return self.epsg in _GEOGRAPHIC
+    def proj(self) -> CRS:
+        """
+        What PROJ knows of it.
+
+        :raises pyproj.exceptions.CRSError: where it knows nothing.
+        """
+        return _proj(self.definition or f"EPSG:{self.epsg}")
 
     @property
     def is_listed(self) -> bool:
         """Whether the documentation lists it as supported."""
-        return self.epsg in _LISTED or self.epsg in (WGS84, WEB_MERCATOR) or self.utm_zone is not None
+        return self.epsg in _LISTED
+
+    @property
+    def is_geographic(self) -> bool:
+        """Whether coordinates are degrees."""
+        return self.epsg == WGS84 or (not self.is_listed and bool(self.proj.is_geographic))
 
     @property
     def utm_zone(self) -> int | None:
         """Zone of a UTM system on WGS 84, negative in the southern hemisphere; ``None`` for any other system."""
         if 32601 <= self.epsg <= 32660:
             return self.epsg - 32600
-        if 32701 <= self.epsg <= 32760:
-            return 32700 - self.epsg
-        return None
+        return 32700 - self.epsg if 32701 <= self.epsg <= 32760 else None
 
     @property
     def area(self) -> tuple[float, float, float, float] | None:
         """
         Where its coordinates make sense (min x, min y, max x, max y), where that is known.
 
-        UTM: the whole of its hemisphere, and half a zone of tolerance to either side. Web Mercator: its square.
+        UTM: the whole of its hemisphere, and half a zone of tolerance to either side. Other projections: where they are
+        used, and half of that to each side.
         """
         if self.is_geographic:
-            return -180.0, -90.0, 180.0, 90.0
-        if self.epsg == WEB_MERCATOR:
-            half = math.pi * EARTH_RADIUS
-            return -half, -half, half, half
+            return DEGREES
         if self.utm_zone is not None:
             return 0.0, 0.0, 1_000_000.0, 10_000_000.0
-        return None
+        return _area(self)
+
+    @property
+    def sent_as(self) -> Crs:
+        """
+        The CRS that requests have for it: itself where the service takes it.
+
+        Degrees on another datum become CRS84. A projection becomes the UTM zone in the middle of the area that it is
+        made for, or CRS84 where that area is wider than 15 degrees, polar, or not known.
+        """
+        if self.is_listed:
+            return self
+        used = self.proj.area_of_use
+        if self.is_geographic or used is None:
+            return CRS84
+        middle, latitude = (used.west + used.east) / 2, (used.south + used.north) / 2
+        if not 0 < used.east - used.west <= WIDEST_UTM or not -80 < latitude < 84:
+            return CRS84
+        return parse_crs((32601 if latitude >= 0 else 32701) + int((middle + 180) // 6) % 60)
+
+    def is_same(self, other: Crs) -> bool:
+        """Tell whether coordinates are the same in both, as in CRS84 and EPSG:4326 here."""
+        return (self.epsg, self.definition) == (other.epsg, other.definition)
+
+    def to(self, other: Crs) -> Transformer:
+        """Return what transforms coordinates, x before y, into another system."""
+        return _transformer(self, other)
 
     def metres(self, x: float, y: float, latitude: float) -> tuple[float, float]:
         """Convert lengths along both axes from units of the CRS into metres; degrees are taken at ``latitude``."""
-        if not self.is_geographic:
-            return x, y
-        return x * METRES_PER_DEGREE * math.cos(math.radians(latitude)), y * METRES_PER_DEGREE
+        if self.is_geographic:
+            return x * METRES_PER_DEGREE * math.cos(math.radians(latitude)), y * METRES_PER_DEGREE
+        unit = 1.0 if self.is_listed else float(self.proj.axis_info[0].unit_conversion_factor)
+        return x * unit, y * unit
 
     def __str__(self) -> str:
+        if self.definition:
+            return str(self.proj.name)
         return "CRS84" if self.uri == CRS84_URI else f"EPSG:{self.epsg}"
 
 
@@ -103,25 +148,87 @@ CRS84 = Crs(WGS84, CRS84_URI)
 
 def parse_crs(value: Any, field: str = "crs") -> Crs:
     """
-    Read a CRS from any of its usual spellings: ``32633``, ``"EPSG:32633"``, an URN or URI, ``"CRS84"``.
+    Read a CRS from any of its usual spellings: ``32633``, ``"EPSG:32633"``, an URN or URI, ``"CRS84"``, or WKT.
 
-    :param value: ``None`` stands for CRS84, the service's default.
+    :param value: ``None`` stands for CRS84, the service's default; what pyproj and geopandas have is good, too.
     :param field: name of the argument, for the error.
-    :raises SentinelHubRequestError: for anything else.
+    :raises SentinelHubRequestError: for anything else, and for what is neither degrees nor a projection.
     """
     if value is None:
         return CRS84
     if isinstance(value, Crs):
         return value
+    if hasattr(value, "to_wkt"):
+        code = 4326 if value.to_authority() == ("OGC", "CRS84") else value.to_epsg()
+        return parse_crs(value.to_wkt() if code is None else code, field)
     text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else ""
     if _CRS84_NAMES.fullmatch(text):
         return CRS84
     match = _EPSG_NAMES.fullmatch(text)
-    if match is None:
+    code = int(match[1]) if match else 0
+    if code not in _LISTED:
+        code = _look_up(text if _WKT.match(text) else f"EPSG:{code}" if code else "", value, field)
+    if not code:
+        return Crs(0, "", text)
+    return Crs(code, f"http://www.opengis.net/def/crs/EPSG/0/{code}")
+
+
+def check_named_crs(named: Crs | None, crs: Any) -> None:
+    """
+    Refuse features that say of themselves that they are in another CRS than the user says.
+
+    :raises SentinelHubRequestError: names ``crs``.
+    """
+    given = named if crs is None else parse_crs(crs)
+    if named is not None and given is not None and not named.is_same(given):
+        raise SentinelHubRequestError(
+            f"features say of themselves that they are in {named}, but crs is {given}. Leave crs out, or transform "
+            "the features.",
+            field="crs",
+        )
+
+
+def _look_up(text: str, value: Any, field: str) -> int:
+    """Return the EPSG code of what PROJ makes of a text, 0 for a system without."""
+    from pyproj.exceptions import CRSError
+
+    try:
+        system = _proj(text)
+    except CRSError as error:
         raise SentinelHubRequestError(
             f"{field} is {value!r}, which names no coordinate reference system. Give an EPSG code such as 32633 or "
             f"'EPSG:32633', or {CRS84_URI!r} for longitude and latitude.",
             field=field,
+        ) from error
+    if not (system.is_geographic or system.is_projected):
+        raise SentinelHubRequestError(
+            f"{field} is {system.name}, whose coordinates are neither degrees nor a map projection's. Transform them.",
+            field=field,
         )
-    code = int(match[1])
-    return Crs(code, f"http://www.opengis.net/def/crs/EPSG/0/{code}")
+    return int(text.removeprefix("EPSG:")) if text.startswith("EPSG:") else system.to_epsg() or 0
+
+
+@lru_cache(maxsize=64)
+def _proj(text: str) -> CRS:
+    from pyproj import CRS
+
+    return CRS.from_user_input(text)
+
+
+@lru_cache(maxsize=64)
+def _transformer(source: Crs, target: Crs) -> Transformer:
+    from pyproj import Transformer
+
+    return Transformer.from_crs(source.proj, target.proj, always_xy=True)
+
+
+@lru_cache(maxsize=64)
+def _area(crs: Crs) -> tuple[float, float, float, float] | None:
+    used = crs.proj.area_of_use
+    if used is None:
+        return None
+    found = CRS84.to(crs).transform_bounds(*used.bounds, densify_pts=21)
+    if not all(map(math.isfinite, found)):
+        return None
+    x, y = (found[2] - found[0]) / 2, (found[3] - found[1]) / 2
+    return found[0] - x, found[1] - y, found[2] + x, found[3] + y

@@ -8,17 +8,34 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sentinelhub_provider.api.geo import planar
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
 from sentinelhub_provider.api.geo.crs import CRS84, Crs, parse_crs
-from sentinelhub_provider.api.geo.wkt import parse_wkt
+from sentinelhub_provider.api.text import without_bom
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 _DEPTH = {"Point": 0, "LineString": 1, "MultiPoint": 1, "Polygon": 2, "MultiLineString": 2, "MultiPolygon": 3}
 _AREAS = ("Polygon", "MultiPolygon")
+
+CHORD = 5_000.0
+"""Units of a projection: longer edges get positions in between before they are transformed, as they become curves."""
+
+_FAULTS = {
+    "Self-intersection": "crosses or touches itself",
+    "Ring Self-intersection": "crosses or touches itself",
+    "Too few points in geometry component": "has a ring without area",
+    "Hole lies outside shell": "has a hole outside of its outer ring",
+    "Holes are nested": "has a hole within a hole",
+    "Duplicate Rings": "has a ring twice",
+    "Interior is disconnected": "has an inside that its holes cut in two",
+}
+"""What GEOS finds, in words."""
 
 
 class BBox(NamedTuple):
@@ -43,43 +60,41 @@ class BBox(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Geometry:
     """
-    A GeoJSON geometry, checked.
+    A geometry, checked.
 
-    :param type: GeoJSON's name of the kind.
-    :param coordinates: GeoJSON coordinates: nested lists, two numbers to a position.
+    :param shape: it, with two numbers to a position.
     :param crs: the CRS that the input itself named (EWKT, or a file's ``crs`` member), ``None`` where it did not.
     """
 
-    type: str
-    coordinates: list[Any]
+    shape: BaseGeometry
     crs: Crs | None = None
 
     @property
-    def is_area(self) -> bool:
-        """Whether it is a Polygon or MultiPolygon."""
-        return self.type in _AREAS
-
-    @property
-    def polygons(self) -> list[list[list[tuple[float, float]]]]:
-        """Its polygons as lists of rings of positions; none where it is no area."""
-        parts = {"Polygon": [self.coordinates], "MultiPolygon": self.coordinates}.get(self.type, [])
-        return [[[(x, y) for x, y in ring] for ring in polygon] for polygon in parts]
+    def type(self) -> str:
+        """GeoJSON's name of the kind."""
+        return str(self.shape.geom_type)
 
     @property
     def bbox(self) -> BBox:
         """The box around it."""
-        xs, ys = zip(*_positions(self.coordinates, _DEPTH[self.type]), strict=True)
-        return BBox(min(xs), min(ys), max(xs), max(ys))
+        return BBox(*self.shape.bounds)
+
+    @property
+    def parts(self) -> list[BaseGeometry]:
+        """The polygons of a MultiPolygon, or whatever else it consists of."""
+        return list(shapely.get_parts(self.shape))
 
     def to_geojson(self) -> dict[str, Any]:
         """Return it as requests carry it."""
-        return {"type": self.type, "coordinates": self.coordinates}
+        geojson: dict[str, Any] = json.loads(shapely.to_geojson(self.shape))
+        return geojson
 
 
-def parse_bbox(value: Any, field: str = "bbox") -> BBox:
+def parse_bbox(value: Any, field: str = "bbox", *, in_degrees: bool = False) -> BBox:
     """
     Read a box: four numbers, or a text of four numbers between commas, as a template renders it.
 
+    :param in_degrees: let pass a west that is east of east, by less than half the globe: a box across the antimeridian.
     :raises SentinelHubRequestError: for other than four finite numbers, or a box that is upside down or empty.
     """
     parts: Any = value
@@ -90,12 +105,12 @@ def parse_bbox(value: Any, field: str = "bbox") -> BBox:
             f"{field} is {value!r}. Give four numbers: west, south, east, north.", field=field
         )
     box = BBox(*(_number(part, value, field) for part in parts))
+    if in_degrees and -180 <= box.max_x < box.min_x <= 180 and box.width < -180 and box.height > 0:
+        return box
     if box.max_x < box.min_x or box.max_y < box.min_y:
         names = "west is east of east" if box.max_x < box.min_x else "south is north of north"
         raise SentinelHubRequestError(
-            f"{field} {list(box)} is upside down: {names}. Give west, south, east, north; an area across the "
-            "antimeridian must be given as two.",
-            field=field,
+            f"{field} {list(box)} is upside down: {names}. Give west, south, east, north.", field=field
         )
     if box.width == 0 or box.height == 0:
         raise SentinelHubRequestError(f"{field} {list(box)} is empty: two of its sides are one.", field=field)
@@ -107,40 +122,82 @@ def parse_geometry(value: Any, field: str = "geometry", *, areas_only: bool = Tr
     Read a geometry.
 
     :param value: GeoJSON geometry or Feature (a mapping, or its text), a FeatureCollection with one feature, WKT, EWKT,
-        or anything with ``__geo_interface__``, such as shapely's geometries.
+        a geometry of shapely, or anything with ``__geo_interface__``.
     :param areas_only: refuse anything but polygons; otherwise points and lines are good too.
     :raises SentinelHubRequestError: where it cannot be read, is empty, or crosses itself; the message says where.
     """
     if isinstance(value, Geometry):
         return value
-    geojson, crs = _geojson_of(value, field)
-    kind, coordinates = geojson.get("type"), geojson.get("coordinates")
-    if kind == "GeometryCollection":
-        raise SentinelHubRequestError(
-            f"{field} is a GeometryCollection, which Sentinel Hub does not take. Give its polygons as a MultiPolygon.",
-            field=field,
-        )
+    shape, crs = _shape_of(value, field)
+    kind = shape.geom_type
     if kind not in _DEPTH:
         raise SentinelHubRequestError(
-            f"{field} has type {kind!r}. Give a GeoJSON Polygon or MultiPolygon, or the same as WKT.", field=field
+            f"{field} is a {kind}, which Sentinel Hub does not take. Give its polygons as a MultiPolygon.", field=field
         )
     if areas_only and kind not in _AREAS:
         raise SentinelHubRequestError(
             f"{field} is a {kind}, which has no area. Give a Polygon or MultiPolygon, such as a buffer around it.",
             field=field,
         )
-    if not coordinates:
-        raise SentinelHubRequestError(f"{field} is empty: it has no coordinates.", field=field)
-    geometry = Geometry(kind, _clean(coordinates, _DEPTH[kind], field), crs)
-    if geometry.is_area:
-        _check_area(geometry, field)
-    return geometry
+    if shape.is_empty or any(part.is_empty for part in getattr(shape, "geoms", ())):
+        raise SentinelHubRequestError(f"{field} is empty: it has no coordinates, or a part without.", field=field)
+    if shape.has_z or getattr(shape, "has_m", False):
+        shape = shapely.force_2d(shape)
+    if not np.isfinite(shapely.get_coordinates(shape)).all():
+        raise SentinelHubRequestError(f"{field} has infinity or NaN where a number belongs.", field=field)
+    if kind in _AREAS and (fault := find_fault(shape)):
+        raise SentinelHubRequestError(
+            f"{field} {fault}. Repair it, for example with shapely's make_valid or PostGIS's ST_MakeValid.", field=field
+        )
+    return Geometry(shape, crs)
 
 
-def _geojson_of(value: Any, field: str) -> tuple[Mapping[str, Any], Crs | None]:
-    """Return the geometry as GeoJSON, and the CRS that it names itself."""
+def find_fault(shape: BaseGeometry) -> str | None:
+    """
+    Say what is wrong with polygons, and near which position; ``None`` for nothing.
+
+    GEOS judges, but for one thing: parts of a MultiPolygon may share borders, as neighbouring fields do.
+    """
+    if shapely.is_valid(shape):
+        return None
+    parts = shapely.get_parts(shape)
+    broken = parts[~shapely.is_valid(parts)]
+    if len(broken):
+        reason, _, place = shapely.is_valid_reason(broken[0]).partition("[")
+        x, y = (float(number) for number in place.rstrip("]").split())
+        what = _FAULTS.get(reason, reason.lower())
+        if reason == "Self-intersection" and _rings_cross(broken[0]):
+            what = "has rings that cross each other"
+        return f"{what} near {_at(x, y)}"
+    one, other = shapely.STRtree(parts).query(parts)
+    boxes = shapely.bounds(parts)
+    inside = (np.minimum(boxes[one, 2:], boxes[other, 2:]) > np.maximum(boxes[one, :2], boxes[other, :2])).all(axis=1)
+    candidates = inside & (one < other)
+    one, other = parts[one[candidates]], parts[other[candidates]]
+    overlapping = np.flatnonzero(shapely.relate_pattern(one, other, "T********"))
+    if not len(overlapping):
+        return None
+    first = overlapping[0]
+    place = shapely.point_on_surface(shapely.intersection(one[first], other[first]))
+    return f"has parts that overlap near {_at(place.x, place.y)}"
+
+
+def _rings_cross(polygon: Any) -> bool:
+    return all(shapely.is_simple(ring) for ring in (polygon.exterior, *polygon.interiors))
+
+
+def transform(shape: BaseGeometry, source: Crs, target: Crs) -> BaseGeometry:
+    """Transform a geometry; what lies outside of either system becomes infinite."""
+    to = source.to(target)
+    if not source.is_geographic:
+        shape = shapely.segmentize(shape, CHORD)
+    return shapely.transform(shape, lambda xy: np.column_stack(to.transform(xy[:, 0], xy[:, 1])))
+
+
+def _shape_of(value: Any, field: str) -> tuple[BaseGeometry, Crs | None]:
+    """Return the geometry, and the CRS that it names itself."""
     if isinstance(value, str):
-        text = value.strip()
+        text = without_bom(value).strip()
         if not text.startswith("{"):
             return _read_wkt(text, field)
         try:
@@ -149,12 +206,15 @@ def _geojson_of(value: Any, field: str) -> tuple[Mapping[str, Any], Crs | None]:
             raise SentinelHubRequestError(
                 f"{field} begins like GeoJSON, but is no JSON: {error}.", field=field
             ) from error
+    if isinstance(value, BaseGeometry):
+        srid = int(shapely.get_srid(value))
+        return value, parse_crs(srid, field) if srid else None
     value = getattr(value, "__geo_interface__", value)
     if not isinstance(value, Mapping):
         raise SentinelHubRequestError(
             f"{field} is a {type(value).__name__}. Give a GeoJSON geometry or WKT.", field=field
         )
-    crs = _named_crs(value, field)
+    crs = named_crs(value, field)
     if value.get("type") == "FeatureCollection":
         features = value.get("features")
         if not isinstance(features, Sequence) or len(features) != 1:
@@ -169,21 +229,23 @@ def _geojson_of(value: Any, field: str) -> tuple[Mapping[str, Any], Crs | None]:
         value = value.get("geometry")
     if not isinstance(value, Mapping):
         raise SentinelHubRequestError(f"{field} is empty: the feature has no geometry.", field=field)
-    return value, crs
+    return _build(value, field), crs
 
 
-def _read_wkt(text: str, field: str) -> tuple[Mapping[str, Any], Crs | None]:
+def _read_wkt(text: str, field: str) -> tuple[BaseGeometry, Crs | None]:
+    head, _, body = text.partition(";") if text[:4].upper() == "SRID" else ("", "", text)
     try:
-        geojson, srid = parse_wkt(text)
-    except ValueError as error:
+        shape = shapely.from_wkt(body.strip())
+        return shape, parse_crs(head.partition("=")[2].strip(), field) if head else None
+    except shapely.errors.ShapelyError as error:
         excerpt = f"{text[:40]}..." if len(text) > 40 else text
+        reason = str(error).removeprefix("ParseException: ").rstrip(".")
         raise SentinelHubRequestError(
-            f"{field} {excerpt!r} is neither GeoJSON nor WKT: {error}.", field=field
+            f"{field} {excerpt!r} is neither GeoJSON nor WKT: {reason}.", field=field
         ) from error
-    return geojson, None if srid is None else parse_crs(srid, field)
 
 
-def _named_crs(geojson: Mapping[str, Any], field: str) -> Crs | None:
+def named_crs(geojson: Mapping[str, Any], field: str) -> Crs | None:
     """Read the ``crs`` member, which GeoJSON had until 2016 and desktop programs still write."""
     member = geojson.get("crs")
     properties = member.get("properties") if isinstance(member, Mapping) else None
@@ -191,15 +253,73 @@ def _named_crs(geojson: Mapping[str, Any], field: str) -> Crs | None:
     return None if name is None else parse_crs(name, f"{field}'s crs")
 
 
-def _clean(coordinates: Any, depth: int, field: str) -> list[Any]:
-    """Return coordinates as nested lists of number pairs: further ordinates are dropped."""
-    if isinstance(coordinates, str | Mapping) or not isinstance(coordinates, Sequence):
-        raise SentinelHubRequestError(f"{field} has {coordinates!r} where coordinates belong.", field=field)
-    if depth == 0:
-        if len(coordinates) < 2:
-            raise SentinelHubRequestError(f"{field} has {coordinates!r} where a position belongs.", field=field)
-        return [_number(coordinate, coordinates, field) for coordinate in coordinates[:2]]
-    return [_clean(item, depth - 1, field) for item in coordinates]
+def _build(geojson: Mapping[str, Any], field: str) -> BaseGeometry:
+    """Make a geometry of GeoJSON, whose numbers may be texts as a template renders them."""
+    kind = geojson.get("type")
+    if kind == "GeometryCollection":
+        return shapely.GeometryCollection()
+    if kind not in _DEPTH:
+        raise SentinelHubRequestError(
+            f"{field} has type {kind!r}. Give a GeoJSON Polygon or MultiPolygon, or the same as WKT.", field=field
+        )
+    return _nested(geojson.get("coordinates"), kind, field)
+
+
+def _nested(coordinates: Any, kind: str, field: str) -> BaseGeometry:
+    parts = coordinates if kind.startswith("Multi") else [coordinates]
+    what = kind.removeprefix("Multi")
+    if what == "Polygon":
+        shapes = _polygons(parts, field)
+    elif what == "LineString":
+        shapes = [shapely.LineString(_positions(part, field)) for part in _sequence(parts, field)]
+    else:
+        shapes = [shapely.Point(position) for position in _positions(parts, field)]
+    if what == kind:
+        return shapes[0] if len(shapes) else shapely.Polygon()
+    many = {"Point": shapely.MultiPoint, "LineString": shapely.MultiLineString, "Polygon": shapely.MultiPolygon}
+    return many[what](shapes)
+
+
+def _polygons(polygons: Any, field: str) -> Any:
+    """Make all polygons at once, which is many times faster than one by one."""
+    rings = [_sequence(ring, field) for polygon in _sequence(polygons, field) for ring in _sequence(polygon, field)]
+    sizes = np.array([len(ring) for ring in rings])
+    if not len(rings) or not sizes.all():
+        return np.array([])
+    positions = _positions([position for ring in rings for position in ring], field)
+    ends = np.cumsum(sizes)
+    firsts = positions[ends - sizes]
+    for first in firsts[(firsts != positions[ends - 1]).any(axis=1)]:
+        raise SentinelHubRequestError(
+            f"{field} has a ring that is not closed: repeat its first position {_at(*first)} at its end.", field=field
+        )
+    for first in firsts[sizes < 4]:
+        raise SentinelHubRequestError(
+            f"{field} has a ring without area near {_at(*first)}: it needs four positions.", field=field
+        )
+    shells = shapely.linearrings(positions, indices=np.repeat(np.arange(len(rings)), sizes))
+    return shapely.polygons(shells, indices=np.repeat(np.arange(len(polygons)), [len(one) for one in polygons]))
+
+
+def _positions(positions: Any, field: str) -> Any:
+    """Return positions as an array of number pairs; further ordinates are dropped."""
+    try:
+        return np.array([position[:2] for position in _sequence(positions, field)], dtype=float).reshape(-1, 2)
+    except (TypeError, ValueError, KeyError):
+        for position in positions:
+            if len(_sequence(position, field)) < 2:
+                raise SentinelHubRequestError(
+                    f"{field} has {position!r} where a position belongs.", field=field
+                ) from None
+            for number in position[:2]:
+                _number(number, position, field)
+        raise
+
+
+def _sequence(value: Any, field: str) -> Sequence[Any]:
+    if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
+        raise SentinelHubRequestError(f"{field} has {value!r} where coordinates belong.", field=field)
+    return value
 
 
 def _number(value: Any, whole: Any, field: str) -> float:
@@ -214,40 +334,8 @@ def _number(value: Any, whole: Any, field: str) -> float:
     return number
 
 
-def _positions(coordinates: list[Any], depth: int) -> Iterable[tuple[float, float]]:
-    if depth == 0:
-        yield coordinates[0], coordinates[1]
-        return
-    for item in coordinates:
-        yield from _positions(item, depth - 1)
-
-
-def _check_area(geometry: Geometry, field: str) -> None:
-    """Raise where polygons are empty, open, or cross themselves."""
-    for polygon in geometry.polygons:
-        if not polygon or not all(polygon):
-            raise SentinelHubRequestError(f"{field} is empty: it has a polygon without positions.", field=field)
-        for ring in polygon:
-            if ring[0] != ring[-1]:
-                raise SentinelHubRequestError(
-                    f"{field} has a ring that is not closed: repeat its first position {_at(ring[0])} at its end.",
-                    field=field,
-                )
-        if fault := planar.find_fault(polygon):
-            raise SentinelHubRequestError(_fault_text(field, fault), field=field)
-    if fault := planar.find_overlap(geometry.polygons):
-        raise SentinelHubRequestError(_fault_text(field, fault), field=field)
-
-
-def _fault_text(field: str, fault: planar.Fault) -> str:
-    return (
-        f"{field} {fault.what} near {_at(fault.where)}. Repair it, for example with shapely's make_valid or "
-        "PostGIS's ST_MakeValid."
-    )
-
-
-def _at(point: tuple[float, float]) -> str:
-    return f"({point[0]:.9g}, {point[1]:.9g})"
+def _at(x: float, y: float) -> str:
+    return f"({x:.9g}, {y:.9g})"
 
 
 def described_area(box: BBox, crs: Crs = CRS84) -> str:

@@ -131,25 +131,19 @@ def count_tiles(bounds: Bounds, grid: TilingGrid) -> int | None:
     if scale is None:
         return None
     x, y = scale[0] / grid.tile_size, scale[1] / grid.tile_size
-    whole = (bounds.box.width * x + 1) * (bounds.box.height * y + 1)
+    whole = math.fsum((side.width * x + 1) * (side.height * y + 1) for side in bounds.sides)
     if bounds.geometry is None:
         return math.ceil(whole - 1e-9)
-    parts = math.fsum(_mean_tiles(polygon, x, y) for polygon in bounds.geometry.polygons)
+    parts = math.fsum(_mean_tiles(polygon, x, y) for polygon in bounds.geometry.parts)
     return max(1, math.ceil(min(whole, parts) - 1e-9))
 
 
-def _mean_tiles(polygon: list[list[tuple[float, float]]], x: float, y: float) -> float:
+def _mean_tiles(polygon: Any, x: float, y: float) -> float:
     """Return how many unit squares a polygon meets on average; ``x`` and ``y`` make its units tiles."""
-    area = across = along = 0.0
-    for number, ring in enumerate(polygon):
-        twice = 0.0
-        for (x0, y0), (x1, y1) in pairwise(ring):
-            twice += x0 * y1 - x1 * y0
-            if number == 0:
-                across += abs(x1 - x0) / 2
-                along += abs(y1 - y0) / 2
-        area += abs(twice) / 2 * (1 if number == 0 else -1)
-    return max(area, 0.0) * x * y + across * x + along * y + 1
+    outline = list(polygon.exterior.coords)
+    across = math.fsum(abs(x1 - x0) for (x0, _), (x1, _) in pairwise(outline)) / 2
+    along = math.fsum(abs(y1 - y0) for (_, y0), (_, y1) in pairwise(outline)) / 2
+    return float(polygon.area * x * y + across * x + along * y + 1)
 
 
 def _scale(bounds: Bounds, grid: TilingGrid) -> tuple[float, float] | None:

@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sentinelhub_provider.api.arguments import StatisticsArguments
 from sentinelhub_provider.api.geo.bounds import Bounds, Size, check_side, parse_bounds, parse_size, read_size
-from sentinelhub_provider.api.geo.crs import Crs, parse_crs
-from sentinelhub_provider.api.geo.features import Feature
+from sentinelhub_provider.api.geo.crs import Crs, check_named_crs
+from sentinelhub_provider.api.geo.feature import Feature
 from sentinelhub_provider.api.processing_units import Estimate, total
 from sentinelhub_provider.api.statistical.request import (
     StatisticalRequest,
@@ -91,21 +90,17 @@ def area_key(request: StatisticalRequest) -> str:
     return hashlib.sha256(what.encode()).hexdigest()[:24]
 
 
-def ask_in_words(wanted: StatisticsArguments, feature: Feature, *, crs: Any = None, **checks: Any) -> Question:
+def ask_in_words(arguments: Mapping[str, Any], feature: Feature) -> Question:
     """
     Build the question from arguments, with a first area to try it on.
 
-    :param crs: of areas that do not name their own.
-    :param checks: ``deployment`` and ``now`` of
-        :func:`~sentinelhub_provider.api.statistical.request.build_statistical_request`.
+    :param arguments: those of :func:`~sentinelhub_provider.api.statistical.request.build_statistical_request`, but for
+        the area.
     :raises SentinelHubRequestError: names the argument.
     """
-    template = build_statistical_request(wanted, bbox=feature.bbox, geometry=feature.geometry, crs=crs, **checks)
-
-    def size_of(bounds: Bounds) -> Size:
-        return parse_size(bounds, width=wanted.width, height=wanted.height, resolution=wanted.resolution)
-
-    return Question(template, size_of, crs)
+    size = {name: arguments.get(name) for name in ("width", "height", "resolution")}
+    template = build_statistical_request(**arguments, bbox=feature.bbox, geometry=feature.geometry)
+    return Question(template, lambda bounds: parse_size(bounds, **size), arguments.get("crs"))
 
 
 def ask_in_json(
@@ -247,12 +242,7 @@ def survey(
     :param is_one_area: whether the one feature is no feature, but an area that the user gave as an argument.
     :raises SentinelHubRequestError: for what is wrong with the question itself, or where no feature is usable.
     """
-    if named is not None and crs is not None and parse_crs(crs).epsg != named.epsg:
-        raise SentinelHubRequestError(
-            f"features say of themselves that they are in {named}, but crs is {parse_crs(crs)}. Leave crs out, or "
-            "transform the features.",
-            field="crs",
-        )
+    check_named_crs(named, crs)
     found: Survey | None = None
     problems: list[Problem] = []
     seen: set[int | str] = set()

@@ -6,6 +6,7 @@ The file is named after what it holds: a retry finds it uploaded, and uploads it
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,9 +19,11 @@ from sentinelhub_provider.operators.jobs.buckets import BucketError, exists, ope
 
 if TYPE_CHECKING:
     from sentinelhub_provider.api.geo.crs import Crs
-    from sentinelhub_provider.api.geo.features import Feature
+    from sentinelhub_provider.api.geo.feature import Feature
     from sentinelhub_provider.api.geo.geometry import BBox, Geometry
     from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
+
+log = logging.getLogger(__name__)
 
 PROBLEMS = 5
 """Unusable features that an error names."""
@@ -98,6 +101,7 @@ def prepare_features(
     value: Any,
     *,
     id_property: str | None = None,
+    layer: str | None = None,
     crs: Any = None,
     raster: Raster | None = None,
     folders: Iterable[str] = (),
@@ -105,34 +109,39 @@ def prepare_features(
     """
     Make a GeoPackage of features; it is there as long as the context lasts.
 
-    :param value: see :func:`~sentinelhub_provider.operators.reading.feature_files.open_features`.
+    :param value: see :func:`~sentinelhub_provider.features.open_features`.
     :param id_property: the property that becomes each feature's ``identifier``; by default GeoJSON's ``id`` or the
         table's key, else its number.
+    :param layer: which layer of a file that has several.
     :param crs: CRS of features that do not name their own; longitude and latitude by default.
     :param raster: what each feature's raster will be.
     :param folders: where a relative path is looked for, after the working directory.
     :raises SentinelHubRequestError: where features cannot be read or used, and which; all must be areas in one CRS,
         with different identifiers.
     """
-    from sentinelhub_provider.api.geo.crs import parse_crs
-    from sentinelhub_provider.api.geo.geopackage import write_geopackage
-    from sentinelhub_provider.operators.reading.feature_files import open_features
+    from sentinelhub_provider.api.geo.crs import check_named_crs, parse_crs
+    from sentinelhub_provider.features import open_features
+    from sentinelhub_provider.features.geopackage import write_geopackage
 
     with (
-        open_features(value, id_property=id_property, folders=folders) as features,
+        open_features(value, id_property=id_property, layer=layer, folders=folders) as features,
         tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder,
     ):
         system = features.crs if crs is None and features.crs is not None else parse_crs(crs)
-        if features.crs is not None and features.crs.epsg != system.epsg:
+        check_named_crs(features.crs, crs)
+        sent = system.sent_as
+        if raster is not None and raster.resolution is not None and sent.is_geographic and not system.is_geographic:
             raise SentinelHubRequestError(
-                f"features say of themselves that they are in {features.crs}, but crs is {system}. Leave crs out, or "
-                "transform the features.",
-                field="crs",
+                f"resolution counts units of {system}, which Sentinel Hub does not take, and the features are "
+                "transformed to degrees. Transform them to a projection that it takes, or give width and height.",
+                field="resolution",
             )
+        if sent != system:
+            log.warning("Sentinel Hub does not take %s: the features are transformed to %s", system, sent)
         path = Path(folder) / "features.gpkg"
         survey = _Survey(system, raster)
-        written = write_geopackage(path, survey.good(features), system)
-        yield PreparedFeatures(path, written.count, written.digest, system, written.bbox, survey.sizes)
+        written = write_geopackage(path, survey.good(features), sent)
+        yield PreparedFeatures(path, written.count, written.digest, sent, written.bbox, survey.sizes)
 
 
 class _Survey:

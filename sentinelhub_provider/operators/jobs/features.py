@@ -75,6 +75,7 @@ def job_features(
         prepare_features(
             features,
             id_property=getattr(operator, "id_property", None),
+            layer=getattr(operator, "layer", None),
             crs=getattr(operator, "features_crs", None),
             raster=raster,
             folders=[str(path) for path in getattr(loader, "searchpath", ())],

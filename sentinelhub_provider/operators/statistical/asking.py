@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.api.answers import decode_answer
-from sentinelhub_provider.api.geo.features import Feature
+from sentinelhub_provider.api.geo.feature import Feature
 from sentinelhub_provider.api.statistical.answer import Failure, failures, merge
 from sentinelhub_provider.api.statistical.plan import Problem, Question
 from sentinelhub_provider.api.statistical.request import StatisticalRequest
@@ -173,7 +172,10 @@ class Asking:
 
     async def _post(self, request: StatisticalRequest) -> tuple[dict[str, Any], float]:
         response = await self.hook.arequest("POST", ENDPOINT, json=request.body, **self.arguments)
-        answer = decode_answer(response.content, "The Statistical API")
+        try:
+            answer = response.json()
+        except ValueError as error:
+            raise SentinelHubResponseError(f"The Statistical API answered with other than JSON: {error}.") from error
         return answer, spent_units(response.headers.get(UNITS_HEADER)) or 0.0
 
     def _tell(self) -> None:

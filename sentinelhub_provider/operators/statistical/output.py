@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sentinelhub_provider.api.geo.features import Feature
+from sentinelhub_provider.api.geo.feature import Feature
 from sentinelhub_provider.api.statistical.answer import State, rows
 from sentinelhub_provider.api.statistical.plan import Survey
 from sentinelhub_provider.api.statistical.table import column_names, json_record, record, table_format

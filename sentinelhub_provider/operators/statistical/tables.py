@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sentinelhub_provider.api.statistical.table import COUNTS, json_record
-from sentinelhub_provider.exceptions import SentinelHubRequestError
+from sentinelhub_provider.features.packages import require_pyarrow
 
 Feed = Callable[[bytes], None]
 """Takes the file's next bytes."""
@@ -137,25 +137,6 @@ class _Sink(io.RawIOBase):
         chunk = bytes(data)
         self._feed(chunk)
         return len(chunk)
-
-
-def require_pyarrow(*, field: str, otherwise: str) -> Any:
-    """
-    Return pyarrow.
-
-    :param field: the argument that asks for Parquet.
-    :param otherwise: what to do where it cannot be installed.
-    :raises SentinelHubRequestError: where it is not installed.
-    """
-    try:
-        import pyarrow
-    except ImportError as error:
-        raise SentinelHubRequestError(
-            f"{field} is Parquet, which needs pyarrow. Install it: pip install "
-            f"'airflow-provider-sentinelhub[parquet]'; or {otherwise}.",
-            field=field,
-        ) from error
-    return pyarrow
 
 
 def require_parquet_table() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import shapely
 
 from sentinelhub_provider.api.catalog import build_search, one_per, sort_items, summary, tile_of
 from sentinelhub_provider.exceptions import SentinelHubRequestError
@@ -48,6 +49,33 @@ def test_any_geometry_can_be_searched(intersects: Any):
     assert built(intersects=intersects)["intersects"] == {"type": "Point", "coordinates": [13, 45]}
 
 
+@pytest.mark.parametrize(
+    "area",
+    [
+        {"bbox": [177, -18, -178, -16]},
+        {"intersects": "POLYGON ((177 -18, -178 -18, -178 -16, 177 -16, 177 -18))"},
+        {"intersects": "POLYGON ((177 -18, 182 -18, 182 -16, 177 -16, 177 -18))"},
+        {"intersects": shapely.MultiPolygon([shapely.box(177, -18, 180, -16), shapely.box(-180, -18, -178, -16)])},
+    ],
+    ids=["box", "jump", "beyond 180", "cut"],
+)
+def test_both_sides_of_the_antimeridian_are_searched(area: dict[str, Any]):
+    """As two areas in one search, whose cost is that of their true size."""
+    request = build_search(collection="sentinel-2-l2a", datetime="2024-06-01/2024-06-30", **area)
+
+    assert "bbox" not in request.body
+    east, west = shapely.geometry.shape(request.body["intersects"]).geoms
+    assert {east.bounds, west.bounds} == {(177, -18, 180, -16), (-180, -18, -178, -16)}
+    estimate = request.estimate()
+    assert estimate is not None
+    assert "118,506 / 1,000,000 km2" in estimate.explanation
+
+
+def test_another_crs_is_transformed():
+    """The Catalog takes only degrees."""
+    assert built(intersects="SRID=3857;POINT (0 0)")["intersects"] == {"type": "Point", "coordinates": [0.0, 0.0]}
+
+
 def test_own_filter_is_joined_to_the_cloud_limit():
     """As text or as JSON."""
     text = built(filter="platform = 'sentinel-2a'", max_cloud_cover=20)
@@ -78,7 +106,8 @@ def test_open_end(value: str, interval: str):
         ({"bbox": [0, 91, 1, 92]}, "bbox", "swapped"),
         ({"intersects": "POINT (45 130)"}, "intersects", "swapped"),
         ({"intersects": "POINT (500000 5000000)"}, "intersects", "Give degrees"),
-        ({"intersects": "SRID=3857;POINT (5 5)"}, "intersects", "Transform"),
+        ({"bbox": [14, 45, 13, 46]}, "bbox", "west is east of east"),
+        ({"bbox": [177, -18, -181, -16]}, "bbox", "upside down"),
         ({"intersects": "POLYGON ((0 0, 2 2, 2 0, 0 2, 0 0))"}, "intersects", "crosses"),
         ({"datetime": "../.."}, "datetime", "at least one end"),
         ({"datetime": "2024-06-30/2024-06-01"}, "datetime", "reversed"),

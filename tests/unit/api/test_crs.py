@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyproj
 import pytest
 
 from sentinelhub_provider.api.geo.crs import CRS84, CRS84_URI, Crs, parse_crs
@@ -40,6 +41,49 @@ def test_other_names_are_refused(value: Any):
     with pytest.raises(SentinelHubRequestError, match="names no coordinate reference system") as caught:
         parse_crs(value, "crs")
     assert caught.value.field == "crs"
+
+
+@pytest.mark.parametrize("code", [4258, 4269, 4267, 4283, 4612, 4674, 4979])
+def test_degrees_are_known_as_such(code: int):
+    """Whatever the datum."""
+    crs = parse_crs(code)
+
+    assert crs.is_geographic
+    assert crs.metres(1, 1, 60)[0] == pytest.approx(55_660, abs=1)
+    assert crs.sent_as == CRS84
+
+
+@pytest.mark.parametrize(
+    ("code", "sent"),
+    [(32633, 32633), (3035, 3035), (27700, 32630), (2056, 32632), (28355, 32755), (5070, 4326), (2263, 32618)],
+)
+def test_what_is_sent_for_a_projection(code: int, sent: int):
+    """Itself, the UTM zone in the middle of its area, or degrees where that area is too wide."""
+    assert parse_crs(code).sent_as.epsg == sent
+
+
+def test_feet_are_no_metres():
+    """A projection's unit is told by PROJ."""
+    assert parse_crs(2263).metres(1, 1, 0) == pytest.approx((0.3048006, 0.3048006))
+
+
+def test_wkt_of_a_known_system_is_that_system():
+    """And one that has no code is kept as it is."""
+    wkt = pyproj.CRS(25832).to_wkt("WKT1_ESRI")
+    local = wkt.replace("9.0", "9.5")
+
+    assert parse_crs(wkt).epsg == 25832
+    assert parse_crs(local).epsg == 0
+    assert parse_crs(local).sent_as == CRS84
+    assert parse_crs(pyproj.CRS(25832)).epsg == 25832
+    assert parse_crs(pyproj.CRS("OGC:CRS84")).epsg == 4326
+
+
+@pytest.mark.parametrize("code", [99999, 4978])
+def test_what_is_no_map_is_refused(code: int):
+    """Neither a code that nobody knows, nor positions from the earth's centre."""
+    with pytest.raises(SentinelHubRequestError, match="crs is "):
+        parse_crs(code)
 
 
 @pytest.mark.parametrize(

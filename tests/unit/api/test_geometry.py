@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 import shapely
-from hypothesis import assume, given
+import shapely.affinity
+from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinelhub_provider.api.geo import planar
-from sentinelhub_provider.api.geo.geometry import BBox, parse_bbox, parse_geometry
+from sentinelhub_provider.api.geo.geometry import BBox, find_fault, parse_bbox, parse_geometry
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [2, 0], [2, 2], [0, 2], [0, 0]]]}
@@ -95,8 +97,8 @@ def test_crs_member_names_the_crs():
         pytest.param("POINT (1 2)", "no area", id="point"),
         pytest.param({"type": "Circle", "coordinates": [1]}, "'Circle'", id="kind"),
         pytest.param({"type": "GeometryCollection", "geometries": []}, "GeometryCollection", id="collection"),
-        pytest.param("POLYGON ((0 0, 1 0", "expected", id="cut-wkt"),
-        pytest.param("POLYGON ((0 0, 1 x, 1 1, 0 0))", "number was expected", id="wkt-letter"),
+        pytest.param("POLYGON ((0 0, 1 0", "end of stream", id="cut-wkt"),
+        pytest.param("POLYGON ((0 0, 1 x, 1 1, 0 0))", "Expected number", id="wkt-letter"),
         pytest.param("fields.geojson", "neither GeoJSON nor WKT", id="path"),
         pytest.param("{'type': 1}", "no JSON", id="no-json"),
         pytest.param(7, "is a int", id="number"),
@@ -104,7 +106,11 @@ def test_crs_member_names_the_crs():
         pytest.param({"type": "Polygon", "coordinates": [[[0, 0], [1, "a"], [1, 1], [0, 0]]]}, "number", id="text"),
         pytest.param({"type": "Polygon", "coordinates": [[0, 0], [1, 1]]}, "coordinates belong", id="flat"),
         pytest.param("POLYGON ((0 0, 2 2, 2 0, 0 2, 0 0))", "crosses or touches itself near (1, 1)", id="bow-tie"),
-        pytest.param("POLYGON ((0 0, 1 1, 2 2, 0 0))", "ring without area", id="line"),
+        pytest.param("POLYGON ((0 0, 1 1, 2 2, 0 0))", "crosses or touches itself near (1, 1)", id="line"),
+        pytest.param({"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [0, 0]]]}, "ring without area", id="short"),
+        pytest.param(
+            {"type": "Polygon", "coordinates": [[[0, 0], [1, float("inf")], [1, 1], [0, 0]]]}, "inf", id="inf"
+        ),
         pytest.param("POLYGON ((0 0, 2 0, 2 2, 2 3, 2 2, 0 2, 0 0))", "crosses or touches itself", id="spike"),
         pytest.param(
             "POLYGON ((0 0, 4 0, 4 4, 0 4, 0 0), (5 5, 6 5, 6 6, 5 5))", "hole outside of its outer ring", id="hole"
@@ -134,46 +140,62 @@ def test_island_in_a_lake_is_no_overlap():
     """A part in the hole of another is outside of it."""
     lake = "((0 0, 9 0, 9 9, 0 9, 0 0), (1 1, 8 1, 8 8, 1 8, 1 1))"
 
-    assert parse_geometry(f"MULTIPOLYGON ({lake}, ((3 3, 6 3, 6 6, 3 6, 3 3)))").is_area
+    assert parse_geometry(f"MULTIPOLYGON ({lake}, ((3 3, 6 3, 6 6, 3 6, 3 3)))").parts
 
 
 coordinate = st.integers(0, 8).map(float)
-points = st.lists(st.tuples(coordinate, coordinate), min_size=3, max_size=8)
-
-
-@given(points)
-def test_faults_are_those_that_shapely_finds(vertices: list[tuple[float, float]]):
-    """On a coarse grid, where vertices touch edges and edges lie on each other, each ring is judged as GEOS does."""
-    ring = [*vertices, vertices[0]]
-    assume(len(set(vertices)) > 2)
-
-    assert (planar.find_fault([ring]) is None) == shapely.Polygon(ring).is_valid
-
-
 hulls = (
     st.lists(st.tuples(coordinate, coordinate), min_size=4, max_size=8, unique=True)
     .map(lambda vertices: shapely.MultiPoint(vertices).convex_hull)
     .filter(lambda hull: hull.area > 0)
-    .map(lambda hull: list(hull.exterior.coords))
 )
 
 
 @given(hulls, hulls)
-def test_faulty_holes_are_those_that_shapely_finds(outer: list[tuple[float, float]], inner: list[tuple[float, float]]):
-    """The same with a hole; one that cuts the inside in two by touching twice is let pass."""
-    polygon = shapely.Polygon(outer, [inner])
-    assume("Interior is disconnected" not in shapely.is_valid_reason(polygon))
+def test_parts_overlap_where_their_insides_meet(one: shapely.Polygon, other: shapely.Polygon):
+    """Two convex parts on a coarse grid, whose edges often lie on each other: only common area is a fault."""
+    fault = find_fault(shapely.MultiPolygon([one, other]))
 
-    assert (planar.find_fault([outer, inner]) is None) == polygon.is_valid
+    common = shapely.intersection(one, other)
+    assert (fault is not None) == (common.area > 0)
+    if fault is not None:
+        x, y = (float(number) for number in fault.rpartition("(")[2].rstrip(")").split(", "))
+        assert common.distance(shapely.Point(x, y)) < 1e-6
 
 
-def test_nearly_parallel_lines_are_decided_exactly():
-    """Where floats round to nothing, the side is still told."""
-    a, b = (12.0, 12.0), (24.0, 24.0)
+def test_overlap_along_a_shared_line_is_found():
+    """As for 20,000 random pairs of rectangles."""
+    random = Random(0)
 
-    assert planar.orientation(a, b, (0.5, 0.5000000000000001)) == 1
-    assert planar.orientation(a, b, (0.5000000000000001, 0.5)) == -1
-    assert planar.orientation(a, b, (0.5, 0.5)) == 0
+    def rectangle() -> shapely.Polygon:
+        west, south = random.randrange(10), random.randrange(10)
+        return shapely.box(west, south, west + random.randrange(1, 10), south + random.randrange(1, 10))
+
+    assert "parts that overlap near (7.5, 5)" in refused(
+        "MULTIPOLYGON (((0 0, 10 0, 10 10, 0 10, 0 0)), ((5 0, 15 0, 15 10, 5 10, 5 0)))"
+    )
+    for _ in range(20_000):
+        one, other = rectangle(), rectangle()
+        is_fault = find_fault(shapely.MultiPolygon([one, other])) is not None
+        assert is_fault == shapely.relate_pattern(one, other, "T********")
+
+
+def squares(side: int) -> shapely.MultiPolygon:
+    """Return touching squares, turned, so that boxes around neighbours overlap."""
+    whole = shapely.MultiPolygon([shapely.box(x, y, x + 1, y + 1) for x in range(side) for y in range(side)])
+    return shapely.affinity.scale(shapely.affinity.rotate(whole, 45, origin=(0, 0)), 2**0.5, 2**0.5, origin=(0, 0))
+
+
+def test_ten_thousand_touching_squares(monkeypatch: pytest.MonkeyPatch):
+    """They are good, and only neighbours are compared: four times the squares, four times the pairs."""
+    pairs: list[int] = []
+    relate = shapely.relate_pattern
+    monkeypatch.setattr(shapely, "relate_pattern", lambda one, *rest: (pairs.append(len(one)), relate(one, *rest))[1])
+
+    for side in (50, 100):
+        whole = shapely.transform(squares(side), np.rint)
+        assert parse_geometry(json.loads(shapely.to_geojson(whole))).parts == list(whole.geoms)
+    assert pairs[1] < 4.2 * pairs[0] < 100_000
 
 
 @pytest.mark.parametrize("value", [[1, 2, 3, 4], (1, 2, 3, 4), "1,2,3,4", "[1, 2, 3, 4]", "1.0, 2, 3e0, 4"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from json import dumps
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,7 +46,7 @@ class Hook:
         assert self.reply is not None, f"{method} {endpoint} was sent"
         answer = self.reply(method, endpoint, params)
         headers, document = answer if isinstance(answer, tuple) else ({}, answer)
-        return SimpleNamespace(headers=headers, content=dumps(document))
+        return SimpleNamespace(headers=headers, json=lambda: document)
 
 
 def make(kind: type[ByocOperator], hook: Hook, **arguments: Any) -> ByocOperator:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError
+from sentinelhub_provider.features import open_features
 from sentinelhub_provider.operators.jobs.feature_upload import Raster, prepare_features
-from sentinelhub_provider.operators.reading.feature_tables import read_geopackage
 
 
 def field(number: int, **properties: Any) -> dict[str, Any]:
@@ -33,8 +33,8 @@ def test_features_become_a_geopackage() -> None:
     features = collection(*(field(number, code=f"DE-{number}") for number in range(3)))
 
     with prepare_features(features, id_property="code", raster=Raster(size=(64, 64))) as prepared:
-        table = read_geopackage(prepared.path, id_property="identifier")
-        assert [feature.id for feature in table] == ["DE-0", "DE-1", "DE-2"]
+        with open_features(prepared.path, id_property="identifier") as table:
+            assert [feature.id for feature in table] == ["DE-0", "DE-1", "DE-2"]
         assert prepared.count == 3
         assert prepared.crs.epsg == 4326
         assert tuple(prepared.bbox) == pytest.approx((13, 45, 13.05, 45.01))
@@ -63,7 +63,7 @@ def test_kinds_of_files(tmp_path: Path, kind: str) -> None:
         with prepare_features(collection(*features)) as prepared:
             path.write_bytes(prepared.path.read_bytes())
     else:
-        from sentinelhub_provider.operators.geoparquet import to_geoparquet
+        from sentinelhub_provider.features.geoparquet import to_geoparquet
 
         path.write_bytes(to_geoparquet(features))
 
@@ -101,9 +101,9 @@ def test_bucket_that_cannot_be_written() -> None:
 @pytest.mark.parametrize(
     ("features", "arguments", "words"),
     [
-        pytest.param(collection(), {}, "features is empty", id="none"),
+        pytest.param(collection(), {}, "features is empty|is empty: it has no feature", id="none"),
         pytest.param(collection(field(0), field(0)), {}, "'field-0' stands for more than one", id="twice"),
-        pytest.param(collection(field(0)), {"id_property": "code"}, "has no property 'code'", id="no-property"),
+        pytest.param(collection(field(0)), {"id_property": "code"}, "has the property 'code'", id="no-property"),
         pytest.param(
             collection({**field(0), "geometry": {"type": "Point", "coordinates": [13, 45]}}),
             {},

@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
-from sentinelhub_provider.operators.statistical.tables import require_pyarrow
+import shapely
+from shapely.geometry import shape as shape_of
+
+from sentinelhub_provider.features.packages import require_pyarrow
 
 CONTENT_TYPE = "application/vnd.apache.parquet"
 
@@ -35,8 +38,6 @@ def to_geoparquet(items: Sequence[Mapping[str, Any]]) -> bytes:
     pyarrow = require_geoparquet()
     # It carries no type information.
     parquet = import_module("pyarrow.parquet")
-    from sentinelhub_provider.api.geo.wkb import to_wkb
-
     names = list(dict.fromkeys(name for item in items for name in item.get("properties") or {}))
     columns: dict[str, Any] = {
         "id": pyarrow.array([item.get("id") for item in items], pyarrow.string()),
@@ -50,7 +51,8 @@ def to_geoparquet(items: Sequence[Mapping[str, Any]]) -> bytes:
         columns[name] = pyarrow.array([_json(item.get(name)) for item in items], pyarrow.string())
     shapes = [item.get("geometry") for item in items]
     columns["geometry"] = pyarrow.array(
-        [None if shape is None else to_wkb(shape) for shape in shapes], pyarrow.binary()
+        [None if shape is None else shapely.to_wkb(shapely.force_2d(shape_of(shape))) for shape in shapes],
+        pyarrow.binary(),
     )
     table = pyarrow.table(columns)
     table = table.replace_schema_metadata({"geo": json.dumps(_metadata(shapes))})

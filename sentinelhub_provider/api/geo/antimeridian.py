@@ -1,0 +1,91 @@
+"""
+Areas across 180 degrees: told apart from areas that are as wide as the globe, and cut there.
+
+Not the library of that name: numpy's ``unwrap`` does the same in a few lines, and areas around a pole are no request's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from sentinelhub_provider.api.geo.geometry import BBox, Geometry
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+
+def on_one_side(box: BBox | None, geometry: Geometry | None, *, across: bool) -> tuple[BBox | None, Geometry | None]:
+    """
+    Cut an area in degrees at the antimeridian.
+
+    :param box: one whose west is east of its east goes across.
+    :param across: whether an area may lie on both sides; as geometry then, whose parts lie on one side each.
+    :raises SentinelHubRequestError: where it may not, as one picture of it would span the globe; says how to split it.
+    """
+    if geometry is not None:
+        geometry = Geometry(cut(geometry.shape), geometry.crs)
+    sides = halves(box) if box is not None else sides_of(geometry) if geometry is not None else ()
+    if len(sides) < 2:
+        return box, geometry
+    if across:
+        return None, geometry or Geometry(shapely.MultiPolygon([shapely.box(*side) for side in sides]))
+    field = "geometry" if box is None else "bbox"
+    east, west = (", ".join(f"{number:.9g}" for number in side) for side in sides)
+    raise SentinelHubRequestError(
+        f"{field} crosses the antimeridian (180 degrees), and a picture of it would span the globe. Split it there "
+        f"into two requests, with the boxes [{east}] and [{west}]; or give it in a projection that goes across, such "
+        "as UTM zone 1 or 60 (EPSG:32601, EPSG:32660; south: EPSG:32701, EPSG:32760). An edge longer than 180 degrees "
+        "goes the short way round: where it is meant to be long, put positions in between.",
+        field=field,
+    )
+
+
+def halves(box: BBox) -> tuple[BBox, ...]:
+    """Return the box itself, or its parts beside the antimeridian where its west is east of its east."""
+    if box.min_x <= box.max_x:
+        return (box,)
+    return box._replace(max_x=180.0), box._replace(min_x=-180.0)
+
+
+def sides_of(geometry: Geometry) -> tuple[BBox, ...]:
+    """Return the boxes around a geometry in degrees, one for each side of the antimeridian that it has been cut at."""
+    box = geometry.bbox
+    if box.min_x > -180 or box.max_x < 180:
+        return (box,)
+    boxes = [BBox(*part.bounds) for part in geometry.parts]
+    east, west = [one for one in boxes if one.min_x >= 0], [one for one in boxes if one.max_x <= 0]
+    if not east or not west or len(east) + len(west) < len(boxes):
+        return (box,)
+    gap = min(one.min_x for one in east) - max(one.max_x for one in west)
+    return (_around(east), _around(west)) if gap > 180 else (box,)
+
+
+def cut(shape: BaseGeometry) -> BaseGeometry:
+    """
+    Return a geometry in degrees whose parts lie on one side of the antimeridian each.
+
+    Edges longer than 180 degrees go the short way round, but for those from -180 to 180; longitudes may be beyond 180.
+    What does not cross comes back as it is.
+    """
+    x, part_of = shapely.get_coordinates(shapely.get_parts(shape), return_index=True)
+    x = x[:, 0]
+    steps = np.abs(np.diff(x))
+    jumps = (steps > 180) & (steps < 360) & (part_of[1:] == part_of[:-1])
+    if not jumps.any() and ((np.abs(x) <= 180).all() or (np.abs(x) >= 540).any()):
+        return shape
+    pieces = []
+    for part in shapely.get_parts(shape):
+        whole = shapely.transform(part, lambda xy: np.column_stack([np.unwrap(xy[:, 0], period=360), xy[:, 1]]))
+        for turn in (-360.0, 0.0, 360.0):
+            piece = shapely.intersection(whole, shapely.box(turn - 180, -90, turn + 180, 90))
+            pieces += list(shapely.get_parts(shapely.transform(piece, lambda xy, turn=turn: xy - (turn, 0))))
+    of_its_kind = [one for one in pieces if shapely.get_dimensions(one) == shapely.get_dimensions(shape)]
+    kinds = (shapely.MultiPoint, shapely.MultiLineString, shapely.MultiPolygon)
+    return kinds[int(shapely.get_dimensions(shape))](of_its_kind)
+
+
+def _around(boxes: Sequence[BBox]) -> BBox:
+    west, south, east, north = zip(*boxes, strict=True)
+    return BBox(min(west), min(south), max(east), max(north))

@@ -1,0 +1,206 @@
+"""
+GeoJSON of any size: FeatureCollection, Feature, geometry, list, newline delimited or text sequence (RFC 8142).
+
+A file of a hundred thousand fields is some tens of megabytes of text, but ten times that as Python objects. So it is
+read from the disk piece by piece, and each feature is decoded when its turn comes, as often as it comes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from sentinelhub_provider.api.geo.geometry import named_crs
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+CHUNK = 1 << 18
+"""Characters that are read at a time."""
+
+LONGEST_TOKEN = 1000
+"""Characters: an error that lies farther from the end of what has been read is none of a text that goes on."""
+
+_SPACE = re.compile(r"[\s\x1e\ufeff]*")
+"""What may stand between values: RFC 8142 begins each feature of a sequence with a record separator."""
+
+_DECODER = json.JSONDecoder()
+
+
+class GeoJson:
+    """
+    The features of a GeoJSON document, as they are written; can be iterated over more than once.
+
+    :param value: a mapping, a list, a text, or the path of a file in UTF-8.
+    :raises SentinelHubRequestError: where it is no list of features.
+    :raises ValueError: where it is no JSON.
+    """
+
+    def __init__(self, value: Any, field: str = "features") -> None:
+        self._field = field
+        self._items: list[Any] | tuple[Any, ...] | None = None
+        self._start: int | None = None
+        self._open: Callable[[], IO[str]] = lambda: io.StringIO(value)
+        if isinstance(value, Path):
+            self._open = lambda: value.open(encoding="utf-8-sig", newline="")
+        members = self._scan() if isinstance(value, str | Path) else value
+        if members is not None:
+            if isinstance(members, Mapping):
+                is_collection = members.get("type") == "FeatureCollection"
+                items = members.get("features") if is_collection else [members]
+            else:
+                items = members
+            if not isinstance(items, list | tuple):
+                raise SentinelHubRequestError(
+                    f"{field} is no list of features, but a {type(items).__name__}. Give a GeoJSON FeatureCollection, "
+                    "or the path of a file that holds one.",
+                    field=field,
+                )
+            self._items = items
+        self.crs = named_crs(members, field) if isinstance(members, Mapping) else self._named
+        self.columns: dict[str, None] = {}
+        self.count = 0
+        for item in self:
+            self.count += 1
+            properties = item.get("properties") if isinstance(item, Mapping) else None
+            if isinstance(properties, Mapping):
+                self.columns.update(dict.fromkeys(properties))
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._items is not None:
+            yield from self._items
+            return
+        with self._open() as file:
+            cursor = _Cursor(file)
+            if self._start is None:
+                yield from cursor.documents()
+            else:
+                cursor.skip(self._start)
+                yield from cursor.elements()
+
+    _named = None
+
+    def _scan(self) -> Any:
+        """Go through the text once: whether it is whole, where its features begin; return what is no stream of them."""
+        with self._open() as file:
+            cursor = _Cursor(file)
+            if cursor.peek() == "[":
+                self._start = cursor.position
+                for _ in cursor.elements():
+                    pass
+                cursor.finish()
+                return None
+            start, members = None, {}
+            for name in cursor.members():
+                if name == "features" and cursor.peek() == "[":
+                    start = cursor.position
+                    for _ in cursor.elements():
+                        pass
+                else:
+                    members[name] = cursor.value()
+            if cursor.peek():
+                for _ in cursor.documents():
+                    pass
+                return None
+        if start is None or members.get("type") != "FeatureCollection":
+            return members
+        self._start, self._named = start, named_crs(members, self._field)
+        return None
+
+
+class _Cursor:
+    """Goes through JSON text value by value. Raises ``ValueError``, with the place, where it is none."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file, self._text, self._at, self._before, self._is_all = file, "", 0, 0, False
+
+    @property
+    def position(self) -> int:
+        """Characters before the next value."""
+        return self._before + self._at
+
+    def skip(self, characters: int) -> None:
+        """Go to a position, from the start."""
+        while self._before + len(self._text) < characters and self._more():
+            self._at = len(self._text)
+        self._at = characters - self._before
+
+    def peek(self) -> str:
+        """Return the next character that is no space; nothing at the end."""
+        while True:
+            space = _SPACE.match(self._text, self._at)
+            self._at = space.end() if space else self._at
+            if self._at < len(self._text) or not self._more():
+                return self._text[self._at : self._at + 1]
+
+    def take(self, character: str) -> None:
+        """Go past a character that must be there."""
+        if self.peek() != character:
+            raise self._fault(f"{character!r} was expected")
+        self._at += 1
+
+    def value(self) -> Any:
+        """Decode the next value."""
+        self.peek()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                may_go_on = error.msg.startswith("Unterminated") or error.pos > len(self._text) - LONGEST_TOKEN
+                if may_go_on and self._more():
+                    continue
+                raise self._fault(error.msg, error.pos) from error
+            if end < len(self._text) or not self._more():
+                self._at = end
+                return value
+
+    def elements(self) -> Iterator[Any]:
+        """Yield the elements of an array."""
+        self.take("[")
+        if self.peek() != "]":
+            yield self.value()
+            while self.peek() == ",":
+                self.take(",")
+                yield self.value()
+        self.take("]")
+
+    def members(self) -> Iterator[str]:
+        """Yield the names of an object's members; whoever asks takes each value before the next name."""
+        self.take("{")
+        if self.peek() != "}":
+            yield self._name()
+            while self.peek() == ",":
+                self.take(",")
+                yield self._name()
+        self.take("}")
+
+    def documents(self) -> Iterator[Any]:
+        """Yield values that follow each other to the end of the text."""
+        while self.peek():
+            yield self.value()
+
+    def finish(self) -> None:
+        """Check that nothing follows."""
+        if self.peek():
+            raise self._fault("nothing more was expected")
+
+    def _name(self) -> str:
+        name = self.value()
+        self.take(":")
+        return str(name)
+
+    def _more(self) -> bool:
+        """Read on; what has been passed is forgotten."""
+        rest = self._text[self._at :]
+        new = self._file.read(max(CHUNK, len(rest)))
+        if not new:
+            return False
+        self._before += self._at
+        self._text, self._at = rest + new, 0
+        return True
+
+    def _fault(self, what: str, at: int | None = None) -> ValueError:
+        place = self._before + (self._at if at is None else at)
+        return ValueError(f"{what} at character {place:,}")
