@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sentinelhub_provider.api.answers import decode_answer
 from sentinelhub_provider.api.collections import find_collection
 from sentinelhub_provider.api.datasets import check_cloud_cover
 from sentinelhub_provider.api.geo.antimeridian import cut, on_one_side, sides_of
@@ -23,7 +24,7 @@ from sentinelhub_provider.api.time_range import (
     parse_time_range,
     refuse_future,
 )
-from sentinelhub_provider.exceptions import SentinelHubRequestError
+from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
 MAX_PAGE = 100
 """Items that a page holds at most (API reference)."""
@@ -130,6 +131,20 @@ def build_search(
         raise SentinelHubRequestError(f"limit is {limit!r}. Give a whole number, 1 or more.", field="limit")
     body["limit"] = MAX_PAGE if limit is None else min(limit, MAX_PAGE)
     return SearchRequest(body, limit)
+
+
+def read_page(content: bytes) -> Mapping[str, Any]:
+    """
+    Read a page of results.
+
+    :raises SentinelHubResponseError: where the answer has no list of items.
+    """
+    page = decode_answer(content, "The Catalog")
+    if not isinstance(page, Mapping) or not isinstance(page.get("features"), list):
+        raise SentinelHubResponseError("The Catalog answered with JSON that has no list of features.")
+    if not all(not isinstance(item, Mapping) or item.get("id") for item in page["features"]):
+        raise SentinelHubResponseError("The Catalog answered with features that have no id.")
+    return page
 
 
 def summary(item: Any) -> dict[str, Any] | Any:

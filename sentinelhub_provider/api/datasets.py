@@ -13,34 +13,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sentinelhub_provider.api.arguments import RequestArguments
 from sentinelhub_provider.api.collections import Collection, find_collections
 from sentinelhub_provider.api.evalscripts.setup import Setup
 from sentinelhub_provider.api.geo.bounds import Bounds, Size
 from sentinelhub_provider.api.processing_units import Estimate, Service, estimate
 from sentinelhub_provider.api.time_range import parse_time_range
+from sentinelhub_provider.api.values import read_choice, read_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 INTERPOLATIONS = ("NEAREST", "BILINEAR", "BICUBIC")
 """What ``upsampling`` and ``downsampling`` may be (API reference)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """
-    What holds for all datasets of a request that do not say it themselves.
-
-    :param time_range: see :func:`~sentinelhub_provider.api.time_range.parse_time_range`.
-    :param mosaicking_order: which scene comes to lie on top: ``mostRecent``, ``leastRecent`` or ``leastCC``.
-    :param max_cloud_cover: per cent of a scene.
-    :param upsampling: interpolation where pixels are finer than the data's.
-    :param downsampling: interpolation where they are coarser.
-    """
-
-    time_range: Any = None
-    mosaicking_order: str | None = None
-    max_cloud_cover: float | None = None
-    upsampling: str | None = None
-    downsampling: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,29 +82,28 @@ class Datasets:
         )
 
 
-def build_datasets(
-    collections: Any, choice: Choice, *, deployment: str | None = None, now: datetime | None = None
-) -> Datasets:
+def build_datasets(wanted: RequestArguments, *, deployment: str | None = None, now: datetime | None = None) -> Datasets:
     """
     Make ``input.data``.
 
-    :param collections: a collection's id; or an entry as the API has it (``type``, ``id``, ``dataFilter``,
-        ``processing``), for what the choice does not cover; or a list of them, whose data are fused.
-    :param choice: what holds where an entry does not say otherwise.
+    :param wanted: arguments, of which ``collection`` is an id; or an entry as the API has it (``type``, ``id``,
+        ``dataFilter``, ``processing``), for what the arguments do not cover; or a list of them, whose data are fused.
+        The others hold where an entry does not say otherwise.
     :param deployment: the connection's, to check where collections live; ``None`` for any.
     :param now: see :func:`~sentinelhub_provider.api.time_range.parse_time_range`.
-    :raises SentinelHubRequestError: for an unknown collection, or a choice that it does not know.
+    :raises SentinelHubRequestError: for an unknown collection, or an argument that it does not know.
     """
-    given = [collections] if isinstance(collections, str | Mapping) else collections
+    named = wanted.collection
+    given = [named] if isinstance(named, str | Mapping) else named
     if not isinstance(given, Sequence) or not given:
         raise SentinelHubRequestError(
-            f"collection is {collections!r}. Give a collection's id, such as 'sentinel-2-l2a', or a list of them.",
+            f"collection is {named!r}. Give a collection's id, such as 'sentinel-2-l2a', or a list of them.",
             field="collection",
         )
     entries = [deepcopy(dict(item)) if isinstance(item, Mapping) else {"type": item} for item in given]
     found = find_collections([entry.get("type", "") for entry in entries], deployment)
     for entry, collection in zip(entries, found, strict=True):
-        _fill(entry, collection, choice, alone=len(entries) == 1, now=now)
+        _fill(entry, collection, wanted, alone=len(entries) == 1, now=now)
     return _datasets(entries, found, deployment)
 
 
@@ -151,24 +133,26 @@ def _datasets(entries: list[dict[str, Any]], found: list[Collection], deployment
     return Datasets(entries, tuple(found), remote)
 
 
-def _fill(entry: dict[str, Any], collection: Collection, choice: Choice, *, alone: bool, now: datetime | None) -> None:
+def _fill(
+    entry: dict[str, Any], collection: Collection, wanted: RequestArguments, *, alone: bool, now: datetime | None
+) -> None:
     chosen = dict(_mapping(entry, "dataFilter"))
     processing = dict(_mapping(entry, "processing"))
     times = chosen.pop("timeRange", None)
-    times = choice.time_range if times is None else times
+    times = wanted.time_range if times is None else times
     if times is not None and not collection.is_timeless:
         chosen = {"timeRange": parse_time_range(times, now=now).to_json()} | chosen
-    if choice.mosaicking_order is not None and (alone or choice.mosaicking_order in collection.mosaicking_orders):
-        chosen.setdefault("mosaickingOrder", choice.mosaicking_order)
-    if choice.max_cloud_cover is not None and (alone or collection.has_cloud_cover):
-        chosen.setdefault("maxCloudCoverage", choice.max_cloud_cover)
-    for name, value in (("upsampling", choice.upsampling), ("downsampling", choice.downsampling)):
+    if wanted.mosaicking_order is not None and (alone or wanted.mosaicking_order in collection.mosaicking_orders):
+        chosen.setdefault("mosaickingOrder", wanted.mosaicking_order)
+    if wanted.max_cloud_cover is not None and (alone or collection.has_cloud_cover):
+        chosen.setdefault("maxCloudCoverage", wanted.max_cloud_cover)
+    for name, value in (("upsampling", wanted.upsampling), ("downsampling", wanted.downsampling)):
         if value is not None:
             processing.setdefault(name, value)
     _check_filter(chosen, collection)
     for name in ("upsampling", "downsampling"):
         if name in processing:
-            processing[name] = _one_of(processing[name], INTERPOLATIONS, name)
+            processing[name] = read_choice(processing[name], INTERPOLATIONS, name)
     for name, members in (("dataFilter", chosen), ("processing", processing)):
         entry.pop(name, None)
         if members:
@@ -183,7 +167,9 @@ def _check_filter(chosen: dict[str, Any], collection: Collection) -> None:
                 f"mosaicking_order {order!r} makes no sense for {collection.id}, which is one picture. Leave it out.",
                 field="mosaicking_order",
             )
-        chosen["mosaickingOrder"] = _one_of(order, collection.mosaicking_orders, "mosaicking_order", collection.id)
+        chosen["mosaickingOrder"] = read_choice(
+            order, collection.mosaicking_orders, "mosaicking_order", of=collection.id
+        )
     cover = chosen.get("maxCloudCoverage")
     if cover is None:
         return
@@ -201,24 +187,8 @@ def check_cloud_cover(value: Any) -> float:
 
     :raises SentinelHubRequestError: for other than a number from 0 to 100.
     """
-    try:
-        number = -1.0 if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = -1.0
-    if not 0 <= number <= 100:
-        raise SentinelHubRequestError(
-            f"max_cloud_cover is {value!r}. Give per cent, a number from 0 to 100.", field="max_cloud_cover"
-        )
-    return int(number) if number.is_integer() else number
-
-
-def _one_of(value: Any, allowed: tuple[str, ...], field: str, of: str = "") -> str:
-    matches = {known.lower(): known for known in allowed}
-    known = matches.get(str(value).lower())
-    if known is None:
-        whose = f" for {of}" if of else ""
-        raise SentinelHubRequestError(f"{field} is {value!r}. Give one of {', '.join(allowed)}{whose}.", field=field)
-    return known
+    what = "per cent, a number from 0 to 100"
+    return read_number(value, "max_cloud_cover", least=0, most=100, what=what)
 
 
 def _mapping(entry: Mapping[str, Any], name: str) -> Mapping[str, Any]:

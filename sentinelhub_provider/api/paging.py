@@ -8,10 +8,15 @@ Catalog: the same search again with ``next`` set to the answer's ``context.next`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
+
 _ITEM_KEYS = ("features", "data")
+
+MOST_PAGES = 1_000
+"""Pages that are followed: 100,000 items of the Catalog."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +28,47 @@ class NextPage:
     :param params: query parameters to set.
     """
 
-    json: Mapping[str, Any] | None = None
-    params: Mapping[str, Any] | None = None
+    json: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Pages:
+    """
+    Follows an answer from page to page.
+
+    :param method: the method that pages are asked for with.
+    :param who: what answers, for messages.
+    :param most: pages at most.
+    :param field: the argument that says so, for the error.
+    """
+
+    def __init__(self, method: str, who: str, *, most: int = MOST_PAGES, field: str | None = None) -> None:
+        self._method, self._who, self._most, self._field = method, who, most, field
+        self._seen: list[NextPage] = []
+
+    def after(self, answer: Any) -> NextPage | None:
+        """
+        Say how to ask for the page after ``answer``, or ``None`` after the last one.
+
+        :raises SentinelHubResponseError: where it points to a page that was there already.
+        :raises SentinelHubRequestError: where there are more pages than may be.
+        """
+        change = next_page(answer, method=self._method)
+        if change is None:
+            return None
+        if change in self._seen:
+            raise SentinelHubResponseError(
+                f"{self._who} points from page {len(self._seen) + 1} to itself or back. Report this to the service."
+            )
+        self._seen.append(change)
+        if len(self._seen) >= self._most:
+            limit = f"{self._field}={self._most:,}" if self._field else f"{self._most:,}"
+            raise SentinelHubRequestError(
+                f"{self._who} has more than {limit} pages. Narrow the request"
+                f"{' or allow more' if self._field else ''}.",
+                field=self._field or "request",
+            )
+        return change
 
 
 def next_page(answer: Any, *, method: str) -> NextPage | None:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sentinelhub_provider.api.datasets import Choice, Datasets, build_datasets, read_datasets
+from sentinelhub_provider.api.arguments import ImageryArguments
+from sentinelhub_provider.api.datasets import Datasets, build_datasets, read_datasets
 from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
 from sentinelhub_provider.api.evalscripts.setup import Setup, parse_setup
 from sentinelhub_provider.api.geo.bounds import (
@@ -126,21 +127,8 @@ _SIZE_KEYS = ("width", "height", "resx", "resy")
 
 
 def build_process_request(
+    wanted: ImageryArguments,
     *,
-    collections: Any,
-    evalscript: str | None,
-    time_range: Any = None,
-    bbox: Any = None,
-    geometry: Any = None,
-    crs: Any = None,
-    width: Any = None,
-    height: Any = None,
-    resolution: Any = None,
-    mosaicking_order: str | None = None,
-    max_cloud_cover: float | None = None,
-    upsampling: str | None = None,
-    downsampling: str | None = None,
-    outputs: Any = None,
     deployment: str | None = None,
     now: datetime | None = None,
     max_side: int | None = MAX_SIDE,
@@ -149,28 +137,23 @@ def build_process_request(
     """
     Build a request.
 
-    :param collections: see :func:`~sentinelhub_provider.api.datasets.build_datasets`.
-    :param evalscript: a script's text, or one of the names in
-        :data:`~sentinelhub_provider.api.evalscripts.EVALSCRIPTS`.
-    :param time_range: see :func:`~sentinelhub_provider.api.time_range.parse_time_range`.
-    :param bbox: see :func:`~sentinelhub_provider.api.geo.bounds.parse_bounds`, as ``geometry`` and ``crs``.
-    :param width: see :func:`~sentinelhub_provider.api.geo.bounds.parse_size`, as ``height`` and ``resolution``.
-    :param mosaicking_order: see :class:`~sentinelhub_provider.api.datasets.Choice`, as the three below it.
-    :param outputs: format of the picture, such as ``"tiff"``; or formats by output identifier, where the evalscript has
-        several; PNG without it. A mapping is taken as the API's ``format``.
+    :param wanted: its arguments. They are read by :func:`~sentinelhub_provider.api.datasets.build_datasets`,
+        :func:`~sentinelhub_provider.api.evalscripts.read_evalscript`,
+        :func:`~sentinelhub_provider.api.geo.bounds.parse_bounds` and
+        :func:`~sentinelhub_provider.api.geo.bounds.parse_size`. ``outputs`` is PNG without it; a mapping with ``type``
+        is the API's ``format``, any other has formats by output identifier.
     :param deployment: the connection's, to check where collections live.
-    :param now: the time of asking; a time range that begins after it is refused.
+    :param now: the present time; a time range that begins after it is refused.
     :param max_side: largest side in pixels; ``None`` for a picture that is to be split into tiles.
     :param is_script_elsewhere: whether there may be no ``evalscript``, because the request will name a file with it.
     :raises SentinelHubRequestError: names the argument.
     """
-    script = None if is_script_elsewhere and evalscript is None else read_evalscript(evalscript)
-    bounds = parse_bounds(bbox=bbox, geometry=geometry, crs=crs)
-    size = parse_size(bounds, width=width, height=height, resolution=resolution, max_side=max_side)
-    choice = Choice(time_range, mosaicking_order, max_cloud_cover, upsampling, downsampling)
-    datasets = build_datasets(collections, choice, deployment=deployment, now=now)
-    datasets.check_resolution(bounds, size, "resolution" if resolution is not None else "width")
-    responses = build_responses(outputs)
+    script = None if is_script_elsewhere and wanted.evalscript is None else read_evalscript(wanted.evalscript)
+    bounds = parse_bounds(bbox=wanted.bbox, geometry=wanted.geometry, crs=wanted.crs)
+    size = parse_size(bounds, width=wanted.width, height=wanted.height, resolution=wanted.resolution, max_side=max_side)
+    datasets = build_datasets(wanted, deployment=deployment, now=now)
+    datasets.check_resolution(bounds, size, "resolution" if wanted.resolution is not None else "width")
+    responses = build_responses(wanted.outputs)
     setup = None if script is None else parse_setup(script)
     check_outputs(responses, setup, "outputs")
     body: dict[str, Any] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sentinelhub_provider.api.answers import decode_answer
 from sentinelhub_provider.api.jobs.job import Job, JobKind, JobState, gone, job_of
 from sentinelhub_provider.api.jobs.polling import PAGE_SIZE
 from sentinelhub_provider.api.paging import next_page
@@ -61,7 +62,7 @@ def _page_params(token: str | None) -> dict[str, Any]:
 def _page_of(response: Any) -> tuple[Any, str | None]:
     page = decoded(response)
     following = next_page(page, method="GET")
-    return page, None if following is None or following.params is None else str(following.params["viewtoken"])
+    return page, None if following is None else str(following.params["viewtoken"])
 
 
 def named(kind: JobKind, job_id: str, response: Any) -> Job:
@@ -78,12 +79,5 @@ def named(kind: JobKind, job_id: str, response: Any) -> Job:
 
 
 def decoded(response: Any) -> Any:
-    """
-    Decode a JSON answer of ``requests`` or ``httpx``.
-
-    :raises SentinelHubResponseError: where it is none.
-    """
-    try:
-        return response.json()
-    except ValueError as error:
-        raise SentinelHubResponseError(f"The service answered with a body that is not JSON: {error}.") from error
+    """Decode a JSON answer of ``requests`` or ``httpx``. Raises :class:`SentinelHubResponseError`."""
+    return decode_answer(response.content, "The service")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from sentinelhub_provider.api.text import without_bom
 from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
 
 if TYPE_CHECKING:
@@ -74,23 +72,6 @@ def geometry_of(operator: BaseOperator, value: Any, field: str) -> Any:
     return read_text(value.strip(), field=field, what="GeoJSON or WKT", folders=template_folders(operator))
 
 
-def json_of(value: Any, field: str) -> Any:
-    """
-    Return JSON that may be given as text, as a template renders it and a template file holds it.
-
-    :param field: name of the argument, for the error.
-    :raises SentinelHubRequestError: for a text that is not JSON.
-    """
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(without_bom(value))
-    except ValueError as error:
-        raise SentinelHubRequestError(
-            f"{field} is not JSON: {error}. Check the rendered template.", field=field
-        ) from error
-
-
 def task_identity(operator: BaseOperator, context: Context) -> tuple[str, ...]:
     """Return what names a task in its run, and stays the same when it is tried again."""
     ti: Any = context["ti"]
@@ -132,6 +113,11 @@ def log_and_push_spent(operator: BaseOperator, context: Context, units: float | 
         return
     operator.log.info("spent: %.4g PU", units)
     context["ti"].xcom_push(key=SPENT_UNITS_KEY, value=units)
+
+
+def added_units(one: float | None, other: float | None) -> float | None:
+    """Add two costs in PU, of which either may be unknown."""
+    return other if one is None else one + (other or 0.0)
 
 
 def utc_now() -> datetime:

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 from sentinelhub_provider.api.jobs.async_lifecycle import IF_UNCLEAR
 from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, Job
 from sentinelhub_provider.api.jobs.steps import Delivered
-from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRequestError
-from sentinelhub_provider.operators.arguments import geometry_of, json_of, times_of_run, utc_now
+from sentinelhub_provider.api.values import read_choice, read_number
+from sentinelhub_provider.exceptions import SentinelHubJobError
 from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator
+from sentinelhub_provider.operators.request_arguments import ImageryOperator
+from sentinelhub_provider.operators.templating import own_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from airflow.sdk import Context
 
+    from sentinelhub_provider.api.arguments import ImageryArguments
     from sentinelhub_provider.api.job_requests.async_process import AsyncProcessRequest
     from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.operators.jobs.attempt import Attempt
@@ -26,27 +29,8 @@ if TYPE_CHECKING:
     from sentinelhub_provider.operators.jobs.results import AsyncResults
     from sentinelhub_provider.operators.jobs.stores import JobStore
 
-_NOT_WITH_REQUEST = (
-    "collection",
-    "evalscript",
-    "evalscript_url",
-    "time_range",
-    "bbox",
-    "geometry",
-    "crs",
-    "width",
-    "height",
-    "resolution",
-    "mosaicking_order",
-    "max_cloud_cover",
-    "upsampling",
-    "downsampling",
-    "outputs",
-    "delivery",
-)
 
-
-class SentinelHubAsyncProcessOperator(SentinelHubJobOperator):
+class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
     """
     Have one picture of up to 10,000 x 10,000 pixels made, and delivered to a bucket.
 
@@ -59,120 +43,56 @@ class SentinelHubAsyncProcessOperator(SentinelHubJobOperator):
 
     .. seealso:: :doc:`/operators/async_process`
 
-    :param collection: as for :class:`~sentinelhub_provider.operators.process.SentinelHubProcessOperator`, and so are
-        ``time_range``, ``bbox``, ``geometry``, ``crs``, ``width``, ``height``, ``resolution``, ``mosaicking_order``,
-        ``max_cloud_cover``, ``upsampling`` and ``downsampling``. (templated)
-    :param evalscript: JavaScript; the name of a ``.js`` file beside the DAG; or one of the names that the Process
-        operator knows. (templated)
     :param evalscript_url: URL of an evalscript in a bucket that the same credentials open, instead of it. (templated)
-    :param outputs: ``tiff`` (the default), ``png`` or ``jpeg``, or formats by output identifier. (templated)
     :param if_unclear: what to do where nobody can tell whether an earlier attempt sent the job, and its outputs are not
         in the bucket: ``wait`` for them, then fail; ``fail`` at once; or wait, then ``resend``, at the risk of paying
         twice.
     :param unclear_wait: seconds that such waiting takes.
-    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubJobOperator`, such
-        as ``delivery``, ``job_timeout`` and ``deferrable``, and of any Airflow operator.
+    :param kwargs: what is wanted, see :class:`~sentinelhub_provider.operators.request_arguments.ImageryOperator`, but
+        that ``outputs`` is ``tiff`` by default; ``delivery``, ``job_timeout``, ``deferrable`` and more, see
+        :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubJobOperator`; and further arguments of any Airflow
+        operator.
     """
 
     kind = ASYNC_PROCESS
-
-    template_fields: Sequence[str] = (
-        *(name for name in _NOT_WITH_REQUEST if name != "delivery"),
-        *SentinelHubJobOperator.template_fields,
-    )
-    template_file_fields: Sequence[str] = ("evalscript", "request")
-    template_fields_renderers = {  # noqa: RUF012 - Airflow's own form
-        "collection": "json",
-        "evalscript": "js",
-        "bbox": "json",
-        "geometry": "json",
-        "outputs": "json",
-        "request": "json",
-    }
+    also_described_by = ("evalscript_url", "delivery")
     ui_color = "#cfe0f2"
 
     def __init__(
         self,
         *,
-        collection: Any = None,
-        evalscript: str | None = None,
         evalscript_url: str | None = None,
-        time_range: Any = None,
-        bbox: Any = None,
-        geometry: Any = None,
-        crs: Any = None,
-        width: Any = None,
-        height: Any = None,
-        resolution: Any = None,
-        mosaicking_order: str | None = None,
-        max_cloud_cover: Any = None,
-        upsampling: str | None = None,
-        downsampling: str | None = None,
-        outputs: Any = None,
         if_unclear: str = "wait",
-        unclear_wait: float = 3600.0,
+        unclear_wait: float | str = 3600.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.collection = collection
-        self.evalscript = evalscript
         self.evalscript_url = evalscript_url
-        self.time_range = time_range
-        self.bbox = bbox
-        self.geometry = geometry
-        self.crs = crs
-        self.width = width
-        self.height = height
-        self.resolution = resolution
-        self.mosaicking_order = mosaicking_order
-        self.max_cloud_cover = max_cloud_cover
-        self.upsampling = upsampling
-        self.downsampling = downsampling
-        self.outputs = outputs
-        self.if_unclear = if_unclear
-        self.unclear_wait = unclear_wait
+        self.if_unclear, self.unclear_wait = if_unclear, unclear_wait
+
+    template_fields: Sequence[str] = (
+        *own_arguments(__init__),
+        *ImageryOperator.template_fields,
+        *SentinelHubJobOperator.own_template_fields,
+    )
 
     def build(self, context: Context, tag: str) -> AsyncProcessRequest:
         """Return the checked request; the tag is a folder of its delivery."""
         from sentinelhub_provider.api.job_requests.async_process import build_async_process, read_async_process
-        from sentinelhub_provider.api.job_requests.delivery import Location
 
-        if self.if_unclear not in IF_UNCLEAR:
-            raise SentinelHubRequestError(
-                f"if_unclear is {self.if_unclear!r}. Give one of {', '.join(IF_UNCLEAR)}.", field="if_unclear"
-            )
-        deployment = self.hook.settings.deployment.name
-        if self.request is not None:
-            self.refuse_both(_NOT_WITH_REQUEST)
-            body = json_of(self.request, "request")
-            access = self.access_for(body, ("output", "delivery"))
-            return read_async_process(body, delivery=access, deployment=deployment, now=utc_now()).tagged(tag)
-        self.require("collection", "delivery")
-        script = self.evalscript_url
-        return build_async_process(
-            collections=self.collection,
-            delivery=self.delivery_location,
-            evalscript=self.evalscript,
-            evalscript_reference=None if script is None else Location(script, self.access(script)),
-            time_range=times_of_run(context, self.time_range, "time_range"),
-            bbox=self.bbox,
-            geometry=geometry_of(self, self.geometry, "geometry"),
-            crs=self.crs,
-            width=self.width,
-            height=self.height,
-            resolution=self.resolution,
-            mosaicking_order=self.mosaicking_order,
-            max_cloud_cover=self.max_cloud_cover,
-            upsampling=self.upsampling,
-            downsampling=self.downsampling,
-            outputs=self.outputs,
-            deployment=deployment,
-            now=utc_now(),
-        ).tagged(tag)
+        read_choice(self.if_unclear, IF_UNCLEAR, "if_unclear")
+        whole = self.whole_request()
+        if whole is not None:
+            access = self.access_for(whole, ("output", "delivery"))
+            return read_async_process(whole, delivery=access, **self.checks).tagged(tag)
+        wanted: ImageryArguments = self.described(context, "collection", "delivery")
+        reference = self.location(self.evalscript_url)
+        location = self.delivery_location
+        return build_async_process(wanted, delivery=location, evalscript_reference=reference, **self.checks).tagged(tag)
 
     def estimate(self, request: AsyncProcessRequest) -> Estimate | None:
         """Return what the request will cost."""
-        return request.estimate(samples=self.samples)
+        return request.estimate(samples=self.sample_count)
 
     def job_store(self, context: Context, attempt: Attempt) -> JobStore:
         """Return the task state store where there is one, and a note in the bucket where it can be written."""
@@ -191,8 +111,8 @@ class SentinelHubAsyncProcessOperator(SentinelHubJobOperator):
             timeout=self.timeout_of_job,
             began=deferral.began,
             job_id=self.job_id,
-            if_unclear=self.if_unclear,
-            unclear_wait=timedelta(seconds=self.unclear_wait),
+            if_unclear=read_choice(self.if_unclear, IF_UNCLEAR, "if_unclear"),
+            unclear_wait=timedelta(seconds=read_number(self.unclear_wait, "unclear_wait", least=0)),
             remembers=store.is_durable,
             is_first_attempt=attempt.is_first,
         )

@@ -3,53 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, Job
 from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
-from sentinelhub_provider.operators.arguments import geometry_of, json_of, log_and_check_cost, times_of_run, utc_now
+from sentinelhub_provider.operators.arguments import log_and_check_cost
 from sentinelhub_provider.operators.jobs.listed import SentinelHubListedJobOperator
+from sentinelhub_provider.operators.request_arguments import ImageryOperator
+from sentinelhub_provider.operators.templating import own_arguments
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from sentinelhub_provider.api.arguments import ImageryArguments
     from sentinelhub_provider.api.job_requests.batch_process import BatchProcessRequest
     from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.operators.jobs.buckets import Unchecked
     from sentinelhub_provider.operators.jobs.results import FeatureResults
 
-_NOT_WITH_REQUEST = (
-    "collection",
-    "evalscript",
-    "time_range",
-    "bbox",
-    "geometry",
-    "crs",
-    "tiling_grid",
-    "resolution",
-    "buffer",
-    "features",
-    "width",
-    "height",
-    "mosaicking_order",
-    "max_cloud_cover",
-    "upsampling",
-    "downsampling",
-    "outputs",
-    "overwrite",
-    "skip_existing",
-    "cog",
-    "cog_parameters",
-    "create_collection",
-    "collection_id",
-    "zarr",
-    "delivery",
-)
-_PLAIN = ("buffer", "overwrite", "skip_existing", "cog", "cog_parameters", "create_collection", "delivery")
-"""Of these, what is no template, or one elsewhere."""
 
-
-class SentinelHubBatchProcessOperator(SentinelHubListedJobOperator):
+class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOperator):
     """
     Have a large area processed along a tiling grid, or many features, and the pictures delivered to a bucket.
 
@@ -61,195 +34,109 @@ class SentinelHubBatchProcessOperator(SentinelHubListedJobOperator):
 
     .. seealso:: :doc:`/operators/batch`
 
-    :param collection: a collection's id, an entry of ``input.data`` as the API has it, or a list of either. (templated)
-    :param evalscript: JavaScript; the name of a ``.js`` file beside the DAG; or one of the names that the Process
-        operator knows. (templated)
-    :param time_range: as for the Process operator; the run's data interval by default. (templated)
-    :param bbox: west, south, east, north in units of ``crs``: a must with ``tiling_grid``. (templated)
-    :param geometry: GeoJSON, WKT, or a file of either, as for the Process operator. (templated)
-    :param crs: EPSG code of both; longitude and latitude by default. (templated)
     :param tiling_grid: id or name of the grid that the area is cut along, such as ``0`` for the UTM grid of 20 km; or
         give ``features``. (templated)
-    :param resolution: pixel side in the grid's unit; or in that of the features' CRS. (templated)
-    :param buffer: pixels by which tiles are made larger at each end, one number or two.
-    :param features: instead of a grid: URL of a GeoPackage in a bucket, ``s3://bucket/fields.gpkg``; or GeoJSON, or a
-        GeoJSON, GeoPackage or GeoParquet file, of which a GeoPackage is made and uploaded. (templated)
-    :param features_crs: EPSG code of features that do not say it. (templated)
-    :param features_folder: where in a bucket a GeoPackage is uploaded; near ``delivery`` by default. (templated)
-    :param features_conn_id: connection for that bucket; ``delivery_conn_id`` by default. (templated)
-    :param id_property: the property that names each feature.
-    :param width: pixels of each feature, with ``height``, instead of ``resolution``; at most 3500. (templated)
-    :param height: pixels. (templated)
-    :param mosaicking_order: ``mostRecent``, ``leastRecent`` or ``leastCC``. (templated)
-    :param max_cloud_cover: per cent of a scene. (templated)
-    :param upsampling: ``NEAREST``, ``BILINEAR`` or ``BICUBIC``. (templated)
-    :param downsampling: the same. (templated)
-    :param outputs: ``tiff``, or formats by output identifier. (templated)
-    :param overwrite: replace files that exist; without it and ``skip_existing``, they make the job fail.
-    :param skip_existing: leave out tiles whose outputs exist.
-    :param cog: write Cloud Optimized GeoTIFFs.
-    :param cog_parameters: the API's ``cogParameters``.
-    :param create_collection: make a BYOC collection of the results, which must be COGs.
+    :param buffer: pixels by which tiles are made larger at each end, one number or two. (templated)
+    :param overwrite: replace files that exist; without it and ``skip_existing``, they make the job fail. (templated)
+    :param skip_existing: leave out tiles whose outputs exist. (templated)
+    :param cog: write Cloud Optimized GeoTIFFs. (templated)
+    :param cog_parameters: the API's ``cogParameters``. (templated)
+    :param create_collection: make a BYOC collection of the results, which must be COGs. (templated)
     :param collection_id: or put them into this one. (templated)
-    :param zarr: deliver one Zarr group: the API's ``arrayParameters``, ``arrayOverrides`` and ``group``.
+    :param zarr: deliver one Zarr group: the API's ``arrayParameters``, ``arrayOverrides`` and ``group``. (templated)
     :param description: words by which people know the job in the dashboard; the task's names by default. (templated)
-    :param analyse: have the job analysed, and its cost checked, before it is started.
-    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubJobOperator`, such
-        as ``delivery``, ``job_timeout``, ``on_partial`` and ``deferrable``, and of any Airflow operator.
+    :param kwargs: what is wanted, see :class:`~sentinelhub_provider.operators.request_arguments.ImageryOperator`, where
+        ``bbox`` or ``geometry`` is a must with ``tiling_grid``, ``resolution`` is a pixel side in the grid's unit or
+        that of the features' CRS, ``width`` and ``height`` are of each feature and at most 3500, and ``outputs`` is
+        ``tiff`` by default; ``features``, ``analyse`` and more, see
+        :class:`~sentinelhub_provider.operators.jobs.listed.SentinelHubListedJobOperator`; ``delivery``,
+        ``job_timeout``, ``on_partial``, ``deferrable`` and more, see
+        :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubJobOperator`; and further arguments of any Airflow
+        operator.
     """
 
     kind = BATCH_PROCESS
-
-    template_fields: Sequence[str] = (
-        *(name for name in _NOT_WITH_REQUEST if name not in _PLAIN),
-        "features_crs",
-        "features_folder",
-        "features_conn_id",
-        "description",
-        *SentinelHubListedJobOperator.template_fields,
-    )
-    template_file_fields: Sequence[str] = ("evalscript", "request")
-    template_fields_renderers = {  # noqa: RUF012 - Airflow's own form
-        "collection": "json",
-        "evalscript": "js",
-        "bbox": "json",
-        "geometry": "json",
-        "outputs": "json",
-        "request": "json",
-        "zarr": "json",
-    }
     ui_color = "#cfe8e4"
 
     def __init__(
         self,
         *,
-        collection: Any = None,
-        evalscript: str | None = None,
-        time_range: Any = None,
-        bbox: Any = None,
-        geometry: Any = None,
-        crs: Any = None,
         tiling_grid: Any = None,
-        resolution: Any = None,
         buffer: Any = None,
-        features: Any = None,
-        features_crs: Any = None,
-        features_folder: str | None = None,
-        features_conn_id: str | None = None,
-        id_property: str | None = None,
-        width: Any = None,
-        height: Any = None,
-        mosaicking_order: str | None = None,
-        max_cloud_cover: Any = None,
-        upsampling: str | None = None,
-        downsampling: str | None = None,
-        outputs: Any = None,
-        overwrite: bool | None = None,
-        skip_existing: bool | None = None,
-        cog: bool | None = None,
-        cog_parameters: Mapping[str, Any] | None = None,
-        create_collection: bool | None = None,
+        overwrite: bool | str | None = None,
+        skip_existing: bool | str | None = None,
+        cog: bool | str | None = None,
+        cog_parameters: Mapping[str, Any] | str | None = None,
+        create_collection: bool | str | None = None,
         collection_id: str | None = None,
-        zarr: Mapping[str, Any] | None = None,
+        zarr: Mapping[str, Any] | str | None = None,
         description: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.collection = collection
-        self.evalscript = evalscript
-        self.time_range = time_range
-        self.bbox = bbox
-        self.geometry = geometry
-        self.crs = crs
-        self.tiling_grid = tiling_grid
-        self.resolution = resolution
-        self.buffer = buffer
-        self.features = features
-        self.features_crs = features_crs
-        self.features_folder = features_folder
-        self.features_conn_id = features_conn_id
-        self.id_property = id_property
-        self.width = width
-        self.height = height
-        self.mosaicking_order = mosaicking_order
-        self.max_cloud_cover = max_cloud_cover
-        self.upsampling = upsampling
-        self.downsampling = downsampling
-        self.outputs = outputs
-        self.overwrite = overwrite
-        self.skip_existing = skip_existing
-        self.cog = cog
-        self.cog_parameters = cog_parameters
-        self.create_collection = create_collection
-        self.collection_id = collection_id
-        self.zarr = zarr
-        self.description = description
+        self.tiling_grid, self.buffer = tiling_grid, buffer
+        self.overwrite, self.skip_existing = overwrite, skip_existing
+        self.cog, self.cog_parameters = cog, cog_parameters
+        self.create_collection, self.collection_id = create_collection, collection_id
+        self.zarr, self.description = zarr, description
+
+    also_described_by = (*own_arguments(__init__, but=("description",)), "features", "delivery")
+    template_fields: Sequence[str] = (
+        *own_arguments(__init__),
+        *ImageryOperator.template_fields,
+        *SentinelHubListedJobOperator.own_template_fields,
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        **ImageryOperator.template_fields_renderers,
+        "buffer": "json",
+        "cog_parameters": "json",
+        "zarr": "json",
+    }
 
     def build(self, context: Context, tag: str) -> BatchProcessRequest:
         """Return the checked request; the tag is in its description."""
         from sentinelhub_provider.api.job_requests.batch_process import read_batch_process
 
-        deployment = self.hook.settings.deployment.name
-        if self.request is None:
-            return self._build(context, deployment).tagged(tag)
-        self.refuse_both(_NOT_WITH_REQUEST)
-        body = json_of(self.request, "request")
+        whole = self.whole_request()
+        if whole is None:
+            return self._build(context).tagged(tag)
         return read_batch_process(
-            body,
-            delivery=self.access_for(body, ("output", "delivery")),
-            features=self.features_access_for(body, ("input", "features")),
-            deployment=deployment,
-            now=utc_now(),
+            whole,
+            delivery=self.access_for(whole, ("output", "delivery")),
+            features=self.features_access_for(whole, ("input", "features")),
+            **self.checks,
         ).tagged(tag)
 
-    def _build(self, context: Context, deployment: str) -> BatchProcessRequest:
+    def _build(self, context: Context) -> BatchProcessRequest:
         from sentinelhub_provider.api.job_requests.batch_input import MAX_FEATURE_SIDE
+        from sentinelhub_provider.api.job_requests.batch_output import RASTER_MEMBERS
         from sentinelhub_provider.api.job_requests.batch_process import build_batch_process
 
-        self.require("collection", "evalscript", "delivery")
+        wanted: ImageryArguments = self.described(context, "collection", "evalscript", "delivery")
         if (self.features is None) == (self.tiling_grid is None):
             what = "are both given" if self.features is not None else "are both missing"
             raise SentinelHubRequestError(f"tiling_grid and features {what}. Give one.", field="tiling_grid")
         features = None if self.features is None else self.source_of_features(MAX_FEATURE_SIDE)
         return build_batch_process(
-            collections=self.collection,
-            evalscript=str(self.evalscript),
+            wanted,
             delivery=self.delivery_location,
-            time_range=times_of_run(context, self.time_range, "time_range"),
-            bbox=self.bbox,
-            geometry=geometry_of(self, self.geometry, "geometry"),
-            crs=self.crs,
             tiling_grid=self.tiling_grid,
-            resolution=self.resolution,
-            buffer=self.buffer,
+            buffer=self.structured("buffer"),
             features=None if features is None else features.location,
-            width=self.width,
-            height=self.height,
-            outputs=self.outputs,
-            overwrite=self.overwrite,
-            skip_existing=self.skip_existing,
-            cog=self.cog,
-            cog_parameters=self.cog_parameters,
-            create_collection=self.create_collection,
-            collection_id=self.collection_id,
-            zarr=self.zarr,
+            zarr=self.structured("zarr"),
             description=self.description or " ".join(map(str, self.names(context))),
-            mosaicking_order=self.mosaicking_order,
-            max_cloud_cover=self.max_cloud_cover,
-            upsampling=self.upsampling,
-            downsampling=self.downsampling,
-            deployment=deployment,
-            now=utc_now(),
+            **{name: self.structured(name) for name in RASTER_MEMBERS},
+            **self.checks,
         )
 
     def estimate(self, request: BatchProcessRequest) -> Estimate | None:
         """Return what the request will cost."""
         sizes = None if self.known_features is None else self.known_features.sizes
-        return request.estimate(samples=self.samples, sizes=sizes)
+        return request.estimate(samples=self.sample_count, sizes=sizes)
 
     def check_cost(self, context: Context, request: BatchProcessRequest) -> None:
         """Check the cost; where it is only known of an analysed job, and this one will be, leave it until then."""
-        if self.analyse and self.estimate(request) is None:
+        if self.analyses and self.estimate(request) is None:
             self.log.info("the cost is checked when the job is analysed")
             return
         super().check_cost(context, request)
@@ -259,7 +146,7 @@ class SentinelHubBatchProcessOperator(SentinelHubListedJobOperator):
         from sentinelhub_provider.operators.jobs.buckets import Unchecked
         from sentinelhub_provider.operators.jobs.manifest import sizes_in_manifest
 
-        if self.max_processing_units is None or self.job_id is not None:
+        if self.budget is None or self.job_id is not None:
             return
         request: BatchProcessRequest = self.built(context)
         if self.estimate(request) is not None:
@@ -267,13 +154,13 @@ class SentinelHubBatchProcessOperator(SentinelHubListedJobOperator):
         sizes = sizes_in_manifest(request.delivery.url, job.id, self.delivery_conn_id)
         if isinstance(sizes, Unchecked):
             raise SentinelHubBudgetError(
-                f"max_processing_units is {self.max_processing_units:g}, but what {job} will make cannot be told: "
+                f"max_processing_units is {self.budget:g}, but what {job} will make cannot be told: "
                 f"{sizes}. It was not started, and costs nothing. Let delivery_conn_id read the bucket, or leave "
                 "max_processing_units out."
             )
         self.log.info("%s will make %d features", job, sizes.count)
-        estimate = request.estimate(samples=self.samples, sizes=sizes)
-        log_and_check_cost(self, context, estimate, self.max_processing_units)
+        estimate = request.estimate(samples=self.sample_count, sizes=sizes)
+        log_and_check_cost(self, context, estimate, self.budget)
 
     def check(self, url: str, job: Job) -> FeatureResults | Unchecked:
         """Read the job's result database."""

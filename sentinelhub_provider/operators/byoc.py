@@ -51,13 +51,13 @@ class SentinelHubByocCreateCollectionOperator(ByocOperator):
         tile. (templated)
     :param if_exists: ``use`` the collection of that name, which must have this bucket and, where they are given, these
         bands and this value; or ``fail``.
-    :param max_processing_units: PU that the task may cost.
+    :param max_processing_units: PU that the task may cost. (templated)
     :param multiple_outputs: whether each member of the result is pushed to XCom by itself, too.
     :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`, such as
         ``timeout``, ``deferrable`` and ``sentinelhub_conn_id``, and of any Airflow operator.
     """
 
-    template_fields: Sequence[str] = ("name", "s3_bucket", "no_data", "bands", "sentinelhub_conn_id")
+    template_fields: Sequence[str] = ("name", "s3_bucket", "no_data", "bands", *ByocOperator.template_fields)
     template_fields_renderers = {"bands": "json"}  # noqa: RUF012 - Airflow's own form
 
     def __init__(
@@ -137,7 +137,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
         (templated)
     :param reingest: which tiles that are there are ingested again: those that ``failed``, ``all``, or ``none``.
     :param poll_interval: longest pause between two looks at the tiles, in seconds.
-    :param max_processing_units: PU that the task may cost.
+    :param max_processing_units: PU that the task may cost. (templated)
     :param deferrable: whether the wait is spent in the triggerer, without holding a worker slot; ``[operators]
         default_deferrable`` by default.
     :param max_wait: seconds that ingestion, and waits for the rate limit, may take in all.
@@ -145,7 +145,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
         ``timeout`` and ``sentinelhub_conn_id``, and of any Airflow operator.
     """
 
-    template_fields: Sequence[str] = ("collection_id", "tiles", "sentinelhub_conn_id")
+    template_fields: Sequence[str] = ("collection_id", "tiles", *ByocOperator.template_fields)
     template_fields_renderers = {"tiles": "json"}  # noqa: RUF012 - Airflow's own form
 
     def __init__(
@@ -181,7 +181,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
         :param created: ids of the tiles that the task created before the wait.
         :param reingested: ids of those that it had ingested again.
         """
-        self._waits_until = self._clock() + self.max_wait if waits_until is None else waits_until
+        self._waits_until = self._clock() + self.max_wait_seconds if waits_until is None else waits_until
         self._created, self._reingested = list(created), list(reingested)
         return super().resume(context, event, waits_until=self._waits_until)
 
@@ -277,8 +277,8 @@ class SentinelHubByocIngestOperator(ByocOperator):
             submitted=submitted,
             waits_until=self._waits_until,
             poll_interval=self.poll_interval,
-            timeout=self.timeout,
-            deadline=self.deadline,
+            timeout=self.call_arguments["timeout"],
+            deadline=self.call_arguments["deadline"],
             sentinelhub_conn_id=self.sentinelhub_conn_id,
         )
         self.log.info("waiting for %d tiles in the triggerer", len(tile_ids))
@@ -295,7 +295,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
             self.log.warning("tile %r: %s", one["path"], one["warning"])
         if outcome.warned > len(outcome.warnings):
             self.log.warning("... and warnings about %d tiles more", outcome.warned - len(outcome.warnings))
-        check_outcome(outcome, result["collection_id"], waited=self.max_wait)
+        check_outcome(outcome, result["collection_id"], waited=self.max_wait_seconds)
         self.log.info("%d tiles are ingested", outcome.ingested)
         return {**result, "ingested": outcome.ingested, "warned": outcome.warned}
 
@@ -311,12 +311,12 @@ class SentinelHubByocDeleteCollectionOperator(ByocOperator):
 
     :param collection_id: with or without ``byoc-`` in front. (templated)
     :param if_missing: where there is no such collection, ``skip``, which succeeds, or ``fail``.
-    :param max_processing_units: PU that the task may cost.
+    :param max_processing_units: PU that the task may cost. (templated)
     :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`, such as
         ``timeout``, ``deferrable`` and ``sentinelhub_conn_id``, and of any Airflow operator.
     """
 
-    template_fields: Sequence[str] = ("collection_id", "sentinelhub_conn_id")
+    template_fields: Sequence[str] = ("collection_id", *ByocOperator.template_fields)
 
     def __init__(self, *, collection_id: str, if_missing: str = "skip", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -361,12 +361,12 @@ class SentinelHubByocDeleteTilesOperator(ByocOperator):
     :param collection_id: with or without ``byoc-`` in front. (templated)
     :param tiles: as for :class:`SentinelHubByocIngestOperator`; only the paths count. (templated)
     :param if_missing: where a tile is not there, ``skip``, which succeeds, or ``fail``, which deletes none.
-    :param max_processing_units: PU that the task may cost.
+    :param max_processing_units: PU that the task may cost. (templated)
     :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`, such as
         ``timeout``, ``deferrable`` and ``sentinelhub_conn_id``, and of any Airflow operator.
     """
 
-    template_fields: Sequence[str] = ("collection_id", "tiles", "sentinelhub_conn_id")
+    template_fields: Sequence[str] = ("collection_id", "tiles", *ByocOperator.template_fields)
     template_fields_renderers = {"tiles": "json"}  # noqa: RUF012 - Airflow's own form
 
     def __init__(self, *, collection_id: str, tiles: Any, if_missing: str = "skip", **kwargs: Any) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sentinelhub_provider.api.answers import decode_answer
 from sentinelhub_provider.api.byoc.ingestion import Outcome, Pause, poll_tiles
 from sentinelhub_provider.api.byoc.queries import Get, find_tile, find_tiles, list_items
 from sentinelhub_provider.api.byoc.requests import (
@@ -37,7 +38,6 @@ from sentinelhub_provider.exceptions import (
     SentinelHubBadRequestError,
     SentinelHubError,
     SentinelHubNotFoundError,
-    SentinelHubResponseError,
 )
 from sentinelhub_provider.transport.answers import UNITS_HEADER, spent_units
 
@@ -156,7 +156,7 @@ class ByocCalls:
         spent = self.spent
         try:
             response = self._send("POST", endpoint, body)
-            return read(data_of(_decoded(response, endpoint), dict)), True
+            return read(data_of(decode_answer(response.content, endpoint), dict)), True
         except UNCLEAR as error:
             found = find()
             if found is None:
@@ -190,7 +190,7 @@ class ByocCalls:
 
     def _get(self, look: Get) -> Any:
         response = self._hook.request("GET", look.endpoint, params=look.params, **self._arguments)
-        return _decoded(response, look.endpoint)
+        return decode_answer(response.content, look.endpoint)
 
     def _drive(self, flow: Generator[Any, Any, _Result]) -> _Result:
         """Take a flow's steps: look, and pause."""
@@ -203,10 +203,3 @@ class ByocCalls:
             (self._log.warning if step.is_warning else self._log.info)("%s", step.note)
         self._sleep(step.seconds)
         return None
-
-
-def _decoded(response: requests.Response, endpoint: str) -> Any:
-    try:
-        return response.json()
-    except ValueError as error:
-        raise SentinelHubResponseError(f"{endpoint} answered with other than JSON: {error}.") from error

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+from sentinelhub_provider.api.values import read_structure
 from sentinelhub_provider.exceptions import SentinelHubRequestError
-from sentinelhub_provider.operators.arguments import json_of, log_and_check_cost
-from sentinelhub_provider.operators.base import SentinelHubOperator
+from sentinelhub_provider.operators.arguments import log_and_check_cost
+from sentinelhub_provider.operators.base import PaidOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -17,24 +18,17 @@ if TYPE_CHECKING:
     from sentinelhub_provider.operators.byoc_calls import ByocCalls
 
 
-class ByocOperator(SentinelHubOperator):
+class ByocOperator(PaidOperator):
     """
     An operator of the BYOC API, where each request other than GET costs 1 PU.
 
-    :param max_processing_units: PU that the task may cost; over it, nothing is sent that costs any.
-    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`, such as
-        ``timeout``, ``deferrable`` and ``sentinelhub_conn_id``, and of any Airflow operator.
+    :param kwargs: see :class:`~sentinelhub_provider.operators.base.PaidOperator`.
     """
 
-    template_file_fields: Sequence[str] = ()
     ui_color = "#d6e9f8"
 
     _clock = staticmethod(time.time)
     _sleep = staticmethod(time.sleep)
-
-    def __init__(self, *, max_processing_units: float | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.max_processing_units = max_processing_units
 
     def _calls(self) -> ByocCalls:
         from sentinelhub_provider.operators.byoc_calls import ByocCalls
@@ -48,7 +42,7 @@ class ByocOperator(SentinelHubOperator):
 
         estimate = estimate_requests(requests)
         log_and_check_cost(self, context, estimate, None)
-        check_budget(estimate, self.max_processing_units, advice="Give fewer tiles")
+        check_budget(estimate, self.budget, advice="Give fewer tiles")
         return estimate.processing_units
 
 
@@ -60,8 +54,7 @@ def tiles_of(value: Any) -> list[TileRequest]:
     """
     from sentinelhub_provider.api.byoc.tiles import build_tiles
 
-    is_json = isinstance(value, str) and value.lstrip().startswith("[")
-    return build_tiles(json_of(value, "tiles") if is_json else value)
+    return build_tiles(read_structure(value, "tiles"))
 
 
 def check_seconds(value: Any, field: str) -> None:

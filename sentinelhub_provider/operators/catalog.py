@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from sentinelhub_provider.exceptions import (
-    SentinelHubBudgetError,
-    SentinelHubRequestError,
-    SentinelHubResponseError,
-)
-from sentinelhub_provider.operators.arguments import (
-    geometry_of,
-    log_and_check_cost,
-    log_and_push_spent,
-    times_of_run,
-    utc_now,
-)
-from sentinelhub_provider.operators.base import SentinelHubOperator
+from sentinelhub_provider.api.values import read_choice, read_whole_number
+from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
+from sentinelhub_provider.operators.arguments import added_units, log_and_check_cost, log_and_push_spent, utc_now
+from sentinelhub_provider.operators.base import PaidOperator
+from sentinelhub_provider.operators.request_arguments import SearchOperator
+from sentinelhub_provider.operators.templating import own_arguments
 from sentinelhub_provider.operators.xcom import MAX_XCOM_SIZE, check_xcom_size
 
 if TYPE_CHECKING:
@@ -31,7 +26,7 @@ if TYPE_CHECKING:
 ENDPOINT = "/catalog/v1/search"
 
 
-class SentinelHubCatalogSearchOperator(SentinelHubOperator):
+class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
     """
     Find scenes in the Catalog.
 
@@ -42,87 +37,52 @@ class SentinelHubCatalogSearchOperator(SentinelHubOperator):
 
     .. seealso:: :doc:`/operators/catalog`
 
-    :param collection: a collection's id, such as ``sentinel-2-l2a``. (templated)
-    :param datetime: start and end: a pair, or a text as STAC writes it, where ``..`` is an open end; the run's data
-        interval by default. (templated)
-    :param bbox: west, south, east, north in degrees; or give ``intersects``, or neither for everywhere. (templated)
-    :param intersects: GeoJSON as a dict, WKT, or a file of either: beside the DAG, an absolute path, or a URL that
-        Airflow's object storage knows, ending with ``.geojson``, ``.json`` or ``.wkt``. (templated)
-    :param max_cloud_cover: per cent. (templated)
-    :param filter: CQL2, as text or as JSON in a dict. (templated)
     :param fields: ``include`` and ``exclude``, lists of members that items shall have or not. (templated)
     :param distinct: a property whose values are wanted instead of items, such as ``date``. (templated)
     :param ids: ids of items. (templated)
     :param limit: items in all; every one there is without it. (templated)
     :param sort: ``newest``, ``oldest`` or ``clearest`` first. All scenes are looked at before ``limit`` cuts.
-    :param one_per: ``day`` (UTC) or ``tile``: only the first of each in that order.
+        (templated)
+    :param one_per: ``day`` (UTC) or ``tile``: only the first of each in that order. (templated)
     :param output_path: file for the whole items: STAC ItemCollection, or GeoParquet where it ends with ``.parquet``
         (needs the extra ``parquet``). A local path or a URL that Airflow's object storage knows. (templated)
-    :param max_processing_units: PU that the search may cost; a page that would go over is not asked for.
-    :param max_xcom_size: bytes of JSON that the task may return.
-    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`, such as
-        ``timeout``, ``deferrable`` and ``sentinelhub_conn_id``, and of any Airflow operator.
+    :param max_xcom_size: bytes of JSON that the task may return. (templated)
+    :param kwargs: ``collection``, ``datetime``, ``bbox``, ``intersects``, ``max_cloud_cover`` and ``filter``, see
+        :class:`~sentinelhub_provider.operators.request_arguments.SearchOperator`; ``max_processing_units``, over which
+        no further page is asked for, ``timeout``, ``deferrable``, ``sentinelhub_conn_id`` and more, see
+        :class:`~sentinelhub_provider.operators.base.PaidOperator`; and those of any Airflow operator.
     """
 
-    template_fields: Sequence[str] = (
-        "collection",
-        "datetime",
-        "bbox",
-        "intersects",
-        "max_cloud_cover",
-        "filter",
-        "fields",
-        "distinct",
-        "ids",
-        "limit",
-        "output_path",
-        "sentinelhub_conn_id",
-    )
-    template_file_fields: Sequence[str] = ()
-    template_fields_renderers = {  # noqa: RUF012 - Airflow's own form
-        "bbox": "json",
-        "intersects": "json",
-        "filter": "json",
-        "fields": "json",
-    }
     ui_color = "#d6e9f8"
 
     def __init__(
         self,
         *,
-        collection: str,
-        datetime: Any = None,
-        bbox: Any = None,
-        intersects: Any = None,
-        max_cloud_cover: Any = None,
-        filter: str | Mapping[str, Any] | None = None,  # noqa: A002 - the field's name in STAC
-        fields: Mapping[str, Any] | None = None,
+        fields: Mapping[str, Any] | str | None = None,
         distinct: str | None = None,
-        ids: list[str] | None = None,
+        ids: Sequence[str] | str | None = None,
         limit: Any = None,
         sort: str | None = None,
         one_per: str | None = None,
-        output_path: str | ObjectStoragePath | None = None,
-        max_processing_units: float | None = None,
-        max_xcom_size: int = MAX_XCOM_SIZE,
+        output_path: str | PurePath | ObjectStoragePath | None = None,
+        max_xcom_size: int | str = MAX_XCOM_SIZE,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.collection = collection
-        self.datetime = datetime
-        self.bbox = bbox
-        self.intersects = intersects
-        self.max_cloud_cover = max_cloud_cover
-        self.filter = filter
-        self.fields = fields
-        self.distinct = distinct
-        self.ids = ids
-        self.limit = limit
-        self.sort = sort
-        self.one_per = one_per
-        self.output_path = output_path
-        self.max_processing_units = max_processing_units
-        self.max_xcom_size = max_xcom_size
+        self.fields, self.distinct, self.ids = fields, distinct, ids
+        self.limit, self.sort, self.one_per = limit, sort, one_per
+        self.output_path, self.max_xcom_size = output_path, max_xcom_size
+
+    template_fields: Sequence[str] = (
+        *own_arguments(__init__),
+        *SearchOperator.template_fields,
+        *PaidOperator.own_template_fields,
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        **SearchOperator.template_fields_renderers,
+        "fields": "json",
+        "ids": "json",
+    }
 
     def _result(self, context: Context) -> list[Any]:
         from sentinelhub_provider.api.catalog import summary
@@ -130,13 +90,13 @@ class SentinelHubCatalogSearchOperator(SentinelHubOperator):
         search = self._search(context)
         self._check_output()
         estimate = search.estimate()
-        log_and_check_cost(self, context, estimate, self.max_processing_units)
+        log_and_check_cost(self, context, estimate, self.budget)
         items = self._ordered(self._fetch(context, search, estimate), search.limit)
         self.log.info("found %d %s", len(items), "values" if self.distinct else "items")
         found = [summary(item) for item in items]
         check_xcom_size(
             found,
-            self.max_xcom_size,
+            read_whole_number(self.max_xcom_size, "max_xcom_size", least=0),
             what=f"The list of {len(found):,}",
             advice="Set limit, or narrow the search.",
             field="limit",
@@ -146,28 +106,23 @@ class SentinelHubCatalogSearchOperator(SentinelHubOperator):
         return found
 
     def _search(self, context: Context) -> SearchRequest:
-        from sentinelhub_provider.api.catalog import ONE_PER, SORTINGS, build_search
+        from sentinelhub_provider.api.catalog import ONE_PER, SORTINGS
 
         for field, value, known in (("sort", self.sort, SORTINGS), ("one_per", self.one_per, ONE_PER)):
-            if value is not None and value not in known:
-                raise SentinelHubRequestError(f"{field} is {value!r}. Give one of {', '.join(known)}.", field=field)
-            if value is not None and self.distinct:
+            if value is None:
+                continue
+            setattr(self, field, read_choice(value, known, field))
+            if self.distinct:
                 raise SentinelHubRequestError(
                     f"{field} orders items, but distinct={self.distinct!r} asks for values. Leave one of them out.",
                     field=field,
                 )
-        return build_search(
-            collection=self.collection,
-            datetime=times_of_run(context, self.datetime, "datetime"),
-            bbox=self.bbox,
-            intersects=geometry_of(self, self.intersects, "intersects"),
-            max_cloud_cover=self.max_cloud_cover,
-            filter=self.filter,
-            fields=self.fields,
+        return self.search(
+            context,
+            fields=self.structured("fields"),
             distinct=self.distinct,
-            ids=self.ids,
-            limit=whole_number(self.limit),
-            deployment=self.hook.settings.deployment.name,
+            ids=self.structured("ids"),
+            limit=None if self.limit is None else read_whole_number(self.limit, "limit"),
             now=utc_now(),
         )
 
@@ -190,40 +145,36 @@ class SentinelHubCatalogSearchOperator(SentinelHubOperator):
 
     def _fetch(self, context: Context, search: SearchRequest, estimate: Estimate | None) -> list[Any]:
         """Ask for page after page: no more than wanted, or all where an order decides which are."""
-        from sentinelhub_provider.api.catalog import MAX_PAGE
-        from sentinelhub_provider.api.paging import items_of, next_page
+        from sentinelhub_provider.api.catalog import MAX_PAGE, read_page
+        from sentinelhub_provider.api.paging import NextPage, Pages, items_of
         from sentinelhub_provider.transport.answers import UNITS_HEADER, spent_units
 
         wanted = None if self.sort or self.one_per else search.limit
-        body = {**search.body, "limit": MAX_PAGE} if wanted is None else dict(search.body)
-        items: list[Any] = []
+        body, items = dict(search.body), list[Any]()
         spent: float | None = None
+        pages = Pages("POST", "The Catalog", most=sys.maxsize)
+        change: NextPage | None = NextPage()
         try:
-            while True:
+            while change is not None and (wanted is None or len(items) < wanted):
+                if items:
+                    self._check_next_page(spent, estimate)
+                left = MAX_PAGE if wanted is None else min(MAX_PAGE, wanted - len(items))
+                body = {**body, **change.json, "limit": left}
                 response = self.hook.request("POST", ENDPOINT, json=body, **self.call_arguments)
-                spent = added(spent, spent_units(response.headers.get(UNITS_HEADER)))
-                page = decoded_page(response)
+                spent = added_units(spent, spent_units(response.headers.get(UNITS_HEADER)))
+                page = read_page(response.content)
                 items += items_of(page)
-                change = next_page(page, method="POST")
-                if change is None or (wanted is not None and len(items) >= wanted):
-                    return items if wanted is None else items[:wanted]
-                if body.get("next") == dict(change.json or {}).get("next"):
-                    raise SentinelHubResponseError(
-                        "The Catalog points from a page to itself. Report this to the service."
-                    )
-                self._check_next_page(spent, estimate)
-                body = {**body, **(change.json or {})}
-                if wanted is not None:
-                    body["limit"] = min(MAX_PAGE, wanted - len(items))
+                change = pages.after(page)
+            return items[:wanted]
         finally:
             log_and_push_spent(self, context, spent)
 
     def _check_next_page(self, spent: float | None, estimate: Estimate | None) -> None:
-        following = estimate.processing_units if estimate is not None else 0.0
-        if self.max_processing_units is not None and (spent or 0.0) + following > self.max_processing_units:
+        following, budget = estimate.processing_units if estimate is not None else 0.0, self.budget
+        if budget is not None and (spent or 0.0) + following > budget:
             raise SentinelHubBudgetError(
                 f"The pages so far cost {spent or 0.0:.4g} PU, and one more would cost {following:.4g} PU, in all more "
-                f"than max_processing_units={self.max_processing_units:g}. Narrow the search, set limit, or raise it."
+                f"than max_processing_units={budget:g}. Narrow the search, set limit, or raise it."
             )
 
     def _ordered(self, items: list[Any], limit: int | None) -> list[Any]:
@@ -251,28 +202,3 @@ class SentinelHubCatalogSearchOperator(SentinelHubOperator):
         self.log.info("stored %d bytes (%s) at %s", written.size, content_type, written.path)
         kept = asdict(written)
         context["ti"].xcom_push(key="output", value={name: kept[name] for name in ("path", "size", "sha256")})
-
-
-def whole_number(value: Any) -> Any:
-    """Return a number where a template rendered one as text; anything else as it is."""
-    return int(value) if isinstance(value, str) and value.strip().isdigit() else value
-
-
-def added(one: float | None, other: float | None) -> float | None:
-    """Add two costs of which either may be unknown."""
-    return other if one is None else one + (other or 0.0)
-
-
-def decoded_page(response: Any) -> Mapping[str, Any]:
-    """
-    Decode a page of results.
-
-    :raises SentinelHubResponseError: where it is none.
-    """
-    try:
-        page = response.json()
-    except ValueError as error:
-        raise SentinelHubResponseError(f"{response.url} answered with something else than JSON: {error}.") from error
-    if not isinstance(page, Mapping) or not isinstance(page.get("features"), list):
-        raise SentinelHubResponseError(f"{response.url} answered with JSON that has no list of features.")
-    return page

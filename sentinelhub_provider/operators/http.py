@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from sentinelhub_provider.api.answers import decode_answer
 from sentinelhub_provider.api.endpoints import is_service
-from sentinelhub_provider.api.paging import NextPage, joined, next_page
+from sentinelhub_provider.api.paging import NextPage, Pages, joined
+from sentinelhub_provider.api.values import read_flag, read_json, read_whole_number
 from sentinelhub_provider.exceptions import (
     SentinelHubRequestError,
     SentinelHubResponseError,
 )
-from sentinelhub_provider.operators.arguments import json_of
+from sentinelhub_provider.operators.arguments import added_units
 from sentinelhub_provider.operators.base import SentinelHubOperator
+from sentinelhub_provider.operators.templating import own_arguments
 from sentinelhub_provider.operators.xcom import MAX_XCOM_SIZE, check_xcom_size
 
 if TYPE_CHECKING:
@@ -37,7 +41,7 @@ class SentinelHubHttpOperator(SentinelHubOperator):
 
     :param endpoint: a path, in either spelling: ``/process/v1`` or ``/api/v1/process``; or a URL on the connection's
         own host or one of its ``allowed_hosts``. (templated)
-    :param method: HTTP method.
+    :param method: HTTP method. (templated)
     :param json: body as a dict, as JSON text, or the name of a ``.json`` file beside the DAG. (templated)
     :param evalscript: JavaScript, or the name of a ``.js`` file beside the DAG; becomes ``evalscript`` of the JSON
         body. In it, only ``{{ ... }}`` is a template. (templated)
@@ -54,24 +58,14 @@ class SentinelHubHttpOperator(SentinelHubOperator):
     :param response_filter: called with the decoded JSON; what it returns is the task's result.
     :param paginate: whether all pages are fetched and joined into one answer: Catalog's ``context.next`` and the
         ``viewtoken`` of the other APIs are followed.
-    :param max_pages: pages at most; more are an error, not a shorter result.
-    :param max_xcom_size: bytes of JSON that the task may return.
+        (templated)
+    :param max_pages: pages at most; more are an error, not a shorter result. (templated)
+    :param max_xcom_size: bytes of JSON that the task may return. (templated)
     :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`, such as
         ``timeout``, ``deferrable`` and ``sentinelhub_conn_id``, and of any Airflow operator.
     """
 
-    template_fields: Sequence[str] = (
-        "endpoint",
-        "json",
-        "evalscript",
-        "query_params",
-        "data",
-        "files",
-        "headers",
-        "accept",
-        "output_path",
-        "sentinelhub_conn_id",
-    )
+    template_file_fields: Sequence[str] = ("json", "data", "evalscript")
     template_fields_renderers = {  # noqa: RUF012 - Airflow's own form
         "json": "json",
         "evalscript": "js",
@@ -92,42 +86,38 @@ class SentinelHubHttpOperator(SentinelHubOperator):
         files: Any = None,
         headers: Mapping[str, str] | None = None,
         accept: str | None = None,
-        output_path: str | ObjectStoragePath | None = None,
+        output_path: str | PurePath | ObjectStoragePath | None = None,
         response_check: Callable[[requests.Response], bool | None] | None = None,
         response_filter: Callable[[Any], Any] | None = None,
-        paginate: bool = False,
-        max_pages: int = 1000,
-        max_xcom_size: int = MAX_XCOM_SIZE,
+        paginate: bool | str = False,
+        max_pages: int | str = 1000,
+        max_xcom_size: int | str = MAX_XCOM_SIZE,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.endpoint = endpoint
-        self.method = method
-        self.json = json
-        self.evalscript = evalscript
-        self.query_params = query_params
-        self.data = data
-        self.files = files
-        self.headers = headers
-        self.accept = accept
-        self.output_path = output_path
-        self.response_check = response_check
-        self.response_filter = response_filter
-        self.paginate = paginate
-        self.max_pages = max_pages
-        self.max_xcom_size = max_xcom_size
+        self.endpoint, self.method = endpoint, method
+        self.json, self.evalscript, self.query_params = json, evalscript, query_params
+        self.data, self.files, self.headers, self.accept = data, files, headers, accept
+        self.output_path, self.max_xcom_size = output_path, max_xcom_size
+        self.response_check, self.response_filter = response_check, response_filter
+        self.paginate, self.max_pages = paginate, max_pages
+
+    template_fields: Sequence[str] = (
+        *own_arguments(__init__, but=("response_check", "response_filter")),
+        *SentinelHubOperator.template_fields,
+    )
 
     def _result(self, context: Context) -> Any:
         body = request_body(self.json, self.evalscript)
         self._check(body)
-        if self.output_path is not None and not self.paginate:
+        if self.output_path is not None and not read_flag(self.paginate, "paginate"):
             return self._download(context, body)
         document = self._fetch(context, body)
         return self._store(document) if self.output_path is not None else self._for_xcom(document)
 
     def _check(self, body: Any) -> None:
         """Refuse what cannot work before it is sent and paid for."""
-        if self.paginate and body is not None and not isinstance(body, Mapping):
+        if read_flag(self.paginate, "paginate") and body is not None and not isinstance(body, Mapping):
             raise SentinelHubRequestError("paginate needs a JSON object as body.", field="json")
         if self.output_path is None and self._answers_with_file():
             raise SentinelHubRequestError(
@@ -172,6 +162,9 @@ class SentinelHubHttpOperator(SentinelHubOperator):
 
         pages: list[Any] = []
         spent: float | None = None
+        is_paged = read_flag(self.paginate, "paginate")
+        most = read_whole_number(self.max_pages, "max_pages")
+        following = Pages(self.method, f"{self.method} {self.endpoint}", most=most, field="max_pages")
         change: NextPage | None = NextPage()
         while change is not None:
             response = self.hook.request(
@@ -186,25 +179,12 @@ class SentinelHubHttpOperator(SentinelHubOperator):
                     f"response_check refused the answer of {self.method} {self.endpoint} ({response.status_code})."
                 )
             units = spent_units(response.headers.get(UNITS_HEADER))
-            spent = units if spent is None else spent + (units or 0.0)
+            spent = added_units(spent, units)
             pages.append(decoded(response))
-            change = self._next_page(pages, change)
+            change = following.after(pages[-1]) if is_paged else None
         self._push_processing_units(context, spent)
-        document = joined(pages) if self.paginate and isinstance(pages[0], Mapping) else pages[0]
+        document = joined(pages) if is_paged and isinstance(pages[0], Mapping) else pages[0]
         return self.response_filter(document) if self.response_filter else document
-
-    def _next_page(self, pages: list[Any], previous: NextPage) -> NextPage | None:
-        change = next_page(pages[-1], method=self.method) if self.paginate else None
-        if change is not None and change == previous:
-            raise SentinelHubResponseError(
-                f"{self.method} {self.endpoint} points from page {len(pages)} to itself. Report this to the service."
-            )
-        if change is not None and len(pages) >= self.max_pages:
-            raise SentinelHubRequestError(
-                f"{self.endpoint} has more than max_pages={self.max_pages} pages. Narrow the request or allow more.",
-                field="max_pages",
-            )
-        return change
 
     def _store(self, document: Any) -> dict[str, Any]:
         """Write a joined or filtered answer to ``output_path``."""
@@ -215,7 +195,7 @@ class SentinelHubHttpOperator(SentinelHubOperator):
     def _for_xcom(self, document: Any) -> Any:
         check_xcom_size(
             document,
-            self.max_xcom_size,
+            read_whole_number(self.max_xcom_size, "max_xcom_size", least=0),
             what="The result",
             advice="Keep what you need with response_filter, or give output_path.",
             field="response_filter",
@@ -235,7 +215,7 @@ def request_body(body: Mapping[str, Any] | str | None, evalscript: str | None) -
     :param evalscript: goes into the body under that name.
     :raises SentinelHubRequestError: for text that is not JSON, or an evalscript that is given twice.
     """
-    body = json_of(body, "json")
+    body = read_json(body, "json")
     if evalscript is None:
         return body
     if body is not None and not isinstance(body, Mapping):
@@ -257,12 +237,7 @@ def decoded(response: requests.Response) -> Any:
     if not response.content:
         return None
     if "json" in content_type:
-        try:
-            return response.json()
-        except ValueError as error:
-            raise SentinelHubResponseError(
-                f"{response.url} says that it answers with JSON, but its body is none: {error}."
-            ) from error
+        return decode_answer(response.content, response.url)
     if content_type.startswith("text/"):
         return response.text
     raise SentinelHubRequestError(

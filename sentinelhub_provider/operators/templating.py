@@ -1,15 +1,17 @@
 """
 Templates in requests: which fields may name a file, and JavaScript that Jinja leaves alone.
 
-Two of Airflow's habits would hurt here. It takes every templated text that ends with one of the operator's extensions
-for a file to load, so that ``output_path="items.json"`` would be read instead of written. And it reads ``{%`` and
-``{#`` in an evalscript as Jinja. So files are loaded for the fields that hold request content only, and in JavaScript
-only ``{{ ... }}`` is Jinja's.
+Two of Airflow's habits would hurt here. It takes every text that ends with one of the operator's extensions for a file
+to load, at any depth, so that ``output_path="items.json"`` would be read instead of written. And it reads ``{%`` and
+``{#`` in an evalscript as Jinja. So a file is loaded only for a whole field that holds request content, or for
+``evalscript`` within one; and in an evalscript only ``{{ ... }}`` is Jinja's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -18,13 +20,31 @@ if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
 
+EVALSCRIPT = "evalscript"
+"""The field, and the member of a request, that holds JavaScript."""
+
 _NEVER = "\0"
 """Starts a delimiter that occurs in no script."""
 
 
-def is_javascript(text: str) -> bool:
-    """Tell whether a text is an evalscript, by its version line or the function that every evalscript has."""
-    return text.lstrip().startswith("//VERSION") or "evaluatePixel" in text
+def own_arguments(init: Callable[..., None], but: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the names of the keyword arguments that an ``__init__`` declares, without those in ``but``."""
+    left_out = frozenset(but)
+    parameters = inspect.signature(init).parameters.values()
+    return tuple(one.name for one in parameters if one.kind is one.KEYWORD_ONLY and one.name not in left_out)
+
+
+def whole_signature(cls: type) -> inspect.Signature:
+    """Return a class's signature with the keyword arguments that its bases take, but for those of Airflow itself."""
+    found: dict[str, inspect.Parameter] = {}
+    for base in cls.__mro__:
+        if "__init__" in vars(base) and not base.__module__.startswith("airflow.") and base is not object:
+            parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+            found = {one.name: one for one in parameters if one.kind is one.KEYWORD_ONLY} | found
+    required = [one for one in found.values() if one.default is one.empty]
+    optional = [one for one in found.values() if one.default is not one.empty]
+    rest = inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD, annotation="Any")
+    return inspect.Signature([*required, *optional, rest])
 
 
 def javascript_environment(environment: jinja2.Environment) -> jinja2.Environment:
@@ -41,15 +61,17 @@ class RequestTemplatingOperator(BaseOperator):
     """An operator whose templated fields hold requests and evalscripts."""
 
     template_ext: Sequence[str] = (".js", ".json")
-    template_file_fields: Sequence[str] = ("json", "data", "evalscript")
+    template_file_fields: Sequence[str] = ()
     """The templated fields in which a text ending with one of ``template_ext`` names a file to load."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let ``inspect.signature()``, and what builds on it, show the arguments that bases declare."""
+        super().__init_subclass__(**kwargs)
+        cls.__signature__ = whole_signature(cls)  # type: ignore[attr-defined]
 
     def resolve_template_files(self) -> None:
         """Load the files that fields name while the DAG is parsed, so that the UI shows what they hold."""
-        for name in self.template_file_fields:
-            content = getattr(self, name, None)
-            if isinstance(content, str) and content.endswith(tuple(self.template_ext)):
-                setattr(self, name, _source(self.get_template_env(), content))
+        self._load_files(self, self.template_file_fields, self.get_template_env)
         self.prepare_template()
 
     def render_template(
@@ -59,14 +81,18 @@ class RequestTemplatingOperator(BaseOperator):
         jinja_env: jinja2.Environment | None = None,
         seen_oids: set[int] | None = None,
     ) -> Any:
-        """Render as Airflow does, except that in JavaScript only ``{{ ... }}`` is a template."""
+        """Render as Airflow does, except for evalscripts, names of files, and paths, which become text."""
+        jinja_env = jinja_env or self.get_template_env()
+        if isinstance(content, PurePath) and not hasattr(content, "storage_options"):
+            content = str(content)  # an ObjectStoragePath, which may be a path of either kind, is Airflow's to render
         if isinstance(content, str):
-            jinja_env = jinja_env or self.get_template_env()
-            if content.endswith(".js") and ".js" in self.template_ext:
-                content = _source(jinja_env, content)
-                jinja_env = javascript_environment(jinja_env)
-            elif is_javascript(content):
-                jinja_env = javascript_environment(jinja_env)
+            return self._render(jinja_env.from_string(content), context)
+        if isinstance(content, dict) and isinstance(content.get(EVALSCRIPT), str):
+            script = self._file_content(content[EVALSCRIPT], jinja_env)
+            rendered = self._render(javascript_environment(jinja_env).from_string(script), context)
+            others = {name: value for name, value in content.items() if name != EVALSCRIPT}
+            others = self.render_template(others, context, jinja_env, seen_oids)
+            return {name: rendered if name == EVALSCRIPT else others[name] for name in content}
         return super().render_template(content, context, jinja_env, seen_oids)
 
     def _do_render_template_fields(
@@ -77,23 +103,35 @@ class RequestTemplatingOperator(BaseOperator):
         jinja_env: jinja2.Environment,
         seen_oids: set[int],
     ) -> None:
-        """Render the fields that may name files with the extensions in force, the others without."""
+        """Load the files that fields name, and render evalscripts as JavaScript."""
         names = list(template_fields)
-        with_files = [name for name in names if name in self.template_file_fields]
-        others = [name for name in names if name not in self.template_file_fields]
-        super()._do_render_template_fields(parent, with_files, context, jinja_env, seen_oids)
-        self.template_ext = ()
-        try:
-            super()._do_render_template_fields(parent, others, context, jinja_env, seen_oids)
-        finally:
-            del self.template_ext
+        self._load_files(parent, [name for name in names if name in self.template_file_fields], lambda: jinja_env)
+        plain = [name for name in names if name != EVALSCRIPT]
+        super()._do_render_template_fields(parent, plain, context, jinja_env, seen_oids)
+        if EVALSCRIPT in names:
+            scripts = javascript_environment(jinja_env)
+            super()._do_render_template_fields(parent, [EVALSCRIPT], context, scripts, seen_oids)
 
+    def _load_files(self, parent: Any, names: Iterable[str], environment: Callable[[], jinja2.Environment]) -> None:
+        for name in names:
+            content = getattr(parent, name, None)
+            if self._names_file(content):
+                setattr(parent, name, self._file_content(content, environment()))
 
-def _source(environment: jinja2.Environment, name: str) -> str:
-    """Read a template file, unrendered; ``jinja2.TemplateNotFound`` where it is not on the DAG's search path."""
-    loader = environment.loader
-    if loader is None:
-        from jinja2 import TemplateNotFound
+    def _names_file(self, content: Any) -> bool:
+        return isinstance(content, str) and "\n" not in content and content.endswith(tuple(self.template_ext))
 
-        raise TemplateNotFound(name)
-    return loader.get_source(environment, name)[0]
+    def _file_content(self, content: Any, environment: jinja2.Environment) -> Any:
+        """
+        Return the unrendered content of the file that a text names; the text itself where it names none.
+
+        :raises jinja2.TemplateNotFound: where the file is not on the DAG's search path.
+        """
+        if not self._names_file(content):
+            return content
+        loader = environment.loader
+        if loader is None:
+            from jinja2 import TemplateNotFound
+
+            raise TemplateNotFound(content)
+        return loader.get_source(environment, content)[0]

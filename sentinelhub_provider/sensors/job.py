@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
 from sentinelhub_provider.exceptions import SentinelHubError
+from sentinelhub_provider.operators.base import ConnectedOperator
 from sentinelhub_provider.operators.failing import without_vain_retries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from sentinelhub_provider.api.jobs.job import Job
-    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 
 POLL_DEADLINE = 60.0
 """Seconds that one look may take, repetitions included."""
 
 
-class SentinelHubJobSensor(BaseSensorOperator):
+class SentinelHubJobSensor(ConnectedOperator, BaseSensorOperator):
     """
     Wait until a job ends that something else started: another DAG, a colleague, the dashboard.
 
@@ -36,39 +34,19 @@ class SentinelHubJobSensor(BaseSensorOperator):
 
     .. seealso:: :doc:`/sensors`
 
-    :param kind: ``batch-process``, ``batch-statistics`` or ``async-process``.
+    :param kind: ``batch-process``, ``batch-statistics`` or ``async-process``. (templated)
     :param job_id: the job's id. (templated)
     :param deferrable: whether to wait in the triggerer, where it takes no worker slot and one poll loop serves all
         jobs; ``[operators] default_deferrable`` by default. Otherwise ``mode`` says how to wait.
-    :param sentinelhub_conn_id: the connection. (templated)
     :param poke_interval: seconds between two looks; in the triggerer, young jobs are looked at more often.
-    :param kwargs: ``timeout`` and what else every sensor takes.
+    :param kwargs: ``sentinelhub_conn_id``, and what every sensor takes, such as ``timeout``.
     """
 
-    template_fields: Sequence[str] = ("job_id", "sentinelhub_conn_id")
-
-    def __init__(
-        self,
-        *,
-        kind: str,
-        job_id: str,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        sentinelhub_conn_id: str = "sentinelhub_default",
-        poke_interval: Any = DEFAULT_POLL_INTERVAL,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, kind: str, job_id: str, poke_interval: Any = DEFAULT_POLL_INTERVAL, **kwargs: Any) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
-        self.kind = kind
-        self.job_id = job_id
-        self.deferrable = deferrable
-        self.sentinelhub_conn_id = sentinelhub_conn_id
+        self.kind, self.job_id = kind, job_id
 
-    @cached_property
-    def hook(self) -> SentinelHubHook:
-        """The hook that looks."""
-        from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-
-        return SentinelHubHook(self.sentinelhub_conn_id)
+    template_fields: Sequence[str] = ("kind", "job_id", *ConnectedOperator.template_fields)
 
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's signature
         """

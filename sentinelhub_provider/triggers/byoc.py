@@ -10,10 +10,11 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from sentinelhub_provider.api.answers import decode_answer
 from sentinelhub_provider.api.byoc.ingestion import Outcome, Pause, error_event, finished_event, poll_tiles
 from sentinelhub_provider.api.byoc.queries import Get
 from sentinelhub_provider.api.flow import adrive
-from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubResponseError
+from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 
 
@@ -109,7 +110,4 @@ class SentinelHubByocTilesTrigger(BaseTrigger):
         response = await hook.arequest(
             "GET", step.endpoint, params=step.params, timeout=self.timeout, deadline=self.deadline
         )
-        try:
-            return response.json()
-        except ValueError as error:
-            raise SentinelHubResponseError(f"{step.endpoint} answered with other than JSON: {error}.") from error
+        return decode_answer(response.content, step.endpoint)

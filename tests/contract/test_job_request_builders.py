@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from request_builders import build_with
 from sentinelhub import (
     CRS,
     BatchProcessClient,
@@ -42,7 +43,7 @@ SCRIPT = Location("s3://bucket/ndvi.js", KEYS)
 BBOX = (13.0, 45.0, 13.1, 45.1)
 ARRAY = {"dtype": "<f4", "chunks": [1, 1000, 1000], "order": "C", "fill_value": 0}
 COMMON: dict[str, Any] = {
-    "collections": "sentinel-2-l2a",
+    "collection": "sentinel-2-l2a",
     "time_range": "2024-06-01/2024-06-30",
     "evalscript": "ndvi",
     "delivery": DELIVERY,
@@ -98,7 +99,7 @@ def scheme(request: pytest.FixtureRequest) -> int:
 )  # fmt: skip
 def test_batch_process(scheme: int, arguments: dict[str, Any]) -> None:
     """Each input and each output; also with the tag of a task."""
-    request = build_batch_process(**{**COMMON, **arguments})
+    request = build_with(build_batch_process, **{**COMMON, **arguments})
 
     check(sent("batch-process", scheme, request.payload()))
     check(sent("batch-process", scheme, request.tagged("airflow-1a2b").payload()))
@@ -115,7 +116,7 @@ def test_batch_process(scheme: int, arguments: dict[str, Any]) -> None:
 )
 def test_batch_statistics(scheme: int, arguments: dict[str, Any]) -> None:
     """Sizes, calculations and scripts; also with the tag of a task."""
-    request = build_batch_statistics(**{**COMMON, "features": PACKAGE, **arguments})
+    request = build_with(build_batch_statistics, **{**COMMON, "features": PACKAGE, **arguments})
 
     check(sent("batch-statistics", scheme, request.payload()))
     check(sent("batch-statistics", scheme, request.tagged("airflow-1a2b").payload()))
@@ -131,7 +132,7 @@ def test_batch_statistics(scheme: int, arguments: dict[str, Any]) -> None:
 )
 def test_async_process(scheme: int, arguments: dict[str, Any]) -> None:
     """Sizes and scripts; also with the tag of a task."""
-    request = build_async_process(**{**COMMON, "bbox": BBOX, **arguments})
+    request = build_with(build_async_process, **{**COMMON, "bbox": BBOX, **arguments})
 
     check(sent("async-process", scheme, request.payload()))
     check(sent("async-process", scheme, request.tagged("airflow-1a2b").payload()))
@@ -147,17 +148,17 @@ def test_async_process(scheme: int, arguments: dict[str, Any]) -> None:
 def test_other_places(delivery: Location) -> None:
     """Google's storage and roles, which only the current description knows."""
     arguments = {**COMMON, "delivery": delivery}
-    process = build_batch_process(**arguments, bbox=BBOX, tiling_grid=0, resolution=10)
+    process = build_with(build_batch_process, **arguments, bbox=BBOX, tiling_grid=0, resolution=10)
 
     check(sent("batch-process", 0, process.payload()))
-    check(sent("async-process", 0, build_async_process(**arguments, bbox=BBOX, resolution=10).payload()))
-    statistics = build_batch_statistics(**arguments, features=PACKAGE, resolution=10)
+    check(sent("async-process", 0, build_with(build_async_process, **arguments, bbox=BBOX, resolution=10).payload()))
+    statistics = build_with(build_batch_statistics, **arguments, features=PACKAGE, resolution=10)
     check(sent("batch-statistics", 0, statistics.payload()))
 
 
 def test_the_check_finds_faults(scheme: int) -> None:
     """A request that is not as described fails."""
-    payload = build_async_process(**COMMON, bbox=BBOX, width=9).payload()
+    payload = build_with(build_async_process, **COMMON, bbox=BBOX, width=9).payload()
     del payload["output"]["delivery"]
 
     with pytest.raises(ContractError, match="delivery"):
@@ -237,7 +238,9 @@ ACCESS = BatchProcessClient.s3_specification("s3://bucket/results", "AKIAEXAMPLE
 def test_batch_process_is_what_the_official_client_sends(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     """Word for word, but for the CRS's other name and an empty ``processing``; and its requests can be read."""
     official = posted(BatchProcessClient(SHConfig()), process_request=official_process(), **theirs)
-    request = build_batch_process(**COMMON, bbox=BBOX, mosaicking_order="leastCC", max_cloud_cover=20, **ours)
+    request = build_with(
+        build_batch_process, **COMMON, bbox=BBOX, mosaicking_order="leastCC", max_cloud_cover=20, **ours
+    )
 
     assert comparable(request.payload()) == comparable(official)
     for place in (official["output"]["delivery"], official["input"].get("features", {"s3": {}})):
@@ -266,7 +269,8 @@ def test_batch_statistics_is_what_the_official_client_sends() -> None:
         client.create_from_request(single, input_features=ACCESS, output=ACCESS)
     official = json.loads(json.dumps(sent_.value.payload))
 
-    request = build_batch_statistics(
+    request = build_with(
+        build_batch_statistics,
         **COMMON,
         features=Location("s3://bucket/results", KEYS),
         resolution=10.0,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from request_builders import build_with
 
 from sentinelhub_provider.api.catalog import build_search
 from sentinelhub_provider.api.evalscripts import EVALSCRIPTS
@@ -33,7 +34,7 @@ RADAR = {
     "dataFilter": {"polarization": "DV"},
     "processing": {"orthorectify": True, "speckleFilter": {"type": "LEE", "windowSizeX": 3, "windowSizeY": 3}},
 }
-COMMON: dict[str, Any] = {"collections": "sentinel-2-l2a", "time_range": "2024-06-01/2024-06-30", "evalscript": "ndvi"}
+COMMON: dict[str, Any] = {"collection": "sentinel-2-l2a", "time_range": "2024-06-01/2024-06-30", "evalscript": "ndvi"}
 
 
 @dataclass
@@ -73,13 +74,13 @@ def scheme(request: pytest.FixtureRequest) -> int:
         pytest.param({"bbox": [13, 45, 13.1, 45.1], "width": 9, "mosaicking_order": "leastCC"}, id="order"),
         pytest.param({"bbox": [13, 45, 13.1, 45.1], "width": 9, "max_cloud_cover": 12.5}, id="cloud"),
         pytest.param({"bbox": [13, 45, 13.1, 45.1], "width": 9, "upsampling": "BICUBIC"}, id="resampling"),
-        pytest.param({"bbox": [13, 45, 13.1, 45.1], "width": 9, "collections": ["sentinel-2-l1c", RADAR]}, id="fusion"),
-        pytest.param({"bbox": [13, 45, 13.1, 45.1], "width": 9, "collections": "dem"}, id="elevation"),
+        pytest.param({"bbox": [13, 45, 13.1, 45.1], "width": 9, "collection": ["sentinel-2-l1c", RADAR]}, id="fusion"),
+        pytest.param({"bbox": [13, 45, 13.1, 45.1], "width": 9, "collection": "dem"}, id="elevation"),
     ],
 )
 def test_process(scheme: int, arguments: dict[str, Any]) -> None:
     """Each way to say where, how fine and of what."""
-    request = build_process_request(**{**COMMON, "outputs": "tiff", **arguments})
+    request = build_with(build_process_request, **{**COMMON, "outputs": "tiff", **arguments})
 
     check(sent("process", scheme, request.body))
 
@@ -90,13 +91,13 @@ def test_named_evalscripts(scheme: int, name: str) -> None:
     where = {"bbox": [13, 45, 13.1, 45.1], "width": 9}
     arguments = {**COMMON, **where, "evalscript": name}
 
-    check(sent("process", scheme, build_process_request(**arguments, outputs="tiff").body))
-    check(sent("statistics", scheme, build_statistical_request(**arguments).body))
+    check(sent("process", scheme, build_with(build_process_request, **arguments, outputs="tiff").body))
+    check(sent("statistics", scheme, build_with(build_statistical_request, **arguments).body))
 
 
 def test_tiles(scheme: int) -> None:
     """The requests that a large picture is split into."""
-    whole = build_process_request(**COMMON, outputs="tiff", geometry=FIELD, resolution=20, max_side=None)
+    whole = build_with(build_process_request, **COMMON, outputs="tiff", geometry=FIELD, resolution=20, max_side=None)
     for tile in tiles_of(whole.grid, whole.bounds.geometry and whole.bounds.geometry.shape, max_size=500):
         check(sent("process", scheme, whole.of_tile(tile).body))
 
@@ -114,7 +115,7 @@ def test_tiles(scheme: int) -> None:
 )
 def test_statistics(scheme: int, arguments: dict[str, Any]) -> None:
     """Intervals and what is computed; also the request for one interval alone."""
-    request = build_statistical_request(**COMMON, geometry=FIELD, resolution=100, **arguments)
+    request = build_with(build_statistical_request, **COMMON, geometry=FIELD, resolution=100, **arguments)
 
     check(sent("statistics", scheme, request.body))
     check(sent("statistics", scheme, request.of_interval(request.intervals[0]).body))
@@ -140,6 +141,6 @@ def test_search(scheme: int, arguments: dict[str, Any]) -> None:
 
 def test_the_check_finds_faults(scheme: int) -> None:
     """A body that is not as described fails."""
-    body = build_process_request(**COMMON, outputs="tiff", bbox=[13, 45, 13.1, 45.1], width=9).body
+    body = build_with(build_process_request, **COMMON, outputs="tiff", bbox=[13, 45, 13.1, 45.1], width=9).body
     with pytest.raises(ContractError, match="width"):
         check(sent("process", scheme, {**body, "output": {"width": 2501, "height": 9}}))

@@ -286,7 +286,7 @@ def test_answer_is_decoded_by_its_type(connect, ti: TaskInstance, reply: Reply, 
     ("reply", "kind", "message"),
     [
         (Reply(headers={"Content-Type": "image/png"}, body=b"\x89PNG\r\n\x1a\n"), AirflowFailException, "output_path"),
-        (Reply(body=b"{broken"), SentinelHubResponseError, "its body is none"),
+        (Reply(body=b"{broken"), SentinelHubResponseError, "something other than JSON"),
     ],
     ids=["file", "broken-json"],
 )

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from request_builders import build_with
 
 from sentinelhub_provider.api.statistical.request import build_statistical_request
 
@@ -245,8 +246,9 @@ def test_the_weeks_asked_for_are_whole(bag):
     params = bag.dags["example_sentinelhub_weekly_fields"].params.dump()
     box = (20.5, 47.5, 20.51, 47.51)
 
-    request = build_statistical_request(
-        collections="sentinel-2-l2a",
+    request = build_with(
+        build_statistical_request,
+        collection="sentinel-2-l2a",
         evalscript="ndvi-clear",
         time_range=[params["start"], params["end"]],
         aggregation_interval="P7D",

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 from sentinelhub_provider.api.byoc.requests import PAGE_SIZE, data_of
 from sentinelhub_provider.api.byoc.tiles import Tile, TileState, read_tile, spellings, tile_endpoint, tiles_endpoint
-from sentinelhub_provider.api.paging import next_page
-from sentinelhub_provider.exceptions import SentinelHubNotFoundError, SentinelHubResponseError
+from sentinelhub_provider.api.paging import Pages
+from sentinelhub_provider.exceptions import SentinelHubNotFoundError
 
 NEWEST_FIRST = {"sort": "created:desc"}
 
@@ -41,23 +41,17 @@ def list_items(
     :raises SentinelHubResponseError: for a page that is none, or one that points to itself or back.
     """
     items: list[Any] = []
-    asked, pages = {"count": PAGE_SIZE, **(params or {})}, 0
-    tokens: list[Any] = [None]
+    asked, number = {"count": PAGE_SIZE, **(params or {})}, 0
+    pages = Pages("GET", endpoint)
     while True:
         page = yield Get(endpoint, asked)
         new = data_of(page, list)
         items += new
-        pages += 1
-        change = next_page(page, method="GET")
+        number += 1
+        change = pages.after(page)
         if change is None or (enough is not None and enough(new)):
-            return items, pages
-        token = (change.params or {}).get("viewtoken")
-        if token in tokens:
-            raise SentinelHubResponseError(
-                f"{endpoint} points from page {pages} to itself or back. Report this to the service."
-            )
-        tokens.append(token)
-        asked = {**asked, "viewtoken": token}
+            return items, number
+        asked = {**asked, **change.params}
 
 
 def get_tiles(collection_id: str, tile_ids: Iterable[str]) -> Generator[Get, Any, list[Tile]]:

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from sentinelhub_provider.api.arguments import ImageryArguments
 from sentinelhub_provider.api.job_requests.delivery import (
     ASYNC,
     Access,
     Location,
     Path,
+    check_one_script,
     parse_location,
+    parse_script_location,
     read_location,
     refuse_credentials,
     with_credentials,
@@ -84,66 +87,32 @@ class AsyncProcessRequest:
 
 
 def build_async_process(
+    wanted: ImageryArguments,
     *,
-    collections: Any,
     delivery: Location,
-    evalscript: str | None = None,
     evalscript_reference: Location | None = None,
-    time_range: Any = None,
-    bbox: Any = None,
-    geometry: Any = None,
-    crs: Any = None,
-    width: Any = None,
-    height: Any = None,
-    resolution: Any = None,
-    mosaicking_order: str | None = None,
-    max_cloud_cover: float | None = None,
-    upsampling: str | None = None,
-    downsampling: str | None = None,
-    outputs: Any = None,
     deployment: str | None = None,
     now: datetime | None = None,
 ) -> AsyncProcessRequest:
     """
     Build a request.
 
-    Parameters that the Process API has too are those of
-    :func:`~sentinelhub_provider.api.process.build_process_request`; ``outputs`` is TIFF by default.
-
+    :param wanted: see :func:`~sentinelhub_provider.api.process.build_process_request`; ``outputs`` is TIFF by default.
     :param delivery: folder or template where outputs go; see
         :func:`~sentinelhub_provider.api.job_requests.delivery.parse_location`, whose checks are made here again for the
         outputs.
     :param evalscript_reference: a file with the evalscript, instead of ``evalscript``. Its cost cannot be told.
     :raises SentinelHubRequestError: names the argument.
     """
-    if (evalscript is None) == (evalscript_reference is None):
-        given = "are both missing" if evalscript is None else "are both given"
-        raise SentinelHubRequestError(f"evalscript and evalscript_reference {given}. Give one.", field="evalscript")
+    check_one_script(wanted.evalscript, evalscript_reference)
     picture = build_process_request(
-        collections=collections,
-        evalscript=evalscript,
-        time_range=time_range,
-        bbox=bbox,
-        geometry=geometry,
-        crs=crs,
-        width=width,
-        height=height,
-        resolution=resolution,
-        mosaicking_order=mosaicking_order,
-        max_cloud_cover=max_cloud_cover,
-        upsampling=upsampling,
-        downsampling=downsampling,
-        outputs="image/tiff" if outputs is None else outputs,
+        wanted if wanted.outputs is not None else replace(wanted, outputs="image/tiff"),
         deployment=deployment,
         now=now,
         max_side=None,
         is_script_elsewhere=True,
     )
-    _check_size(picture, "resolution" if resolution is not None else "width")
-    if evalscript_reference is not None:
-        parse_location(
-            evalscript_reference.url, evalscript_reference.access, field="evalscript_reference", deployment=deployment
-        )
+    _check_size(picture, "resolution" if wanted.resolution is not None else "width")
     parse_location(
         delivery.url,
         delivery.access,
@@ -154,6 +123,7 @@ def build_async_process(
     )
     body = {**picture.body, "output": {**picture.body["output"], "delivery": delivery.to_json()}}
     if evalscript_reference is not None:
+        parse_script_location(evalscript_reference, deployment)
         body["evalscriptReference"] = evalscript_reference.to_json()
     accesses = _accesses(delivery, evalscript_reference)
     return AsyncProcessRequest(body, accesses, picture, delivery, picture.warnings)

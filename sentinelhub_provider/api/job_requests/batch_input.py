@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sentinelhub_provider.api.arguments import ImageryArguments
 from sentinelhub_provider.api.geo.bounds import Size, positive_number, whole_pixels
 from sentinelhub_provider.api.job_requests.delivery import Access, Location, Path, parse_location, read_location
 from sentinelhub_provider.api.job_requests.tiling_grids import TilingGrid, check_resolution, find_grid
@@ -49,12 +50,10 @@ class Features:
 
 
 def parse_cut(
+    wanted: ImageryArguments,
     tiling_grid: Any,
-    resolution: Any,
     buffer: Any,
     features: Location | None,
-    width: Any,
-    height: Any,
     *,
     deployment: str | None = None,
 ) -> Tiles | Features:
@@ -70,17 +69,17 @@ def parse_cut(
             field="tiling_grid",
         )
     if features is None:
-        if width is not None or height is not None:
+        if wanted.width is not None or wanted.height is not None:
             raise SentinelHubRequestError(
                 "width and height are of features; the tiles of a grid have a size of their own. Give resolution.",
                 field="width",
             )
         grid = find_grid(tiling_grid)
-        return Tiles(grid, check_resolution(grid, resolution), _buffer(buffer))
+        return Tiles(grid, check_resolution(grid, wanted.resolution), _buffer(buffer))
     if buffer is not None:
         raise SentinelHubRequestError("buffer is of a grid's tiles, not of features. Leave it out.", field="buffer")
     parse_location(features.url, features.access, field="features", needs_access=True, deployment=deployment)
-    return Features(features, *feature_size(width, height, resolution))
+    return Features(features, *feature_size(wanted.width, wanted.height, wanted.resolution))
 
 
 def feature_size(

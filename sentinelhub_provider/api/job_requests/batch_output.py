@@ -22,7 +22,7 @@ ZARR_ARRAY = "zarr/array"
 
 TIFF = "image/tiff"
 
-_MEMBERS = {
+RASTER_MEMBERS = {
     "overwrite": "overwrite",
     "skip_existing": "skipExisting",
     "cog": "cogOutput",
@@ -59,8 +59,8 @@ def raster_output(
         delivery.url, delivery.access, field="delivery", template=RASTER, outputs=len(formats), needs_access=True,
         deployment=deployment,
     )  # fmt: skip
-    given = {_MEMBERS[name]: value for name, value in members.items() if value is not None}
-    _check_raster(given, formats, setup, dict(zip(_MEMBERS.values(), _MEMBERS, strict=True)))
+    given = {RASTER_MEMBERS[name]: value for name, value in members.items() if value is not None}
+    _check_raster(given, formats, setup, dict(zip(RASTER_MEMBERS.values(), RASTER_MEMBERS, strict=True)))
     return {"type": "raster", "delivery": delivery.to_json(), **given}, _warnings(delivery, given)
 
 
@@ -134,7 +134,7 @@ def read_output(
         _check_zarr(output, cut, tuple(formats), "request: output")
         return location, _warnings(location, {}, is_zarr=True)
     given = {name: value for name, value in output.items() if name not in ("type", "delivery")}
-    _check_raster(given, formats, setup, {name: f"request: output.{name}" for name in _MEMBERS.values()})
+    _check_raster(given, formats, setup, {name: f"request: output.{name}" for name in RASTER_MEMBERS.values()})
     return location, _warnings(location, given)
 
 

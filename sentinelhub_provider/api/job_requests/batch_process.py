@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sentinelhub_provider.api.datasets import Choice, Datasets, build_datasets, read_datasets
+from sentinelhub_provider.api.arguments import ImageryArguments
+from sentinelhub_provider.api.datasets import Datasets, build_datasets, read_datasets
 from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
 from sentinelhub_provider.api.evalscripts.setup import Setup, parse_setup
 from sentinelhub_provider.api.geo.bounds import Bounds, Size, parse_bounds, read_bounds
@@ -118,91 +119,55 @@ class BatchProcessRequest:
 
 
 def build_batch_process(
+    wanted: ImageryArguments,
     *,
-    collections: Any,
-    evalscript: str,
     delivery: Location,
-    time_range: Any = None,
-    bbox: Any = None,
-    geometry: Any = None,
-    crs: Any = None,
     tiling_grid: Any = None,
-    resolution: Any = None,
     buffer: Any = None,
     features: Location | None = None,
-    width: Any = None,
-    height: Any = None,
-    outputs: Any = None,
-    overwrite: bool | None = None,
-    skip_existing: bool | None = None,
-    cog: bool | None = None,
-    cog_parameters: Mapping[str, Any] | None = None,
-    create_collection: bool | None = None,
-    collection_id: str | None = None,
-    zarr: Mapping[str, Any] | None = None,
+    zarr: Any = None,
     description: str | None = None,
-    mosaicking_order: str | None = None,
-    max_cloud_cover: float | None = None,
-    upsampling: str | None = None,
-    downsampling: str | None = None,
     deployment: str | None = None,
     now: datetime | None = None,
+    **members: Any,
 ) -> BatchProcessRequest:
     """
     Build a request.
 
-    Parameters that the Process API has too are those of
-    :func:`~sentinelhub_provider.api.process.build_process_request`.
-
+    :param wanted: see :func:`~sentinelhub_provider.api.process.build_process_request`, with these differences.
+        ``bbox``, ``geometry``: a must with a tiling grid; with features they choose those that meet them.
+        ``resolution``: with a tiling grid, a pixel side that it has, in its unit; with features, in units of their CRS.
+        ``width``, ``height``: of each feature that does not say it itself, at most 3,500. ``outputs``: ``"tiff"`` by
+        default, or formats by identifier (``json`` for ``userdata``); with ``zarr``, a list of identifiers, all of them
+        by default.
     :param delivery: folder or template where results go; see
         :func:`~sentinelhub_provider.api.job_requests.delivery.parse_location`, whose checks are made here again for the
         outputs.
-    :param bbox: the area, as ``geometry`` and ``crs``: a must with a tiling grid; with features it chooses those that
-        meet it, and may be left out for all.
     :param tiling_grid: id or name, see :func:`~sentinelhub_provider.api.job_requests.tiling_grids.find_grid`; or
         ``features``.
-    :param resolution: with a tiling grid: pixel side in its unit (metres or degrees), one that it has. With features:
-        in units of their CRS, for those that have no ``width``, ``height`` or ``resolution`` of their own.
     :param buffer: pixels by which each tile is made larger at both ends: one number, or two for x and y.
     :param features: a GeoPackage of polygons.
-    :param width: pixels of each feature that does not say it itself, with ``height``, instead of ``resolution``;
-        at most 3,500.
-    :param outputs: format of the output, ``"tiff"`` by default, or formats by identifier (``tiff``; ``json`` for
-        ``userdata``). With ``zarr``: identifiers of the outputs, all of them by default.
-    :param overwrite: replace files that exist; without it and ``skip_existing``, they make the job fail.
-    :param skip_existing: leave tiles out whose outputs all exist.
-    :param cog: write Cloud Optimized GeoTIFFs; ``cog_parameters``: the API's ``cogParameters``.
-    :param create_collection: make a BYOC collection of the results, which must be COGs.
-    :param collection_id: or put them into this one.
     :param zarr: deliver one Zarr group: the API's ``arrayParameters``, ``arrayOverrides``, and ``group``, which has a
         default.
     :param description: words for people, by which the job is known in the dashboard.
+    :param members: of raster output, see :data:`~sentinelhub_provider.api.job_requests.batch_output.RASTER_MEMBERS`.
     :raises SentinelHubRequestError: names the argument.
     """
-    script = read_evalscript(evalscript)
+    script = read_evalscript(wanted.evalscript)
     setup = parse_setup(script)
     bounds = None
-    if bbox is not None or geometry is not None or features is None:
-        bounds = parse_bounds(bbox=bbox, geometry=geometry, crs=crs, across=True)
-    cut = parse_cut(tiling_grid, resolution, buffer, features, width, height, deployment=deployment)
-    choice = Choice(time_range, mosaicking_order, max_cloud_cover, upsampling, downsampling)
-    datasets = build_datasets(collections, choice, deployment=deployment, now=now)
+    if wanted.bbox is not None or wanted.geometry is not None or features is None:
+        bounds = parse_bounds(bbox=wanted.bbox, geometry=wanted.geometry, crs=wanted.crs, across=True)
+    cut = parse_cut(wanted, tiling_grid, buffer, features, deployment=deployment)
+    datasets = build_datasets(wanted, deployment=deployment, now=now)
     if zarr is None:
-        responses = build_responses("image/tiff" if outputs is None else outputs)
+        responses = build_responses("image/tiff" if wanted.outputs is None else wanted.outputs)
     else:
-        responses = _zarr_responses(outputs, setup)
+        responses = _zarr_responses(wanted.outputs, setup)
     _check_formats(responses, setup, "outputs", is_zarr=zarr is not None)
     request_input: dict[str, Any] = {"data": datasets.data}
     if bounds is not None:
         request_input = {"bounds": bounds.to_json(), **request_input}
-    members = {
-        "overwrite": overwrite,
-        "skip_existing": skip_existing,
-        "cog": cog,
-        "cog_parameters": cog_parameters,
-        "create_collection": create_collection,
-        "collection_id": collection_id,
-    }
     formats = formats_of(responses)
     if zarr is None:
         output, warnings = raster_output(delivery, formats, setup, deployment=deployment, **members)

@@ -6,12 +6,13 @@ Intervals, calculations and checks are those of the Statistical API, by the same
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sentinelhub_provider.api.datasets import Choice, Datasets, build_datasets, read_datasets
+from sentinelhub_provider.api.arguments import StatisticsArguments
+from sentinelhub_provider.api.datasets import Datasets, read_datasets
 from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
 from sentinelhub_provider.api.evalscripts.setup import Setup, parse_setup
 from sentinelhub_provider.api.geo.bounds import MAX_SIDE, Size
@@ -22,7 +23,9 @@ from sentinelhub_provider.api.job_requests.delivery import (
     Access,
     Location,
     Path,
+    check_one_script,
     parse_location,
+    parse_script_location,
     read_location,
     refuse_credentials,
     with_credentials,
@@ -31,7 +34,7 @@ from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
 from sentinelhub_provider.api.process import request_digest
 from sentinelhub_provider.api.processing_units import Estimate, Service
 from sentinelhub_provider.api.statistical.intervals import SplitTime, read_split_time, split_time
-from sentinelhub_provider.api.statistical.request import build_calculations, check_mask
+from sentinelhub_provider.api.statistical.request import build_calculations, build_statistical_datasets, check_mask
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 MAX_SCRIPT_SIZE = 32 * 1024
@@ -117,62 +120,37 @@ class BatchStatisticsRequest:
 
 
 def build_batch_statistics(
+    wanted: StatisticsArguments,
     *,
-    collections: Any,
-    time_range: Any,
     features: Location,
     delivery: Location,
-    evalscript: str | None = None,
     evalscript_reference: Location | None = None,
-    aggregation_interval: Any = "P1D",
-    last_interval: str | None = None,
-    width: Any = None,
-    height: Any = None,
-    resolution: Any = None,
     features_crs: Any = None,
-    percentiles: Sequence[float] | None = None,
-    histogram: Any = None,
-    calculations: Mapping[str, Any] | None = None,
-    mosaicking_order: str | None = None,
-    max_cloud_cover: float | None = None,
-    upsampling: str | None = None,
-    downsampling: str | None = None,
     deployment: str | None = None,
     now: datetime | None = None,
 ) -> BatchStatisticsRequest:
     """
     Build a request.
 
-    Parameters that the Statistical API has too are those of
-    :func:`~sentinelhub_provider.api.statistical.request.build_statistical_request`, but for the raster of each feature.
-
+    :param wanted: see :func:`~sentinelhub_provider.api.statistical.request.build_statistical_request`, but for the
+        raster of each feature: ``width`` and ``height`` in pixels, at most 2,500; or ``resolution``: pixel side in
+        units of the features' CRS, metres or degrees, one number, or two for x and y. An evalscript has less than 32
+        KB.
     :param features: a GeoPackage of polygons in one CRS.
     :param delivery: folder or template where results go; see
         :func:`~sentinelhub_provider.api.job_requests.delivery.parse_location`, whose checks are made here again.
-    :param evalscript: a script's text of less than 32 KB, or the name of one.
     :param evalscript_reference: a file with the evalscript, instead of it. Its cost cannot be told.
-    :param width: pixels of each feature's raster, at most 2,500; with ``height``.
-    :param resolution: instead of the two: pixel side in units of the features' CRS, metres or degrees; one number, or
-        two for x and y.
     :param features_crs: the features' CRS where it is known, to check the resolution.
     :raises SentinelHubRequestError: names the argument.
     """
-    if (evalscript is None) == (evalscript_reference is None):
-        given = "are both missing" if evalscript is None else "are both given"
-        raise SentinelHubRequestError(f"evalscript and evalscript_reference {given}. Give one.", field="evalscript")
-    script = None if evalscript is None else read_evalscript(evalscript)
+    check_one_script(wanted.evalscript, evalscript_reference)
+    script = None if wanted.evalscript is None else read_evalscript(wanted.evalscript)
     setup = _check_script(script)
-    size, pixel = _raster(width, height, resolution, features_crs)
-    time = split_time(time_range, aggregation_interval, last_interval, now=now)
-    # The time is the aggregation's; a second one in the datasets would only narrow it.
-    choice = Choice(None, mosaicking_order, max_cloud_cover, upsampling, downsampling)
-    datasets = build_datasets(collections, choice, deployment=deployment, now=now)
+    size, pixel = _raster(wanted.width, wanted.height, wanted.resolution, features_crs)
+    time = split_time(wanted.time_range, wanted.aggregation_interval, wanted.last_interval, now=now)
+    datasets = build_statistical_datasets(wanted, deployment=deployment, now=now)
     parse_location(delivery.url, delivery.access, field="delivery", template=STATISTICS, deployment=deployment)
     parse_location(features.url, features.access, field="features", deployment=deployment)
-    if evalscript_reference is not None:
-        parse_location(
-            evalscript_reference.url, evalscript_reference.access, field="evalscript_reference", deployment=deployment
-        )
     aggregation: dict[str, Any] = {
         **time.to_json(),
         **_size_json(size, pixel),
@@ -180,15 +158,14 @@ def build_batch_statistics(
     if script is not None:
         aggregation["evalscript"] = script
     if evalscript_reference is not None:
+        parse_script_location(evalscript_reference, deployment)
         aggregation["evalscriptReference"] = evalscript_reference.to_json()
     body: dict[str, Any] = {
         "input": {"features": features.to_json(), "data": datasets.data},
         "aggregation": aggregation,
         "output": delivery.to_json(),
     }
-    wanted = build_calculations(percentiles, histogram, calculations)
-    if wanted:
-        body["calculations"] = wanted
+    body |= build_calculations(wanted)
     accesses = _accesses({DELIVERY: delivery, FEATURES: features, SCRIPT: evalscript_reference})
     return BatchStatisticsRequest(body, accesses, features, delivery, datasets, time, size, pixel, setup, time.warnings)
 
@@ -246,7 +223,7 @@ def _check_script(script: Any) -> Setup | None:
     if size >= MAX_SCRIPT_SIZE:
         raise SentinelHubRequestError(
             f"evalscript has {size:,} bytes; one within the request must have less than {MAX_SCRIPT_SIZE:,}. Put it "
-            "into a bucket, and give evalscript_reference.",
+            "into a bucket, and give evalscript_url.",
             field="evalscript",
         )
     setup = parse_setup(script)

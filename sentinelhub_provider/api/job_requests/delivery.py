@@ -184,6 +184,23 @@ def parse_location(
     return Location(text, access)
 
 
+def check_one_script(evalscript: Any, reference: Any) -> None:
+    """
+    Refuse an evalscript that is there twice, or not at all.
+
+    :param reference: a file with the evalscript, instead of it.
+    :raises SentinelHubRequestError: names ``evalscript``.
+    """
+    if (evalscript is None) == (reference is None):
+        given = "are both missing" if evalscript is None else "are both given"
+        raise SentinelHubRequestError(f"evalscript and evalscript_url {given}. Give one.", field="evalscript")
+
+
+def parse_script_location(reference: Location, deployment: str | None) -> None:
+    """Check where an evalscript lies. Raises :class:`SentinelHubRequestError`."""
+    parse_location(reference.url, reference.access, field="evalscript_url", deployment=deployment)
+
+
 def read_location(storage: Any, access: Access | None = None, *, field: str, path: Path, **checks: Any) -> Location:
     """
     Check a place as a request's JSON has it: ``{"s3": {"url": ...}}``; credentials are refused.

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sentinelhub_provider.api.arguments import StatisticsArguments
 from sentinelhub_provider.api.geo.bounds import Bounds, Size, check_side, parse_bounds, parse_size, read_size
 from sentinelhub_provider.api.geo.crs import Crs, check_named_crs
 from sentinelhub_provider.api.geo.feature import Feature
@@ -90,17 +91,21 @@ def area_key(request: StatisticalRequest) -> str:
     return hashlib.sha256(what.encode()).hexdigest()[:24]
 
 
-def ask_in_words(arguments: Mapping[str, Any], feature: Feature) -> Question:
+def ask_in_words(wanted: StatisticsArguments, feature: Feature, *, crs: Any = None, **checks: Any) -> Question:
     """
     Build the question from arguments, with a first area to try it on.
 
-    :param arguments: those of :func:`~sentinelhub_provider.api.statistical.request.build_statistical_request`, but for
-        the area.
+    :param crs: of areas that do not name their own.
+    :param checks: ``deployment`` and ``now`` of
+        :func:`~sentinelhub_provider.api.statistical.request.build_statistical_request`.
     :raises SentinelHubRequestError: names the argument.
     """
-    size = {name: arguments.get(name) for name in ("width", "height", "resolution")}
-    template = build_statistical_request(**arguments, bbox=feature.bbox, geometry=feature.geometry)
-    return Question(template, lambda bounds: parse_size(bounds, **size), arguments.get("crs"))
+    template = build_statistical_request(wanted, bbox=feature.bbox, geometry=feature.geometry, crs=crs, **checks)
+
+    def size_of(bounds: Bounds) -> Size:
+        return parse_size(bounds, width=wanted.width, height=wanted.height, resolution=wanted.resolution)
+
+    return Question(template, size_of, crs)
 
 
 def ask_in_json(

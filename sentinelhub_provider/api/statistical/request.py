@@ -6,12 +6,13 @@ Their answers are read in :mod:`sentinelhub_provider.api.statistical.answer`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sentinelhub_provider.api.datasets import Choice, Datasets, build_datasets, read_datasets
+from sentinelhub_provider.api.arguments import StatisticsArguments
+from sentinelhub_provider.api.datasets import Datasets, build_datasets, read_datasets
 from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
 from sentinelhub_provider.api.evalscripts.setup import DATA_MASK, Setup, parse_setup
 from sentinelhub_provider.api.geo.bounds import (
@@ -26,6 +27,7 @@ from sentinelhub_provider.api.geo.bounds import (
 from sentinelhub_provider.api.processing_units import Estimate, Service
 from sentinelhub_provider.api.statistical.intervals import SplitTime, alone, read_split_time, split_time
 from sentinelhub_provider.api.time_range import TimeRange
+from sentinelhub_provider.api.values import read_number, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 
@@ -83,54 +85,32 @@ class StatisticalRequest:
 
 
 def build_statistical_request(
+    wanted: StatisticsArguments,
     *,
-    collections: Any,
-    evalscript: str,
-    time_range: Any,
-    aggregation_interval: Any = "P1D",
-    last_interval: str | None = None,
     bbox: Any = None,
     geometry: Any = None,
     crs: Any = None,
-    width: Any = None,
-    height: Any = None,
-    resolution: Any = None,
-    percentiles: Sequence[float] | None = None,
-    histogram: Any = None,
-    calculations: Mapping[str, Any] | None = None,
-    mosaicking_order: str | None = None,
-    max_cloud_cover: float | None = None,
-    upsampling: str | None = None,
-    downsampling: str | None = None,
     deployment: str | None = None,
     now: datetime | None = None,
 ) -> StatisticalRequest:
     """
     Build a request.
 
-    Parameters that the Process API has too are those of
-    :func:`~sentinelhub_provider.api.process.build_process_request`.
-
-    :param time_range: see :func:`~sentinelhub_provider.api.statistical.intervals.split_time`, as for the two below.
-    :param aggregation_interval: length of the intervals.
-    :param last_interval: what happens to a last interval that is not full: ``SKIP``, ``SHORTEN`` or ``EXTEND``.
-    :param percentiles: per cent, 0 to 100, of every band of every output.
-    :param histogram: number of bins, list of their edges, or the API's definition (``nBins`` or ``binWidth`` with
-        ``lowEdge`` and ``highEdge``, or ``bins``), of every band of every output.
-    :param calculations: the API's ``calculations``, by output, instead of the two above.
+    :param wanted: its arguments. Those that the Process API has too are read as by
+        :func:`~sentinelhub_provider.api.process.build_process_request`, the others by
+        :func:`~sentinelhub_provider.api.statistical.intervals.split_time` and :func:`build_calculations`.
+    :param bbox: the area, as ``geometry`` and ``crs``; see :func:`~sentinelhub_provider.api.geo.bounds.parse_bounds`.
     :raises SentinelHubRequestError: names the argument.
     """
-    script = read_evalscript(evalscript)
+    script = read_evalscript(wanted.evalscript)
     check_evalscript(script, for_statistics=True)
     setup = parse_setup(script)
     check_mask(setup)
     bounds = parse_bounds(bbox=bbox, geometry=geometry, crs=crs)
-    size = parse_size(bounds, width=width, height=height, resolution=resolution)
-    time = split_time(time_range, aggregation_interval, last_interval, now=now)
-    # The time is the aggregation's; a second one in the datasets would only narrow it.
-    choice = Choice(None, mosaicking_order, max_cloud_cover, upsampling, downsampling)
-    datasets = build_datasets(collections, choice, deployment=deployment, now=now)
-    datasets.check_resolution(bounds, size, "resolution" if resolution is not None else "width")
+    size = parse_size(bounds, width=wanted.width, height=wanted.height, resolution=wanted.resolution)
+    time = split_time(wanted.time_range, wanted.aggregation_interval, wanted.last_interval, now=now)
+    datasets = build_statistical_datasets(wanted, deployment=deployment, now=now)
+    datasets.check_resolution(bounds, size, "resolution" if wanted.resolution is not None else "width")
     body: dict[str, Any] = {
         "input": {"bounds": bounds.to_json(), "data": datasets.data},
         "aggregation": {
@@ -139,9 +119,7 @@ def build_statistical_request(
             "evalscript": script,
         },
     }
-    wanted = build_calculations(percentiles, histogram, calculations)
-    if wanted:
-        body["calculations"] = wanted
+    body |= build_calculations(wanted)
     return StatisticalRequest(body, bounds, size, datasets, time, setup, (*bounds.warnings, *time.warnings))
 
 
@@ -174,6 +152,13 @@ def read_statistical_request(
     return StatisticalRequest(body, bounds, size, datasets, time, setup, (*bounds.warnings, *time.warnings))
 
 
+def build_statistical_datasets(
+    wanted: StatisticsArguments, *, deployment: str | None, now: datetime | None
+) -> Datasets:
+    """Make ``input.data``. The time is the aggregation's; a second one in the datasets would only narrow it."""
+    return build_datasets(replace(wanted, time_range=None), deployment=deployment, now=now)
+
+
 def check_mask(setup: Setup | None) -> None:
     """
     Refuse an evalscript that does not say which pixels count.
@@ -188,16 +173,16 @@ def check_mask(setup: Setup | None) -> None:
         )
 
 
-def build_calculations(
-    percentiles: Sequence[float] | None, histogram: Any, calculations: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def build_calculations(wanted: StatisticsArguments) -> dict[str, Any]:
     """
-    Make a request's ``calculations``; empty for the plain statistics.
+    Make a request's ``calculations`` member; nothing for the plain statistics.
 
-    Parameters: see :func:`build_statistical_request`.
-
+    :param wanted: arguments. ``percentiles``: numbers from 0 to 100, of every band of every output. ``histogram``:
+        number of bins, list of their edges, or the API's definition (``nBins`` or ``binWidth`` with ``lowEdge`` and
+        ``highEdge``, or ``bins``), of every band of every output. ``calculations``: the API's own, by output, instead.
     :raises SentinelHubRequestError: names the argument.
     """
+    percentiles, histogram, calculations = wanted.percentiles, wanted.histogram, wanted.calculations
     if calculations is not None:
         if percentiles or histogram is not None:
             raise SentinelHubRequestError(
@@ -208,26 +193,25 @@ def build_calculations(
             raise SentinelHubRequestError(
                 f"calculations is {calculations!r}. Give a mapping by output.", field="calculations"
             )
-        return dict(calculations)
+        return {"calculations": dict(calculations)} if calculations else {}
     everything: dict[str, Any] = {}
     if percentiles:
+        if not isinstance(percentiles, list | tuple):
+            percentiles = [percentiles]
         everything["statistics"] = {"default": {"percentiles": {"k": [_percentile(value) for value in percentiles]}}}
     if histogram is not None:
         everything["histograms"] = {"default": _histogram(histogram)}
-    return {"default": everything} if everything else {}
+    return {"calculations": {"default": everything}} if everything else {}
 
 
 def _percentile(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
-        raise SentinelHubRequestError(
-            f"percentiles has {value!r}. Give numbers from 0 to 100, such as 50 for the median.", field="percentiles"
-        )
-    return value
+    what = "numbers from 0 to 100, such as 50 for the median"
+    return read_number(value, "percentiles", least=0, most=100, what=what)
 
 
 def _histogram(value: Any) -> dict[str, Any]:
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return {"nBins": value}
+    if (isinstance(value, int) and value > 0 and value is not True) or (isinstance(value, str) and value.isdigit()):
+        return {"nBins": read_whole_number(value, "histogram")}
     if isinstance(value, Mapping) and value:
         if sum(name in value for name in ("nBins", "binWidth", "bins")) != 1:
             raise SentinelHubRequestError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -12,10 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sentinelhub_provider.api.jobs.job import Job, JobKind, JobState, check_job_id
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL, check_poll_interval
 from sentinelhub_provider.api.jobs.steps import Delivered
-from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRateLimitError, SentinelHubRequestError
+from sentinelhub_provider.api.values import read_choice, read_flag, read_number
+from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRateLimitError
 from sentinelhub_provider.operators.arguments import log_and_check_cost, log_and_push_spent, utc_now
-from sentinelhub_provider.operators.base import SentinelHubOperator
 from sentinelhub_provider.operators.failing import without_vain_retries
+from sentinelhub_provider.operators.request_arguments import RequestOperator
+from sentinelhub_provider.operators.templating import own_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -32,7 +33,7 @@ DEFAULT_JOB_TIMEOUT = 24 * 3600.0
 ON_PARTIAL = ("fail", "warn")
 
 
-class SentinelHubJobOperator(SentinelHubOperator):
+class SentinelHubJobOperator(RequestOperator):
     """
     An operator that has a remote job done: once, whatever dies.
 
@@ -44,8 +45,6 @@ class SentinelHubJobOperator(SentinelHubOperator):
         and the worker reads results there: of Amazon Web Services or Google Cloud. (templated)
     :param delivery_role_arn: IAM role that Sentinel Hub assumes, instead of the connection's keys. (templated)
     :param delivery_region: region of the bucket, where it is not the connection's or the deployment's. (templated)
-    :param request: the API's own JSON, without credentials: a dict, its text, or the name of a ``.json`` file beside
-        the DAG. (templated)
     :param job_id: reconnect to this job, which exists already, instead of creating one. (templated)
     :param job_timeout: seconds that the job may take in all, from its creation; then it is stopped, and the task fails.
     :param poll_interval: seconds between two looks at the job, at most.
@@ -53,25 +52,18 @@ class SentinelHubJobOperator(SentinelHubOperator):
         part.
     :param on_partial: ``fail`` the task where features failed, or ``warn`` and return.
     :param stop_on_kill: whether the job is stopped when the task is killed.
-    :param max_processing_units: PU that the job may cost by estimate; over it, the task fails before anything is sent.
-    :param samples: samples to a pixel that the estimate counts where the evalscript's mosaicking is ``ORBIT`` or
-        ``TILE``.
     :param deferrable: whether the job is waited for in the triggerer, without holding a worker slot; ``False`` waits in
         the worker, where there is no triggerer.
-    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator` and of any
-        Airflow operator.
+    :param kwargs: what the job shall do, as ``request``, which holds no credentials, or by the arguments of
+        :class:`~sentinelhub_provider.operators.request_arguments.RequestOperator`; and further arguments of any Airflow
+        operator.
     """
 
     kind: ClassVar[JobKind]
-    template_fields: Sequence[str] = (
-        "delivery",
-        "delivery_conn_id",
-        "delivery_role_arn",
-        "delivery_region",
-        "request",
-        "job_id",
-        "sentinelhub_conn_id",
-    )
+    job_timeout: Any
+    poll_interval: Any
+    check_features: Any
+    stop_on_kill: Any
 
     def __init__(
         self,
@@ -80,32 +72,23 @@ class SentinelHubJobOperator(SentinelHubOperator):
         delivery_conn_id: str | None = None,
         delivery_role_arn: str | None = None,
         delivery_region: str | None = None,
-        request: Any = None,
         job_id: str | None = None,
-        job_timeout: float = DEFAULT_JOB_TIMEOUT,
-        poll_interval: float = DEFAULT_POLL_INTERVAL,
-        check_features: bool = True,
+        job_timeout: float | str = DEFAULT_JOB_TIMEOUT,
+        poll_interval: float | str = DEFAULT_POLL_INTERVAL,
+        check_features: bool | str = True,
         on_partial: str = "fail",
-        stop_on_kill: bool = True,
-        max_processing_units: float | None = None,
-        samples: float = 1,
+        stop_on_kill: bool | str = True,
         deferrable: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(deferrable=deferrable, **kwargs)
-        self.delivery = delivery
-        self.delivery_conn_id = delivery_conn_id
-        self.delivery_role_arn = delivery_role_arn
-        self.delivery_region = delivery_region
-        self.request = request
-        self.job_id = job_id
-        self.job_timeout = job_timeout
-        self.poll_interval = poll_interval
-        self.check_features = check_features
-        self.on_partial = on_partial
-        self.stop_on_kill = stop_on_kill
-        self.max_processing_units = max_processing_units
-        self.samples = samples
+        self.delivery, self.delivery_conn_id = delivery, delivery_conn_id
+        self.delivery_role_arn, self.delivery_region = delivery_role_arn, delivery_region
+        self.job_id, self.job_timeout, self.poll_interval = job_id, job_timeout, poll_interval
+        self.check_features, self.on_partial, self.stop_on_kill = check_features, on_partial, stop_on_kill
+
+    own_template_fields: ClassVar[tuple[str, ...]] = own_arguments(__init__, but=("deferrable",))
+    template_fields: Sequence[str] = (*own_template_fields, *RequestOperator.template_fields)
 
     # --- what a kind of job has to bring along -----------------------------------------------------------------------
 
@@ -278,7 +261,7 @@ class SentinelHubJobOperator(SentinelHubOperator):
 
     def check_cost(self, context: Context, request: Any) -> None:
         """Check the cost before anything is sent. Raises :class:`SentinelHubBudgetError`."""
-        log_and_check_cost(self, context, self.estimate(request), self.max_processing_units)
+        log_and_check_cost(self, context, self.estimate(request), self.budget)
 
     def access(self, url: str) -> Access | None:
         """Return how Sentinel Hub is to reach the bucket of results."""
@@ -289,15 +272,7 @@ class SentinelHubJobOperator(SentinelHubOperator):
     @property
     def timeout_of_job(self) -> timedelta:
         """How long the job may take."""
-        return timedelta(seconds=self.job_timeout)
-
-    def require(self, *names: str) -> None:
-        """Refuse arguments that are missing."""
-        missing = [name for name in names if getattr(self, name) is None]
-        if missing:
-            raise SentinelHubRequestError(
-                f"{missing[0]} is missing. Give it, or the whole request as request.", field=missing[0]
-            )
+        return timedelta(seconds=float(self.job_timeout))
 
     def names(self, context: Context) -> Sequence[str]:
         """Return by which names people know the task."""
@@ -309,36 +284,27 @@ class SentinelHubJobOperator(SentinelHubOperator):
     @property
     def delivery_location(self) -> Location:
         """Where results go, unchecked."""
+        location = self.location(str(self.delivery).strip())
+        assert location is not None  # noqa: S101 - there is a URL
+        return location
+
+    def location(self, url: str | None) -> Location | None:
+        """Return a place in the bucket of results, unchecked."""
         from sentinelhub_provider.api.job_requests.delivery import Location
 
-        url = str(self.delivery).strip()
-        return Location(url, self.access(url))
+        return None if url is None else Location(url, self.access(url))
 
     def access_for(self, body: Any, path: Sequence[str]) -> Access | None:
         """Return how a bucket is reached that a request's JSON names."""
         return self.access(url_at(body, path))
 
-    def refuse_both(self, names: Sequence[str]) -> None:
-        """Refuse arguments that would build a request where a whole one is given."""
-        both = [name for name in names if getattr(self, name) is not None]
-        if both:
-            raise SentinelHubRequestError(
-                f"request is given, and {', '.join(both)} too. The request is sent as it is: put that into it.",
-                field=both[0],
-            )
-
     def _check_arguments(self) -> None:
-        if self.on_partial not in ON_PARTIAL:
-            raise SentinelHubRequestError(
-                f"on_partial is {self.on_partial!r}. Give one of {', '.join(ON_PARTIAL)}.", field="on_partial"
-            )
-        check_poll_interval(self.poll_interval)
-        if isinstance(self.job_timeout, bool) or not isinstance(self.job_timeout, int | float):
-            raise SentinelHubRequestError(f"job_timeout is {self.job_timeout!r}. Give seconds.", field="job_timeout")
-        if not 0 < self.job_timeout < math.inf:
-            raise SentinelHubRequestError(
-                f"job_timeout is {self.job_timeout}. Give seconds, a number above 0.", field="job_timeout"
-            )
+        """Read what templates rendered as text."""
+        self.on_partial = read_choice(self.on_partial, ON_PARTIAL, "on_partial")
+        self.poll_interval = check_poll_interval(read_number(self.poll_interval, "poll_interval"))
+        self.job_timeout = read_number(self.job_timeout, "job_timeout", least=1e-3, what="seconds, a number above 0")
+        self.check_features = read_flag(self.check_features, "check_features")
+        self.stop_on_kill = read_flag(self.stop_on_kill, "stop_on_kill")
         if self.job_id is not None:
             check_job_id(self.job_id)
 

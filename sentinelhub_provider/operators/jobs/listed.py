@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import Job, JobState
+from sentinelhub_provider.api.values import read_flag
 from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator, url_at
+from sentinelhub_provider.operators.templating import own_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -27,20 +29,41 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
     """
     An operator of jobs over many features.
 
-    :param analyse: have the job analysed, and its cost checked, before it is started.
+    :param features: URL of a GeoPackage in a bucket, ``s3://bucket/fields.gpkg``; or GeoJSON, or a GeoJSON, GeoPackage
+        or GeoParquet file, of which a GeoPackage is made and uploaded. (templated)
+    :param features_crs: EPSG code of features that do not say it. (templated)
+    :param features_folder: where in a bucket a GeoPackage is uploaded; near ``delivery`` by default. (templated)
+    :param features_conn_id: connection for that bucket; ``delivery_conn_id`` by default. (templated)
+    :param id_property: the property that names each feature. (templated)
+    :param analyse: have the job analysed, and its cost checked, before it is started. (templated)
+    :param kwargs: see :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubJobOperator`.
     """
 
-    features: Any
-    features_conn_id: str | None
-    features_crs: Any
-    width: Any
-    height: Any
-    resolution: Any
     known_features: JobFeatures | None = None
 
-    def __init__(self, *, analyse: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        features: Any = None,
+        features_crs: Any = None,
+        features_folder: str | None = None,
+        features_conn_id: str | None = None,
+        id_property: str | None = None,
+        analyse: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.analyse = analyse
+        self.features, self.features_crs = features, features_crs
+        self.features_folder, self.features_conn_id = features_folder, features_conn_id
+        self.id_property, self.analyse = id_property, analyse
+
+    own_template_fields = (*own_arguments(__init__), *SentinelHubJobOperator.own_template_fields)
+    template_fields: Sequence[str] = (*own_arguments(__init__), *SentinelHubJobOperator.template_fields)
+
+    @property
+    def analyses(self) -> bool:
+        """Whether the job is analysed before it is started. Raises :class:`SentinelHubRequestError`."""
+        return read_flag(self.analyse, "analyse")
 
     @abstractmethod
     def check(self, url: str, job: Job) -> FeatureResults | Unchecked:
@@ -58,7 +81,7 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
             not_before=attempt.run_started,
             earlier_tags=attempt.earlier_tags,
             job_id=self.job_id,
-            analyse=self.analyse,
+            analyse=self.analyses,
         )
         return job_flow(plan, clock=self._clock, known=deferral.job_id, waited=deferral.waited)
 
@@ -108,7 +131,8 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
         from sentinelhub_provider.operators.jobs.feature_upload import Raster
         from sentinelhub_provider.operators.jobs.features import job_features
 
-        one = self.resolution[0] if isinstance(self.resolution, list | tuple) else self.resolution
+        pixel_side = self.structured("resolution")
+        one = pixel_side[0] if isinstance(pixel_side, list | tuple) else pixel_side
         size, pixel = feature_size(self.width, self.height, one, max_side=max_side)
         raster = Raster(size, None if pixel is None else (pixel, pixel), max_side)
         self.known_features = job_features(self, self.stack, self.features, delivery=str(self.delivery), raster=raster)

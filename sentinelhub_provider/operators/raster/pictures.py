@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError
+from sentinelhub_provider.exceptions import SentinelHubOutputError
 
 if TYPE_CHECKING:
     from sentinelhub_provider.api.process import ProcessRequest
@@ -18,16 +18,6 @@ if TYPE_CHECKING:
 
 ENDPOINT = "/process/v1"
 IF_EXISTS = ("overwrite", "skip", "fail")
-
-
-def check_if_exists(value: Any) -> None:
-    """
-    Refuse what ``if_exists`` may not be.
-
-    :raises SentinelHubRequestError: for other than one of :data:`IF_EXISTS`.
-    """
-    if value not in IF_EXISTS:
-        raise SentinelHubRequestError(f"if_exists is {value!r}. Give one of {', '.join(IF_EXISTS)}.", field="if_exists")
 
 
 def download_picture(operator: SentinelHubOperator, request: ProcessRequest, path: Any) -> Download:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.process import ProcessRequest
     from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.api.tiling import Tile
-    from sentinelhub_provider.operators.base import SentinelHubOperator
+    from sentinelhub_provider.operators.request_arguments import RequestOperator
     from sentinelhub_provider.transport.download import Download
 
 MOSAICS = ("geotiff", "cog", "vrt")
@@ -39,16 +39,23 @@ FOLDER = ".tiles"
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """Arguments of the Process operator for ``tile=True``, by their names there."""
+    """
+    What the Process operator is told of tiles and the picture.
+
+    :param output_path: of the picture.
+    :param if_exists: what to do where it is there.
+    :param mosaic: kind of the picture; ``None`` for what the path says.
+    :param tile_size: largest side of a tile in pixels.
+    :param concurrency: tiles at the same time.
+    :param attempts: how often a tile is tried.
+    """
 
     output_path: Any
+    if_exists: str
     mosaic: str | None
     tile_size: int
     concurrency: int
-    tile_attempts: int
-    if_exists: str
-    max_processing_units: float | None
-    samples: float
+    attempts: int
 
 
 class TiledProcess:
@@ -64,9 +71,7 @@ class TiledProcess:
     :param wanted: what the task says about tiles and the picture.
     """
 
-    def __init__(
-        self, operator: SentinelHubOperator, context: Context, request: ProcessRequest, wanted: Tiling
-    ) -> None:
+    def __init__(self, operator: RequestOperator, context: Context, request: ProcessRequest, wanted: Tiling) -> None:
         self._operator, self._context, self._request, self._wanted = operator, context, request, wanted
         self._output = wanted.output_path
         self._kind = self._checked_kind()
@@ -88,7 +93,7 @@ class TiledProcess:
         missing = [tile for tile in tiles if tile.name not in there]
         operator.log.info("%d tiles, %d of them already there", len(tiles), len(tiles) - len(missing))
         estimate = self._estimate(missing)
-        log_and_check_cost(operator, self._context, estimate, self._wanted.max_processing_units)
+        log_and_check_cost(operator, self._context, estimate, operator.budget)
         output, spent = self._make(tiles, missing)
         record = Record(self._digest, output.size, output.sha256, output.content_type, self._key)
         write_record(self._output, record)
@@ -136,7 +141,7 @@ class TiledProcess:
             tiles,
             lambda tile: download_picture(operator, self._request.of_tile(tile), self._path_of(tile)),
             concurrency=self._wanted.concurrency,
-            attempts=self._wanted.tile_attempts,
+            attempts=self._wanted.attempts,
             is_hopeless=self._is_hopeless,
         )
         for number, (tile, download) in enumerate(arrivals, start=1):
@@ -177,7 +182,7 @@ class TiledProcess:
         counts = Counter((tile.width, tile.height) for tile in tiles)
         estimates = []
         for size, count in counts.items():
-            one = self._request.of_tile(examples[size]).estimate(samples=self._wanted.samples)
+            one = self._request.of_tile(examples[size]).estimate(samples=self._operator.sample_count)
             if one is None:
                 return None
             estimates.append(replace(one, processing_units=one.processing_units * count, requests=count))
@@ -203,10 +208,6 @@ class TiledProcess:
                 "a path that ends with .vrt, the others with .tif.",
                 field="mosaic",
             )
-        for field in ("concurrency", "tile_attempts"):
-            value = getattr(self._wanted, field)
-            if type(value) is not int or value < 1:
-                raise SentinelHubRequestError(f"{field} is {value!r}. Give a whole number, 1 or more.", field=field)
         return kind
 
     def _path_of(self, tile: Tile) -> str:

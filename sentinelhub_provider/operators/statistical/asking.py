@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sentinelhub_provider.api.answers import decode_answer
 from sentinelhub_provider.api.geo.feature import Feature
 from sentinelhub_provider.api.statistical.answer import Failure, failures, merge
 from sentinelhub_provider.api.statistical.plan import Problem, Question
@@ -172,10 +173,7 @@ class Asking:
 
     async def _post(self, request: StatisticalRequest) -> tuple[dict[str, Any], float]:
         response = await self.hook.arequest("POST", ENDPOINT, json=request.body, **self.arguments)
-        try:
-            answer = response.json()
-        except ValueError as error:
-            raise SentinelHubResponseError(f"The Statistical API answered with other than JSON: {error}.") from error
+        answer = decode_answer(response.content, "The Statistical API")
         return answer, spent_units(response.headers.get(UNITS_HEADER)) or 0.0
 
     def _tell(self) -> None:

@@ -4,6 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from request_builders import build_with
 
 from sentinelhub_provider.api.job_requests.async_process import (
     AsyncProcessRequest,
@@ -17,7 +18,7 @@ from sentinelhub_provider.exceptions import SentinelHubRequestError
 KEYS = S3Access("AKIAEXAMPLE", "a-secret-key")
 SCRIPT = Location("s3://scripts/ndvi.js", KEYS)
 PICTURE: dict[str, Any] = {
-    "collections": "sentinel-2-l2a",
+    "collection": "sentinel-2-l2a",
     "time_range": "2024-06-01/2024-06-30",
     "evalscript": "ndvi",
     "bbox": [13.0, 45.0, 13.1, 45.1],
@@ -27,7 +28,7 @@ PICTURE: dict[str, Any] = {
 
 def build(**changes: Any) -> AsyncProcessRequest:
     """Build a request, with changes."""
-    return build_async_process(**{**PICTURE, "delivery": Location("s3://bucket/results", KEYS), **changes})
+    return build_with(build_async_process, **{**PICTURE, "delivery": Location("s3://bucket/results", KEYS), **changes})
 
 
 def test_picture_is_that_of_the_process_api() -> None:
@@ -36,7 +37,7 @@ def test_picture_is_that_of_the_process_api() -> None:
     delivery = body["output"].pop("delivery")
 
     assert delivery == {"s3": {"url": "s3://bucket/results"}}
-    assert body == build_process_request(**PICTURE, outputs="tiff").body
+    assert body == build_with(build_process_request, **PICTURE, outputs="tiff").body
 
 
 def test_pictures_may_be_large() -> None:
@@ -131,8 +132,8 @@ def test_json_with_credentials_is_refused() -> None:
 
 def test_cost() -> None:
     """Two thirds of Process, and 10 PU at the least."""
-    one = build_process_request(
-        **{**PICTURE, "bbox": [13.0, 45.0, 13.4, 45.4]}, outputs="tiff", max_side=None
+    one = build_with(
+        build_process_request, **{**PICTURE, "bbox": [13.0, 45.0, 13.4, 45.4]}, outputs="tiff", max_side=None
     ).estimate()
     cheaper = build(bbox=[13.0, 45.0, 13.4, 45.4]).estimate()
 

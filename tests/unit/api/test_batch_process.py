@@ -4,6 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from request_builders import build_with
 
 from sentinelhub_provider.api.job_requests.batch_process import (
     BatchProcessRequest,
@@ -27,7 +28,7 @@ function evaluatePixel(sample) { return {}; }
 TWO_OUTPUTS = SCRIPT % '{id: "red", bands: 1, sampleType: "UINT16"}, {id: "ratio", bands: 1, sampleType: "FLOAT32"}'
 ARRAY = {"dtype": "<f4", "chunks": [1, 1000, 1000], "order": "C", "fill_value": 0}
 COMMON: dict[str, Any] = {
-    "collections": "sentinel-2-l2a",
+    "collection": "sentinel-2-l2a",
     "time_range": "2024-06-01/2024-06-30",
     "evalscript": "ndvi",
     "delivery": DELIVERY,
@@ -38,12 +39,12 @@ FEATURES: dict[str, Any] = {"features": PACKAGE, "width": 512, "height": 512}
 
 def build(**changes: Any) -> BatchProcessRequest:
     """Build a request on a grid, with changes."""
-    return build_batch_process(**{**COMMON, **GRID, **changes})
+    return build_with(build_batch_process, **{**COMMON, **GRID, **changes})
 
 
 def build_features(**changes: Any) -> BatchProcessRequest:
     """Build a request over features, with changes."""
-    return build_batch_process(**{**COMMON, **FEATURES, **changes})
+    return build_with(build_batch_process, **{**COMMON, **FEATURES, **changes})
 
 
 def test_tiles_of_a_grid() -> None:

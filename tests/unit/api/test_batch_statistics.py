@@ -4,6 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from request_builders import build_with
 
 from sentinelhub_provider.api.job_requests.batch_statistics import (
     BatchStatisticsRequest,
@@ -17,7 +18,7 @@ from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 KEYS = S3Access("AKIAEXAMPLE", "a-secret-key")
 COMMON: dict[str, Any] = {
-    "collections": "sentinel-2-l2a",
+    "collection": "sentinel-2-l2a",
     "time_range": "2024-06-01/2024-06-30",
     "evalscript": "ndvi",
     "features": Location("s3://bucket/fields.gpkg", KEYS),
@@ -28,14 +29,15 @@ COMMON: dict[str, Any] = {
 
 def build(**changes: Any) -> BatchStatisticsRequest:
     """Build a request, with changes."""
-    return build_batch_statistics(**{**COMMON, **changes})
+    return build_with(build_batch_statistics, **{**COMMON, **changes})
 
 
 def test_question_is_that_of_the_statistical_api() -> None:
     """Intervals, data and calculations are the same as for one area; places come instead of bounds."""
     asked: dict[str, Any] = {"aggregation_interval": "P5D", "percentiles": [50], "histogram": 10, "max_cloud_cover": 20}
-    one = build_statistical_request(
-        collections="sentinel-2-l2a",
+    one = build_with(
+        build_statistical_request,
+        collection="sentinel-2-l2a",
         evalscript="ndvi",
         time_range=["2024-06-01T00:00:00Z", "2024-07-01T00:00:00Z"],
         bbox=[400_000, 5_000_000, 401_000, 5_001_000],

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from request_builders import build_with
 
 from sentinelhub_provider.api.evalscripts import named_evalscript
 from sentinelhub_provider.api.process import build_process_request, read_process_request, request_digest
@@ -26,7 +27,7 @@ function evaluatePixel(s) { return {default: [s.B04], mask: [1]}; }
 def built(**changes: Any) -> Any:
     """Build a request whose parts are good, but for the changes."""
     arguments: dict[str, Any] = {
-        "collections": "sentinel-2-l2a",
+        "collection": "sentinel-2-l2a",
         "evalscript": "ndvi",
         "time_range": "2024-06-01/2024-06-30",
         "bbox": UTM,
@@ -36,7 +37,7 @@ def built(**changes: Any) -> Any:
         "deployment": "sentinel-hub",
         "now": NOW,
     }
-    return build_process_request(**{**arguments, **changes})
+    return build_with(build_process_request, **{**arguments, **changes})
 
 
 def test_request():
@@ -80,7 +81,7 @@ def test_several_outputs_come_as_an_archive():
 def test_fused_collections_keep_what_they_say_themselves():
     """What holds for all fills the gaps, where the collection knows it."""
     entries = ["sentinel-2-l2a", {"type": "sentinel-1-grd", "id": "s1", "dataFilter": {"timeRange": "2024-05-01"}}]
-    data = built(collections=entries, max_cloud_cover=20).body["input"]["data"]
+    data = built(collection=entries, max_cloud_cover=20).body["input"]["data"]
 
     assert data[0]["dataFilter"]["maxCloudCoverage"] == 20
     assert data[1] == {
@@ -94,23 +95,23 @@ def test_given_collections_are_not_changed():
     """A caller's mapping stays as it was."""
     entry = {"type": "sentinel-2-l2a", "dataFilter": {"mosaickingOrder": "leastrecent"}}
     before = deepcopy(entry)
-    built(collections=entry)
+    built(collection=entry)
 
     assert entry == before
 
 
 def test_elevation_has_no_time():
     """A time range that holds for all is left out where there is none."""
-    assert built(collections="dem", evalscript=TWO_OUTPUTS).body["input"]["data"] == [{"type": "dem"}]
+    assert built(collection="dem", evalscript=TWO_OUTPUTS).body["input"]["data"] == [{"type": "dem"}]
 
 
 @pytest.mark.parametrize(
     ("changes", "field", "message"),
     [
-        ({"collections": "sentinel-2"}, "collection", "Nearest"),
-        ({"collections": "landsat-ot-l2"}, "collection", "lives at"),
-        ({"collections": []}, "collection", "Give a collection's id"),
-        ({"collections": {"type": "dem", "processing": 7}}, "collection", "Give a mapping"),
+        ({"collection": "sentinel-2"}, "collection", "Nearest"),
+        ({"collection": "landsat-ot-l2"}, "collection", "lives at"),
+        ({"collection": []}, "collection", "Give a collection's id"),
+        ({"collection": {"type": "dem", "processing": 7}}, "collection", "Give a mapping"),
         ({"time_range": "2024-06-30/2024-06-01"}, "time_range", "reversed"),
         ({"time_range": "2027-06-01/2027-06-30"}, "time_range", "future"),
         ({"bbox": [505_120, 5_000_000, 500_000, 5_005_120]}, "bbox", "upside down"),
@@ -123,11 +124,11 @@ def test_elevation_has_no_time():
         ({"crs": "WGS84"}, "crs", "names no coordinate"),
         ({"evalscript": "return [1]"}, "evalscript", "no version"),
         ({"mosaicking_order": "best"}, "mosaicking_order", "mostRecent, leastRecent, leastCC"),
-        ({"mosaicking_order": "leastCC", "collections": "sentinel-1-grd"}, "mosaicking_order", "for sentinel-1-grd"),
-        ({"mosaicking_order": "leastCC", "collections": "dem"}, "mosaicking_order", "one picture"),
+        ({"mosaicking_order": "leastCC", "collection": "sentinel-1-grd"}, "mosaicking_order", "for sentinel-1-grd"),
+        ({"mosaicking_order": "leastCC", "collection": "dem"}, "mosaicking_order", "one picture"),
         ({"max_cloud_cover": 101}, "max_cloud_cover", "0 to 100"),
         ({"max_cloud_cover": "few"}, "max_cloud_cover", "0 to 100"),
-        ({"max_cloud_cover": 20, "collections": "sentinel-1-grd"}, "max_cloud_cover", "no cloud cover"),
+        ({"max_cloud_cover": 20, "collection": "sentinel-1-grd"}, "max_cloud_cover", "no cloud cover"),
         ({"upsampling": "CUBIC"}, "upsampling", "NEAREST, BILINEAR, BICUBIC"),
         ({"outputs": "gif"}, "outputs", "png, jpeg, tiff, json"),
         ({"outputs": {}}, "outputs", "is empty"),
@@ -155,8 +156,8 @@ def test_estimate_of_radar():
     processing = {"orthorectify": True, "backCoeff": "GAMMA0_TERRAIN", "speckleFilter": {"type": "LEE"}}
     radar = {"type": "sentinel-1-grd", "processing": processing}
 
-    assert built(collections=radar, evalscript=script).estimate().processing_units == pytest.approx(1 / 3 * 2 * 2.5 * 2)
-    fused = built(collections=[radar, "landsat-ot-l2"], evalscript=script)
+    assert built(collection=radar, evalscript=script).estimate().processing_units == pytest.approx(1 / 3 * 2 * 2.5 * 2)
+    fused = built(collection=[radar, "landsat-ot-l2"], evalscript=script)
     assert fused.estimate().processing_units == pytest.approx(1 / 3 * 2 * 2.5 * 2 * 3)
 
 

@@ -56,10 +56,10 @@ def test_the_short_list_is_four_values():
 @pytest.mark.parametrize(
     ("answers", "what"),
     [
-        ([b"<html>"], "something else than JSON"),
+        ([b"<html>"], "something other than JSON"),
         ([b'{"code": 200}'], "no list of features"),
         ([b'{"features": [{"type": "Feature"}]}'], "no id"),
-        ([page("a", following=100), page("b", following=100)], "from a page to itself"),
+        ([page("a", following=100), page("b", following=100)], "from page 2 to itself"),
     ],
     ids=["html", "no features", "no id", "endless"],
 )

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from request_builders import build_with
 
 from sentinelhub_provider.api.statistical.answer import Failure, Row, State, failures, merge, rows
 from sentinelhub_provider.api.statistical.request import build_statistical_request, read_statistical_request
@@ -25,7 +26,7 @@ TIME = ("2024-06-01T00:00:00Z", "2024-06-22T00:00:00Z")
 def built(**changes: Any) -> Any:
     """Build a request whose parts are good, but for the changes."""
     arguments: dict[str, Any] = {
-        "collections": "sentinel-2-l2a",
+        "collection": "sentinel-2-l2a",
         "evalscript": "ndvi-clear",
         "time_range": TIME,
         "aggregation_interval": "P7D",
@@ -35,7 +36,7 @@ def built(**changes: Any) -> Any:
         "deployment": "copernicus-data-space",
         "now": datetime(2026, 1, 1, tzinfo=UTC),
     }
-    return build_statistical_request(**{**arguments, **changes})
+    return build_with(build_statistical_request, **{**arguments, **changes})
 
 
 def test_request():
@@ -114,7 +115,6 @@ def test_histograms(histogram: Any, definition: dict[str, Any]):
         ({"aggregation_interval": "PT1H"}, "aggregation_interval", "shorter than a day"),
         ({"last_interval": "x"}, "last_interval", "SKIP"),
         ({"percentiles": [0.5, 101]}, "percentiles", "0 to 100"),
-        ({"percentiles": ["50"]}, "percentiles", "0 to 100"),
         ({"histogram": [1, 0]}, "histogram", "rising"),
         ({"histogram": {"nBins": 5, "binWidth": 1}}, "histogram", "exactly one"),
         ({"calculations": {}, "percentiles": [5]}, "calculations", "both given"),

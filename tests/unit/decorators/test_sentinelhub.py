@@ -195,10 +195,10 @@ def test_every_argument_of_the_operator_may_be_returned():
     """But for those that are needed before; also those that all operators of this package have."""
     from sentinelhub_provider.decorators.sentinelhub import _allowed
 
-    documented = {name for name in SentinelHubProcessOperator.template_fields if name != "sentinelhub_conn_id"}
-    others = {"if_exists", "tile", "mosaic", "tile_size", "concurrency", "tile_attempts", "max_processing_units"}
-
-    assert _allowed() == documented | others | {"samples", "timeout", "deadline", "deferrable"}
+    assert _allowed() == {*SentinelHubProcessOperator.template_fields, "deferrable"} - {
+        "max_wait",
+        "sentinelhub_conn_id",
+    }
 
 
 def test_errors_of_the_function_are_its_own():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from json import dumps
 from types import SimpleNamespace
 from typing import Any
 
@@ -46,7 +47,7 @@ class Hook:
         assert self.reply is not None, f"{method} {endpoint} was sent"
         answer = self.reply(method, endpoint, params)
         headers, document = answer if isinstance(answer, tuple) else ({}, answer)
-        return SimpleNamespace(headers=headers, json=lambda: document)
+        return SimpleNamespace(headers=headers, content=dumps(document))
 
 
 def make(kind: type[ByocOperator], hook: Hook, **arguments: Any) -> ByocOperator:

@@ -42,7 +42,7 @@ def page(features: Any, *, following: int | None = None, units: str | None = Non
     document = {"type": "FeatureCollection", "features": features, "context": {"next": following}}
     headers = {} if units is None else {"x-processingunits-spent": units}
     body = json.dumps(document) if text is None else text
-    return SimpleNamespace(headers=headers, url="https://sh.example/search", json=lambda: json.loads(body))
+    return SimpleNamespace(headers=headers, content=body)
 
 
 def item(name: str) -> dict[str, Any]:

@@ -34,6 +34,8 @@ TIME = ["2025-06-01", "2025-06-14"]
 WEEKS = ["2025-06-01T00:00:00Z", "2025-06-08T00:00:00Z", "2025-06-15T00:00:00Z"]
 EVALSCRIPT = "ndvi"
 
+NOT_WITH_REQUEST = ("collection", "evalscript", "time_range", "resolution", "aggregation_interval")
+
 
 def square(number: int) -> dict[str, Any]:
     """Return a field; the number is to be read in its first longitude."""
@@ -309,7 +311,7 @@ def test_a_plain_request_is_sent_as_it_is_but_for_its_bounds(run, service: Servi
         },
     }
 
-    nothing = dict.fromkeys(("collection", "evalscript", "time_range", "resolution"))
+    nothing = dict.fromkeys(NOT_WITH_REQUEST)
     run(request=json.dumps(request), features=collection(field(1), field(2)), **nothing)
 
     assert sorted(service.asked) == [1, 2]
@@ -328,7 +330,7 @@ def test_a_plain_request_brings_its_own_bounds(run, service: Service):
             "evalscript": "//VERSION=3\nfunction setup() { } function evaluatePixel(s) { /* dataMask */ }",
         },
     }
-    run(request=request, **dict.fromkeys(("collection", "evalscript", "time_range", "resolution")))
+    run(request=request, **dict.fromkeys(NOT_WITH_REQUEST))
 
     assert service.bodies == [request]
 
@@ -342,7 +344,7 @@ def test_a_plain_request_brings_its_own_bounds(run, service: Service):
         ({"concurrency": 0}, "concurrency is 0"),
         ({"output_path": "table.xlsx"}, "does not say what table"),
         ({"collection": None}, "collection is missing"),
-        ({"request": {}}, "both given"),
+        ({"request": {}}, "request is given, and collection, evalscript"),
         ({"percentiles": [101]}, "percentiles"),
         ({"time_range": ["2025-06-02", "2025-06-01"]}, "reversed"),
         ({"evalscript": "nvdi"}, "ndvi"),

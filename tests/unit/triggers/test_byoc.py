@@ -35,13 +35,8 @@ class Answer:
     """A page of both tiles; or text that is no JSON."""
 
     def __init__(self, state: str | None) -> None:
-        self.state = state
-
-    def json(self) -> Any:
-        """Decode it."""
-        if self.state is None:
-            raise ValueError("no JSON")
-        return {"data": [{"id": name, "path": name, "status": self.state} for name in ARGUMENTS["tile_ids"]]}
+        page = {"data": [{"id": name, "path": name, "status": state} for name in ARGUMENTS["tile_ids"]]}
+        self.content = "no JSON" if state is None else json.dumps(page)
 
 
 class Hook:

@@ -1,0 +1,55 @@
+"""
+The arguments of requests, each declared once.
+
+Operators name their arguments by these classes, and builders take them. What an argument means is said where a user
+reads it: at :mod:`sentinelhub_provider.operators.request_arguments`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestArguments:
+    """What requests for imagery and for statistics have in common."""
+
+    collection: Any
+    evalscript: str | None = None
+    time_range: Any = None
+    width: Any = None
+    height: Any = None
+    resolution: Any = None
+    mosaicking_order: str | None = None
+    max_cloud_cover: Any = None
+    upsampling: str | None = None
+    downsampling: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageryArguments(RequestArguments):
+    """What is asked of the Process API, Async Process and Batch Process."""
+
+    bbox: Any = None
+    geometry: Any = None
+    crs: Any = None
+    outputs: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatisticsArguments(RequestArguments):
+    """What is asked of the Statistical API and Batch Statistics, but for the area."""
+
+    aggregation_interval: Any = "P1D"
+    last_interval: str | None = None
+    percentiles: Any = None
+    histogram: Any = None
+    calculations: Any = None
+
+
+def argument_names(kind: type[RequestArguments], but: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return the names of a class's arguments, in their order, without those in ``but``."""
+    left_out = frozenset(but)
+    return tuple(field.name for field in fields(kind) if field.name not in left_out)

@@ -1,0 +1,104 @@
+"""
+Reads the values of arguments: lenient with their spelling, as templates render everything as text, strict in meaning.
+
+A value that cannot be meant is refused by the argument's name. Callers leave out arguments that are ``None``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from sentinelhub_provider.api.text import without_bom
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+
+def read_flag(value: Any, field: str) -> bool:
+    """
+    Read ``True`` or ``False``, which may be text in any case.
+
+    :raises SentinelHubRequestError: for anything else.
+    """
+    found = {"true": True, "false": False}.get(str(value).strip().lower())
+    if found is None:
+        raise SentinelHubRequestError(f"{field} is {value!r}. Give true or false.", field=field)
+    return found
+
+
+def read_number(value: Any, field: str, *, least: float = -math.inf, most: float = math.inf, what: str = "") -> float:
+    """
+    Read a finite number, which may be text.
+
+    :param least: the smallest that is allowed.
+    :param most: the largest.
+    :param what: how the message calls what is wanted, such as ``per cent, a number from 0 to 100``.
+    :raises SentinelHubRequestError: for anything else.
+    """
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not (math.isfinite(number) and least <= number <= most):
+        raise SentinelHubRequestError(f"{field} is {value!r}. Give {what or _range(least, most)}.", field=field)
+    return int(number) if number.is_integer() else number
+
+
+def read_whole_number(value: Any, field: str, *, least: int = 1, most: float = math.inf) -> int:
+    """
+    Read a whole number: ``10``, ``10.0``, ``"10"``.
+
+    :raises SentinelHubRequestError: for anything else.
+    """
+    what = f"a whole {_range(least, most)}"
+    number = read_number(value, field, least=least, most=most, what=what)
+    if not isinstance(number, int):
+        raise SentinelHubRequestError(f"{field} is {value!r}. Give {what}.", field=field)
+    return number
+
+
+def read_choice(value: Any, allowed: Sequence[str], field: str, *, of: str = "") -> str:
+    """
+    Read one of several words, in any case, and return it as the API spells it.
+
+    :param of: what has these words only, for the message.
+    :raises SentinelHubRequestError: with all of them.
+    """
+    known = {word.lower(): word for word in allowed}.get(str(value).strip().lower())
+    if known is None:
+        whose = f" for {of}" if of else ""
+        raise SentinelHubRequestError(f"{field} is {value!r}. Give one of {', '.join(allowed)}{whose}.", field=field)
+    return known
+
+
+def read_json(value: Any, field: str) -> Any:
+    """
+    Return JSON that may be text, as a template renders it and a template file holds it.
+
+    :raises SentinelHubRequestError: for text that is not JSON.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(without_bom(value))
+    except ValueError as error:
+        raise SentinelHubRequestError(
+            f"{field} is not JSON: {error}. Check the rendered template.", field=field
+        ) from error
+
+
+def read_structure(value: Any, field: str) -> Any:
+    """
+    Decode text that plainly is a JSON object or list; return anything else as it is.
+
+    :raises SentinelHubRequestError: for text that begins as JSON and is not.
+    """
+    is_json = isinstance(value, str) and without_bom(value).lstrip()[:1] in ("{", "[")
+    return read_json(value, field) if is_json else value
+
+
+def _range(least: float, most: float) -> str:
+    if most < math.inf:
+        return f"number from {least:g} to {most:g}"
+    return "number" if least == -math.inf else f"number, {least:g} or more"
