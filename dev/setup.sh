@@ -35,6 +35,10 @@ if [ ! -x $venv/bin/python ] || ! $venv/bin/python -c '' 2>/dev/null; then
     fi
 fi
 
+compile=()
+# Without bytecode each process takes seconds to import Airflow. Where Python may not write it later, it is made now.
+[ -z "${PYTHONDONTWRITEBYTECODE:-}" ] || compile=(--compile-bytecode)
+
 started=$SECONDS
 log=$venv/setup-$what.log
 printf 'Setting up %s (%s): a minute or two the first time ... ' "$venv" "$what"
@@ -44,7 +48,7 @@ install() {
     # leads to a package index, pip does the work.
     local target=(--constraint constraints-test.txt --editable '.[parquet,raster,redis,sandbox,vector]' "${groups[@]}")
     $venv/bin/python -m pip install --quiet --constraint constraints-test.txt uv || return
-    VIRTUAL_ENV=$PWD/$venv $venv/bin/uv pip install "${target[@]}" && return
+    VIRTUAL_ENV=$PWD/$venv $venv/bin/uv pip install "${compile[@]}" "${target[@]}" && return
     echo "uv failed; trying pip"
     # Dependency groups came with pip 25.1.
     $venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1' && $venv/bin/python -m pip install "${target[@]}"
@@ -57,5 +61,9 @@ else
     echo "failed"
     tail -n 30 "$log" >&2
     echo "The whole log: $log" >&2
+    if ! $venv/bin/python -m pip index versions --quiet --retries 0 uv >/dev/null 2>&1; then
+        echo "No package index can be reached: pip finds no version of uv. Check the network and the proxy (HTTPS_PROXY)," \
+            "or name an index that this machine reaches: PIP_INDEX_URL, and UV_DEFAULT_INDEX for uv." >&2
+    fi
     exit 1
 fi

@@ -1,6 +1,7 @@
 """Check a request and its answer against Sentinel Hub's own OpenAPI descriptions.
 
-The descriptions lie beside the repository, in ``../shared/spec``. Which of the two describes a request follows from
+The descriptions lie in the folder that the environment variable ``SENTINELHUB_OPENAPI`` names, or beside the
+repository, in ``../shared/spec``. Which of the two describes a request follows from
 its path: the current scheme is that of services.sentinel-hub.com, the legacy one that of the Copernicus Data Space.
 
 Where a description is wrong, the deviation stands in ``DEVIATIONS`` with its reason; the test run prints that list.
@@ -9,6 +10,7 @@ Where a description is wrong, the deviation stands in ``DEVIATIONS`` with its re
 from __future__ import annotations
 
 import json
+import os
 import re
 import warnings
 from collections import Counter
@@ -23,7 +25,7 @@ from openapi_core import Config, OpenAPI
 from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest, MockResponse
 
-SPEC_FOLDER = Path(__file__).parents[3] / "shared" / "spec"
+SPEC_FOLDER = Path(os.environ.get("SENTINELHUB_OPENAPI") or Path(__file__).parents[3] / "shared" / "spec")
 CURRENT = "sentinel-hub.openapi.yaml"
 LEGACY = "copernicus-data-space.openapi.yaml"
 #: ``servers`` of the descriptions.
