@@ -8,6 +8,7 @@ import sys
 import time
 
 from sentinelhub_provider.sandbox.apis.batch.handlers import create
+from sentinelhub_provider.sandbox.apis.jobs.store import JobStore
 from sentinelhub_provider.sandbox.pytest_plugin import SandboxHandle
 from sentinelhub_provider.sandbox.server import SandboxServer
 
@@ -49,7 +50,7 @@ def main(count: int) -> None:
         ids = []
         for _ in range(count):
             job = create(server.sandbox, server.client_id, _REQUEST)
-            server.sandbox.jobs.act(job, "START")
+            JobStore.of(server.sandbox).act(job, "START")
             ids.append(job.id)
         handle = SandboxHandle(server.url, server.client_id, server.client_secret, server.control)
         print(json.dumps({"connection": handle.connection_json(auth_cache="memory"), "ids": ids}), flush=True)

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import logging
+import pkgutil
 import time
+from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from sentinelhub_provider.sandbox.apis.async_process.urls import router as async_router
-from sentinelhub_provider.sandbox.apis.batch.urls import router as batch_router
-from sentinelhub_provider.sandbox.apis.batch_statistical.urls import router as batch_statistical_router
-from sentinelhub_provider.sandbox.apis.byoc.urls import router as byoc_router
-from sentinelhub_provider.sandbox.apis.catalog.urls import router as catalog_router
-from sentinelhub_provider.sandbox.apis.configuration.urls import router as configuration_router
-from sentinelhub_provider.sandbox.apis.oauth.urls import router as oauth_router
-from sentinelhub_provider.sandbox.apis.process.urls import router as process_router
-from sentinelhub_provider.sandbox.apis.statistical.urls import router as statistical_router
-from sentinelhub_provider.sandbox.control.urls.byoc import router as byoc_control_router
-from sentinelhub_provider.sandbox.control.urls.general import router as control_router
-from sentinelhub_provider.sandbox.control.urls.jobs import router as jobs_control_router
-from sentinelhub_provider.sandbox.control.urls.jobs import troubles as job_troubles_router
-from sentinelhub_provider.sandbox.control.urls.scenes import router as scenes_control_router
-from sentinelhub_provider.sandbox.control.urls.statistical import router as statistical_control_router
+from sentinelhub_provider.sandbox import apis
+from sentinelhub_provider.sandbox.control import urls
 from sentinelhub_provider.sandbox.errors import ApiError, reason_phrase
 from sentinelhub_provider.sandbox.gateway.limits import Clock
 from sentinelhub_provider.sandbox.gateway.middleware import Gateway
@@ -49,22 +41,24 @@ def create_app(
     # The framework's own pages would be paths that Sentinel Hub does not have.
     app = FastAPI(title="Sentinel Hub sandbox", openapi_url=None, redirect_slashes=False)
     app.state.sandbox = sandbox
-    for router in (oauth_router, catalog_router, process_router, statistical_router, byoc_router, configuration_router):
-        app.include_router(router)
-    for router in (async_router, batch_router, batch_statistical_router):
+    for router in _routers(apis, ".urls"):
         app.include_router(router)
     if sandbox.settings.control:
-        app.include_router(control_router)
-        app.include_router(statistical_control_router)
-        app.include_router(byoc_control_router)
-        app.include_router(scenes_control_router)
-        app.include_router(jobs_control_router)
-        app.include_router(job_troubles_router)
+        for router in _routers(urls):
+            app.include_router(router)
     app.exception_handler(ApiError)(_api_error)
     app.exception_handler(HTTPException)(_http_error)
     app.exception_handler(RequestValidationError)(_validation_error)
     app.exception_handler(Exception)(_bug)
     return Gateway(app, sandbox)
+
+
+def _routers(package: ModuleType, within: str = "") -> Iterator[APIRouter]:
+    """Find the routers in a package: an API, or a module of control routes, is mounted because it is there."""
+    for module in pkgutil.iter_modules(package.__path__):
+        name = f"{package.__name__}.{module.name}{within}"
+        if find_spec(name) is not None:
+            yield import_module(name).router
 
 
 def _api_error(request: Request, error: ApiError) -> Response:

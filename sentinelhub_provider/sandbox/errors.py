@@ -96,3 +96,12 @@ def rate_limited(wait: float) -> ApiError:
     """
     milliseconds = max(1, -int(-wait * 1000 // 1))
     return ApiError(429, "RATE_LIMIT_EXCEEDED", RATE_LIMIT_MESSAGE, headers={"Retry-After": str(milliseconds)})
+
+
+def invalid(parameter: str, violation: str, value: Any = None) -> ApiError:
+    """Return the 400 for a field: ``parameter`` is its path as the service writes it, ``input->bounds->bbox``."""
+    problem: dict[str, Any] = {"parameter": parameter}
+    if value is not None:
+        problem["invalidValue"] = value
+    problem["violation"] = violation
+    return ApiError(400, "COMMON_BAD_PAYLOAD", f"{parameter}: {violation}", errors=[problem])

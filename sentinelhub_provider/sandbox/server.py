@@ -117,7 +117,7 @@ class SandboxServer:
             self._thread.join(timeout=GRACE + 5)
             self._thread = None
             self._server = None
-        self.sandbox.jobs.close()
+        self.sandbox.close()
 
     def __enter__(self) -> Self:
         return self.start()

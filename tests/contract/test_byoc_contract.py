@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from sentinelhub_provider.operators import byoc
 from sentinelhub_provider.operators.byoc_common import ByocOperator
+from sentinelhub_provider.sandbox.apis.byoc.state import ByocStore
 from sentinelhub_provider.sandbox.server import SandboxServer
 from tests.contract.openapi import check
 
@@ -75,7 +76,7 @@ def test_what_the_operators_send(server: SandboxServer, monkeypatch: pytest.Monk
 
     def run(kind: type[ByocOperator], **arguments: Any) -> Any:
         operator = kind(task_id="t", **arguments)
-        operator._sleep = lambda _: server.sandbox.byoc.step()
+        operator._sleep = lambda _: ByocStore.of(server.sandbox).step()
         try:
             return operator.execute({"ti": SimpleNamespace(xcom_push=lambda key, value: None)})  # type: ignore[typeddict-item]
         finally:

@@ -108,7 +108,7 @@ class Tasks:
 @pytest.fixture(name="store")
 def fixture_store(sentinelhub_sandbox, sentinelhub_sandbox_server) -> ByocStore:
     """The collections in the sandbox. Tiles go on when they are told to."""
-    store: ByocStore = sentinelhub_sandbox_server.sandbox.byoc
+    store: ByocStore = ByocStore.of(sentinelhub_sandbox_server.sandbox)
     store.set_ingestion(Pace(None, None))
     return store
 

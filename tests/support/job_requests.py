@@ -99,7 +99,7 @@ def geopackage(names: list[str | None], *, epsg: int = 4326, size: int | None = 
         geometry = {"type": "Polygon", "coordinates": [ring]}
         properties = {"identifier": name, "width": size, "height": size}
         features.append(Feature(number + 1, epsg, geometry, properties))
-    return write_features({"fields": features}, {"identifier": "TEXT", "width": "INTEGER", "height": "INTEGER"})
+    return write_features({"fields": features}, {"identifier": str, "width": int, "height": int})
 
 
 @dataclass

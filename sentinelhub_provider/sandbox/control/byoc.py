@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sentinelhub_provider.sandbox.apis.byoc.ingestion import Failure, Pace, Remark
+from sentinelhub_provider.sandbox.apis.byoc.state import ByocStore
 
 if TYPE_CHECKING:
     from sentinelhub_provider.sandbox.gateway.state import Sandbox
@@ -15,7 +16,7 @@ class ByocControl:
     """Control over the BYOC API of a sandbox. All methods may be called from any thread."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        self._store = sandbox.byoc
+        self._store = ByocStore.of(sandbox)
 
     def set_ingestion(
         self,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.sandbox.apis.jobs.pace import Pace, Plant
 from sentinelhub_provider.sandbox.apis.jobs.showing import completion
-from sentinelhub_provider.sandbox.apis.jobs.store import SETTLE_TIMEOUT
+from sentinelhub_provider.sandbox.apis.jobs.store import SETTLE_TIMEOUT, JobStore
 from sentinelhub_provider.sandbox.world.delivery.stores import open_store
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class JobsControl:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
-        self._jobs = sandbox.jobs
+        self._jobs = JobStore.of(sandbox)
 
     def all(self, kind: str | None = None) -> list[JobRecord]:
         """Return all jobs ever made, or those of a kind, oldest first."""

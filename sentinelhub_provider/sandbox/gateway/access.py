@@ -7,9 +7,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from sentinelhub_provider.sandbox.apis.oauth.handlers import bearer_token
 from sentinelhub_provider.sandbox.errors import empty_account, forbidden, rate_limited, unauthorized
-from sentinelhub_provider.sandbox.gateway.auth.tokens import InvalidTokenError
+from sentinelhub_provider.sandbox.gateway.auth.tokens import InvalidTokenError, bearer_token
 from sentinelhub_provider.sandbox.gateway.state import Sandbox
 from sentinelhub_provider.sandbox.settings import Api, ClientSettings
 
@@ -20,6 +19,7 @@ def get_sandbox(request: Request) -> Sandbox:
     return sandbox
 
 
+SPENT_HEADER = "x-processingunits-spent"
 SandboxDep = Annotated[Sandbox, Depends(get_sandbox)]
 
 
@@ -53,20 +53,35 @@ def admit(sandbox: Sandbox, client: ClientSettings, api: Api) -> None:
         raise rate_limited(wait)
 
 
-def allowed(api: Api) -> Callable[[Request, Sandbox], ClientSettings]:
-    """Return the dependency of a route that needs a token and permission for ``api``."""
+def allowed(api: Api) -> Callable[[Request, Sandbox], None]:
+    """Return the dependency of routes that need a token and permission for ``api``; they know the ``CallerDep``."""
 
-    def check(request: Request, sandbox: SandboxDep) -> ClientSettings:
+    def check(request: Request, sandbox: SandboxDep) -> None:
         client = authenticate(sandbox, request.headers.get("authorization"))
         admit(sandbox, client, api)
-        return client
+        request.state.caller = client
 
     return check
+
+
+def get_caller(request: Request) -> ClientSettings:
+    """Return the client that was let pass to this route."""
+    caller: ClientSettings = request.state.caller
+    return caller
+
+
+CallerDep = Annotated[ClientSettings, Depends(get_caller)]
 
 
 def authenticated(request: Request, sandbox: SandboxDep) -> ClientSettings:
     """Dependency of a route that needs a good token and nothing more."""
     return authenticate(sandbox, request.headers.get("authorization"))
+
+
+def charged(sandbox: Sandbox, client: ClientSettings, processing_units: float) -> dict[str, str]:
+    """Charge an answer and return the header that tells what it cost."""
+    spend(sandbox, client, processing_units)
+    return {SPENT_HEADER: repr(processing_units)}
 
 
 def spend(sandbox: Sandbox, client: ClientSettings, processing_units: float) -> None:

@@ -33,6 +33,28 @@ async def read_request_with_evalscript(request: Request) -> dict[str, Any]:
         body = _parse(parts["request"].encode(), "Part 'request'")
         if isinstance(body, dict):
             body = {**body, "evalscript": parts["evalscript"]}
+    return _object(body)
+
+
+async def read_object(request: Request) -> dict[str, Any]:
+    """Return the JSON object of a body. Raises ``ApiError`` (400, 415)."""
+    return _object(await read_json(request))
+
+
+async def read_request_with_script_in(request: Request, holder: str) -> dict[str, Any]:
+    """Return a request body whose field ``holder`` has the evalscript, also where a form brings it as a part.
+
+    Raises ``ApiError`` (400, 415).
+    """
+    body = await read_request_with_evalscript(request)
+    if request.headers.get("content-type", "").lower().startswith(MULTIPART):
+        evalscript = body.pop("evalscript")
+        if isinstance(body.get(holder), dict):
+            body = {**body, holder: {**body[holder], "evalscript": evalscript}}
+    return body
+
+
+def _object(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise ApiError(400, "COMMON_BAD_PAYLOAD", "The request must be a JSON object.")
     return body

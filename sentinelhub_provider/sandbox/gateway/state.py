@@ -1,16 +1,13 @@
-"""All state of one sandbox in one object: two sandboxes in a process share nothing."""
+"""What one sandbox keeps between requests, in one object: two sandboxes in a process share nothing."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from sentinelhub_provider.sandbox.apis.byoc.state import ByocStore
-from sentinelhub_provider.sandbox.apis.jobs.dry import PlanCache
-from sentinelhub_provider.sandbox.apis.jobs.store import JobStore
-from sentinelhub_provider.sandbox.apis.statistical.state import IntervalErrors
 from sentinelhub_provider.sandbox.gateway.auth.tokens import ClientRegistry, TokenIssuer
 from sentinelhub_provider.sandbox.gateway.faults.model import FaultPlan
 from sentinelhub_provider.sandbox.gateway.ledger import Ledger
@@ -23,6 +20,16 @@ if TYPE_CHECKING:
     from sentinelhub_provider.sandbox.world.scenes import SceneSource
 
 
+class Part(Protocol):
+    """What an API keeps between requests."""
+
+    def reset(self) -> None:
+        """Go back to what there was at the start."""
+
+
+PartType = TypeVar("PartType", bound=Part)
+
+
 class Sandbox:
     """The state behind the routes. ``clock`` returns seconds since 1970 and rules token lifetimes and rate limits."""
 
@@ -33,15 +40,13 @@ class Sandbox:
         self.issuer = TokenIssuer(clock=clock, token_lifetime=settings.token_lifetime)
         self.limiter = RateLimiter(_limits(settings), clock=clock)
         self.faults = FaultPlan(seed=settings.seed)
-        self.interval_errors = IntervalErrors()
-        self.byoc = ByocStore(clock=clock)
         self.ledger = Ledger()
-        self.jobs = JobStore(clock=clock, charge=lambda _owner, units: self.ledger.charge(units))
-        self.plans = PlanCache()
         self.delivery = _store(settings)
         self.latency = settings.latency
         self._scenes: PublishedScenes | None = None
         self._scenes_lock = threading.Lock()
+        self._parts: dict[type, Part] = {}
+        self._parts_lock = threading.Lock()
 
     @property
     def scenes(self) -> PublishedScenes:
@@ -51,16 +56,35 @@ class Sandbox:
                 self._scenes = PublishedScenes(self._open_scenes(), clock=self.now)
             return self._scenes
 
+    def part(self, kind: type[PartType], make: Callable[[], PartType]) -> PartType:
+        """Return what an API keeps between requests, made by ``make`` when it is first asked for.
+
+        So each API brings its own state: nothing here knows which APIs there are.
+        """
+        with self._parts_lock:
+            found = self._parts.get(kind)
+            if not isinstance(found, kind):
+                found = self._parts[kind] = make()
+            return found
+
+    def close(self) -> None:
+        """End the threads that APIs have started."""
+        for part in self._parts_made():
+            close: Callable[[], None] = getattr(part, "close", lambda: None)
+            close()
+
+    def _parts_made(self) -> list[Part]:
+        with self._parts_lock:
+            return list(self._parts.values())
+
     def reset(self) -> None:
         """Go back to what the settings say; published scenes are gone. The signing key stays."""
         self.clients.reset()
         self.issuer.reset()
         self.limiter.set_limits(_limits(self.settings))
         self.faults.clear()
-        self.interval_errors.clear()
-        self.byoc.reset()
-        self.jobs.reset()
-        self.plans.clear()
+        for part in self._parts_made():
+            part.reset()
         self.delivery = _store(self.settings)
         self.ledger.reset()
         self.latency = self.settings.latency

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sentinelhub_provider.sandbox.apis.batch_statistical.bodies import parse_script
+from sentinelhub_provider.sandbox.apis.jobs.bodies import parse_script
 from sentinelhub_provider.sandbox.apis.process.bodies import ProcessRequest
 from sentinelhub_provider.sandbox.apis.process.bodies import parse_request as parse_process_request
-from sentinelhub_provider.sandbox.apis.process.problems import invalid
+from sentinelhub_provider.sandbox.errors import invalid
 from sentinelhub_provider.sandbox.world.delivery.locations import Location, parse_location
 from sentinelhub_provider.sandbox.world.delivery.templates import Template
 from sentinelhub_provider.sandbox.world.scenes.model import SceneSource

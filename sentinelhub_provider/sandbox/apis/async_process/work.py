@@ -2,39 +2,32 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sentinelhub_provider.sandbox.apis.async_process.bodies import MAX_SIDE, AsyncRequest
-from sentinelhub_provider.sandbox.apis.batch.work import unpacked
 from sentinelhub_provider.sandbox.apis.jobs.model import JobError, Outcome, Part
 from sentinelhub_provider.sandbox.apis.jobs.prices import ASYNC_FACTOR, discounted
 from sentinelhub_provider.sandbox.apis.jobs.states import Status
+from sentinelhub_provider.sandbox.apis.jobs.work import StoredWork, unpacked
 from sentinelhub_provider.sandbox.apis.process.formats import TAR
 from sentinelhub_provider.sandbox.apis.process.render import process
 from sentinelhub_provider.sandbox.errors import ApiError, rest_body
 from sentinelhub_provider.sandbox.world.delivery.locations import Location
-from sentinelhub_provider.sandbox.world.delivery.stores import DeliveryError, Store
-from sentinelhub_provider.sandbox.world.scenes.model import SceneSource
 
 
-@dataclass
-class AsyncWork:
+@dataclass(kw_only=True)
+class AsyncWork(StoredWork):
     """Work that reads from and delivers to a store. Nothing is analysed: an evalscript is first read when it is run."""
 
-    job_id: str
     request: AsyncRequest
     shown: Mapping[str, Any]
-    source: SceneSource = field(repr=False)
-    store: Store
-    live: bool = True
     problem: ApiError | None = None
 
     def accept(self) -> None:
         """Keep a copy of the request in the bucket."""
-        self._put(self._own_file(f"request-{self.job_id}.json"), {"id": self.job_id, "request": self.shown})
+        self.put_json(self._own_file(f"request-{self.job_id}.json"), {"id": self.job_id, "request": self.shown})
 
     def analyse(self) -> list[Part]:
         """Nothing is analysed."""
@@ -45,19 +38,14 @@ class AsyncWork:
         del part
         try:
             script = self.request.evalscript
-            evalscript = script if isinstance(script, str) else self.store.get(script).decode()
+            evalscript = script if isinstance(script, str) else self.read_text(script, "evalscriptReference")
             body = {**self.request.body, "evalscript": evalscript}
             result = process(body, accept=TAR, source=self.source, max_side=MAX_SIDE)
         except ApiError as error:
             self.problem = error
             raise JobError(error.message) from error
-        except (DeliveryError, UnicodeDecodeError) as error:
-            raise JobError(f"evalscriptReference: {error}") from error
         for name, content in unpacked(result.content):
-            try:
-                self.store.put(self._target(name), content)
-            except DeliveryError as error:
-                raise JobError(f"output.delivery: {error}") from error
+            self.put(self._target(name), content)
         grid = self.request.process.grid
         return Outcome(price=discounted(result.processing_units, grid.width * grid.height, ASYNC_FACTOR))
 
@@ -66,17 +54,14 @@ class AsyncWork:
         del part
         raise JobError(cause)
 
-    def report(self, parts: Sequence[Part]) -> None:
-        """Publish nothing while it runs."""
-
     def finish(self, status: Status, error: str | None, cost: float) -> None:
         """Leave ``error.json``, or complete the copy of the request with what it cost."""
         if status == "DONE":
             copy = {"id": self.job_id, "request": self.shown, "costPU": round(cost, 6)}
-            self._put(self._own_file(f"request-{self.job_id}.json"), copy)
+            self.put_json(self._own_file(f"request-{self.job_id}.json"), copy)
             return
         problem = self.problem or ApiError(500, "COMMON_EXCEPTION", error or f"The request was {status.lower()}")
-        self._put(self._own_file("error.json"), {"id": self.job_id, **rest_body(problem)})
+        self.put_json(self._own_file("error.json"), {"id": self.job_id, **rest_body(problem)})
 
     def _target(self, name: str) -> Location:
         identifier = name.rpartition(".")[0]
@@ -86,9 +71,3 @@ class AsyncWork:
 
     def _own_file(self, name: str) -> Location:
         return self.request.template.folder({"REQUEST_ID": self.job_id}).below(name)
-
-    def _put(self, location: Location, content: Mapping[str, Any]) -> None:
-        try:
-            self.store.put(location, json.dumps(content, indent=2).encode(), "application/json")
-        except DeliveryError as error:
-            raise JobError(f"output.delivery: {error}") from error

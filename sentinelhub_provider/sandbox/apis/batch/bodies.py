@@ -11,7 +11,7 @@ from sentinelhub_provider.sandbox.apis.process.bodies import USER_DATA, Response
 from sentinelhub_provider.sandbox.apis.process.bounds import Area, parse_area
 from sentinelhub_provider.sandbox.apis.process.datasets import Dataset, parse_datasets
 from sentinelhub_provider.sandbox.apis.process.formats import JSON, TIFF, Format
-from sentinelhub_provider.sandbox.apis.process.problems import invalid
+from sentinelhub_provider.sandbox.errors import invalid
 from sentinelhub_provider.sandbox.world.delivery.locations import Location, parse_location
 from sentinelhub_provider.sandbox.world.delivery.templates import Template
 from sentinelhub_provider.sandbox.world.scenes.model import SceneSource

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from shapely.geometry import Polygon
+from shapely.geometry import box as rectangle
+from shapely.geometry.base import BaseGeometry
 
 from sentinelhub_provider.sandbox.apis.batch.descriptions import LAEA, TilingGrid
-from sentinelhub_provider.sandbox.apis.catalog.geometry import Shape, bbox_shape, intersects
 from sentinelhub_provider.sandbox.world.grid import WGS84, Array, Bounds, to_lonlat
-from sentinelhub_provider.sandbox.world.scenes.tiles import SIZE, clip, square_name
+from sentinelhub_provider.sandbox.world.scenes.tiles import SIZE, square_name
 from sentinelhub_provider.sandbox.world.utm import Zone, forward
 
 MAX_CANDIDATES: Final = 50_000
@@ -46,7 +48,9 @@ class Tile:
     height: int
 
 
-def tiles_of(grid: TilingGrid, area: Shape, resolution: float, *, buffer_x: int = 0, buffer_y: int = 0) -> list[Tile]:
+def tiles_of(
+    grid: TilingGrid, area: BaseGeometry, resolution: float, *, buffer_x: int = 0, buffer_y: int = 0
+) -> list[Tile]:
     """List the tiles that meet an area (longitude, latitude), each grown by so many pixels on either side.
 
     Raises :class:`TooManyTilesError`.
@@ -67,8 +71,8 @@ Cell = tuple[str, int, float, float]
 """Name, EPSG code, left and top border."""
 
 
-def _utm_cells(grid: TilingGrid, area: Shape) -> Iterator[Cell]:
-    west, south, east, north = area.bbox()
+def _utm_cells(grid: TilingGrid, area: BaseGeometry) -> Iterator[Cell]:
+    west, south, east, north = area.bounds
     limit = _LIMITS[grid.id]
     for number in range(max(1, math.floor((west + 180) / 6) + 1), min(60, math.floor((east + 180) / 6) + 1) + 1):
         for hemisphere, low, high in (
@@ -81,7 +85,7 @@ def _utm_cells(grid: TilingGrid, area: Shape) -> Iterator[Cell]:
                 yield from _zone_cells(grid, area, zone, strip)
 
 
-def _zone_cells(grid: TilingGrid, area: Shape, zone: Zone, strip: Bounds) -> Iterator[Cell]:
+def _zone_cells(grid: TilingGrid, area: BaseGeometry, zone: Zone, strip: Bounds) -> Iterator[Cell]:
     lon, lat = _border(strip)
     x, y = forward(zone, lon, lat)
     step = grid.step
@@ -100,12 +104,12 @@ def _utm_name(grid: TilingGrid, zone: Zone, column: int, row: int, latitude: flo
     return square if per_square == 1 else f"{square}_{column % per_square}_{per_square - 1 - row % per_square}"
 
 
-def _degree_cells(grid: TilingGrid, area: Shape) -> Iterator[Cell]:
-    west, south, east, north = area.bbox()
+def _degree_cells(grid: TilingGrid, area: BaseGeometry) -> Iterator[Cell]:
+    west, south, east, north = area.bounds
     for row in range(max(-90, math.floor(south)), min(90, math.ceil(north))):
         for column in range(max(-180, math.floor(west)), min(180, math.ceil(east))):
             box = (float(column), float(row), column + grid.size, row + grid.size)
-            if intersects(bbox_shape(_inset(box)), area):
+            if area.intersects(rectangle(*_inset(box))):
                 yield f"{_degrees(row, 'NS', 2)}{_degrees(column, 'EW', 3)}", WGS84, box[0], box[3]
 
 
@@ -113,8 +117,8 @@ def _degrees(value: int, signs: str, digits: int) -> str:
     return f"{signs[value < 0]}{abs(value):0{digits}d}"
 
 
-def _laea_cells(grid: TilingGrid, area: Shape) -> Iterator[Cell]:
-    lon, lat = _border(area.bbox())
+def _laea_cells(grid: TilingGrid, area: BaseGeometry) -> Iterator[Cell]:
+    lon, lat = _border(area.bounds)
     x, y = _to_laea(lon, lat)
     low_x, low_y, high_x, high_y = _LAEA_COVERAGE
     low_x, high_x = max(low_x, float(x.min())), min(high_x, float(x.max()))
@@ -123,14 +127,14 @@ def _laea_cells(grid: TilingGrid, area: Shape) -> Iterator[Cell]:
     for row in range(math.floor(low_y / step), math.ceil(high_y / step)):
         for column in range(math.floor(low_x / step), math.ceil(high_x / step)):
             ring = _ring(LAEA, (column * step, row * step, (column + 1) * step, (row + 1) * step))
-            if intersects(Shape(polygons=[[[*ring, ring[0]]]]), area):
+            if area.intersects(Polygon(ring)):
                 name = f"{step / 1000:.0f}kmE{column}N{row}"
                 yield name, LAEA, column * step, (row + 1) * step
 
 
-def _meets(ring: list[tuple[float, float]], strip: Bounds, area: Shape) -> bool:
-    clipped = clip(ring, strip)
-    return len(clipped) > 2 and intersects(Shape(polygons=[[[*clipped, clipped[0]]]]), area)
+def _meets(ring: list[tuple[float, float]], strip: Bounds, area: BaseGeometry) -> bool:
+    cell = Polygon(ring).intersection(rectangle(*strip))
+    return bool(cell.area) and bool(area.intersects(cell))
 
 
 def _inset(box: Bounds) -> Bounds:

@@ -9,9 +9,10 @@ from typing import Any
 from sentinelhub_provider.sandbox.apis.batch.bodies import BatchRequest, parse_request
 from sentinelhub_provider.sandbox.apis.batch.plan import check_script, divide
 from sentinelhub_provider.sandbox.apis.batch.work import BatchWork
-from sentinelhub_provider.sandbox.apis.jobs.dry import DryWork
+from sentinelhub_provider.sandbox.apis.jobs.dry import DryWork, PlanCache
 from sentinelhub_provider.sandbox.apis.jobs.model import Job, JobError, Part, Work
 from sentinelhub_provider.sandbox.apis.jobs.states import BATCH_PROCESS
+from sentinelhub_provider.sandbox.apis.jobs.store import JobStore
 from sentinelhub_provider.sandbox.gateway.state import Sandbox
 from sentinelhub_provider.sandbox.world.delivery.locations import without_credentials
 
@@ -19,21 +20,28 @@ from sentinelhub_provider.sandbox.world.delivery.locations import without_creden
 def create(sandbox: Sandbox, owner: str, body: Mapping[str, Any]) -> Job:
     """Check a request and make a job of it. Raises ``ApiError`` (400, 403)."""
     request = parse_request(body, sandbox.scenes)
-    sandbox.jobs.require_reserve(owner)
+    JobStore.of(sandbox).require_reserve(owner)
     shown = without_credentials(body)
 
     def make_work(job_id: str) -> Work:
         if sandbox.delivery is None:
             plain = {name: shown[name] for name in ("processRequest", "input")}
-            return DryWork(lambda: sandbox.plans.get(plain, lambda: _plan(request, sandbox)))
-        work = BatchWork(job_id, request, shown, sandbox.scenes, sandbox.delivery, lambda: sandbox.jobs.rasters)
+            return DryWork(lambda: PlanCache.of(sandbox).get(plain, lambda: _plan(request, sandbox)))
+        work = BatchWork(
+            job_id=job_id,
+            request=request,
+            shown=shown,
+            source=sandbox.scenes,
+            store=sandbox.delivery,
+            rasters=lambda: JobStore.of(sandbox).rasters,
+        )
         # What is wrong with the bucket is told by the analysis, which writes to it too.
         with contextlib.suppress(JobError):
             work.accept()
         return work
 
-    return sandbox.jobs.create(BATCH_PROCESS, owner, shown, make_work)
+    return JobStore.of(sandbox).create(BATCH_PROCESS, owner, shown, make_work)
 
 
 def _plan(request: BatchRequest, sandbox: Sandbox) -> list[Part]:
-    return divide(request, check_script(request), sandbox.jobs.dry_features)
+    return divide(request, check_script(request), JobStore.of(sandbox).dry_features)

@@ -13,11 +13,11 @@ from sentinelhub_provider.sandbox.apis.jobs.model import Part
 from sentinelhub_provider.sandbox.world.delivery.geopackage import Feature, write_features
 
 MANIFEST_COLUMNS: Final = {
-    "outputId": "TEXT",
-    "identifier": "TEXT",
-    "path": "TEXT",
-    "width": "INTEGER",
-    "height": "INTEGER",
+    "outputId": str,
+    "identifier": str,
+    "path": str,
+    "width": int,
+    "height": int,
 }
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from shapely import transform
+from shapely.geometry import Polygon, box, shape
+from shapely.geometry.base import BaseGeometry
 
 from sentinelhub_provider.sandbox.apis.batch.bodies import MAX_SIDE, BatchRequest, FeaturesInput, GridInput
 from sentinelhub_provider.sandbox.apis.batch.grids import TooManyTilesError, tiles_of
-from sentinelhub_provider.sandbox.apis.catalog.geometry import Shape, bbox_shape, intersects
 from sentinelhub_provider.sandbox.apis.jobs.model import JobError, Part
 from sentinelhub_provider.sandbox.apis.jobs.prices import BATCH_FACTOR, discounted
 from sentinelhub_provider.sandbox.apis.process.bounds import Area
@@ -119,14 +121,13 @@ def _features(request: BatchRequest, where: FeaturesInput, features: Sequence[Fe
         if name in seen:
             raise JobError(f"The GeoPackage has more than one feature with the identifier {name}")
         seen.add(name)
-        shape = _shape(feature.geometry, feature.epsg)
-        if area is None or intersects(shape, area):
+        if area is None or area.intersects(_in_degrees(feature.geometry, feature.epsg)):
             targets.append((name, _target(feature, where)))
     return targets
 
 
 def _target(feature: Feature, where: FeaturesInput) -> Target:
-    left, bottom, right, top = _own_shape(feature.geometry).bbox()
+    left, bottom, right, top = shape(feature.geometry).bounds
     width, height, resolution = (feature.properties.get(name) for name in ("width", "height", "resolution"))
     if not (width and height):
         if not resolution:
@@ -144,32 +145,15 @@ def _target(feature: Feature, where: FeaturesInput) -> Target:
     return Target(feature.epsg, (left, bottom, right, top), feature.geometry, int(width), int(height))
 
 
-def shape_of(area: Area) -> Shape:
+def shape_of(area: Area) -> BaseGeometry:
     """Return an area of interest in longitude and latitude."""
     if area.geometry is not None:
-        return _shape(area.geometry, area.epsg)
+        return _in_degrees(area.geometry, area.epsg)
     if area.epsg == WGS84:
-        return bbox_shape(area.box)
+        return box(*area.box)
     lon, lat = Grid.from_bounds(area.epsg, area.box, 1, 1).outline()
-    ring = list(zip(lon.tolist(), lat.tolist(), strict=True))
-    return Shape(polygons=[[[*ring, ring[0]]]])
+    return Polygon(np.column_stack([lon, lat]))
 
 
-def _shape(geometry: Mapping[str, Any], epsg: int) -> Shape:
-    shape = _own_shape(geometry)
-    if epsg == WGS84:
-        return shape
-    return Shape(polygons=[[_reproject(ring, epsg) for ring in polygon] for polygon in shape.polygons])
-
-
-def _own_shape(geometry: Mapping[str, Any]) -> Shape:
-    """Take a polygon or multipolygon apart, in whatever CRS it is."""
-    coordinates = geometry["coordinates"]
-    polygons = [coordinates] if geometry["type"] == "Polygon" else coordinates
-    return Shape(polygons=[[[(p[0], p[1]) for p in ring] for ring in polygon] for polygon in polygons])
-
-
-def _reproject(ring: Sequence[tuple[float, float]], epsg: int) -> list[tuple[float, float]]:
-    points = np.asarray(ring, np.float64)
-    lon, lat = to_lonlat(epsg, points[:, 0], points[:, 1])
-    return list(zip(lon.tolist(), lat.tolist(), strict=True))
+def _in_degrees(geometry: Mapping[str, Any], epsg: int) -> BaseGeometry:
+    return transform(shape(geometry), lambda points: np.column_stack(to_lonlat(epsg, points[:, 0], points[:, 1])))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import json
-import tarfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sentinelhub_provider.sandbox.apis.batch.bodies import BatchRequest, FeaturesInput
@@ -15,17 +12,16 @@ from sentinelhub_provider.sandbox.apis.batch.manifest import write_execution, wr
 from sentinelhub_provider.sandbox.apis.batch.plan import Target, check_script, divide
 from sentinelhub_provider.sandbox.apis.jobs.model import JobError, Outcome, Part
 from sentinelhub_provider.sandbox.apis.jobs.prices import BATCH_FACTOR, discounted
-from sentinelhub_provider.sandbox.apis.jobs.states import Status
+from sentinelhub_provider.sandbox.apis.jobs.work import StoredWork, unpacked
 from sentinelhub_provider.sandbox.apis.process.formats import TAR
 from sentinelhub_provider.sandbox.apis.process.mosaic import Scenes
 from sentinelhub_provider.sandbox.apis.process.render import process
 from sentinelhub_provider.sandbox.errors import ApiError
 from sentinelhub_provider.sandbox.world.delivery.geopackage import read_features
 from sentinelhub_provider.sandbox.world.delivery.locations import Location
-from sentinelhub_provider.sandbox.world.delivery.stores import DeliveryError, Store
+from sentinelhub_provider.sandbox.world.delivery.stores import DeliveryError
 from sentinelhub_provider.sandbox.world.evalscripts.contract import Setup
 from sentinelhub_provider.sandbox.world.grid import Grid
-from sentinelhub_provider.sandbox.world.scenes.model import SceneSource
 
 MAX_PIXELS: Final = 50_000_000
 """Pixels that a job of the sandbox renders, some minutes of work: a guard of its own."""
@@ -36,23 +32,18 @@ MAX_TILE_SIDE: Final = 10_200
 NO_DATA: Final = "No data"
 
 
-@dataclass
-class BatchWork:
+@dataclass(kw_only=True)
+class BatchWork(StoredWork):
     """Work that reads from and delivers to a store. ``rasters``: whether pictures are made, or only reported."""
 
-    job_id: str
     request: BatchRequest
     shown: Mapping[str, Any]
-    source: SceneSource = field(repr=False)
-    store: Store
     rasters: Callable[[], bool]
-    live: bool = True
     setup: Setup | None = None
 
     def accept(self) -> None:
         """Keep a copy of the request in the bucket."""
-        content = json.dumps({"id": self.job_id, "request": self.shown}, indent=2).encode()
-        self._put(self._own_file("request", "json"), content, "application/json")
+        self.put_json(self._own_file("request", "json"), {"id": self.job_id, "request": self.shown})
 
     def analyse(self) -> list[Part]:
         """Check evalscript and bucket, list the features and publish them. Raises :class:`JobError`."""
@@ -65,7 +56,7 @@ class BatchWork:
             raise JobError(error.message) from error
         features: Any = 0
         if isinstance(self.request.input, FeaturesInput):
-            features = self._read(self.request.input.features)
+            features = self._read_features(self.request.input.features)
         parts = divide(self.request, self.setup, features)
         pixels = sum(part.what.width * part.what.height for part in parts)
         if self.rasters() and pixels > MAX_PIXELS:
@@ -76,7 +67,7 @@ class BatchWork:
         if parts:
             outputs = [response.identifier for response in self.request.responses]
             manifest = write_manifest(parts, outputs, lambda part, output: self._target(part, output).url)
-            self._put(self._own_file("featureManifest", "gpkg"), manifest)
+            self.put(self._own_file("featureManifest", "gpkg"), manifest)
         return parts
 
     def process(self, part: Part) -> Outcome:
@@ -96,21 +87,13 @@ class BatchWork:
             identifier = name.rpartition(".")[0]
             if self.request.output.cog and name.endswith(".tif"):
                 content = to_cog(content, self.request.output.cog_parameters)
-            self._put(self._target(part, identifier), content)
+            self.put(self._target(part, identifier), content)
         return Outcome(price=discounted(result.processing_units, target.width * target.height, BATCH_FACTOR))
-
-    def fail_part(self, part: Part, cause: str) -> Outcome:
-        """Let a feature fail."""
-        del part
-        return Outcome("FATAL", cause, delivered=False)
 
     def report(self, parts: Sequence[Part]) -> None:
         """Publish the execution database. Raises :class:`JobError`."""
         if parts:
-            self._put(self._own_file("execution", "sqlite"), write_execution(parts))
-
-    def finish(self, status: Status, error: str | None, cost: float) -> None:
-        """Nothing more is published than what :meth:`report` does."""
+            self.put(self._own_file("execution", "sqlite"), write_execution(parts))
 
     def _process_request(self, target: Target) -> dict[str, Any]:
         made = self.request.process["output"]
@@ -140,11 +123,9 @@ class BatchWork:
         box = Grid.from_bounds(target.epsg, target.bounds, target.width, target.height).lonlat_bounds()
         return any(Scenes(self.source, dataset, box).any() for dataset in self.request.datasets)
 
-    def _read(self, location: Location) -> Any:
+    def _read_features(self, location: Location) -> Any:
         try:
-            return read_features(self.store.get(location))
-        except DeliveryError as error:
-            raise JobError(f"input.features: {error}") from error
+            return read_features(self.read(location, "input.features"))
         except ValueError as error:
             raise JobError(f"input.features: {location.url}: {error}") from error
 
@@ -161,19 +142,3 @@ class BatchWork:
 
     def _own_file(self, name: str, extension: str) -> Location:
         return self.request.output.template.root.below(f"{name}-{self.job_id}.{extension}")
-
-    def _put(self, location: Location, content: bytes, content_type: str = "application/octet-stream") -> None:
-        try:
-            self.store.put(location, content, content_type)
-        except DeliveryError as error:
-            raise JobError(f"output.delivery: {error}") from error
-
-
-def unpacked(archive: bytes) -> list[tuple[str, bytes]]:
-    """List the files of a tar archive with their content."""
-    with tarfile.open(fileobj=io.BytesIO(archive)) as members:
-        found = []
-        for member in members:
-            file = members.extractfile(member)
-            found.append((member.name, file.read() if file is not None else b""))
-        return found

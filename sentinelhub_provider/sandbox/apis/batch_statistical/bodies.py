@@ -6,17 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sentinelhub_provider.sandbox.apis.process.bodies import parse_evalscript
+from sentinelhub_provider.sandbox.apis.jobs.bodies import parse_script
 from sentinelhub_provider.sandbox.apis.process.datasets import Dataset, parse_datasets
-from sentinelhub_provider.sandbox.apis.process.problems import invalid
 from sentinelhub_provider.sandbox.apis.statistical.bodies import parse_intervals
 from sentinelhub_provider.sandbox.apis.statistical.calculations import Calculations, parse_calculations
+from sentinelhub_provider.sandbox.errors import invalid
 from sentinelhub_provider.sandbox.world.delivery.locations import Location, parse_location
 from sentinelhub_provider.sandbox.world.delivery.templates import Template
 from sentinelhub_provider.sandbox.world.scenes.model import SceneSource
-
-MAX_EVALSCRIPT_BYTES: Final = 32 * 1024
-"""An evalscript in the request must be smaller; a larger one is referred to."""
 
 PLACEHOLDERS: Final = ("REQUEST_ID", "ID")
 DEFAULT_TEMPLATE: Final = "<REQUEST_ID>/<ID>.json"
@@ -50,20 +47,3 @@ def parse_request(body: Mapping[str, Any], source: SceneSource) -> BatchStatisti
         parse_calculations(body.get("calculations")),
         Template.of(parse_location(body.get("output"), "output"), PLACEHOLDERS, DEFAULT_TEMPLATE),
     )
-
-
-def parse_script(holder: Mapping[str, Any], path: str = "") -> str | Location:
-    """Check ``evalscript`` or ``evalscriptReference``, of which one is required. Raises ``ApiError`` (400)."""
-    prefix = f"{path}->" if path else ""
-    script, reference = holder.get("evalscript"), holder.get("evalscriptReference")
-    if script is not None and reference is not None:
-        raise invalid(f"{prefix}evalscript", "cannot be given together with evalscriptReference")
-    if reference is not None:
-        return parse_location(reference, f"{prefix}evalscriptReference")
-    text = parse_evalscript(script, f"{prefix}evalscript")
-    if len(text.encode()) >= MAX_EVALSCRIPT_BYTES:
-        raise invalid(
-            f"{prefix}evalscript",
-            f"must be smaller than {MAX_EVALSCRIPT_BYTES} bytes; put it into a bucket and give evalscriptReference",
-        )
-    return text

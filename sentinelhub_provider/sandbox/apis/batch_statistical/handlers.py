@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from sentinelhub_provider.sandbox.apis.batch_statistical.bodies import BatchStatisticalRequest, parse_request
 from sentinelhub_provider.sandbox.apis.batch_statistical.work import BatchStatisticalWork, check_script
-from sentinelhub_provider.sandbox.apis.jobs.dry import DryWork
+from sentinelhub_provider.sandbox.apis.jobs.dry import DryWork, PlanCache
 from sentinelhub_provider.sandbox.apis.jobs.model import Job, Part, Work
 from sentinelhub_provider.sandbox.apis.jobs.states import BATCH_STATISTICS
+from sentinelhub_provider.sandbox.apis.jobs.store import JobStore
 from sentinelhub_provider.sandbox.apis.process.processing_units import STATISTICAL_MINIMUM
+from sentinelhub_provider.sandbox.apis.statistical.state import IntervalErrors
 from sentinelhub_provider.sandbox.gateway.state import Sandbox
 from sentinelhub_provider.sandbox.world.delivery.locations import without_credentials
 
@@ -21,19 +23,25 @@ DRY_PRICE: Final = STATISTICAL_MINIMUM
 def create(sandbox: Sandbox, owner: str, body: Mapping[str, Any]) -> Job:
     """Check a request and make a job of it. Raises ``ApiError`` (400, 403)."""
     request = parse_request(body, sandbox.scenes)
-    sandbox.jobs.require_reserve(owner)
+    JobStore.of(sandbox).require_reserve(owner)
     shown = without_credentials(body)
 
     def make_work(job_id: str) -> Work:
         if sandbox.delivery is None:
             plain = [shown["input"]["data"], shown["aggregation"], shown.get("calculations")]
-            return DryWork(lambda: sandbox.plans.get(plain, lambda: _plan(request, sandbox)))
-        return BatchStatisticalWork(job_id, request, sandbox.scenes, sandbox.delivery, sandbox.interval_errors)
+            return DryWork(lambda: PlanCache.of(sandbox).get(plain, lambda: _plan(request, sandbox)))
+        return BatchStatisticalWork(
+            job_id=job_id,
+            request=request,
+            source=sandbox.scenes,
+            store=sandbox.delivery,
+            errors=IntervalErrors.of(sandbox),
+        )
 
-    return sandbox.jobs.create(BATCH_STATISTICS, owner, shown, make_work)
+    return JobStore.of(sandbox).create(BATCH_STATISTICS, owner, shown, make_work)
 
 
 def _plan(request: BatchStatisticalRequest, sandbox: Sandbox) -> list[Part]:
     if isinstance(request.evalscript, str):
         check_script(request.evalscript, request)
-    return [Part(number, f"feature-{number}", DRY_PRICE) for number in range(1, sandbox.jobs.dry_features + 1)]
+    return [Part(number, f"feature-{number}", DRY_PRICE) for number in range(1, JobStore.of(sandbox).dry_features + 1)]

@@ -2,53 +2,46 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sentinelhub_provider.sandbox.apis.batch_statistical.bodies import BatchStatisticalRequest
 from sentinelhub_provider.sandbox.apis.jobs.model import JobError, Outcome, Part
-from sentinelhub_provider.sandbox.apis.jobs.states import Status
+from sentinelhub_provider.sandbox.apis.jobs.work import StoredWork
 from sentinelhub_provider.sandbox.apis.process.raster import data_sources
 from sentinelhub_provider.sandbox.apis.statistical.handlers import check_outputs, error_type, statistics
 from sentinelhub_provider.sandbox.apis.statistical.state import IntervalErrors
 from sentinelhub_provider.sandbox.errors import ApiError
 from sentinelhub_provider.sandbox.world.delivery.geopackage import Feature, read_features
-from sentinelhub_provider.sandbox.world.delivery.locations import Location
-from sentinelhub_provider.sandbox.world.delivery.stores import DeliveryError, Store
 from sentinelhub_provider.sandbox.world.evalscripts.contract import STATISTICAL_RULES
 from sentinelhub_provider.sandbox.world.evalscripts.engine import Evalscript
-from sentinelhub_provider.sandbox.world.scenes.model import DATA_MASK, SceneSource
+from sentinelhub_provider.sandbox.world.scenes.model import DATA_MASK
 
 CRS_URI: Final = "http://www.opengis.net/def/crs/EPSG/0/{}"
 
 
-@dataclass
-class BatchStatisticalWork:
+@dataclass(kw_only=True)
+class BatchStatisticalWork(StoredWork):
     """Work that reads from and delivers to a store."""
 
-    job_id: str
     request: BatchStatisticalRequest
-    source: SceneSource = field(repr=False)
-    store: Store
     errors: IntervalErrors
-    live: bool = True
     evalscript: str = ""
 
     def analyse(self) -> list[Part]:
         """Check the evalscript and list the polygons. Raises :class:`JobError`."""
         try:
             script = self.request.evalscript
-            self.evalscript = script if isinstance(script, str) else self._read(script, "evalscriptReference").decode()
+            self.evalscript = (
+                script if isinstance(script, str) else self.read_text(script, "aggregation.evalscriptReference")
+            )
             check_script(self.evalscript, self.request)
-        except UnicodeDecodeError as error:
-            raise JobError("aggregation.evalscriptReference: the file is no UTF-8 text") from error
         except ApiError as error:
             raise JobError(error.message) from error
         location = self.request.features
         try:
-            features = read_features(self._read(location, "input.features"))
+            features = read_features(self.read(location, "input.features"))
         except ValueError as error:
             raise JobError(f"input.features: {location.url}: {error}") from error
         if len({feature.epsg for feature in features}) > 1:
@@ -69,12 +62,6 @@ class BatchStatisticalWork:
     def fail_part(self, part: Part, cause: str) -> Outcome:
         """Let a polygon fail, and deliver that it did."""
         return self._failed(part.what, "EXECUTION_ERROR", cause)
-
-    def report(self, parts: Sequence[Part]) -> None:
-        """Publish nothing: this API keeps no database."""
-
-    def finish(self, status: Status, error: str | None, cost: float) -> None:
-        """Publish nothing."""
 
     def _failed(self, feature: Feature, kind: str, cause: str) -> Outcome:
         self._deliver(feature, {"error": {"type": kind}})
@@ -98,16 +85,7 @@ class BatchStatisticalWork:
         if feature.identifier is not None:
             shown["identifier"] = feature.identifier
         place = self.request.template.fill({"REQUEST_ID": self.job_id, "ID": str(feature.id)})
-        try:
-            self.store.put(place, json.dumps({**shown, **answer}).encode(), "application/json")
-        except DeliveryError as error:
-            raise JobError(f"output: {error}") from error
-
-    def _read(self, location: Location, name: str) -> bytes:
-        try:
-            return self.store.get(location)
-        except DeliveryError as error:
-            raise JobError(f"{name}: {error}") from error
+        self.put_json(place, {**shown, **answer}, name="output", indent=None)
 
 
 def check_script(evalscript: str, request: BatchStatisticalRequest) -> None:

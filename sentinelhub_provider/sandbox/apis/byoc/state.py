@@ -7,10 +7,13 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.sandbox.apis.byoc.ingestion import FAILED, INGESTED, Failure, Ingestion, Pace, Remark
 from sentinelhub_provider.sandbox.gateway.limits import Clock
+
+if TYPE_CHECKING:
+    from sentinelhub_provider.sandbox.gateway.state import Sandbox
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,11 @@ class ByocStore:
         self.pace = Pace()
         self.failures: list[Failure] = []
         self.remarks: list[Remark] = []
+
+    @classmethod
+    def of(cls, sandbox: Sandbox) -> ByocStore:
+        """Return the collections of a sandbox."""
+        return sandbox.part(cls, lambda: cls(clock=sandbox.clock))
 
     def reset(self) -> None:
         """Forget everything."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Final, TypeVar
+from typing import Final, TypeVar
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
@@ -17,9 +17,9 @@ from sentinelhub_provider.sandbox.apis.byoc.bodies import (
     show_tile,
 )
 from sentinelhub_provider.sandbox.apis.byoc.ingestion import STATUSES
-from sentinelhub_provider.sandbox.apis.byoc.state import ByocCollection, ByocTile, DuplicateError
+from sentinelhub_provider.sandbox.apis.byoc.state import ByocCollection, ByocStore, ByocTile, DuplicateError
 from sentinelhub_provider.sandbox.errors import ApiError
-from sentinelhub_provider.sandbox.gateway.access import SandboxDep, allowed, base_url, spend
+from sentinelhub_provider.sandbox.gateway.access import CallerDep, SandboxDep, allowed, base_url, spend
 from sentinelhub_provider.sandbox.gateway.bodies import read_json
 from sentinelhub_provider.sandbox.gateway.paging import page
 from sentinelhub_provider.sandbox.gateway.responses import json_response
@@ -31,42 +31,41 @@ PRICE: Final = 1.0
 """PU of a request that is no GET (documentation, "Processing Unit definition", data ingestion)."""
 
 router = APIRouter()
-_routes = APIRouter(prefix="/collections")
-Caller = Annotated[ClientSettings, Depends(allowed("byoc"))]
+_routes = APIRouter(prefix="/collections", dependencies=[Depends(allowed("byoc"))])
 Made = TypeVar("Made")
 
 
 @_routes.post("")
-async def create_collection(request: Request, sandbox: SandboxDep, caller: Caller) -> Response:
+async def create_collection(request: Request, sandbox: SandboxDep, caller: CallerDep) -> Response:
     """Create a collection."""
     body = parse_collection(await read_json(request))
     made = _unless_duplicate(
-        lambda: sandbox.byoc.create(
+        lambda: ByocStore.of(sandbox).create(
             caller.client_id, name=body.name, bucket=body.bucket, no_data=body.no_data, bands=body.bands or {}
         )
     )
     spend(sandbox, caller, PRICE)
-    return json_response({"data": show_collection(made, sandbox.byoc)}, status=201)
+    return json_response({"data": show_collection(made, ByocStore.of(sandbox))}, status=201)
 
 
 @_routes.get("")
-def list_collections(request: Request, sandbox: SandboxDep, caller: Caller) -> Response:
+def list_collections(request: Request, sandbox: SandboxDep, caller: CallerDep) -> Response:
     """List the caller's collections, oldest first; ``search`` looks for a word in their names."""
     params = dict(request.query_params)
     word = params.get("search", "").lower()
-    found = [each for each in sandbox.byoc.collections(caller.client_id) if word in each.name.lower()]
+    found = [each for each in ByocStore.of(sandbox).collections(caller.client_id) if word in each.name.lower()]
     part, links = page(found, params, url=f"{base_url(request)}{PREFIXES[0]}/collections")
-    return json_response({"data": [show_collection(each, sandbox.byoc) for each in part], "links": links})
+    return json_response({"data": [show_collection(each, ByocStore.of(sandbox)) for each in part], "links": links})
 
 
 @_routes.get("/{collection_id}")
-def get_collection(collection_id: str, sandbox: SandboxDep, caller: Caller) -> Response:
+def get_collection(collection_id: str, sandbox: SandboxDep, caller: CallerDep) -> Response:
     """Return one collection."""
-    return json_response({"data": show_collection(_collection(sandbox, caller, collection_id), sandbox.byoc)})
+    return json_response({"data": show_collection(_collection(sandbox, caller, collection_id), ByocStore.of(sandbox))})
 
 
 @_routes.put("/{collection_id}")
-async def update_collection(collection_id: str, request: Request, sandbox: SandboxDep, caller: Caller) -> Response:
+async def update_collection(collection_id: str, request: Request, sandbox: SandboxDep, caller: CallerDep) -> Response:
     """Change a collection: its bucket only while it is empty, its bands then only in name or by leaving some out."""
     collection = _collection(sandbox, caller, collection_id)
     body = parse_collection(await read_json(request))
@@ -76,42 +75,42 @@ async def update_collection(collection_id: str, request: Request, sandbox: Sandb
             raise ApiError(400, "COMMON_BAD_PAYLOAD", "s3Bucket: can only be changed while the collection is empty")
         check_bands(collection.bands, bands)
     changed = replace(collection, name=body.name, bucket=body.bucket, no_data=body.no_data, bands=bands)
-    _unless_duplicate(lambda: sandbox.byoc.update(changed))
+    _unless_duplicate(lambda: ByocStore.of(sandbox).update(changed))
     return _done(sandbox, caller)
 
 
 @_routes.delete("/{collection_id}")
-def delete_collection(collection_id: str, sandbox: SandboxDep, caller: Caller) -> Response:
+def delete_collection(collection_id: str, sandbox: SandboxDep, caller: CallerDep) -> Response:
     """Remove a collection with its tiles."""
-    sandbox.byoc.delete(_collection(sandbox, caller, collection_id).id)
+    ByocStore.of(sandbox).delete(_collection(sandbox, caller, collection_id).id)
     return _done(sandbox, caller)
 
 
 @_routes.post("/{collection_id}/copyTiles")
-def copy_tiles(collection_id: str, request: Request, sandbox: SandboxDep, caller: Caller) -> Response:
+def copy_tiles(collection_id: str, request: Request, sandbox: SandboxDep, caller: CallerDep) -> Response:
     """Copy the ingested tiles into another collection of the caller's."""
     source = _collection(sandbox, caller, collection_id)
     target = _collection(sandbox, caller, request.query_params.get("toCollection", ""))
-    sandbox.byoc.copy_tiles(source.id, target.id)
+    ByocStore.of(sandbox).copy_tiles(source.id, target.id)
     return _done(sandbox, caller)
 
 
 @_routes.post("/{collection_id}/tiles")
-async def create_tile(collection_id: str, request: Request, sandbox: SandboxDep, caller: Caller) -> Response:
+async def create_tile(collection_id: str, request: Request, sandbox: SandboxDep, caller: CallerDep) -> Response:
     """Add a tile and begin to ingest it."""
     collection = _collection(sandbox, caller, collection_id)
     body = parse_tile(await read_json(request))
     tile = _unless_duplicate(
-        lambda: sandbox.byoc.add_tile(
+        lambda: ByocStore.of(sandbox).add_tile(
             collection.id, path=body.path, geometry=body.geometry, sensing_time=body.sensing_time
         )
     )
     spend(sandbox, caller, PRICE)
-    return json_response({"data": show_tile(tile, sandbox.byoc)}, status=201)
+    return json_response({"data": show_tile(tile, ByocStore.of(sandbox))}, status=201)
 
 
 @_routes.get("/{collection_id}/tiles")
-def list_tiles(collection_id: str, request: Request, sandbox: SandboxDep, caller: Caller) -> Response:
+def list_tiles(collection_id: str, request: Request, sandbox: SandboxDep, caller: CallerDep) -> Response:
     """List a collection's tiles: all, of one path, or in one state."""
     collection = _collection(sandbox, caller, collection_id)
     params = dict(request.query_params)
@@ -124,53 +123,53 @@ def list_tiles(collection_id: str, request: Request, sandbox: SandboxDep, caller
     tiles = [
         tile
         for tile in collection.tiles.values()
-        if params.get("path") in (None, tile.path) and status in ("", sandbox.byoc.status(tile))
+        if params.get("path") in (None, tile.path) and status in ("", ByocStore.of(sandbox).status(tile))
     ]
     if order == "created:desc":
         tiles.reverse()
     url = f"{base_url(request)}{PREFIXES[0]}/collections/{collection.id}/tiles"
     part, links = page(tiles, params, url=url)
-    return json_response({"data": [show_tile(tile, sandbox.byoc) for tile in part], "links": links})
+    return json_response({"data": [show_tile(tile, ByocStore.of(sandbox)) for tile in part], "links": links})
 
 
 @_routes.get("/{collection_id}/tiles/{tile_id}")
-def get_tile(collection_id: str, tile_id: str, sandbox: SandboxDep, caller: Caller) -> Response:
+def get_tile(collection_id: str, tile_id: str, sandbox: SandboxDep, caller: CallerDep) -> Response:
     """Return one tile with its state."""
     _, tile = _tile(sandbox, caller, collection_id, tile_id)
-    return json_response({"data": show_tile(tile, sandbox.byoc)})
+    return json_response({"data": show_tile(tile, ByocStore.of(sandbox))})
 
 
 @_routes.put("/{collection_id}/tiles/{tile_id}")
 async def update_tile(
-    collection_id: str, tile_id: str, request: Request, sandbox: SandboxDep, caller: Caller
+    collection_id: str, tile_id: str, request: Request, sandbox: SandboxDep, caller: CallerDep
 ) -> Response:
     """Change a tile's cover geometry and sensing time."""
     collection, tile = _tile(sandbox, caller, collection_id, tile_id)
     body = parse_tile(await read_json(request), path=tile.path)
-    sandbox.byoc.change_tile(
+    ByocStore.of(sandbox).change_tile(
         collection.id, tile.id, lambda old: replace(old, geometry=body.geometry, sensing_time=body.sensing_time)
     )
     return _done(sandbox, caller)
 
 
 @_routes.delete("/{collection_id}/tiles/{tile_id}")
-def delete_tile(collection_id: str, tile_id: str, sandbox: SandboxDep, caller: Caller) -> Response:
+def delete_tile(collection_id: str, tile_id: str, sandbox: SandboxDep, caller: CallerDep) -> Response:
     """Remove a tile."""
     collection, tile = _tile(sandbox, caller, collection_id, tile_id)
-    sandbox.byoc.delete_tile(collection.id, tile.id)
+    ByocStore.of(sandbox).delete_tile(collection.id, tile.id)
     return _done(sandbox, caller)
 
 
 @_routes.post("/{collection_id}/tiles/{tile_id}/reingest")
-def reingest_tile(collection_id: str, tile_id: str, sandbox: SandboxDep, caller: Caller) -> Response:
+def reingest_tile(collection_id: str, tile_id: str, sandbox: SandboxDep, caller: CallerDep) -> Response:
     """Ingest a tile anew."""
     collection, tile = _tile(sandbox, caller, collection_id, tile_id)
-    sandbox.byoc.reingest(collection.id, tile.id)
+    ByocStore.of(sandbox).reingest(collection.id, tile.id)
     return _done(sandbox, caller)
 
 
 def _collection(sandbox: Sandbox, caller: ClientSettings, collection_id: str) -> ByocCollection:
-    found = sandbox.byoc.collection(caller.client_id, collection_id)
+    found = ByocStore.of(sandbox).collection(caller.client_id, collection_id)
     if found is None:
         raise ApiError(404, "COMMON_NOT_FOUND", f"Collection with id {collection_id} not found")
     return found

@@ -1,7 +1,8 @@
 """The part of CQL2 that Sentinel Hub's Catalog understands: comparisons, ``between``, ``and``, ``not``.
 
-Both encodings, ``cql2-text`` (``eo:cloud_cover < 20 AND gsd = 10``) and ``cql2-json``, become the same small tree,
-which is then checked against a collection's queryables and evaluated on an item's properties.
+The library ``cql2`` reads ``cql2-text`` (``eo:cloud_cover < 20 AND gsd = 10``) and writes it as ``cql2-json``. Both
+encodings then become the same small tree, which is checked against a collection's queryables and evaluated on an item's
+properties. The library evaluates more than the service does, so that its own evaluation would hide what is refused.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from sentinelhub_provider.sandbox.apis.catalog.errors import bad_request
 
 Scalar = float | str
 MAX_DEPTH = 32
+_PLACE = re.compile(r"--> \d+:(\d+)")
 
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
@@ -111,12 +113,27 @@ def parse_filter(source: object, language: str | None) -> Expression:
     if isinstance(source, str):
         if language == "cql2-json":
             raise bad_request("filter: filter-lang says cql2-json, but the filter is text")
-        return _TextParser(source).parse()
+        return _parse_json(_read_text(source), depth=0)
     if isinstance(source, Mapping):
         if language == "cql2-text":
             raise bad_request("filter: filter-lang says cql2-text, but the filter is an object")
         return _parse_json(source, depth=0)
     raise bad_request("filter: must be a CQL2 text or a CQL2 JSON object")
+
+
+def _read_text(source: str) -> Any:
+    # Loaded on first use: whoever filters nothing does not need it.
+    import cql2
+
+    if source.count("(") + source.upper().count("NOT") > MAX_DEPTH:
+        raise bad_request(f"filter: nested deeper than {MAX_DEPTH} levels")
+    try:
+        return cql2.parse_text(source).to_json()
+    except cql2.ParseError as error:
+        place = _PLACE.search(str(error))
+        expected = str(error).rpartition(" = ")[2].strip()
+        where = f" at character {place[1]}" if place else ""
+        raise bad_request(f"filter: the CQL2 text cannot be read{where}: {expected}") from error
 
 
 def check_queryables(expression: Expression, queryables: Collection[str]) -> None:
@@ -135,9 +152,6 @@ def _value(operand: Operand, properties: Mapping[str, Any]) -> Scalar | None:
 
 def _between(value: Operand, low: Operand, high: Operand) -> Expression:
     return And((Comparison(">=", value, low), Comparison("<=", value, high)))
-
-
-# --- cql2-json -------------------------------------------------------------------------------------------------------
 
 
 def _parse_json(node: object, *, depth: int) -> Expression:
@@ -177,121 +191,3 @@ def _json_operand(node: object) -> Operand:
 
 def _signs() -> str:
     return ", ".join(_OPERATORS)
-
-
-# --- cql2-text -------------------------------------------------------------------------------------------------------
-
-_TOKEN = re.compile(
-    r"""\s*(?:
-        (?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)
-      | (?P<text>'(?:[^']|'')*')
-      | (?P<quoted>"[^"]+")
-      | (?P<name>[A-Za-z_][\w:.\-]*)
-      | (?P<sign><=|>=|<>|=|<|>)
-      | (?P<bracket>[()])
-    )""",
-    re.VERBOSE,
-)
-
-
-class _TextParser:
-    """Recursive descent: ``and`` binds weaker than ``not``; ``between``'s own AND belongs to it."""
-
-    def __init__(self, source: str) -> None:
-        self._source = source
-        self._tokens = list(self._tokenize(source))
-        self._index = 0
-        self._depth = 0
-
-    def parse(self) -> Expression:
-        expression = self._conjunction()
-        if self._index < len(self._tokens):
-            self._fail("expected AND or the end")
-        return expression
-
-    def _tokenize(self, source: str) -> list[tuple[str, str, int]]:
-        tokens, position = [], 0
-        while source[position:].strip():
-            match = _TOKEN.match(source, position)
-            if match is None or match.lastgroup is None:
-                rest = source[position:].lstrip()
-                raise bad_request(f"filter: cannot read {rest[:20]!r} at character {len(source) - len(rest) + 1}")
-            tokens.append((match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
-            position = match.end()
-        return tokens
-
-    def _fail(self, expected: str) -> None:
-        if self._index < len(self._tokens):
-            _, text, position = self._tokens[self._index]
-            raise bad_request(f"filter: {expected} at character {position + 1}, found {text!r}")
-        raise bad_request(f"filter: {expected}, but the filter ends")
-
-    def _peek_word(self) -> str:
-        if self._index < len(self._tokens):
-            kind, text, _ = self._tokens[self._index]
-            if kind == "name":
-                return text.upper()
-            if kind in ("sign", "bracket"):
-                return text
-        return ""
-
-    def _accept(self, word: str) -> bool:
-        if self._peek_word() == word:
-            self._index += 1
-            return True
-        return False
-
-    def _expect(self, word: str) -> None:
-        if not self._accept(word):
-            self._fail(f"expected {word}")
-
-    def _conjunction(self) -> Expression:
-        parts = [self._unary()]
-        while self._accept("AND"):
-            parts.append(self._unary())
-        if self._peek_word() == "OR":
-            self._fail("OR is not supported, only AND and NOT")
-        return parts[0] if len(parts) == 1 else And(tuple(parts))
-
-    def _unary(self) -> Expression:
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
-            raise bad_request(f"filter: nested deeper than {MAX_DEPTH} levels")
-        try:
-            if self._accept("NOT"):
-                return Not(self._unary())
-            if self._accept("("):
-                inner = self._conjunction()
-                self._expect(")")
-                return inner
-            return self._predicate()
-        finally:
-            self._depth -= 1
-
-    def _predicate(self) -> Expression:
-        left = self._operand()
-        negated = self._accept("NOT")
-        if self._accept("BETWEEN"):
-            low = self._operand()
-            self._expect("AND")
-            between = _between(left, low, self._operand())
-            return Not(between) if negated else between
-        sign = self._peek_word()
-        if negated or sign not in _OPERATORS:
-            self._fail(f"expected BETWEEN or one of {_signs()}")
-        self._index += 1
-        return Comparison(sign, left, self._operand())
-
-    def _operand(self) -> Operand:
-        if self._index < len(self._tokens):
-            kind, text, _ = self._tokens[self._index]
-            reserved = kind == "name" and text.upper() in ("AND", "OR", "NOT", "BETWEEN")
-            if kind in ("number", "text", "quoted", "name") and not reserved:
-                self._index += 1
-                if kind == "number":
-                    return float(text)
-                if kind == "text":
-                    return text[1:-1].replace("''", "'")
-                return Property(text.strip('"'))
-        self._fail("expected a property, a number or a 'text'")
-        raise AssertionError("unreachable")

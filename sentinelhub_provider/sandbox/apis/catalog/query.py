@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.sandbox.apis.catalog import cql2
 from sentinelhub_provider.sandbox.apis.catalog.datetimes import Interval, parse_interval
 from sentinelhub_provider.sandbox.apis.catalog.errors import bad_request
 from sentinelhub_provider.sandbox.apis.catalog.fields import Fields, parse_fields
-from sentinelhub_provider.sandbox.apis.catalog.geometry import Bbox, Shape, bbox_shape, parse_geometry
+from sentinelhub_provider.sandbox.apis.catalog.geometry import Bbox, parse_geometry
+
+if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
 
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 100
@@ -44,7 +47,7 @@ class SearchQuery:
     interval: Interval = (None, None)
     boxes: tuple[Bbox, ...] = ()
     """Search boxes, empty for the whole world; two for a bbox that crosses the antimeridian."""
-    shape: Shape | None = None
+    shape: BaseGeometry | None = None
     """The exact area; ``None`` for the whole world."""
     ids: tuple[str, ...] | None = None
     limit: int = DEFAULT_LIMIT
@@ -113,10 +116,10 @@ def _parse_common(collection: str, body: Mapping[str, Any]) -> SearchQuery:
     )
 
 
-def _parse_area(body: Mapping[str, Any]) -> tuple[tuple[Bbox, ...], Shape | None]:
+def _parse_area(body: Mapping[str, Any]) -> tuple[tuple[Bbox, ...], BaseGeometry | None]:
     if body.get("intersects") is not None:
         shape = parse_geometry(body["intersects"])
-        return (shape.bbox(),), shape
+        return (shape.bounds,), shape
     if body.get("bbox") is None:
         return (), None
     west, south, east, north = _parse_bbox(body["bbox"])
@@ -124,8 +127,10 @@ def _parse_area(body: Mapping[str, Any]) -> tuple[tuple[Bbox, ...], Shape | None
     boxes = [(west, south, east, north)]
     if west > east:
         boxes = [(west, south, 180.0, north), (-180.0, south, east, north)]
-    shape = Shape(polygons=[polygon for box in boxes for polygon in bbox_shape(box).polygons])
-    return tuple(boxes), shape
+    from shapely.geometry import MultiPolygon, box
+
+    # A box without an extent is a line or a point: shapely takes it for what it is only one by one.
+    return tuple(boxes), MultiPolygon([box(*each) for each in boxes]) if len(boxes) > 1 else box(*boxes[0])
 
 
 def _parse_bbox(value: object) -> Bbox:

@@ -11,7 +11,6 @@ from typing import Any
 
 from sentinelhub_provider.sandbox.apis.catalog import cql2
 from sentinelhub_provider.sandbox.apis.catalog.errors import bad_request, not_found
-from sentinelhub_provider.sandbox.apis.catalog.geometry import Shape, intersects, parse_geometry
 from sentinelhub_provider.sandbox.apis.catalog.items import item_properties
 from sentinelhub_provider.sandbox.apis.catalog.query import SearchQuery
 from sentinelhub_provider.sandbox.world.scenes import CollectionInfo, Scene, SceneSource
@@ -135,13 +134,11 @@ def _bounded(scenes: Iterator[Scene]) -> Iterator[Scene]:
 
 
 def _matches(scene: Scene, query: SearchQuery) -> bool:
-    if query.shape is not None and not intersects(_footprint(scene), query.shape):
+    from shapely.geometry import shape
+
+    if query.shape is not None and not query.shape.intersects(shape(scene.geometry)):
         return False
     return query.filter is None or query.filter.matches(item_properties(scene))
-
-
-def _footprint(scene: Scene) -> Shape:
-    return parse_geometry(scene.geometry)
 
 
 def _distinct_values(scenes: Iterator[Scene], name: str, collection: CollectionInfo) -> Iterator[Any]:

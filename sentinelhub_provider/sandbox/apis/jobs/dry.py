@@ -6,11 +6,14 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.sandbox.apis.jobs.model import JobError, Outcome, Part
 from sentinelhub_provider.sandbox.apis.jobs.states import Status
 from sentinelhub_provider.sandbox.errors import ApiError
+
+if TYPE_CHECKING:
+    from sentinelhub_provider.sandbox.gateway.state import Sandbox
 
 
 @dataclass
@@ -52,6 +55,11 @@ class PlanCache:
         self._lock = threading.Lock()
         self._plans: dict[str, Sequence[Part]] = {}
 
+    @classmethod
+    def of(cls, sandbox: Sandbox) -> PlanCache:
+        """Return the plans of a sandbox."""
+        return sandbox.part(cls, cls)
+
     def get(self, request: Any, make: Callable[[], Sequence[Part]]) -> Sequence[Part]:
         """Return the plan of a request (plain JSON), made by ``make`` if it is not known. Its errors pass."""
         key = json.dumps(request, sort_keys=True)
@@ -65,7 +73,7 @@ class PlanCache:
                 self._plans[key] = plan
         return plan
 
-    def clear(self) -> None:
+    def reset(self) -> None:
         """Forget all."""
         with self._lock:
             self._plans.clear()

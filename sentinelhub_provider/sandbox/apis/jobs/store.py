@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sentinelhub_provider.sandbox.apis.jobs.lifecycle import Finish, Situation, Task, due, perform, record
 from sentinelhub_provider.sandbox.apis.jobs.model import Job, Part, Work
@@ -21,6 +21,9 @@ from sentinelhub_provider.sandbox.apis.jobs.states import ALLOWED, RESERVE, Acti
 from sentinelhub_provider.sandbox.apis.jobs.troubles import Accounts, Troubles
 from sentinelhub_provider.sandbox.errors import ApiError
 from sentinelhub_provider.sandbox.gateway.limits import Clock
+
+if TYPE_CHECKING:
+    from sentinelhub_provider.sandbox.gateway.state import Sandbox
 
 TICK: Final = 0.05
 """Seconds of real time between two looks of the thread at the clock."""
@@ -45,6 +48,12 @@ class JobStore:
         self._changed = threading.Condition(threading.RLock())
         self._thread: threading.Thread | None = None
         self._clear()
+
+    @classmethod
+    def of(cls, sandbox: Sandbox) -> JobStore:
+        """Return the jobs of a sandbox."""
+        ledger = sandbox.ledger
+        return sandbox.part(cls, lambda: cls(clock=sandbox.clock, charge=lambda _owner, units: ledger.charge(units)))
 
     def _clear(self) -> None:
         self._jobs: dict[str, Job] = {}

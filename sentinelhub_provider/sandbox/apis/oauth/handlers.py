@@ -131,12 +131,6 @@ def openid_configuration(base_url: str, realm: str) -> dict[str, Any]:
     }
 
 
-def bearer_token(authorization: str | None) -> str | None:
-    """Return the token of an ``Authorization: Bearer ...`` header (RFC 6750), or ``None``."""
-    scheme, _, value = (authorization or "").partition(" ")
-    return value.strip() or None if scheme.lower() == "bearer" else None
-
-
 def _parse_form(body: bytes) -> dict[str, str]:
     try:
         pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, strict_parsing=bool(body), errors="strict")

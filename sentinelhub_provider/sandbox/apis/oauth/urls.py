@@ -9,7 +9,6 @@ from starlette.responses import Response
 
 from sentinelhub_provider.sandbox.apis.oauth.handlers import (
     OAuthError,
-    bearer_token,
     grant_token,
     issuer_url,
     openid_configuration,
@@ -18,6 +17,7 @@ from sentinelhub_provider.sandbox.apis.oauth.handlers import (
 )
 from sentinelhub_provider.sandbox.errors import rate_limited, rest_body
 from sentinelhub_provider.sandbox.gateway.access import SandboxDep, authenticate, base_url
+from sentinelhub_provider.sandbox.gateway.auth.tokens import bearer_token
 from sentinelhub_provider.sandbox.gateway.responses import json_response
 from sentinelhub_provider.sandbox.gateway.state import Sandbox
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sentinelhub_provider.sandbox.apis.process.bounds import MAX_SIDE, Area, parse_area, parse_grid
 from sentinelhub_provider.sandbox.apis.process.datasets import Dataset, parse_datasets
 from sentinelhub_provider.sandbox.apis.process.formats import Format, parse_format
-from sentinelhub_provider.sandbox.apis.process.problems import invalid
+from sentinelhub_provider.sandbox.errors import invalid
 from sentinelhub_provider.sandbox.world.grid import Grid
 from sentinelhub_provider.sandbox.world.scenes.model import SceneSource
 

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentinelhub_provider.sandbox.apis.process.crs import CRS84, epsg_of
-from sentinelhub_provider.sandbox.apis.process.problems import invalid
-from sentinelhub_provider.sandbox.errors import ApiError
+from sentinelhub_provider.sandbox.errors import ApiError, invalid
 from sentinelhub_provider.sandbox.world.grid import WGS84, Bounds, Grid
 from sentinelhub_provider.sandbox.world.scenes.model import CollectionInfo
 

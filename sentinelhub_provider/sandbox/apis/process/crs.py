@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from sentinelhub_provider.sandbox.apis.process.problems import invalid
+from sentinelhub_provider.sandbox.errors import invalid
 from sentinelhub_provider.sandbox.world.grid import WEB_MERCATOR, WGS84
 
 CRS84: Final = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"

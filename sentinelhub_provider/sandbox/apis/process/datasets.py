@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from sentinelhub_provider.sandbox.apis.process.options import dem_options, radar_filter, radar_options
-from sentinelhub_provider.sandbox.apis.process.problems import invalid
+from sentinelhub_provider.sandbox.errors import invalid
 from sentinelhub_provider.sandbox.world.scenes.model import CollectionInfo, Scene, SceneSource, find_collection
 
 MOSAICKING_ORDERS: Final = ("mostRecent", "leastRecent", "leastCC")

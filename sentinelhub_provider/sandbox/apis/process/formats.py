@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sentinelhub_provider.sandbox.apis.process.problems import invalid
+from sentinelhub_provider.sandbox.errors import invalid
 
 PNG: Final = "image/png"
 JPEG: Final = "image/jpeg"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sentinelhub_provider.sandbox.apis.process.problems import invalid
+from sentinelhub_provider.sandbox.errors import invalid
 
 BACK_COEFFICIENTS: Final = ("BETA0", "SIGMA0_ELLIPSOID", "GAMMA0_ELLIPSOID", "GAMMA0_TERRAIN")
 DEM_INSTANCES: Final = ("MAPZEN", "COPERNICUS", "COPERNICUS_30", "COPERNICUS_90")

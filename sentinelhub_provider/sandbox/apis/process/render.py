@@ -14,9 +14,9 @@ from sentinelhub_provider.sandbox.apis.process.bodies import USER_DATA, ProcessR
 from sentinelhub_provider.sandbox.apis.process.bounds import MAX_SIDE
 from sentinelhub_provider.sandbox.apis.process.encode import File, check_encodable, encode, pack, to_samples
 from sentinelhub_provider.sandbox.apis.process.formats import ARCHIVES, JSON, Format, accepted
-from sentinelhub_provider.sandbox.apis.process.problems import invalid
 from sentinelhub_provider.sandbox.apis.process.processing_units import processing_units
 from sentinelhub_provider.sandbox.apis.process.raster import Raster, arrange, data_sources, find_scenes, run
+from sentinelhub_provider.sandbox.errors import invalid
 from sentinelhub_provider.sandbox.world.evalscripts.contract import Output, Setup
 from sentinelhub_provider.sandbox.world.evalscripts.engine import Evalscript, Limits
 from sentinelhub_provider.sandbox.world.evalscripts.errors import script_error

@@ -10,9 +10,9 @@ from typing import Any, Final
 from sentinelhub_provider.sandbox.apis.process.bodies import parse_evalscript, parse_input
 from sentinelhub_provider.sandbox.apis.process.bounds import Area, parse_grid
 from sentinelhub_provider.sandbox.apis.process.datasets import Dataset, moment
-from sentinelhub_provider.sandbox.apis.process.problems import invalid
 from sentinelhub_provider.sandbox.apis.statistical.calculations import Calculations, parse_calculations
 from sentinelhub_provider.sandbox.apis.statistical.intervals import LAST_INTERVAL, cut, parse_duration
+from sentinelhub_provider.sandbox.errors import invalid
 from sentinelhub_provider.sandbox.world.grid import Grid
 from sentinelhub_provider.sandbox.world.scenes.model import SceneSource
 

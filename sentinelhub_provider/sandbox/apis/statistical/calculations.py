@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sentinelhub_provider.sandbox.apis.process.problems import invalid
+from sentinelhub_provider.sandbox.errors import invalid
 from sentinelhub_provider.sandbox.world.evalscripts.contract import Output
 
 DEFAULT: Final = "default"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 import threading
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
+
+if TYPE_CHECKING:
+    from sentinelhub_provider.sandbox.gateway.state import Sandbox
 
 ErrorType = Literal["BAD_REQUEST", "EXECUTION_ERROR", "TIMEOUT"]
 """What the API reference lists for an interval's ``error.type``."""
@@ -31,6 +34,11 @@ class IntervalErrors:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._planned: dict[int, IntervalError] = {}
+
+    @classmethod
+    def of(cls, sandbox: Sandbox) -> IntervalErrors:
+        """Return the planned errors of a sandbox."""
+        return sandbox.part(cls, cls)
 
     def add(self, interval: str = "", *, kind: ErrorType = "EXECUTION_ERROR", times: int | None = 1) -> IntervalError:
         """Plan an error. Raises :class:`ValueError` for a kind or a number that cannot be."""
@@ -63,7 +71,7 @@ class IntervalErrors:
         with self._lock:
             return list(self._planned.values())
 
-    def clear(self) -> None:
+    def reset(self) -> None:
         """Forget all."""
         with self._lock:
             self._planned.clear()

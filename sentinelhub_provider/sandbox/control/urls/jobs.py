@@ -15,7 +15,8 @@ from sentinelhub_provider.sandbox.control.jobs import JobsControl
 from sentinelhub_provider.sandbox.errors import ApiError
 from sentinelhub_provider.sandbox.gateway.responses import json_response
 
-router = APIRouter(prefix="/sandbox/control/jobs")
+router = APIRouter()
+_jobs = APIRouter(prefix="/sandbox/control/jobs")
 
 KindName = Literal["async-process", "batch-process", "batch-statistics"]
 
@@ -82,13 +83,13 @@ def get_control(request: Request) -> JobsControl:
 ControlDep = Annotated[JobsControl, Depends(get_control)]
 
 
-@router.get("")
+@_jobs.get("")
 def list_jobs(control: ControlDep, kind: KindName | None = None) -> Response:
     """Return all jobs ever made, oldest first."""
     return json_response([dataclasses.asdict(job) for job in control.all(kind)])
 
 
-@router.delete("/{job_id}")
+@_jobs.delete("/{job_id}")
 def delete_job(job_id: str, control: ControlDep) -> Response:
     """Let a job be gone."""
     if not control.delete(job_id):
@@ -96,25 +97,25 @@ def delete_job(job_id: str, control: ControlDep) -> Response:
     return Response(status_code=204)
 
 
-@router.put("/pace")
+@_jobs.put("/pace")
 def set_pace(body: PaceBody, control: ControlDep) -> Response:
     """Rule how long phases take that begin from now on."""
     return json_response(dataclasses.asdict(control.set_pace(**body.model_dump())))
 
 
-@router.post("/step")
+@_jobs.post("/step")
 def step(control: ControlDep, body: StepBody | None = None) -> Response:
     """Move jobs on by one state."""
     return json_response({"moved": control.step(body.job if body is not None else None)})
 
 
-@router.post("/settle")
+@_jobs.post("/settle")
 def settle(control: ControlDep) -> Response:
     """Wait until all work that is due is done."""
     return json_response({"settled": control.settle()})
 
 
-@router.put("/options")
+@_jobs.put("/options")
 def set_options(body: OptionsBody, control: ControlDep) -> Response:
     """Set what is neither time nor trouble."""
     control.set_concurrency(body.concurrent)
@@ -123,7 +124,7 @@ def set_options(body: OptionsBody, control: ControlDep) -> Response:
     return json_response(body.model_dump())
 
 
-@router.put("/delivery")
+@_jobs.put("/delivery")
 def set_delivery(body: DeliveryBody, control: ControlDep) -> Response:
     """Let jobs made from now on deliver there."""
     try:
@@ -133,37 +134,41 @@ def set_delivery(body: DeliveryBody, control: ControlDep) -> Response:
     return json_response(body.model_dump())
 
 
-@router.put("/accounts/{client_id}")
+@_jobs.put("/accounts/{client_id}")
 def set_balance(client_id: str, body: BalanceBody, control: ControlDep) -> Response:
     """Fill or empty a client's account."""
     control.set_balance(client_id, body.processing_units)
     return json_response({"client_id": client_id, "processing_units": control.balance(client_id)})
 
 
-@router.get("/accounts/{client_id}")
+@_jobs.get("/accounts/{client_id}")
 def get_balance(client_id: str, control: ControlDep) -> Response:
     """Return what is left in a client's account."""
     return json_response({"client_id": client_id, "processing_units": control.balance(client_id)})
 
 
-troubles = APIRouter(prefix="/sandbox/control/job-troubles")
+_failures = APIRouter(prefix="/sandbox/control/job-troubles")
 
 
-@troubles.post("")
+@_failures.post("")
 def plant(body: PlantBody, control: ControlDep) -> Response:
     """Plan trouble."""
     fields: dict[str, Any] = body.model_dump()
     return json_response({"id": control.plant(**fields)}, status=201)
 
 
-@troubles.get("")
+@_failures.get("")
 def plants(control: ControlDep) -> Response:
     """Return the troubles that are still to come."""
     return json_response([dataclasses.asdict(each) for each in control.plants()])
 
 
-@troubles.delete("")
+@_failures.delete("")
 def clear_plants(control: ControlDep) -> Response:
     """Forget all troubles."""
     control.clear_plants()
     return Response(status_code=204)
+
+
+router.include_router(_jobs)
+router.include_router(_failures)

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from sentinelhub_provider.sandbox.apis.statistical.state import ErrorType
+from sentinelhub_provider.sandbox.apis.statistical.state import ErrorType, IntervalErrors
 from sentinelhub_provider.sandbox.gateway.access import SandboxDep
 from sentinelhub_provider.sandbox.gateway.responses import json_response
 
@@ -28,18 +28,18 @@ class PlannedError(BaseModel):
 @router.post("")
 def plan(error: PlannedError, sandbox: SandboxDep) -> Response:
     """Plan an error."""
-    planned = sandbox.interval_errors.add(error.interval, kind=error.type, times=error.times)
+    planned = IntervalErrors.of(sandbox).add(error.interval, kind=error.type, times=error.times)
     return json_response(asdict(planned), status=201)
 
 
 @router.get("")
 def planned(sandbox: SandboxDep) -> Response:
     """List the errors that are still to come."""
-    return json_response([asdict(each) for each in sandbox.interval_errors.planned()])
+    return json_response([asdict(each) for each in IntervalErrors.of(sandbox).planned()])
 
 
 @router.delete("")
 def clear(sandbox: SandboxDep) -> Response:
     """Forget all."""
-    sandbox.interval_errors.clear()
+    IntervalErrors.of(sandbox).reset()
     return Response(status_code=204)

@@ -163,3 +163,9 @@ class TokenIssuer:
 def stable_uuid(kind: str, name: str) -> str:
     """Return the same UUID for the same name every time, so that a client keeps its user and account id."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"sentinelhub-sandbox:{kind}:{name}"))
+
+
+def bearer_token(authorization: str | None) -> str | None:
+    """Return the token of an ``Authorization: Bearer ...`` header (RFC 6750), or ``None``."""
+    scheme, _, value = (authorization or "").partition(" ")
+    return value.strip() or None if scheme.lower() == "bearer" else None

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
-from sentinelhub_provider.sandbox.apis.process.problems import invalid
+from sentinelhub_provider.sandbox.errors import invalid
 
 CREDENTIALS: Final = ("accessKey", "secretAccessKey", "credentials")
 """Fields of a request that open a bucket."""

@@ -11,6 +11,8 @@ from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
+import shapely
+from shapely.geometry.polygon import orient
 
 from sentinelhub_provider.sandbox.world.utm import Zone, inverse
 
@@ -111,12 +113,16 @@ def _zone_tiles(zone: Zone) -> dict[str, Tile]:
     lon, lat = inverse(zone, origins[:, :1] + side_x, origins[:, 1:] + side_y)
     tiles: dict[str, Tile] = {}
     limits = (zone.west, SOUTH_LIMIT if not zone.north else 0.0, zone.west + 6.0, NORTH_LIMIT if zone.north else 0.0)
-    for (easting, northing), lons, lats in zip(corners, lon.tolist(), lat.tolist(), strict=True):
-        ring = clip(list(zip(lons, lats, strict=True)), limits)
-        if len(ring) < 3 or _area(ring) < 1e-9:
-            continue
-        name = square_name(zone, easting, northing, sum(lats) / len(lats))
-        tiles[name] = Tile(name, zone, float(easting), float(northing), tuple(ring))
+    outlines = shapely.polygons(np.stack([lon, lat], axis=-1))
+    clipped = shapely.clip_by_rect(outlines, *limits)
+    whole = shapely.covers(shapely.box(*limits), outlines)
+    for number in np.flatnonzero(shapely.area(clipped) >= 1e-9).tolist():
+        easting, northing = corners[number]
+        # A tile that is not cut keeps its own corners in their order.
+        kept = outlines[number] if whole[number] else orient(clipped[number])
+        name = square_name(zone, easting, northing, sum(lat[number].tolist()) / lat.shape[1])
+        ring = tuple(map(tuple, shapely.get_coordinates(kept)[:-1].tolist()))
+        tiles[name] = Tile(name, zone, float(easting), float(northing), ring)
     return tiles
 
 
@@ -134,29 +140,4 @@ def _touches(tile: Tile, bbox: Bounds) -> bool:
         return False
     if west >= bbox[0] and east <= bbox[2] and south >= bbox[1] and north <= bbox[3]:
         return True
-    return bool(clip(list(tile.ring), bbox))
-
-
-def _area(ring: list[Point]) -> float:
-    total = 0.0
-    for (x1, y1), (x2, y2) in zip(ring, ring[1:] + ring[:1], strict=True):
-        total += x1 * y2 - x2 * y1
-    return abs(total) / 2
-
-
-def clip(ring: list[Point], bounds: Bounds) -> list[Point]:
-    """Clip a convex ring to a box (Sutherland-Hodgman); empty if they do not touch."""
-    west, south, east, north = bounds
-    for axis, limit, sign in ((0, west, 1.0), (0, east, -1.0), (1, south, 1.0), (1, north, -1.0)):
-        if not ring:
-            return []
-        kept: list[Point] = []
-        for start, end in zip(ring, ring[1:] + ring[:1], strict=True):
-            a, b = sign * (start[axis] - limit), sign * (end[axis] - limit)
-            if a >= 0:
-                kept.append(start)
-            if (a < 0 < b) or (b < 0 < a):
-                t = a / (a - b)
-                kept.append((start[0] + t * (end[0] - start[0]), start[1] + t * (end[1] - start[1])))
-        ring = kept
-    return ring
+    return bool(shapely.intersects(shapely.polygons(tile.ring), shapely.box(*bbox)))

@@ -13,7 +13,7 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from sentinelhub_provider.sandbox.apis.process import process
+from sentinelhub_provider.sandbox.apis.process.render import process
 from sentinelhub_provider.sandbox.world.grid import Grid
 from sentinelhub_provider.sandbox.world.scenes import FolderScenes
 from sentinelhub_provider.sandbox.world.scenes.folder import FolderError

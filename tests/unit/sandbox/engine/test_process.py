@@ -18,8 +18,8 @@ from PIL import Image
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
-from sentinelhub_provider.sandbox.apis.process import process
 from sentinelhub_provider.sandbox.apis.process.processing_units import processing_units
+from sentinelhub_provider.sandbox.apis.process.render import process
 from sentinelhub_provider.sandbox.errors import ApiError
 from sentinelhub_provider.sandbox.world.grid import Grid
 from sentinelhub_provider.sandbox.world.scenes import SyntheticScenes

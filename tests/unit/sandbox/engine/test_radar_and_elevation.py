@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rasterio.io import MemoryFile
 
-from sentinelhub_provider.sandbox.apis.process import process
+from sentinelhub_provider.sandbox.apis.process.render import process
 from sentinelhub_provider.sandbox.errors import ApiError
 from sentinelhub_provider.sandbox.world.grid import Grid
 from sentinelhub_provider.sandbox.world.scenes import Scene, SyntheticScenes

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.sandbox.apis.process import process
+from sentinelhub_provider.sandbox.apis.process.render import process
 from sentinelhub_provider.sandbox.errors import ApiError
 from sentinelhub_provider.sandbox.world.scenes import SyntheticScenes
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rasterio.io import MemoryFile
 
-from sentinelhub_provider.sandbox.apis.process import process
+from sentinelhub_provider.sandbox.apis.process.render import process
 from sentinelhub_provider.sandbox.apis.statistical.handlers import StatisticalResult, statistics
 from sentinelhub_provider.sandbox.apis.statistical.state import IntervalErrors
 from sentinelhub_provider.sandbox.errors import ApiError

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
+from shapely.geometry import Polygon, box
 
 from sentinelhub_provider.sandbox.apis.batch.descriptions import GRIDS
 from sentinelhub_provider.sandbox.apis.batch.grids import TooManyTilesError, tiles_of
-from sentinelhub_provider.sandbox.apis.catalog.geometry import Shape, bbox_shape
 
 CORSICA = (8.44, 41.31, 9.66, 43.1)
 
@@ -19,7 +19,7 @@ CORSICA = (8.44, 41.31, 9.66, 43.1)
 )
 def test_tiles_of_a_box(grid: int, tiles: int, epsg: int, side: int) -> None:
     """As many tiles as it takes to cover it, each of the grid's size at its coarsest resolution."""
-    found = tiles_of(GRIDS[grid], bbox_shape(CORSICA), GRIDS[grid].resolutions[-1])
+    found = tiles_of(GRIDS[grid], box(*CORSICA), GRIDS[grid].resolutions[-1])
     assert len(found) == tiles
     assert {tile.epsg for tile in found} == {epsg}
     assert {(tile.width, tile.height) for tile in found} == {(side, side)}
@@ -30,8 +30,8 @@ def test_tiles_of_a_box(grid: int, tiles: int, epsg: int, side: int) -> None:
 
 def test_names_of_tiles() -> None:
     """Squares of the military grid with column and row; degrees of the south-western corner; cells of Europe's grid."""
-    box = bbox_shape((13.81, 45.81, 13.82, 45.82))
-    names = {grid.id: [tile.name for tile in tiles_of(grid, box, grid.resolutions[0])] for grid in GRIDS.values()}
+    area = box(13.81, 45.81, 13.82, 45.82)
+    names = {grid.id: [tile.name for tile in tiles_of(grid, area, grid.resolutions[0])] for grid in GRIDS.values()}
     assert names == {
         0: ["33TVL_0_1"],
         1: ["33TVL_0_2"],
@@ -44,13 +44,13 @@ def test_names_of_tiles() -> None:
 
 def test_an_area_over_two_zones_has_tiles_in_both() -> None:
     """Each part is delivered in the zone that it lies in."""
-    found = tiles_of(GRIDS[2], bbox_shape((5.9, 44.9, 6.1, 45.0)), 360)
+    found = tiles_of(GRIDS[2], box(5.9, 44.9, 6.1, 45.0), 360)
     assert [(tile.name, tile.epsg) for tile in found] == [("31TGK", 32631), ("32TKQ", 32632)]
 
 
 def test_an_area_over_the_equator_has_tiles_on_both_sides() -> None:
     """No tile of the northern zones lies south of the equator."""
-    found = tiles_of(GRIDS[2], bbox_shape((-60, -1, -59.5, 1)), 360)
+    found = tiles_of(GRIDS[2], box(-60, -1, -59.5, 1), 360)
     assert {tile.epsg for tile in found} == {32621, 32721}
     assert min(tile.bounds[3] for tile in found if tile.epsg == 32621) == 100_000
     assert max(tile.bounds[3] for tile in found if tile.epsg == 32721) == 10_000_000
@@ -59,8 +59,8 @@ def test_an_area_over_the_equator_has_tiles_on_both_sides() -> None:
 def test_tiles_that_an_outline_does_not_touch_are_left_out() -> None:
     """A triangle has fewer tiles than its box."""
     west, south, east, north = CORSICA
-    triangle = Shape(polygons=[[[(west, south), (east, south), (west, north), (west, south)]]])
-    whole = {tile.name for tile in tiles_of(GRIDS[0], bbox_shape(CORSICA), 60)}
+    triangle = Polygon([(west, south), (east, south), (west, north)])
+    whole = {tile.name for tile in tiles_of(GRIDS[0], box(*CORSICA), 60)}
     part = {tile.name for tile in tiles_of(GRIDS[0], triangle, 60)}
     assert part < whole
     assert 33 < len(part) < 50
@@ -68,14 +68,14 @@ def test_tiles_that_an_outline_does_not_touch_are_left_out() -> None:
 
 def test_whole_degrees_have_one_tile() -> None:
     """An area that just reaches its neighbours does not take them along."""
-    assert [tile.name for tile in tiles_of(GRIDS[3], bbox_shape((13, 45, 14, 46)), 0.0002)] == ["N45E013"]
-    assert [tile.name for tile in tiles_of(GRIDS[3], bbox_shape((-1, -1, 0, 0)), 0.0002)] == ["S01W001"]
+    assert [tile.name for tile in tiles_of(GRIDS[3], box(13, 45, 14, 46), 0.0002)] == ["N45E013"]
+    assert [tile.name for tile in tiles_of(GRIDS[3], box(-1, -1, 0, 0), 0.0002)] == ["S01W001"]
 
 
 def test_buffers_grow_tiles() -> None:
     """By so many pixels on either side."""
-    (plain,) = tiles_of(GRIDS[3], bbox_shape((13.1, 45.1, 13.2, 45.2)), 0.0002)
-    (grown,) = tiles_of(GRIDS[3], bbox_shape((13.1, 45.1, 13.2, 45.2)), 0.0002, buffer_x=10, buffer_y=5)
+    (plain,) = tiles_of(GRIDS[3], box(13.1, 45.1, 13.2, 45.2), 0.0002)
+    (grown,) = tiles_of(GRIDS[3], box(13.1, 45.1, 13.2, 45.2), 0.0002, buffer_x=10, buffer_y=5)
     assert (grown.width - plain.width, grown.height - plain.height) == (20, 10)
     assert grown.bounds == pytest.approx((13 - 0.002, 45 - 0.001, 14 + 0.002, 46 + 0.001))
 
@@ -83,4 +83,4 @@ def test_buffers_grow_tiles() -> None:
 def test_the_whole_world_is_too_much() -> None:
     """The sandbox says so instead of working for minutes."""
     with pytest.raises(TooManyTilesError, match="more than 50000 tiles"):
-        tiles_of(GRIDS[3], bbox_shape((-180, -90, 180, 90)), 0.0002)
+        tiles_of(GRIDS[3], box(-180, -90, 180, 90), 0.0002)

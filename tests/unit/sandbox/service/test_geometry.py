@@ -1,4 +1,4 @@
-"""Intersection of geometries, checked against a geometry library."""
+"""Geometries of a search: what they meet, and what is refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentinelhub_provider.sandbox.apis.catalog.geometry import intersects, parse_geometry
+from sentinelhub_provider.sandbox.apis.catalog.geometry import parse_geometry
 from sentinelhub_provider.sandbox.errors import ApiError
 
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [10, 0], [10, 10], [0, 10], [0, 0]]]}
@@ -50,7 +50,7 @@ def test_intersection_agrees_with_a_geometry_library(first: dict[str, Any], seco
     """Whatever the shapes, the answer is that of shapely, and does not depend on the order."""
     expected = shapely.intersects(shapely.geometry.shape(first), shapely.geometry.shape(second))
     one, other = parse_geometry(first), parse_geometry(second)
-    assert intersects(one, other) == intersects(other, one) == expected
+    assert one.intersects(other) == other.intersects(one) == expected
 
 
 @pytest.mark.parametrize(
@@ -66,14 +66,14 @@ def test_intersection_agrees_with_a_geometry_library(first: dict[str, Any], seco
 )
 def test_a_hole_is_outside(geometry: dict[str, Any], expected: bool) -> None:
     """What lies within a polygon's hole does not meet the polygon."""
-    assert intersects(parse_geometry(geometry), parse_geometry(RING)) is expected
+    assert parse_geometry(geometry).intersects(parse_geometry(RING)) is expected
 
 
 def test_a_large_area_around_meets_what_it_holds() -> None:
     """Containment in either direction counts, though no lines cross."""
     inner = {"type": "Polygon", "coordinates": [[[4, 4], [6, 4], [6, 6], [4, 6], [4, 4]]]}
-    assert intersects(parse_geometry(inner), parse_geometry(SQUARE))
-    assert intersects(parse_geometry(SQUARE), parse_geometry(inner))
+    assert parse_geometry(inner).intersects(parse_geometry(SQUARE))
+    assert parse_geometry(SQUARE).intersects(parse_geometry(inner))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import requests
 from job_requests import Jobs, async_request, batch_request, statistical_request
 
 from sentinelhub_provider.sandbox.apis.jobs.pace import Pace, Plant
+from sentinelhub_provider.sandbox.apis.jobs.store import JobStore
 from sentinelhub_provider.sandbox.server import SandboxServer
 from tests.unit.sandbox.service.conftest import FakeClock
 
@@ -82,7 +83,7 @@ def test_single_features_fail_on_demand(jobs: Jobs, clock: FakeClock) -> None:
     assert jobs.status(job) == "DONE"
     (record,) = control.all()
     assert record.features == {"DONE": 7, "FATAL": 3}
-    parts = jobs.server.sandbox.jobs.everything()[0].parts or []
+    parts = JobStore.of(jobs.server.sandbox).everything()[0].parts or []
     assert [part.name for part in parts if part.error == "Clouds"] == ["feature-4", "feature-7", "feature-10"]
 
 
@@ -199,7 +200,7 @@ def test_a_reset_forgets_jobs_and_troubles(jobs: Jobs) -> None:
     assert jobs.server.control.jobs.all() == []
     assert jobs.server.control.jobs.plants() == []
     assert jobs.server.control.jobs.balance("x") is None
-    assert jobs.server.sandbox.jobs.pace == Pace()
+    assert JobStore.of(jobs.server.sandbox).pace == Pace()
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from job_requests import (
 from sentinelhub_provider.sandbox.__main__ import build_parser, settings_from
 from sentinelhub_provider.sandbox.apis.async_process.handlers import create as create_async
 from sentinelhub_provider.sandbox.apis.jobs.pace import Pace
+from sentinelhub_provider.sandbox.apis.jobs.store import JobStore
 from sentinelhub_provider.sandbox.server import SandboxServer
 from sentinelhub_provider.sandbox.world.delivery.geopackage import read_features
 from tests.unit.sandbox.service.conftest import FakeClock
@@ -318,7 +319,7 @@ def test_the_thread_ends_with_its_work(jobs: Jobs, bucket: Path) -> None:
     run_to_its_end(jobs, jobs.create(polygons_request()))
     _until(lambda: not _workers())
     with SandboxServer(delivery=bucket.parent) as server:
-        server.sandbox.jobs.set_pace(Pace(processing=None))
+        JobStore.of(server.sandbox).set_pace(Pace(processing=None))
         create_async(server.sandbox, "somebody", async_request())
         assert len(_workers()) == 1
     _until(lambda: not _workers())

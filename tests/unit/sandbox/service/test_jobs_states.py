@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from job_requests import SECRET, Jobs, batch_request
 
+from sentinelhub_provider.sandbox.apis.jobs.store import JobStore
 from sentinelhub_provider.sandbox.server import SandboxServer
 from tests.unit.sandbox.service.conftest import FakeClock
 
@@ -317,7 +318,7 @@ def test_no_answer_shows_credentials(jobs: Jobs, job: str) -> None:
         assert SECRET.encode() not in exchange.request_body
     assert b'"secretAccessKey": "(hidden)"' in kept[0].request_body
     assert SECRET not in str(jobs.server.control.jobs.all())
-    assert SECRET not in repr(jobs.server.sandbox.jobs.everything())
+    assert SECRET not in repr(JobStore.of(jobs.server.sandbox).everything())
 
 
 def test_a_thousand_jobs_are_listed_quickly(jobs: Jobs) -> None:
@@ -326,7 +327,7 @@ def test_a_thousand_jobs_are_listed_quickly(jobs: Jobs) -> None:
 
     sandbox = jobs.server.sandbox
     for _ in range(1000):
-        sandbox.jobs.act(create(sandbox, jobs.server.client_id, batch_request()), "START")
+        JobStore.of(sandbox).act(create(sandbox, jobs.server.client_id, batch_request()), "START")
     jobs.call("GET", count=100)
     token, found, seconds = None, 0, []
     for _ in range(10):
