@@ -1,7 +1,6 @@
-"""Universal transverse Mercator on WGS 84, vectorised, by Krueger's series.
+"""Universal transverse Mercator on WGS 84, vectorised, by Krueger's series: third order in the third flattening n.
 
-Third order in the third flattening n: better than a millimetre within the zone. PROJ gives the same numbers, but
-rasterio hands them over point by point in Python lists, which is too slow for millions of pixels.
+PROJ's numbers differ in the tenth of a millimetre, which would change one pixel in 500 of the pictures by one digit.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from pyproj import Transformer
 from shapely.geometry import Polygon
 from shapely.geometry import box as rectangle
 from shapely.geometry.base import BaseGeometry
@@ -160,7 +161,5 @@ def _ring(epsg: int, box: Bounds) -> list[tuple[float, float]]:
 
 
 def _to_laea(lon: Array, lat: Array) -> tuple[Array, Array]:
-    from rasterio.warp import transform
-
-    x, y = transform("OGC:CRS84", f"EPSG:{LAEA}", lon.tolist(), lat.tolist())
-    return np.asarray(x), np.asarray(y)
+    x, y = Transformer.from_crs(WGS84, LAEA, always_xy=True).transform(lon, lat)
+    return x, y

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentinelhub_provider.sandbox.apis.process.formats import JPEG, MULTIPART, PNG, Format
-from sentinelhub_provider.sandbox.apis.process.png import write_png
 from sentinelhub_provider.sandbox.world.evalscripts.contract import Output
 from sentinelhub_provider.sandbox.world.evalscripts.errors import script_error
 from sentinelhub_provider.sandbox.world.grid import Grid
@@ -76,10 +75,10 @@ def to_samples(values: NDArray[np.float64], sample_type: str) -> NDArray[Any]:
 
 def encode(pixels: NDArray[Any], grid: Grid, form: Format, nodata: float | None = None) -> bytes:
     """Write an image; ``pixels`` has the shape ``(bands, height, width)``. A GeoTIFF carries CRS and transform."""
-    if form.media_type == PNG:
-        return write_png(pixels)
     if form.media_type == JPEG:
         return _write_jpeg(pixels, form.quality)
+    if form.media_type == PNG:
+        return _write(pixels, grid, {"driver": "PNG"})
     return _write_tiff(pixels, grid, nodata)
 
 
@@ -94,17 +93,11 @@ def _write_jpeg(pixels: NDArray[Any], quality: int) -> bytes:
 
 def _write_tiff(pixels: NDArray[Any], grid: Grid, nodata: float | None) -> bytes:
     from rasterio.crs import CRS
-    from rasterio.io import MemoryFile
 
     bands, height, width = pixels.shape
     profile: dict[str, Any] = {
         "driver": "GTiff",
-        "width": width,
-        "height": height,
-        "count": bands,
-        "dtype": pixels.dtype.name,
         "crs": CRS.from_epsg(grid.epsg),
-        "transform": grid.transform,
         "compress": "deflate",
         "interleave": "pixel",
         "photometric": "RGB" if bands in (3, 4) and pixels.dtype == np.uint8 else "MINISBLACK",
@@ -113,8 +106,17 @@ def _write_tiff(pixels: NDArray[Any], grid: Grid, nodata: float | None) -> bytes
     }
     if nodata is not None:
         profile["nodata"] = _fitting(nodata, pixels.dtype)
+    return _write(pixels, grid, profile)
+
+
+def _write(pixels: NDArray[Any], grid: Grid, profile: dict[str, Any]) -> bytes:
+    from rasterio.io import MemoryFile
+
+    bands, height, width = pixels.shape
     with MemoryFile() as memory:
-        with memory.open(**profile) as target:
+        with memory.open(
+            width=width, height=height, count=bands, dtype=pixels.dtype.name, transform=grid.transform, **profile
+        ) as target:
             target.write(pixels)
         return bytes(memory.read())
 

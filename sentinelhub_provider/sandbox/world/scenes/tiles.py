@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -34,19 +34,17 @@ Bounds = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile. ``easting`` and ``northing``: its south-western corner, metres; ``ring``: its outline, lon/lat."""
+    """One tile. ``easting`` and ``northing``: its south-western corner, metres; ``ring``: its outline, lon/lat.
+
+    ``bbox``: west, south, east, north in degrees.
+    """
 
     name: str
     zone: Zone
     easting: float
     northing: float
     ring: tuple[Point, ...]
-
-    @cached_property
-    def bbox(self) -> Bounds:
-        """West, south, east, north in degrees."""
-        lons, lats = zip(*self.ring, strict=True)
-        return min(lons), min(lats), max(lons), max(lats)
+    bbox: Bounds
 
     @property
     def centre(self) -> Point:
@@ -115,14 +113,15 @@ def _zone_tiles(zone: Zone) -> dict[str, Tile]:
     limits = (zone.west, SOUTH_LIMIT if not zone.north else 0.0, zone.west + 6.0, NORTH_LIMIT if zone.north else 0.0)
     outlines = shapely.polygons(np.stack([lon, lat], axis=-1))
     clipped = shapely.clip_by_rect(outlines, *limits)
-    whole = shapely.covers(shapely.box(*limits), outlines)
+    # A tile that is not cut keeps its own corners in their order.
+    kept = np.where(shapely.covers(shapely.box(*limits), outlines), outlines, clipped)
+    bounds, middles = shapely.bounds(kept).tolist(), lat.mean(axis=1).tolist()
     for number in np.flatnonzero(shapely.area(clipped) >= 1e-9).tolist():
         easting, northing = corners[number]
-        # A tile that is not cut keeps its own corners in their order.
-        kept = outlines[number] if whole[number] else orient(clipped[number])
-        name = square_name(zone, easting, northing, sum(lat[number].tolist()) / lat.shape[1])
-        ring = tuple(map(tuple, shapely.get_coordinates(kept)[:-1].tolist()))
-        tiles[name] = Tile(name, zone, float(easting), float(northing), ring)
+        outline = kept[number] if kept[number] is outlines[number] else orient(kept[number])
+        ring = tuple(map(tuple, shapely.get_coordinates(outline)[:-1].tolist()))
+        name = square_name(zone, easting, northing, middles[number])
+        tiles[name] = Tile(name, zone, float(easting), float(northing), ring, tuple(bounds[number]))
     return tiles
 
 
