@@ -16,8 +16,15 @@ from sentinelhub_provider.operators.arguments import (
     geometry_of,
     task_identity,
 )
+from sentinelhub_provider.operators.feature_statistics.outcome import (
+    ON_ERROR,
+    SHOWN,
+    judge,
+    listed,
+    log_outcome,
+    number_of,
+)
 from sentinelhub_provider.operators.request_arguments import StatisticsRequestOperator
-from sentinelhub_provider.operators.statistical.report import ON_ERROR, SHOWN, judge, listed, log_outcome, number_of
 from sentinelhub_provider.operators.templating import own_arguments
 from sentinelhub_provider.operators.xcom import MAX_XCOM_SIZE
 
@@ -25,9 +32,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
     from sentinelhub_provider.api.geo.feature import Feature
-    from sentinelhub_provider.api.statistical.plan import Question, Survey
+    from sentinelhub_provider.api.statistical.survey import RequestTemplate, Survey
     from sentinelhub_provider.features import Features
-    from sentinelhub_provider.operators.statistical.part_file import PartFile
+    from sentinelhub_provider.operators.feature_statistics.part_file import PartFile
 
     AnyFeatures = Features | list[Feature]
 
@@ -121,7 +128,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         with self._features() as features:
             found = self._survey(features, context)
             self._report_survey(found, context)
-            return self._ask(features, found, context)
+            return self._request_all(features, found, context)
 
     def _check(self) -> None:
         """Refuse what is wrong with the operator itself."""
@@ -132,7 +139,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
             from sentinelhub_provider.api.statistical.table import table_format
 
             if table_format(self.output_path, self.output_format) == "parquet":
-                from sentinelhub_provider.operators.statistical.tables import require_parquet_table
+                from sentinelhub_provider.operators.feature_statistics.table_files import require_parquet_table
 
                 require_parquet_table()
 
@@ -156,20 +163,25 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
             yield features
 
     def _survey(self, features: AnyFeatures, context: Context) -> Survey:
-        from sentinelhub_provider.api.statistical.plan import ask_in_json, ask_in_words, survey
+        from sentinelhub_provider.api.statistical.survey import survey, template_of_arguments, template_of_request
 
         named = getattr(features, "crs", None)
         crs = self.crs if self.crs is not None else named
         body = self.whole_request()
         wanted = self.described(context, "collection", "evalscript") if body is None else None
 
-        def ask(feature: Feature) -> Question:
+        def make_template(feature: Feature) -> RequestTemplate:
             if wanted is None:
-                return ask_in_json(body, feature, crs=crs, **self.checks)
-            return ask_in_words(wanted, feature, crs=crs, **self.checks)
+                return template_of_request(body, feature, crs=crs, **self.checks)
+            return template_of_arguments(wanted, feature, crs=crs, **self.checks)
 
         found = survey(
-            features, ask, crs=self.crs, named=named, samples=self.sample_count, is_one_area=self.features is None
+            features,
+            make_template,
+            crs=self.crs,
+            named=named,
+            samples=self.sample_count,
+            is_one_area=self.features is None,
         )
         if found.problems and self.on_error == "fail":
             raise SentinelHubRequestError(
@@ -181,7 +193,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         return found
 
     def _report_survey(self, found: Survey, context: Context) -> None:
-        intervals = len(found.question.template.intervals)
+        intervals = len(found.template.example.intervals)
         estimate = found.estimate
         cost = "cost unknown" if estimate is None else f"at most {estimate.processing_units:.4g} PU"
         self.log.info("%s x %s, %s", number_of(found.usable, "feature"), number_of(intervals, "interval"), cost)
@@ -197,22 +209,22 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
                 field="output_path",
             )
 
-    def _ask(self, features: AnyFeatures, found: Survey, context: Context) -> dict[str, Any]:
-        from sentinelhub_provider.operators.statistical.asking import Asking
-        from sentinelhub_provider.operators.statistical.part_file import PartFile, part_path
+    def _request_all(self, features: AnyFeatures, found: Survey, context: Context) -> dict[str, Any]:
+        from sentinelhub_provider.operators.feature_statistics.feature_requests import FeatureRequests
+        from sentinelhub_provider.operators.feature_statistics.part_file import PartFile, part_path
 
         path = part_path(
             self.output_path,
             None if self.part_folder is None else str(self.part_folder),
             identity=task_identity(self, context),
-            question=found.question.digest,
+            digest=found.template.digest,
         )
         with PartFile(path) as part:
             if len(part):
                 self.log.info("%d answers are at hand from an earlier try (%.4g PU)", len(part), part.spent)
-            asking = Asking(
+            requests = FeatureRequests(
                 hook=self.hook,
-                question=found.question,
+                template=found.template,
                 part=part,
                 whole=found.usable,
                 concurrency=self.concurrency,
@@ -220,12 +232,12 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
                 log=logging.getLogger(self.log.name),
             )
             try:
-                asking.run(found.of_use(features))
+                requests.run(found.of_use(features))
             finally:
                 context["ti"].xcom_push(key=SPENT_UNITS_KEY, value=part.spent)
-            problems = sorted([*found.problems, *asking.problems], key=lambda problem: str(problem.id))
+            problems = sorted([*found.problems, *requests.problems], key=lambda problem: str(problem.id))
             result = self._write(features, found, part)
-            result |= {"features": asking.done, "failed": len(problems), SPENT_UNITS_KEY: part.spent}
+            result |= {"features": requests.done, "failed": len(problems), SPENT_UNITS_KEY: part.spent}
             result[ESTIMATED_UNITS_KEY] = None if found.estimate is None else found.estimate.processing_units
             result["failed_features"] = [problem.to_dict() for problem in problems[:SHOWN]]
             log_outcome(self, problems, result)
@@ -235,7 +247,12 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
 
     def _write(self, features: AnyFeatures, found: Survey, part: PartFile) -> dict[str, Any]:
         """Write the table, or return its rows; count them, and the intervals that are missing in it."""
-        from sentinelhub_provider.operators.statistical.output import Tally, records, return_table, write_table
+        from sentinelhub_provider.operators.feature_statistics.result_table import (
+            Tally,
+            records,
+            return_table,
+            write_table,
+        )
 
         tally = Tally()
         cells = tally.counted(records(features, found, part))

@@ -1,5 +1,5 @@
 """
-Requests of the Batch Statistical API: one statistical question about all features of a GeoPackage.
+Requests of the Batch Statistical API: one statistical request for all features of a GeoPackage.
 
 Intervals, calculations and checks are those of the Statistical API, by the same code; bounds come from the features.
 """

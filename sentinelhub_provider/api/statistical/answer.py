@@ -111,8 +111,8 @@ class Failure:
     error: str
 
     @property
-    def is_worth_asking_again(self) -> bool:
-        """Whether the same question may get an answer: a time-out or failed execution may, a bad request may not."""
+    def is_repeatable(self) -> bool:
+        """Whether a repetition may get an answer: a time-out or failed execution may, a bad request may not."""
         return self.error != "BAD_REQUEST"
 
 

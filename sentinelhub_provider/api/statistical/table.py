@@ -60,7 +60,7 @@ def column_names(body: Mapping[str, Any]) -> list[str]:
 
 
 def _bands(body: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
-    """Yield what is asked for each band of each output under ``statistics`` or ``histograms``."""
+    """Yield what is requested for each band of each output under ``statistics`` or ``histograms``."""
     for output in (body.get("calculations") or {}).values():
         for band in ((output or {}).get(name) or {}).values():
             if isinstance(band, Mapping):
@@ -95,17 +95,17 @@ def _for_json(value: Any) -> Any:
     return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else value
 
 
-def progress_line(*, done: int, asked: int, whole: int, seconds: float, units: float, failed: int) -> str:
+def progress_line(*, done: int, requested: int, whole: int, seconds: float, units: float, failed: int) -> str:
     """
     Tell how far the work is.
 
     :param done: features that have an answer, those of earlier tries included.
-    :param asked: features that were asked about in this try.
+    :param requested: features that were requested about in this try.
     :param whole: features in all.
     :param seconds: since this try began.
     :param units: PU spent.
     """
-    rate = asked / seconds if seconds > 0 else 0.0
+    rate = requested / seconds if seconds > 0 else 0.0
     left = max(0, whole - done - failed)
     remaining = f", {_duration(left / rate)} left" if left and rate else ""
     share = 100 * (done + failed) / whole if whole else 100

@@ -306,7 +306,7 @@ def test_failures_are_listed_for_a_second_ask():
     second = TimeRange(datetime(2024, 6, 8, tzinfo=UTC), datetime(2024, 6, 15, tzinfo=UTC))
 
     assert found[0] == Failure(second, "EXECUTION_ERROR")
-    assert [failure.is_worth_asking_again for failure in found] == [True, False]
+    assert [failure.is_repeatable for failure in found] == [True, False]
 
 
 def test_second_answers_are_put_in():

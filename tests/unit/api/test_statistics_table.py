@@ -48,5 +48,5 @@ def test_percentiles_of_all_outputs_are_columns():
 )
 def test_progress_tells_rate_and_time_left(figures: tuple, line: str):
     """By the rate of this try, whatever earlier ones brought."""
-    names = ("done", "asked", "whole", "seconds", "units", "failed")
+    names = ("done", "requested", "whole", "seconds", "units", "failed")
     assert progress_line(**dict(zip(names, figures, strict=True))) == line

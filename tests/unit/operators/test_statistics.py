@@ -25,8 +25,8 @@ from sentinelhub_provider.exceptions import (
     SentinelHubResponseError,
 )
 from sentinelhub_provider.hooks import sharing
-from sentinelhub_provider.operators.statistical.asking import MOST_FAILURES_IN_A_ROW, Asking
-from sentinelhub_provider.operators.statistical.part_file import PartFile
+from sentinelhub_provider.operators.feature_statistics.feature_requests import MOST_FAILURES_IN_A_ROW, FeatureRequests
+from sentinelhub_provider.operators.feature_statistics.part_file import PartFile
 from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
 
 STATS = {"min": 0.1, "max": 0.9, "mean": 0.5, "stDev": 0.2, "sampleCount": 100, "noDataCount": 20}
@@ -668,10 +668,10 @@ def test_a_long_rate_limit_is_waited_out_in_the_triggerer(run, service: Service,
 def test_what_is_under_way_comes_to_its_end(run, service: Service, monkeypatch):
     """An error that would strike each feature stops the asking; answers to what was asked before are kept."""
     both_there, noticed = threading.Barrier(2), threading.Event()
-    failed = Asking._failed
+    failed = FeatureRequests._failed
 
-    def notice(asking: Asking, *what: Any) -> None:
-        failed(asking, *what)
+    def notice(requests: FeatureRequests, *what: Any) -> None:
+        failed(requests, *what)
         noticed.set()
 
     def answer(body: dict[str, Any]) -> Any:
@@ -681,7 +681,7 @@ def test_what_is_under_way_comes_to_its_end(run, service: Service, monkeypatch):
         assert noticed.wait(10)
         return service.all_well(body)
 
-    monkeypatch.setattr(Asking, "_failed", notice)
+    monkeypatch.setattr(FeatureRequests, "_failed", notice)
     service.answer = answer
     fields = collection(*(field(number) for number in range(4)))
     with pytest.raises(AirflowFailException, match="403"):

@@ -1,4 +1,4 @@
-"""Puts one question to many features: so many at a time, each answer to disk as it comes."""
+"""Requests the statistics of many features, several at a time, and writes each answer to disk as it comes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from sentinelhub_provider.api.answers import decode_answer
 from sentinelhub_provider.api.geo.feature import Feature
 from sentinelhub_provider.api.statistical.answer import Failure, failures, merge
-from sentinelhub_provider.api.statistical.plan import Problem, Question
 from sentinelhub_provider.api.statistical.request import StatisticalRequest
+from sentinelhub_provider.api.statistical.survey import Problem, RequestTemplate
 from sentinelhub_provider.api.statistical.table import progress_line
 from sentinelhub_provider.exceptions import (
     SentinelHubBadRequestError,
@@ -27,7 +27,7 @@ from sentinelhub_provider.transport.answers import UNITS_HEADER, spent_units
 if TYPE_CHECKING:
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
     from sentinelhub_provider.operators.base import CallArguments
-    from sentinelhub_provider.operators.statistical.part_file import PartFile
+    from sentinelhub_provider.operators.feature_statistics.part_file import PartFile
 
 ENDPOINT = "/statistics/v1"
 
@@ -37,29 +37,29 @@ OF_ONE_FEATURE = (
     SentinelHubResponseError,
     SentinelHubServerError,
 )
-"""Errors that may strike one feature and spare the next. All others would strike each of them."""
+"""Errors that may concern one feature alone. All others would come for each of them."""
 
 MOST_FAILURES_IN_A_ROW = 25
-"""After so many features without one answer, the fault is not theirs, and asking on is in vain."""
+"""After this many features in a row without an answer, the fault is not theirs: no more are requested."""
 
-MOST_VAIN_REPEATS = 3
-"""Failed intervals of a feature are asked for once more, until so many in a row have failed again."""
+MOST_FAILED_REPEATS = 3
+"""Failed intervals of a feature are requested once more, until this many in a row have failed again."""
 
 PROGRESS_EVERY = 30.0
 """Seconds between two progress lines."""
 
 Pending = Iterator[tuple[Feature, str]]
-"""Features to ask about, each with its key."""
+"""Features to request, each with its key."""
 
 
 @dataclass
-class Asking:
+class FeatureRequests:
     """
-    The work of one try.
+    The requests of one attempt.
 
     :param hook: makes the calls; the rate limits are its.
-    :param question: what is asked about each feature.
-    :param part: takes the answers, and has those of earlier tries.
+    :param template: of the requests.
+    :param part: takes the answers, and has those of earlier attempts.
     :param whole: features in all.
     :param concurrency: requests at a time.
     :param arguments: how long each call may take.
@@ -68,7 +68,7 @@ class Asking:
     """
 
     hook: SentinelHubHook
-    question: Question
+    template: RequestTemplate
     part: PartFile
     whole: int
     concurrency: int
@@ -77,7 +77,7 @@ class Asking:
     clock: Callable[[], float] = time.monotonic
     problems: list[Problem] = field(default_factory=list)
     done: int = 0
-    asked: int = 0
+    requested: int = 0
     _in_a_row: int = 0
     _stopped_by: SentinelHubError | None = None
     _began: float = 0.0
@@ -85,10 +85,10 @@ class Asking:
 
     def run(self, pending: Pending) -> None:
         """
-        Ask about all features that have no whole answer yet.
+        Request all features that have no whole answer yet.
 
-        :raises SentinelHubError: the first that would strike every feature. Nothing is asked after it, and what was
-            under way comes to its end: it is paid for, and kept.
+        :raises SentinelHubError: the first that would come for every feature. Nothing is sent after it. Requests
+            under way are completed and kept, as they are paid for.
         """
         self._began = self._told = self.clock()
         # Looked up here, where it may block: the loop then finds the connection at hand.
@@ -102,7 +102,7 @@ class Asking:
             raise self._stopped_by
 
     async def _run(self, pending: Pending) -> None:
-        # The workers share the iterator, so that requests exist only while they are asked.
+        # The workers share the iterator, so that requests exist only while they are sent.
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self.concurrency):
@@ -116,19 +116,19 @@ class Asking:
                 self.done += 1
                 continue
             try:
-                await self._ask(key, self.question.about(feature))
+                await self._request(key, self.template.for_feature(feature))
             except SentinelHubError as error:
                 self._failed(feature, error)
             else:
                 self._in_a_row = 0
                 self.done += 1
-            self.asked += 1
+            self.requested += 1
             self._tell()
             if self._stopped_by is not None:
                 return
 
     def _failed(self, feature: Feature, error: SentinelHubError) -> None:
-        """Note a feature that has no answer, or stop asking where no other would have one."""
+        """Note a feature that has no answer, or stop where no other would have one."""
         if isinstance(error, OF_ONE_FEATURE):
             self.problems.append(Problem(feature.id, str(error), error.final))
             self._in_a_row += 1
@@ -136,7 +136,7 @@ class Asking:
                 return
         self._stopped_by = self._stopped_by or error
 
-    async def _ask(self, key: str, request: StatisticalRequest) -> None:
+    async def _request(self, key: str, request: StatisticalRequest) -> None:
         """Get the answer for a feature, or what an earlier one lacks, and keep it."""
         answer, units = self.part.get(key), 0.0
         if answer is None:
@@ -146,28 +146,28 @@ class Asking:
             if key not in self.part:
                 self.part.add(key, answer, units=units, is_complete=False)
                 units = 0.0
-            answer, spent = await self._ask_again(request, answer, failed)
+            answer, spent = await self._repeat(request, answer, failed)
             units += spent
             failed = _repeatable(answer)
         self.part.add(key, answer, units=units, is_complete=not failed)
 
-    async def _ask_again(
+    async def _repeat(
         self, request: StatisticalRequest, answer: dict[str, Any], failed: list[Failure]
     ) -> tuple[dict[str, Any], float]:
-        """Ask for failed intervals one by one; return the answer they complete, and what that cost."""
+        """Request failed intervals one by one; return the answer they complete, and what that cost."""
         again: list[dict[str, Any]] = []
-        units, vain = 0.0, 0
+        units, failed_repeats = 0.0, 0
         for failure in failed:
             try:
                 one, spent = await self._post(request.of_interval(failure.interval))
                 units += spent
-                is_vain = bool(failures(one))  # raises for what is no answer
+                has_failed = bool(failures(one))  # raises for what is no answer
                 again.append(one)
             except OF_ONE_FEATURE as error:
                 self.log.debug("interval %s failed again: %s", failure.interval.to_interval(), error)
-                is_vain = True
-            vain = vain + 1 if is_vain else 0
-            if vain >= MOST_VAIN_REPEATS:
+                has_failed = True
+            failed_repeats = failed_repeats + 1 if has_failed else 0
+            if failed_repeats >= MOST_FAILED_REPEATS:
                 break
         return merge(answer, again), units
 
@@ -185,7 +185,7 @@ class Asking:
     def _progress(self) -> str:
         return progress_line(
             done=self.done,
-            asked=self.asked,
+            requested=self.requested,
             whole=self.whole,
             seconds=self.clock() - self._began,
             units=self.part.spent,
@@ -195,7 +195,7 @@ class Asking:
 
 def _repeatable(answer: Any) -> list[Failure]:
     """List the failed intervals that may get an answer yet; raises for what is no answer."""
-    return [failure for failure in failures(answer) if failure.is_worth_asking_again]
+    return [failure for failure in failures(answer) if failure.is_repeatable]
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -1,5 +1,5 @@
 """
-One statistical question about many areas: worked out once, then put to each of them.
+One statistical request for many areas: built once, then filled in for each of them.
 
 What is common to all (evalscript, collections, time, calculations) is checked with the first good area. Each further
 one costs only the checks of its own bounds and size. The whole set is surveyed before anything is sent: which areas
@@ -31,34 +31,34 @@ _OF_AN_AREA = ("bbox", "geometry", "width", "height", "resolution")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class RequestTemplate:
     """
-    What is asked about every area.
+    What the requests of all areas have in common.
 
-    :param template: the request about one of them.
+    :param example: the request of one of them.
     :param size_of: works out an area's raster.
     :param crs: of areas that do not name their own.
     """
 
-    template: StatisticalRequest
+    example: StatisticalRequest
     size_of: Callable[[Bounds], Size]
     crs: Any = None
 
-    def about(self, feature: Feature) -> StatisticalRequest:
+    def for_feature(self, feature: Feature) -> StatisticalRequest:
         """
-        Return the request about an area.
+        Return the request of an area.
 
         :raises SentinelHubRequestError: where its bounds or size cannot be.
         """
         if feature.geometry is None and feature.bbox is None:
-            return self.template
+            return self.example
         bounds = parse_bounds(bbox=feature.bbox, geometry=feature.geometry, crs=self.crs)
         size = self.size_of(bounds)
-        self.template.datasets.check_resolution(bounds, size, "resolution")
-        body = self.template.body
+        self.example.datasets.check_resolution(bounds, size, "resolution")
+        body = self.example.body
         aggregation = {name: value for name, value in body["aggregation"].items() if name not in _SIZES}
         return replace(
-            self.template,
+            self.example,
             body={
                 **body,
                 "input": {**body["input"], "bounds": bounds.to_json()},
@@ -72,7 +72,7 @@ class Question:
     @property
     def digest(self) -> str:
         """Hexadecimal SHA-256 of what is common to all areas."""
-        body = self.template.body
+        body = self.example.body
         aggregation = {name: value for name, value in body["aggregation"].items() if name not in _SIZES}
         common = {
             **body,
@@ -86,14 +86,16 @@ _SIZES = ("width", "height", "resx", "resy")
 
 
 def area_key(request: StatisticalRequest) -> str:
-    """Return what tells a request apart from those with the same question: a digest of its bounds and size."""
+    """Return what tells a request apart from others of its template: a digest of its bounds and size."""
     what = json.dumps([request.bounds.to_json(), request.size.to_json()], sort_keys=True)
     return hashlib.sha256(what.encode()).hexdigest()[:24]
 
 
-def ask_in_words(wanted: StatisticsArguments, feature: Feature, *, crs: Any = None, **checks: Any) -> Question:
+def template_of_arguments(
+    wanted: StatisticsArguments, feature: Feature, *, crs: Any = None, **checks: Any
+) -> RequestTemplate:
     """
-    Build the question from arguments, with a first area to try it on.
+    Build the template from arguments, and check it with a first area.
 
     :param crs: of areas that do not name their own.
     :param checks: ``deployment`` and ``now`` of
@@ -105,14 +107,14 @@ def ask_in_words(wanted: StatisticsArguments, feature: Feature, *, crs: Any = No
     def size_of(bounds: Bounds) -> Size:
         return parse_size(bounds, width=wanted.width, height=wanted.height, resolution=wanted.resolution)
 
-    return Question(template, size_of, crs)
+    return RequestTemplate(template, size_of, crs)
 
 
-def ask_in_json(
+def template_of_request(
     body: Any, feature: Feature, *, crs: Any = None, deployment: str | None = None, now: Any = None
-) -> Question:
+) -> RequestTemplate:
     """
-    Take the question from a request's JSON, whose bounds give way to those of each area.
+    Make the template of a request's JSON, whose bounds give way to those of each area.
 
     :param body: the request; its own ``input.bounds`` is needed only where the feature has no area.
     :param crs: of the areas; the request's own by default.
@@ -136,12 +138,12 @@ def ask_in_json(
         check_side(size, field="resolution")
         return size
 
-    return Question(template, size_of, crs)
+    return RequestTemplate(template, size_of, crs)
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A feature without an answer. ``message`` says why; ``is_final``: whether asking again is in vain."""
+    """A feature without an answer. ``message`` says why; ``is_final``: whether a repetition cannot help."""
 
     id: int | str
     message: str
@@ -160,8 +162,8 @@ class Survey:
     """
     What is known before anything is sent.
 
-    :param question: what will be asked.
-    :param keys: for the number of each feature that it can be put to, what tells its request from the others'.
+    :param template: of the requests.
+    :param keys: for the number of each usable feature, what tells its request from the others'.
     :param problems: the other features.
     :param estimate: what it will cost; ``None`` where the evalscript does not say plainly what it reads.
     :param largest: the dearest request's share.
@@ -170,7 +172,7 @@ class Survey:
     :param samples: samples to a pixel and interval, where the evalscript's mosaicking is ORBIT or TILE.
     """
 
-    question: Question
+    template: RequestTemplate
     keys: dict[int, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     estimate: Estimate | None = None
@@ -188,7 +190,7 @@ class Survey:
 
     @property
     def usable(self) -> int:
-        """How many features the question can be put to."""
+        """How many features can be requested."""
         return len(self.keys)
 
     def count(self, feature: Feature, request: StatisticalRequest) -> None:
@@ -230,7 +232,7 @@ class Survey:
 
 def survey(
     features: Iterable[Feature],
-    ask: Callable[[Feature], Question],
+    make_template: Callable[[Feature], RequestTemplate],
     *,
     crs: Any = None,
     named: Crs | None = None,
@@ -240,12 +242,12 @@ def survey(
     """
     Look at all features before anything is sent.
 
-    :param ask: makes the question, with a first area to try it on.
+    :param make_template: builds the template with a first area.
     :param crs: what the user says the features are in.
     :param named: what the features' collection says of itself.
     :param samples: see :class:`Survey`.
     :param is_one_area: whether the one feature is no feature, but an area that the user gave as an argument.
-    :raises SentinelHubRequestError: for what is wrong with the question itself, or where no feature is usable.
+    :raises SentinelHubRequestError: for what is wrong with the template itself, or where no feature is usable.
     """
     check_named_crs(named, crs)
     found: Survey | None = None
@@ -258,9 +260,9 @@ def survey(
         if problem is None:
             try:
                 if found is None:
-                    found = Survey(ask(feature), samples=samples)
-                    found.warnings.update(dict.fromkeys(found.question.template.time.warnings))
-                found.count(feature, found.question.about(feature))
+                    found = Survey(make_template(feature), samples=samples)
+                    found.warnings.update(dict.fromkeys(found.template.example.time.warnings))
+                found.count(feature, found.template.for_feature(feature))
             except SentinelHubRequestError as error:
                 if is_one_area or (found is None and error.field not in _OF_AN_AREA):
                     raise

@@ -8,11 +8,11 @@ from typing import Any
 
 from sentinelhub_provider.api.geo.feature import Feature
 from sentinelhub_provider.api.statistical.answer import State, rows
-from sentinelhub_provider.api.statistical.plan import Survey
+from sentinelhub_provider.api.statistical.survey import Survey
 from sentinelhub_provider.api.statistical.table import column_names, json_record, record, table_format
 from sentinelhub_provider.hooks.output import target_for
-from sentinelhub_provider.operators.statistical.part_file import PartFile
-from sentinelhub_provider.operators.statistical.tables import CONTENT_TYPES, open_table
+from sentinelhub_provider.operators.feature_statistics.part_file import PartFile
+from sentinelhub_provider.operators.feature_statistics.table_files import CONTENT_TYPES, open_table
 from sentinelhub_provider.operators.xcom import check_xcom_size
 from sentinelhub_provider.transport.download import DownloadReceiver
 
@@ -36,7 +36,7 @@ class Tally:
 
 def records(features: Iterable[Feature], found: Survey, part: PartFile) -> Records:
     """Yield the table's rows, in the order of the features; those without an answer have none."""
-    template = found.question.template
+    template = found.template.example
     columns, expected = column_names(template.body), template.intervals
     for feature, key in found.of_use(features):
         answer = part.get(key)
@@ -65,7 +65,7 @@ def write_table(cells: Records, found: Survey, path: Any, wanted: str | None) ->
     :raises SentinelHubOutputError: where the path cannot be written.
     """
     kind = table_format(path, wanted)
-    columns = column_names(found.question.template.body)
+    columns = column_names(found.template.example.body)
     with DownloadReceiver(target_for(path)) as receiver:
         table = open_table(kind, receiver.feed, columns, has_numbers=found.has_numbers)
         for one in cells:

@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator
 from sentinelhub_provider.exceptions import SentinelHubBadRequestError, SentinelHubResponseError
 
 if TYPE_CHECKING:
-    from sentinelhub_provider.api.statistical.plan import Problem
+    from sentinelhub_provider.api.statistical.survey import Problem
 
 SHOWN = 20
 """Problems that the log and the result show; the others are counted."""

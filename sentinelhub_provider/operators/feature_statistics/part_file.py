@@ -29,17 +29,17 @@ class _Place:
     is_complete: bool
 
 
-def part_path(output_path: Any, part_folder: str | None, *, identity: Sequence[str], question: str) -> Path:
+def part_path(output_path: Any, part_folder: str | None, *, identity: Sequence[str], digest: str) -> Path:
     """
     Name the file of a task: the same for each of its tries, and for it alone.
 
     :param output_path: where its table goes, a path or URL, or ``None``. A local file's folder is where parts lie.
     :param part_folder: where they lie instead; for neither, a folder of the machine's temporary one.
     :param identity: what names the task in its run; stands for it where it has no output path.
-    :param question: digest of what it asks, so that answers to another question are not taken for its own.
+    :param digest: of what all its requests have in common, so that answers to other requests are not taken for its own.
     """
     place = f"{identity[-1]}-{_digest(*identity)}" if output_path is None else str(output_path)
-    name = f".{Path(place).name}.{_digest(place, question)}.part"
+    name = f".{Path(place).name}.{_digest(place, digest)}.part"
     if part_folder is not None:
         return Path(part_folder).expanduser() / name
     if output_path is not None and "://" not in place:
@@ -105,7 +105,7 @@ class PartFile:
         return key in self._places
 
     def is_complete(self, key: str) -> bool:
-        """Tell whether there is an answer in which no interval failed that may be worth asking again."""
+        """Tell whether there is an answer in which no interval failed that can be repeated."""
         place = self._places.get(key)
         return place is not None and place.is_complete
 

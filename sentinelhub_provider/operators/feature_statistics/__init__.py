@@ -1,0 +1,1 @@
+"""What the Statistics operator is made of: requests of many features, their answers on disk, and tables."""

@@ -1,1 +1,0 @@
-"""What the Statistics operator is made of: questions, the answers on disk, and tables."""
