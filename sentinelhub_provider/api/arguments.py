@@ -30,7 +30,7 @@ class RequestArguments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageryArguments(RequestArguments):
-    """What is asked of the Process API, Async Process and Batch Process."""
+    """Of requests to the Process API, Async Process and Batch Process."""
 
     bbox: Any = None
     geometry: Any = None
@@ -40,7 +40,7 @@ class ImageryArguments(RequestArguments):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatisticsArguments(RequestArguments):
-    """What is asked of the Statistical API and Batch Statistics, but for the area."""
+    """Of requests to the Statistical API and Batch Statistics, but for the area."""
 
     aggregation_interval: Any = "P1D"
     last_interval: str | None = None

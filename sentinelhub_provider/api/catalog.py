@@ -93,7 +93,7 @@ def build_search(
     :param distinct: a property whose values are wanted instead of items, such as ``date``.
     :param limit: items in all; a page holds at most 100.
     :param deployment: the connection's, to check where the collection lives.
-    :param now: the time of asking; a time that begins after it is refused.
+    :param now: the present time; a time that begins after it is refused.
     :raises SentinelHubRequestError: names the argument.
     """
     found = find_collection(collection, deployment)

@@ -33,7 +33,7 @@ class Datasets:
 
     :param data: the request's ``input.data``.
     :param collections: their collections, in the same order.
-    :param remote: how many of them live at another deployment than the one that is asked.
+    :param remote: how many of them live at another deployment than the connection's.
     """
 
     data: list[dict[str, Any]]

@@ -36,7 +36,7 @@ class Pages:
     """
     Follows an answer from page to page.
 
-    :param method: the method that pages are asked for with.
+    :param method: the method that pages are requested with.
     :param who: what answers, for messages.
     :param most: pages at most.
     :param field: the argument that says so, for the error.
@@ -48,7 +48,7 @@ class Pages:
 
     def after(self, answer: Any) -> NextPage | None:
         """
-        Say how to ask for the page after ``answer``, or ``None`` after the last one.
+        Say how to request the page after ``answer``, or ``None`` after the last one.
 
         :raises SentinelHubResponseError: where it points to a page that was there already.
         :raises SentinelHubRequestError: where there are more pages than may be.
@@ -73,10 +73,10 @@ class Pages:
 
 def next_page(answer: Any, *, method: str) -> NextPage | None:
     """
-    Say how to ask for the page after ``answer``, or ``None`` after the last one.
+    Say how to request the page after ``answer``, or ``None`` after the last one.
 
     :param answer: the decoded JSON of one page.
-    :param method: the method the page was asked for with: a search is continued in its body, a listing in its query.
+    :param method: the page's own method: a search is continued in its body, a listing in its query.
     """
     if not isinstance(answer, Mapping) or not items_of(answer):
         return None  # an empty page ends it even where it carries a token: some listings always do

@@ -61,7 +61,7 @@ class ProcessRequest:
     :param bounds: its area.
     :param size: its raster.
     :param datasets: its collections.
-    :param formats: media type of each output by its identifier, in the order they were asked for.
+    :param formats: media type of each output by its identifier, in the order of the request.
     :param setup: what the evalscript declares, ``None`` where that cannot be read from its text.
     :param warnings: what looks wrong, but may be meant.
     """
@@ -97,7 +97,7 @@ class ProcessRequest:
 
         :param samples: samples to a pixel where the evalscript's mosaicking is ORBIT or TILE: as many as there are
             orbits or tiles, which only the Catalog knows.
-        :param accept: the media type that is asked for, where it is not that of the request.
+        :param accept: the media type that is accepted, where it is not that of the request.
         """
         if self.setup is not None and self.setup.is_single_sample:
             samples = 1
@@ -298,12 +298,12 @@ def check_outputs(responses: Sequence[Mapping[str, Any]], setup: Setup | None, f
         if kind != "image/tiff" and output.sample_type.endswith("32"):
             raise SentinelHubRequestError(
                 f"{field}: output {name!r} has samples of {output.sample_type}, which only TIFF can hold, not {kind}. "
-                "Ask for 'tiff'.",
+                "Request 'tiff'.",
                 field=field,
             )
         most = {"image/jpeg": 3, "image/png": 4}.get(kind)
         if most is not None and (output.bands > most or (kind == "image/jpeg" and output.bands == 2)):
             raise SentinelHubRequestError(
-                f"{field}: output {name!r} has {output.bands} bands, more than {kind} can hold. Ask for 'tiff'.",
+                f"{field}: output {name!r} has {output.bands} bands, more than {kind} can hold. Request 'tiff'.",
                 field=field,
             )

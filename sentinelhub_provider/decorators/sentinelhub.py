@@ -29,7 +29,7 @@ NEEDED_BEFORE = ("max_wait", "sentinelhub_conn_id")
 
 class _SentinelHubDecoratedOperator(DecoratedOperator, SentinelHubProcessOperator):
     """
-    Calls a function, and has the picture made that it asks for.
+    Calls a function, and has the picture made that it describes.
 
     The function gets its own arguments, those of the task's context that it names, and ``hook`` where it names that: a
     :class:`~sentinelhub_provider.hooks.sentinelhub.SentinelHubHook` of the task's connection. It returns either the
@@ -78,10 +78,10 @@ class _SentinelHubDecoratedOperator(DecoratedOperator, SentinelHubProcessOperato
         self.op_kwargs = own
 
     def _result(self, context: Context) -> dict[str, Any]:
-        asked = _arguments(self._call(context))
-        for name, value in asked.items():
+        returned = _arguments(self._call(context))
+        for name, value in returned.items():
             setattr(self, name, value)
-        templated = [name for name in self.template_fields if name in asked]
+        templated = [name for name in self.template_fields if name in returned]
         self._do_render_template_fields(self, templated, context, self.get_template_env(), set())
         if self.output_path is None:
             raise SentinelHubRequestError(

@@ -51,7 +51,7 @@ def times_of_run(context: Context, value: Any, field: str) -> Any:
 
 
 def run_after(context: Context) -> datetime:
-    """Return when the run was due: the same in each of its tries, for runs of every kind."""
+    """Return when the run was due: the same in each of its attempts, for runs of every kind."""
     found: datetime | None = getattr(context.get("dag_run"), "run_after", None)
     return utc_now() if found is None else found
 
@@ -60,7 +60,7 @@ def geometry_of(operator: BaseOperator, value: Any, field: str) -> Any:
     """
     Return a geometry as given, or read it where a text names a file.
 
-    :param operator: its DAG says where relative names are looked for: beside the DAG and on its template search path.
+    :param operator: its DAG says where relative names are searched for: beside the DAG and on its template search path.
     :param value: GeoJSON, WKT, or the name of a file with one of :data:`GEOMETRY_SUFFIXES`: an absolute path, a URL
         that Airflow's object storage knows, or a name beside the DAG.
     :raises SentinelHubRequestError: where the file cannot be read.
@@ -121,5 +121,5 @@ def added_units(one: float | None, other: float | None) -> float | None:
 
 
 def utc_now() -> datetime:
-    """Return the time of asking."""
+    """Return the present time."""
     return datetime.now(UTC)

@@ -113,8 +113,8 @@ class SentinelHubOperator(ConnectedOperator):
         """
         Do the work, for the first time or after a wait in the triggerer.
 
-        :param waits_until: when waiting ends in vain, in seconds since the epoch; ``None`` where Airflow did not bring
-            it along, as ``dag.test()`` does not: ``max_wait`` then begins anew.
+        :param waits_until: when waiting ends without success, in seconds since the epoch; ``None`` where Airflow did
+            not bring it along, as ``dag.test()`` does not: ``max_wait`` then begins anew.
         :raises AirflowFailException: for errors that no repetition can cure.
         :raises TaskDeferred: where a deferrable task has to wait for long.
         """

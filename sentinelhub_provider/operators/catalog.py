@@ -32,7 +32,7 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
 
     Returned is a list with ``id``, ``datetime``, ``cloud_cover`` (per cent) and ``bbox`` (degrees) of each scene; with
     ``distinct``, a list of that property's values. The whole items go to ``output_path``. All pages are followed, and
-    no more items asked for than wanted. The cost is pushed to XCom in PU: ``estimated_processing_units`` of one page
+    no more items requested than wanted. The cost is pushed to XCom in PU: ``estimated_processing_units`` of one page
     before, ``processing_units`` of all pages after.
 
     .. seealso:: :doc:`/operators/catalog`
@@ -41,7 +41,7 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
     :param distinct: a property whose values are wanted instead of items, such as ``date``. (templated)
     :param ids: ids of items. (templated)
     :param limit: items in all; every one there is without it. (templated)
-    :param sort: ``newest``, ``oldest`` or ``clearest`` first. All scenes are looked at before ``limit`` cuts.
+    :param sort: ``newest``, ``oldest`` or ``clearest`` first. All scenes are found before ``limit`` cuts.
         (templated)
     :param one_per: ``day`` (UTC) or ``tile``: only the first of each in that order. (templated)
     :param output_path: file for the whole items: STAC ItemCollection, or GeoParquet where it ends with ``.parquet``
@@ -49,7 +49,7 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
     :param max_xcom_size: bytes of JSON that the task may return. (templated)
     :param kwargs: ``collection``, ``datetime``, ``bbox``, ``intersects``, ``max_cloud_cover`` and ``filter``, see
         :class:`~sentinelhub_provider.operators.request_arguments.SearchOperator`; ``max_processing_units``, over which
-        no further page is asked for, ``timeout``, ``deferrable``, ``sentinelhub_conn_id`` and more, see
+        no further page is requested, ``timeout``, ``deferrable``, ``sentinelhub_conn_id`` and more, see
         :class:`~sentinelhub_provider.operators.base.PaidOperator`; and those of any Airflow operator.
     """
 
@@ -114,7 +114,7 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
             setattr(self, field, read_choice(value, known, field))
             if self.distinct:
                 raise SentinelHubRequestError(
-                    f"{field} orders items, but distinct={self.distinct!r} asks for values. Leave one of them out.",
+                    f"{field} orders items, but distinct={self.distinct!r} makes values. Leave one of them out.",
                     field=field,
                 )
         return self.search(
@@ -132,7 +132,7 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
             return
         if self.distinct:
             raise SentinelHubRequestError(
-                f"output_path is GeoParquet, but distinct={self.distinct!r} asks for values, which have no geometry. "
+                f"output_path is GeoParquet, but distinct={self.distinct!r} makes values, which have no geometry. "
                 "Let output_path end with .json.",
                 field="output_path",
             )
@@ -144,7 +144,7 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
         return str(self.output_path).lower().endswith((".parquet", ".geoparquet"))
 
     def _fetch(self, context: Context, search: SearchRequest, estimate: Estimate | None) -> list[Any]:
-        """Ask for page after page: no more than wanted, or all where an order decides which are."""
+        """Request page after page: no more than wanted, or all where an order decides which are."""
         from sentinelhub_provider.api.catalog import MAX_PAGE, read_page
         from sentinelhub_provider.api.paging import NextPage, Pages, items_of
         from sentinelhub_provider.transport.answers import UNITS_HEADER, spent_units

@@ -50,7 +50,7 @@ class SentinelHubHttpOperator(SentinelHubOperator):
     :param data: body other than JSON: text, bytes or a form's fields. (templated)
     :param files: parts of a multipart body, as for ``requests``. (templated)
     :param headers: further header fields. (templated)
-    :param accept: media type to ask for, such as ``image/tiff``. (templated)
+    :param accept: media type to accept, such as ``image/tiff``. (templated)
     :param output_path: file for the body: a local path, or a URL that Airflow's object storage knows, such as
         ``s3://conn_id@bucket/{{ dag_run.run_after | ds }}.tiff``. It appears only when it is complete. (templated)
     :param response_check: called with each ``requests.Response``; the task fails where it returns ``False``. Not for
@@ -157,7 +157,7 @@ class SentinelHubHttpOperator(SentinelHubOperator):
         return asdict(download)
 
     def _fetch(self, context: Context, body: Any) -> Any:
-        """Get the answer, all its pages if asked for, checked and filtered."""
+        """Get the answer, all its pages with ``paginate``, checked and filtered."""
         from sentinelhub_provider.transport.answers import UNITS_HEADER, spent_units
 
         pages: list[Any] = []

@@ -44,7 +44,7 @@ LEAST_ROW = 200
 
 class SentinelHubStatisticsOperator(StatisticsRequestOperator):
     """
-    Ask the Statistical API about one area or many, and make one tidy table of the answers.
+    Request statistics of one area or many, and make one tidy table of the answers.
 
     The table has a row for each feature, interval, output and band: ``feature_id``, ``interval_from``, ``interval_to``,
     ``output``, ``band``, ``state``, ``min``, ``max``, ``mean``, ``stdev``, ``count``, ``sample_count``,
@@ -52,8 +52,8 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
     apart ``ok``, ``masked`` (scenes, but all pixels masked), ``not_a_number``, ``empty`` (no scene) and ``failed``.
 
     All features are checked and their cost is estimated before anything is sent. Intervals that the service failed to
-    compute are asked for once more. Answers are kept on disk as they come: a task that was killed or failed goes on
-    with its next try where it ended, and asks for nothing twice.
+    compute are requested once more. Answers are kept on disk as they come: a task that was killed or failed goes on
+    with its next attempt where it ended, and requests nothing twice.
 
     The task's result is a dict with ``rows`` (how many), ``features`` (with an answer), ``failed`` (how many without),
     ``failed_features`` (the first of them), ``missing_intervals``, ``processing_units``,
@@ -80,9 +80,9 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         as long as there is any answer. (templated)
     :param concurrency: requests at a time. (templated)
     :param part_folder: folder for answers on their way; beside a local ``output_path``, else the machine's temporary
-        folder, by default. Where tries run on different workers, name one that they share. (templated)
+        folder, by default. Where attempts run on different workers, name one that they share. (templated)
     :param max_xcom_size: bytes of JSON that the task may return. (templated)
-    :param kwargs: what is asked about each feature (``collection``, ``evalscript``, ``time_range``,
+    :param kwargs: what is requested of each feature (``collection``, ``evalscript``, ``time_range``,
         ``aggregation_interval``, ``resolution``, ``percentiles`` and so on, or ``request``, whose bounds give way to
         those of ``features``), see
         :class:`~sentinelhub_provider.operators.request_arguments.StatisticsRequestOperator`;
@@ -185,8 +185,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         )
         if found.problems and self.on_error == "fail":
             raise SentinelHubRequestError(
-                f"{listed(found.problems)}. Nothing was sent. Repair them, or ask about the others with "
-                "on_error='skip'.",
+                f"{listed(found.problems)}. Nothing was sent. Repair them, or request the others with on_error='skip'.",
                 field="features",
             )
         found.check_budget(self.budget)
@@ -221,7 +220,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         )
         with PartFile(path) as part:
             if len(part):
-                self.log.info("%d answers are at hand from an earlier try (%.4g PU)", len(part), part.spent)
+                self.log.info("%d answers are at hand from an earlier attempt (%.4g PU)", len(part), part.spent)
             requests = FeatureRequests(
                 hook=self.hook,
                 template=found.template,

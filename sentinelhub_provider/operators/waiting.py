@@ -27,7 +27,7 @@ def wait_in_triggerer(
 
     :param operator: the task.
     :param error: says how long to wait.
-    :param waits_until: when waiting ends in vain, in seconds since the epoch.
+    :param waits_until: when waiting ends without success, in seconds since the epoch.
     :param method_name: the operator's method to go on with; called with ``waits_until``, and what is kept.
     :param kept: more of its arguments, as JSON has them.
     :raises TaskDeferred: as Airflow wants it.

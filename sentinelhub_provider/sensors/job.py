@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.jobs.job import Job
 
 POLL_DEADLINE = 60.0
-"""Seconds that one look may take, repetitions included."""
+"""Seconds that one status check may take, repetitions included."""
 
 
 class SentinelHubJobSensor(ConnectedOperator, BaseSensorOperator):
@@ -27,8 +27,9 @@ class SentinelHubJobSensor(ConnectedOperator, BaseSensorOperator):
     Wait until a job ends that something else started: another DAG, a colleague, the dashboard.
 
     Returns the job as a dict: ``kind``, ``id``, ``state``, and what else the service says of it, such as ``cost`` (PU)
-    and ``delivery_url``. A job that failed, was stopped or deleted fails the task at the next look, with the error that
-    the operators of such jobs raise; faults of the service that pass do not. The job itself is never touched.
+    and ``delivery_url``. A job that failed, was stopped or deleted fails the task at the next status check,
+    with the error that the operators of such jobs raise; faults of the service that pass do not. The job itself is
+    never touched.
 
     An Async Process job ends in state ``GONE``: its outcome, good or bad, is in the bucket.
 
@@ -38,7 +39,7 @@ class SentinelHubJobSensor(ConnectedOperator, BaseSensorOperator):
     :param job_id: the job's id. (templated)
     :param deferrable: whether to wait in the triggerer, where it takes no worker slot and one poll loop serves all
         jobs; ``[operators] default_deferrable`` by default. Otherwise ``mode`` says how to wait.
-    :param poke_interval: seconds between two looks; in the triggerer, young jobs are looked at more often.
+    :param poke_interval: seconds between two status checks; in the triggerer, young jobs are checked more often.
     :param kwargs: ``sentinelhub_conn_id``, and what every sensor takes, such as ``timeout``.
     """
 
@@ -50,9 +51,9 @@ class SentinelHubJobSensor(ConnectedOperator, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's signature
         """
-        Look at the job once.
+        Check the job's status once.
 
-        :raises AirflowFailException: for a job that did not end well, where a retry of the task is in vain.
+        :raises AirflowFailException: for a job that did not end well, where a retry of the task cannot help.
         :raises SentinelHubError: for one that may be started again.
         """
         with without_vain_retries():
@@ -93,7 +94,7 @@ class SentinelHubJobSensor(ConnectedOperator, BaseSensorOperator):
         Go on when the trigger fired.
 
         :raises AirflowSensorTimeout: where the job did not end within ``timeout`` seconds.
-        :raises SentinelHubResponseError: for an event that is none, or not about this job.
+        :raises SentinelHubResponseError: for an event that is not of this job.
         """
         from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
@@ -110,7 +111,7 @@ class SentinelHubJobSensor(ConnectedOperator, BaseSensorOperator):
             return _result(checked.job)
 
     def _check_status(self) -> Job | None:
-        """Look once; ``None`` where that is not possible just now."""
+        """Check once; ``None`` where that is not possible just now."""
         from sentinelhub_provider.api.jobs.job import UnknownJobStateError, check_job_id, kind_of
         from sentinelhub_provider.hooks.jobs import get_job
 
@@ -120,7 +121,7 @@ class SentinelHubJobSensor(ConnectedOperator, BaseSensorOperator):
         except SentinelHubError as error:
             if error.final or isinstance(error, UnknownJobStateError):
                 raise
-            self.log.warning("%s job %s cannot be looked at, going on: %s", kind, job_id, error)
+            self.log.warning("the status of %s job %s cannot be checked, going on: %s", kind, job_id, error)
             return None
         self.log.info("%s", job)
         return job

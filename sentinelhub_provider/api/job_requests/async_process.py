@@ -44,7 +44,7 @@ class AsyncProcessRequest:
 
     :param body: the request without credentials: may be logged, compared, recorded.
     :param accesses: credentials and roles by where in the request they belong.
-    :param picture: what the Process API would be asked for, without delivery.
+    :param picture: the same request for the Process API, without delivery.
     :param delivery: where outputs go.
     :param warnings: what looks wrong, but may be meant.
     """
@@ -57,7 +57,7 @@ class AsyncProcessRequest:
 
     @property
     def digest(self) -> str:
-        """A SHA-256 of what is asked for, as hexadecimal digits."""
+        """A SHA-256 of the request, as hexadecimal digits."""
         return request_digest(self.body)
 
     @property

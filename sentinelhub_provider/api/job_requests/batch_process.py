@@ -76,7 +76,7 @@ class BatchProcessRequest:
 
     @property
     def digest(self) -> str:
-        """A SHA-256 of what is asked for, as hexadecimal digits; the description makes no difference."""
+        """A SHA-256 of the request, as hexadecimal digits; the description makes no difference."""
         return request_digest({name: member for name, member in self.body.items() if name != "description"})
 
     def tagged(self, tag: str) -> BatchProcessRequest:

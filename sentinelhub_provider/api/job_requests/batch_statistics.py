@@ -79,7 +79,7 @@ class BatchStatisticsRequest:
 
     @property
     def digest(self) -> str:
-        """A SHA-256 of what is asked for, as hexadecimal digits."""
+        """A SHA-256 of the request, as hexadecimal digits."""
         return request_digest(self.body)
 
     def tagged(self, tag: str) -> BatchStatisticsRequest:

@@ -1,1 +1,1 @@
-"""The Statistical API: what is asked, what is answered, and the table that comes of it."""
+"""The Statistical API: its requests, its answers, and the table that comes of them."""

@@ -42,7 +42,7 @@ class Row:
     """
     Statistics of one band in one interval.
 
-    :param feature_id: what was asked about.
+    :param feature_id: the feature's id.
     :param start: start of the interval.
     :param end: its end.
     :param output: the evalscript's output; ``None`` in rows without statistics (EMPTY, FAILED).
@@ -121,7 +121,7 @@ def rows(answer: Any, *, feature_id: Any = None, expected: Iterable[TimeRange] =
     Yield the rows of an answer, in the order of their intervals.
 
     :param feature_id: goes into each row.
-    :param expected: the intervals that were asked for; those that the answer says nothing about become EMPTY rows.
+    :param expected: the intervals that were requested; those that the answer says nothing about become EMPTY rows.
     :raises SentinelHubResponseError: for what is no answer of the Statistical API.
     """
     entries = {(interval.start, interval.end): entry for interval, entry in _entries(answer)}
@@ -143,7 +143,7 @@ def _has(intervals: Sequence[tuple[datetime, datetime]], moment: datetime) -> bo
 
 def failures(answer: Any) -> list[Failure]:
     """
-    List the intervals that failed, to be asked for once more.
+    List the intervals that failed, to be requested once more.
 
     :raises SentinelHubResponseError: for what is no answer, or one that failed without naming intervals.
     """
@@ -155,7 +155,7 @@ def failures(answer: Any) -> list[Failure]:
 
 def merge(answer: Mapping[str, Any], again: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """
-    Put the answers to a second ask into the first: what they computed replaces what had failed.
+    Put the answers to repeated requests into the first: what they computed replaces what had failed.
 
     :param answer: the first answer.
     :param again: answers for single intervals of it.
@@ -179,13 +179,13 @@ def _entries(answer: Any) -> list[tuple[TimeRange, Mapping[str, Any]]]:
     data = answer.get("data") if isinstance(answer, Mapping) else None
     if not isinstance(data, list):
         raise SentinelHubResponseError(
-            "The answer is none of the Statistical API: it has no list of intervals under 'data'."
+            "The answer is not from the Statistical API: it has no list of intervals under 'data'."
         )
     entries = []
     for entry in data:
         interval = entry.get("interval") if isinstance(entry, Mapping) else None
         if not isinstance(interval, Mapping):
-            raise SentinelHubResponseError("The answer is none of the Statistical API: an entry has no interval.")
+            raise SentinelHubResponseError("The answer is not from the Statistical API: an entry has no interval.")
         try:
             times = TimeRange(parse_time(interval.get("from"), "from"), parse_time(interval.get("to"), "to"))
         except SentinelHubRequestError as error:

@@ -78,7 +78,7 @@ class StatisticalRequest:
         )
 
     def of_interval(self, interval: TimeRange) -> StatisticalRequest:
-        """Return the request for one of the intervals alone, to ask again for one that failed."""
+        """Return the request for one of the intervals alone, to repeat one that failed."""
         time = alone(interval)
         aggregation = {**self.body["aggregation"], **time.to_json()}
         return replace(self, body={**self.body, "aggregation": aggregation}, time=time)

@@ -240,7 +240,7 @@ def survey(
     is_one_area: bool = False,
 ) -> Survey:
     """
-    Look at all features before anything is sent.
+    Check all features before anything is sent.
 
     :param make_template: builds the template with a first area.
     :param crs: what the user says the features are in.

@@ -43,7 +43,7 @@ def table_format(path: Any, wanted: str | None = None) -> str:
 
 
 def percentile_names(body: Mapping[str, Any]) -> list[str]:
-    """Return the columns of percentiles that a request asks for: ``p5``, ``p97.5``."""
+    """Return the columns of percentiles that a request has: ``p5``, ``p97.5``."""
     wanted = {
         float(per_cent)
         for chosen in _bands(body, "statistics")
@@ -99,7 +99,7 @@ def progress_line(*, done: int, requested: int, whole: int, seconds: float, unit
     """
     Tell how far the work is.
 
-    :param done: features that have an answer, those of earlier tries included.
+    :param done: features that have an answer, those of earlier attempts included.
     :param requested: features that were requested about in this try.
     :param whole: features in all.
     :param seconds: since this try began.

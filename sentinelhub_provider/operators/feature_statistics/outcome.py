@@ -49,7 +49,7 @@ def judge(problems: Sequence[Problem], result: dict[str, Any], on_error: str) ->
     kept = f"the table of the others is at {result['path']}" if "path" in result else "the other answers are kept"
     lost = [listed(problems)] if problems else []
     lost += [f"{number_of(missing, 'interval')} failed twice"] if missing else []
-    message = f"{'; '.join(lost)}; {kept}, and a next try asks only for what is missing."
+    message = f"{'; '.join(lost)}; {kept}, and a next attempt requests only what is missing."
     is_final = bool(problems) and not missing and all(problem.is_final for problem in problems)
     raise (SentinelHubBadRequestError if is_final else SentinelHubResponseError)(message)
 

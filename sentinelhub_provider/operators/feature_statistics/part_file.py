@@ -2,7 +2,7 @@
 Answers that are already paid for, kept on disk until the whole is done.
 
 A file of JSON lines, appended to as answers come. Memory holds only where each one lies. A task that is killed, even in
-the middle of a line, finds on its next try everything that was written whole.
+the middle of a line, finds on its next attempt everything that was written whole.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Place:
 
 def part_path(output_path: Any, part_folder: str | None, *, identity: Sequence[str], digest: str) -> Path:
     """
-    Name the file of a task: the same for each of its tries, and for it alone.
+    Name the file of a task: the same for each of its attempts, and for it alone.
 
     :param output_path: where its table goes, a path or URL, or ``None``. A local file's folder is where parts lie.
     :param part_folder: where they lie instead; for neither, a folder of the machine's temporary one.
@@ -79,7 +79,7 @@ class PartFile:
             self._file = self.path.open("a+b")
         except Timeout as error:
             raise SentinelHubOutputError(
-                f"{self.path} is being written by another task that asks the same. Wait for it, or give "
+                f"{self.path} is being written by another task with the same requests. Wait for it, or give "
                 "this task another output_path."
             ) from error
         except OSError as error:
@@ -143,7 +143,7 @@ class PartFile:
         Path(f"{self.path}.lock").unlink(missing_ok=True)
 
     def _load(self, file: IO[bytes]) -> None:
-        """Find what an earlier try left; a line that it did not finish is cut off."""
+        """Find what an earlier attempt left; a line that it did not finish is cut off."""
         offset = 0
         file.seek(0)
         for line in file:
