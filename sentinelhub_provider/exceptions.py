@@ -164,9 +164,18 @@ class SentinelHubResponseError(SentinelHubError):
 
 
 class SentinelHubOutputError(SentinelHubError, OSError):
-    """The answer cannot be stored at the path that was given."""
+    """
+    The answer cannot be stored at the path that was given.
+
+    :param final: whether a retry is in vain, as where there is no such bucket or no permission; it is not where the
+        storage does not answer for now.
+    """
 
     final = True
+
+    def __init__(self, message: str, *, final: bool = True) -> None:
+        super().__init__(message)
+        self.final = final
 
 
 class SentinelHubJobError(SentinelHubError):

@@ -1,4 +1,4 @@
-"""Where a downloaded body is stored, in Airflow's terms."""
+"""Where results are stored, in Airflow's terms."""
 
 from __future__ import annotations
 
@@ -8,35 +8,84 @@ from typing import TYPE_CHECKING, Any
 from sentinelhub_provider.exceptions import SentinelHubOutputError
 
 if TYPE_CHECKING:
-    from sentinelhub_provider.transport.download import Download, Target
+    from airflow.sdk import ObjectStoragePath
+
+    from sentinelhub_provider.transport.download import Download
+    from sentinelhub_provider.transport.targets import Target
+
+LOCAL = ("", "file", "local")
+"""Protocols of this machine's disk."""
+
+
+def place_of(path: Any) -> Path | ObjectStoragePath:
+    """
+    Return a path that can be looked at, read and written.
+
+    On Airflow 3.1 an ``ObjectStoragePath`` is a ``pathlib.Path`` as well, so the type does not tell them apart.
+
+    :param path: a local path, a URL that Airflow's object storage knows, or an ``ObjectStoragePath``.
+    """
+    if hasattr(path, "protocol") and hasattr(path, "fs"):
+        location = path
+    elif isinstance(path, Path) or "://" not in str(path):
+        return Path(path).expanduser().absolute()
+    else:
+        from airflow.sdk import ObjectStoragePath
+
+        location = ObjectStoragePath(path)
+    return Path(location.path) if location.protocol in LOCAL else location
+
+
+def beside(path: Any, suffix: str) -> Any:
+    """Return the path that has ``suffix`` behind the name of ``path``."""
+    return f"{path}{suffix}" if isinstance(path, str) else path.with_name(f"{path.name}{suffix}")
 
 
 def target_for(path: Any) -> Target:
     """
     Return the place that a path names.
 
-    :param path: a local path, a URL that Airflow's object storage knows, or an ``ObjectStoragePath``.
+    :param path: see :func:`place_of`.
     :raises SentinelHubOutputError: where the path's scheme is unknown or its package or connection is missing.
     """
-    from sentinelhub_provider.transport.download import FileSystemTarget, LocalTarget
+    from sentinelhub_provider.transport.download import storing
+    from sentinelhub_provider.transport.targets import FileSystemTarget, LocalTarget
 
     shown = str(path)
     if not shown.strip():
         raise SentinelHubOutputError("output_path is empty. Give the path of a file, or leave it out.")
-    if isinstance(path, Path) or (isinstance(path, str) and "://" not in path):
-        return LocalTarget(path)
-    try:
-        from airflow.sdk import ObjectStoragePath
+    with storing(shown):
+        place: Any = place_of(path)
+        if isinstance(place, Path) and not hasattr(place, "fs"):
+            return LocalTarget(shown if isinstance(path, str) and "://" not in shown else place)
+        check_connection(place)
+        return FileSystemTarget(place.fs, place.path, shown=shown)
 
-        location = path if isinstance(path, ObjectStoragePath) else ObjectStoragePath(path)
-        if location.protocol in ("", "file", "local"):
-            return LocalTarget(location.path)
-        return FileSystemTarget(location.fs, location.path, shown=shown)
-    except Exception as error:
-        raise SentinelHubOutputError(
-            f"output_path {shown} cannot be opened: {error}. "
-            "Check its scheme, that the provider package for that storage is installed, and the connection it names."
-        ) from error
+
+def check_connection(place: Any) -> None:
+    """
+    Look up the connection that a path names: some storages go on without any where there is none of that name.
+
+    :param place: an ``ObjectStoragePath``.
+    :raises Exception: Airflow's, where there is no such connection.
+    """
+    conn_id = place.storage_options.get("conn_id")
+    if conn_id is not None:
+        from airflow.providers.common.compat.sdk import BaseHook
+
+        BaseHook.get_connection(conn_id)
+
+
+def check_writable(path: Any) -> None:
+    """
+    Find out whether a file can be written, and leave nothing behind.
+
+    :raises SentinelHubOutputError: where it cannot.
+    """
+    from sentinelhub_provider.transport.download import DownloadReceiver
+
+    with DownloadReceiver(target_for(path)):
+        pass
 
 
 def store(body: bytes, path: Any, *, content_type: str) -> Download:

@@ -1,0 +1,111 @@
+"""
+What a disk or an object store says when it does not do as told: whether that passes, or stays.
+
+Storage libraries share no tree of errors. What they have in common is read here: Python's own kinds, the HTTP status or
+the service's code that an error carries, and a few names.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+_PASSING_CODES = frozenset(
+    {
+        "ExpiredToken",
+        "InternalError",
+        "OperationAborted",
+        "RequestExpired",
+        "RequestTimeout",
+        "RequestTimeTooSkewed",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TokenRefreshRequired",
+    }
+)
+"""Codes of S3 that pass, whatever status they come with."""
+
+_PASSING_STATUSES = frozenset({408, 409, 425, 429})
+"""Client errors (4xx) that pass."""
+
+_FINAL_KINDS = (
+    PermissionError,
+    FileNotFoundError,
+    FileExistsError,
+    IsADirectoryError,
+    NotADirectoryError,
+    ImportError,
+    NotImplementedError,
+    ValueError,
+    TypeError,
+)
+_FINAL_NUMBERS = frozenset({errno.ENAMETOOLONG, errno.EROFS, errno.EINVAL, errno.ELOOP, errno.ENXIO})
+_FINAL_NAMES = frozenset(
+    {
+        "AirflowNotFoundException",
+        "ClientAuthenticationError",
+        "DefaultCredentialsError",
+        "NoCredentialsError",
+        "ParamValidationError",
+        "PartialCredentialsError",
+        "ProfileNotFound",
+    }
+)
+"""Airflow's missing connection, and what the libraries of AWS, Google and Azure say of credentials."""
+
+_REMOTE_LIBRARIES = frozenset(
+    {"adlfs", "aiobotocore", "aiohttp", "azure", "boto3", "botocore", "fsspec", "gcsfs", "google", "requests", "s3fs"}
+)
+
+
+def is_final(error: BaseException) -> bool:
+    """
+    Tell whether writing again is bound to fail again: no such bucket, no permission, a path that cannot be.
+
+    All else passes: a store that does not answer, or answers that it is busy, and a disk that is full.
+    """
+    code, status = _code(error), _status(error)
+    if code in _PASSING_CODES or status in _PASSING_STATUSES:
+        return False
+    if isinstance(error, _FINAL_KINDS) or any(kind.__name__ in _FINAL_NAMES for kind in type(error).__mro__):
+        return True
+    if isinstance(error, OSError) and error.errno in _FINAL_NUMBERS:
+        return True
+    return status is not None and 400 <= status < 500
+
+
+def is_passing_read(error: BaseException) -> bool:
+    """
+    Tell whether reading failed because a store does not answer for now, rather than because of what it holds.
+
+    Unlike with writing, an error of an unknown kind may well come from the file's content.
+    """
+    if is_final(error):
+        return False
+    is_remote = any(kind.__module__.partition(".")[0] in _REMOTE_LIBRARIES for kind in type(error).__mro__)
+    return is_remote or isinstance(error, OSError) or _status(error) is not None
+
+
+def _code(error: BaseException) -> str | None:
+    for one in (error, error.__cause__):
+        response = getattr(one, "response", None)
+        if isinstance(response, dict):
+            return str(response.get("Error", {}).get("Code"))
+    return None
+
+
+def _status(error: BaseException) -> int | None:
+    for one in (error, error.__cause__):
+        response: Any = getattr(one, "response", None)
+        if isinstance(response, dict):
+            found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        else:
+            found = next((getattr(one, name, None) for name in ("status_code", "status", "code")), None)
+        try:
+            if found is not None and not isinstance(found, bool):
+                return int(found)
+        except (TypeError, ValueError):
+            continue
+    return None

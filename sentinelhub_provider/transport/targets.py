@@ -1,0 +1,251 @@
+"""Places for one file each: on this machine's disk, or an object of a store. A file appears there whole, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from sentinelhub_provider.transport.storage_faults import is_final
+
+STORE_PATIENCE = 120.0
+"""Seconds for which a store that does not take an object is tried again: what it is to take is paid for."""
+
+_PART = ".sentinelhub-{}.part"
+_STALE = 24 * 3600.0
+"""Age in seconds at which a part belongs to nobody any more."""
+
+
+class Target(Protocol):
+    """A place for one file. ``open`` fails where nothing can be written; ``commit`` makes the file appear."""
+
+    path: str
+
+    def open(self) -> None:
+        """Make ready to write from the start, dropping what was written before."""
+
+    def write(self, chunk: bytes) -> None:
+        """Write the next bytes."""
+
+    def commit(self) -> None:
+        """Make the file appear under its name, whole."""
+
+    def discard(self) -> None:
+        """Leave nothing behind. Does nothing after ``commit``."""
+
+
+class LocalTarget:
+    """
+    A file on this machine, written without a name where the file system can do that, so that a kill leaves nothing.
+
+    Elsewhere it is written beside its place, as a hidden part. Parts that a kill left there go after a day.
+
+    :param path: the file; where it is a symbolic link, what that leads to is written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._final = Path(path).expanduser().absolute()
+        self._names_folder = str(path).endswith("/")
+        self.path = str(self._final)
+        self._file: IO[bytes] | None = None
+        self._part: Path | None = None
+
+    def open(self) -> None:
+        """Make ready to write from the start, dropping what was written before."""
+        if self._file is not None:
+            self._file.seek(0)
+            self._file.truncate()
+            return
+        self._final = Path(os.path.realpath(self._final))
+        if self._names_folder or self._final.is_dir():
+            raise IsADirectoryError(f"{self.path} is a folder")
+        if self._final.exists() and not self._final.is_file():
+            raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
+        if len(os.fsencode(self._final.name)) > os.pathconf(_existing(self._final.parent), "PC_NAME_MAX"):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        self._final.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._nameless() or self._named()
+
+    def write(self, chunk: bytes) -> None:
+        """Write the next bytes."""
+        if self._file is not None:
+            self._file.write(chunk)
+
+    def commit(self) -> None:
+        """Make the file appear under its name, whole."""
+        if self._file is None:
+            return
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        part = self._part or self._name_it(self._file)
+        part.replace(self._final)
+        self._file.close()
+        self._file = self._part = None
+
+    def discard(self) -> None:
+        """Leave nothing behind. Does nothing after ``commit``."""
+        if self._file is None:
+            return
+        self._file.close()
+        if self._part is not None:
+            self._part.unlink(missing_ok=True)
+        self._file = self._part = None
+
+    def _nameless(self) -> IO[bytes] | None:
+        """Open a file that has no name yet; ``None`` where the system has no such files."""
+        if not hasattr(os, "O_TMPFILE"):
+            return None
+        try:
+            number = os.open(self._final.parent, os.O_TMPFILE | os.O_RDWR, 0o666)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC):
+                raise
+            return None
+        return os.fdopen(number, "w+b")
+
+    def _named(self) -> IO[bytes]:
+        """Open a hidden part, whose permissions are those of any new file."""
+        for left in self._final.parent.glob(_PART.format("*")):
+            with contextlib.suppress(OSError):
+                if time.time() - left.stat().st_mtime > _STALE:
+                    left.unlink()
+        part = self._new_part()
+        number = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        self._part = part
+        return os.fdopen(number, "w+b")
+
+    def _name_it(self, file: IO[bytes]) -> Path:
+        """Give a nameless file a name beside its place."""
+        self._part = part = self._new_part()
+        try:
+            # The folder's number makes Python follow the link, as plain link() does not.
+            os.link(f"/proc/self/fd/{file.fileno()}", part, src_dir_fd=file.fileno(), follow_symlinks=True)
+        except OSError:
+            file.seek(0)
+            with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), "wb") as copy:
+                shutil.copyfileobj(file, copy)
+                copy.flush()
+                os.fsync(copy.fileno())
+        return part
+
+    def _new_part(self) -> Path:
+        return self._final.parent / _PART.format(secrets.token_hex(8))
+
+
+class FileSystemTarget:
+    """
+    An object in a store that fsspec reaches: collected on this machine's disk, uploaded once it is complete.
+
+    Uploading while it arrives would save the disk space, but fsspec's stores do not agree on how to take back a
+    half-written object, and some show it.
+
+    :param file_system: an ``fsspec.AbstractFileSystem``.
+    :param path: the object's path within it.
+    :param shown: the path as the user wrote it.
+    :param clock: seconds, monotonic.
+    :param sleep: waits so many seconds.
+    """
+
+    def __init__(
+        self,
+        file_system: Any,
+        path: str,
+        *,
+        shown: str,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._file_system = file_system
+        self._path = path
+        self.path = shown
+        self._clock, self._sleep = clock, sleep
+        self._spool: IO[bytes] | None = None
+
+    def open(self) -> None:
+        """Make ready to write from the start, dropping what was written before."""
+        if self.path.endswith("/"):
+            raise IsADirectoryError("it ends with a slash, so it names a folder")
+        if self._spool is None:
+            prove_writable(self._file_system, self._path)
+            self._spool = _spool()
+        self._spool.seek(0)
+        self._spool.truncate()
+
+    def write(self, chunk: bytes) -> None:
+        """Write the next bytes."""
+        if self._spool is not None:
+            self._spool.write(chunk)
+
+    def commit(self) -> None:
+        """Make the object appear, whole; a store that does not take it for now is tried again for two minutes."""
+        if self._spool is None:
+            return
+        self._spool.flush()
+        ends, wait = self._clock() + STORE_PATIENCE, 1.0
+        while True:
+            try:
+                self._file_system.put_file(_name_of(self._spool), self._path)
+                break
+            except Exception as error:  # of the storage's library, whichever that is
+                if is_final(error) or self._clock() + wait > ends:
+                    raise
+            self._sleep(wait)
+            wait = min(2 * wait, 16.0)
+        self.discard()
+
+    def discard(self) -> None:
+        """Leave nothing behind. Does nothing after ``commit``."""
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+
+
+def prove_writable(file_system: Any, path: str) -> None:
+    """
+    Find out whether an object can be written, and leave nothing behind, not even when killed on the way.
+
+    S3 is asked to begin an upload, which is taken back. Other stores are asked whether the bucket is there.
+
+    :param file_system: an ``fsspec.AbstractFileSystem``.
+    :param path: the object's path within it.
+    :raises Exception: what the store's library raises.
+    """
+    if hasattr(file_system, "call_s3"):
+        bucket, key, _ = file_system.split_path(path)
+        begun = file_system.call_s3("create_multipart_upload", Bucket=bucket, Key=key)
+        with contextlib.suppress(Exception):  # the right to take an upload back is another than that to begin it
+            file_system.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=begun["UploadId"])
+        return
+    protocols = file_system.protocol if isinstance(file_system.protocol, tuple) else (file_system.protocol,)
+    has_buckets = not {"gs", "gcs", "abfs", "abfss", "az", "adl"}.isdisjoint(protocols)
+    places = (path.strip("/").partition("/")[0], path) if has_buckets else (path,)
+    for place in places:
+        try:
+            file_system.info(place)
+        except FileNotFoundError:
+            if place != path:
+                raise
+        except PermissionError:  # to look is another right than to write
+            continue
+
+
+def _spool() -> IO[bytes]:
+    """Open a file on this machine's disk, which goes with the process where the system has files without a name."""
+    if Path("/proc/self/fd").is_dir():
+        return tempfile.TemporaryFile(prefix="sentinelhub-")
+    return tempfile.NamedTemporaryFile(prefix="sentinelhub-", suffix=".part")
+
+
+def _name_of(spool: IO[bytes]) -> str:
+    return spool.name if isinstance(spool.name, str) else f"/proc/self/fd/{spool.fileno()}"
+
+
+def _existing(folder: Path) -> Path:
+    return next(parent for parent in (folder, *folder.parents) if parent.exists())
