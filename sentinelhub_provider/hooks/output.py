@@ -17,15 +17,22 @@ LOCAL = ("", "file", "local")
 """Protocols of this machine's disk."""
 
 
+def is_object_path(path: Any) -> bool:
+    """
+    Tell whether a path is an ``ObjectStoragePath``.
+
+    On Airflow 3.1 that is a ``pathlib.Path`` as well. Its ``fs`` is asked of the type, as it connects.
+    """
+    return hasattr(type(path), "fs")
+
+
 def place_of(path: Any) -> Path | ObjectStoragePath:
     """
     Return a path that can be looked at, read and written.
 
-    On Airflow 3.1 an ``ObjectStoragePath`` is a ``pathlib.Path`` as well, so the type does not tell them apart.
-
     :param path: a local path, a URL that Airflow's object storage knows, or an ``ObjectStoragePath``.
     """
-    if hasattr(path, "protocol") and hasattr(path, "fs"):
+    if is_object_path(path):
         location = path
     elif isinstance(path, Path) or "://" not in str(path):
         return Path(path).expanduser().absolute()
@@ -56,7 +63,7 @@ def target_for(path: Any) -> Target:
         raise SentinelHubOutputError("output_path is empty. Give the path of a file, or leave it out.")
     with storing(shown):
         place: Any = place_of(path)
-        if isinstance(place, Path) and not hasattr(place, "fs"):
+        if not is_object_path(place):
             return LocalTarget(shown if isinstance(path, str) and "://" not in shown else place)
         check_connection(place)
         return FileSystemTarget(place.fs, place.path, shown=shown)
@@ -69,7 +76,7 @@ def check_connection(place: Any) -> None:
     :param place: an ``ObjectStoragePath``.
     :raises Exception: Airflow's, where there is no such connection.
     """
-    conn_id = place.storage_options.get("conn_id")
+    conn_id = getattr(place, "conn_id", None) or getattr(place, "storage_options", {}).get("conn_id")
     if conn_id is not None:
         from airflow.providers.common.compat.sdk import BaseHook
 

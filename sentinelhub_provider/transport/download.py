@@ -110,7 +110,7 @@ def storing(path: Any, what: str = "output_path") -> Iterator[None]:
         if is_final(error):
             message = (
                 f"{what} {path} cannot be written: {said}. Check that it names a file, that the folder or bucket "
-                "exists and is writable, that its provider package is installed, and the connection that it names."
+                "exists and is writable, that the provider package for that storage is installed, and the connection."
             )
         else:
             message = (

@@ -102,7 +102,8 @@ def _status(error: BaseException) -> int | None:
         if isinstance(response, dict):
             found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         else:
-            found = next((getattr(one, name, None) for name in ("status_code", "status", "code")), None)
+            named = (getattr(one, name, None) for name in ("status_code", "status", "code"))
+            found = next((value for value in named if value is not None), None)
         try:
             if found is not None and not isinstance(found, bool):
                 return int(found)

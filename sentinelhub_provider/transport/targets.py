@@ -1,4 +1,4 @@
-"""Places for one file each: on this machine's disk, or an object of a store. A file appears there whole, or not at all."""
+"""Places for one file each, on a disk or in an object store. The file appears there whole, or not at all."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubResponseError
-from sentinelhub_provider.operators.raster.records import place_of
+from sentinelhub_provider.hooks.output import place_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

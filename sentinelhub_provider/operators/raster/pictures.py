@@ -38,7 +38,8 @@ def pictures_there(
     :param if_exists: one of :data:`IF_EXISTS`.
     :raises SentinelHubOutputError: where one is there and ``if_exists`` is ``fail``.
     """
-    from sentinelhub_provider.operators.raster.records import exists, place_of, read_record
+    from sentinelhub_provider.hooks.output import place_of
+    from sentinelhub_provider.operators.raster.records import exists, read_record
 
     if if_exists == "overwrite":
         return None

@@ -8,16 +8,11 @@ a record always describes the file beside it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sentinelhub_provider.exceptions import SentinelHubOutputError
-
-if TYPE_CHECKING:
-    from airflow.sdk import ObjectStoragePath
+from sentinelhub_provider.hooks.output import beside, place_of
+from sentinelhub_provider.transport.download import storing
 
 SUFFIX = ".request.json"
 
@@ -41,34 +36,15 @@ class Record:
     tiles: str | None = None
 
 
-def place_of(path: Any) -> Path | ObjectStoragePath:
-    """
-    Return a path that can be looked at and read.
-
-    :param path: a local path, a URL that Airflow's object storage knows, or an ``ObjectStoragePath``.
-    """
-    if isinstance(path, Path) or (isinstance(path, str) and "://" not in path):
-        return Path(path).expanduser().absolute()
-    from airflow.sdk import ObjectStoragePath
-
-    location = path if isinstance(path, ObjectStoragePath) else ObjectStoragePath(path)
-    return Path(location.path) if location.protocol in ("", "file", "local") else location
-
-
-def beside(path: Any, suffix: str) -> Any:
-    """Return the path that has ``suffix`` behind the name of ``path``."""
-    return f"{path}{suffix}" if isinstance(path, str) else path.with_name(f"{path.name}{suffix}")
-
-
 def exists(path: Any) -> bool:
     """Tell whether there is a file."""
-    with _worded(path):
+    with storing(path):
         return bool(place_of(path).exists())
 
 
 def read_record(path: Any) -> Record | None:
     """Return the record of an output that is there as the record says; ``None`` for any other."""
-    with _worded(path):
+    with storing(path):
         output, record = place_of(path), place_of(beside(path, SUFFIX))
         if not output.exists() or not record.exists():
             return None
@@ -89,21 +65,7 @@ def write_record(path: Any, record: Record) -> None:
 
 def drop_record(path: Any) -> None:
     """Forget how an output came to be, for it is about to change."""
-    with _worded(path):
+    with storing(path):
         record = place_of(beside(path, SUFFIX))
         if record.exists():
             record.unlink()
-
-
-@contextmanager
-def _worded(path: Any) -> Iterator[None]:
-    """Turn what a storage says into an error that names the path."""
-    try:
-        yield
-    except SentinelHubOutputError:
-        raise
-    except Exception as error:
-        raise SentinelHubOutputError(
-            f"output_path {path} cannot be looked at: {error}. Check that the folder or bucket exists and may be read, "
-            "and that its provider package and connection are there."
-        ) from error

@@ -10,16 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRateLimitError, SentinelHubRequestError
+from sentinelhub_provider.hooks.output import beside, place_of
 from sentinelhub_provider.operators.arguments import log_and_check_cost, log_and_push_spent, task_identity
 from sentinelhub_provider.operators.raster.pictures import download_picture, pictures_there, result_of
-from sentinelhub_provider.operators.raster.records import (
-    Record,
-    beside,
-    drop_record,
-    place_of,
-    read_record,
-    write_record,
-)
+from sentinelhub_provider.operators.raster.records import Record, drop_record, read_record, write_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

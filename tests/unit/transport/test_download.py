@@ -15,7 +15,8 @@ import pytest
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError
 from sentinelhub_provider.hooks.output import store, target_for
-from sentinelhub_provider.transport.download import DownloadReceiver, FileSystemTarget, LocalTarget
+from sentinelhub_provider.transport.download import DownloadReceiver
+from sentinelhub_provider.transport.targets import FileSystemTarget, LocalTarget
 
 BODY = b"0123456789" * 1000
 
@@ -152,7 +153,8 @@ def test_folder_without_permission_is_found_on_entering(tmp_path: Path):
 import os, sys
 sys.path[:] = {sys.path!r}
 from sentinelhub_provider.exceptions import SentinelHubOutputError
-from sentinelhub_provider.transport.download import DownloadReceiver, LocalTarget
+from sentinelhub_provider.transport.download import DownloadReceiver
+from sentinelhub_provider.transport.targets import LocalTarget
 if os.getuid() == 0:
     os.setuid(65534)
 receiver = DownloadReceiver(LocalTarget({str(locked / "picture.tiff")!r}))
