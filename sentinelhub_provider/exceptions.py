@@ -173,8 +173,8 @@ class SentinelHubOutputError(SentinelHubError, OSError):
 
     final = True
 
-    def __init__(self, message: str, *, final: bool = True) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, endpoint: str | None = None, final: bool = True) -> None:
+        super().__init__(message, endpoint=endpoint)
         self.final = final
 
 

@@ -24,7 +24,7 @@ def fixture_s3_of_module() -> Iterator[S3Server]:
 @pytest.fixture(name="s3")
 def fixture_s3(s3_of_module: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     """An empty bucket, and connections: to it, and to a server that is away."""
-    monkeypatch.setenv("AIRFLOW_CONN_BUCKET", s3_of_module.connection())
+    monkeypatch.setenv("AIRFLOW_CONN_STORAGE", s3_of_module.connection())
     away = {"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"max_attempts": 1}}}
     monkeypatch.setenv("AIRFLOW_CONN_AWAY", s3_of_module.connection(extra=away))
     monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
@@ -39,7 +39,7 @@ def left_in(s3: S3Server) -> tuple[list[str], list[Any]]:
 
 def test_a_test_of_access_leaves_nothing(s3: S3Server):
     """Neither an object nor an upload."""
-    check_writable(f"s3://bucket@{BUCKET}/a.tif")
+    check_writable(f"s3://storage@{BUCKET}/a.tif")
 
     assert left_in(s3) == ([], [])
 
@@ -47,10 +47,10 @@ def test_a_test_of_access_leaves_nothing(s3: S3Server):
 @pytest.mark.parametrize(
     ("path", "final"),
     [
-        ("s3://bucket@no-such-bucket/a.tif", True),
+        ("s3://storage@no-such-bucket/a.tif", True),
         (f"s3://no_such_connection@{BUCKET}/a.tif", True),
         (f"s3://away@{BUCKET}/a.tif", False),
-        ("s3://bucket@results/folder/", True),
+        ("s3://storage@results/folder/", True),
     ],
     ids=["bucket", "connection", "away", "folder"],
 )
@@ -72,7 +72,7 @@ def test_path_that_cannot_be_written_is_found_out_unpaid(
 def test_object_is_stored_whole(s3: S3Server):
     """Also where its file is larger than what S3 takes in one part."""
     body = b"0123456789abcdef" * 1_000_000
-    stored = store(body, f"s3://bucket@{BUCKET}/large.bin", content_type="")
+    stored = store(body, f"s3://storage@{BUCKET}/large.bin", content_type="")
 
     assert stored.size == len(body)
     assert s3.get("large.bin") == body

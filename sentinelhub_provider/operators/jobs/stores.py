@@ -21,8 +21,7 @@ RETENTION = timedelta(days=60)
 """How long Airflow keeps a record: longer than the service keeps a job that nobody touches."""
 
 RECORD_NAME = "airflow-job.json"
-PROBE_NAME = "airflow-probe.json"
-"""Names of the record and of the file that tests whether one can be written, in the folder of one task's outputs."""
+"""Name of the record in the folder of one task's outputs."""
 
 RECORD_SIZE = 64 * 1024
 
@@ -97,7 +96,7 @@ class BucketJobStore:
     """
 
     def __init__(self, folder: str, conn_id: str | None, log: Any = None) -> None:
-        self._url, self._probe = f"{folder}/{RECORD_NAME}", f"{folder}/{PROBE_NAME}"
+        self._url = f"{folder}/{RECORD_NAME}"
         self._conn_id = conn_id
         self._log = log or logging.getLogger(__name__)
         self._path: ObjectStoragePath | None = None
@@ -105,12 +104,14 @@ class BucketJobStore:
 
     @property
     def is_durable(self) -> bool:
-        """Whether the bucket can be read and written from here; tested once, by doing so."""
+        """Whether the bucket can be read and written from here; tested once, without leaving anything there."""
+        from sentinelhub_provider.hooks.output import check_writable
+
         if self._usable is None:
             try:
                 self._path = open_path(self._url, self._conn_id)
                 exists(self._path)
-                open_path(self._probe, self._conn_id).write_text("{}")
+                check_writable(self._path)
                 self._usable = True
             except Exception as error:  # of the storage's library, whichever that is
                 reason = error if isinstance(error, BucketError) else type(error).__name__
