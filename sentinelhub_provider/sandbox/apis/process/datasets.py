@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sentinelhub_provider.sandbox.apis.process.options import dem_options, radar_filter, radar_options
 from sentinelhub_provider.sandbox.errors import invalid
-from sentinelhub_provider.sandbox.world.scenes.model import CollectionInfo, Scene, SceneSource, find_collection
+from sentinelhub_provider.sandbox.world.scenes.model import CollectionInfo, Reading, Scene, SceneSource, find_collection
 
 MOSAICKING_ORDERS: Final = ("mostRecent", "leastRecent", "leastCC")
 MOSAICKING_ORDERS_WITHOUT_CLOUDS: Final = ("mostRecent", "leastRecent")
@@ -38,6 +38,11 @@ class Dataset:
     downsampling: str
     wanted: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def reading(self) -> Reading:
+        """How its scenes are read."""
+        return Reading(self.upsampling, self.downsampling, self.options)
 
     def accepts(self, scene: Scene) -> bool:
         """Say whether a scene passes the filter; where and when it lies is not looked at."""

@@ -90,9 +90,7 @@ def mosaic(
     for scene in scenes:
         if not _overlap(scene.bbox, box):
             continue
-        values = scene.read(
-            names, grid, upsampling=dataset.upsampling, downsampling=dataset.downsampling, options=dataset.options
-        )
+        values = scene.read(names, grid, dataset.reading)
         fill = open_pixels & (values[DATA_MASK] > 0)
         for layer, band in zip(layers, bands, strict=True):
             if band.factor == 1.0:

@@ -5,6 +5,7 @@ Bands, units and resolutions as Sentinel Hub documents them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -73,21 +74,14 @@ SENTINEL_2_L2A: Final = CollectionInfo(
     max_metres_per_pixel=1500.0,
 )
 
-SENTINEL_2_L1C: Final = CollectionInfo(
+SENTINEL_2_L1C: Final = replace(
+    SENTINEL_2_L2A,
     id="sentinel-2-l1c",
     short_name="S2L1C",
     title="Sentinel-2 L1C",
     description="Synthetic reflectance at the top of the atmosphere in the manner of Sentinel-2 L1C, "
     "about every five days, everywhere.",
     bands=(*_BANDS, *_CLOUD_PROBABILITY, *_ANGLES, *_MASK),
-    extent=SENTINEL_2_L2A.extent,
-    start=SENTINEL_2_L2A.start,
-    end=None,
-    platforms=SENTINEL_2_L2A.platforms,
-    constellation="sentinel-2",
-    instruments=("msi",),
-    gsd=10,
-    max_metres_per_pixel=1500.0,
 )
 
 SENTINEL_1_GRD: Final = CollectionInfo(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -14,10 +14,10 @@ from sentinelhub_provider.sandbox.world.grid import Bounds, Grid
 from sentinelhub_provider.sandbox.world.scenes import tiles
 from sentinelhub_provider.sandbox.world.scenes.collections import DEM
 from sentinelhub_provider.sandbox.world.scenes.landscape import ground, to_plane
-from sentinelhub_provider.sandbox.world.scenes.model import DATA_MASK
+from sentinelhub_provider.sandbox.world.scenes.model import AS_STORED, DATA_MASK, Reading
 from sentinelhub_provider.sandbox.world.scenes.noise import Coordinates, Values, derive, gradient_noise
 from sentinelhub_provider.sandbox.world.scenes.sampling import locate
-from sentinelhub_provider.sandbox.world.scenes.tiles import Tile
+from sentinelhub_provider.sandbox.world.scenes.tiles import TileScene
 
 BASE: Final = 260.0
 HILLS: Final = 300.0
@@ -57,11 +57,8 @@ def get(seed: int, scene_id: str) -> ElevationScene | None:
 
 
 @dataclass(frozen=True)
-class ElevationScene:
+class ElevationScene(TileScene):
     """One tile of the elevation model."""
-
-    seed: int
-    tile: Tile
 
     @property
     def id(self) -> str:
@@ -79,47 +76,22 @@ class ElevationScene:
         return DEM.start
 
     @property
-    def bbox(self) -> Bounds:
-        """West, south, east, north in degrees."""
-        return self.tile.bbox
-
-    @property
-    def geometry(self) -> dict[str, Any]:
-        """GeoJSON polygon of the tile."""
-        return self.tile.geometry
-
-    @property
     def cloud_cover(self) -> float | None:
         """None: terrain knows no clouds."""
         return None
-
-    @property
-    def epsg(self) -> int:
-        """EPSG code of the tile's UTM zone."""
-        return self.tile.zone.epsg
 
     @property
     def properties(self) -> dict[str, Any]:
         """Further STAC properties."""
         return {}
 
-    def read(
-        self,
-        bands: Sequence[str],
-        grid: Grid,
-        *,
-        upsampling: str = "NEAREST",
-        downsampling: str = "NEAREST",
-        options: Mapping[str, Any] | None = None,
-    ) -> dict[str, NDArray[np.float32]]:
+    def read(self, bands: Sequence[str], grid: Grid, how: Reading = AS_STORED) -> dict[str, NDArray[np.float32]]:
         """Compute bands on a grid; see :class:`.model.Scene`.
 
         ``options``: ``demInstance`` (its resolution), ``egm`` (height above the ellipsoid), ``clampNegative``.
         """
-        del downsampling
-        options = options or {}
-        pixel = RESOLUTIONS[str(options.get("demInstance", "MAPZEN"))]
-        inside, lon, lat = locate(self.tile, grid, pixel, snap=upsampling == "NEAREST")
+        pixel = RESOLUTIONS[str(how.options.get("demInstance", "MAPZEN"))]
+        inside, lon, lat = locate(self.tile, grid, pixel, snap=how.upsampling == "NEAREST")
         out = {band: np.zeros(grid.shape, np.float32) for band in bands}
         if lon.size == 0:
             return out
@@ -128,9 +100,9 @@ class ElevationScene:
                 out[band][inside] = 1.0
             elif band == "DEM":
                 heights = elevation(self.seed, lon, lat)
-                if options.get("clampNegative"):
+                if how.options.get("clampNegative"):
                     heights = np.maximum(heights, np.float32(0))
-                out[band][inside] = heights + geoid(lon, lat) if options.get("egm") else heights
+                out[band][inside] = heights + geoid(lon, lat) if how.options.get("egm") else heights
             else:
                 raise KeyError(band)
         return out

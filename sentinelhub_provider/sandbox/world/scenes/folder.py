@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 from sentinelhub_provider.sandbox.world.scenes.collections import COLLECTIONS
-from sentinelhub_provider.sandbox.world.scenes.model import DATA_MASK, BandInfo, CollectionInfo, Scene
+from sentinelhub_provider.sandbox.world.scenes.model import (
+    AS_STORED,
+    DATA_MASK,
+    BandInfo,
+    CollectionInfo,
+    Reading,
+    Scene,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,20 +65,11 @@ class FolderScene:
     properties: dict[str, Any]
     files: Mapping[str, BandFile]
 
-    def read(
-        self,
-        bands: Sequence[str],
-        grid: Grid,
-        *,
-        upsampling: str = "NEAREST",
-        downsampling: str = "NEAREST",
-        options: Mapping[str, Any] | None = None,
-    ) -> dict[str, NDArray[np.float32]]:
+    def read(self, bands: Sequence[str], grid: Grid, how: Reading = AS_STORED) -> dict[str, NDArray[np.float32]]:
         """Warp bands to a grid; see :class:`.model.Scene`. ``dataMask`` is where every band read has data.
 
         Files are served as they are: ``options`` change nothing.
         """
-        del options
         import numpy as np
 
         mask = np.ones(grid.shape, np.bool_)
@@ -84,7 +82,7 @@ class FolderScene:
                 mask[:] = False
                 out[band] = np.zeros(grid.shape, np.float32)
                 continue
-            method = upsampling if grid.metres_per_pixel() < file.metres else downsampling
+            method = how.upsampling if grid.metres_per_pixel() < file.metres else how.downsampling
             values, valid = _warp(file, grid, method)
             out[band] = values * np.float32(file.scale) + np.float32(file.offset)
             mask &= valid

@@ -67,6 +67,22 @@ class CollectionInfo:
         return next((band for band in self.bands if band.name == name), None)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How a scene is read.
+
+    ``upsampling``, ``downsampling``: ``NEAREST``, ``BILINEAR`` or ``BICUBIC``. ``options``: the collection's own ways
+    of processing, by the names of the API (``backCoeff``, ``egm``, ...).
+    """
+
+    upsampling: str = "NEAREST"
+    downsampling: str = "NEAREST"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+AS_STORED: Final = Reading()
+
+
 class Scene(Protocol):
     """One acquisition over one tile."""
 
@@ -102,20 +118,11 @@ class Scene(Protocol):
     def properties(self) -> dict[str, Any]:
         """Further STAC properties, without ``datetime`` and ``eo:cloud_cover``."""
 
-    def read(
-        self,
-        bands: Sequence[str],
-        grid: Grid,
-        *,
-        upsampling: str = "NEAREST",
-        downsampling: str = "NEAREST",
-        options: Mapping[str, Any] | None = None,
-    ) -> dict[str, NDArray[np.float32]]:
+    def read(self, bands: Sequence[str], grid: Grid, how: Reading = AS_STORED) -> dict[str, NDArray[np.float32]]:
         """Read bands on a grid, each an array of shape ``grid.shape`` in the band's default unit.
 
-        ``dataMask`` is 1 where the scene has data; elsewhere every band is 0. ``upsampling`` and ``downsampling`` are
-        ``NEAREST``, ``BILINEAR`` or ``BICUBIC``. ``options``: the collection's own ways of processing, by the names of
-        the API (``backCoeff``, ``egm``, ...). Raises :class:`KeyError` for a band that the collection lacks.
+        ``dataMask`` is 1 where the scene has data;
+        elsewhere every band is 0. Raises :class:`KeyError` for a band that the collection lacks.
         """
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import heapq
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from sentinelhub_provider.sandbox.world.scenes.model import CollectionInfo, Scene, SceneSource
+from sentinelhub_provider.sandbox.world.scenes.model import AS_STORED, CollectionInfo, Reading, Scene, SceneSource
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,17 +93,9 @@ class PublishedScene:
         """Further STAC properties."""
         return self.ground.properties
 
-    def read(
-        self,
-        bands: Sequence[str],
-        grid: Grid,
-        *,
-        upsampling: str = "NEAREST",
-        downsampling: str = "NEAREST",
-        options: Mapping[str, Any] | None = None,
-    ) -> dict[str, NDArray[np.float32]]:
+    def read(self, bands: Sequence[str], grid: Grid, how: Reading = AS_STORED) -> dict[str, NDArray[np.float32]]:
         """Compute bands on a grid; see :class:`.model.Scene`."""
-        return self.ground.read(bands, grid, upsampling=upsampling, downsampling=downsampling, options=options)
+        return self.ground.read(bands, grid, how)
 
 
 class PublishedScenes:

@@ -23,11 +23,11 @@ from sentinelhub_provider.sandbox.world.scenes.backscatter import POLARISATIONS,
 from sentinelhub_provider.sandbox.world.scenes.collections import SENTINEL_1_GRD
 from sentinelhub_provider.sandbox.world.scenes.elevation import elevation
 from sentinelhub_provider.sandbox.world.scenes.landscape import survey, to_plane
-from sentinelhub_provider.sandbox.world.scenes.model import DATA_MASK
+from sentinelhub_provider.sandbox.world.scenes.model import AS_STORED, DATA_MASK, Reading
 from sentinelhub_provider.sandbox.world.scenes.noise import Coordinates, Values, derive, fraction, scramble
 from sentinelhub_provider.sandbox.world.scenes.sampling import BLOCK, locate
 from sentinelhub_provider.sandbox.world.scenes.seasons import surfaces
-from sentinelhub_provider.sandbox.world.scenes.tiles import Tile
+from sentinelhub_provider.sandbox.world.scenes.tiles import Tile, TileScene
 
 FIRST_DAY: Final = date(2016, 1, 1)
 REVISIT_DAYS: Final = 6
@@ -95,11 +95,9 @@ def get(seed: int, scene_id: str) -> RadarScene | None:
 
 
 @dataclass(frozen=True)
-class RadarScene:
+class RadarScene(TileScene):
     """One tile on the day of a pass (``day`` is that of local solar time)."""
 
-    seed: int
-    tile: Tile
     day: date
     direction: str
 
@@ -141,21 +139,6 @@ class RadarScene:
         return datetime.combine(self.day, time(), UTC) + timedelta(seconds=round(seconds))
 
     @property
-    def bbox(self) -> Bounds:
-        """West, south, east, north in degrees."""
-        return self.tile.bbox
-
-    @property
-    def geometry(self) -> dict[str, Any]:
-        """GeoJSON polygon of the tile."""
-        return self.tile.geometry
-
-    @property
-    def epsg(self) -> int:
-        """EPSG code of the tile's UTM zone."""
-        return self.tile.zone.epsg
-
-    @property
     def cloud_cover(self) -> float | None:
         """None: radar sees through clouds."""
         return None
@@ -179,33 +162,24 @@ class RadarScene:
             "s1:timeliness": "Fast24h",
         }
 
-    def read(
-        self,
-        bands: Sequence[str],
-        grid: Grid,
-        *,
-        upsampling: str = "NEAREST",
-        downsampling: str = "NEAREST",
-        options: Mapping[str, Any] | None = None,
-    ) -> dict[str, NDArray[np.float32]]:
+    def read(self, bands: Sequence[str], grid: Grid, how: Reading = AS_STORED) -> dict[str, NDArray[np.float32]]:
         """Compute bands on a grid, in linear power; see :class:`.model.Scene`.
 
         ``options``: ``backCoeff`` (which coefficient; GAMMA0_TERRAIN takes the light and shade of slopes away) and
         ``speckleFilter``. Coarser than 10 m, a pixel shows the value at its centre.
         """
-        del downsampling
         out = {band: np.zeros(grid.shape, np.float32) for band in bands}
         for band in bands:
             if band not in (*POLARISATIONS, DATA_MASK):
                 raise KeyError(band)
-        inside, lon, lat = locate(self.tile, grid, SOURCE_PIXEL, snap=upsampling == "NEAREST")
+        inside, lon, lat = locate(self.tile, grid, SOURCE_PIXEL, snap=how.upsampling == "NEAREST")
         if lon.size == 0:
             return out
         wanted = [band for band in bands if band in POLARISATIONS]
         flat = {band: np.empty(lon.size, np.float32) for band in wanted}
         for begin in range(0, lon.size if wanted else 0, BLOCK):
             part = slice(begin, begin + BLOCK)
-            for band, values in self._backscatter(wanted, lon[part], lat[part], options or {}).items():
+            for band, values in self._backscatter(wanted, lon[part], lat[part], how.options).items():
                 flat[band][part] = values
         for band in bands:
             out[band][inside] = flat.get(band, 1.0)

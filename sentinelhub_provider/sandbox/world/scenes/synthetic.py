@@ -7,7 +7,7 @@ picture on every machine.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property, lru_cache
@@ -21,11 +21,11 @@ from sentinelhub_provider.sandbox.world.scenes import elevation, orbits, radar, 
 from sentinelhub_provider.sandbox.world.scenes.clouds import CIRRUS_OPACITY, CLOUD_OPACITY, Sky, Weather, sky, weather
 from sentinelhub_provider.sandbox.world.scenes.collections import COLLECTIONS, DEM, PRODUCT_TYPES, SENTINEL_1_GRD
 from sentinelhub_provider.sandbox.world.scenes.landscape import survey
-from sentinelhub_provider.sandbox.world.scenes.model import CollectionInfo, Scene
+from sentinelhub_provider.sandbox.world.scenes.model import AS_STORED, CollectionInfo, Reading, Scene
 from sentinelhub_provider.sandbox.world.scenes.noise import fraction
 from sentinelhub_provider.sandbox.world.scenes.pixels import render
 from sentinelhub_provider.sandbox.world.scenes.sampling import BLOCK, locate
-from sentinelhub_provider.sandbox.world.scenes.tiles import Tile
+from sentinelhub_provider.sandbox.world.scenes.tiles import Tile, TileScene
 from sentinelhub_provider.sandbox.world.utm import inverse
 
 _BASELINE: Final = "N0510"
@@ -65,7 +65,7 @@ class SyntheticScenes:
         day = end.date() + timedelta(days=1)
         while day >= start.date() - timedelta(days=1):
             todays = by_phase.get(day.toordinal() % orbits.REVISIT_DAYS, [])
-            scenes = [SyntheticScene(self._seed, collection, tile, day) for tile in todays]
+            scenes = [SyntheticScene(self._seed, tile, collection, day) for tile in todays]
             for scene in sorted(scenes, key=lambda scene: (scene.datetime, scene.id), reverse=True):
                 if start <= scene.datetime <= end:
                     yield scene
@@ -92,21 +92,19 @@ class SyntheticScenes:
         day = orbits.solar_day(sensed, swath)
         if day < orbits.FIRST_DAY or not orbits.passes_on(swath, day):
             return None
-        scene = SyntheticScene(self._seed, collection, tile, day)
+        scene = SyntheticScene(self._seed, tile, collection, day)
         return scene if scene.id == scene_id and scene.datetime <= self._clock() else None
 
     def ground(self, collection: str, tile: Tile, day: date) -> SyntheticScene:
         """Return what a tile looks like on a day, whether or not a satellite of the collection passes then."""
-        return SyntheticScene(self._seed, collection, tile, day)
+        return SyntheticScene(self._seed, tile, collection, day)
 
 
 @dataclass(frozen=True)
-class SyntheticScene:
+class SyntheticScene(TileScene):
     """One tile on the day of a pass (``day`` is that of local solar time)."""
 
-    seed: int
     collection: str
-    tile: Tile
     day: date
 
     @cached_property
@@ -126,21 +124,6 @@ class SyntheticScene:
     def datetime(self) -> datetime:
         """UTC time of sensing, in whole seconds."""
         return orbits.sensing_time(self.seed, _swath(self.tile), self.tile.centre[1], self.day)
-
-    @property
-    def bbox(self) -> Bounds:
-        """West, south, east, north in degrees."""
-        return self.tile.bbox
-
-    @property
-    def geometry(self) -> dict[str, Any]:
-        """GeoJSON polygon of the tile."""
-        return self.tile.geometry
-
-    @property
-    def epsg(self) -> int:
-        """EPSG code of the tile's UTM zone."""
-        return self.tile.zone.epsg
 
     @property
     def cloud_cover(self) -> float:
@@ -167,22 +150,13 @@ class SyntheticScene:
             "grid:code": f"MGRS-{self.tile.name}",
         }
 
-    def read(
-        self,
-        bands: Sequence[str],
-        grid: Grid,
-        *,
-        upsampling: str = "NEAREST",
-        downsampling: str = "NEAREST",
-        options: Mapping[str, Any] | None = None,
-    ) -> dict[str, NDArray[np.float32]]:
+    def read(self, bands: Sequence[str], grid: Grid, how: Reading = AS_STORED) -> dict[str, NDArray[np.float32]]:
         """Compute bands on a grid; see :class:`.model.Scene`.
 
         The landscape is a function of the place, so a coarse grid shows the value at each pixel's centre whatever
         ``downsampling`` says. Finer than 10 m, ``NEAREST`` repeats the 10 m pixels and the others show the function.
         """
-        del downsampling, options
-        inside, lon, lat = locate(self.tile, grid, _SOURCE_PIXEL, snap=upsampling == "NEAREST")
+        inside, lon, lat = locate(self.tile, grid, _SOURCE_PIXEL, snap=how.upsampling == "NEAREST")
         out = {band: np.zeros(grid.shape, np.float32) for band in bands}
         if lon.size == 0:
             return out

@@ -71,6 +71,29 @@ class Tile:
         )
 
 
+@dataclass(frozen=True)
+class TileScene:
+    """What scenes of one tile have in common. ``seed``: of the world."""
+
+    seed: int
+    tile: Tile
+
+    @property
+    def bbox(self) -> Bounds:
+        """West, south, east, north in degrees."""
+        return self.tile.bbox
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """GeoJSON polygon of the tile."""
+        return self.tile.geometry
+
+    @property
+    def epsg(self) -> int:
+        """EPSG code of the tile's UTM zone."""
+        return self.tile.zone.epsg
+
+
 def tiles_in(bbox: Bounds | None) -> list[Tile]:
     """List the tiles that touch a box (west, south, east, north in degrees; west > east crosses the date line)."""
     if bbox is None:

@@ -16,6 +16,7 @@ from sentinelhub_provider.sandbox.errors import ApiError
 from sentinelhub_provider.sandbox.world.grid import Grid
 from sentinelhub_provider.sandbox.world.scenes import Scene, SyntheticScenes
 from sentinelhub_provider.sandbox.world.scenes.elevation import elevation
+from sentinelhub_provider.sandbox.world.scenes.model import Reading
 
 S1 = "sentinel-1-grd"
 Body = Callable[..., dict[str, Any]]
@@ -118,7 +119,7 @@ def test_a_speckle_filter_smooths(passes: list[Scene]):
     """The larger the window, the less neighbours differ; the mean stays."""
     plain = passes[0].read(["VV"], GRID)["VV"]
     window = {"type": "LEE", "windowSizeX": 5, "windowSizeY": 5}
-    smooth = passes[0].read(["VV"], GRID, options={"speckleFilter": window})["VV"]
+    smooth = passes[0].read(["VV"], GRID, Reading(options={"speckleFilter": window}))["VV"]
     assert np.abs(np.diff(smooth)).mean() < 0.6 * np.abs(np.diff(plain)).mean()
     assert smooth.mean() == pytest.approx(plain.mean(), rel=0.02)
 
@@ -127,7 +128,7 @@ def test_backscatter_coefficients_are_ordered(passes: list[Scene]):
     """Sigma nought lies below gamma nought, beta nought above sigma nought, by the angle of incidence."""
 
     def mean(coefficient: str) -> float:
-        return float(passes[0].read(["VV"], GRID, options={"backCoeff": coefficient})["VV"].mean())
+        return float(passes[0].read(["VV"], GRID, Reading(options={"backCoeff": coefficient}))["VV"].mean())
 
     gamma, sigma, beta = mean("GAMMA0_ELLIPSOID"), mean("SIGMA0_ELLIPSOID"), mean("BETA0")
     assert 0.65 < sigma / gamma < 0.9
