@@ -45,7 +45,7 @@ function evaluatePixel(sample) {{ return [sample.B04]; }}
 def main(count: int) -> None:
     """Make the jobs, tell of them, and do what is asked for on stdin, line by line."""
     with SandboxServer(control=True, clock=lambda: time.time() - AGE, token_lifetime=10 * AGE) as server:
-        server.control.jobs.set_pace(analysing=0, processing=None)
+        server.control.jobs.set_durations(analysing=0, processing=None)
         server.control.jobs.set_rasters(False)
         ids = []
         for _ in range(count):

@@ -34,7 +34,7 @@ def fixture_spoken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[
         servers = {"current": current, "legacy": legacy}
         for server in servers.values():
             server.control.record_exchanges()
-            server.control.jobs.set_pace(analysing=0.1, processing=0.2)
+            server.control.jobs.set_durations(analysing=0.1, processing=0.2)
         connections = [connection_to(server, path_scheme=scheme) for scheme, server in servers.items()]
         done = run_dags_with(connections, dags, home)
         return {

@@ -21,7 +21,7 @@ Call = Callable[..., Any]
 @pytest.fixture
 def call(server: SandboxServer, bearer: dict[str, str]) -> Call:
     """Call a path, and check the exchange."""
-    server.control.jobs.set_pace(analysing=None, processing=None, stopping=0)
+    server.control.jobs.set_durations(analysing=None, processing=None, stopping=0)
 
     def do(method: str, path: str, body: Any = None, *, status: int, files: Any = None) -> Any:
         url = f"{server.url}{path}"
@@ -55,7 +55,7 @@ def test_batch_process(server: SandboxServer, call: Call, prefix: str) -> None:
     call("PUT", f"{prefix}/{stopped}", {"description": "late"}, status=409)
     call("POST", f"{prefix}/{stopped}/stop", status=204)
     assert call("GET", f"{prefix}/{stopped}", status=200)["stoppedStatusReason"] == "USER_ACTION"
-    control.plant(kind="fail", at=0)
+    control.inject(kind="fail", at=0)
     failed = call("POST", prefix, batch_request(), status=201)["id"]
     call("POST", f"{prefix}/{failed}/start", status=204)
     control.step()

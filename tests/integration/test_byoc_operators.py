@@ -18,7 +18,7 @@ from sentinelhub_provider.exceptions import (
 )
 from sentinelhub_provider.operators import byoc
 from sentinelhub_provider.operators.byoc_common import ByocOperator
-from sentinelhub_provider.sandbox.apis.byoc.ingestion import Failure, Pace, Remark
+from sentinelhub_provider.sandbox.apis.byoc.ingestion import Durations, Failure, Remark
 from sentinelhub_provider.sandbox.apis.byoc.state import ByocStore
 
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
@@ -109,7 +109,7 @@ class Tasks:
 def fixture_store(sentinelhub_sandbox, sentinelhub_sandbox_server) -> ByocStore:
     """The collections in the sandbox. Tiles go on when they are told to."""
     store: ByocStore = ByocStore.of(sentinelhub_sandbox_server.sandbox)
-    store.set_ingestion(Pace(None, None))
+    store.set_ingestion(Durations(None, None))
     return store
 
 
@@ -345,7 +345,7 @@ def test_no_tiles_are_no_failure(tasks: Tasks, sent):
 
 def test_a_failed_tile_fails_the_task(tasks: Tasks):
     """With path, cause and counts, after the others have come to their end."""
-    tasks.store.set_ingestion(Pace(None, None), [Failure("bad*", "The file is no GeoTIFF.")])
+    tasks.store.set_ingestion(Durations(None, None), [Failure("bad*", "The file is no GeoTIFF.")])
     collection = tasks.create()["collection_id"]
 
     with pytest.raises(AirflowFailException, match=r"1 of 2 tiles .* failed, 1 are ingested, 0 are under way") as error:
@@ -358,11 +358,11 @@ def test_a_failed_tile_fails_the_task(tasks: Tasks):
 
 def test_a_repaired_tile_is_ingested_again(tasks: Tasks):
     """Those that failed by default; the others are left."""
-    tasks.store.set_ingestion(Pace(0, 0), [Failure("bad*")])
+    tasks.store.set_ingestion(Durations(0, 0), [Failure("bad*")])
     collection = tasks.create()["collection_id"]
     with pytest.raises(AirflowFailException):
         tasks.ingest(collection, "bad", "good")
-    tasks.store.set_ingestion(Pace(None, None))
+    tasks.store.set_ingestion(Durations(None, None))
 
     result = tasks.ingest(collection, "bad", "good")
 
@@ -373,7 +373,7 @@ def test_a_repaired_tile_is_ingested_again(tasks: Tasks):
 @pytest.mark.parametrize(("reingest", "units"), [("none", 0), ("all", 2)])
 def test_what_is_ingested_again_can_be_chosen(tasks: Tasks, reingest: str, units: int):
     """None of them, or all."""
-    tasks.store.set_ingestion(Pace(0, 0))
+    tasks.store.set_ingestion(Durations(0, 0))
     collection = tasks.create()["collection_id"]
     tasks.ingest(collection, "a", "b")
 
@@ -382,7 +382,7 @@ def test_what_is_ingested_again_can_be_chosen(tasks: Tasks, reingest: str, units
 
 def test_a_failed_tile_that_is_left_fails_the_task_at_once(tasks: Tasks):
     """Nothing is sent, and nothing waited for."""
-    tasks.store.set_ingestion(Pace(0, 0), [Failure("bad*", "Why.")])
+    tasks.store.set_ingestion(Durations(0, 0), [Failure("bad*", "Why.")])
     collection = tasks.create()["collection_id"]
     with pytest.raises(AirflowFailException):
         tasks.ingest(collection, "bad")
@@ -395,7 +395,7 @@ def test_a_failed_tile_that_is_left_fails_the_task_at_once(tasks: Tasks):
 
 def test_warnings_are_logged(tasks: Tasks, capsys):
     """The service's about a file, and ours about what was asked."""
-    tasks.store.set_ingestion(Pace(0, 0), remarks=[Remark("odd*", "It has no overviews.")])
+    tasks.store.set_ingestion(Durations(0, 0), remarks=[Remark("odd*", "It has no overviews.")])
     collection = tasks.create()["collection_id"]
     tasks.ingest(collection, {"path": "a", "sensingTime": "2024-06-01"})
 
@@ -437,11 +437,11 @@ def test_a_retry_goes_on_where_the_task_broke_off(tasks: Tasks, sentinelhub_sand
 
 def test_a_lost_answer_reingests_no_tile_twice(tasks: Tasks, sentinelhub_sandbox, sent):
     """Its state tells that the ingestion began."""
-    tasks.store.set_ingestion(Pace(0, 0), [Failure("bad")])
+    tasks.store.set_ingestion(Durations(0, 0), [Failure("bad")])
     collection = tasks.create()["collection_id"]
     with pytest.raises(AirflowFailException):
         tasks.ingest(collection, "bad")
-    tasks.store.set_ingestion(Pace(None, None))
+    tasks.store.set_ingestion(Durations(None, None))
     (tile,) = next(iter(tasks.store._collections.values())).tiles
     tasks.store.reingest(collection, tile)
     reingest = {"path": "*/reingest", "method": "POST"}
@@ -457,7 +457,7 @@ def test_a_lost_answer_reingests_no_tile_twice(tasks: Tasks, sentinelhub_sandbox
 
 def test_a_reingestion_that_did_not_begin_is_left_to_a_retry(tasks: Tasks, sentinelhub_sandbox):
     """The tile is FAILED as it was."""
-    tasks.store.set_ingestion(Pace(0, 0), [Failure("bad")])
+    tasks.store.set_ingestion(Durations(0, 0), [Failure("bad")])
     collection = tasks.create()["collection_id"]
     with pytest.raises(AirflowFailException):
         tasks.ingest(collection, "bad")
@@ -564,7 +564,7 @@ def test_a_deferred_task_waits_in_the_triggerer(tasks: Tasks):
 
 def test_a_task_with_nothing_to_wait_for_does_not_defer(tasks: Tasks):
     """A trigger that fires at once is a way to Airflow's own races."""
-    tasks.store.set_ingestion(Pace(0, 0))
+    tasks.store.set_ingestion(Durations(0, 0))
     collection = tasks.create()["collection_id"]
 
     assert tasks.ingest(collection, "a", deferrable=True)["ingested"] == 1
@@ -572,11 +572,11 @@ def test_a_task_with_nothing_to_wait_for_does_not_defer(tasks: Tasks):
 
 def test_a_deferred_task_fails_with_path_and_cause(tasks: Tasks):
     """What failed before the wait, and what failed in it."""
-    tasks.store.set_ingestion(Pace(0, 0), [Failure("bad", "Too old.")])
+    tasks.store.set_ingestion(Durations(0, 0), [Failure("bad", "Too old.")])
     collection = tasks.create()["collection_id"]
     with pytest.raises(AirflowFailException):
         tasks.ingest(collection, "bad")
-    tasks.store.set_ingestion(Pace(None, None), [Failure("worse", "Too new.")])
+    tasks.store.set_ingestion(Durations(None, None), [Failure("worse", "Too new.")])
     with pytest.raises(TaskDeferred) as deferred:
         tasks.ingest(collection, "bad", "worse", "good", deferrable=True, reingest="none")
 
@@ -649,10 +649,10 @@ def test_a_tile_is_not_paid_for_twice_over_a_rate_limit(tasks: Tasks, sentinelhu
     """What the task had ingested again before the wait came to its end meanwhile; it is not asked for once more."""
     for module in ("base", "waiting"):
         monkeypatch.setattr(f"sentinelhub_provider.operators.{module}.LONGEST_BLOCKING_WAIT", 0.1)
-    tasks.store.set_ingestion(Pace(0, 0))
+    tasks.store.set_ingestion(Durations(0, 0))
     collection = tasks.create()["collection_id"]
     tasks.ingest(collection, f"{outcome}/1", f"{outcome}/2")
-    tasks.store.set_ingestion(Pace(0, 0), [Failure("bad*", "no such file")])
+    tasks.store.set_ingestion(Durations(0, 0), [Failure("bad*", "no such file")])
     limited = {"kind": "rate_limit", "retry_after": "500"}
     sentinelhub_sandbox.control.add_fault(path="*/reingest", method="POST", after=1, times=1, action=limited)
     arguments = {

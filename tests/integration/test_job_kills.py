@@ -88,7 +88,7 @@ def test_two_attempts_that_live_at_once_start_one_job(deaths: Deaths):
 
 def test_an_attempt_that_is_asked_to_end_stops_its_job(deaths: Deaths):
     """SIGTERM, as Airflow sends it; a retry starts the same job again when it has rested."""
-    deaths.jobs.set_pace(analysing=0.0, processing=None, stopping=0.0, restart_after_stop=0.0)
+    deaths.jobs.set_durations(analysing=0.0, processing=None, stopping=0.0, restart_after_stop=0.0)
     attempt = deaths.held_at("batch", hold_at("batch", "a later look", "after"), store=True, deferrable=False)
     attempt.kill(signal.SIGTERM)
     deaths.let_go()
@@ -100,7 +100,7 @@ def test_an_attempt_that_is_asked_to_end_stops_its_job(deaths: Deaths):
     deaths.jobs.settle()
     (job,) = deaths.started()
     assert (job.status, job.reason) == ("STOPPED", "USER_ACTION")
-    deaths.jobs.set_pace(analysing=0.0, processing=0.1, restart_after_stop=0.0)
+    deaths.jobs.set_durations(analysing=0.0, processing=0.1, restart_after_stop=0.0)
     result = deaths.begin("batch", store=True).outcome()["result"]
     assert (result["id"], len(deaths.started())) == (job.id, 1)
 

@@ -98,7 +98,7 @@ def fixture_s3(s3_of_module: S3Server, sentinelhub_sandbox, connect, monkeypatch
     s3_of_module.empty()
     jobs = sentinelhub_sandbox.control.jobs
     jobs.set_delivery(s3_of_module.endpoint)
-    jobs.set_pace(analysing=0.05, processing=0.1, stopping=0.0)
+    jobs.set_durations(analysing=0.05, processing=0.1, stopping=0.0)
     jobs.set_rasters(False)
     return s3_of_module
 
@@ -158,7 +158,7 @@ def test_the_delivery_of_statistics_is_a_folder_of_the_task_s_own(jobs, s3: S3Se
 
 def test_a_feature_without_a_file_is_missed_also_after_a_wait(jobs, s3: S3Server):
     """The task that goes on knows how many there are from before."""
-    jobs.set_pace(processing=None)
+    jobs.set_durations(processing=None)
     one = task("statistics")
     with pytest.raises(TaskDeferred) as deferred:
         begun(one)
@@ -234,7 +234,7 @@ def test_a_retry_goes_on_from_the_state_it_finds(state: str, store: bool, jobs, 
     with pytest.raises(TaskDeferred if is_started else SentinelHubTransportError):
         begun(one)
     if state == "DONE":
-        jobs.set_pace(analysing=0.0, processing=0.0)
+        jobs.set_durations(analysing=0.0, processing=0.0)
         while jobs.step():
             pass
     elif state == "PROCESSING":
@@ -268,11 +268,11 @@ def test_a_cleared_task_starts_a_new_job(jobs):
 
 def test_clearing_a_waiting_task_stops_its_job(jobs):
     """Before Airflow 3.3 nobody else does."""
-    jobs.set_pace(processing=None, stopping=0.0)
+    jobs.set_durations(processing=None, stopping=0.0)
     one = task()
     with pytest.raises(TaskDeferred):
         begun(one)
-    jobs.set_pace(processing=0.1, stopping=0.0)
+    jobs.set_durations(processing=0.1, stopping=0.0)
     one.clear()
 
     one.attempt()
@@ -293,7 +293,7 @@ def test_another_airflow_with_the_same_dag_has_a_job_of_its_own(jobs, monkeypatc
 
 def test_a_killed_task_stops_its_job_and_says_so(jobs, capsys, monkeypatch):
     """Killed while it waits in the worker; a retry goes on with the job once it has rested."""
-    jobs.set_pace(analysing=0.0, processing=None, stopping=0.0, restart_after_stop=0.0)
+    jobs.set_durations(analysing=0.0, processing=None, stopping=0.0, restart_after_stop=0.0)
     one = task(deferrable=False)
     operator, context = one.begin()
     real = JobDriver._await
@@ -312,7 +312,7 @@ def test_a_killed_task_stops_its_job_and_says_so(jobs, capsys, monkeypatch):
     (job,) = jobs.all()
     assert (job.status, job.reason) == ("STOPPED", "USER_ACTION")
     assert "was told to stop" in printed(capsys)
-    jobs.set_pace(analysing=0.0, processing=0.1, restart_after_stop=0.0)
+    jobs.set_durations(analysing=0.0, processing=0.1, restart_after_stop=0.0)
     retry = again(one)
     assert retry.attempt()["id"] == job.id
     assert retry.deferrals[0][0].endswith("DateTimeTrigger")
@@ -328,7 +328,7 @@ def again(one: Task, **changes: Any) -> Task:
 
 def test_failed_features_fail_the_task_and_are_counted(jobs):
     """The job is DONE; its database says what is not, and why."""
-    jobs.plant(kind="features", share=0.5, cause="no such band")
+    jobs.inject(kind="features", share=0.5, cause="no such band")
 
     with pytest.raises(AirflowFailException, match="1 failed") as caught:
         task().attempt()
@@ -339,7 +339,7 @@ def test_failed_features_fail_the_task_and_are_counted(jobs):
 
 def test_failed_features_may_be_left_at_a_warning(jobs, capsys):
     """The result counts them."""
-    jobs.plant(kind="features", share=0.5)
+    jobs.inject(kind="features", share=0.5)
 
     result = task("statistics", on_partial="warn").attempt()
 
@@ -362,8 +362,8 @@ def test_a_bucket_that_cannot_be_read_leaves_a_warning(jobs, capsys, monkeypatch
 
 def test_out_of_processing_units_the_retry_goes_on_with_the_same_job(jobs):
     """The first attempt fails so that Airflow tries again; the second starts the job where it was."""
-    jobs.set_pace(analysing=0.05, processing=0.2, restart_after_out_of_pu=0.0)
-    jobs.plant(kind="stop", at=40, reason="OUT_OF_PU")
+    jobs.set_durations(analysing=0.05, processing=0.2, restart_after_out_of_pu=0.0)
+    jobs.inject(kind="stop", at=40, reason="OUT_OF_PU")
     one = task()
     with pytest.raises(SentinelHubJobError, match="ran out of processing units") as caught:
         one.attempt()
@@ -378,7 +378,7 @@ def test_out_of_processing_units_the_retry_goes_on_with_the_same_job(jobs):
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "blocking"])
 def test_a_job_that_fails_midway_fails_the_task_for_good(deferrable: bool, jobs):
     """With the service's words."""
-    jobs.plant(kind="fail", at=40, cause="the disk is full")
+    jobs.inject(kind="fail", at=40, cause="the disk is full")
 
     with pytest.raises(AirflowFailException, match="the disk is full"):
         task(deferrable=deferrable).attempt()
@@ -387,7 +387,7 @@ def test_a_job_that_fails_midway_fails_the_task_for_good(deferrable: bool, jobs)
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "blocking"])
 def test_a_job_that_is_deleted_meanwhile_fails_the_task(deferrable: bool, jobs, monkeypatch):
     """Not waited for for ever, and not made anew."""
-    jobs.set_pace(processing=None)
+    jobs.set_durations(processing=None)
     one = task(deferrable=deferrable, store=None)
     real = JobDriver._await
 
@@ -404,7 +404,7 @@ def test_a_job_that_is_deleted_meanwhile_fails_the_task(deferrable: bool, jobs, 
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "blocking"])
 def test_a_job_past_its_deadline_is_stopped(deferrable: bool, jobs):
     """The task fails for good, and says so: in the wait that sees it pass, or in a later attempt."""
-    jobs.set_pace(analysing=0.0, processing=None, stopping=0.0)
+    jobs.set_durations(analysing=0.0, processing=None, stopping=0.0)
     one = task()
     with pytest.raises(TaskDeferred) as deferred:
         begun(one)
@@ -460,12 +460,12 @@ def test_features_of_any_kind_are_uploaded_once(jobs, s3: S3Server):
 
 def test_somebody_else_s_job_is_gone_on_with(jobs):
     """By its id, without a request; nothing is created."""
-    jobs.set_pace(processing=None)
+    jobs.set_durations(processing=None)
     other = task(dag_id="other")
     with pytest.raises(TaskDeferred):
         begun(other)
     (job,) = jobs.all()
-    jobs.set_pace(processing=0.1)
+    jobs.set_durations(processing=0.1)
     while jobs.step():
         pass
 
@@ -490,7 +490,7 @@ def test_an_async_job_whose_answer_was_lost_is_found_in_the_bucket(jobs, sentine
 @pytest.mark.parametrize("store", [True, False], ids=["task state store", "note in the bucket"])
 def test_a_retry_of_an_async_job_waits_for_it(store: bool, jobs):
     """Its id is kept by Airflow 3.3, and before in the bucket."""
-    jobs.set_pace(processing=None)
+    jobs.set_durations(processing=None)
     one = task("async", store=StateStore() if store else None)
     with pytest.raises(TaskDeferred):
         begun(one)
@@ -517,7 +517,7 @@ def test_an_async_job_that_may_have_been_sent_is_not_sent_again(jobs, sentinelhu
 
 def test_an_async_job_that_failed_says_why(jobs):
     """Read from its error.json."""
-    jobs.plant(kind="fail", cause="the evalscript is wrong")
+    jobs.inject(kind="fail", cause="the evalscript is wrong")
 
     with pytest.raises(AirflowFailException, match="the evalscript is wrong"):
         task("async").attempt()

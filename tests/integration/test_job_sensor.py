@@ -47,7 +47,7 @@ def fixture_jobs(sentinelhub_sandbox, connect) -> Jobs:
     """Calls of Batch Process, whose jobs stand still until they are told to go on."""
     token = connect().get_token()
     control = sentinelhub_sandbox.control.jobs
-    control.set_pace(analysing=0, processing=None, stopping=0)
+    control.set_durations(analysing=0, processing=None, stopping=0)
     control.set_rasters(False)
     return Jobs(sentinelhub_sandbox, {"Authorization": f"Bearer {token}"})
 

@@ -78,7 +78,7 @@ def fixture_bench(sentinelhub_sandbox: SandboxHandle, connect) -> Bench:
     """A sandbox with the connection to it."""
     token = connect().get_token()
     control = sentinelhub_sandbox.control.jobs
-    control.set_pace(analysing=0, processing=None, stopping=0)
+    control.set_durations(analysing=0, processing=None, stopping=0)
     control.set_rasters(False)
     return Bench(sentinelhub_sandbox, Jobs(sentinelhub_sandbox, {"Authorization": f"Bearer {token}"}))  # type: ignore[arg-type]
 
@@ -139,11 +139,11 @@ def test_statistics_are_looked_at_by_their_light_status(bench: Bench):
 @pytest.mark.parametrize(("kind", "others"), [(BATCH_PROCESS, 4), (BATCH_STATISTICS, 0)], ids=["among-others", "alone"])
 def test_job_that_fails_at_40_per_cent_fires(bench: Bench, kind: JobKind, others: int):
     """At the next poll, with the service's words; a loop that waits for 100 per cent would wait for ever."""
-    bench.control.set_dry_features(10)
+    bench.control.set_simulated_features(10)
     running = [bench.start(kind) for _ in range(others)]
-    bench.control.set_pace(analysing=0, processing=0.5)
+    bench.control.set_durations(analysing=0, processing=0.5)
     job = bench.start(kind)
-    bench.control.plant(kind="fail", at=40, cause="Storage is full", job=job)
+    bench.control.inject(kind="fail", at=40, cause="Storage is full", job=job)
 
     event, *_ = run(
         bench.trigger(job, kind),

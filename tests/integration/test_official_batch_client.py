@@ -60,7 +60,7 @@ def module_server(module_s3: S3Server) -> Iterator[SandboxServer]:
 def server(module_server: SandboxServer) -> SandboxServer:
     """The sandbox as it was at its start; jobs are moved on by steps."""
     module_server.control.reset()
-    module_server.control.jobs.set_pace(analysing=None, processing=None, stopping=0, restart_after_stop=0)
+    module_server.control.jobs.set_durations(analysing=None, processing=None, stopping=0, restart_after_stop=0)
     return module_server
 
 

@@ -69,7 +69,7 @@ class Deaths:
         self._door = door
         self._folder = folder
         self.jobs = sandbox.control.jobs
-        self.jobs.set_pace(**PACE)
+        self.jobs.set_durations(**PACE)
         self.jobs.set_rasters(False)
         connection = sandbox.airflow_connection(auth_cache="memory")
         self._lane = f"lane{id(self)}"
@@ -103,14 +103,14 @@ class Deaths:
         """Begin an attempt, and kill its process while a request is held."""
         is_look = hold.method == "GET" and "/[^/]+" in hold.path
         if is_look:  # on a slow machine the job must not be over before it is looked at
-            self.jobs.set_pace(**{**PACE, "processing": None})
+            self.jobs.set_durations(**{**PACE, "processing": None})
         attempt = self.held_at(kind, hold, store=store, **changes)
         attempt.kill()
         assert attempt.wait() == -signal.SIGKILL
         self._door.cut(self._lane)
         del self._door.holds[self._lane]
         if is_look:
-            self.jobs.set_pace(**PACE)
+            self.jobs.set_durations(**PACE)
             while self.jobs.step():
                 pass
 

@@ -76,7 +76,7 @@ def test_one_job_is_started_whatever_step_kills(
 )
 def test_two_deaths_in_a_row(deaths: Deaths, first: str, second: str, store: bool):
     """The retry dies as well."""
-    deaths.jobs.set_pace(**{**PACE, "processing": 2.0})
+    deaths.jobs.set_durations(**{**PACE, "processing": 2.0})
     for step in (first, second):
         deaths.killed_at("batch", hold_at("batch", step, "after"), store=store, deferrable=False)
 

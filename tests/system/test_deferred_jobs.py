@@ -51,7 +51,7 @@ def fixture_stage(tmp_path_factory) -> Iterator[Stage]:
     """Airflow's parts, and the sandbox."""
     home = tmp_path_factory.mktemp("waiting")
     with SandboxServer(control=True, token_lifetime=3600) as sandbox:
-        sandbox.control.jobs.set_pace(analysing=0, processing=None, stopping=0)
+        sandbox.control.jobs.set_durations(analysing=0, processing=None, stopping=0)
         sandbox.control.jobs.set_rasters(False)
         handle = SandboxHandle(sandbox.url, sandbox.client_id, sandbox.client_secret, sandbox.control)
         connection = {"AIRFLOW_CONN_SENTINELHUB_DEFAULT": handle.connection_json()}

@@ -33,7 +33,7 @@ def test_each_deferred_task_succeeds(installed: Installed, tmp_path: Path):
     """In Airflow 3.1, 3.2 and 3.3: the tasks wait in the triggerer, and end well; each job is started once."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     with SandboxServer(control=True) as sandbox:
-        sandbox.control.jobs.set_pace(analysing=0.5, processing=6.0)
+        sandbox.control.jobs.set_durations(analysing=0.5, processing=6.0)
         sandbox.control.freeze_scenes()
         sandbox.control.byoc.set_ingestion(waiting=1.0, ingesting=3.0)
         connection = {

@@ -73,7 +73,7 @@ def connection_to(sandbox: SandboxServer, url: str) -> dict[str, Any]:
 def fixture_stage(tmp_path_factory) -> Iterator[Stage]:
     """Airflow's parts, with a connection for each case that leads through a lane of the gate."""
     with SandboxServer() as sandbox, gate(sandbox.url) as door:
-        sandbox.control.jobs.set_pace(analysing=0.5, processing=4.0)
+        sandbox.control.jobs.set_durations(analysing=0.5, processing=4.0)
         connections = {
             f"AIRFLOW_CONN_{lane}".upper(): json.dumps(connection_to(sandbox, f"{door.url}/{lane}"))
             for victim in VICTIMS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sentinelhub_provider.sandbox.apis.byoc.ingestion import Failure, Pace, Remark
+from sentinelhub_provider.sandbox.apis.byoc.ingestion import Durations, Failure, Remark
 from sentinelhub_provider.sandbox.apis.byoc.state import ByocStore
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ class ByocControl:
     def set_ingestion(
         self,
         *,
-        waiting: float | None = Pace().waiting,
-        ingesting: float | None = Pace().ingesting,
+        waiting: float | None = Durations().waiting,
+        ingesting: float | None = Durations().ingesting,
         failures: Mapping[str, str] | Sequence[Failure] = (),
         warnings: Mapping[str, str] | Sequence[Remark] = (),
     ) -> None:
@@ -35,7 +35,7 @@ class ByocControl:
             failures = [Failure(pattern, cause) for pattern, cause in failures.items()]
         if isinstance(warnings, Mapping):
             warnings = [Remark(pattern, warning) for pattern, warning in warnings.items()]
-        self._store.set_ingestion(Pace(waiting, ingesting), failures, warnings)
+        self._store.set_ingestion(Durations(waiting, ingesting), failures, warnings)
 
     def step(self) -> int:
         """Move every tile that is not at its end on by one state; returns how many were moved."""

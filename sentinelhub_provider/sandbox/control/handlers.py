@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.sandbox.control.byoc import ByocControl
 from sentinelhub_provider.sandbox.control.jobs import JobsControl
-from sentinelhub_provider.sandbox.gateway.faults.model import Fault, PlantedFault
+from sentinelhub_provider.sandbox.gateway.faults.model import Fault, InjectedFault
 from sentinelhub_provider.sandbox.gateway.ledger import Counters, Exchange, RequestRecord
 from sentinelhub_provider.sandbox.gateway.limits import Limits
 from sentinelhub_provider.sandbox.settings import ALL_APIS, AccountState, Api, ClientSettings
@@ -171,6 +171,6 @@ class Control:
         """Take all faults away."""
         self._sandbox.faults.clear()
 
-    def faults(self) -> list[PlantedFault]:
+    def faults(self) -> list[InjectedFault]:
         """Return the faults in place with how often they struck."""
-        return self._sandbox.faults.planted()
+        return self._sandbox.faults.injected()

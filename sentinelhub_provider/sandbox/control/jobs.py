@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.sandbox.apis.jobs.pace import Pace, Plant
-from sentinelhub_provider.sandbox.apis.jobs.showing import completion
+from sentinelhub_provider.sandbox.apis.jobs.answers import completion
+from sentinelhub_provider.sandbox.apis.jobs.rules import Durations, InjectedFailure
 from sentinelhub_provider.sandbox.apis.jobs.store import SETTLE_TIMEOUT, JobStore
 from sentinelhub_provider.sandbox.world.delivery.stores import open_store
 
@@ -59,13 +59,13 @@ class JobsControl:
         """Return all jobs ever made, or those of a kind, oldest first."""
         return [_record(job) for job in self._jobs.everything() if kind in (None, job.kind.name)]
 
-    def set_pace(self, pace: Pace | None = None, /, **fields: Any) -> Pace:
-        """Rule how long phases take that begin from now on, given as a ``Pace`` or its fields; others are as at first.
+    def set_durations(self, durations: Durations | None = None, /, **fields: Any) -> Durations:
+        """Set how long phases take that begin from now on, as ``Durations`` or its fields; others are as at first.
 
         Raises ``ValueError`` for a time that cannot be.
         """
-        chosen = pace if pace is not None else Pace(**fields)
-        self._jobs.set_pace(chosen)
+        chosen = durations if durations is not None else Durations(**fields)
+        self._jobs.set_durations(chosen)
         return chosen
 
     def step(self, job_id: str | None = None) -> int:
@@ -76,17 +76,17 @@ class JobsControl:
         """Wait until all work that is due by the clock is done; return whether it is. ``timeout``: seconds."""
         return self._jobs.settle(timeout)
 
-    def plant(self, **fields: Any) -> int:
-        """Plan trouble, given as the fields of a :class:`.pace.Plant`; return its id. Raises ``ValueError``."""
-        return self._jobs.plant(**fields).id
+    def inject(self, **fields: Any) -> int:
+        """Inject a failure, given as the fields of an ``InjectedFailure``; return its id. Raises ``ValueError``."""
+        return self._jobs.inject(**fields).id
 
-    def plants(self) -> list[Plant]:
-        """Return the troubles that are still to come."""
-        return self._jobs.plants()
+    def injected(self) -> list[InjectedFailure]:
+        """Return the injected failures that are still to come."""
+        return self._jobs.injected()
 
-    def clear_plants(self) -> None:
-        """Forget all troubles."""
-        self._jobs.clear_plants()
+    def clear_injected(self) -> None:
+        """Forget all injected failures."""
+        self._jobs.clear_injected()
 
     def delete(self, job_id: str) -> bool:
         """Let a job be gone, as if it had grown stale; return whether it was there."""
@@ -117,11 +117,11 @@ class JobsControl:
         """Let batch jobs render and deliver pictures, or only tell in their database that features are done."""
         self._jobs.rasters = on
 
-    def set_dry_features(self, count: int) -> None:
+    def set_simulated_features(self, count: int) -> None:
         """Take GeoPackages to have so many features where there is no store to read them from."""
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}")
-        self._jobs.dry_features = count
+        self._jobs.simulated_features = count
 
 
 def _record(job: Job) -> JobRecord:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterable
 
 from sentinelhub_provider.sandbox.errors import ApiError
-from sentinelhub_provider.sandbox.gateway.faults.injection import play
+from sentinelhub_provider.sandbox.gateway.faults.injection import inject
 from sentinelhub_provider.sandbox.gateway.ledger import Exchange, Ledger, RequestRecord
-from sentinelhub_provider.sandbox.gateway.responses import MARK
+from sentinelhub_provider.sandbox.gateway.responses import SANDBOX_HEADER
 from sentinelhub_provider.sandbox.gateway.state import Sandbox
 from sentinelhub_provider.sandbox.gateway.transport import AsgiApp, Message, Receive, Scope, Send
 from sentinelhub_provider.sandbox.world.delivery.locations import hide_credentials
@@ -48,7 +48,7 @@ class Gateway:
             if fault is None:
                 await self._app(scope, request, answer)
             else:
-                await play(fault.action, self._app, scope, request, answer, issuer=self._sandbox.issuer)
+                await inject(fault.action, self._app, scope, request, answer, issuer=self._sandbox.issuer)
         finally:
             note.take(answer)
 
@@ -143,7 +143,7 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            self.headers = [*message.get("headers", []), MARK]
+            self.headers = [*message.get("headers", []), SANDBOX_HEADER]
             message = {**message, "headers": self.headers}
         elif message["type"] == "http.response.body":
             if self._keep_body:

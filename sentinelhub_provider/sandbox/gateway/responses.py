@@ -11,7 +11,7 @@ from starlette.responses import Response
 from sentinelhub_provider.sandbox.errors import ApiError, catalog_body, rest_body
 
 #: Field of every answer, with the version of the imitation: no answer passes for the real thing.
-MARK = (b"x-sentinelhub-sandbox", b"1")
+SANDBOX_HEADER = (b"x-sentinelhub-sandbox", b"1")
 
 CATALOG_PREFIXES = ("/catalog/v1", "/api/v1/catalog/1.0.0")
 

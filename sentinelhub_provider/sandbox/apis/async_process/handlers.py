@@ -8,8 +8,8 @@ from typing import Any
 
 from sentinelhub_provider.sandbox.apis.async_process.bodies import parse_request
 from sentinelhub_provider.sandbox.apis.async_process.work import AsyncWork
-from sentinelhub_provider.sandbox.apis.jobs.dry import DryWork
 from sentinelhub_provider.sandbox.apis.jobs.model import Job, JobError, Part, Work
+from sentinelhub_provider.sandbox.apis.jobs.simulated import SimulatedWork
 from sentinelhub_provider.sandbox.apis.jobs.states import ASYNC_PROCESS
 from sentinelhub_provider.sandbox.apis.jobs.store import JobStore
 from sentinelhub_provider.sandbox.errors import ApiError
@@ -28,7 +28,7 @@ def create(sandbox: Sandbox, owner: str, body: Mapping[str, Any]) -> Job:
 
     def make_work(job_id: str) -> Work:
         if sandbox.delivery is None:
-            return DryWork(lambda: [Part(1, job_id, 0.0)])
+            return SimulatedWork(lambda: [Part(1, job_id, 0.0)])
         work = AsyncWork(job_id=job_id, request=request, shown=shown, source=sandbox.scenes, store=sandbox.delivery)
         # What is wrong with the bucket shows when the results are delivered.
         with contextlib.suppress(JobError):

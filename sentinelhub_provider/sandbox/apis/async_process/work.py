@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sentinelhub_provider.sandbox.apis.async_process.bodies import MAX_SIDE, AsyncRequest
+from sentinelhub_provider.sandbox.apis.jobs.costs import ASYNC_FACTOR, discounted
 from sentinelhub_provider.sandbox.apis.jobs.model import JobError, Outcome, Part
-from sentinelhub_provider.sandbox.apis.jobs.prices import ASYNC_FACTOR, discounted
 from sentinelhub_provider.sandbox.apis.jobs.states import Status
 from sentinelhub_provider.sandbox.apis.jobs.work import StoredWork, unpacked
 from sentinelhub_provider.sandbox.apis.process.formats import TAR

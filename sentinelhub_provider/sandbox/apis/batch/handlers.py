@@ -9,8 +9,8 @@ from typing import Any
 from sentinelhub_provider.sandbox.apis.batch.bodies import BatchRequest, parse_request
 from sentinelhub_provider.sandbox.apis.batch.plan import check_script, divide
 from sentinelhub_provider.sandbox.apis.batch.work import BatchWork
-from sentinelhub_provider.sandbox.apis.jobs.dry import DryWork, PlanCache
 from sentinelhub_provider.sandbox.apis.jobs.model import Job, JobError, Part, Work
+from sentinelhub_provider.sandbox.apis.jobs.simulated import PlanCache, SimulatedWork
 from sentinelhub_provider.sandbox.apis.jobs.states import BATCH_PROCESS
 from sentinelhub_provider.sandbox.apis.jobs.store import JobStore
 from sentinelhub_provider.sandbox.gateway.state import Sandbox
@@ -26,7 +26,7 @@ def create(sandbox: Sandbox, owner: str, body: Mapping[str, Any]) -> Job:
     def make_work(job_id: str) -> Work:
         if sandbox.delivery is None:
             plain = {name: shown[name] for name in ("processRequest", "input")}
-            return DryWork(lambda: PlanCache.of(sandbox).get(plain, lambda: _plan(request, sandbox)))
+            return SimulatedWork(lambda: PlanCache.of(sandbox).get(plain, lambda: _plan(request, sandbox)))
         work = BatchWork(
             job_id=job_id,
             request=request,
@@ -44,4 +44,4 @@ def create(sandbox: Sandbox, owner: str, body: Mapping[str, Any]) -> Job:
 
 
 def _plan(request: BatchRequest, sandbox: Sandbox) -> list[Part]:
-    return divide(request, check_script(request), JobStore.of(sandbox).dry_features)
+    return divide(request, check_script(request), JobStore.of(sandbox).simulated_features)

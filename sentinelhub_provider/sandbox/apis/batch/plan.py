@@ -14,8 +14,8 @@ from shapely.geometry.base import BaseGeometry
 
 from sentinelhub_provider.sandbox.apis.batch.bodies import MAX_SIDE, BatchRequest, FeaturesInput, GridInput
 from sentinelhub_provider.sandbox.apis.batch.grids import TooManyTilesError, tiles_of
+from sentinelhub_provider.sandbox.apis.jobs.costs import BATCH_FACTOR, discounted
 from sentinelhub_provider.sandbox.apis.jobs.model import JobError, Part
-from sentinelhub_provider.sandbox.apis.jobs.prices import BATCH_FACTOR, discounted
 from sentinelhub_provider.sandbox.apis.process.bounds import Area
 from sentinelhub_provider.sandbox.apis.process.processing_units import processing_units
 from sentinelhub_provider.sandbox.apis.process.raster import data_sources

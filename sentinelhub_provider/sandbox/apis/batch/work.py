@@ -10,8 +10,8 @@ from sentinelhub_provider.sandbox.apis.batch.bodies import BatchRequest, Feature
 from sentinelhub_provider.sandbox.apis.batch.cog import to_cog
 from sentinelhub_provider.sandbox.apis.batch.manifest import write_execution, write_manifest
 from sentinelhub_provider.sandbox.apis.batch.plan import Target, check_script, divide
+from sentinelhub_provider.sandbox.apis.jobs.costs import BATCH_FACTOR, discounted
 from sentinelhub_provider.sandbox.apis.jobs.model import JobError, Outcome, Part
-from sentinelhub_provider.sandbox.apis.jobs.prices import BATCH_FACTOR, discounted
 from sentinelhub_provider.sandbox.apis.jobs.work import StoredWork, unpacked
 from sentinelhub_provider.sandbox.apis.process.formats import TAR
 from sentinelhub_provider.sandbox.apis.process.mosaic import Scenes

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from sentinelhub_provider.sandbox.apis.batch_statistical.bodies import BatchStatisticalRequest, parse_request
 from sentinelhub_provider.sandbox.apis.batch_statistical.work import BatchStatisticalWork, check_script
-from sentinelhub_provider.sandbox.apis.jobs.dry import DryWork, PlanCache
 from sentinelhub_provider.sandbox.apis.jobs.model import Job, Part, Work
+from sentinelhub_provider.sandbox.apis.jobs.simulated import PlanCache, SimulatedWork
 from sentinelhub_provider.sandbox.apis.jobs.states import BATCH_STATISTICS
 from sentinelhub_provider.sandbox.apis.jobs.store import JobStore
 from sentinelhub_provider.sandbox.apis.process.processing_units import STATISTICAL_MINIMUM
@@ -16,7 +16,7 @@ from sentinelhub_provider.sandbox.apis.statistical.state import IntervalErrors
 from sentinelhub_provider.sandbox.gateway.state import Sandbox
 from sentinelhub_provider.sandbox.world.delivery.locations import without_credentials
 
-DRY_PRICE: Final = STATISTICAL_MINIMUM
+SIMULATED_COST: Final = STATISTICAL_MINIMUM
 """PU of a polygon that nobody looks at."""
 
 
@@ -29,7 +29,7 @@ def create(sandbox: Sandbox, owner: str, body: Mapping[str, Any]) -> Job:
     def make_work(job_id: str) -> Work:
         if sandbox.delivery is None:
             plain = [shown["input"]["data"], shown["aggregation"], shown.get("calculations")]
-            return DryWork(lambda: PlanCache.of(sandbox).get(plain, lambda: _plan(request, sandbox)))
+            return SimulatedWork(lambda: PlanCache.of(sandbox).get(plain, lambda: _plan(request, sandbox)))
         return BatchStatisticalWork(
             job_id=job_id,
             request=request,
@@ -44,4 +44,7 @@ def create(sandbox: Sandbox, owner: str, body: Mapping[str, Any]) -> Job:
 def _plan(request: BatchStatisticalRequest, sandbox: Sandbox) -> list[Part]:
     if isinstance(request.evalscript, str):
         check_script(request.evalscript, request)
-    return [Part(number, f"feature-{number}", DRY_PRICE) for number in range(1, JobStore.of(sandbox).dry_features + 1)]
+    return [
+        Part(number, f"feature-{number}", SIMULATED_COST)
+        for number in range(1, JobStore.of(sandbox).simulated_features + 1)
+    ]

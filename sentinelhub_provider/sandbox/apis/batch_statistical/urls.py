@@ -7,9 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
+from sentinelhub_provider.sandbox.apis.jobs.answers import show_status
 from sentinelhub_provider.sandbox.apis.jobs.model import Job
 from sentinelhub_provider.sandbox.apis.jobs.routes import JobApi, job_routes
-from sentinelhub_provider.sandbox.apis.jobs.showing import show_status
 from sentinelhub_provider.sandbox.apis.jobs.states import BATCH_STATISTICS
 from sentinelhub_provider.sandbox.gateway.access import CallerDep, SandboxDep, allowed
 from sentinelhub_provider.sandbox.gateway.responses import json_response

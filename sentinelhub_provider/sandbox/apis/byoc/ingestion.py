@@ -17,7 +17,7 @@ _STEPS: Final = (WAITING, INGESTING, INGESTED)
 
 
 @dataclass(frozen=True)
-class Pace:
+class Durations:
     """How long tiles take: ``waiting`` seconds in state WAITING, then ``ingesting`` seconds in INGESTING.
 
     ``None`` never ends by itself: such a tile goes on only when it is told to step.
@@ -59,10 +59,10 @@ class Remark:
 
 @dataclass(frozen=True)
 class Ingestion:
-    """One ingestion of a tile: when it was asked for (seconds since 1970), at which pace, and what it will fail for."""
+    """One ingestion of a tile: when it was asked for (seconds since 1970), how long it takes, what it fails for."""
 
     started: float
-    pace: Pace = field(default_factory=Pace)
+    durations: Durations = field(default_factory=Durations)
     cause: str | None = None
     warning: str | None = None
     """What is said about the tile once it is ingested."""
@@ -76,7 +76,7 @@ class Ingestion:
 
     def _by_time(self, now: float) -> int:
         elapsed = now - self.started
-        for step, seconds in enumerate((self.pace.waiting, self.pace.ingesting)):
+        for step, seconds in enumerate((self.durations.waiting, self.durations.ingesting)):
             if seconds is None or elapsed < seconds:
                 return step
             elapsed -= seconds

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.sandbox.apis.byoc.ingestion import FAILED, INGESTED, Failure, Ingestion, Pace, Remark
+from sentinelhub_provider.sandbox.apis.byoc.ingestion import FAILED, INGESTED, Durations, Failure, Ingestion, Remark
 from sentinelhub_provider.sandbox.gateway.limits import Clock
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class ByocStore:
         self._clock = clock
         self._lock = threading.RLock()
         self._collections: dict[str, ByocCollection] = {}
-        self.pace = Pace()
+        self.durations = Durations()
         self.failures: list[Failure] = []
         self.remarks: list[Remark] = []
 
@@ -66,7 +66,7 @@ class ByocStore:
         """Forget everything."""
         with self._lock:
             self._collections.clear()
-            self.pace, self.failures, self.remarks = Pace(), [], []
+            self.durations, self.failures, self.remarks = Durations(), [], []
 
     def collections(self, owner: str) -> list[ByocCollection]:
         """List a client's collections, oldest first."""
@@ -119,7 +119,7 @@ class ByocStore:
             tiles[tile_id] = change(tiles[tile_id])
 
     def reingest(self, collection_id: str, tile_id: str) -> None:
-        """Ingest a tile anew, at today's pace and with today's failures."""
+        """Ingest a tile anew, by today's durations and with today's failures."""
         self.change_tile(collection_id, tile_id, lambda tile: replace(tile, ingestion=self._ingestion(tile.path)))
 
     def delete_tile(self, collection_id: str, tile_id: str) -> None:
@@ -163,15 +163,17 @@ class ByocStore:
                         moved += 1
         return moved
 
-    def set_ingestion(self, pace: Pace, failures: Iterable[Failure] = (), remarks: Iterable[Remark] = ()) -> None:
+    def set_ingestion(
+        self, durations: Durations, failures: Iterable[Failure] = (), remarks: Iterable[Remark] = ()
+    ) -> None:
         """Rule how tiles are ingested that are added from now on."""
         with self._lock:
-            self.pace, self.failures, self.remarks = pace, list(failures), list(remarks)
+            self.durations, self.failures, self.remarks = durations, list(failures), list(remarks)
 
     def _ingestion(self, path: str) -> Ingestion:
         cause = next((failure.cause for failure in self.failures if failure.strikes(path)), None)
         warning = next((remark.warning for remark in self.remarks if remark.concerns(path)), None)
-        return Ingestion(self._clock(), self.pace, cause, warning)
+        return Ingestion(self._clock(), self.durations, cause, warning)
 
     def _require_new(self, name: str, owner: str, own_id: str | None) -> None:
         for each in self._collections.values():

@@ -2,7 +2,7 @@
 
 A job goes on in tasks. :func:`due` moves it as far as time alone does and names the next task; :func:`perform` does it,
 which may take a while; :func:`record` takes down how it went. Whoever does them under one lock sees a job that changes
-at the very moments that its pace says.
+at the very moments that its durations say.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sentinelhub_provider.sandbox.apis.jobs.model import Job, JobError, Outcome, Part
-from sentinelhub_provider.sandbox.apis.jobs.pace import Plant
+from sentinelhub_provider.sandbox.apis.jobs.rules import InjectedFailure
 from sentinelhub_provider.sandbox.apis.jobs.states import RESERVE, Status, StopReason
 
 log = logging.getLogger(__name__)
@@ -26,10 +26,10 @@ _ROUNDING: Final = 1e-9
 class Situation:
     """What surrounds a job. ``balance``: PU left in its owner's account, ``None`` for no end of them.
 
-    ``plants``: those that still strike.
+    ``injected``: the failures that still strike.
     """
 
-    plants: Sequence[Plant] = ()
+    injected: Sequence[InjectedFailure] = ()
     balance: float | None = None
 
 
@@ -42,7 +42,7 @@ class Analyse:
 
 @dataclass(frozen=True)
 class Process:
-    """Do a part; ``cause``: let it fail for this. ``matches``: ids of the plants that its name is for."""
+    """Do a part; ``cause``: let it fail for this. ``matches``: ids of the injected failures that its name is for."""
 
     part: Part
     cause: str | None
@@ -58,13 +58,13 @@ class Report:
 
 @dataclass(frozen=True)
 class Finish:
-    """End the job at ``at``; ``plant``: the one that ends it."""
+    """End the job at ``at``; ``failure``: the one that ends it."""
 
     at: float
     status: Status
     reason: StopReason | None = None
     error: str | None = None
-    plant: Plant | None = None
+    failure: InjectedFailure | None = None
 
 
 Task = Analyse | Process | Report | Finish
@@ -137,7 +137,7 @@ def record(job: Job, task: Task, result: Result, now: float, charge: Callable[[f
 
 
 def _due_analysis(job: Job, now: float) -> Task | None:
-    seconds = job.pace.analysing
+    seconds = job.durations.analysing
     end = math.inf if seconds is None else job.phase_started + seconds
     if not job.forced and now < end:
         return None
@@ -162,19 +162,19 @@ def _due_processing(job: Job, now: float, situation: Situation) -> Task | None:
     stopping = stop_at is not None and (job.forced or stop_at <= now)
     moment = now if stop_at is None else min(now, stop_at)
     progress = 1.0 if job.forced and not stopping else _progress(job, moment)
-    plant = _ending(job, situation.plants)
-    limit = progress if plant is None else min(progress, plant.at / 100)
+    failure = _ending(job, situation.injected)
+    limit = progress if failure is None else min(progress, failure.at / 100)
     ready = math.floor(limit * len(parts) + _ROUNDING)
     if job.next_part < len(parts) and _is_exhausted(job, situation.balance):
         return Finish(_moment_of(job, job.shown_progress, now), "STOPPED", "OUT_OF_PU")
     if job.next_part < ready:
-        return _process(job, parts[job.next_part], situation.plants)
+        return _process(job, parts[job.next_part], situation.injected)
     job.shown_progress = max(job.shown_progress, limit)
-    if plant is not None and progress >= plant.at / 100:
-        at = _moment_of(job, plant.at / 100, now)
-        if plant.kind == "fail":
-            return Finish(at, "FAILED", error=plant.text, plant=plant)
-        return Finish(at, "STOPPED", plant.reason, error=plant.cause, plant=plant)
+    if failure is not None and progress >= failure.at / 100:
+        at = _moment_of(job, failure.at / 100, now)
+        if failure.kind == "fail":
+            return Finish(at, "FAILED", error=failure.text, failure=failure)
+        return Finish(at, "STOPPED", failure.reason, error=failure.cause, failure=failure)
     if progress >= 1.0:
         return Finish(_moment_of(job, 1.0, now), "DONE")
     if stopping and stop_at is not None:
@@ -187,7 +187,7 @@ def _is_exhausted(job: Job, balance: float | None) -> bool:
 
 
 def _progress(job: Job, moment: float) -> float:
-    seconds = job.pace.processing
+    seconds = job.durations.processing
     if seconds is None:
         return job.progress
     if seconds == 0:
@@ -196,27 +196,27 @@ def _progress(job: Job, moment: float) -> float:
 
 
 def _moment_of(job: Job, progress: float, now: float) -> float:
-    """When a job reached a progress: by its pace, unless its work took longer or it was told to step."""
-    seconds = job.pace.processing
+    """When a job reached a progress: by its durations, unless its work took longer or it was told to step."""
+    seconds = job.durations.processing
     if job.forced or job.work.live or seconds is None:
         return now
     return min(now, job.phase_started + max(0.0, progress - job.progress) * seconds)
 
 
-def _ending(job: Job, plants: Sequence[Plant]) -> Plant | None:
-    """Return the first plant that ends a job."""
-    chosen = [p for p in plants if p.kind != "features" and p.concerns(job.id) and p.id not in job.struck_by]
-    return min(chosen, key=lambda plant: plant.at, default=None)
+def _ending(job: Job, injected: Sequence[InjectedFailure]) -> InjectedFailure | None:
+    """Return the first failure that ends a job."""
+    chosen = [p for p in injected if p.kind != "features" and p.concerns(job.id) and p.id not in job.struck_by]
+    return min(chosen, key=lambda failure: failure.at, default=None)
 
 
-def _process(job: Job, part: Part, plants: Sequence[Plant]) -> Process:
+def _process(job: Job, part: Part, injected: Sequence[InjectedFailure]) -> Process:
     matching = [
-        plant
-        for plant in plants
-        if plant.kind == "features" and plant.concerns(job.id) and plant.names_feature(part.name)
+        failure
+        for failure in injected
+        if failure.kind == "features" and failure.concerns(job.id) and failure.names_feature(part.name)
     ]
-    striking = (plant.text for plant in matching if plant.strikes_feature(job.matched.get(plant.id, 0)))
-    return Process(part, next(striking, None), tuple(plant.id for plant in matching))
+    striking = (failure.text for failure in matching if failure.strikes_feature(job.matched.get(failure.id, 0)))
+    return Process(part, next(striking, None), tuple(failure.id for failure in matching))
 
 
 def _enter(job: Job, status: Status, at: float) -> None:
@@ -229,20 +229,20 @@ def _enter(job: Job, status: Status, at: float) -> None:
 def _end(job: Job, task: Finish) -> None:
     job.status, job.updated, job.reason, job.error = task.status, task.at, task.reason, task.error
     job.pending_at, job.forced, job.failure = None, False, None
-    if task.plant is not None:
-        job.struck_by.add(task.plant.id)
+    if task.failure is not None:
+        job.struck_by.add(task.failure.id)
     if task.status == "DONE":
         job.shown_progress = 1.0
     if task.reason == "USER_ACTION":
-        job.restart_at = (job.action_at or task.at) + job.pace.restart_after_stop
+        job.restart_at = (job.action_at or task.at) + job.durations.restart_after_stop
     elif task.reason == "OUT_OF_PU" and job.kind.reserve:
-        job.restart_at = task.at + job.pace.restart_after_out_of_pu
+        job.restart_at = task.at + job.durations.restart_after_out_of_pu
 
 
 def _take(job: Job, task: Process, outcome: Outcome, charge: Callable[[float], None]) -> None:
     part = task.part
-    for plant_id in task.matches:
-        job.matched[plant_id] = job.matched.get(plant_id, 0) + 1
+    for failure_id in task.matches:
+        job.matched[failure_id] = job.matched.get(failure_id, 0) + 1
     part.status, part.error, part.delivered = outcome.status, outcome.error, outcome.delivered
     if outcome.price is not None:
         part.price = outcome.price

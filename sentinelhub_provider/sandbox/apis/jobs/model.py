@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from sentinelhub_provider.sandbox.apis.jobs.pace import Pace
+from sentinelhub_provider.sandbox.apis.jobs.rules import Durations
 from sentinelhub_provider.sandbox.apis.jobs.states import ACTIVE, Action, Kind, Status, StopReason
 
 PartStatus = Literal["PENDING", "DONE", "FATAL"]
@@ -82,7 +82,7 @@ class Job:
     ``request`` is shown in answers, without credentials. ``pending_at``: when the user's action takes effect, ``None``
     once it has. ``progress`` (0..1): how far it was when the present phase began; ``shown_progress``: how far it is.
     ``spent``: PU of its parts; ``cost``: what was charged for them. ``failure``: an
-    error that it is about to end with. ``struck_by``: plants that have ended it once.
+    error that it is about to end with. ``struck_by``: injected failures that have ended it once.
     """
 
     id: str
@@ -92,7 +92,7 @@ class Job:
     work: Work = field(repr=False)
     created: float
     updated: float
-    pace: Pace
+    durations: Durations
     status: Status = "CREATED"
     action: Action = "NONE"
     action_at: float | None = None

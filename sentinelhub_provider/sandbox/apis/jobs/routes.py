@@ -17,8 +17,8 @@ from sentinelhub_provider.sandbox.gateway.responses import json_response
 from sentinelhub_provider.sandbox.gateway.state import Sandbox
 from sentinelhub_provider.sandbox.settings import ClientSettings
 
+from .answers import show_page, show_task
 from .model import Job
-from .showing import show_page, show_task
 from .states import Action, Kind
 from .store import JobStore, not_found
 

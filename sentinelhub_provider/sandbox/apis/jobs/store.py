@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from sentinelhub_provider.sandbox.apis.jobs.failures import Accounts, InjectedFailures
 from sentinelhub_provider.sandbox.apis.jobs.lifecycle import Finish, Situation, Task, due, perform, record
 from sentinelhub_provider.sandbox.apis.jobs.model import Job, Part, Work
-from sentinelhub_provider.sandbox.apis.jobs.pace import Pace, Plant
+from sentinelhub_provider.sandbox.apis.jobs.rules import Durations, InjectedFailure
 from sentinelhub_provider.sandbox.apis.jobs.states import ALLOWED, RESERVE, Action, Kind, stale_after
-from sentinelhub_provider.sandbox.apis.jobs.troubles import Accounts, Troubles
 from sentinelhub_provider.sandbox.errors import ApiError
 from sentinelhub_provider.sandbox.gateway.limits import Clock
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TICK: Final = 0.05
 """Seconds of real time between two looks of the thread at the clock."""
 
-DRY_FEATURES: Final = 10
+SIMULATED_FEATURES: Final = 10
 """Features that a GeoPackage is taken to have where the sandbox has no store to read it from."""
 
 SETTLE_TIMEOUT: Final = 60.0
@@ -58,17 +58,17 @@ class JobStore:
     def _clear(self) -> None:
         self._jobs: dict[str, Job] = {}
         self._active: dict[str, Job] = {}
-        self._troubles = Troubles()
+        self._failures = InjectedFailures()
         self._accounts = Accounts()
         self._busy: str | None = None
         self._turn = ""
-        self.pace = Pace()
+        self.durations = Durations()
         self.rasters = True
         self.concurrent: int | None = None
-        self.dry_features = DRY_FEATURES
+        self.simulated_features = SIMULATED_FEATURES
 
     def reset(self) -> None:
-        """Forget all jobs and go back to the first pace, without troubles and with no account that ends."""
+        """Forget all jobs, injected failures and balances, and go back to the first durations."""
         with self._changed:
             for job in self._jobs.values():
                 job.deleted = True
@@ -94,7 +94,7 @@ class JobStore:
     ) -> Job:
         """Add a job; ``make_work`` gets its id. With ``runs_at_once`` it needs no analysis and no start."""
         job_id, now = str(uuid.uuid4()), self._clock()
-        job = Job(job_id, kind, owner, request, make_work(job_id), created=now, updated=now, pace=self.pace)
+        job = Job(job_id, kind, owner, request, make_work(job_id), created=now, updated=now, durations=self.durations)
         if runs_at_once:
             job.parts, job.status, job.phase_started = [Part(1, job_id, 0.0)], "PROCESSING", now
             job.tally.starts = 1
@@ -140,19 +140,19 @@ class JobStore:
                 return
             self._require(job, action, now)
             job.action, job.action_at = action, now
-            # A phase that has begun goes on at its pace.
-            job.pace = self.pace if action != "STOP" else _with_phases_of(job.pace, self.pace)
+            # A phase that has begun keeps its duration.
+            job.durations = self.durations if action != "STOP" else _with_phases_of(job.durations, self.durations)
             match action:
                 case "ANALYSE":
                     job.tally.analyses += 1
                     job.pending_at = now
                 case "START":
                     job.tally.starts += 1
-                    job.pending_at = now + job.pace.starting
+                    job.pending_at = now + job.durations.starting
                 case "STOP":
                     job.tally.stops += 1
                     # An analysis is always brought to its end; the job is stopped then.
-                    job.pending_at = None if job.status == "ANALYSING" else now + job.pace.stopping
+                    job.pending_at = None if job.status == "ANALYSING" else now + job.durations.stopping
             job.updated = now
             self._watch(job)
             self._advance(job)
@@ -200,9 +200,9 @@ class JobStore:
             self.refresh_all()
             return [copy.copy(job) for job in self._jobs.values()]
 
-    def set_pace(self, pace: Pace) -> None:
+    def set_durations(self, durations: Durations) -> None:
         """Rule how long phases take that begin from now on."""
-        self.pace = pace
+        self.durations = durations
 
     def set_balance(self, owner: str, processing_units: float | None) -> None:
         """Give a client's account so many PU; ``None`` for no end of them."""
@@ -214,20 +214,20 @@ class JobStore:
         with self._changed:
             return self._accounts.balance(owner)
 
-    def plant(self, **fields: Any) -> Plant:
-        """Plan trouble; see :class:`.pace.Plant`. Raises :class:`ValueError` for what cannot be."""
+    def inject(self, **fields: Any) -> InjectedFailure:
+        """Inject a failure; see :class:`.rules.InjectedFailure`. Raises :class:`ValueError` for what cannot be."""
         with self._changed:
-            return self._troubles.add(**fields)
+            return self._failures.add(**fields)
 
-    def plants(self) -> list[Plant]:
-        """List the troubles that are still to come, with how often they will strike."""
+    def injected(self) -> list[InjectedFailure]:
+        """List the injected failures that are still to come, with how often they will strike."""
         with self._changed:
-            return self._troubles.to_come()
+            return self._failures.to_come()
 
-    def clear_plants(self) -> None:
-        """Forget all troubles."""
+    def clear_injected(self) -> None:
+        """Forget all injected failures."""
         with self._changed:
-            self._troubles.clear()
+            self._failures.clear()
 
     def delete(self, job_id: str) -> bool:
         """Let a job be gone; return whether it was there."""
@@ -291,13 +291,13 @@ class JobStore:
         return self._busy is not None or any(self._live_tasks())
 
     def _next_task(self, job: Job) -> Task | None:
-        situation = Situation(self._troubles.striking(), self._accounts.balance(job.owner))
+        situation = Situation(self._failures.striking(), self._accounts.balance(job.owner))
         return due(job, self._clock(), situation)
 
     def _record(self, job: Job, task: Task, result: Any) -> None:
         record(job, task, result, self._clock(), lambda units: self._pay(job.owner, units))
-        if isinstance(task, Finish) and task.plant is not None and not job.deleted:
-            self._troubles.struck(task.plant)
+        if isinstance(task, Finish) and task.failure is not None and not job.deleted:
+            self._failures.struck(task.failure)
         self._watch(job)
 
     def _pay(self, owner: str, units: float) -> None:
@@ -380,5 +380,5 @@ def not_found(kind: Kind, job_id: str) -> ApiError:
     return ApiError(404, "COMMON_NOT_FOUND", f"{kind.title} with id {job_id} not found")
 
 
-def _with_phases_of(begun: Pace, pace: Pace) -> Pace:
-    return replace(pace, analysing=begun.analysing, processing=begun.processing)
+def _with_phases_of(begun: Durations, durations: Durations) -> Durations:
+    return replace(durations, analysing=begun.analysing, processing=begun.processing)

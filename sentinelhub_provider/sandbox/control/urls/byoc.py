@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from sentinelhub_provider.sandbox.apis.byoc.ingestion import Failure, Pace, Remark
+from sentinelhub_provider.sandbox.apis.byoc.ingestion import Durations, Failure, Remark
 from sentinelhub_provider.sandbox.control.byoc import ByocControl
 from sentinelhub_provider.sandbox.gateway.access import SandboxDep
 from sentinelhub_provider.sandbox.gateway.responses import json_response
@@ -33,12 +33,12 @@ class RemarkBody(BaseModel):
 
 
 class IngestionBody(BaseModel):
-    """How tiles are ingested from now on; see :class:`.ingestion.Pace`."""
+    """How tiles are ingested from now on; see :class:`.ingestion.Durations`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    waiting: float | None = Field(default=Pace().waiting, ge=0)
-    ingesting: float | None = Field(default=Pace().ingesting, ge=0)
+    waiting: float | None = Field(default=Durations().waiting, ge=0)
+    ingesting: float | None = Field(default=Durations().ingesting, ge=0)
     failures: list[FailureBody] = []
     warnings: list[RemarkBody] = []
 

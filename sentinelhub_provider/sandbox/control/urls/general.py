@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from sentinelhub_provider.sandbox.control.handlers import Control
 from sentinelhub_provider.sandbox.errors import ApiError
 from sentinelhub_provider.sandbox.gateway.access import authenticated
-from sentinelhub_provider.sandbox.gateway.faults.model import Fault, PlantedFault
+from sentinelhub_provider.sandbox.gateway.faults.model import Fault, InjectedFault
 from sentinelhub_provider.sandbox.gateway.middleware import CONTROL_PREFIX
 from sentinelhub_provider.sandbox.gateway.responses import json_response
 from sentinelhub_provider.sandbox.settings import ALL_APIS, AccountState, Api
@@ -149,7 +149,7 @@ def add_fault(fault: Fault, control: ControlDep) -> Response:
 @router.get("/faults")
 def list_faults(control: ControlDep) -> Response:
     """Return the faults in place."""
-    return json_response([_shape(planted) for planted in control.faults()])
+    return json_response([_shape(injected) for injected in control.faults()])
 
 
 @router.delete("/faults")
@@ -183,10 +183,10 @@ def payload_pieces(size: int) -> Iterator[bytes]:
         yield _PIECE[:rest]
 
 
-def _shape(planted: PlantedFault) -> dict[str, Any]:
+def _shape(injected: InjectedFault) -> dict[str, Any]:
     return {
-        "id": planted.id,
-        "seen": planted.seen,
-        "struck": planted.struck,
-        "fault": planted.fault.model_dump(mode="json"),
+        "id": injected.id,
+        "seen": injected.seen,
+        "struck": injected.struck,
+        "fault": injected.fault.model_dump(mode="json"),
     }

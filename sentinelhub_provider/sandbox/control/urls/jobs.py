@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from sentinelhub_provider.sandbox.apis.jobs.pace import Pace, Plant, Trouble
+from sentinelhub_provider.sandbox.apis.jobs.rules import Durations, FailureKind, InjectedFailure
 from sentinelhub_provider.sandbox.apis.jobs.states import StopReason
 from sentinelhub_provider.sandbox.control.jobs import JobsControl
 from sentinelhub_provider.sandbox.errors import ApiError
@@ -25,25 +25,25 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class PaceBody(_Body):
-    """See :class:`.pace.Pace`; what is left out is as at first."""
+class DurationsBody(_Body):
+    """See :class:`.rules.Durations`; what is left out is as at first."""
 
-    analysing: float | None = Field(default=Pace.analysing, ge=0)
-    processing: float | None = Field(default=Pace.processing, ge=0)
-    starting: float = Field(default=Pace.starting, ge=0)
-    stopping: float = Field(default=Pace.stopping, ge=0)
-    restart_after_stop: float = Field(default=Pace.restart_after_stop, ge=0)
-    restart_after_out_of_pu: float = Field(default=Pace.restart_after_out_of_pu, ge=0)
+    analysing: float | None = Field(default=Durations.analysing, ge=0)
+    processing: float | None = Field(default=Durations.processing, ge=0)
+    starting: float = Field(default=Durations.starting, ge=0)
+    stopping: float = Field(default=Durations.stopping, ge=0)
+    restart_after_stop: float = Field(default=Durations.restart_after_stop, ge=0)
+    restart_after_out_of_pu: float = Field(default=Durations.restart_after_out_of_pu, ge=0)
 
 
-class PlantBody(_Body):
-    """See :class:`.pace.Plant`."""
+class FailureBody(_Body):
+    """See :class:`.rules.InjectedFailure`."""
 
-    kind: Trouble
-    at: float = Field(default=Plant.at, ge=0, le=100)
-    reason: StopReason = Plant.reason
-    names: str = Plant.names
-    share: float = Field(default=Plant.share, gt=0, le=1)
+    kind: FailureKind
+    at: float = Field(default=InjectedFailure.at, ge=0, le=100)
+    reason: StopReason = InjectedFailure.reason
+    names: str = InjectedFailure.names
+    share: float = Field(default=InjectedFailure.share, gt=0, le=1)
     cause: str | None = None
     job: str | None = None
     times: int | None = Field(default=1, ge=1)
@@ -68,11 +68,11 @@ class DeliveryBody(_Body):
 
 
 class OptionsBody(_Body):
-    """See :class:`.handlers.JobsControl`: ``set_concurrency``, ``set_rasters``, ``set_dry_features``."""
+    """See :class:`.handlers.JobsControl`: ``set_concurrency``, ``set_rasters``, ``set_simulated_features``."""
 
     concurrent: int | None = Field(default=None, ge=0)
     rasters: bool = True
-    dry_features: int = Field(default=10, ge=1)
+    simulated_features: int = Field(default=10, ge=1)
 
 
 def get_control(request: Request) -> JobsControl:
@@ -98,9 +98,9 @@ def delete_job(job_id: str, control: ControlDep) -> Response:
 
 
 @_jobs.put("/pace")
-def set_pace(body: PaceBody, control: ControlDep) -> Response:
+def set_durations(body: DurationsBody, control: ControlDep) -> Response:
     """Rule how long phases take that begin from now on."""
-    return json_response(dataclasses.asdict(control.set_pace(**body.model_dump())))
+    return json_response(dataclasses.asdict(control.set_durations(**body.model_dump())))
 
 
 @_jobs.post("/step")
@@ -117,10 +117,10 @@ def settle(control: ControlDep) -> Response:
 
 @_jobs.put("/options")
 def set_options(body: OptionsBody, control: ControlDep) -> Response:
-    """Set what is neither time nor trouble."""
+    """Set what is neither time nor failure."""
     control.set_concurrency(body.concurrent)
     control.set_rasters(body.rasters)
-    control.set_dry_features(body.dry_features)
+    control.set_simulated_features(body.simulated_features)
     return json_response(body.model_dump())
 
 
@@ -151,22 +151,22 @@ _failures = APIRouter(prefix="/sandbox/control/job-troubles")
 
 
 @_failures.post("")
-def plant(body: PlantBody, control: ControlDep) -> Response:
-    """Plan trouble."""
+def inject(body: FailureBody, control: ControlDep) -> Response:
+    """Inject a failure."""
     fields: dict[str, Any] = body.model_dump()
-    return json_response({"id": control.plant(**fields)}, status=201)
+    return json_response({"id": control.inject(**fields)}, status=201)
 
 
 @_failures.get("")
-def plants(control: ControlDep) -> Response:
-    """Return the troubles that are still to come."""
-    return json_response([dataclasses.asdict(each) for each in control.plants()])
+def list_injected(control: ControlDep) -> Response:
+    """Return the injected failures that are still to come."""
+    return json_response([dataclasses.asdict(each) for each in control.injected()])
 
 
 @_failures.delete("")
-def clear_plants(control: ControlDep) -> Response:
-    """Forget all troubles."""
-    control.clear_plants()
+def clear_injected(control: ControlDep) -> Response:
+    """Forget all injected failures."""
+    control.clear_injected()
     return Response(status_code=204)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from sentinelhub_provider.sandbox.errors import RATE_LIMIT_MESSAGE, ApiError, reason_phrase, rest_body
 from sentinelhub_provider.sandbox.gateway.auth.tokens import TokenIssuer
 from sentinelhub_provider.sandbox.gateway.faults import model as faults
-from sentinelhub_provider.sandbox.gateway.responses import MARK, error_body
+from sentinelhub_provider.sandbox.gateway.responses import SANDBOX_HEADER, error_body
 from sentinelhub_provider.sandbox.gateway.transport import (
     AsgiApp,
     Message,
@@ -34,7 +34,7 @@ _CODES = {
 }
 
 
-async def play(
+async def inject(
     action: faults.Action, app: AsgiApp, scope: Scope, receive: Receive, send: Send, *, issuer: TokenIssuer
 ) -> None:
     """Carry out ``action`` for one request; ``app`` is what would have answered it, ``issuer`` signs the tokens."""
@@ -153,7 +153,7 @@ async def _trickle_head(action: faults.Trickle, app: AsgiApp, scope: Scope, rece
     """Write the answer past the server, which would send its head in one piece; the connection ends with it."""
     start, body = await _answer_of(app, scope, receive)
     status = start["status"]
-    fields = [*start["headers"], MARK, (b"connection", b"close")]
+    fields = [*start["headers"], SANDBOX_HEADER, (b"connection", b"close")]
     head = b"".join(
         [f"HTTP/1.1 {status} {reason_phrase(status)}\r\n".encode()]
         + [name + b": " + value + b"\r\n" for name, value in fields]

@@ -252,7 +252,7 @@ def spoil_token_answer(body: Mapping[str, Any], variant: TokenVariant) -> Any:
 
 
 @dataclass
-class PlantedFault:
+class InjectedFault:
     """A fault in place, with its count."""
 
     id: int
@@ -269,42 +269,42 @@ class FaultPlan:
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
         self._random = random.Random(seed)  # noqa: S311 - no secret depends on it
-        self._planted: list[PlantedFault] = []
+        self._injected: list[InjectedFault] = []
 
     def add(self, fault: Fault) -> int:
         """Put a fault in place and return its id."""
         with self._lock:
-            planted = PlantedFault(next(self._ids), fault)
-            self._planted.append(planted)
-            return planted.id
+            injected = InjectedFault(next(self._ids), fault)
+            self._injected.append(injected)
+            return injected.id
 
     def remove(self, fault_id: int) -> bool:
         """Take a fault away; return whether it was there."""
         with self._lock:
-            before = len(self._planted)
-            self._planted = [planted for planted in self._planted if planted.id != fault_id]
-            return len(self._planted) < before
+            before = len(self._injected)
+            self._injected = [injected for injected in self._injected if injected.id != fault_id]
+            return len(self._injected) < before
 
     def clear(self) -> None:
         """Take all faults away and start the random numbers anew."""
         with self._lock:
-            self._planted.clear()
+            self._injected.clear()
             self._random = random.Random(self._seed)  # noqa: S311
 
-    def planted(self) -> list[PlantedFault]:
+    def injected(self) -> list[InjectedFault]:
         """Return the faults in place, used up or not."""
         with self._lock:
-            return list(self._planted)
+            return list(self._injected)
 
     def draw(self, method: str, path: str) -> Fault | None:
         """Return the fault that strikes this request, or ``None``."""
         with self._lock:
-            for planted in self._planted:
-                if not concerns(planted.fault, method, path):
+            for injected in self._injected:
+                if not concerns(injected.fault, method, path):
                     continue
-                struck = strikes(planted.fault, seen=planted.seen, struck=planted.struck, draw=self._random.random())
-                planted.seen += 1
+                struck = strikes(injected.fault, seen=injected.seen, struck=injected.struck, draw=self._random.random())
+                injected.seen += 1
                 if struck:
-                    planted.struck += 1
-                    return planted.fault
+                    injected.struck += 1
+                    return injected.fault
         return None

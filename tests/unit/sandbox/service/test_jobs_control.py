@@ -1,4 +1,4 @@
-"""Troubles of jobs on demand, accounts that run out, and the record of what was made and started."""
+"""InjectedFailures of jobs on demand, accounts that run out, and the record of what was made and started."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import requests
 from job_requests import Jobs, async_request, batch_request, statistical_request
 
-from sentinelhub_provider.sandbox.apis.jobs.pace import Pace, Plant
+from sentinelhub_provider.sandbox.apis.jobs.rules import Durations, InjectedFailure
 from sentinelhub_provider.sandbox.apis.jobs.store import JobStore
 from sentinelhub_provider.sandbox.server import SandboxServer
 from tests.unit.sandbox.service.conftest import FakeClock
@@ -21,7 +21,7 @@ CONTROL = "/sandbox/control"
 def jobs(server: SandboxServer, new_token: Callable[..., str]) -> Jobs:
     """Calls of Batch Process, with a token that outlives them all."""
     server.control.set_token_lifetime(1e9)
-    server.control.jobs.set_pace(analysing=0, processing=100, stopping=0)
+    server.control.jobs.set_durations(analysing=0, processing=100, stopping=0)
     return Jobs(server, {"Authorization": f"Bearer {new_token()}"})
 
 
@@ -32,7 +32,7 @@ def control(server: SandboxServer, method: str, path: str, body: object = None) 
 
 def test_a_job_fails_on_demand(jobs: Jobs, clock: FakeClock) -> None:
     """At 40 per cent, with the cause; the next job is not struck."""
-    jobs.server.control.jobs.plant(kind="fail", at=40, cause="Storage is full")
+    jobs.server.control.jobs.inject(kind="fail", at=40, cause="Storage is full")
     first, second = jobs.create(batch_request()), jobs.create(batch_request())
     jobs.act(first, "start")
     clock.advance(39)
@@ -43,13 +43,13 @@ def test_a_job_fails_on_demand(jobs: Jobs, clock: FakeClock) -> None:
     jobs.act(second, "start")
     clock.advance(100)
     assert jobs.status(second) == "DONE"
-    assert jobs.server.control.jobs.plants() == []
+    assert jobs.server.control.jobs.injected() == []
 
 
 def test_a_job_runs_out_of_units_on_demand(jobs: Jobs, clock: FakeClock) -> None:
     """STOPPED for OUT_OF_PU; started again it goes on to its end."""
     job = jobs.create(batch_request())
-    jobs.server.control.jobs.plant(kind="stop", at=70, reason="OUT_OF_PU", job=job)
+    jobs.server.control.jobs.inject(kind="stop", at=70, reason="OUT_OF_PU", job=job)
     jobs.act(job, "start")
     clock.advance(500)
     shown = jobs.get(job)
@@ -63,20 +63,20 @@ def test_a_job_runs_out_of_units_on_demand(jobs: Jobs, clock: FakeClock) -> None
 def test_plants_are_for_one_job_or_for_many(jobs: Jobs, clock: FakeClock) -> None:
     """``job`` names the only one, ``times`` says how many."""
     made = [jobs.create(batch_request()) for _ in range(3)]
-    jobs.server.control.jobs.plant(kind="stop", reason="UNHEALTHY", at=10, job=made[1])
-    jobs.server.control.jobs.plant(kind="fail", at=20, times=None)
+    jobs.server.control.jobs.inject(kind="stop", reason="UNHEALTHY", at=10, job=made[1])
+    jobs.server.control.jobs.inject(kind="fail", at=20, times=None)
     for job in made:
         jobs.act(job, "start")
     clock.advance(50)
     assert [jobs.status(job) for job in made] == ["FAILED", "STOPPED", "FAILED"]
-    assert [plant.kind for plant in jobs.server.control.jobs.plants()] == ["fail"]
+    assert [plant.kind for plant in jobs.server.control.jobs.injected()] == ["fail"]
 
 
 def test_single_features_fail_on_demand(jobs: Jobs, clock: FakeClock) -> None:
     """By share and by name; the job is DONE all the same, and charged for the others only."""
     control = jobs.server.control.jobs
-    control.set_dry_features(10)
-    control.plant(kind="features", names="feature-*", share=0.3, cause="Clouds")
+    control.set_simulated_features(10)
+    control.inject(kind="features", names="feature-*", share=0.3, cause="Clouds")
     job = jobs.create(batch_request(input={"type": "geopackage", "features": {"s3": {"url": "s3://bucket/x.gpkg"}}}))
     jobs.act(job, "start")
     clock.advance(100)
@@ -109,7 +109,7 @@ def test_batch_statistical_keeps_a_reserve(jobs: Jobs, clock: FakeClock) -> None
     """It stops below 1,000 PU, is not started there, and for an hour not at all."""
     jobs = replace(jobs, prefix="/statistics/batch/v1")
     control, owner = jobs.server.control.jobs, jobs.server.client_id
-    control.set_pace(analysing=0, processing=100)
+    control.set_durations(analysing=0, processing=100)
     control.set_balance(owner, 1050)
     job = jobs.create(statistical_request())
     jobs.act(job, "start")
@@ -154,7 +154,7 @@ def test_an_answer_that_is_lost_has_taken_effect(jobs: Jobs, action: str) -> Non
 
 def test_the_record_counts_every_start(jobs: Jobs, clock: FakeClock) -> None:
     """Starts, stops and analyses that were taken; refused ones are not."""
-    jobs.server.control.jobs.set_pace(analysing=0, processing=100, stopping=0, restart_after_stop=10)
+    jobs.server.control.jobs.set_durations(analysing=0, processing=100, stopping=0, restart_after_stop=10)
     job = jobs.create(batch_request())
     jobs.act(job, "analyse")
     jobs.act(job, "start")
@@ -191,16 +191,16 @@ def test_pace_troubles_and_options_by_http(jobs: Jobs) -> None:
     assert control(server, "PUT", "/jobs/pace", {"processing": -1}).status_code == 400
 
 
-def test_a_reset_forgets_jobs_and_troubles(jobs: Jobs) -> None:
+def test_a_reset_forgets_jobs_and_failures(jobs: Jobs) -> None:
     """As after the start."""
     jobs.create(batch_request())
-    jobs.server.control.jobs.plant(kind="fail")
+    jobs.server.control.jobs.inject(kind="fail")
     jobs.server.control.jobs.set_balance("x", 1)
     jobs.server.control.reset()
     assert jobs.server.control.jobs.all() == []
-    assert jobs.server.control.jobs.plants() == []
+    assert jobs.server.control.jobs.injected() == []
     assert jobs.server.control.jobs.balance("x") is None
-    assert JobStore.of(jobs.server.sandbox).pace == Pace()
+    assert JobStore.of(jobs.server.sandbox).durations == Durations()
 
 
 @pytest.mark.parametrize(
@@ -217,13 +217,13 @@ def test_a_reset_forgets_jobs_and_troubles(jobs: Jobs) -> None:
 def test_troubles_that_cannot_be(fields: dict[str, object]) -> None:
     """The error names the field."""
     with pytest.raises(ValueError, match=list(fields)[-1]):
-        Plant(id=1, **fields)  # type: ignore[arg-type]
+        InjectedFailure(id=1, **fields)  # type: ignore[arg-type]
 
 
 def test_a_pace_cannot_be_negative() -> None:
     """The error names the field."""
     with pytest.raises(ValueError, match="processing"):
-        Pace(processing=-1)
+        Durations(processing=-1)
 
 
 def test_a_client_without_permission(server: SandboxServer, new_token: object) -> None:

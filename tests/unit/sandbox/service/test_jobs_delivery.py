@@ -28,7 +28,7 @@ from job_requests import (
 
 from sentinelhub_provider.sandbox.__main__ import build_parser, settings_from
 from sentinelhub_provider.sandbox.apis.async_process.handlers import create as create_async
-from sentinelhub_provider.sandbox.apis.jobs.pace import Pace
+from sentinelhub_provider.sandbox.apis.jobs.rules import Durations
 from sentinelhub_provider.sandbox.apis.jobs.store import JobStore
 from sentinelhub_provider.sandbox.server import SandboxServer
 from sentinelhub_provider.sandbox.world.delivery.geopackage import read_features
@@ -51,7 +51,7 @@ def jobs(server: SandboxServer, new_token: Callable[..., str], bucket: Path) -> 
     """Calls of Batch Process; jobs deliver into the folder."""
     server.control.set_token_lifetime(1e9)
     server.control.jobs.set_delivery(bucket.parent)
-    server.control.jobs.set_pace(analysing=0, processing=100, stopping=0)
+    server.control.jobs.set_durations(analysing=0, processing=100, stopping=0)
     return Jobs(server, {"Authorization": f"Bearer {new_token()}"})
 
 
@@ -231,7 +231,7 @@ def test_a_feature_without_data(jobs: Jobs, bucket: Path) -> None:
 
 def test_done_hides_features_that_failed(jobs: Jobs, bucket: Path) -> None:
     """The job is DONE; only its database says that one is FATAL, and why."""
-    jobs.server.control.jobs.plant(kind="features", names="mid*", cause="Tile is corrupt")
+    jobs.server.control.jobs.inject(kind="features", names="mid*", cause="Tile is corrupt")
     job = jobs.create(polygons_request())
     shown = run_to_its_end(jobs, job)
     assert shown["status"] == "DONE"
@@ -251,7 +251,7 @@ def test_an_evalscript_that_fails_on_pixels_makes_features_fail(jobs: Jobs, buck
 
 def test_a_job_that_fails_half_way_keeps_what_it_has(jobs: Jobs, bucket: Path, clock: FakeClock) -> None:
     """Files and database of the features that were done, the others are PENDING."""
-    jobs.server.control.jobs.plant(kind="fail", at=40, cause="Out of luck")
+    jobs.server.control.jobs.inject(kind="fail", at=40, cause="Out of luck")
     job = jobs.create(polygons_request())
     jobs.act(job, "start")
     clock.advance(200)
@@ -319,7 +319,7 @@ def test_the_thread_ends_with_its_work(jobs: Jobs, bucket: Path) -> None:
     run_to_its_end(jobs, jobs.create(polygons_request()))
     _until(lambda: not _workers())
     with SandboxServer(delivery=bucket.parent) as server:
-        JobStore.of(server.sandbox).set_pace(Pace(processing=None))
+        JobStore.of(server.sandbox).set_durations(Durations(processing=None))
         create_async(server.sandbox, "somebody", async_request())
         assert len(_workers()) == 1
     _until(lambda: not _workers())
@@ -369,7 +369,7 @@ class TestStatistics:
 
     def test_a_polygon_that_fails(self, statistics: Jobs, bucket: Path) -> None:
         """Its file holds an error in place of the answer."""
-        statistics.server.control.jobs.plant(kind="features", names="south")
+        statistics.server.control.jobs.inject(kind="features", names="south")
         job = statistics.create(statistical_request())
         assert run_to_its_end(statistics, job)["status"] == "DONE"
         answer = json.loads((bucket / f"stats/{job}/3.json").read_text())
@@ -433,7 +433,7 @@ class TestAsync:
 
     def test_a_failure_on_demand(self, asynchronous: Jobs, bucket: Path, clock: FakeClock) -> None:
         """Half way, with its cause in ``error.json``."""
-        asynchronous.server.control.jobs.plant(kind="fail", at=50, cause="No luck")
+        asynchronous.server.control.jobs.inject(kind="fail", at=50, cause="No luck")
         job = asynchronous.create(async_request())
         clock.advance(50)
         asynchronous.server.control.jobs.settle()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from sentinelhub_provider.sandbox.apis.jobs.model import Job, JobError, Outcome, Part
-from sentinelhub_provider.sandbox.apis.jobs.pace import Pace
+from sentinelhub_provider.sandbox.apis.jobs.rules import Durations
 from sentinelhub_provider.sandbox.apis.jobs.states import ALLOWED, BATCH_PROCESS, BATCH_STATISTICS, Action, Kind, Status
 from sentinelhub_provider.sandbox.apis.jobs.store import JobStore
 from sentinelhub_provider.sandbox.errors import ApiError
@@ -68,12 +68,12 @@ class Clock:
 
 
 def make(
-    kind: Kind = BATCH_PROCESS, pace: Pace | None = None, **work: Any
+    kind: Kind = BATCH_PROCESS, durations: Durations | None = None, **work: Any
 ) -> tuple[JobStore, Clock, CountingWork, str]:
     """Make a store with one job."""
     clock, done = Clock(), CountingWork(**work)
     store = JobStore(clock=clock)
-    store.set_pace(pace or Pace(analysing=10, processing=100, stopping=5))
+    store.set_durations(durations or Durations(analysing=10, processing=100, stopping=5))
     return store, clock, done, store.create(kind, OWNER, {"output": {}}, lambda _job_id: done).id
 
 
@@ -122,10 +122,10 @@ class Jobs(RuleBasedStateMachine):
         assert self.store.step() == int(before.active)
 
     @rule(at=st.integers(0, 100), kind=st.sampled_from(["fail", "stop"]))
-    @precondition(lambda self: len(self.store.plants()) < 2)
+    @precondition(lambda self: len(self.store.injected()) < 2)
     def trouble(self, at: int, kind: str) -> None:
-        """Plan trouble."""
-        self.store.plant(kind=kind, at=float(at))
+        """Inject a failure."""
+        self.store.inject(kind=kind, at=float(at))
 
     @invariant()
     def it_keeps_to_its_rules(self) -> None:
@@ -214,7 +214,7 @@ def test_jobs_take_turns() -> None:
 
     clock = Clock()
     store = JobStore(clock=clock)
-    store.set_pace(Pace(analysing=0, processing=0))
+    store.set_durations(Durations(analysing=0, processing=0))
     for name in ("a", "b"):
         work = Named(live=True)
         work.name = name

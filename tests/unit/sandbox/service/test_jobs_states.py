@@ -20,7 +20,7 @@ UNKNOWN = "00000000-0000-0000-0000-000000000000"
 def jobs(server: SandboxServer, new_token: Callable[..., str]) -> Jobs:
     """Calls of Batch Process, with a token that outlives them all."""
     server.control.set_token_lifetime(1e9)
-    server.control.jobs.set_pace(analysing=10, processing=100, stopping=5)
+    server.control.jobs.set_durations(analysing=10, processing=100, stopping=5)
     return Jobs(server, {"Authorization": f"Bearer {new_token()}"})
 
 
@@ -168,7 +168,7 @@ def test_what_a_state_does_not_allow(
 
 def test_a_start_may_take_a_while(jobs: Jobs, job: str, clock: FakeClock) -> None:
     """With ``starting`` the action is there before the status is."""
-    jobs.server.control.jobs.set_pace(analysing=0, processing=10, starting=3)
+    jobs.server.control.jobs.set_durations(analysing=0, processing=10, starting=3)
     jobs.act(job, "start")
     shown = jobs.get(job)
     assert (shown["status"], shown["userAction"]) == ("CREATED", "START")
@@ -179,7 +179,7 @@ def test_a_start_may_take_a_while(jobs: Jobs, job: str, clock: FakeClock) -> Non
 def test_what_never_ends_by_itself_is_stepped(jobs: Jobs, job: str, clock: FakeClock) -> None:
     """``None`` in the pace waits for a step, which moves on by one state."""
     control = jobs.server.control.jobs
-    control.set_pace(analysing=None, processing=None)
+    control.set_durations(analysing=None, processing=None)
     jobs.act(job, "start")
     clock.advance(1e6)
     assert jobs.status(job) == "ANALYSING"
@@ -223,7 +223,7 @@ def test_idle_jobs_disappear(jobs: Jobs, job: str, clock: FakeClock, actions: li
     """A job that nobody touched for so many days answers 404 and is in no list."""
     if actions:
         if actions == ["fail"]:
-            jobs.server.control.jobs.plant(kind="fail", at=50)
+            jobs.server.control.jobs.inject(kind="fail", at=50)
         jobs.act(job, "start")
         clock.advance(110)
         jobs.get(job)

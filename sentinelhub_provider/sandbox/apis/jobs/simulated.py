@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class DryWork:
+class SimulatedWork:
     """Work that only takes time: no bucket is looked at, nothing is rendered. ``plan``: lists the parts."""
 
     plan: Callable[[], Sequence[Part]]

@@ -9,13 +9,13 @@ from typing import Final, Literal, get_args
 
 from sentinelhub_provider.sandbox.apis.jobs.states import StopReason
 
-Trouble = Literal["fail", "stop", "features"]
+FailureKind = Literal["fail", "stop", "features"]
 FEATURE_CAUSE: Final = "Failed to process the feature: the service could not read its data"
 JOB_CAUSE: Final = "The request failed because of an internal error"
 
 
 @dataclass(frozen=True)
-class Pace:
+class Durations:
     """Seconds that jobs take; what is ``None`` never ends by itself, only by a step.
 
     ``starting`` and ``stopping``: from a user's action until it takes effect. ``restart_after_stop`` and
@@ -37,8 +37,8 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Plant:
-    """Trouble for jobs to come and jobs that run.
+class InjectedFailure:
+    """FailureKind for jobs to come and jobs that run.
 
     ``kind``: ``"fail"`` ends the job in FAILED, ``"stop"`` in STOPPED for ``reason``, when ``at`` per cent are done;
     ``"features"`` lets single features fail: those whose name matches ``names`` (``*`` and ``?``), and of these every
@@ -47,7 +47,7 @@ class Plant:
     """
 
     id: int
-    kind: Trouble
+    kind: FailureKind
     at: float = 0.0
     reason: StopReason = "OUT_OF_PU"
     names: str = "*"
@@ -57,8 +57,8 @@ class Plant:
     times: int | None = 1
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Trouble):
-            raise ValueError(f"kind must be one of {', '.join(get_args(Trouble))}, not {self.kind!r}")
+        if self.kind not in get_args(FailureKind):
+            raise ValueError(f"kind must be one of {', '.join(get_args(FailureKind))}, not {self.kind!r}")
         if self.reason not in get_args(StopReason):
             raise ValueError(f"reason must be one of {', '.join(get_args(StopReason))}, not {self.reason!r}")
         if not 0 <= self.at <= 100:

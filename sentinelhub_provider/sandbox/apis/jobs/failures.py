@@ -1,4 +1,4 @@
-"""What surrounds jobs: the troubles that are planned for them, and the accounts that they are paid from.
+"""What surrounds jobs: the failures that are injected into them, and the accounts that they are paid from.
 
 Not safe to use from several threads by themselves: the store's lock guards them.
 """
@@ -10,45 +10,45 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-from sentinelhub_provider.sandbox.apis.jobs.pace import Plant
+from sentinelhub_provider.sandbox.apis.jobs.rules import InjectedFailure
 
 
-class Troubles:
-    """The plants, and how many jobs each has struck."""
+class InjectedFailures:
+    """The injected failures, and how many jobs each has struck."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
-        self._plants: dict[int, Plant] = {}
+        self._injected: dict[int, InjectedFailure] = {}
         self._struck: Counter[int] = Counter()
 
-    def add(self, **fields: Any) -> Plant:
-        """Plan one, given as the fields of a :class:`.pace.Plant`. Raises :class:`ValueError` for what cannot be."""
-        plant = Plant(id=next(self._numbers), **fields)
-        self._plants[plant.id] = plant
-        return plant
+    def add(self, **fields: Any) -> InjectedFailure:
+        """Inject one, given as the fields of a :class:`.rules.InjectedFailure`. Raises :class:`ValueError`."""
+        failure = InjectedFailure(id=next(self._numbers), **fields)
+        self._injected[failure.id] = failure
+        return failure
 
     def clear(self) -> None:
         """Forget all. Numbers go on: a job remembers those that have ended it."""
-        self._plants.clear()
+        self._injected.clear()
         self._struck.clear()
 
-    def striking(self) -> list[Plant]:
+    def striking(self) -> list[InjectedFailure]:
         """List those that still strike."""
-        return [plant for plant in self._plants.values() if self._left(plant) != 0]
+        return [failure for failure in self._injected.values() if self._left(failure) != 0]
 
-    def to_come(self) -> list[Plant]:
+    def to_come(self) -> list[InjectedFailure]:
         """List those that still strike, with how many jobs they will."""
-        return [replace(plant, times=self._left(plant)) for plant in self.striking()]
+        return [replace(failure, times=self._left(failure)) for failure in self.striking()]
 
-    def struck(self, plant: Plant) -> None:
+    def struck(self, failure: InjectedFailure) -> None:
         """Note that one has ended a job."""
-        self._struck[plant.id] += 1
+        self._struck[failure.id] += 1
 
-    def _left(self, plant: Plant) -> int | None:
+    def _left(self, failure: InjectedFailure) -> int | None:
         """How many jobs it will strike; those that strike features strike in every job."""
-        if plant.times is None or plant.kind == "features":
-            return plant.times
-        return max(0, plant.times - self._struck[plant.id])
+        if failure.times is None or failure.kind == "features":
+            return failure.times
+        return max(0, failure.times - self._struck[failure.id])
 
 
 class Accounts:
