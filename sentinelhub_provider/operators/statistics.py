@@ -17,12 +17,14 @@ from sentinelhub_provider.operators.arguments import (
     task_identity,
 )
 from sentinelhub_provider.operators.feature_statistics.outcome import (
+    FAILED_FEATURES_KEY,
     ON_ERROR,
     SHOWN,
     judge,
     listed,
     log_outcome,
     number_of,
+    report_problems,
 )
 from sentinelhub_provider.operators.request_arguments import StatisticsRequestOperator
 from sentinelhub_provider.operators.templating import own_arguments
@@ -64,14 +66,16 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
     .. seealso:: :doc:`/operators/statistics`
 
     :param features: GeoJSON FeatureCollection, Feature, geometry, or a list of these, as dict or text; or the path of
-        a file, GeoJSON, GeoPackage (``.gpkg``) or GeoParquet (``.parquet``): local, beside the DAG, or a URL such as
-        ``s3://conn_id@bucket/fields.geojson``. (templated)
+        a file: GeoJSON, WKT, GeoParquet, Shapefile (also zipped), GeoPackage, FlatGeobuf, KML; local, beside the DAG,
+        or a URL such as ``s3://conn_id@bucket/fields.geojson``. (templated)
     :param geometry: one area instead, as GeoJSON or WKT, or the name of a file that holds it. (templated)
     :param bbox: one area instead: west, south, east, north. (templated)
     :param crs: CRS of the areas, such as ``EPSG:32634``; what GeoJSON names itself, else longitude and latitude, by
         default. (templated)
     :param id_property: property that becomes ``feature_id``; GeoJSON's ``id``, else the feature's number, by default.
         (templated)
+    :param properties: names of features' properties that become columns of the table, such as ``crop``. (templated)
+    :param layer: which layer of a file that has several. (templated)
     :param output_path: file for the table: a local path, or a URL that Airflow's object storage knows. (templated)
     :param output_format: ``csv``, ``jsonl`` or ``parquet``; what the path's ending says by default.
         (templated)
@@ -101,6 +105,8 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         bbox: Any = None,
         crs: Any = None,
         id_property: str | None = None,
+        properties: Sequence[str] | str | None = None,
+        layer: str | None = None,
         output_path: str | PurePath | ObjectStoragePath | None = None,
         output_format: str | None = None,
         on_error: str = "fail",
@@ -111,6 +117,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.features, self.id_property = features, id_property
+        self.properties, self.layer = properties, layer
         self.geometry, self.bbox, self.crs = geometry, bbox, crs
         self.output_path, self.output_format = output_path, output_format
         self.on_error, self.concurrency = on_error, concurrency
@@ -121,6 +128,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         **StatisticsRequestOperator.template_fields_renderers,
         "bbox": "json",
         "geometry": "json",
+        "properties": "json",
     }
 
     def _result(self, context: Context) -> dict[str, Any]:
@@ -156,10 +164,18 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         if self.features is None:
             yield [Feature(0, 0, geometry_of(self, self.structured("geometry"), "geometry"), self.structured("bbox"))]
             return
+        from sentinelhub_provider.api.statistical.table import check_property_names
         from sentinelhub_provider.features import open_features
         from sentinelhub_provider.features.files import template_folders
 
-        with open_features(self.features, id_property=self.id_property, folders=template_folders(self)) as features:
+        with open_features(
+            self.features,
+            id_property=self.id_property,
+            properties=self.structured("properties") or (),
+            layer=self.layer,
+            folders=template_folders(self),
+        ) as features:
+            check_property_names(features.properties)
             yield features
 
     def _survey(self, features: AnyFeatures, context: Context) -> Survey:
@@ -184,6 +200,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
             is_one_area=self.features is None,
         )
         if found.problems and self.on_error == "fail":
+            report_problems(self, context, found.problems)
             raise SentinelHubRequestError(
                 f"{listed(found.problems)}. Nothing was sent. Repair them, or request the others with on_error='skip'.",
                 field="features",
@@ -238,8 +255,9 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
             result = self._write(features, found, part)
             result |= {"features": requests.done, "failed": len(problems), SPENT_UNITS_KEY: part.spent}
             result[ESTIMATED_UNITS_KEY] = None if found.estimate is None else found.estimate.processing_units
-            result["failed_features"] = [problem.to_dict() for problem in problems[:SHOWN]]
-            log_outcome(self, problems, result)
+            result[FAILED_FEATURES_KEY] = [problem.to_dict() for problem in problems[:SHOWN]]
+            report_problems(self, context, problems)
+            log_outcome(self, result)
             judge(problems, result, self.on_error)
             part.remove()
         return result

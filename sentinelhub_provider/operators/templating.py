@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from sentinelhub_provider.api.text import encoding_fault, without_bom
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+
 if TYPE_CHECKING:
     import jinja2
     from airflow.sdk import Context
@@ -126,6 +129,7 @@ class RequestTemplatingOperator(BaseOperator):
         Return the unrendered content of the file that a text names; the text itself where it names none.
 
         :raises jinja2.TemplateNotFound: where the file is not on the DAG's search path.
+        :raises SentinelHubRequestError: where it is not in UTF-8.
         """
         if not self._names_file(content):
             return content
@@ -134,4 +138,10 @@ class RequestTemplatingOperator(BaseOperator):
             from jinja2 import TemplateNotFound
 
             raise TemplateNotFound(content)
-        return loader.get_source(environment, content)[0]
+        try:
+            return without_bom(loader.get_source(environment, content)[0])
+        except UnicodeDecodeError as error:
+            what = encoding_fault(error.object) or "no text in UTF-8"
+            raise SentinelHubRequestError(
+                f"The file {content} is {what}. Save it as UTF-8.", field=EVALSCRIPT
+            ) from error

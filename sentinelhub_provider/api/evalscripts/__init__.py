@@ -15,6 +15,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
+from sentinelhub_provider.api.text import without_bom
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 EVALSCRIPTS: Mapping[str, str] = MappingProxyType(
@@ -61,7 +62,7 @@ def read_evalscript(value: Any) -> str:
         name = re.sub(r"[_ ]", "-", value.strip().lower())
         return named_evalscript("true-colour" if name == "true-color" else name)
     check_evalscript(value)
-    return str(value)
+    return without_bom(str(value))
 
 
 def check_evalscript(text: object, *, for_statistics: bool = False) -> None:

@@ -56,6 +56,8 @@ class Row:
     :param no_data_count: pixels that do not count: masked, or outside of the geometry.
     :param percentiles: values by per cent.
     :param histogram: bins as (low edge, high edge, count).
+    :param under: values below the first bin; ``None`` where there is no histogram.
+    :param over: values above the last one.
     :param error: the service's kind of error: ``EXECUTION_ERROR``, ``TIMEOUT`` or ``BAD_REQUEST``.
     """
 
@@ -73,6 +75,8 @@ class Row:
     no_data_count: int | None = None
     percentiles: dict[float, float] = field(default_factory=dict)
     histogram: tuple[tuple[float, float, int], ...] = ()
+    under: int | None = None
+    over: int | None = None
     error: str | None = None
 
     @property
@@ -223,7 +227,8 @@ def _row_of(values: Mapping[str, Any], feature_id: Any, start: datetime, end: da
     elif not math.isfinite(mean):
         state = State.NOT_A_NUMBER
     percentiles = stats.get("percentiles")
-    bins = (values.get("histogram") or {}).get("bins") or ()
+    histogram = values.get("histogram") or {}
+    bins = histogram.get("bins") or ()
     return Row(
         feature_id=feature_id,
         start=start,
@@ -238,6 +243,8 @@ def _row_of(values: Mapping[str, Any], feature_id: Any, start: datetime, end: da
         sample_count=samples,
         no_data_count=missing,
         percentiles={float(name): _number(value) for name, value in (percentiles or {}).items()},
+        under=_count(histogram.get("underflowCount")),
+        over=_count(histogram.get("overflowCount")),
         histogram=tuple(
             (_number(b.get("lowEdge")), _number(b.get("highEdge")), _count(b.get("count")) or 0) for b in bins
         ),

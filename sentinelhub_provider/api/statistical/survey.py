@@ -24,6 +24,7 @@ from sentinelhub_provider.api.statistical.request import (
     build_statistical_request,
     read_statistical_request,
 )
+from sentinelhub_provider.api.statistical.table import joined_kind
 from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
 
 _OF_AN_AREA = ("bbox", "geometry", "width", "height", "resolution")
@@ -168,7 +169,8 @@ class Survey:
     :param estimate: what it will cost; ``None`` where the evalscript does not say plainly what it reads.
     :param largest: the dearest request's share.
     :param warnings: what looks wrong, but may be meant.
-    :param has_numbers: whether all identifiers are numbers.
+    :param properties: kinds of the properties that features bring along, by name, see
+        :func:`~sentinelhub_provider.api.statistical.table.joined_kind`.
     :param samples: samples to a pixel and interval, where the evalscript's mosaicking is ORBIT or TILE.
     """
 
@@ -178,7 +180,7 @@ class Survey:
     estimate: Estimate | None = None
     largest: Estimate | None = None
     warnings: dict[str, None] = field(default_factory=dict)
-    has_numbers: bool = True
+    properties: dict[str, str] = field(default_factory=dict)
     samples: float = 1
 
     def of_use(self, features: Iterable[Feature]) -> Iterator[tuple[Feature, str]]:
@@ -252,10 +254,11 @@ def survey(
     check_named_crs(named, crs)
     found: Survey | None = None
     problems: list[Problem] = []
-    seen: set[int | str] = set()
-    has_numbers = True
+    seen: set[str] = set()
+    kinds: dict[str, str | None] = {}
     for feature in features:
-        has_numbers = has_numbers and isinstance(feature.id, int)
+        for name, value in feature.properties.items():
+            kinds[name] = joined_kind(kinds.get(name), value)
         problem = _fault(feature, seen)
         if problem is None:
             try:
@@ -271,14 +274,15 @@ def survey(
             problems.append(Problem(feature.id, problem))
     if found is None:
         raise SentinelHubRequestError(f"no feature is usable. {problems[0]}", field="features")
-    found.problems, found.has_numbers = problems, has_numbers
+    found.problems = problems
+    found.properties = {name: kind or "text" for name, kind in kinds.items()}
     return found
 
 
-def _fault(feature: Feature, seen: set[int | str]) -> str | None:
+def _fault(feature: Feature, seen: set[str]) -> str | None:
     if feature.problem is not None:
         return feature.problem
-    if feature.id in seen:
+    if str(feature.id) in seen:
         return "another feature has the same id; choose a property that tells them apart with id_property"
-    seen.add(feature.id)
+    seen.add(str(feature.id))
     return None

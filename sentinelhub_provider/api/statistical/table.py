@@ -7,8 +7,10 @@ has no NaN at all. The column ``state`` says in each of them why a number is mis
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sentinelhub_provider.api.statistical.answer import Row, State
@@ -19,6 +21,10 @@ FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "pa
 
 NUMBERS = ("min", "max", "mean", "stdev")
 COUNTS = ("count", "sample_count", "no_data_count")
+HISTOGRAM = ("histogram", "histogram_under", "histogram_over")
+"""The bins, and how many values lie under the first and over the last of them."""
+
+_HEAD = ("interval_from", "interval_to", "output", "band", "state")
 
 
 def table_format(path: Any, wanted: str | None = None) -> str:
@@ -52,11 +58,51 @@ def percentile_names(body: Mapping[str, Any]) -> list[str]:
     return [f"p{per_cent:g}" for per_cent in sorted(wanted)]
 
 
-def column_names(body: Mapping[str, Any]) -> list[str]:
-    """Return the columns of the table that a request's answers make."""
-    histogram = ["histogram"] if any(True for _ in _bands(body, "histograms")) else []
-    head = ["feature_id", "interval_from", "interval_to", "output", "band", "state"]
-    return [*head, *NUMBERS, *COUNTS, *percentile_names(body), *histogram, "error"]
+def column_names(body: Mapping[str, Any], properties: Iterable[str] = ()) -> list[str]:
+    """
+    Return the columns of the table that a request's answers make.
+
+    :param properties: those of features that the table has, too.
+    """
+    histogram = HISTOGRAM if any(True for _ in _bands(body, "histograms")) else ()
+    return ["feature_id", *properties, *_HEAD, *NUMBERS, *COUNTS, *percentile_names(body), *histogram, "error"]
+
+
+def check_property_names(names: Iterable[str]) -> None:
+    """
+    Refuse properties that are called like another column.
+
+    :raises SentinelHubRequestError: names them.
+    """
+    own = {"feature_id", *_HEAD, *NUMBERS, *COUNTS, *HISTOGRAM, "error"}
+    taken = [name for name in names if name in own or re.fullmatch(r"p\d+(\.\d+)?", name)]
+    if taken:
+        raise SentinelHubRequestError(
+            f"properties has {', '.join(taken)}, which the table has already as columns of its own. Rename them in the "
+            "file, or leave them out.",
+            field="properties",
+        )
+
+
+def joined_kind(kind: str | None, value: Any) -> str | None:
+    """Return the kind of a column that has a further value: ``boolean``, ``integer``, ``number`` or ``text``."""
+    if value is None:
+        return kind
+    found = {bool: "boolean", int: "integer", float: "number"}.get(type(value), "text")
+    if found == "integer" and not -(2**63) <= value < 2**63:
+        found = "text"
+    if kind in (None, found):
+        return found
+    return "number" if {kind, found} == {"integer", "number"} else "text"
+
+
+def property_cell(value: Any, kind: str) -> Any:
+    """Return a feature's property as its column holds it; what is no text becomes JSON in a column of texts."""
+    if value is None or isinstance(value, str):
+        return value
+    if kind == "text":
+        return json.dumps(value)
+    return float(value) if kind == "number" else value
 
 
 def _bands(body: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
@@ -75,6 +121,7 @@ def record(row: Row, columns: list[str]) -> dict[str, Any]:
     """
     cells = row.to_dict()
     if row.histogram:
+        cells["histogram_under"], cells["histogram_over"] = row.under, row.over
         cells["histogram"] = [{"low": low, "high": high, "count": count} for low, high, count in row.histogram]
     keeps = row.state is State.NOT_A_NUMBER
     return {name: _value(cells.get(name), keeps=keeps) for name in columns}

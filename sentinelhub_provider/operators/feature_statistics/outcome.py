@@ -10,20 +10,35 @@ from airflow.sdk import BaseOperator
 from sentinelhub_provider.exceptions import SentinelHubBadRequestError, SentinelHubResponseError
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
+
     from sentinelhub_provider.api.statistical.survey import Problem
 
-SHOWN = 20
+SHOWN = 100
 """Problems that the log and the result show; the others are counted."""
+
+NAMED = 20
+"""Problems that an error names."""
+
+FAILED_FEATURES_KEY = "failed_features"
+"""XCom key, also of the result: the first features without statistics, each with its error."""
 
 ON_ERROR = ("fail", "skip")
 
 
-def log_outcome(operator: BaseOperator, problems: Sequence[Problem], result: dict[str, Any]) -> None:
-    """Log what is missing in the table, and what is in it."""
+def report_problems(operator: BaseOperator, context: Context, problems: Sequence[Problem]) -> None:
+    """Log which features have no statistics, and push them to XCom, so many of them as people read."""
     for problem in problems[:SHOWN]:
         operator.log.warning("no statistics of %s", problem)
     if len(problems) > SHOWN:
         operator.log.warning("... and of %d features more", len(problems) - SHOWN)
+    if problems:
+        failed = [problem.to_dict() for problem in problems[:SHOWN]]
+        context["ti"].xcom_push(key=FAILED_FEATURES_KEY, value=failed)
+
+
+def log_outcome(operator: BaseOperator, result: dict[str, Any]) -> None:
+    """Log what is missing in the table, and what is in it."""
     if result["missing_intervals"]:
         operator.log.warning("%d intervals are missing: see state 'failed' in the table", result["missing_intervals"])
     operator.log.info(
@@ -56,8 +71,8 @@ def judge(problems: Sequence[Problem], result: dict[str, Any], on_error: str) ->
 
 def listed(problems: Sequence[Problem]) -> str:
     """Word the first of the problems, and count the others."""
-    shown = "; ".join(str(problem).rstrip(".") for problem in problems[:3])
-    more = f"; and {len(problems) - 3:,} more" if len(problems) > 3 else ""
+    shown = "; ".join(str(problem).rstrip(".") for problem in problems[:NAMED])
+    more = f"; and {len(problems) - NAMED:,} more" if len(problems) > NAMED else ""
     return f"{number_of(len(problems), 'feature')} without statistics: {shown}{more}"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sentinelhub_provider.api.geo.feature import Feature
 from sentinelhub_provider.api.statistical.answer import State, rows
 from sentinelhub_provider.api.statistical.survey import Survey
-from sentinelhub_provider.api.statistical.table import column_names, json_record, record, table_format
+from sentinelhub_provider.api.statistical.table import column_names, json_record, property_cell, record, table_format
 from sentinelhub_provider.hooks.output import target_for
 from sentinelhub_provider.operators.feature_statistics.part_file import PartFile
 from sentinelhub_provider.operators.feature_statistics.table_files import CONTENT_TYPES, open_table
@@ -37,12 +37,13 @@ class Tally:
 def records(features: Iterable[Feature], found: Survey, part: PartFile) -> Records:
     """Yield the table's rows, in the order of the features; those without an answer have none."""
     template = found.template.example
-    columns, expected = column_names(template.body), template.intervals
+    columns, expected = column_names(template.body, found.properties), template.intervals
     for feature, key in found.of_use(features):
         answer = part.get(key)
         if answer is not None:
-            for row in rows(answer, feature_id=feature.id, expected=expected):
-                yield record(row, columns)
+            own = {name: property_cell(feature.properties.get(name), kind) for name, kind in found.properties.items()}
+            for row in rows(answer, feature_id=str(feature.id), expected=expected):
+                yield record(row, columns) | own
 
 
 def return_table(cells: Records, max_size: int) -> list[dict[str, Any]]:
@@ -65,9 +66,9 @@ def write_table(cells: Records, found: Survey, path: Any, wanted: str | None) ->
     :raises SentinelHubOutputError: where the path cannot be written.
     """
     kind = table_format(path, wanted)
-    columns = column_names(found.template.example.body)
+    columns = column_names(found.template.example.body, found.properties)
     with DownloadReceiver(target_for(path)) as receiver:
-        table = open_table(kind, receiver.feed, columns, has_numbers=found.has_numbers)
+        table = open_table(kind, receiver.feed, columns, properties=found.properties)
         for one in cells:
             table.write(one)
         table.close()

@@ -79,21 +79,21 @@ class ParquetTable:
     """
     Parquet, with row groups of 20,000 rows.
 
-    :param has_numbers: whether feature ids are whole numbers; otherwise they are text.
+    :param properties: columns that are features' properties, and their kinds.
     """
 
-    def __init__(self, feed: Feed, columns: Sequence[str], *, has_numbers: bool) -> None:
+    def __init__(self, feed: Feed, columns: Sequence[str], *, properties: Mapping[str, str]) -> None:
         arrow = require_parquet_table()
         import pyarrow.parquet
 
-        self._arrow, self._as_text = arrow, not has_numbers
-        self._schema = arrow.schema([(name, _arrow_type(arrow, name, has_numbers=has_numbers)) for name in columns])
+        self._arrow = arrow
+        self._schema = arrow.schema([(name, _arrow_type(arrow, name, properties.get(name))) for name in columns])
         self._writer = pyarrow.parquet.ParquetWriter(_Sink(feed), self._schema, compression="zstd")
         self._records: list[Mapping[str, Any]] = []
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Write a row."""
-        self._records.append({**record, "feature_id": str(record["feature_id"])} if self._as_text else record)
+        self._records.append(record)
         if len(self._records) >= ROW_GROUP:
             self._flush()
 
@@ -108,17 +108,19 @@ class ParquetTable:
             self._records = []
 
 
-def _arrow_type(arrow: Any, name: str, *, has_numbers: bool) -> Any:
-    if name == "feature_id":
-        return arrow.int64() if has_numbers else arrow.string()
+def _arrow_type(arrow: Any, name: str, kind: str | None) -> Any:
+    """Return a column's type, which no day's data change."""
+    kinds = {"boolean": arrow.bool_, "integer": arrow.int64, "number": arrow.float64, "text": arrow.string}
+    if kind is not None:
+        return kinds[kind]()
     if name.startswith("interval_"):
         return arrow.timestamp("us", tz="UTC")
-    if name in COUNTS:
+    if name in (*COUNTS, "histogram_under", "histogram_over"):
         return arrow.int64()
     if name == "histogram":
         low, high = ("low", arrow.float64()), ("high", arrow.float64())
         return arrow.list_(arrow.struct([low, high, ("count", arrow.int64())]))
-    return arrow.string() if name in ("output", "band", "state", "error") else arrow.float64()
+    return arrow.string() if name in ("feature_id", "output", "band", "state", "error") else arrow.float64()
 
 
 class _Sink(io.RawIOBase):
@@ -148,7 +150,7 @@ def require_parquet_table() -> Any:
     return require_pyarrow(field="output_path", otherwise="let output_path end with .csv or .jsonl")
 
 
-def open_table(kind: str, feed: Feed, columns: Sequence[str], *, has_numbers: bool) -> Table:
+def open_table(kind: str, feed: Feed, columns: Sequence[str], *, properties: Mapping[str, str]) -> Table:
     """
     Begin a table.
 
@@ -157,4 +159,4 @@ def open_table(kind: str, feed: Feed, columns: Sequence[str], *, has_numbers: bo
     """
     if kind == "csv":
         return CsvTable(feed, columns)
-    return JsonLinesTable(feed) if kind == "jsonl" else ParquetTable(feed, columns, has_numbers=has_numbers)
+    return JsonLinesTable(feed) if kind == "jsonl" else ParquetTable(feed, columns, properties=properties)

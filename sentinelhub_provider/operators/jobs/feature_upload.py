@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PROBLEMS = 5
+PROBLEMS = 20
 """Unusable features that an error names."""
 
 CHUNK = 1024 * 1024

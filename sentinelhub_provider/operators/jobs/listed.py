@@ -29,12 +29,14 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
     """
     An operator of jobs over many features.
 
-    :param features: URL of a GeoPackage in a bucket, ``s3://bucket/fields.gpkg``; or GeoJSON, or a GeoJSON, GeoPackage
-        or GeoParquet file, of which a GeoPackage is made and uploaded. (templated)
+    :param features: URL of a GeoPackage in a bucket, ``s3://bucket/fields.gpkg``; or GeoJSON, or a file of any
+        kind that :func:`~sentinelhub_provider.features.open_features` reads, of which a GeoPackage is made and
+        uploaded. (templated)
     :param features_crs: EPSG code of features that do not say it. (templated)
     :param features_folder: where in a bucket a GeoPackage is uploaded; near ``delivery`` by default. (templated)
     :param features_conn_id: connection for that bucket; ``delivery_conn_id`` by default. (templated)
     :param id_property: the property that names each feature. (templated)
+    :param layer: which layer of a file that has several. (templated)
     :param analyse: have the job analysed, and its cost checked, before it is started. (templated)
     :param kwargs: see :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubJobOperator`.
     """
@@ -49,13 +51,14 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
         features_folder: str | None = None,
         features_conn_id: str | None = None,
         id_property: str | None = None,
+        layer: str | None = None,
         analyse: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.features, self.features_crs = features, features_crs
         self.features_folder, self.features_conn_id = features_folder, features_conn_id
-        self.id_property, self.analyse = id_property, analyse
+        self.id_property, self.layer, self.analyse = id_property, layer, analyse
 
     own_template_fields = (*own_arguments(__init__), *SentinelHubJobOperator.own_template_fields)
     template_fields: Sequence[str] = (*own_arguments(__init__), *SentinelHubJobOperator.template_fields)

@@ -127,10 +127,10 @@ def test_features_that_cannot_be(features: Any, arguments: dict[str, Any], words
 
 def test_many_problems_are_summed_up() -> None:
     """The message names some, and how many more there are."""
-    bad = [{**field(number), "geometry": None} for number in range(8)]
+    bad = [{**field(number), "geometry": None} for number in range(23)]
 
     with (
-        pytest.raises(SentinelHubRequestError, match=r"features: 8 cannot be used: .*field-4.*, and 3 more\. Repair"),
-        prepare_features(collection(*bad, field(9))),
+        pytest.raises(SentinelHubRequestError, match=r"features: 23 cannot be used: .*field-19.*, and 3 more\. Repair"),
+        prepare_features(collection(*bad, field(99))),
     ):
         pass

@@ -204,6 +204,7 @@ def test_every_format_holds_the_same(run, service: Service, tmp_path: Path, kind
     """Values, times, percentiles and histogram; and the kinds of missing numbers stay apart by their state."""
     stats = {**STATS, "percentiles": {"5.0": 0.2, "97.5": 0.8}}
     bins = {"bins": [{"lowEdge": 0, "highEdge": 0.5, "count": 30}, {"lowEdge": 0.5, "highEdge": 1, "count": 50}]}
+    bins |= {"underflowCount": 3, "overflowCount": 7}
     masked = {"min": "NaN", "max": "NaN", "mean": "NaN", "stDev": "NaN", "sampleCount": 100, "noDataCount": 100}
     answers = {
         1: [
@@ -235,8 +236,9 @@ def test_every_format_holds_the_same(run, service: Service, tmp_path: Path, kind
         table = pyarrow.parquet.read_table(path).to_pylist()
         assert [str(row["mean"]) for row in table] == ["0.5", "None", "None", "nan"]
         assert table[0]["interval_from"].isoformat() == "2025-06-01T00:00:00+00:00"
-        assert table[0]["feature_id"] == 0
         histogram = table[0]["histogram"]
+    assert table[0]["feature_id"] == "0"
+    assert [int(table[0][f"histogram_{side}"]) for side in ("under", "over")] == [3, 7]
     assert [row["state"] for row in table] == ["ok", "masked", "empty", "not_a_number"]
     assert list(table[0])[6:15] == [
         "min", "max", "mean", "stdev", "count", "sample_count", "no_data_count", "p5", "p97.5",
@@ -627,6 +629,59 @@ def test_templates_are_rendered():
     assert operator.time_range == ["2025-06-01", "2025-06-01"]
     assert operator.output_path == "/data/2025-06-01.jsonl"
     assert operator.request == {"a": "2025-06-01"}
+
+
+PROPERTIES = [
+    {"crop": "rye", "policy": 2**70, "area": 1, "rented": True, "owner": None, "tags": ["a"]},
+    {"crop": None, "policy": 7, "area": 1.5, "rented": None, "owner": None, "tags": None},
+]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_properties_become_columns(run, service: Service, tmp_path: Path, kind: str):
+    """Each of one type, which all features together decide."""
+    service.answer = lambda body: [interval(*WEEKS[:2], outputs={"default": {"bands": {"B0": {"stats": STATS}}}})]
+    features = collection(*(field(number + 1, id=number, properties=some) for number, some in enumerate(PROPERTIES)))
+    path = tmp_path / f"table.{kind}"
+
+    run(features=features, properties=list(PROPERTIES[0]), output_path=str(path))
+
+    if kind == "csv":
+        first, *_ = rows_of(path)
+        assert list(first)[:7] == ["feature_id", *PROPERTIES[0]]
+        assert [first[name] for name in PROPERTIES[0]] == ["rye", str(2**70), "1.0", "True", "", '["a"]']
+    elif kind == "jsonl":
+        first, *_ = (json.loads(line) for line in path.read_text().splitlines())
+        assert [first[name] for name in PROPERTIES[0]] == ["rye", str(2**70), 1.0, True, None, '["a"]']
+    else:
+        import pyarrow.parquet
+
+        table = pyarrow.parquet.read_table(path)
+        types = [str(table.schema.field(name).type) for name in ("feature_id", *PROPERTIES[0])]
+        assert types == ["string", "string", "string", "double", "bool", "string", "string"]
+        assert table["policy"].to_pylist()[::2] == [str(2**70), "7"]
+
+
+@pytest.mark.parametrize(
+    ("properties", "message"),
+    [(["mean"], "properties has mean"), ("p50", "properties has p50"), ("crp", "There are: name")],
+)
+def test_properties_that_cannot_be_columns_are_refused(run, service: Service, properties: Any, message: str):
+    """Before anything is sent."""
+    features = collection(field(1, properties={"name": 1, "mean": 2, "p50": 3}))
+    with pytest.raises(AirflowFailException, match=message):
+        run(features=features, properties=properties)
+    assert not service.asked
+
+
+def test_all_broken_features_are_named_at_once(run, service: Service, ti: TaskInstance, capsys):
+    """In the error, in the log and in XCom, before anything is sent."""
+    features = collection(field(0), *(field(number, geometry=None, id=number) for number in range(1, 41)))
+    with pytest.raises(AirflowFailException, match=r"40 features without statistics: .*feature 20: .*; and 20 more"):
+        run(features=features)
+    assert not service.asked
+    assert capsys.readouterr().out.count("no statistics of feature") == 40
+    assert [failed["feature_id"] for failed in ti.pushed["failed_features"]] == list(range(1, 41))
 
 
 def test_the_documentation_lists_all_columns_and_states():
