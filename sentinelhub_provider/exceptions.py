@@ -14,7 +14,7 @@ What can go wrong with a Sentinel Hub call, as a tree that callers catch and ret
     ├── SentinelHubBadRequestError       400 and the other 4xx: the request is wrong
     ├── SentinelHubNotFoundError         404
     ├── SentinelHubServerError           5xx until the deadline
-    ├── SentinelHubResponseError         an answer that is none: HTML, an empty or truncated body, a foreign redirect
+    ├── SentinelHubResponseError         an unusable answer: HTML, an empty or truncated body, a foreign redirect
     ├── SentinelHubOutputError           the answer cannot be stored where it should be
     ├── SentinelHubJobError              a remote job failed; carries ``status`` and ``reason``
     └── SentinelHubBudgetError           the call would cost more processing units than allowed
@@ -59,9 +59,17 @@ class SentinelHubError(Exception):
         self.endpoint = endpoint
         self.request_id = request_id
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """The attributes that every error has, to make another one of."""
+        return {name: getattr(self, name) for name in _ABOUT}
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Executors hand errors between processes; the arguments that a subclass insists on are among its attributes.
         return _revived, (type(self), str(self), self.__dict__)
+
+
+_ABOUT = ("status", "code", "service_message", "endpoint", "request_id")
 
 
 def _revived(kind: type[SentinelHubError], message: str, attributes: dict[str, Any]) -> SentinelHubError:
@@ -77,8 +85,8 @@ class SentinelHubConfigurationError(SentinelHubError, ValueError):
 
     final = True
 
-    def __init__(self, message: str, *, field: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, field: str, **about: Any) -> None:
+        super().__init__(message, **about)
         self.field = field
 
 
@@ -87,8 +95,8 @@ class SentinelHubRequestError(SentinelHubError, ValueError):
 
     final = True
 
-    def __init__(self, message: str, *, field: str, endpoint: str | None = None) -> None:
-        super().__init__(message, endpoint=endpoint)
+    def __init__(self, message: str, *, field: str, **about: Any) -> None:
+        super().__init__(message, **about)
         self.field = field
 
 
@@ -121,25 +129,8 @@ class SentinelHubRateLimitError(SentinelHubError):
     :param retry_after: seconds that the service last asked to wait, ``None`` where it did not say.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        retry_after: float | None = None,
-        status: int | None = None,
-        code: str | None = None,
-        service_message: str | None = None,
-        endpoint: str | None = None,
-        request_id: str | None = None,
-    ) -> None:
-        super().__init__(
-            message,
-            status=status,
-            code=code,
-            service_message=service_message,
-            endpoint=endpoint,
-            request_id=request_id,
-        )
+    def __init__(self, message: str, *, retry_after: float | None = None, **about: Any) -> None:
+        super().__init__(message, **about)
         self.retry_after = retry_after
 
 
@@ -160,7 +151,7 @@ class SentinelHubServerError(SentinelHubError):
 
 
 class SentinelHubResponseError(SentinelHubError):
-    """An answer that is none: HTML instead of data, an empty body, an error under a 200, a redirect elsewhere."""
+    """An unusable answer: HTML instead of data, an empty body, an error under a 200, a redirect elsewhere."""
 
 
 class SentinelHubOutputError(SentinelHubError, OSError):

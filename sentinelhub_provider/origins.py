@@ -15,14 +15,15 @@ _AMBIGUOUS = re.compile(r"[\\\x00-\x20\x7f]")
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether ``host`` is this machine: ``localhost``, ``127.0.0.0/8`` or ``::1``."""
-    name = host.rstrip(".").lower()
+    """Tell whether ``host`` is this machine: ``localhost``, ``*.localhost``, ``127.0.0.0/8`` or ``::1``."""
+    name = host.strip("[]").rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(name).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
         return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 @dataclass(frozen=True, slots=True)

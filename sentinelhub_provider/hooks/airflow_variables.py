@@ -1,25 +1,37 @@
-"""Airflow Variables, as the token store wants them."""
+"""
+Keeps tokens in Airflow Variables, which every task reaches without further infrastructure.
+
+Variables know no lock: tasks that start at the same moment without a token each fetch one.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import random
+from collections.abc import Callable
+from typing import Any
 
 from airflow.sdk import Variable
 from airflow.sdk import __version__ as sdk_version
 from packaging.version import Version
 
-_ANSWERS_ANY_THREAD = Version("1.2")
-"""Version of the Task SDK that came with Airflow 3.2."""
+from sentinelhub_provider.oauth.stores import Blob
+
+RENEWAL_CHANCE = 0.1
+"""
+Chance with which a process renews a token that still works.
+
+Many tasks find the same token near its end in the same second. With this chance a few of them renew it, not all; a
+token that nobody renewed is fetched when it has ended.
+"""
+
+ANSWERS_ANY_THREAD = Version(sdk_version) >= Version("1.2")
+"""Whether Airflow (3.2 and later) keeps the answers to several threads of a process apart."""
 
 
 def are_within_reach() -> bool:
-    """
-    Tell whether Variables may be used here.
-
-    They are asked for in a thread, where the caller is an event loop. The triggerer of Airflow 3.1 mixes up the answers
-    to questions from several threads, and breaks down.
-    """
-    if Version(sdk_version) >= _ANSWERS_ANY_THREAD:
+    """Tell whether Variables can be used here: not on an event loop, where Airflow answers one thread only."""
+    if ANSWERS_ANY_THREAD:
         return True
     try:
         asyncio.get_running_loop()
@@ -28,18 +40,46 @@ def are_within_reach() -> bool:
     return False
 
 
-class AirflowVariables:
-    """Reads and writes Airflow Variables through the task's API."""
+class VariableStore:
+    """
+    One Airflow Variable by key.
 
-    def get(self, name: str) -> str | None:
-        """Return a variable's value, ``None`` where there is none."""
-        value = Variable.get(name, default=None)
-        return None if value is None else str(value)
+    :param variables: Airflow's class, or what has its ``get`` and ``set``.
+    :param chance: a number in [0, 1).
+    """
 
-    def set(self, name: str, value: str) -> None:
-        """Set a variable."""
-        Variable.set(name, value, description="Kept by airflow-provider-sentinelhub; may be deleted at any time.")
+    def __init__(self, variables: Any = Variable, *, chance: Callable[[], float] = random.random) -> None:
+        self._variables = variables
+        self._chance = chance
 
-    def delete(self, name: str) -> None:
-        """Remove a variable; does nothing where there is none."""
-        Variable.delete(name)
+    def read(self, key: str) -> Blob | None:
+        """Return what is kept under ``key``, ``None`` where there is nothing."""
+        value = self._variables.get(_name(key), default=None)
+        return Blob(str(value).encode()) if value else None
+
+    def write(self, key: str, data: bytes, lifetime: float) -> None:  # noqa: ARG002 - variables do not expire
+        """Keep ``data``, which is ASCII, under ``key``."""
+        description = "Kept by airflow-provider-sentinelhub; may be deleted at any time."
+        self._variables.set(_name(key), data.decode("ascii"), description=description)
+
+    def lock(self, key: str) -> RenewalByChance:  # noqa: ARG002 - there is none
+        """Return what stands in for a lock."""
+        return RenewalByChance(self._chance)
+
+
+class RenewalByChance:
+    """Lets everyone fetch who has no token, and a few of those who have one that still works."""
+
+    def __init__(self, chance: Callable[[], float]) -> None:
+        self._chance = chance
+
+    def acquire(self, patience: float) -> bool:
+        """Say whether to fetch. With no patience the caller holds a token that still works."""
+        return patience > 0 or self._chance() < RENEWAL_CHANCE
+
+    def release(self) -> None:
+        """Do nothing."""
+
+
+def _name(key: str) -> str:
+    return f"sentinelhub_cache_{key[:40]}"

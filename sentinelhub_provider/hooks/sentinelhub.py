@@ -5,12 +5,13 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from airflow.sdk import BaseHook
 
 from sentinelhub_provider.api.endpoints import is_repeatable, resolve_endpoint
 from sentinelhub_provider.connection import ConnectionSettings, settings_from_connection
+from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.hooks.connection_form import connection_form_widgets, ui_field_behaviour
 from sentinelhub_provider.hooks.masking import amask, mask
 from sentinelhub_provider.hooks.metrics import count
@@ -28,6 +29,33 @@ if TYPE_CHECKING:
     from sentinelhub_provider.transport.session import SentinelHubSession
 
 # HTTP libraries are imported where they are needed: operators import this module while a DAG file is parsed.
+
+
+class RequestOptions(TypedDict, total=False):
+    """
+    What a request may have besides method and endpoint.
+
+    :param json: body, written as JSON.
+    :param params: query parameters, joined to those of the endpoint; a list repeats its parameter.
+    :param data: body as text, bytes, a form's fields, or an open file.
+    :param files: parts of a multipart body, as for ``requests``.
+    :param headers: further header fields.
+    :param accept: media type to ask for.
+    :param timeout: seconds that the service may stay silent; the connection's ``timeout`` by default.
+    :param deadline: seconds that the call may take in all, waiting and repeating included; 600 by default.
+    :param longest_wait: seconds; rather than a longer single wait, a :class:`SentinelHubRateLimitError` is raised whose
+        ``retry_after`` says how long it would have been.
+    """
+
+    json: Any
+    params: Any
+    data: Any
+    files: Any
+    headers: Mapping[str, str] | None
+    accept: str | None
+    timeout: float | None
+    deadline: float | None
+    longest_wait: float | None
 
 
 class SentinelHubHook(BaseHook):
@@ -128,7 +156,13 @@ class SentinelHubHook(BaseHook):
         session = self._async_sessions.get(loop)
         if session is None:
             session = AsyncSentinelHubSession(
-                settings, token_broker(settings), pacer(settings), on_token=amask, on_wait=self._log_wait, count=count
+                settings,
+                token_broker(settings),
+                pacer(settings),
+                fetch=lambda *arguments: self._session.fetch_new_token(*arguments),
+                on_token=amask,
+                on_wait=self._log_wait,
+                count=count,
             )
             self._async_sessions[loop] = session
         return session
@@ -140,22 +174,10 @@ class SentinelHubHook(BaseHook):
         session = self._async_sessions.pop(asyncio.get_running_loop(), None)
         if session is not None:
             await session.aclose()
+            if "_session" in vars(self):  # made for fetching a token
+                self._session.close()
 
-    def request(
-        self,
-        method: str,
-        endpoint: str,
-        *,
-        json: Any = None,
-        params: Mapping[str, Any] | None = None,
-        data: Any = None,
-        files: Any = None,
-        headers: Mapping[str, str] | None = None,
-        accept: str | None = None,
-        timeout: float | None = None,
-        deadline: float | None = None,
-        longest_wait: float | None = None,
-    ) -> requests.Response:
+    def request(self, method: str, endpoint: str, **options: Unpack[RequestOptions]) -> requests.Response:
         """
         Make one authorized call and return its answer, which is complete and has a status below 300.
 
@@ -164,83 +186,30 @@ class SentinelHubHook(BaseHook):
         :param method: HTTP method.
         :param endpoint: a path in either spelling (``/process/v1`` or ``/api/v1/process``), or a URL on the
             connection's own host or one of its ``allowed_hosts``.
-        :param json: body, written as JSON.
-        :param params: query parameters.
-        :param data: body as text, bytes, a form's fields, or an open file.
-        :param files: parts of a multipart body, as for ``requests``.
-        :param headers: further header fields.
-        :param accept: media type to ask for.
-        :param timeout: seconds that the service may stay silent; the connection's ``timeout`` by default.
-        :param deadline: seconds that the call may take in all, waiting and repeating included; 600 by default.
-        :param longest_wait: seconds; rather than a longer single wait, a :class:`SentinelHubRateLimitError` is raised
-            whose ``retry_after`` says how long it would have been.
+        :param options: see :class:`RequestOptions`.
         :raises SentinelHubError: of the kind that says what to do; see :mod:`sentinelhub_provider.exceptions`.
         """
         from sentinelhub_provider.transport.receive import MemoryReceiver
 
-        call = self._call(method, endpoint, accept, timeout, deadline, longest_wait)
+        call, content = self._call(method, endpoint, options)
         receiver = MemoryReceiver()
-        response, _ = self._session.call(
-            call,
-            receiver,
-            json=json,
-            params=params,
-            data=data,
-            files=files,
-            headers=_headers(headers, accept),
-        )
+        response, _ = self._session.call(call, receiver, **content)
         response._content = receiver.body
+        response._content_consumed = True  # type: ignore[attr-defined]  # so that iterating gives the content, too
         return response
 
-    async def arequest(
-        self,
-        method: str,
-        endpoint: str,
-        *,
-        json: Any = None,
-        params: Mapping[str, Any] | None = None,
-        data: Any = None,
-        files: Any = None,
-        headers: Mapping[str, str] | None = None,
-        accept: str | None = None,
-        timeout: float | None = None,
-        deadline: float | None = None,
-        longest_wait: float | None = None,
-    ) -> httpx.Response:
+    async def arequest(self, method: str, endpoint: str, **options: Unpack[RequestOptions]) -> httpx.Response:
         """Do what :meth:`request` does, for the event loop; the answer is httpx's."""
         from sentinelhub_provider.transport.receive import MemoryReceiver
 
         session = await self._asession()
-        call = self._call(method, endpoint, accept, timeout, deadline, longest_wait)
+        call, content = self._call(method, endpoint, options)
         receiver = MemoryReceiver()
-        response, _ = await session.call(
-            call,
-            receiver,
-            json=json,
-            params=params,
-            data=data,
-            files=files,
-            headers=_headers(headers, accept),
-        )
+        response, _ = await session.call(call, receiver, **content)
         response._content = receiver.body
         return response
 
-    def download(
-        self,
-        method: str,
-        endpoint: str,
-        path: Any,
-        *,
-        json: Any = None,
-        params: Mapping[str, Any] | None = None,
-        data: Any = None,
-        files: Any = None,
-        headers: Mapping[str, str] | None = None,
-        accept: str | None = None,
-        timeout: float | None = None,
-        deadline: float | None = None,
-        longest_wait: float | None = None,
-    ) -> Download:
+    def download(self, method: str, endpoint: str, path: Any, **options: Unpack[RequestOptions]) -> Download:
         """
         Make one authorized call and stream its body to ``path``, where it appears only when it is complete.
 
@@ -256,17 +225,9 @@ class SentinelHubHook(BaseHook):
         from sentinelhub_provider.origins import without_query
         from sentinelhub_provider.transport.download import DownloadReceiver
 
-        call = self._call(method, endpoint, accept, timeout, deadline, longest_wait)
+        call, content = self._call(method, endpoint, options)
         with DownloadReceiver(target_for(path)) as receiver:
-            response, answer = self._session.call(
-                call,
-                receiver,
-                json=json,
-                params=params,
-                data=data,
-                files=files,
-                headers=_headers(headers, accept),
-            )
+            response, answer = self._session.call(call, receiver, **content)
             return receiver.complete(
                 content_type=answer.header("content-type") or "",
                 processing_units=answer.processing_units,
@@ -312,27 +273,29 @@ class SentinelHubHook(BaseHook):
         settings = self.settings
         return resolve_endpoint(endpoint, base_url=settings.base_url, scheme=settings.path_scheme)
 
-    def _call(
-        self,
-        method: str,
-        endpoint: str,
-        accept: str | None,
-        timeout: float | None,
-        deadline: float | None,
-        longest_wait: float | None,
-    ) -> Call:
+    def _call(self, method: str, endpoint: str, options: RequestOptions) -> tuple[Call, dict[str, Any]]:
+        """Split a request's arguments into what decisions need and what is sent."""
+        unknown = options.keys() - RequestOptions.__annotations__.keys()
+        if unknown:
+            raise TypeError(
+                f"unknown argument {min(unknown)!r}; a request takes {', '.join(RequestOptions.__annotations__)}"
+            )
         url = self._resolve(endpoint)
-        return Call(
+        accept = options.get("accept")
+        call = Call(
             method=method.upper(),
             url=url,
             trusted=self.settings.trusted_origins,
             repeatable=is_repeatable(method, url),
             accept=accept,
             paced=True,
-            read_timeout=timeout or self.settings.timeout,
-            deadline=deadline or DEFAULT_DEADLINE,
-            longest_wait=longest_wait,
+            read_timeout=_seconds("timeout", options.get("timeout"), self.settings.timeout),
+            deadline=_seconds("deadline", options.get("deadline"), DEFAULT_DEADLINE),
+            longest_wait=options.get("longest_wait"),
         )
+        content: dict[str, Any] = {name: options.get(name) for name in ("json", "params", "data", "files")}
+        content["headers"] = {**(options.get("headers") or {}), **({"Accept": accept} if accept else {})}
+        return call, content
 
     def _log_wait(self, wait: Wait) -> None:
         if wait.is_pacing:
@@ -341,5 +304,9 @@ class SentinelHubHook(BaseHook):
             self.log.warning("%s", wait)
 
 
-def _headers(headers: Mapping[str, str] | None, accept: str | None) -> dict[str, str]:
-    return {**(headers or {}), **({"Accept": accept} if accept else {})}
+def _seconds(name: str, value: float | None, default: float) -> float:
+    if value is None:
+        return default
+    if isinstance(value, bool) or not value > 0:
+        raise SentinelHubRequestError(f"{name} must be a number of seconds above 0, not {value!r}.", field=name)
+    return value

@@ -36,11 +36,21 @@ def token_broker(settings: ConnectionSettings) -> TokenBroker:
     """
     key = credentials_of(settings).key
 
-    def shared() -> SharedEntry | None:
+    def make() -> TokenBroker:
         store = open_token_store(settings.auth_cache)
-        return None if store is None else SharedEntry(store, key=key, secret=settings.client_secret)
+        shared = None if store is None else SharedEntry(store, key=key, secret=settings.client_secret)
+        if settings.auth_cache == "variable" and not variables_answer_any_thread():
+            return TokenBroker(shared, run=None)
+        return TokenBroker(shared)
 
-    return broker_for(f"{key} {settings.auth_cache}", shared)
+    return broker_for(f"{key} {settings.auth_cache}", make)
+
+
+def variables_answer_any_thread() -> bool:
+    """Tell whether Airflow Variables can be used from any thread; imports them only where they are used."""
+    from sentinelhub_provider.hooks import airflow_variables
+
+    return airflow_variables.ANSWERS_ANY_THREAD
 
 
 def pacer(settings: ConnectionSettings) -> Pacer:
@@ -68,13 +78,12 @@ def open_token_store(auth_cache: str) -> TokenStore | None:
     if auth_cache == "memory":
         return None
     if auth_cache == "variable":
-        from sentinelhub_provider.hooks.airflow_variables import AirflowVariables, are_within_reach
-        from sentinelhub_provider.oauth.stores.variable import VariableStore
+        from sentinelhub_provider.hooks.airflow_variables import VariableStore, are_within_reach
 
         if not are_within_reach():
             log.warning("before Airflow 3.2, triggers cannot share a token by Variables: it is kept in memory")
             return None
-        return VariableStore(AirflowVariables())
+        return VariableStore()
     if _is_redis(auth_cache):
         from sentinelhub_provider.oauth.stores.redis import RedisStore
 

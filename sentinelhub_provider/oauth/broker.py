@@ -1,30 +1,34 @@
 """
 Hands out a client's token: from memory while it is good, else from the shared store, else from one fetch for all.
 
-Threads and coroutines of a process share a :class:`TokenBroker`. What to do next is decided in one place
-(:func:`decide`), walked through by one generator; ``get`` and ``aget`` only do what it yields, each in its own way.
+Threads and coroutines of a process share a :class:`TokenBroker`. A fetch runs in a thread of its own: a caller that is
+cancelled does not end it for the others. A caller whose token still works uses it and does not wait for the renewal.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
+import copy
 import logging
 import os
 import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Generator
-from concurrent.futures import CancelledError, Future
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from functools import partial
 from typing import Any, TypeAlias
 
 from sentinelhub_provider.exceptions import (
     SentinelHubAuthenticationError,
+    SentinelHubError,
     SentinelHubTransportError,
 )
-from sentinelhub_provider.oauth.shared import REFUSAL_MEMORY, Entry, Refusal, SharedEntry, SharedLock
+from sentinelhub_provider.oauth.shared import REFUSAL_MEMORY, Refusal, SharedEntry
 from sentinelhub_provider.oauth.token import AccessToken, TokenState
 
 log = logging.getLogger(__name__)
@@ -32,83 +36,90 @@ log = logging.getLogger(__name__)
 RENEWAL_PAUSE = 10.0
 """Seconds between attempts to renew a token that still works, so that a token endpoint that is down is left alone."""
 
-LOCK_PATIENCE = 75.0
-"""Seconds to wait for another process's fetch: longer than any takes, and than the claim of a dead one stands."""
+FETCH_DEADLINE = 60.0
+"""Seconds that a fetch may take, repeating included; less where the call that needs it has less left."""
 
-LOCK_GLANCE = 1.0
-"""Seconds between looks at whether another process has shared its token meanwhile."""
+LOCK_PATIENCE = 75.0
+"""Seconds to wait for another process's fetch: longer than any takes."""
+
+LOCK_POLL = 1.0
+"""Seconds between checks whether another process has shared its token meanwhile."""
+
+GRACE = 1.0
+"""Seconds for which a caller waits longer than the fetch may take, to be told why it failed."""
+
+Fetch: TypeAlias = Callable[[float], AccessToken]
+"""Asks the token endpoint, within so many seconds."""
+
+
+class Renewal(Future[AccessToken]):
+    """
+    A fetch that is under way.
+
+    :param ends: when it must be over, by the broker's timer.
+    :param is_hurried: whether that is sooner than a fetch may take, as the call that started it has little time left.
+    """
+
+    def __init__(self, ends: float, *, is_hurried: bool) -> None:
+        super().__init__()
+        self.ends = ends
+        self.is_hurried = is_hurried
+        self.set_running_or_notify_cancel()  # so that no caller who is cancelled cancels it
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All that a decision depends on."""
+    """
+    All that a decision depends on.
+
+    :param token: the latest token.
+    :param renewal: a fetch that is under way.
+    :param refusal: the latest refusal, its end by the process's timer.
+    :param renew_after: time before which a token that works is not renewed, by the process's timer.
+    """
 
     token: AccessToken | None = None
+    renewal: Renewal | None = None
     refusal: Refusal | None = None
-    renewal: Future[AccessToken] | None = None
     renew_after: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
-    """Answer with this token."""
+class Decision(Enum):
+    """What a caller who needs a token does."""
 
-    token: AccessToken
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """Answer with this error, without asking the endpoint."""
-
-    error: SentinelHubAuthenticationError
-
-
-@dataclass(frozen=True, slots=True)
-class Follow:
-    """Another caller is fetching: wait for what it gets."""
-
-    renewal: Future[AccessToken]
+    USE = auto()
+    """Use the token."""
+    RENEW = auto()
+    """Use the token, and start a fetch."""
+    FETCH = auto()
+    """Start a fetch and wait for it."""
+    FOLLOW = auto()
+    """Wait for the fetch that is under way."""
+    REFUSE = auto()
+    """Raise the refusal without asking the endpoint."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """Ask the endpoint. ``fallback`` is a token that still works, should that fail."""
+def decide(known: Known, now: float, tick: float) -> Decision:
+    """
+    Say what a caller who needs a token does.
 
-    fallback: AccessToken | None
-
-
-@dataclass(frozen=True, slots=True)
-class Announce:
-    """Tell about a token that is new to this process, before anyone uses it."""
-
-    token: AccessToken
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Let the store act, which may block; sent back is what it returned."""
-
-    act: Callable[[], Any]
-
-
-Decision: TypeAlias = Use | Refuse | Follow | Fetch
-Step: TypeAlias = Fetch | Follow | Announce | Run
-Flow: TypeAlias = Generator[Step, Any, AccessToken]
-
-
-def decide(known: Known, now: float) -> Decision:
-    """Say what a caller who needs a token at ``now`` (seconds since the epoch) does."""
+    :param now: seconds since the epoch.
+    :param tick: seconds of the process's timer, which nobody sets back.
+    """
     state = known.token.state(now) if known.token else TokenState.INVALID
-    if known.token and state is TokenState.FRESH:
-        return Use(known.token)
-    if known.token and state is TokenState.STALE:
-        busy = known.renewal is not None or now < known.renew_after
-        return Use(known.token) if busy else Fetch(fallback=known.token)
+    if state is TokenState.FRESH:
+        return Decision.USE
+    if state is TokenState.STALE:
+        return Decision.USE if known.renewal is not None or tick < known.renew_after else Decision.RENEW
     if known.renewal is not None:
-        return Follow(known.renewal)
-    if known.refusal and now < known.refusal.until:
-        return Refuse(known.refusal.error)
-    return Fetch(fallback=None)
+        return Decision.FOLLOW
+    return Decision.REFUSE if known.refusal and known.refusal.stands(tick) else Decision.FETCH
+
+
+def run_in_thread(job: Callable[[], None]) -> None:
+    """Start a job and return. Its log lines go where the caller's go; it does not keep the process from ending."""
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(job,), name="sentinelhub-token", daemon=True).start()
 
 
 class TokenBroker:
@@ -117,247 +128,233 @@ class TokenBroker:
 
     :param shared: what other processes know of the client, ``None`` where nothing is shared.
     :param clock: seconds since the epoch.
+    :param timer: seconds, monotonic.
+    :param run: starts a fetch and returns. ``None`` fetches in the caller's thread, and then never before it must.
     """
 
-    def __init__(self, shared: SharedEntry | None = None, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        shared: SharedEntry | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.monotonic,
+        run: Callable[[Callable[[], None]], None] | None = run_in_thread,
+    ) -> None:
         self._shared = shared
         self._clock = clock
-        self._forget()
+        self._timer = timer
+        self._run = run
+        self._forget_what_goes_on(Known())
         _brokers.add(self)
 
-    def _forget(self) -> None:
+    def _forget_what_goes_on(self, known: Known) -> None:
         self._lock = threading.Lock()
-        self._known = Known()
+        self._known = Known(token=known.token, refusal=known.refusal)
+        self._masked: str | None = None
+        self._distrusted: dict[str, Refusal] = {}
 
-    def get(
-        self,
-        fetch: Callable[[], AccessToken],
-        *,
-        announce: Callable[[AccessToken], None] = lambda _: None,
-        rejected: AccessToken | None = None,
-        patience: float = 60.0,
-    ) -> AccessToken:
+    def get(self, fetch: Fetch, *, rejected: AccessToken | None = None, patience: float = 60.0) -> AccessToken:
         """
         Return a token that works, fetching it if needed.
 
-        :param fetch: asks the token endpoint; called by at most one caller at a time.
-        :param announce: told every token that is new to this process before it is used: masks it in the logs.
+        :param fetch: asks the token endpoint, in a thread of its own; one at a time is called.
         :param rejected: a token that the service has just refused. Exactly that one is dropped; a newer one is used.
-        :param patience: seconds to wait for another caller's fetch.
-        :raises SentinelHubError: whatever ``fetch`` raised, here or in the caller that was waited for.
+        :param patience: seconds that this may take.
+        :raises SentinelHubError: whatever the fetch raised. A caller with more time than the one that started it tries
+            again.
         """
-        flow = self._flow(rejected, patience)
-        try:
-            step = next(flow)
-            while True:
-                outcome: Any = None
-                try:
-                    match step:
-                        case Fetch():
-                            outcome = fetch()
-                        case Follow(renewal):
-                            outcome = renewal.result(patience)
-                        case Announce(token):
-                            announce(token)
-                        case Run(act):
-                            outcome = act()
-                except Exception as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(outcome)
-        except StopIteration as done:
-            result: AccessToken = done.value
-            return result
-        finally:
-            flow.close()
-
-    async def aget(
-        self,
-        fetch: Callable[[], Awaitable[AccessToken]],
-        *,
-        announce: Callable[[AccessToken], Awaitable[None]] | None = None,
-        rejected: AccessToken | None = None,
-        patience: float = 60.0,
-    ) -> AccessToken:
-        """Do what :meth:`get` does, for the event loop."""
-        flow = self._flow(rejected, patience)
-        try:
-            step = next(flow)
-            while True:
-                outcome: Any = None
-                try:
-                    match step:
-                        case Fetch():
-                            outcome = await fetch()
-                        case Follow(renewal):
-                            outcome = await _result(renewal, patience)
-                        case Announce(token):
-                            if announce is not None:
-                                await announce(token)
-                        case Run(act):
-                            outcome = await asyncio.to_thread(act)
-                except Exception as error:
-                    step = flow.throw(error)
-                else:
-                    step = flow.send(outcome)
-        except StopIteration as done:
-            result: AccessToken = done.value
-            return result
-        finally:
-            flow.close()
-
-    def _flow(self, rejected: AccessToken | None, patience: float) -> Flow:
-        """Yield what to do, be sent what came of it (or thrown the error), return the token to use."""
+        ends = self._timer() + patience
         while True:
-            with self._lock:
-                if _same(self._known.token, rejected):
-                    self._change(token=None)
-                decision = decide(self._known, self._clock())
-                renewal: Future[AccessToken] = Future()
-                if isinstance(decision, Fetch):
-                    self._change(renewal=renewal)
-            match decision:
-                case Use(token):
-                    return token
-                case Refuse(error):
-                    raise _copy_of(error)
-                case Follow():
-                    try:
-                        followed: AccessToken = yield decision
-                    except CancelledError:
-                        continue  # the caller that was fetching gave up; take its place
-                    except TimeoutError as error:
-                        raise SentinelHubTransportError(
-                            "Another thread or coroutine has been fetching a token for too long. "
-                            "Check that the token endpoint is reachable and that nothing blocks the event loop."
-                        ) from error
-                    return followed
-                case Fetch(fallback):
-                    return (yield from self._lead(fallback, rejected, renewal, patience))
+            found, started = self._token_or_fetch(fetch, rejected, ends)
+            if isinstance(found, Renewal):
+                left = max(0.0, ends - self._timer()) + GRACE
+                with _outcome(found, started, patience):
+                    found = found.result(left)
+            if not isinstance(found, Renewal) and not _same(found, rejected):
+                return found
 
-    def _lead(
-        self, fallback: AccessToken | None, rejected: AccessToken | None, renewal: Future[AccessToken], patience: float
-    ) -> Flow:
-        """Get a token for all callers of this process, and settle what they are told whatever happens."""
+    async def aget(self, fetch: Fetch, *, rejected: AccessToken | None = None, patience: float = 60.0) -> AccessToken:
+        """Do what :meth:`get` does, for the event loop; ``fetch`` blocks its own thread only."""
+        ends = self._timer() + patience
+        while True:
+            found, started = self._token_or_fetch(fetch, rejected, ends)
+            if isinstance(found, Renewal):
+                left = max(0.0, ends - self._timer()) + GRACE
+                with _outcome(found, started, patience):
+                    found = await asyncio.wait_for(asyncio.wrap_future(found), left)
+            if not isinstance(found, Renewal) and not _same(found, rejected):
+                return found
+
+    def distrust(self, place: str, error: SentinelHubAuthenticationError) -> None:
+        """Remember that the API at ``place`` has refused a token that was just fetched."""
+        self._distrusted[place] = Refusal(error, until=self._timer() + REFUSAL_MEMORY)
+
+    def check_trust(self, place: str) -> None:
+        """
+        Raise where another token would be refused, too.
+
+        :raises SentinelHubAuthenticationError: where the API at ``place`` has refused two in a row a moment ago.
+        """
+        refusal = self._distrusted.get(place)
+        if refusal is not None and refusal.stands(self._timer()):
+            raise _copy_of(refusal.error)
+
+    def needs_masking(self, token: AccessToken) -> bool:
+        """Tell whether a token is new to this process: it must be masked in the logs before it is used."""
+        return self._masked != token.value
+
+    def masked(self, token: AccessToken) -> None:
+        """Note that a token has been masked."""
+        self._masked = token.value
+
+    def _token_or_fetch(
+        self, fetch: Fetch, rejected: AccessToken | None, ends: float
+    ) -> tuple[AccessToken | Renewal, bool]:
+        """Return a token that can be used at once, else a fetch to wait for; and whether this call started it."""
+        with self._lock:
+            if _same(self._known.token, rejected):
+                self._change(token=None)
+            known, tick = self._known, self._timer()
+            decision = decide(known, self._clock(), tick)
+            last = tick + FETCH_DEADLINE
+            if decision is Decision.FETCH:
+                renewal = Renewal(min(ends, last), is_hurried=ends < last)
+            else:
+                renewal = Renewal(last, is_hurried=False)
+            starts = decision is Decision.FETCH or (decision is Decision.RENEW and self._run is not None)
+            if starts:
+                self._change(renewal=renewal)
+        if starts:
+            job = partial(self._renew, renewal, fetch, known.token, rejected)
+            try:
+                self._run(job) if self._run is not None else job()
+            except BaseException:  # no thread can be started, or a signal came first: nobody is to wait for it
+                self._settle(renewal)
+                raise
+        if decision is Decision.REFUSE:
+            assert known.refusal is not None  # noqa: S101 - it was decided by it
+            raise _copy_of(known.refusal.error)
+        if decision in (Decision.USE, Decision.RENEW):
+            assert known.token is not None  # noqa: S101 - it was decided by it
+            return known.token, False
+        return known.renewal or renewal, starts
+
+    def _renew(self, renewal: Renewal, fetch: Fetch, usable: AccessToken | None, rejected: AccessToken | None) -> None:
+        """Get a token for all callers of this process, and tell those who wait what came of it."""
+        if usable is not None and usable.state(self._clock()) is TokenState.INVALID:
+            usable = None
         try:
-            found = None
-            if self._shared is not None:
-                found = self._usable((yield Run(self._shared.load)), rejected)
-            if found is not None and not _same(found, fallback):
-                yield Announce(found)
-                fallback = found
+            found = self._load(rejected)
+            if found is not None and not _same(found, usable):
+                usable = found
                 with self._lock:
-                    self._change(token=found)  # good enough for all who come while it is renewed
-            token: AccessToken
+                    self._change(token=found)
+                renewal.set_result(found)  # good enough for all who wait, also where it is renewed now
             if found is not None and found.state(self._clock()) is TokenState.FRESH:
                 token = found
-            elif self._shared is None:
-                token = yield Fetch(fallback)
             else:
-                token = yield from self._fetch_for_all(self._shared, fallback, rejected, patience)
-            if not _same(token, fallback):
-                yield Announce(token)
-        except Exception as error:
-            if fallback is not None and fallback.state(self._clock()) is TokenState.INVALID:
-                fallback = None
-            self._settle_failure(renewal, error, fallback)
-            if fallback is None:
-                raise
-            log.warning(
-                "could not renew the token, which is good for another %.0f s and stays in use: %s",
-                fallback.seconds_left(self._clock()),
-                error,
-            )
-            return fallback
-        except BaseException:  # cancelled or closed: nobody is to wait for a fetch that will not end
-            with self._lock:
-                self._change(renewal=None)
-            renewal.cancel()
-            raise
+                token = self._fetch_for_all(renewal, fetch, usable, rejected)
+        except BaseException as error:
+            self._settle(renewal, renew_after=self._timer() + RENEWAL_PAUSE)
+            if not renewal.done():
+                renewal.set_exception(error)
+            if usable is not None:
+                left = usable.seconds_left(self._clock())
+                log.warning("could not renew the token, which stays in use for another %.0f s: %s", left, error)
+            return
         # What others renew now is looked for again after a pause, not with each call.
-        renew_after = self._clock() + RENEWAL_PAUSE if token.state(self._clock()) is TokenState.STALE else 0.0
-        with self._lock:
-            self._change(token=token, refusal=None, renewal=None, renew_after=renew_after)
-        renewal.set_result(token)
-        return token
+        is_stale = token.state(self._clock()) is TokenState.STALE
+        self._settle(renewal, token=token, refusal=None, renew_after=self._timer() + RENEWAL_PAUSE if is_stale else 0.0)
+        if not renewal.done():
+            renewal.set_result(token)
 
     def _fetch_for_all(
-        self, shared: SharedEntry, usable: AccessToken | None, rejected: AccessToken | None, patience: float
-    ) -> Flow:
+        self, renewal: Renewal, fetch: Fetch, usable: AccessToken | None, rejected: AccessToken | None
+    ) -> AccessToken:
         """Fetch a token as the only one of all who share the store, or take what another has fetched."""
-        lock: SharedLock = yield Run(shared.lock)
-        # Who has a token that still works does not wait for the one who renews it; others leave time for a fetch.
-        wait = left = 0.0 if usable else min(LOCK_PATIENCE, patience / 2)
+        if self._shared is None:
+            return self._fetch(renewal, fetch, usable, rejected)
+        lock = self._shared.lock()
+        # A process whose token still works does not wait for another's renewal; others leave time for a fetch.
+        wait = left = 0.0 if usable else min(LOCK_PATIENCE, (renewal.ends - self._timer()) / 2)
         try:
             while True:
-                held = yield Run(partial(lock.acquire, min(left, LOCK_GLANCE)))
-                left -= LOCK_GLANCE
-                token = self._usable((yield Run(shared.load)), rejected) or usable
+                held = lock.acquire(min(left, LOCK_POLL))
+                left -= LOCK_POLL
+                token = self._load(rejected) or usable
                 if token and (not held or token.state(self._clock()) is TokenState.FRESH):
-                    break  # taken without a turn at the lock: a fleet that waits for one token does not queue for it
+                    return token  # without a turn at the lock: a fleet that waits for one token does not queue for it
                 if held or left <= 0:
                     if not held:
-                        log.warning("somebody else has been fetching a token for %.0f s; fetching one as well", wait)
-                    token = yield from self._fetch_and_share(shared, usable)
-                    break
-            yield Run(lock.release)
+                        log.warning("another process has been fetching a token for %.0f s; fetching one as well", wait)
+                    token = self._fetch(renewal, fetch, usable, rejected)
+                    self._shared.save(token)
+                    return token
         finally:
-            lock.release()  # by whoever closes or fails the flow, which then may not yield; else it does nothing
-        return token
+            lock.release()
 
-    def _fetch_and_share(self, shared: SharedEntry, fallback: AccessToken | None) -> Flow:
-        """Ask the endpoint and share its answer, be it a token or a refusal."""
+    def _fetch(
+        self, renewal: Renewal, fetch: Fetch, usable: AccessToken | None, rejected: AccessToken | None
+    ) -> AccessToken:
+        """Ask the endpoint; remember a refusal, unless a token is there that still works."""
         try:
-            token: AccessToken = yield Fetch(fallback)
+            return fetch(max(0.0, renewal.ends - self._timer()))
         except SentinelHubAuthenticationError as error:
-            refusal = Refusal(error, until=self._clock() + REFUSAL_MEMORY)
-            yield Run(lambda: shared.save(refusal))
+            newer = self._load(rejected)
+            if newer is not None and not _same(newer, usable):
+                return newer
+            if newer is None and (usable is None or usable.state(self._clock()) is TokenState.INVALID):
+                with self._lock:
+                    self._change(refusal=Refusal(error, until=self._timer() + REFUSAL_MEMORY))
+                if self._shared is not None:
+                    self._shared.save(Refusal(error, until=self._clock() + REFUSAL_MEMORY))
             raise
-        yield Run(lambda: shared.save(token))
-        return token
 
-    def _usable(self, entry: Entry | None, rejected: AccessToken | None) -> AccessToken | None:
+    def _load(self, rejected: AccessToken | None) -> AccessToken | None:
         """
         Return the shared token if it may be used, stale ones included.
 
         :raises SentinelHubAuthenticationError: where others were refused a moment ago.
         """
+        entry = None if self._shared is None else self._shared.load()
         if isinstance(entry, Refusal):
-            if self._clock() < entry.until:
+            if entry.stands(self._clock()):
                 raise _copy_of(entry.error)
             return None
-        if entry is None or entry.state(self._clock()) is TokenState.INVALID:
+        if entry is None or entry.state(self._clock()) is TokenState.INVALID or _same(entry, rejected):
             return None
-        return None if _same(entry, rejected) else entry
+        return entry
 
-    def _settle_failure(self, renewal: Future[AccessToken], error: Exception, fallback: AccessToken | None) -> None:
-        """Tell those who waited, and remember for how long not to try again."""
-        now = self._clock()
-        refusal = None
-        if isinstance(error, SentinelHubAuthenticationError):
-            refusal = Refusal(error, until=now + REFUSAL_MEMORY)
+    def _settle(self, renewal: Renewal, **changes: Any) -> None:
         with self._lock:
-            self._change(refusal=refusal, renewal=None, renew_after=now + RENEWAL_PAUSE)
-        if fallback is None:
-            renewal.set_exception(error)
-        else:
-            renewal.set_result(fallback)
+            if self._known.renewal is renewal:
+                self._change(renewal=None)
+            self._change(**changes)
 
     def _change(self, **changes: Any) -> None:
         """Replace what is known; the lock is held by the caller."""
         self._known = replace(self._known, **changes)
 
 
-async def _result(renewal: Future[AccessToken], patience: float) -> AccessToken:
-    """Await another caller's fetch without being able to cancel it."""
+@contextlib.contextmanager
+def _outcome(renewal: Renewal, started: bool, patience: float) -> Iterator[None]:
+    """Raise an error of a shared fetch as each caller's own; leave it where another caller had too little time."""
     try:
-        async with asyncio.timeout(patience):
-            return await asyncio.shield(asyncio.wrap_future(renewal))
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if renewal.cancelled() and not (task and task.cancelling()):
-            raise CancelledError from None
-        raise
+        yield
+    except TimeoutError:
+        if renewal.done() and isinstance(renewal.exception(), TimeoutError):
+            raise
+        raise SentinelHubTransportError(
+            f"No token came within {patience:.0f} s. Check that the token endpoint is reachable."
+        ) from None
+    except SentinelHubError as error:
+        if started or not renewal.is_hurried or error.final:
+            raise _copy_of(error) from error.__cause__
+
+
+def _copy_of(error: SentinelHubError) -> SentinelHubError:
+    """Make a new object: an exception collects the traceback of everyone who raises it."""
+    return copy.copy(error)
 
 
 def _same(one: AccessToken | None, other: AccessToken | None) -> bool:
@@ -365,36 +362,22 @@ def _same(one: AccessToken | None, other: AccessToken | None) -> bool:
     return one is not None and other is not None and one.value == other.value
 
 
-def _copy_of(error: SentinelHubAuthenticationError) -> SentinelHubAuthenticationError:
-    """Make a new object: an exception collects the traceback of everyone who raises it."""
-    copy = SentinelHubAuthenticationError(
-        str(error),
-        status=error.status,
-        code=error.code,
-        service_message=error.service_message,
-        endpoint=error.endpoint,
-        request_id=error.request_id,
-    )
-    copy.__cause__ = error.__cause__
-    return copy
-
-
 _brokers: weakref.WeakSet[TokenBroker] = weakref.WeakSet()
 _by_key: dict[str, TokenBroker] = {}
 _by_key_lock = threading.Lock()
 
 
-def broker_for(key: str, shared: Callable[[], SharedEntry | None] = lambda: None) -> TokenBroker:
+def broker_for(key: str, make: Callable[[], TokenBroker] = TokenBroker) -> TokenBroker:
     """
     Return this process's broker for a client.
 
     :param key: names the client and the place where its tokens are shared.
-    :param shared: opens that place; called once for each key.
+    :param make: makes the broker; called once for each key.
     """
     with _by_key_lock:
         broker = _by_key.get(key)
         if broker is None:
-            broker = _by_key[key] = TokenBroker(shared())
+            broker = _by_key[key] = make()
         return broker
 
 
@@ -413,9 +396,7 @@ def _after_fork() -> None:
     global _by_key_lock
     _by_key_lock = threading.Lock()
     for broker in list(_brokers):
-        token, refusal = broker._known.token, broker._known.refusal
-        broker._forget()
-        broker._known = Known(token=token, refusal=refusal)
+        broker._forget_what_goes_on(broker._known)
 
 
 with contextlib.suppress(AttributeError):  # not on Windows

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,10 +17,24 @@ from urllib.parse import quote_plus
 
 from oauthlib.oauth2 import BackendApplicationClient
 
-from sentinelhub_provider.exceptions import SentinelHubAuthenticationError, SentinelHubError, SentinelHubResponseError
+from sentinelhub_provider.exceptions import SentinelHubResponseError
 from sentinelhub_provider.oauth.token import AccessToken, seconds_from, unverified_claims
 
 CLIENT_SECRET_BASIC = "client_secret_basic"  # noqa: S105 - a method's name
+
+REFUSED_CLIENT_CODES = frozenset({"invalid_client", "unauthorized_client"})
+"""The error codes that say that id or secret are wrong. Every other error may pass, or is about something else."""
+
+INVALID_SCOPE = "invalid_scope"
+
+ASSUMED_LIFETIME = 300.0
+"""Seconds that a token is used for whose lifetime nobody names. Where it ends sooner, a 401 tells."""
+
+_LEGACY_REFUSAL = re.compile(r"illegal (client|secret)", re.IGNORECASE)
+"""How the legacy token endpoint begins: "Illegal client_id", "Illegal secret!"."""
+
+_LONGEST_CODE = 80
+_LONGEST_MESSAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +99,24 @@ def token_request(credentials: ClientCredentials) -> TokenRequest:
 
 def parse_token_answer(body: bytes, *, auth_url: str, now: float) -> AccessToken:
     """
-    Read a successful answer of the token endpoint.
+    Read an answer of the token endpoint whose status is 200.
 
     :param body: the answer's body.
     :param auth_url: for messages.
     :param now: when the request was sent, in seconds since the epoch; the lifetime counts from there.
-    :raises SentinelHubResponseError: where it holds no token that can be used.
+    :raises SentinelHubResponseError: where it holds no usable token. ``code`` and ``service_message`` are those of an
+        OAuth2 error that it holds instead.
     """
     answer = _json_object(body)
     value = answer.get("access_token")
     if not isinstance(value, str) or not value:
-        raise _unusable(auth_url, "without an access_token")
+        said = read_error_members(answer)
+        words = f" ({': '.join(word for word in said if word)})" if any(said) else ""
+        raise _unusable(auth_url, f"without an access_token{words}", *said)
     token_type = answer.get("token_type", "Bearer")
     if str(token_type).lower() != "bearer":
         raise _unusable(auth_url, f"with token_type {token_type!r} instead of Bearer")
     lifetime = _lifetime(answer, value, now)
-    if lifetime is None:
-        raise _unusable(auth_url, "whose token names no expiry (neither expires_in nor the JWT's exp)")
     if lifetime <= 0:
         raise _unusable(auth_url, "with a token that has already expired; check this machine's clock")
     scope = answer.get("scope")
@@ -109,31 +125,34 @@ def parse_token_answer(body: bytes, *, auth_url: str, now: float) -> AccessToken
     )
 
 
-def refused_client(error: SentinelHubError, *, auth_url: str, client_id: str) -> SentinelHubAuthenticationError:
-    """Word the token endpoint's refusal of a client (RFC 6749 section 5.2)."""
-    said = f" ({error.service_message})" if error.service_message else ""
-    return SentinelHubAuthenticationError(
-        f"The token endpoint {auth_url} refused client {client_id!r}: "
-        f"{error.status} {error.code or 'without a code'}{said}. "
-        "Check the connection's client ID and client secret, and that the client belongs to the chosen deployment: "
-        "clients of Sentinel Hub and of the Copernicus Data Space are not interchangeable.",
-        status=error.status,
-        code=error.code,
-        service_message=error.service_message,
-        endpoint=f"POST {auth_url}",
-        request_id=error.request_id,
+def is_refused_client(code: str | None, message: str | None) -> bool:
+    """
+    Tell whether the token endpoint refuses the client's id or secret.
+
+    :param code: OAuth2's error code (RFC 6749 section 5.2), or Sentinel Hub's.
+    :param message: the endpoint's own words; the legacy endpoint says it by these alone.
+    """
+    return code in REFUSED_CLIENT_CODES or bool(_LEGACY_REFUSAL.match(message or ""))
+
+
+def read_error_members(answer: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Read OAuth2's ``error`` and ``error_description``; each is ``None`` where it is absent or no text."""
+    code, words = answer.get("error"), answer.get("error_description")
+    return (
+        code[:_LONGEST_CODE] if isinstance(code, str) and code else None,
+        words[:_LONGEST_MESSAGE] if isinstance(words, str) and words else None,
     )
 
 
-def _lifetime(answer: Mapping[str, Any], value: str, now: float) -> float | None:
-    """Seconds that the token lives: ``expires_in`` if it says something, else the JWT's ``exp``, else unknown."""
+def _lifetime(answer: Mapping[str, Any], value: str, now: float) -> float:
+    """Seconds that the token lives: ``expires_in`` if it says something, else the JWT's ``exp``, else an assumption."""
     expires_in = seconds_from(answer.get("expires_in"))
     if expires_in is not None and expires_in > 0:
         return expires_in
     claims = unverified_claims(value)
     expires_at = seconds_from(claims.get("exp"))
     if expires_at is None:
-        return expires_in
+        return ASSUMED_LIFETIME if expires_in is None else expires_in
     issued_at = seconds_from(claims.get("iat"))
     # The issuer's own clock on both sides, where it tells: ours may be off by minutes.
     return expires_at - (issued_at if issued_at is not None else now)
@@ -147,9 +166,13 @@ def _json_object(body: bytes) -> Mapping[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
-def _unusable(auth_url: str, how: str) -> SentinelHubResponseError:
+def _unusable(
+    auth_url: str, how: str, code: str | None = None, service_message: str | None = None
+) -> SentinelHubResponseError:
     return SentinelHubResponseError(
         f"The token endpoint {auth_url} answered {how}. "
         "Check that auth_url is an OAuth2 token endpoint and that no proxy answers in its place.",
+        code=code,
+        service_message=service_message,
         endpoint=f"POST {auth_url}",
     )

@@ -1,14 +1,13 @@
 """
-One client's entry in a shared store: sealed, checked, and never a reason for a task to fail.
+One client's entry in a shared store: encrypted, checked, and never a reason for a task to fail.
 
-Whatever a store does wrong - slow, full, corrupt, gone - costs one warning and, at worst, one fetch.
+Whatever goes wrong with a store (it is slow, full, corrupt, gone) costs one warning and, at worst, one fetch.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from sentinelhub_provider.exceptions import SentinelHubAuthenticationError
 from sentinelhub_provider.oauth.stores import Blob, StoreLock, TokenStore
-from sentinelhub_provider.oauth.stores.sealing import Seal
+from sentinelhub_provider.oauth.stores.encryption import Cipher
 from sentinelhub_provider.oauth.token import AccessToken
 
 log = logging.getLogger(__name__)
@@ -34,14 +33,18 @@ _Result = TypeVar("_Result")
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """
-    A client that the token endpoint refused for good.
+    A client that the token endpoint refused.
 
     :param error: what it was refused with.
-    :param until: until when that is believed without asking, in seconds since the epoch.
+    :param until: until when it is raised again without asking, in seconds by the clock of whoever keeps it.
     """
 
     error: SentinelHubAuthenticationError
     until: float
+
+    def stands(self, now: float) -> bool:
+        """Tell whether it still counts. A clock that was set back does not make it last longer."""
+        return 0 < self.until - now <= REFUSAL_MEMORY
 
 
 Entry: TypeAlias = AccessToken | Refusal
@@ -53,14 +56,14 @@ class SharedEntry:
 
     :param store: where it is kept.
     :param key: the client's key.
-    :param secret: the client secret, which seals the entry.
+    :param secret: the client secret; the key that encrypts the entry is derived from it.
     :param clock: seconds since the epoch.
     """
 
     def __init__(self, store: TokenStore, *, key: str, secret: str, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._key = key
-        self._seal = Seal(secret, key)
+        self._cipher = Cipher(secret, key)
         self._clock = clock
         self._paused_until = 0.0
         self._failing: str | None = None
@@ -71,10 +74,10 @@ class SharedEntry:
         blob = self._softly("read", lambda: self._store.read(self._key), None)
         if blob is None:
             return None
-        plain = self._seal.open(blob.data)
+        plain = self._cipher.decrypt(blob.data)
         entry = None if plain is None else _entry_from(plain, blob, self._clock())
         if entry is None and not self._unreadable:
-            log.warning("the token store holds something that cannot be opened; it will be replaced")
+            log.warning("the token store holds something that cannot be decrypted; it will be replaced")
         self._unreadable = entry is None
         return entry
 
@@ -82,12 +85,8 @@ class SharedEntry:
         """Keep an entry in place of what was kept before."""
         left = (entry.expires_at if isinstance(entry, AccessToken) else entry.until) - self._clock()
         if left > 0:
-            sealed = self._seal.close(_plain_from(entry))
-            self._softly("write", lambda: self._store.write(self._key, sealed, left), None)
-
-    def drop(self) -> None:
-        """Forget what is kept."""
-        self._softly("write", lambda: self._store.delete(self._key), None)
+            encrypted = self._cipher.encrypt(_plain_from(entry))
+            self._softly("write", lambda: self._store.write(self._key, encrypted, left), None)
 
     def lock(self) -> SharedLock:
         """Return the lock for fetching, not yet taken."""
@@ -97,7 +96,7 @@ class SharedEntry:
         self, what: str, act: Callable[[], _Result], otherwise: _Result, *, even_paused: bool = False
     ) -> _Result:
         """Let the store act; on failure warn once, and leave it alone for a while."""
-        if self._clock() < self._paused_until and not even_paused:
+        if 0 < self._paused_until - self._clock() <= STORE_PAUSE and not even_paused:
             return otherwise
         try:
             result = act()
@@ -115,45 +114,25 @@ class SharedEntry:
 
 
 class SharedLock:
-    """
-    A store's lock, for one use. Where the store fails it is had by everyone: a fetch too many does no harm, none would.
-
-    A coroutine that is cancelled leaves a thread waiting in :meth:`acquire`: what :meth:`release` finds under way is
-    given back as soon as it is had.
-    """
+    """A store's lock, for one use. Where the store fails every caller has it: one fetch too many does no harm."""
 
     def __init__(self, lock: StoreLock | None, softly: Callable[..., bool]) -> None:
         self._lock = lock
         self._softly = softly
-        self._mutex = threading.Lock()
         self._held = False
-        self._done = False
 
     def acquire(self, patience: float) -> bool:
         """Take the lock; ``False`` if somebody else has held it for ``patience`` seconds."""
-        return self._lock is None or self._softly("lock", partial(self._attempt, self._lock, patience), True)
+        if self._lock is None:
+            return True
+        self._held = self._softly("lock", partial(self._lock.acquire, patience), True)
+        return self._held
 
     def release(self) -> None:
-        """Give the lock back if it is held, now or by an :meth:`acquire` that is under way in another thread."""
-        with self._mutex:
-            held, self._held, self._done = self._held, False, True
-        if self._lock is not None and held:
-            # Also where writing has just failed: others would wait for a lock that nobody uses.
-            self._softly("unlock", partial(_give_back, self._lock), False, even_paused=True)
-
-    def _attempt(self, lock: StoreLock, patience: float) -> bool:
-        if not lock.acquire(patience):
-            return False
-        with self._mutex:
-            self._held = not self._done
-        if not self._held:
-            lock.release()
-        return True
-
-
-def _give_back(lock: StoreLock) -> bool:
-    lock.release()
-    return True
+        """Give the lock back if it is held, also where writing has just failed: others would wait for it in vain."""
+        if self._lock is not None and self._held:
+            self._held = False
+            self._softly("unlock", self._lock.release, None, even_paused=True)
 
 
 def _plain_from(entry: Entry) -> bytes:
@@ -187,9 +166,7 @@ def _entry_from(plain: bytes, blob: Blob, now: float) -> Entry | None:
             # No token lives longer than it was given, whatever the writer's clock said.
             return AccessToken(document["token"], now + min(left, lifetime), lifetime, document["scope"])
         about = {name: document[name] for name in ("status", "code", "service_message", "endpoint")}
-        left = float(document["until"]) - now if blob.seconds_left is None else blob.seconds_left
-        if left > 2 * REFUSAL_MEMORY:  # a clock far ahead wrote it; nobody would ask again until ours gets there
-            left = 0.0
-        return Refusal(SentinelHubAuthenticationError(document["refused"], **about), now + min(left, REFUSAL_MEMORY))
+        until = float(document["until"]) if blob.seconds_left is None else now + blob.seconds_left
+        return Refusal(SentinelHubAuthenticationError(document["refused"], **about), until)
     except (ValueError, KeyError, TypeError):
         return None

@@ -1,5 +1,5 @@
 """
-Reads from a socket that end at a call's deadline, whatever is being read.
+Connections of ``requests`` whose reads end at a call's deadline, whatever is being read.
 
 A read timeout begins anew with every byte: a server that sends one now and then holds a client for as long as it likes,
 in the middle of a status line, a header field, a chunk's size or a body. Here every single read may take no longer than
@@ -10,15 +10,23 @@ from __future__ import annotations
 
 import io
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from http.client import HTTPResponse
+from queue import LifoQueue
 from typing import Any
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import NewConnectionError
+
+from sentinelhub_provider.transport.network import ssl_context
+
+_FIRST_CONNECTIONS = 8
+"""Places for connections that a pool starts with; it grows with the threads that call at once."""
 
 _remaining: ContextVar[Callable[[], float] | None] = ContextVar("remaining", default=None)
 
@@ -41,18 +49,43 @@ def bounded_reads(remaining: Callable[[], float]) -> Iterator[None]:
 
 
 class BoundedAdapter(HTTPAdapter):
-    """The adapter of ``requests``, for answers whose reads are bounded."""
+    """
+    The adapter of ``requests``, for answers whose reads are bounded, with the package's own TLS settings.
+
+    :param verify: the connection's ``verify``, which also holds for a proxy that is spoken to over TLS.
+    """
+
+    def __init__(self, *, verify: bool | str = True) -> None:
+        self._verify = verify
+        super().__init__(pool_connections=4, pool_maxsize=_FIRST_CONNECTIONS)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools of direct connections."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """Return the pools of connections through a proxy."""
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
+        if proxy.lower().startswith("https"):
+            kwargs.setdefault("proxy_ssl_context", ssl_context(self._verify))
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = _POOLS
         return manager
+
+    def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
+        """Choose a connection by the TLS settings that are made once for a process."""
+        host, tls = super().build_connection_pool_key_attributes(request, verify, cert)
+        if host["scheme"] == "https" and not cert:  # a client's certificate would be loaded into the shared settings
+            for name in ("ca_certs", "ca_cert_dir", "cert_reqs"):
+                tls.pop(name, None)  # type: ignore[misc]
+            tls["ssl_context"] = ssl_context(verify)
+        return host, tls
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Do nothing where the TLS settings hold the certificates already."""
+        if cert:
+            super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
 
 
 class _BoundedReader(io.RawIOBase):
@@ -95,13 +128,29 @@ class _Connection(HTTPConnection):
 class _SecureConnection(HTTPSConnection):
     response_class = _BoundedResponse
 
+    def connect(self) -> None:
+        """Connect; a handshake that breaks is a connection that was not made, unless the certificate is refused."""
+        try:
+            super().connect()
+        except ssl.SSLCertVerificationError:
+            raise
+        except (ssl.SSLError, ConnectionError) as error:
+            raise NewConnectionError(self, f"the TLS handshake broke: {error}") from error
+
+
+def _growing_queue(_: int) -> LifoQueue[Any]:
+    """Keep as many idle connections as were used at once; with a bound, urllib3 warns of each one above it."""
+    return LifoQueue()
+
 
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
+    QueueCls = staticmethod(_growing_queue)  # type: ignore[assignment]
 
 
 class _SecurePool(HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
+    QueueCls = staticmethod(_growing_queue)  # type: ignore[assignment]
 
 
 _POOLS = {"http": _Pool, "https": _SecurePool}

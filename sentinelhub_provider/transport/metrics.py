@@ -27,7 +27,7 @@ def worth_counting(step: Step, outcome: Event) -> Iterator[tuple[str, float]]:
     :param outcome: what came of it.
     """
     match step:
-        case Send(token=None):
+        case Send(token=None, is_foreign=False):
             yield TOKEN_REQUESTS, 1
         case Send():
             yield REQUESTS, 1

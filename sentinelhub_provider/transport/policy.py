@@ -23,7 +23,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubTransportError,
 )
 from sentinelhub_provider.oauth.token import AccessToken
-from sentinelhub_provider.origins import TrustedOrigins, without_query
+from sentinelhub_provider.origins import Origin, TrustedOrigins, without_query
 from sentinelhub_provider.transport.answers import (
     Answer,
     bad_answer,
@@ -48,6 +48,7 @@ UNCLEAR_OUTCOME = " It may have taken effect, so it was not repeated: look wheth
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEPING_METHOD = frozenset({307, 308})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_READING_METHODS = frozenset({"GET", "HEAD"})
 
 
 class FailureKind(Enum):
@@ -98,6 +99,7 @@ class Call:
     :param paced: whether it keeps to the pace of all who share the connection.
     :param longest_wait: seconds; a single wait above this is not begun, but raised as a rate limit error that says how
         long to wait. ``None`` waits as long as the deadline allows.
+    :param may_pass: tells of an error with a status of 4xx whether the same call may succeed later.
     """
 
     method: str
@@ -110,6 +112,7 @@ class Call:
     max_attempts: int = MAX_ATTEMPTS
     paced: bool = False
     longest_wait: float | None = None
+    may_pass: Callable[[SentinelHubError], bool] = lambda _: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +141,25 @@ class Authorize:
 
 
 @dataclass(frozen=True, slots=True)
+class Distrust:
+    """Remember for a while that the API refuses every token, so that the next call does not fetch one in vain."""
+
+    error: SentinelHubAuthenticationError
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
-    """Send the request once and receive its answer whole. Sent back: :class:`Answer` or :class:`Failure`."""
+    """
+    Send the request once and receive its answer whole. Sent back: :class:`Answer` or :class:`Failure`.
+
+    :param is_foreign: whether it goes to another host, which gets neither credentials nor a body.
+    """
 
     method: str
     url: str
     token: AccessToken | None
     timeout: float
+    is_foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +189,7 @@ class Wait:
         )
 
 
-Step: TypeAlias = Reserve | Settle | Authorize | Send | Wait
+Step: TypeAlias = Reserve | Settle | Authorize | Distrust | Send | Wait
 Event: TypeAlias = Slot | AccessToken | Answer | Failure | None
 Flow: TypeAlias = Generator[Step, Event, Answer]
 
@@ -247,6 +262,8 @@ def authorized_flow(call: Call, *, ends: float, clock: Callable[[], float]) -> G
     """
     Send once with a token, renew it once if it is refused, follow redirects that are safe to follow.
 
+    A redirect of a GET to another host (a presigned URL, say) is followed without the token, and without it from there.
+
     :param ends: when the whole call must be over, by ``clock``.
     :raises SentinelHubRequestError: for a URL on a host that may not see the token, before anything is sent.
     """
@@ -254,6 +271,7 @@ def authorized_flow(call: Call, *, ends: float, clock: Callable[[], float]) -> G
     method, url = call.method, call.url
     rejected: AccessToken | None = None
     redirects = 0
+    is_foreign = False
     token: AccessToken | None = None
     if call.trusted is not None:
         token = _token((yield Authorize(None, ends - clock())))
@@ -261,7 +279,7 @@ def authorized_flow(call: Call, *, ends: float, clock: Callable[[], float]) -> G
         remaining = ends - clock()
         if remaining <= 0:
             return Failure(FailureKind.TOO_LATE)
-        outcome = yield Send(method, url, token, remaining)
+        outcome = yield Send(method, url, token, remaining, is_foreign)
         if isinstance(outcome, Failure):
             # The last read may wait no longer than the deadline allows: then it was that which ended it.
             is_late = outcome.kind is FailureKind.SILENT and clock() >= ends
@@ -269,12 +287,16 @@ def authorized_flow(call: Call, *, ends: float, clock: Callable[[], float]) -> G
         assert isinstance(outcome, Answer)  # noqa: S101 - the drivers answer Send with one or the other
         if outcome.status == 401 and token is not None:
             if rejected is not None:
-                raise _twice_refused(outcome, method, url)
+                error = _twice_refused(outcome, method, url)
+                yield Distrust(error)
+                raise error
             rejected = token
             token = _token((yield Authorize(rejected, ends - clock())))
         elif outcome.status in _REDIRECTS and outcome.header("location"):
             redirects += 1
-            method, url = _follow(call, outcome, method, url, redirects)
+            url = _follow(call, outcome, method, url, redirects)
+            if call.trusted is not None and url not in call.trusted:
+                token, is_foreign = None, True
         else:
             return outcome
 
@@ -310,7 +332,8 @@ def _judge(call: Call, outcome: Answer | Failure, endpoint: str) -> _Problem | N
     error = error_from(outcome, endpoint=endpoint, retry_after=retry_after, note=note)
     if isinstance(error, SentinelHubRateLimitError):
         return _Problem(error, "rate limited", retry_after)  # refused before anything happened: safe for every call
-    if outcome.status >= 500 and outcome.status != 501 and call.repeatable:
+    passing = (outcome.status >= 500 and outcome.status != 501) or (outcome.status < 500 and call.may_pass(error))
+    if passing and call.repeatable:
         return _Problem(error, f"the service answered {outcome.status}", retry_after)
     return _Problem(error)
 
@@ -337,8 +360,8 @@ def _queue_too_long(call: Call, seconds: float) -> SentinelHubRateLimitError:
     )
 
 
-def _follow(call: Call, answer: Answer, method: str, url: str, redirects: int) -> tuple[str, str]:
-    """Say where a redirect leads, or refuse it: no token to another host, no POST turned into a GET."""
+def _follow(call: Call, answer: Answer, method: str, url: str, redirects: int) -> str:
+    """Say where a redirect leads, or refuse it: no credentials to another host, no POST turned into a GET."""
     endpoint = f"{method} {without_query(url)}"
     try:
         target = urljoin(url, answer.header("location") or "")
@@ -353,7 +376,7 @@ def _follow(call: Call, answer: Answer, method: str, url: str, redirects: int) -
             endpoint,
             f"redirects to {shown}, where the client secret was not sent. Check the connection's auth_url.",
         )
-    if target not in call.trusted:
+    if target not in call.trusted and not (method.upper() in _READING_METHODS and _may_go_anonymously(target)):
         raise _bad_redirect(
             answer,
             endpoint,
@@ -361,13 +384,21 @@ def _follow(call: Call, answer: Answer, method: str, url: str, redirects: int) -
             "if you trust that host, add it to the connection's allowed_hosts.",
         )
     if answer.status in _KEEPING_METHOD or method.upper() in _SAFE_METHODS:
-        return method, target
+        return target
     raise _bad_redirect(
         answer,
         endpoint,
         f"redirects a {method} to {shown} with status {answer.status}, which would turn it into a GET. "
         "Check the connection's base URL (http instead of https? a missing or an extra path?).",
     )
+
+
+def _may_go_anonymously(url: str) -> bool:
+    """Tell whether a request may follow a redirect to another host, without credentials."""
+    try:
+        return Origin.of(url).is_protected and "@" not in urlsplit(url).netloc
+    except ValueError:
+        return False
 
 
 def _refuse_foreign_host(call: Call) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Protocol
 
 from sentinelhub_provider.transport.answers import EXCERPT_SIZE
@@ -18,23 +19,23 @@ class Receiver(Protocol):
 
 
 class MemoryReceiver:
-    """Keeps the body in memory."""
+    """Keeps the body in memory, once."""
 
     def __init__(self) -> None:
-        self._chunks: list[bytes] = []
+        self._buffer = BytesIO()
 
     def restart(self) -> None:
         """Forget what was fed so far."""
-        self._chunks.clear()
+        self._buffer = BytesIO()
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes."""
-        self._chunks.append(chunk)
+        self._buffer.write(chunk)
 
     @property
     def body(self) -> bytes:
-        """All bytes that were fed since the last restart."""
-        return b"".join(self._chunks)
+        """All bytes that were fed since the last restart; the buffer's own, not a copy."""
+        return self._buffer.getvalue()
 
 
 class Intake:

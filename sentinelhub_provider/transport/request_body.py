@@ -11,6 +11,11 @@ from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.origins import without_query
 
+_OWN_FIELDS = frozenset(
+    {"authorization", "cookie", "proxy-authorization", "content-type", "content-length", "transfer-encoding"}
+)
+"""Header fields, in lower case, that no other host gets along a redirect."""
+
 
 class RequestBody:
     """
@@ -57,7 +62,11 @@ class RequestBody:
 
 
 def header_fields(
-    given: Mapping[str, str] | None, *, content_type: str | None = None, token: AccessToken | None = None
+    given: Mapping[str, str] | None,
+    *,
+    content_type: str | None = None,
+    token: AccessToken | None = None,
+    is_foreign: bool = False,
 ) -> dict[str, str]:
     """
     Put a request's header fields together; names are one in whichever case they are written.
@@ -65,13 +74,14 @@ def header_fields(
     :param given: the caller's.
     :param content_type: of the body, where the caller names none.
     :param token: what authorizes the request, in place of any ``Authorization`` of the caller's.
+    :param is_foreign: whether it goes to another host: then without credentials and without a body.
     """
     fields = dict(given or {})
-    names = {name.lower() for name in fields}
-    if content_type and "content-type" not in names:
+    if content_type and "content-type" not in {name.lower() for name in fields}:
         fields["Content-Type"] = content_type
+    dropped = _OWN_FIELDS if is_foreign else {"authorization"} if token is not None else ()
+    fields = {name: value for name, value in fields.items() if name.lower() not in dropped}
     if token is not None:
-        fields = {name: value for name, value in fields.items() if name.lower() != "authorization"}
         fields["Authorization"] = f"Bearer {token.value}"
     return fields
 

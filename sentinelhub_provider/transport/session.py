@@ -1,14 +1,18 @@
 """
 The blocking way to Sentinel Hub: a ``requests_oauthlib.OAuth2Session`` that authorizes every call by itself.
 
-Thin by intent: what to send, repeat, follow or refuse is decided in :mod:`~sentinelhub_provider.transport.policy`.
+What to send, repeat, follow or refuse is decided in :mod:`~sentinelhub_provider.transport.policy`.
 """
 
 from __future__ import annotations
 
+import os
 import random
+import ssl
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,17 +22,20 @@ from oauthlib.oauth2 import BackendApplicationClient
 from requests_oauthlib import OAuth2Session
 
 from sentinelhub_provider.connection import ConnectionSettings
+from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.oauth.broker import TokenBroker
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.origins import is_loopback
 from sentinelhub_provider.transport.answers import EXCERPT_SIZE, Answer
 from sentinelhub_provider.transport.bounded_reads import BoundedAdapter, bounded_reads
 from sentinelhub_provider.transport.metrics import TOKEN_CACHE_HITS, Count, worth_counting
+from sentinelhub_provider.transport.network import CONNECT_TIMEOUT, proxy_for, root_cause, with_query
 from sentinelhub_provider.transport.pacer import Pacer
 from sentinelhub_provider.transport.policy import (
     DEFAULT_DEADLINE,
     Authorize,
     Call,
+    Distrust,
     Failure,
     FailureKind,
     Reserve,
@@ -40,16 +47,10 @@ from sentinelhub_provider.transport.policy import (
 )
 from sentinelhub_provider.transport.receive import Intake, MemoryReceiver, Receiver
 from sentinelhub_provider.transport.request_body import RequestBody, header_fields, unsendable
-from sentinelhub_provider.transport.token_endpoint import TokenCall, credentials_of
-
-CONNECT_TIMEOUT = 10.0
-"""Seconds until a connection must stand."""
+from sentinelhub_provider.transport.token_endpoint import fetch_token
 
 READ_SIZE = 256 * 1024
 """Bytes taken from the socket at a time."""
-
-POOL_SIZE = 32
-"""Connections kept open to one host: as many threads can call at once without opening new ones."""
 
 
 class SentinelHubSession(OAuth2Session):
@@ -86,7 +87,6 @@ class SentinelHubSession(OAuth2Session):
     ) -> None:
         super().__init__(client=BackendApplicationClient(client_id=settings.client_id))
         self._settings = settings
-        self._trusted = settings.trusted_origins
         self._broker = broker
         self._pacer = pacer
         self._resolve = resolve
@@ -98,7 +98,12 @@ class SentinelHubSession(OAuth2Session):
         self._sleep = sleep
         self._jitter = jitter
         self.verify = settings.verify
-        adapter = BoundedAdapter(pool_connections=4, pool_maxsize=POOL_SIZE)
+        self.trust_env = False  # the environment is read in one place, for the event loop as well
+        self._open_connections()
+
+    def _open_connections(self) -> None:
+        self._process = os.getpid()
+        adapter = BoundedAdapter(verify=self._settings.verify)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
@@ -114,44 +119,42 @@ class SentinelHubSession(OAuth2Session):
         withhold_token: bool = False,
         client_id: str | None = None,  # noqa: ARG002 - for refreshing, which goes another way here
         client_secret: str | None = None,  # noqa: ARG002
-        files: Any = None,
-        allow_redirects: bool = True,
-        timeout: Any = None,
         **kwargs: Any,
     ) -> requests.Response:
         """
         Send one authorized request, as ``requests.Session.request`` would.
 
         :raises SentinelHubRequestError: for a URL on a host that may not see the token.
-        :raises SentinelHubResponseError: for a redirect to one, or one that would turn a POST into a GET.
+        :raises SentinelHubResponseError: for a redirect that must not be followed.
         :raises SentinelHubAuthenticationError: if no token can be had, or two in a row are refused.
         :raises requests.RequestException: for connections that fail, as with any session.
         """
-        url = self._resolve(url)
-        body = RequestBody(data=data, files=files)
+        fields = {name: kwargs.pop(name, None) for name in ("params", "json", "files", "cookies", "auth", "hooks")}
+        prepared = self._prepared(method, self._resolve(url), headers=headers, data=data, **fields)
+        return (self._transmit if withhold_token else self.send)(prepared, **kwargs)
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Authorize a request that is prepared already, and send it; see :meth:`request`."""
+        allow_redirects = kwargs.pop("allow_redirects", True)
         response: requests.Response | None = None
-        if withhold_token:
-            return self._plain_request(method, url, headers, body, timeout, allow_redirects=allow_redirects, **kwargs)
 
         def send(step: Send) -> Answer:
             nonlocal response
             if response is not None:
                 response.close()
-            authorized = header_fields(headers, token=step.token)
-            response = self._plain_request(step.method, step.url, authorized, body, timeout, **kwargs)
+            response = self._transmit(_for_step(request, step), allow_redirects=False, **kwargs)
             if not allow_redirects and response.is_redirect:
                 return Answer(200, {})  # the caller wants to see the redirect itself
             return Answer(response.status_code, response.headers)
 
-        call = Call(method.upper(), url, self._trusted)
-        flow = authorized_flow(call, ends=self._clock() + DEFAULT_DEADLINE, clock=self._clock)
-        self._drive(flow, send)
+        call = Call(str(request.method), str(request.url), self._settings.trusted_origins)
+        self._drive(authorized_flow(call, ends=self._clock() + DEFAULT_DEADLINE, clock=self._clock), send)
         assert response is not None  # noqa: S101 - no flow ends well without having sent
         return response
 
     def call(self, call: Call, receiver: Receiver, **kwargs: Any) -> tuple[requests.Response, Answer]:
         """
-        Make one call, repeated where that is safe, until it has an answer that is one.
+        Make one call, repeated where that is safe, until it has a usable answer.
 
         :param call: what is asked for.
         :param receiver: takes the body of the good answer.
@@ -159,10 +162,11 @@ class SentinelHubSession(OAuth2Session):
         :returns: the response, its body consumed, and the answer as it was judged.
         :raises SentinelHubError: see :mod:`sentinelhub_provider.exceptions`.
         """
-        body = RequestBody(
-            data=kwargs.pop("data", None), document=kwargs.pop("json", None), files=kwargs.pop("files", None)
-        )
-        headers = kwargs.pop("headers", None)
+        call = replace(call, url=with_query(call.url, kwargs.pop("params", None)))
+        try:
+            prepared = self._prepared(call.method, call.url, **kwargs)
+        except (requests.RequestException, UnicodeError) as error:
+            raise unsendable(error, call.url) from None
         response = requests.Response()
 
         def send(step: Send) -> Answer | Failure:
@@ -172,21 +176,17 @@ class SentinelHubSession(OAuth2Session):
             timeout = urllib3.Timeout(total=step.timeout, connect=CONNECT_TIMEOUT, read=call.read_timeout)
             try:
                 with bounded_reads(lambda: ends - self._clock()):
-                    response = self._plain_request(
-                        step.method,
-                        step.url,
-                        header_fields(headers, content_type=body.content_type, token=step.token),
-                        body,
-                        timeout,
-                        stream=True,
-                        **kwargs,
+                    response = self._transmit(
+                        _for_step(prepared, step), timeout=timeout, stream=True, allow_redirects=False
                     )
                 with response:
                     return _receive(response, receiver)
+            except SentinelHubError:
+                raise
             except ValueError as error:
                 raise unsendable(error, call.url) from None
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-                return Failure(_failure_kind(error), error)
+                return Failure(_failure_kind(error), root_cause(error))
 
         answer = self._drive(call_flow(call, clock=self._clock, random=self._jitter), send)
         return response, answer
@@ -198,20 +198,21 @@ class SentinelHubSession(OAuth2Session):
         :param rejected: a token that the service refused.
         :param timeout: seconds that this may take.
         """
-        fetched = False
-        ends = self._clock() + timeout
-
-        def fetch() -> AccessToken:
-            nonlocal fetched
-            fetched = True
-            return self._fetch_token(ends - self._clock())
-
-        token = self._broker.get(
-            fetch, announce=lambda token: self._on_token(token.value), rejected=rejected, patience=timeout
-        )
-        if not fetched:
+        fetched: list[AccessToken] = []
+        if rejected is not None:
+            self._broker.check_trust(self._settings.base_url)
+        token = self._broker.get(partial(self.fetch_new_token, fetched), rejected=rejected, patience=timeout)
+        if self._broker.needs_masking(token):
+            self._on_token(token.value)
+            self._broker.masked(token)
+        if token not in fetched:
             self._count(TOKEN_CACHE_HITS, 1)
         return token
+
+    def fetch_new_token(self, fetched: list[AccessToken], timeout: float) -> AccessToken:
+        """Ask the token endpoint, for ``timeout`` seconds at most, and note the token in ``fetched``."""
+        fetched.append(fetch_token(self._settings, self.call, timeout=timeout, wall_clock=self._wall_clock))
+        return fetched[-1]
 
     def fetch_token(self, *_: Any, **__: Any) -> dict[str, Any]:
         """
@@ -232,71 +233,84 @@ class SentinelHubSession(OAuth2Session):
         """Always true: the session gets its token when it needs one."""
         return True
 
-    def _fetch_token(self, timeout: float) -> AccessToken:
-        token_call = TokenCall(credentials_of(self._settings), self._wall_clock)
-        request = token_call.request()
-        receiver = MemoryReceiver()
-        sent_at = self._wall_clock()
-        with token_call.refusals_worded():
-            self.call(token_call.call(timeout), receiver, data=request.body, headers=dict(request.headers))
-        return token_call.read(receiver.body, sent_at)
-
     def _drive(self, flow: Any, send: Callable[[Send], Answer | Failure]) -> Answer:
         """Walk through a flow, doing what it says."""
         event: Any = None
         try:
             while True:
                 step = flow.send(event)
+                event = None
                 match step:
                     case Reserve(previous):
                         event = self._pacer.reserve(previous)
                     case Settle(slot, status, retry_after, spent):
                         self._pacer.settle(slot, status=status, retry_after=retry_after, spent=spent)
-                        event = None
                     case Authorize(rejected, timeout):
                         event = self.current_token(rejected=rejected, timeout=timeout)
+                    case Distrust(error):
+                        self._broker.distrust(self._settings.base_url, error)
                     case Send():
                         event = send(step)
                     case Wait(seconds):
                         self._on_wait(step)
                         self._sleep(seconds)
-                        event = None
                 for name, value in worth_counting(step, event):
                     self._count(name, value)
         except StopIteration as done:
             answer: Answer = done.value
             return answer
 
-    def _plain_request(
+    def _prepared(
         self,
         method: str,
         url: str,
-        headers: Mapping[str, str] | None,
-        body: RequestBody,
-        timeout: Any,
         *,
-        allow_redirects: bool = False,
-        **kwargs: Any,
-    ) -> requests.Response:
-        """Send once through ``requests`` itself, past OAuth2Session, which would refuse loopback and log the token."""
-        if timeout is None:
-            timeout = (CONNECT_TIMEOUT, self._settings.timeout)
-        # Given with each request: else REQUESTS_CA_BUNDLE of the environment would overrule the connection.
-        kwargs.setdefault("verify", self.verify)
-        if is_loopback(urlsplit(url).hostname or ""):
-            # Plain http is allowed there because nobody listens on the way; a proxy would.
-            kwargs["proxies"] = {"http": None, "https": None, "all": None}
-        response: requests.Response = super(OAuth2Session, self).request(
-            method,
-            url,
-            headers=dict(headers or {}),
-            data=body.data(),
-            files=body.files,
-            timeout=timeout,
-            allow_redirects=allow_redirects,
-            **kwargs,
+        params: Any = None,
+        headers: Mapping[str, str] | None = None,
+        data: Any = None,
+        json: Any = None,
+        files: Any = None,
+        **fields: Any,
+    ) -> requests.PreparedRequest:
+        body = RequestBody(data=data, document=json, files=files)
+        return self.prepare_request(
+            requests.Request(
+                method.upper(),
+                with_query(url, params),
+                headers=header_fields(headers, content_type=body.content_type),
+                data=body.data(),
+                files=body.files,
+                **fields,
+            )
         )
+
+    def _transmit(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send once through ``requests`` itself, past OAuth2Session, which would refuse loopback and log the token."""
+        if self._process != os.getpid():  # a child must not read the answers to its parent's requests
+            self._open_connections()
+        if kwargs.get("timeout") is None:
+            kwargs["timeout"] = (CONNECT_TIMEOUT, self._settings.timeout)
+        kwargs = {name: value for name, value in kwargs.items() if value is not None}
+        proxy = proxy_for(str(request.url))
+        kwargs["proxies"] = {**({"all": proxy} if proxy else {}), **self.proxies, **kwargs.get("proxies", {})}
+        if is_loopback(urlsplit(str(request.url)).hostname or ""):
+            kwargs["proxies"] = {}  # plain http is allowed there because nobody listens on the way; a proxy would
+        response: requests.Response = super(OAuth2Session, self).send(request, **kwargs)
         return response
+
+
+def _for_step(request: requests.PreparedRequest, step: Send) -> requests.PreparedRequest:
+    """Return a copy for one attempt: its address, its token, and the body from the start."""
+    copy = request.copy()
+    copy.method = step.method
+    if step.url != request.url:
+        copy.prepare_url(step.url, None)
+    copy.headers = type(request.headers)(header_fields(request.headers, token=step.token, is_foreign=step.is_foreign))
+    if step.is_foreign:
+        copy.body = None
+    elif isinstance(getattr(copy, "_body_position", None), int):
+        requests.utils.rewind_body(copy)
+    return copy
 
 
 def _receive(response: requests.Response, receiver: Receiver) -> Answer:
@@ -313,8 +327,11 @@ def _receive(response: requests.Response, receiver: Receiver) -> Answer:
 def _failure_kind(error: BaseException) -> FailureKind:
     """Sort the exceptions of ``requests`` and ``urllib3`` by what they say of whether the service acted."""
     match error:
-        case requests.exceptions.SSLError() | urllib3.exceptions.SSLError():
-            return FailureKind.TLS
+        case requests.exceptions.SSLError():
+            # urllib3 reports a broken handshake otherwise, so this was either refused or broke later.
+            return (
+                FailureKind.TLS if isinstance(root_cause(error), ssl.SSLCertVerificationError) else FailureKind.BROKEN
+            )
         case requests.exceptions.ConnectTimeout() | requests.exceptions.ProxyError():
             return FailureKind.UNREACHABLE
         case requests.exceptions.ReadTimeout() | urllib3.exceptions.ReadTimeoutError():

@@ -1,30 +1,31 @@
-"""The token request as a call: what both sessions send to the token endpoint, and how they read what comes back."""
+"""Fetches a token: the request, how often it is repeated, and what the endpoint's errors mean for the connection."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Any
 
 from sentinelhub_provider.connection import ConnectionSettings
-from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRateLimitError
+from sentinelhub_provider.exceptions import (
+    SentinelHubAuthenticationError,
+    SentinelHubConfigurationError,
+    SentinelHubError,
+    SentinelHubRateLimitError,
+    SentinelHubResponseError,
+)
 from sentinelhub_provider.oauth.client_credentials import (
+    INVALID_SCOPE,
     ClientCredentials,
-    TokenRequest,
+    is_refused_client,
     parse_token_answer,
-    refused_client,
     token_request,
 )
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.transport.policy import Call
-
-TOKEN_DEADLINE = 60.0
-"""Seconds that getting a token may take, repeating included; less where the call that needs it has less left."""
+from sentinelhub_provider.transport.receive import MemoryReceiver
 
 TOKEN_READ_TIMEOUT = 15.0
 """Seconds that the token endpoint may stay silent: it answers at once or not at all, and another try must fit in."""
-
-_REFUSING = frozenset({400, 401, 403})
 
 
 def credentials_of(settings: ConnectionSettings) -> ClientCredentials:
@@ -38,59 +39,70 @@ def credentials_of(settings: ConnectionSettings) -> ClientCredentials:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class TokenCall:
+def fetch_token(
+    settings: ConnectionSettings, call: Callable[..., Any], *, timeout: float, wall_clock: Callable[[], float]
+) -> AccessToken:
     """
-    One fetch of a token.
+    Ask a connection's token endpoint for a token.
 
-    :param credentials: whose token.
-    :param clock: seconds since the epoch.
+    :param call: makes one call, as ``SentinelHubSession.call``.
+    :param timeout: seconds that it may take, repeating included.
+    :param wall_clock: seconds since the epoch.
+    :raises SentinelHubAuthenticationError: the endpoint refuses the client id or the secret.
+    :raises SentinelHubConfigurationError: it refuses the scope.
+    :raises SentinelHubError: for everything else, which may pass.
     """
-
-    credentials: ClientCredentials
-    clock: Callable[[], float]
-
-    def request(self) -> TokenRequest:
-        """Say what to send."""
-        return token_request(self.credentials)
-
-    def call(self, timeout: float) -> Call:
-        """Say how: without a token, repeated if need be, within ``timeout`` seconds."""
-        return Call(
-            method="POST",
-            url=self.credentials.auth_url,
-            trusted=None,
-            read_timeout=TOKEN_READ_TIMEOUT,
-            deadline=min(timeout, TOKEN_DEADLINE),
-        )
-
-    def read(self, body: bytes, sent_at: float) -> AccessToken:
-        """Read the answer; ``sent_at`` is when the request was sent, by :attr:`clock`."""
-        return parse_token_answer(body, auth_url=self.credentials.auth_url, now=sent_at)
-
-    @contextmanager
-    def refusals_worded(self) -> Iterator[None]:
-        """Turn the endpoint's refusal of the client into the authentication error that it is, and word its 429."""
-        try:
-            yield
-        except SentinelHubRateLimitError as error:
-            raise _too_many_logins(error, self.credentials.auth_url) from error
-        except SentinelHubError as error:
-            if error.status not in _REFUSING:
-                raise
-            raise refused_client(
-                error, auth_url=self.credentials.auth_url, client_id=self.credentials.client_id
-            ) from error
-
-
-def _too_many_logins(error: SentinelHubRateLimitError, auth_url: str) -> SentinelHubRateLimitError:
-    return SentinelHubRateLimitError(
-        f"The token endpoint {auth_url} answered 429: too many logins. Let processes share their token by the "
-        "connection's auth_cache (file on one host, redis:// for several) instead of asking for one each.",
-        retry_after=error.retry_after,
-        status=error.status,
-        code=error.code,
-        service_message=error.service_message,
-        endpoint=error.endpoint,
-        request_id=error.request_id,
+    request = token_request(credentials_of(settings))
+    receiver = MemoryReceiver()
+    token_call = Call(
+        method="POST",
+        url=settings.auth_url,
+        trusted=None,
+        read_timeout=TOKEN_READ_TIMEOUT,
+        deadline=timeout,
+        may_pass=_may_pass,
     )
+    sent_at = wall_clock()
+    try:
+        call(token_call, receiver, data=request.body, headers=dict(request.headers))
+        return parse_token_answer(receiver.body, auth_url=settings.auth_url, now=sent_at)
+    except SentinelHubError as error:
+        raise _in_terms_of_the_connection(error, settings) from error.__cause__
+
+
+def _may_pass(error: SentinelHubError) -> bool:
+    """Tell whether a 4xx is worth another try: a gateway's page, or a request that the endpoint misread."""
+    return not is_refused_client(error.code, error.service_message) and error.code != INVALID_SCOPE
+
+
+def _in_terms_of_the_connection(error: SentinelHubError, settings: ConnectionSettings) -> SentinelHubError:
+    where = f"The token endpoint {settings.auth_url}"
+    said = f"{error.code or ''}{f' ({error.service_message})' if error.service_message else ''}".strip()
+    if isinstance(error, SentinelHubRateLimitError):
+        return SentinelHubRateLimitError(
+            f"{where} answered 429: too many logins. Let processes share their token by the connection's auth_cache "
+            "(file on one host, redis:// for several) instead of asking for one each.",
+            retry_after=error.retry_after,
+            **error.about,
+        )
+    if is_refused_client(error.code, error.service_message):
+        return SentinelHubAuthenticationError(
+            f"{where} refused client {settings.client_id!r}: {said}. Check the connection's client ID and client "
+            f"secret, and that the client belongs to the connection's deployment, {settings.deployment.title}: "
+            "clients of Sentinel Hub and of the Copernicus Data Space are not interchangeable.",
+            **error.about,
+        )
+    if error.code == INVALID_SCOPE:
+        return SentinelHubConfigurationError(
+            f"Connection {settings.conn_id!r}, field 'scope': {where[0].lower()}{where[1:]} refused the scope "
+            f"{settings.scope or ''!r}: {said}. Sentinel Hub needs no scope: leave the field empty.",
+            field="scope",
+            **error.about,
+        )
+    if error.status is not None and 400 <= error.status < 500:
+        return SentinelHubResponseError(
+            f"{where} answered {error.status} {said or 'without an OAuth2 error'}, which says nothing about the "
+            "client. It may pass. If it goes on, check auth_url and whether a gateway or proxy answers in its place.",
+            **error.about,
+        )
+    return error

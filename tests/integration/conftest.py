@@ -51,6 +51,7 @@ class AsyncCaller(BlockingCaller):
         async def call() -> httpx.Response:
             try:
                 (await self.hook._asession())._sleep = self._clock.asleep
+                self.hook.get_conn()._sleep = self._clock.sleep  # of the thread that fetches tokens
                 return await self.hook.arequest(method, endpoint, **kwargs)
             finally:
                 await self.hook.aclose()

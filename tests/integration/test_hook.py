@@ -7,9 +7,11 @@ import gc
 import gzip
 import io
 import json
+import logging
 import re
 import socket
 import time
+import tracemalloc
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -154,6 +156,66 @@ def test_connection_is_kept_open(connect, sentinelhub_sandbox):
         assert len(server.requests) == 10
 
 
+def test_query_is_sent_once_and_joins_the_endpoints(make_caller, sentinelhub_sandbox):
+    """Also along a redirect, whose address is taken as it is."""
+
+    def answer(received: Received) -> Reply:
+        return Reply(307, {"Location": "/there?c=3"}) if received.path.startswith("/here") else Reply()
+
+    params = {"b": [2, "ü&"], "none": None, "flag": True}
+    with loopback_server(answer) as own:
+        make_caller(host=own.url).request("GET", "/here?a=1", params=params)
+
+    assert [received.path for received in own.requests] == ["/here?a=1&b=2&b=%C3%BC%26&flag=true", "/there?c=3"]
+
+
+def test_content_can_be_iterated(make_caller, sentinelhub_sandbox):
+    """In pieces, in lines, and as often as one likes."""
+    body = b"one\ntwo\nthree" * 50
+    with loopback_server(lambda _: Reply(body=body, headers={"Content-Type": "text/plain"})) as own:
+        answer = make_caller(host=own.url).request("GET", "/x")
+
+    lines = [line.encode() if isinstance(line, str) else line for line in answer.iter_lines()]
+    pieces = answer.iter_content(7) if isinstance(answer, requests.Response) else answer.iter_bytes(7)
+    assert lines == body.splitlines()
+    assert b"".join(pieces) == body
+    if isinstance(answer, requests.Response):
+        assert b"".join(answer) == body
+    assert answer.content == body
+
+
+def test_body_is_held_once(connect, sentinelhub_sandbox):
+    """A body of 40 MB takes little more than that, not twice as much."""
+    size = 40_000_000
+    with loopback_server(lambda _: Reply(body=bytes(size))) as own:
+        hook = connect(host=own.url)
+        hook.request("GET", "/warm")
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        content = hook.request("GET", "/x").content
+        peak = tracemalloc.get_traced_memory()[1] - before
+        tracemalloc.stop()
+
+    assert len(content) == size
+    # The server of this test holds the body once as well.
+    assert peak < 2.6 * size
+
+
+@pytest.mark.parametrize("name", ["deadline", "timeout"])
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_time_that_cannot_be_is_refused(caller, sentinelhub_sandbox, name: str, seconds: float):
+    """Nought is not the default."""
+    with pytest.raises(SentinelHubRequestError, match=f"{name} must be a number of seconds above 0"):
+        caller.request("GET", COLLECTIONS, **{name: seconds})
+    assert sentinelhub_sandbox.control.counters().total_requests == 0
+
+
+def test_unknown_argument_is_named(caller):
+    """As Python does it."""
+    with pytest.raises(TypeError, match="jsn"):
+        caller.request("GET", COLLECTIONS, jsn={})
+
+
 # --- get_conn --------------------------------------------------------------------------------------------------------
 
 
@@ -195,9 +257,12 @@ def test_session_shows_the_token_to_no_other_host(connect):
         with loopback_server(lambda _: Reply(302, {"Location": f"{elsewhere.url}/steal"})) as own:
             session = connect(host=own.url).get_conn()
             with pytest.raises(SentinelHubResponseError, match="the token was not sent"):
-                session.get("/x")
+                session.post("/x", json={})
+            assert elsewhere.requests == []
+            assert session.get("/x", headers={"Cookie": "a=b"}).status_code == 200
 
-        assert elsewhere.requests == []
+        (followed,) = elsewhere.requests
+        assert not {"authorization", "cookie"} & {name.lower() for name in followed.headers}
 
 
 def test_session_shows_redirects_to_who_wants_to_see_them(connect):
@@ -206,6 +271,18 @@ def test_session_shows_redirects_to_who_wants_to_see_them(connect):
         response = connect(host=own.url).get_conn().get("/x", allow_redirects=False)
 
     assert (response.status_code, response.headers["location"]) == (302, "/y")
+
+
+def test_prepared_request_is_authorized(connect, sentinelhub_sandbox):
+    """``send`` adds the token as ``get`` does, renews it once, and shows it to no other host."""
+    session = connect().get_conn()
+    prepared = session.prepare_request(requests.Request("GET", sentinelhub_sandbox.url + COLLECTIONS))
+    assert session.send(prepared).status_code == 200
+    sentinelhub_sandbox.control.revoke_tokens()
+    assert session.send(prepared).json()["collections"]
+    with loopback_server() as elsewhere, pytest.raises(SentinelHubRequestError, match="allowed_hosts"):
+        session.send(requests.Request("GET", f"{elsewhere.url}/steal").prepare())
+    assert elsewhere.requests == []
 
 
 def test_session_can_withhold_the_token(connect):
@@ -260,6 +337,18 @@ def test_token_that_is_refused_twice_is_an_authentication_error(caller, sentinel
     assert logins(sentinelhub_sandbox) == 2
 
 
+def test_api_that_refuses_every_token_costs_two_logins(make_caller, sentinelhub_sandbox):
+    """Not one for each call, however many hooks make them."""
+    sentinelhub_sandbox.control.add_fault(path=COLLECTIONS, times=None, action={"kind": "status", "status": 401})
+    for _ in range(5):
+        caller = make_caller()
+        for _ in range(2):
+            with pytest.raises(SentinelHubAuthenticationError, match="two tokens in a row"):
+                caller.request("GET", COLLECTIONS)
+
+    assert logins(sentinelhub_sandbox) == 2
+
+
 def test_long_task_outlives_its_tokens():
     """Two hours of calls, a minute apart, with tokens of 30 minutes: no call fails, each token is renewed early."""
     from sentinelhub_provider.connection import ConnectionSettings
@@ -275,7 +364,7 @@ def test_long_task_outlives_its_tokens():
         )
         session = SentinelHubSession(
             settings,
-            TokenBroker(clock=clock),
+            TokenBroker(clock=clock, timer=clock, run=lambda job: job()),
             Pacer(None, Limits()),
             resolve=lambda path: server.url + path,
             on_token=lambda _: None,
@@ -457,17 +546,35 @@ def test_allowed_host_gets_the_token(make_caller):
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_redirect_to_another_host(caller, sentinelhub_sandbox, method: str, status: int):
+def test_post_is_not_redirected_to_another_host(caller, sentinelhub_sandbox, status: int):
     """The other host sees no request at all."""
     with loopback_server() as elsewhere:
         action = {"kind": "redirect", "location": f"{elsewhere.url}/steal?x=1", "status": status}
         sentinelhub_sandbox.control.add_fault(path="/x", times=None, action=action)
 
         with pytest.raises(SentinelHubResponseError, match="where the token was not sent"):
-            caller.request(method, "/x", json={} if method == "POST" else None)
+            caller.request("POST", "/x", json={})
 
         assert elsewhere.requests == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_presigned_url_of_another_host_is_read_without_the_token(caller, sentinelhub_sandbox, caplog, status: int):
+    """A GET follows, without credentials of any kind; the signature is sent as it is and stays out of the log."""
+    with loopback_server(lambda _: Reply(body=b'{"from": "bucket"}')) as bucket:
+        action = {"kind": "redirect", "location": f"{bucket.url}/tile?sig=a%2Fb%3D&x=1", "status": status}
+        sentinelhub_sandbox.control.add_fault(path="/x", times=None, action=action)
+
+        with caplog.at_level(logging.INFO):
+            answer = caller.request(
+                "GET", "/x", params={"own": "1"}, headers={"Authorization": "Basic x", "cookie": "c"}
+            )
+
+    assert answer.json() == {"from": "bucket"}
+    (received,) = bucket.requests
+    assert received.path == "/tile?sig=a%2Fb%3D&x=1"
+    assert not {"authorization", "cookie"} & {name.lower() for name in received.headers}
+    assert "sig=" not in caplog.text
 
 
 def test_redirect_that_parsers_read_differently(caller, sentinelhub_sandbox):

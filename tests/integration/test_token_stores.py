@@ -125,16 +125,16 @@ with DAG("variables", schedule=None):
 
     @task
     def variables():
-        from sentinelhub_provider.hooks.airflow_variables import AirflowVariables
+        from airflow.sdk import Variable
+        from sentinelhub_provider.hooks.airflow_variables import VariableStore
 
-        airflow = AirflowVariables()
-        seen = [airflow.get("sentinelhub_cache_test")]
-        airflow.set("sentinelhub_cache_test", "one")
-        airflow.set("sentinelhub_cache_test", "two")
-        seen.append(airflow.get("sentinelhub_cache_test"))
-        airflow.delete("sentinelhub_cache_test")
-        airflow.delete("sentinelhub_cache_test")
-        return [*seen, airflow.get("sentinelhub_cache_test")]
+        store = VariableStore()
+        seen = [store.read("test")]
+        store.write("test", b"one", 60.0)
+        store.write("test", b"two", 60.0)
+        seen.append(store.read("test").data.decode())
+        Variable.delete("sentinelhub_cache_test")
+        return [*seen, store.read("test")]
 
     call.override(task_id="first")() >> call.override(task_id="second")() >> variables()
 """
@@ -172,13 +172,13 @@ def test_tasks_share_a_token_through_variables(airflow: SimpleNamespace):
     assert "cannot write the token store" not in airflow.log
 
 
-def test_variables_are_read_set_and_deleted(airflow: SimpleNamespace):
-    """What is not there is ``None``, a later value replaces the earlier, deleting twice does no harm."""
+def test_variables_are_read_and_set(airflow: SimpleNamespace):
+    """What is not there, or is deleted by a person, is ``None``; a later value replaces the earlier."""
     assert airflow.run["results"]["variables[-1]"] == [None, "two", None]
 
 
 def test_only_the_token_is_left_in_the_variables(airflow: SimpleNamespace):
-    """One variable by client, whose description tells a person what it is; claims are taken back."""
+    """One variable by client, whose description tells a person what it is."""
     ((key, _, _, description),) = airflow.rows
     assert key.startswith("sentinelhub_cache_")
     assert "airflow-provider-sentinelhub" in description

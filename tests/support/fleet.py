@@ -183,11 +183,11 @@ def work(plan: Plan) -> None:
     )
     if plan.hang:
 
-        def hang(_: float) -> None:
+        def hang(*_: object) -> None:
             os.write(1, b"fetching\n")
             time.sleep(WAIT)
 
-        session._fetch_token = hang  # type: ignore[method-assign,assignment]
+        session.fetch_new_token = hang  # type: ignore[method-assign,assignment]
     done, errors = 0, []
     ends = time.monotonic() + plan.stop_after
     while done + len(errors) < plan.calls and time.monotonic() < ends:

@@ -29,10 +29,6 @@ class MemoryTokenStore:
         """Keep it."""
         self.kept[key] = (data, self._clock() + lifetime)
 
-    def delete(self, key: str) -> None:
-        """Forget it."""
-        self.kept.pop(key, None)
-
     def lock(self, key: str) -> MemoryLock:
         """Return the key's lock."""
         return MemoryLock(self._locks.setdefault(key, threading.Lock()))
@@ -63,14 +59,10 @@ class MemoryVariables:
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
 
-    def get(self, name: str) -> str | None:
+    def get(self, name: str, default: str | None = None) -> str | None:
         """Return a value."""
-        return self.values.get(name)
+        return self.values.get(name, default)
 
-    def set(self, name: str, value: str) -> None:
+    def set(self, name: str, value: str, description: str | None = None) -> None:
         """Set a value."""
         self.values[name] = value
-
-    def delete(self, name: str) -> None:
-        """Remove a value."""
-        self.values.pop(name, None)

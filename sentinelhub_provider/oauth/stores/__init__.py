@@ -1,8 +1,8 @@
 """
 Where tokens are shared beyond one process.
 
-A store keeps sealed bytes under a key and offers a lock by key. It may be slow, full, corrupt or gone: what it raises
-then is for :mod:`~sentinelhub_provider.oauth.shared` to turn into one warning, never into a failed task.
+A store keeps encrypted bytes under a key and offers a lock by key. It may be slow, full, corrupt or gone: then it
+raises, and :mod:`~sentinelhub_provider.oauth.shared` turns that into one warning, never into a failed task.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol
 @dataclass(frozen=True, slots=True)
 class Blob:
     """
-    Sealed bytes as a store keeps them.
+    Encrypted bytes as a store keeps them.
 
     :param data: the bytes.
     :param seconds_left: how long the store will still keep them by its own clock, ``None`` where it has none.
@@ -35,16 +35,13 @@ class StoreLock(Protocol):
 
 
 class TokenStore(Protocol):
-    """Keeps sealed bytes by key. Every method may block, and may raise what its back end raises."""
+    """Keeps encrypted bytes by key. Every method may block, and may raise what its back end raises."""
 
     def read(self, key: str) -> Blob | None:
         """Return what is kept under ``key``, ``None`` where there is nothing."""
 
     def write(self, key: str, data: bytes, lifetime: float) -> None:
         """Keep ``data`` under ``key``, for ``lifetime`` seconds at least; whole or not at all."""
-
-    def delete(self, key: str) -> None:
-        """Forget what is kept under ``key``."""
 
     def lock(self, key: str) -> StoreLock:
         """Return the lock of ``key``, not yet taken."""

@@ -53,10 +53,6 @@ class FileStore:
             Path(part).unlink(missing_ok=True)
             raise
 
-    def delete(self, key: str) -> None:
-        """Forget what is kept under ``key``."""
-        self._path(key).unlink(missing_ok=True)
-
     def lock(self, key: str) -> FileStoreLock:
         """Return the lock of ``key``: the kernel frees it when its holder dies."""
         self._make_ready()

@@ -59,10 +59,6 @@ class RedisStore:
         """Keep ``data`` under ``key`` for ``lifetime`` seconds."""
         self._client.set(_name(key), data, px=max(1, int(lifetime * 1000)))
 
-    def delete(self, key: str) -> None:
-        """Forget what is kept under ``key``."""
-        self._client.delete(_name(key))
-
     def lock(self, key: str) -> RedisStoreLock:
         """Return the lock of ``key``, which frees itself some time after its holder died."""
         return RedisStoreLock(

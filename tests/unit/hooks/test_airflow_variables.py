@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from types import SimpleNamespace
 
 import pytest
+from token_stores import MemoryVariables
 
+from sentinelhub_provider.connection import ClientAuth
 from sentinelhub_provider.hooks import airflow_variables
-from sentinelhub_provider.hooks.sharing import open_token_store
-from sentinelhub_provider.oauth.stores.variable import VariableStore
+from sentinelhub_provider.hooks.airflow_variables import RENEWAL_CHANCE, VariableStore
+from sentinelhub_provider.hooks.sharing import open_token_store, token_broker
+from sentinelhub_provider.oauth.broker import forget_tokens
 
 
 async def opened() -> object:
@@ -21,7 +25,7 @@ def test_a_trigger_of_an_old_airflow_keeps_its_token_in_memory(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     """Its triggerer would break down; a task's process has no such fault."""
-    monkeypatch.setattr(airflow_variables, "sdk_version", "1.1.8")
+    monkeypatch.setattr(airflow_variables, "ANSWERS_ANY_THREAD", False)
 
     with caplog.at_level(logging.WARNING):
         assert asyncio.run(opened()) is None
@@ -32,3 +36,39 @@ def test_a_trigger_of_an_old_airflow_keeps_its_token_in_memory(
 def test_a_trigger_of_a_newer_airflow_uses_variables():
     """From 3.2 on, any thread gets its own answer."""
     assert isinstance(asyncio.run(opened()), VariableStore)
+
+
+def test_what_is_written_is_read():
+    """An empty value, which a person may leave behind, is a miss."""
+    variables = MemoryVariables()
+    store = VariableStore(variables)
+    assert store.read("key") is None
+    store.write("key", b"encrypted", 60.0)
+    assert VariableStore(variables).read("key").data == b"encrypted"
+    variables.values = dict.fromkeys(variables.values, "")
+    assert store.read("key") is None
+
+
+def test_early_renewal_is_spread_by_chance():
+    """Who holds a token that still works fetches with a small chance only; who has none always does."""
+    for chance, renews in ((RENEWAL_CHANCE - 0.01, True), (RENEWAL_CHANCE, False)):
+        lock = VariableStore(MemoryVariables(), chance=lambda chance=chance: chance).lock("key")
+        assert lock.acquire(0.0) is renews
+        assert lock.acquire(1.0)
+        lock.release()
+
+
+def test_token_of_an_old_airflow_is_fetched_in_the_callers_thread(monkeypatch: pytest.MonkeyPatch):
+    """Its tasks may ask for Variables from one thread only."""
+    settings = SimpleNamespace(
+        auth_url="https://auth.example.org",
+        client_id="id",
+        client_secret="secret",
+        client_auth=ClientAuth.SECRET_POST,
+        scope=None,
+        auth_cache="variable",
+    )
+    assert token_broker(settings)._run is not None
+    forget_tokens()
+    monkeypatch.setattr(airflow_variables, "ANSWERS_ANY_THREAD", False)
+    assert token_broker(settings)._run is None

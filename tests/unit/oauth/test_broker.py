@@ -13,16 +13,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 from clocks import FakeClock
 
-from sentinelhub_provider.exceptions import SentinelHubAuthenticationError, SentinelHubServerError
+from sentinelhub_provider.exceptions import (
+    SentinelHubAuthenticationError,
+    SentinelHubServerError,
+    SentinelHubTransportError,
+)
 from sentinelhub_provider.oauth.broker import (
     REFUSAL_MEMORY,
     RENEWAL_PAUSE,
-    Fetch,
-    Follow,
+    Decision,
     Known,
-    Refuse,
+    Renewal,
     TokenBroker,
-    Use,
     broker_for,
     decide,
     forget_tokens,
@@ -47,18 +49,10 @@ class Endpoint:
         self.entered = threading.Event()
         self._lock = threading.Lock()
 
-    def fetch(self) -> AccessToken:
-        """Answer a thread."""
+    def fetch(self, _: float = 60.0) -> AccessToken:
+        """Answer."""
         number = self._count()
         assert self.gate.wait(WAIT)
-        return self._answer(number)
-
-    async def afetch(self) -> AccessToken:
-        """Answer a coroutine; the others get their turn meanwhile."""
-        number = self._count()
-        while not self.gate.is_set():  # noqa: ASYNC110 - threads set it, too
-            await asyncio.sleep(0)
-        await asyncio.sleep(0)
         return self._answer(number)
 
     def _count(self) -> int:
@@ -88,25 +82,18 @@ def fixture_endpoint(clock: FakeClock) -> Endpoint:
 @pytest.fixture(name="broker")
 def fixture_broker(clock: FakeClock) -> TokenBroker:
     """A broker that shares nothing with other processes."""
-    return TokenBroker(clock=clock)
+    return TokenBroker(clock=clock, timer=clock)
+
+
+@pytest.fixture(name="direct")
+def fixture_direct(clock: FakeClock) -> TokenBroker:
+    """A broker whose fetches have ended when they are started: no test depends on how fast a thread is."""
+    return TokenBroker(clock=clock, timer=clock, run=lambda job: job())
 
 
 def refusal() -> SentinelHubAuthenticationError:
     """What the endpoint says to a wrong secret."""
     return SentinelHubAuthenticationError("refused", status=401, code="invalid_client", endpoint="POST /token")
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Yield to the other threads until ``condition`` holds."""
-    deadline = threading.Event()
-    timer = threading.Timer(WAIT, deadline.set)
-    timer.start()
-    try:
-        while not condition():
-            assert not deadline.is_set(), "the other threads did not get there"
-            os.sched_yield()
-    finally:
-        timer.cancel()
 
 
 # --- the decision ----------------------------------------------------------------------------------------------------
@@ -115,34 +102,38 @@ NOW = 1_000.0
 FRESH = AccessToken("fresh", NOW + LIFETIME, LIFETIME)
 STALE = AccessToken("stale", NOW + 60, LIFETIME)
 INVALID = AccessToken("invalid", NOW + 1, LIFETIME)
-RENEWAL: Future[AccessToken] = Future()
+RENEWAL = Renewal(NOW, is_hurried=False)
 REFUSED = Refusal(refusal(), until=NOW + 1)
 
 
 @pytest.mark.parametrize(
     ("known", "decision"),
     [
-        pytest.param(Known(), Fetch(None), id="nothing-known"),
-        pytest.param(Known(token=FRESH), Use(FRESH), id="fresh"),
-        pytest.param(Known(token=FRESH, renewal=RENEWAL), Use(FRESH), id="fresh-while-another-fetches"),
-        pytest.param(Known(token=FRESH, refusal=REFUSED), Use(FRESH), id="fresh-whatever-was-refused"),
-        pytest.param(Known(token=STALE), Fetch(STALE), id="stale"),
-        pytest.param(Known(token=STALE, renewal=RENEWAL), Use(STALE), id="stale-while-another-renews"),
-        pytest.param(Known(token=STALE, renew_after=NOW + 1), Use(STALE), id="stale-after-a-failed-renewal"),
-        pytest.param(Known(token=STALE, renew_after=NOW), Fetch(STALE), id="stale-after-the-pause"),
-        pytest.param(Known(token=INVALID), Fetch(None), id="invalid"),
-        pytest.param(Known(token=INVALID, renewal=RENEWAL), Follow(RENEWAL), id="invalid-while-another-fetches"),
-        pytest.param(Known(renewal=RENEWAL), Follow(RENEWAL), id="another-fetches"),
-        pytest.param(Known(renewal=RENEWAL, refusal=REFUSED), Follow(RENEWAL), id="another-asks-again"),
-        pytest.param(Known(refusal=REFUSED), Refuse(REFUSED.error), id="refused-lately"),
-        pytest.param(Known(token=INVALID, refusal=REFUSED), Refuse(REFUSED.error), id="expired-and-refused"),
-        pytest.param(Known(refusal=Refusal(REFUSED.error, until=NOW)), Fetch(None), id="refused-long-ago"),
-        pytest.param(Known(renew_after=NOW + 1), Fetch(None), id="no-token-no-pause"),
+        pytest.param(Known(), Decision.FETCH, id="nothing-known"),
+        pytest.param(Known(token=FRESH), Decision.USE, id="fresh"),
+        pytest.param(Known(token=FRESH, renewal=RENEWAL), Decision.USE, id="fresh-while-another-fetches"),
+        pytest.param(Known(token=FRESH, refusal=REFUSED), Decision.USE, id="fresh-whatever-was-refused"),
+        pytest.param(Known(token=STALE), Decision.RENEW, id="stale"),
+        pytest.param(Known(token=STALE, renewal=RENEWAL), Decision.USE, id="stale-while-another-renews"),
+        pytest.param(Known(token=STALE, renew_after=NOW + 1), Decision.USE, id="stale-after-a-failed-renewal"),
+        pytest.param(Known(token=STALE, renew_after=NOW), Decision.RENEW, id="stale-after-the-pause"),
+        pytest.param(Known(token=STALE, refusal=REFUSED), Decision.RENEW, id="stale-whatever-was-refused"),
+        pytest.param(Known(token=INVALID), Decision.FETCH, id="invalid"),
+        pytest.param(Known(token=INVALID, renewal=RENEWAL), Decision.FOLLOW, id="invalid-while-another-fetches"),
+        pytest.param(Known(renewal=RENEWAL), Decision.FOLLOW, id="another-fetches"),
+        pytest.param(Known(renewal=RENEWAL, refusal=REFUSED), Decision.FOLLOW, id="another-asks-again"),
+        pytest.param(Known(refusal=REFUSED), Decision.REFUSE, id="refused-lately"),
+        pytest.param(Known(token=INVALID, refusal=REFUSED), Decision.REFUSE, id="expired-and-refused"),
+        pytest.param(Known(refusal=Refusal(REFUSED.error, until=NOW)), Decision.FETCH, id="refused-long-ago"),
+        pytest.param(
+            Known(refusal=Refusal(REFUSED.error, until=NOW + REFUSAL_MEMORY + 1)), Decision.FETCH, id="clock-set-back"
+        ),
+        pytest.param(Known(renew_after=NOW + 1), Decision.FETCH, id="no-token-no-pause"),
     ],
 )
-def test_decision(known: Known, decision: object):
+def test_decision(known: Known, decision: Decision):
     """What a caller does depends on what is known, and on nothing else."""
-    assert decide(known, NOW) == decision
+    assert decide(known, NOW, NOW) is decision
 
 
 # --- single flight ---------------------------------------------------------------------------------------------------
@@ -167,7 +158,7 @@ def test_fifty_coroutines_make_one_fetch(broker: TokenBroker, endpoint: Endpoint
     """Check, await, set would fetch fifty times."""
 
     async def all_at_once() -> list[AccessToken]:
-        return await asyncio.gather(*(broker.aget(endpoint.afetch) for _ in range(50)))
+        return await asyncio.gather(*(broker.aget(endpoint.fetch) for _ in range(50)))
 
     assert {token.value for token in asyncio.run(all_at_once())} == {"token-1"}
     assert endpoint.asked == 1
@@ -179,7 +170,7 @@ def test_threads_and_coroutines_share_one_fetch(broker: TokenBroker, endpoint: E
     endpoint.gate.clear()
 
     async def coroutines() -> set[str]:
-        tokens = [asyncio.ensure_future(broker.aget(endpoint.afetch)) for _ in range(10)]
+        tokens = [asyncio.ensure_future(broker.aget(endpoint.fetch)) for _ in range(10)]
         await asyncio.sleep(0)
         if leader == "coroutine":
             threads.extend(pool.submit(broker.get, endpoint.fetch) for _ in range(10))
@@ -204,7 +195,7 @@ def test_error_of_the_fetch_reaches_all_who_wait(broker: TokenBroker, endpoint: 
     endpoint.error = SentinelHubServerError("down", status=503)
 
     async def all_at_once() -> list[AccessToken | BaseException]:
-        calls = [asyncio.ensure_future(broker.aget(endpoint.afetch)) for _ in range(20)]
+        calls = [asyncio.ensure_future(broker.aget(endpoint.fetch)) for _ in range(20)]
         await asyncio.sleep(0)
         endpoint.gate.set()
         return await asyncio.gather(*calls, return_exceptions=True)
@@ -225,10 +216,9 @@ def test_error_is_not_remembered_when_it_may_pass(broker: TokenBroker, endpoint:
     assert broker.get(endpoint.fetch).value == "token-2"
 
 
-def test_waiting_for_another_has_an_end(broker: TokenBroker, endpoint: Endpoint):
+def test_waiting_for_another_has_an_end(broker: TokenBroker, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch):
     """A fetch that hangs elsewhere does not hang this caller."""
-    from sentinelhub_provider.exceptions import SentinelHubTransportError
-
+    monkeypatch.setattr("sentinelhub_provider.oauth.broker.GRACE", 0.0)
     endpoint.gate.clear()
     with ThreadPoolExecutor(1) as pool:
         leader = pool.submit(broker.get, endpoint.fetch)
@@ -236,8 +226,8 @@ def test_waiting_for_another_has_an_end(broker: TokenBroker, endpoint: Endpoint)
 
         with pytest.raises(SentinelHubTransportError, match="Check that the token endpoint is reachable"):
             broker.get(endpoint.fetch, patience=0.01)
-        with pytest.raises(SentinelHubTransportError, match="too long"):
-            asyncio.run(broker.aget(endpoint.afetch, patience=0.01))
+        with pytest.raises(SentinelHubTransportError, match="No token came within"):
+            asyncio.run(broker.aget(endpoint.fetch, patience=0.01))
 
         endpoint.gate.set()
         assert leader.result(WAIT).value == "token-1"
@@ -255,78 +245,88 @@ def test_fresh_token_is_used_without_asking(broker: TokenBroker, endpoint: Endpo
     assert endpoint.asked == 1
 
 
-def test_stale_token_is_renewed_by_exactly_one(broker: TokenBroker, endpoint: Endpoint, clock: FakeClock):
-    """The others go on with the old one and do not wait."""
+def test_stale_token_is_renewed_by_exactly_one_and_nobody_waits(
+    broker: TokenBroker, endpoint: Endpoint, clock: FakeClock
+):
+    """All go on with the old one, also the caller who starts the renewal: it costs no call's deadline."""
     broker.get(endpoint.fetch)
     clock.now += STALE_AGE
     endpoint.gate.clear()
     endpoint.entered.clear()
 
-    with ThreadPoolExecutor(1) as pool:
-        renewing = pool.submit(broker.get, endpoint.fetch)
-        assert endpoint.entered.wait(WAIT)
-        others = {broker.get(endpoint.fetch).value for _ in range(20)}
-        others |= {asyncio.run(broker.aget(endpoint.afetch)).value}
-        endpoint.gate.set()
+    values = {broker.get(endpoint.fetch, patience=0.0).value for _ in range(20)}
+    assert endpoint.entered.wait(WAIT)
+    values |= {asyncio.run(broker.aget(endpoint.fetch, patience=0.0)).value}
+    renewal = broker._known.renewal
+    endpoint.gate.set()
 
-        assert renewing.result(WAIT).value == "token-2"
-
-    assert others == {"token-1"}
+    assert renewal.result(WAIT).value == "token-2"
+    assert values == {"token-1"}
     assert endpoint.asked == 2
-    assert broker.get(endpoint.fetch).value == "token-2"
 
 
 @pytest.mark.parametrize("error", [SentinelHubServerError("down", status=503), refusal()], ids=["server", "refused"])
 def test_failed_renewal_is_a_warning_while_the_token_works(
-    broker: TokenBroker, endpoint: Endpoint, clock: FakeClock, caplog: pytest.LogCaptureFixture, error: Exception
+    direct: TokenBroker, endpoint: Endpoint, clock: FakeClock, caplog: pytest.LogCaptureFixture, error: Exception
 ):
     """It costs no task, says how long the token lasts, and is not tried again with every call."""
-    broker.get(endpoint.fetch)
+    direct.get(endpoint.fetch)
     clock.now += STALE_AGE
     endpoint.error = error
 
     with caplog.at_level(logging.WARNING):
-        values = {broker.get(endpoint.fetch).value for _ in range(5)}
+        values = {direct.get(endpoint.fetch).value for _ in range(5)}
 
     assert values == {"token-1"}
     assert endpoint.asked == 2
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "good for another 60 s" in caplog.text
+    assert "stays in use for another 60 s" in caplog.text
 
 
-def test_renewal_is_tried_again_after_a_pause(broker: TokenBroker, endpoint: Endpoint, clock: FakeClock):
+def test_renewal_is_tried_again_after_a_pause(direct: TokenBroker, endpoint: Endpoint, clock: FakeClock):
     """The endpoint may be back."""
-    broker.get(endpoint.fetch)
+    direct.get(endpoint.fetch)
     clock.now += STALE_AGE
     endpoint.error = SentinelHubServerError("down", status=503)
-    broker.get(endpoint.fetch)
+    direct.get(endpoint.fetch)
     endpoint.error = None
     clock.now += RENEWAL_PAUSE
 
-    assert broker.get(endpoint.fetch).value == "token-3"
+    assert direct.get(endpoint.fetch).value == "token-1"
+    assert direct.get(endpoint.fetch).value == "token-3"
 
 
-def test_failed_renewal_is_an_error_once_the_token_ended(broker: TokenBroker, endpoint: Endpoint, clock: FakeClock):
+def test_failed_renewal_is_an_error_once_the_token_ended(direct: TokenBroker, endpoint: Endpoint, clock: FakeClock):
     """There is nothing to go on with."""
-    broker.get(endpoint.fetch)
+    direct.get(endpoint.fetch)
     clock.now += LIFETIME
     endpoint.error = SentinelHubServerError("down", status=503)
 
     with pytest.raises(SentinelHubServerError, match="down"):
-        broker.get(endpoint.fetch)
+        direct.get(endpoint.fetch)
 
 
-def test_token_that_ends_while_it_is_renewed_is_not_used(broker: TokenBroker, endpoint: Endpoint, clock: FakeClock):
-    """A renewal that takes too long and fails leaves nothing to fall back on."""
+def test_callers_own_thread_fetches_only_when_it_must(endpoint: Endpoint, clock: FakeClock):
+    """Where no other thread may fetch, a token that works is used to its end."""
+    broker = TokenBroker(clock=clock, timer=clock, run=None)
     broker.get(endpoint.fetch)
     clock.now += STALE_AGE
+    assert broker.get(endpoint.fetch).value == "token-1"
+    clock.now += 60
 
-    def slow_failure() -> AccessToken:
-        clock.now += 60
-        raise SentinelHubServerError("down", status=503)
+    assert broker.get(endpoint.fetch).value == "token-2"
 
-    with pytest.raises(SentinelHubServerError, match="down"):
-        broker.get(slow_failure)
+
+def test_a_thread_that_cannot_start_leaves_nobody_waiting(endpoint: Endpoint):
+    """The error reaches its caller, and the next one tries again."""
+
+    def refuse(_: Callable[[], None]) -> None:
+        raise RuntimeError("can't start new thread")
+
+    broker = TokenBroker(run=refuse)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="new thread"):
+            broker.get(endpoint.fetch)
 
 
 # --- refusals --------------------------------------------------------------------------------------------------------
@@ -352,17 +352,62 @@ def test_refused_client_is_asked_about_once_a_minute(broker: TokenBroker, endpoi
     assert broker.get(endpoint.fetch).value == "token-2"
 
 
-def test_refusal_is_forgotten_with_a_success(broker: TokenBroker, endpoint: Endpoint, clock: FakeClock):
+def test_refusal_is_forgotten_with_a_success(direct: TokenBroker, endpoint: Endpoint, clock: FakeClock):
     """A client that is accepted again is not refused from memory later."""
-    broker.get(endpoint.fetch)
+    direct.get(endpoint.fetch)
     clock.now += STALE_AGE
     endpoint.error = refusal()
-    broker.get(endpoint.fetch)
+    direct.get(endpoint.fetch)
     endpoint.error = None
     clock.now += RENEWAL_PAUSE
-    token = broker.get(endpoint.fetch)
+    direct.get(endpoint.fetch)
+    token = direct.get(endpoint.fetch)
 
-    assert broker.get(endpoint.fetch, rejected=token).value == "token-4"
+    assert direct.get(endpoint.fetch, rejected=token).value == "token-4"
+
+
+def test_refusal_is_not_remembered_over_a_token_that_works(direct: TokenBroker, endpoint: Endpoint, clock: FakeClock):
+    """The endpoint is asked again as soon as the token has ended, not a minute later."""
+    direct.get(endpoint.fetch)
+    clock.now += STALE_AGE
+    endpoint.error = refusal()
+    direct.get(endpoint.fetch)
+    endpoint.error = None
+    clock.now += 59
+
+    assert direct.get(endpoint.fetch).value == "token-3"
+
+
+@pytest.mark.parametrize("passed", [0.0, 30.0, REFUSAL_MEMORY - 1])
+def test_clock_set_back_does_not_lengthen_a_refusal(endpoint: Endpoint, passed: float):
+    """It ends after a minute of the process's own timer, whatever the clock says."""
+    clock, timer = FakeClock(1e9), FakeClock(5.0)
+    broker = TokenBroker(clock=clock, timer=timer)
+    endpoint.error = refusal()
+    with pytest.raises(SentinelHubAuthenticationError):
+        broker.get(endpoint.fetch)
+    endpoint.error = None
+    timer.now += passed
+    clock.now -= 3600
+    with pytest.raises(SentinelHubAuthenticationError):
+        broker.get(endpoint.fetch)
+    timer.now += REFUSAL_MEMORY - passed
+
+    assert broker.get(endpoint.fetch).value == "token-2"
+
+
+# --- an API that refuses every token ---------------------------------------------------------------------------------
+
+
+def test_api_that_refuses_every_token_is_remembered_for_a_minute(broker: TokenBroker, clock: FakeClock):
+    """By its place: the same client may be welcome at another deployment."""
+    broker.distrust("https://here.example.org", refusal())
+
+    with pytest.raises(SentinelHubAuthenticationError, match="refused"):
+        broker.check_trust("https://here.example.org")
+    broker.check_trust("https://elsewhere.example.org")
+    clock.now += REFUSAL_MEMORY
+    broker.check_trust("https://here.example.org")
 
 
 # --- rejected tokens -------------------------------------------------------------------------------------------------
@@ -387,61 +432,95 @@ def test_only_the_rejected_token_is_dropped(broker: TokenBroker, endpoint: Endpo
 
 def test_rejected_token_is_dropped_in_the_event_loop_as_well(broker: TokenBroker, endpoint: Endpoint):
     """Both kinds of callers follow one rule."""
-    first = asyncio.run(broker.aget(endpoint.afetch))
+    first = asyncio.run(broker.aget(endpoint.fetch))
 
-    assert asyncio.run(broker.aget(endpoint.afetch, rejected=first)).value == "token-2"
-
-
-# --- announcing ------------------------------------------------------------------------------------------------------
+    assert asyncio.run(broker.aget(endpoint.fetch, rejected=first)).value == "token-2"
 
 
-def test_new_token_is_announced_once_before_it_is_used(broker: TokenBroker, endpoint: Endpoint):
-    """It must be masked before anyone can log it."""
-    announced: list[str] = []
-    for _ in range(3):
-        broker.get(endpoint.fetch, announce=lambda token: announced.append(token.value))
-
-    assert announced == ["token-1"]
+# --- masking ---------------------------------------------------------------------------------------------------------
 
 
-# --- cancellation ----------------------------------------------------------------------------------------------------
+def test_new_token_needs_masking_once(broker: TokenBroker, endpoint: Endpoint):
+    """It must be masked before anyone can log it; a forked child has a log of its own."""
+    token = broker.get(endpoint.fetch)
+    assert broker.needs_masking(token)
+    broker.masked(token)
+
+    assert not broker.needs_masking(token)
+    assert broker.needs_masking(broker.get(endpoint.fetch, rejected=token))
+    assert in_child(lambda: broker.needs_masking(token))
 
 
-def test_follower_takes_over_from_a_cancelled_leader(broker: TokenBroker, endpoint: Endpoint):
-    """A task that is killed while it fetches does not take those who wait with it."""
+# --- callers that give up --------------------------------------------------------------------------------------------
+
+
+def test_fetch_goes_on_for_others_when_its_first_caller_is_cancelled(broker: TokenBroker, endpoint: Endpoint):
+    """A task that is killed does not take those who wait with it."""
     endpoint.gate.clear()
 
-    async def cancel_the_leader() -> str:
-        leader = asyncio.ensure_future(broker.aget(endpoint.afetch))
+    async def give_up() -> set[str]:
+        first = asyncio.ensure_future(broker.aget(endpoint.fetch))
+        assert await asyncio.to_thread(endpoint.entered.wait, WAIT)
+        follower = asyncio.ensure_future(broker.aget(endpoint.fetch))
+        thread = pool.submit(broker.get, endpoint.fetch)
         await asyncio.sleep(0)
-        follower = asyncio.ensure_future(broker.aget(endpoint.afetch))
-        await asyncio.sleep(0)
-        leader.cancel()
+        first.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await leader
-        assert leader.cancelled()
+            await first
         endpoint.gate.set()
-        return (await follower).value
-
-    assert asyncio.run(cancel_the_leader()) == "token-2"
-
-
-def test_thread_takes_over_from_a_cancelled_coroutine(broker: TokenBroker, endpoint: Endpoint):
-    """The same across kinds of callers."""
-    endpoint.gate.clear()
-
-    async def cancel_the_leader() -> str:
-        leader = asyncio.ensure_future(broker.aget(endpoint.afetch))
-        await asyncio.sleep(0)
-        follower = pool.submit(broker.get, endpoint.fetch)
-        leader.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await leader
-        endpoint.gate.set()
-        return (await asyncio.wrap_future(follower)).value
+        return {(await follower).value, (await asyncio.wrap_future(thread)).value}
 
     with ThreadPoolExecutor(1) as pool:
-        assert asyncio.run(cancel_the_leader()) == "token-2"
+        assert asyncio.run(give_up()) == {"token-1"}
+    assert endpoint.asked == 1
+
+
+@pytest.mark.parametrize("follower", ["thread", "coroutine"])
+def test_follower_tries_itself_when_the_leaders_deadline_ends(broker: TokenBroker, endpoint: Endpoint, follower: str):
+    """The leader had little time left and was told so; a caller who has more of it fetches again."""
+    endpoint.gate.clear()
+    endpoint.error = SentinelHubTransportError("the deadline passed")
+
+    def follow() -> AccessToken:
+        following.set()
+        if follower == "thread":
+            return broker.get(recovered)
+        return asyncio.run(broker.aget(recovered))
+
+    def recovered(seconds: float) -> AccessToken:
+        assert seconds > 30
+        endpoint.error = None
+        return endpoint.fetch()
+
+    following = threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        leader = pool.submit(broker.get, endpoint.fetch, patience=WAIT)
+        assert endpoint.entered.wait(WAIT)
+        second = pool.submit(follow)
+        assert following.wait(WAIT)
+        endpoint.gate.set()
+
+        assert second.result(WAIT).value == "token-2"
+        with pytest.raises(SentinelHubTransportError, match="the deadline passed"):
+            leader.result(WAIT)
+
+
+def test_fetch_is_told_how_long_it_may_take(broker: TokenBroker, clock: FakeClock):
+    """A minute, or what the call has left; a renewal in the background is no call's, and has a minute."""
+    told: list[float] = []
+
+    def fetch(seconds: float) -> AccessToken:
+        told.append(seconds)
+        return AccessToken(f"token-{len(told)}", clock() + LIFETIME, LIFETIME)
+
+    token = broker.get(fetch, patience=5.0)
+    broker.get(fetch, rejected=token, patience=500.0)
+    clock.now += STALE_AGE
+    direct = TokenBroker(clock=clock, timer=clock, run=lambda job: job())
+    direct._known = broker._known
+    direct.get(fetch, patience=0.5)
+
+    assert told == [5.0, 60.0, 60.0]
 
 
 def test_cancelled_follower_leaves_the_leader_alone(broker: TokenBroker, endpoint: Endpoint):
@@ -449,9 +528,9 @@ def test_cancelled_follower_leaves_the_leader_alone(broker: TokenBroker, endpoin
     endpoint.gate.clear()
 
     async def cancel_a_follower() -> tuple[str, bool]:
-        leader = asyncio.ensure_future(broker.aget(endpoint.afetch))
+        leader = asyncio.ensure_future(broker.aget(endpoint.fetch))
         await asyncio.sleep(0)
-        follower = asyncio.ensure_future(broker.aget(endpoint.afetch))
+        follower = asyncio.ensure_future(broker.aget(endpoint.fetch))
         await asyncio.sleep(0)
         follower.cancel()
         endpoint.gate.set()
@@ -460,18 +539,6 @@ def test_cancelled_follower_leaves_the_leader_alone(broker: TokenBroker, endpoin
         return (await leader).value, follower.cancelled()
 
     assert asyncio.run(cancel_a_follower()) == ("token-1", True)
-
-
-def test_interrupted_thread_hands_over(broker: TokenBroker, endpoint: Endpoint):
-    """A task that is killed by a signal leaves no lock and no promise behind."""
-
-    def interrupted() -> AccessToken:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        broker.get(interrupted)
-
-    assert broker.get(endpoint.fetch, patience=0.01).value == "token-1"
 
 
 # --- processes -------------------------------------------------------------------------------------------------------
@@ -496,7 +563,7 @@ def test_child_does_not_wait_for_a_fetch_of_its_parent(broker: TokenBroker, endp
         leader = pool.submit(broker.get, endpoint.fetch)
         assert endpoint.entered.wait(WAIT)
 
-        assert in_child(lambda: broker.get(lambda: FRESH, patience=5) == FRESH)
+        assert in_child(lambda: broker.get(lambda _: FRESH, patience=5) == FRESH)
 
         endpoint.gate.set()
         assert leader.result(WAIT).value == "token-1"
@@ -505,7 +572,7 @@ def test_child_does_not_wait_for_a_fetch_of_its_parent(broker: TokenBroker, endp
 def test_child_is_not_stopped_by_a_lock_of_its_parent(broker: TokenBroker):
     """A lock that another thread held while the process forked is never released in the child."""
     with broker._lock:
-        assert in_child(lambda: broker.get(lambda: FRESH) == FRESH)
+        assert in_child(lambda: broker.get(lambda _: FRESH) == FRESH)
 
 
 def test_child_starts_with_its_parents_token(broker: TokenBroker, endpoint: Endpoint):

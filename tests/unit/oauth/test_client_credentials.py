@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinelhub_provider.exceptions import SentinelHubAuthenticationError, SentinelHubError, SentinelHubResponseError
+from sentinelhub_provider.exceptions import SentinelHubResponseError
 from sentinelhub_provider.oauth.client_credentials import (
+    ASSUMED_LIFETIME,
     ClientCredentials,
+    is_refused_client,
     parse_token_answer,
-    refused_client,
     token_request,
 )
 
@@ -119,6 +120,8 @@ def test_key_changes_with_what_makes_a_token_differ():
             {"expires_in": None, "access_token": jwt(iat=NOW - 500, exp=NOW + 400)}, 900, id="issuers-clock-behind"
         ),
         pytest.param({"expires_in": 60, "access_token": jwt(exp=NOW + 900)}, 60, id="expires_in-first"),
+        pytest.param({"expires_in": None}, ASSUMED_LIFETIME, id="opaque-without-a-word"),
+        pytest.param({"expires_in": "soon"}, ASSUMED_LIFETIME, id="opaque-with-nonsense"),
     ],
 )
 def test_lifetime_is_expires_in_or_else_the_jwts(members: dict[str, Any], lifetime: float):
@@ -155,7 +158,6 @@ def test_token_type_is_bearer_in_any_case(token_type: str | None):
         pytest.param(b"<html>", "without an access_token", id="not-json"),
         pytest.param(b"\xff\xfe", "without an access_token", id="not-text"),
         pytest.param(answer(token_type="mac"), "'mac' instead of Bearer", id="other-type"),
-        pytest.param(answer(expires_in=None), "names no expiry", id="no-expiry"),
         pytest.param(answer(expires_in=0), "already expired", id="zero"),
         pytest.param(answer(expires_in=-5), "already expired", id="negative"),
         pytest.param(answer(expires_in=None, access_token=jwt(exp=NOW - 1)), "machine's clock", id="exp-in-the-past"),
@@ -172,15 +174,39 @@ def test_unusable_answer_says_what_is_wrong(body: bytes, problem: str):
     assert "opaque" not in str(error.value)
 
 
-def test_refused_client_says_what_to_check():
-    """OAuth2's code and words, the client's id, and the advice that most often helps."""
-    refusal = refused_client(
-        SentinelHubError("x", status=401, code="invalid_client", service_message="Invalid client credentials"),
-        auth_url=AUTH_URL,
-        client_id="client:1",
-    )
+@pytest.mark.parametrize(
+    ("members", "code", "words"),
+    [
+        ({"error": "invalid_client", "error_description": "Bad secret"}, "invalid_client", "Bad secret"),
+        ({"error": "temporarily_unavailable"}, "temporarily_unavailable", None),
+        ({"error": {"code": 7}, "error_description": 7}, None, None),
+    ],
+)
+def test_error_under_a_200_keeps_its_words(members: dict[str, Any], code: str | None, words: str | None):
+    """Some endpoints answer 200 to everything."""
+    with pytest.raises(SentinelHubResponseError) as error:
+        parse_token_answer(json.dumps(members).encode(), auth_url=AUTH_URL, now=NOW)
 
-    assert isinstance(refusal, SentinelHubAuthenticationError)
-    assert refusal.final
-    for words in ("'client:1'", "401 invalid_client", "Invalid client credentials", "client secret", "deployment"):
-        assert words in str(refusal)
+    assert (error.value.code, error.value.service_message) == (code, words)
+    assert all(word in str(error.value) for word in (code, words) if word)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "refused"),
+    [
+        ("invalid_client", None, True),
+        ("unauthorized_client", "Invalid client secret", True),
+        ("OAUTH_ERROR", "Illegal client_id", True),
+        ("OAUTH_ERROR", "Illegal secret!", True),
+        (None, "Illegal secret!", True),
+        ("invalid_request", "Missing form parameter: grant_type", False),
+        ("OAUTH_ERROR", "Missing grant_type parameter", False),
+        ("invalid_scope", "Invalid scopes: admin", False),
+        ("access_denied", None, False),
+        (None, "403 Forbidden", False),
+        (None, None, False),
+    ],
+)
+def test_only_these_refuse_the_client(code: str | None, message: str | None, refused: bool):
+    """RFC 6749's two codes, and the legacy endpoint's words; everything else says nothing about id and secret."""
+    assert is_refused_client(code, message) is refused

@@ -33,6 +33,7 @@ from sentinelhub_provider.transport.policy import (
     MAX_REDIRECTS,
     Authorize,
     Call,
+    Distrust,
     Failure,
     FailureKind,
     Flow,
@@ -153,19 +154,44 @@ def test_reading_follows_redirects_to_trusted_hosts(status: int, location: str):
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("location", ["https://bucket.example/x?signature=1", "//bucket.example/x?signature=1"])
+def test_read_follows_a_redirect_to_another_host_without_the_token(status: int, method: str, location: str):
+    """A presigned URL authorizes by itself; the way back to the own host has no token either."""
+    steps, result = play(
+        start(call(method)), FIRST, answer(status, location=location), answer(status, location=f"{BASE}/y"), GOOD
+    )
+    sends = [step for step in steps if isinstance(step, Send)]
+
+    assert [(step.token, step.is_foreign) for step in sends] == [(FIRST, False), (None, True), (None, True)]
+    assert sends[1].url == "https://bucket.example/x?signature=1"
+    assert result is GOOD
+
+
+def test_refusal_of_another_host_renews_no_token():
+    """A signature that has expired says nothing about the token."""
+    error = fail(call(), FIRST, answer(302, location="https://bucket.example/x?signature=1"), answer(403))
+
+    assert isinstance(error, SentinelHubPermissionError)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize(
-    "location",
+    ("method", "location"),
     [
-        "https://evil.example/?steal=1",
-        "//evil.example/",
-        "http://sh.example.org/",
-        "https://evil.example\\@sh.example.org/",
-        "https://x@sh.example.org/",
+        ("POST", "https://evil.example/?steal=1"),
+        ("DELETE", "https://evil.example/?steal=1"),
+        ("POST", "//evil.example/"),
+        ("GET", "http://evil.example/?steal=1"),
+        ("GET", "http://sh.example.org/"),
+        ("GET", "https://evil.example\\@sh.example.org/"),
+        ("GET", "https://x@sh.example.org/"),
+        ("GET", "https://x@evil.example/"),
     ],
 )
-def test_redirect_elsewhere_is_refused(status: int, location: str):
+def test_redirect_elsewhere_is_refused(status: int, method: str, location: str):
     """The token stays here, and the message says where it was meant to go."""
-    error = fail(call(), FIRST, answer(status, location=location))
+    error = fail(call(method), FIRST, answer(status, location=location))
 
     assert isinstance(error, SentinelHubResponseError)
     assert "the token was not sent" in str(error)
@@ -231,13 +257,20 @@ def test_refused_token_is_renewed_and_the_request_repeated_once():
 def test_two_refused_tokens_are_an_authentication_error():
     """A third would be refused as well."""
     refused = Answer(401, {}, json.dumps({"error": {"code": "COMMON_UNAUTHORIZED"}}).encode(), 40)
-    error = fail(call(), FIRST, refused, SECOND, refused)
+    error = fail(call(), FIRST, refused, SECOND, refused, None)
 
     assert isinstance(error, SentinelHubAuthenticationError)
     assert (error.status, error.code) == (401, "COMMON_UNAUTHORIZED")
     assert "refused two tokens in a row" in str(error)
     assert "same deployment" in str(error)
     assert "secretish" not in str(error)
+
+
+def test_api_that_refuses_two_tokens_is_distrusted():
+    """All who share the client learn of it, so that the next call does not fetch a third."""
+    steps, _ = play(start(call()), FIRST, answer(401), SECOND, answer(401))
+
+    assert isinstance(steps[-1], Distrust)
 
 
 def test_401_without_a_token_is_an_answer():

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRateLimitError, SentinelHubRequestError
 from sentinelhub_provider.oauth.token import AccessToken
-from sentinelhub_provider.origins import TrustedOrigins
+from sentinelhub_provider.origins import Origin, TrustedOrigins
 from sentinelhub_provider.transport.answers import Answer
 from sentinelhub_provider.transport.pacing import Slot
 from sentinelhub_provider.transport.policy import (
     MAX_REDIRECTS,
     Authorize,
     Call,
+    Distrust,
     Failure,
     FailureKind,
     Reserve,
@@ -164,6 +165,8 @@ class World:
                 assert self.call.trusted is not None
                 self.pass_time(min(self.draw(SECONDS), max(0.0, step.timeout)))
                 return AccessToken(f"token-{len(life.authorizations)}", 9e9, 3600)
+            case Distrust():
+                return None
             case Send():
                 return self.send(step)
             case Wait():
@@ -187,6 +190,10 @@ class World:
         if self.call.trusted is None:
             assert step.token is None
             assert step.url == self.call.url
+        elif step.is_foreign:
+            assert step.token is None, "the token left the house"
+            assert step.method in ("GET", "HEAD")
+            assert Origin.of(step.url).is_protected
         else:
             assert step.token is not None
             assert step.url in OWN, "the token left the house"

@@ -1,25 +1,21 @@
-"""What every token store promises, asked of each: memory, files, Redis, Airflow Variables (in memory)."""
+"""What every token store promises, asked of each: memory, files, Redis."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from clocks import FakeClock
-from token_stores import MemoryTokenStore, MemoryVariables
+from token_stores import MemoryTokenStore
 
 from sentinelhub_provider.oauth.stores import StoreLock, TokenStore
 from sentinelhub_provider.oauth.stores import redis as redis_store
 from sentinelhub_provider.oauth.stores.file import FileStore
 from sentinelhub_provider.oauth.stores.redis import RedisStore
-from sentinelhub_provider.oauth.stores.variable import CLAIM_LIFETIME, RENEWAL_CHANCE, VariableStore
 
 KEY = "0123456789abcdef" * 4
 OTHER_KEY = "fedcba9876543210" * 4
@@ -28,7 +24,7 @@ HOUR = 3600.0
 OpenStore = Callable[[], TokenStore]
 
 
-@pytest.fixture(name="open_store", params=["memory", "file", "redis", "variable"])
+@pytest.fixture(name="open_store", params=["memory", "file", "redis"])
 def fixture_open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenStore]:
     """Open the store as another process would; all that are opened share what they keep."""
     if request.param == "memory":
@@ -36,7 +32,7 @@ def fixture_open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
         yield lambda: memory
     elif request.param == "file":
         yield lambda: FileStore(tmp_path)
-    elif request.param == "redis":
+    else:
         url = request.getfixturevalue("redis_server").url
         opened: list[RedisStore] = []
 
@@ -47,15 +43,6 @@ def fixture_open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
         yield open_redis
         for store in opened:
             store._client.close()
-    else:
-        # Its waits pass at once, each giving the other threads their turn.
-        variables, clock = MemoryVariables(), FakeClock(time.time())
-
-        def sleep(seconds: float) -> None:
-            clock.sleep(seconds)
-            time.sleep(0)
-
-        yield lambda: VariableStore(variables, clock=clock, sleep=sleep, chance=lambda: 0.0)
 
 
 def test_nothing_is_kept_at_first(open_store: OpenStore):
@@ -65,16 +52,16 @@ def test_nothing_is_kept_at_first(open_store: OpenStore):
 
 def test_what_is_written_is_read_by_others(open_store: OpenStore):
     """Bytes written through one store object are read through another."""
-    open_store().write(KEY, b"sealed", HOUR)
+    open_store().write(KEY, b"encrypted", HOUR)
     blob = open_store().read(KEY)
     assert blob is not None
-    assert blob.data == b"sealed"
+    assert blob.data == b"encrypted"
 
 
 def test_remaining_life_is_known_or_said_to_be_unknown(open_store: OpenStore):
     """A store with a clock of its own says how long it keeps the value; one without says that it does not know."""
     store = open_store()
-    store.write(KEY, b"sealed", HOUR)
+    store.write(KEY, b"encrypted", HOUR)
     left = store.read(KEY).seconds_left
     assert left is None or HOUR - 10 < left <= HOUR
 
@@ -92,18 +79,8 @@ def test_keys_are_apart(open_store: OpenStore):
     store = open_store()
     store.write(KEY, b"mine", HOUR)
     store.write(OTHER_KEY, b"theirs", HOUR)
-    store.delete(OTHER_KEY)
     assert store.read(KEY).data == b"mine"
-    assert store.read(OTHER_KEY) is None
-
-
-def test_deleting_twice_does_no_harm(open_store: OpenStore):
-    """What is gone can be deleted again."""
-    store = open_store()
-    store.write(KEY, b"sealed", HOUR)
-    store.delete(KEY)
-    store.delete(KEY)
-    assert open_store().read(KEY) is None
+    assert store.read(OTHER_KEY).data == b"theirs"
 
 
 def test_lock_excludes_others(open_store: OpenStore):
@@ -169,7 +146,6 @@ def test_releasing_what_is_not_held_does_nothing(open_store: OpenStore):
 
 def test_one_of_many_has_the_lock(open_store: OpenStore):
     """Of eight threads that try without patience at once, one succeeds."""
-    store = open_store()
     locks = [open_store().lock(KEY) for _ in range(8)]
     start = threading.Barrier(8)
 
@@ -179,8 +155,7 @@ def test_one_of_many_has_the_lock(open_store: OpenStore):
 
     with ThreadPoolExecutor(8) as pool:
         won = sum(pool.map(attempt, locks))
-    # Variables know no compare-and-set: several may believe that their claim stood, which costs a token request each.
-    assert won == 1 or (won > 1 and isinstance(store, VariableStore))
+    assert won == 1
     for lock in locks:
         lock.release()
 
@@ -232,68 +207,7 @@ def test_redis_lock_of_a_dead_holder_expires(redis_server, monkeypatch: pytest.M
 def test_redis_forgets_what_has_expired(redis_server):
     """The time to live is the token's lifetime."""
     store = RedisStore(redis_server.url)
-    store.write(KEY, b"sealed", HOUR)
+    store.write(KEY, b"encrypted", HOUR)
     (name,) = redis_server.client().keys("*")
     assert HOUR - 10 < redis_server.client().ttl(name) <= HOUR
     store._client.close()
-
-
-# --- claims ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(name="clock")
-def fixture_clock() -> FakeClock:
-    """The clock of a host."""
-    return FakeClock(time.time())
-
-
-def variable_store(variables: MemoryVariables, clock: FakeClock, chance: float = 0.0) -> VariableStore:
-    """Return a store whose chance always falls the same way."""
-    return VariableStore(variables, clock=clock, sleep=clock.sleep, chance=lambda: chance)
-
-
-def test_claim_of_a_dead_holder_is_void_in_time(clock: FakeClock):
-    """A claim stands for as long as a token request may take, then another may be made."""
-    variables = MemoryVariables()
-    assert variable_store(variables, clock).lock(KEY).acquire(0.0)
-    clock.now += CLAIM_LIFETIME - 1
-    assert not variable_store(variables, clock).lock(KEY).acquire(0.0)
-    clock.now += 2
-    assert variable_store(variables, clock).lock(KEY).acquire(0.0)
-
-
-@pytest.mark.parametrize("value", ["", "null", "[]", "{", '{"mark": 1}', '{"mark": "x", "until": "soon"}'])
-def test_claim_that_makes_no_sense_is_void(clock: FakeClock, value: str):
-    """Whatever somebody wrote into the variable by hand, it locks nobody out."""
-    variables = MemoryVariables()
-    assert variable_store(variables, clock).lock(KEY).acquire(0.0)
-    (name,) = variables.values
-    variables.values[name] = value
-    assert variable_store(variables, clock).lock(KEY).acquire(0.0)
-
-
-def test_claim_from_the_far_future_is_void(clock: FakeClock):
-    """A host whose clock is ten minutes ahead keeps nobody out for ten minutes."""
-    variables = MemoryVariables()
-    assert variable_store(variables, FakeClock(clock() + 600)).lock(KEY).acquire(0.0)
-    assert variable_store(variables, clock).lock(KEY).acquire(0.0)
-
-
-def test_overwritten_claim_does_not_count(clock: FakeClock):
-    """Who finds another's mark in place of its own after a moment has lost."""
-    variables = MemoryVariables()
-
-    def overwritten(seconds: float) -> None:
-        clock.sleep(seconds)
-        (name,) = variables.values
-        variables.values[name] = json.dumps({"mark": "another", "until": clock() + CLAIM_LIFETIME})
-
-    assert not VariableStore(variables, clock=clock, sleep=overwritten, chance=lambda: 0.0).lock(KEY).acquire(0.0)
-
-
-def test_early_renewal_is_spread_by_chance(clock: FakeClock):
-    """Who holds a token that still works claims with a small chance only; who has none always claims."""
-    lucky, unlucky = RENEWAL_CHANCE - 0.01, RENEWAL_CHANCE
-    assert variable_store(MemoryVariables(), clock, lucky).lock(KEY).acquire(0.0)
-    assert not variable_store(MemoryVariables(), clock, unlucky).lock(KEY).acquire(0.0)
-    assert variable_store(MemoryVariables(), clock, unlucky).lock(KEY).acquire(1.0)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,8 +14,8 @@ import pytest
 from clocks import FakeClock
 from token_stores import MemoryLock, MemoryTokenStore
 
-from sentinelhub_provider.exceptions import SentinelHubAuthenticationError, SentinelHubServerError
-from sentinelhub_provider.oauth.broker import LOCK_PATIENCE, RENEWAL_PAUSE, TokenBroker
+from sentinelhub_provider.exceptions import SentinelHubAuthenticationError, SentinelHubError, SentinelHubServerError
+from sentinelhub_provider.oauth.broker import RENEWAL_PAUSE, TokenBroker
 from sentinelhub_provider.oauth.shared import REFUSAL_MEMORY, STORE_PAUSE, SharedEntry
 from sentinelhub_provider.oauth.stores import Blob
 from sentinelhub_provider.oauth.token import AccessToken
@@ -37,7 +38,7 @@ class Endpoint:
         self.gate = threading.Event()
         self.gate.set()
 
-    def fetch(self) -> AccessToken:
+    def fetch(self, _: float = 60.0) -> AccessToken:
         """Answer."""
         self.asked += 1
         number = self.asked
@@ -47,10 +48,6 @@ class Endpoint:
             raise self.error
         return AccessToken(f"token-{number}", self.clock() + LIFETIME, LIFETIME)
 
-    async def afetch(self) -> AccessToken:
-        """Answer a coroutine."""
-        return await asyncio.to_thread(self.fetch)
-
 
 def get_blocking(broker: TokenBroker, endpoint: Endpoint, **kwargs) -> str:
     """Get a token as a task does."""
@@ -59,7 +56,7 @@ def get_blocking(broker: TokenBroker, endpoint: Endpoint, **kwargs) -> str:
 
 def get_async(broker: TokenBroker, endpoint: Endpoint, **kwargs) -> str:
     """Get a token as a trigger does."""
-    return asyncio.run(broker.aget(endpoint.afetch, **kwargs)).value
+    return asyncio.run(broker.aget(endpoint.fetch, **kwargs)).value
 
 
 @pytest.fixture(name="get", params=[get_blocking, get_async], ids=["blocking", "async"])
@@ -90,10 +87,23 @@ def fixture_store(clock: FakeClock) -> MemoryTokenStore:
 def fixture_start(store, clock: FakeClock) -> Callable[..., TokenBroker]:
     """Start a process: a broker that knows nothing yet but the store."""
 
-    def start(store=store, secret: str = SECRET) -> TokenBroker:
-        return TokenBroker(SharedEntry(store, key=KEY, secret=secret, clock=clock), clock=clock)
+    def start(store=store, secret: str = SECRET, **how) -> TokenBroker:
+        return TokenBroker(SharedEntry(store, key=KEY, secret=secret, clock=clock), clock=clock, timer=clock, **how)
 
     return start
+
+
+def settled(broker: TokenBroker) -> None:
+    """Wait until the fetch that is under way has ended."""
+    while (renewal := broker._known.renewal) is not None:
+        with contextlib.suppress(SentinelHubError):
+            renewal.result(WAIT)
+        os.sched_yield()
+
+
+def at_once(job: Callable[[], None]) -> None:
+    """Run a fetch to its end where it is started."""
+    job()
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -130,13 +140,18 @@ def test_stale_token_is_renewed_by_one_while_others_use_it(start, get, endpoint:
     clock.now += TO_STALE
     endpoint.gate.clear()
     endpoint.entered.clear()
-    with ThreadPoolExecutor(1) as pool:
-        renewal = pool.submit(get, brokers[0], endpoint)
-        assert endpoint.entered.wait(WAIT)
-        assert [get(broker, endpoint) for broker in (*brokers[1:], start())] == ["token-1"] * 4
-        endpoint.gate.set()
-        assert renewal.result(WAIT) == "token-2"
+    assert get(brokers[0], endpoint) == "token-1"
+    assert endpoint.entered.wait(WAIT)
+    others = [*brokers[1:], start()]
+    assert [get(broker, endpoint) for broker in others] == ["token-1"] * 4
+    for broker in others:
+        settled(broker)
+    endpoint.gate.set()
+    settled(brokers[0])
     clock.now += RENEWAL_PAUSE
+    for broker in brokers:
+        get(broker, endpoint)
+        settled(broker)
     assert [get(broker, endpoint) for broker in brokers] == ["token-2"] * 4
     assert endpoint.asked == 2
 
@@ -149,6 +164,7 @@ def test_store_is_left_alone_while_another_renews(start, get, endpoint: Endpoint
     lock = store.lock(KEY)
     assert lock.acquire(0.0)
     get(broker, endpoint)
+    settled(broker)
     before = store.reads
     for _ in range(20):
         assert get(broker, endpoint) == "token-1"
@@ -156,12 +172,12 @@ def test_store_is_left_alone_while_another_renews(start, get, endpoint: Endpoint
     lock.release()
 
 
-def test_new_process_announces_the_shared_token(start, endpoint: Endpoint):
+def test_new_process_masks_the_shared_token(start, endpoint: Endpoint):
     """A token that comes from the store is new to the process and must be masked in its logs too."""
-    start().get(endpoint.fetch)
-    announced: list[str] = []
-    start().get(endpoint.fetch, announce=lambda token: announced.append(token.value))
-    assert announced == ["token-1"]
+    first = start()
+    first.masked(first.get(endpoint.fetch))
+    second = start()
+    assert second.needs_masking(second.get(endpoint.fetch))
 
 
 def test_new_process_lives_on_a_stale_token_when_it_cannot_be_renewed(
@@ -171,10 +187,47 @@ def test_new_process_lives_on_a_stale_token_when_it_cannot_be_renewed(
     get(start(), endpoint)
     clock.now += TO_STALE
     endpoint.error = SentinelHubServerError("down", status=503, endpoint="POST /token")
-    broker = start()
+    broker = start(run=at_once)
     assert [get(broker, endpoint) for _ in range(3)] == ["token-1"] * 3
     assert endpoint.asked == 2
     assert len(warnings_of(caplog)) == 1
+
+
+def test_refusal_is_not_written_over_a_token_that_works(start, get, endpoint: Endpoint, clock: FakeClock):
+    """Of two processes whose token is near its end, one is refused: the other, and those that start, go on with it."""
+    get(start(), endpoint)
+    clock.now += TO_STALE
+    endpoint.error = refused()
+    assert get(start(run=at_once), endpoint) == "token-1"
+    assert endpoint.asked == 2
+    assert get(start(run=at_once), endpoint) == "token-1"
+    clock.now += 60
+    endpoint.error = None
+    assert get(start(), endpoint) == "token-4"
+
+
+def test_who_is_refused_takes_the_newer_token_of_another(start, get, endpoint: Endpoint, clock: FakeClock, store):
+    """Another process was accepted while this one was refused: its token works."""
+    shared = SharedEntry(store, key=KEY, secret=SECRET, clock=clock)
+
+    def refused_late(_: float) -> AccessToken:
+        shared.save(AccessToken("the-others", clock() + LIFETIME, LIFETIME))
+        raise refused()
+
+    assert start().get(refused_late).value == "the-others"
+    assert get(start(), endpoint) == "the-others"
+    assert endpoint.asked == 0
+
+
+@pytest.mark.parametrize("back", [REFUSAL_MEMORY + 1, 3600.0])
+def test_clock_set_back_does_not_lengthen_a_shared_refusal(start, get, endpoint: Endpoint, clock: FakeClock, back):
+    """A process that starts after the clock was set back asks again."""
+    endpoint.error = refused()
+    with pytest.raises(SentinelHubAuthenticationError):
+        get(start(), endpoint)
+    endpoint.error = None
+    clock.now -= back
+    assert get(start(), endpoint) == "token-2"
 
 
 def test_who_waits_does_not_queue_for_the_lock(start, get, endpoint: Endpoint, clock: FakeClock):
@@ -377,7 +430,7 @@ class HangingStore(MemoryTokenStore):
         return HangingLock(threading.Lock())
 
 
-@pytest.mark.parametrize(("patience", "longest"), [(600.0, LOCK_PATIENCE), (60.0, 30.0), (4.0, 2.0)])
+@pytest.mark.parametrize(("patience", "longest"), [(600.0, 30.0), (60.0, 30.0), (4.0, 2.0)])
 def test_lock_that_is_never_free_is_waited_for_in_bounds(
     start, get, endpoint: Endpoint, clock, caplog, patience: float, longest: float
 ):
@@ -396,82 +449,11 @@ def test_working_token_does_not_wait_for_a_lock(start, get, endpoint: Endpoint, 
     get(start(store), endpoint)
     store.waited = 0.0
     clock.now += TO_STALE
-    assert get(start(store), endpoint) == "token-1"
+    assert get(start(store, run=at_once), endpoint) == "token-1"
     assert store.waited == 0.0
 
 
-# --- callers that give up --------------------------------------------------------------------------------------------
-
-
-def is_free(store: MemoryTokenStore) -> bool:
-    """Say whether the lock can be had, waiting a moment for other threads."""
-    lock = store.lock(KEY)
-    free = lock.acquire(WAIT)
-    lock.release()
-    return free
-
-
-def test_cancelled_coroutine_gives_the_lock_back(start, endpoint: Endpoint, store):
-    """A trigger that is cancelled in the middle of its fetch stands in nobody's way."""
-
-    async def cancelled() -> None:
-        never = asyncio.Event()
-        entered = asyncio.Event()
-
-        async def fetch() -> AccessToken:
-            entered.set()
-            await never.wait()
-            raise AssertionError
-
-        call = asyncio.ensure_future(start().aget(fetch))
-        await entered.wait()
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
-
-    asyncio.run(cancelled())
-    assert store.lock(KEY).acquire(0.0)
-
-
-def test_coroutine_cancelled_while_it_waits_never_gets_the_lock(start, endpoint: Endpoint, store):
-    """Its thread goes on waiting for a moment; what that still brings is given back, and the loop ends soon."""
-    lock = store.lock(KEY)
-    assert lock.acquire(0.0)
-    waiting = threading.Event()
-
-    class Watched(MemoryTokenStore):
-        def lock(self, key: str) -> MemoryLock:
-            class WatchedLock(MemoryLock):
-                def acquire(self, patience: float) -> bool:
-                    waiting.set()
-                    return super().acquire(patience)
-
-            return WatchedLock(store._locks[key])
-
-    async def cancelled() -> None:
-        call = asyncio.ensure_future(start(Watched(endpoint.clock)).aget(endpoint.afetch, patience=600.0))
-        assert await asyncio.to_thread(waiting.wait, WAIT)
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
-        lock.release()
-
-    started = time.monotonic()
-    asyncio.run(cancelled())
-    assert time.monotonic() - started < 300.0
-    assert is_free(store)
-    assert endpoint.asked == 0
-
-
-def test_interrupted_thread_gives_the_lock_back(start, endpoint: Endpoint, store):
-    """A task that is killed by a signal in the middle of its fetch stands in nobody's way."""
-
-    def interrupted() -> AccessToken:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        start().get(interrupted)
-    assert store.lock(KEY).acquire(0.0)
+# --- fetches that fail -----------------------------------------------------------------------------------------------
 
 
 def test_failed_fetch_gives_the_lock_back(start, get, endpoint: Endpoint, store):

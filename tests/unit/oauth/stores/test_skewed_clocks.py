@@ -11,12 +11,12 @@ from clocks import FakeClock
 from token_stores import MemoryVariables
 
 from sentinelhub_provider.exceptions import SentinelHubAuthenticationError
+from sentinelhub_provider.hooks.airflow_variables import VariableStore
 from sentinelhub_provider.oauth.broker import TokenBroker
 from sentinelhub_provider.oauth.shared import REFUSAL_MEMORY, SharedEntry
 from sentinelhub_provider.oauth.stores import Blob, TokenStore
 from sentinelhub_provider.oauth.stores.file import FileStore
 from sentinelhub_provider.oauth.stores.redis import RedisStore
-from sentinelhub_provider.oauth.stores.variable import VariableStore
 from sentinelhub_provider.oauth.token import AccessToken
 
 KEY = "0123456789abcdef" * 4
@@ -62,7 +62,7 @@ class Host:
     def restart(self) -> None:
         """Let a new process take over."""
         shared = SharedEntry(self._store, key=KEY, secret="secret", clock=self.clock)
-        self._broker = TokenBroker(shared, clock=self.clock)
+        self._broker = TokenBroker(shared, clock=self.clock, timer=self._world.time, run=lambda job: job())
 
     def call(self) -> None:
         """Make a call: one 401 is repaired, a second would lose it."""
@@ -71,7 +71,7 @@ class Host:
             assert self._world.accepts(self._get(rejected=token)), "a call was lost"
 
     def _get(self, rejected: AccessToken | None = None) -> AccessToken:
-        return self._broker.get(lambda: self._world.fetch(self.clock), rejected=rejected, patience=4.0)
+        return self._broker.get(lambda _: self._world.fetch(self.clock), rejected=rejected, patience=4.0)
 
 
 class AgingRedis(RedisStore):
@@ -108,11 +108,7 @@ def fixture_hosts(request: pytest.FixtureRequest, world: World, tmp_path):
     else:
         variables = MemoryVariables()
         chance = random.Random(7).random
-        sleep = world.time.sleep
-        yield [
-            Host(world, offset, lambda clock: VariableStore(variables, clock=clock, sleep=sleep, chance=chance))
-            for offset in OFFSETS
-        ]
+        yield [Host(world, offset, lambda clock: VariableStore(variables, chance=chance)) for offset in OFFSETS]
 
 
 @pytest.mark.parametrize("lifetime", [3600.0, 300.0], ids=["longer-than-the-skew", "shorter-than-the-skew"])

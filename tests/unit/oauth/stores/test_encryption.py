@@ -8,11 +8,11 @@ import pytest
 from token_stores import MemoryVariables
 
 from sentinelhub_provider.exceptions import SentinelHubAuthenticationError
+from sentinelhub_provider.hooks.airflow_variables import VariableStore
 from sentinelhub_provider.oauth.shared import Refusal, SharedEntry
+from sentinelhub_provider.oauth.stores.encryption import Cipher
 from sentinelhub_provider.oauth.stores.file import FileStore
 from sentinelhub_provider.oauth.stores.redis import RedisStore
-from sentinelhub_provider.oauth.stores.sealing import Seal
-from sentinelhub_provider.oauth.stores.variable import VariableStore
 from sentinelhub_provider.oauth.token import AccessToken
 
 KEY = "0123456789abcdef" * 4
@@ -31,28 +31,28 @@ def refusal() -> Refusal:
     return Refusal(error, time.time() + 60)
 
 
-def test_sealed_opens_with_the_same_secret_and_key():
-    """What was sealed comes back."""
-    assert Seal(SECRET, KEY).open(Seal(SECRET, KEY).close(b"plain")) == b"plain"
+def test_same_secret_and_key_decrypt():
+    """What was encrypted comes back."""
+    assert Cipher(SECRET, KEY).decrypt(Cipher(SECRET, KEY).encrypt(b"plain")) == b"plain"
 
 
 @pytest.mark.parametrize(("secret", "key"), [("another", KEY), (SECRET, KEY[::-1])], ids=["secret", "key"])
-def test_sealed_does_not_open_otherwise(secret: str, key: str):
+def test_others_do_not_decrypt(secret: str, key: str):
     """Another secret, or another client's place in the store, opens nothing."""
-    assert Seal(secret, key).open(Seal(SECRET, KEY).close(b"plain")) is None
+    assert Cipher(secret, key).decrypt(Cipher(SECRET, KEY).encrypt(b"plain")) is None
 
 
-@pytest.mark.parametrize("damage", [lambda sealed: sealed[:-5], lambda sealed: b"", lambda sealed: b"\xff\x00junk"])
-def test_damaged_does_not_open(damage):
+@pytest.mark.parametrize("damage", [lambda whole: whole[:-5], lambda _: b"", lambda _: b"\xff\x00junk"])
+def test_damaged_is_a_miss(damage):
     """Half a value, none, or junk is a miss and no error."""
-    assert Seal(SECRET, KEY).open(damage(Seal(SECRET, KEY).close(b"plain"))) is None
+    assert Cipher(SECRET, KEY).decrypt(damage(Cipher(SECRET, KEY).encrypt(b"plain"))) is None
 
 
-def test_one_flipped_bit_does_not_open():
-    """Sealing authenticates: nobody can change a value without the secret."""
-    sealed = bytearray(Seal(SECRET, KEY).close(b"plain"))
-    sealed[30] ^= 1
-    assert Seal(SECRET, KEY).open(bytes(sealed)) is None
+def test_one_flipped_bit_is_a_miss():
+    """Encryption authenticates: nobody can change a value without the secret."""
+    encrypted = bytearray(Cipher(SECRET, KEY).encrypt(b"plain"))
+    encrypted[30] ^= 1
+    assert Cipher(SECRET, KEY).decrypt(bytes(encrypted)) is None
 
 
 def dump_files(tmp_path, redis_server):
@@ -72,7 +72,7 @@ def dump_redis(tmp_path, redis_server):
 def dump_variables(tmp_path, redis_server):
     """Keep it in variables; return what a reader of all of them sees."""
     variables = MemoryVariables()
-    return VariableStore(variables, sleep=lambda _: None), lambda: repr(variables.values).encode()
+    return VariableStore(variables), lambda: repr(variables.values).encode()
 
 
 @pytest.mark.parametrize("entry", [token, refusal], ids=["token", "refusal"])

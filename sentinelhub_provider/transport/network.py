@@ -1,0 +1,199 @@
+"""
+The way to a host: which certificates are trusted, and through which proxy. One answer for requests and httpx.
+
+The environment is read the way its users know it: ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE``,
+``SSL_CERT_DIR``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, each also in lower case where that is the custom. What
+cannot work is a :class:`SentinelHubConfigurationError` that names the variable or field.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.request import getproxies
+
+import certifi
+
+from sentinelhub_provider.exceptions import SentinelHubConfigurationError
+from sentinelhub_provider.origins import is_loopback
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds until a connection must stand."""
+
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Variables that name trusted certificates, the first that is set counts."""
+
+_PROXY_PACKAGES = {"http": (), "https": (), "socks5": ("socks", "socksio"), "socks5h": ("socks", "socksio")}
+_HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def ssl_context(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
+    """
+    Return the TLS settings of a connection; reading all authorities takes long, so that is done once in a process.
+
+    :param verify: ``False`` accepts every certificate. A path names a file or folder of trusted certificates. ``True``
+        trusts those that the environment names, else certifi's.
+    :raises SentinelHubConfigurationError: where no certificates can be read from there.
+    """
+    if verify is False:
+        return _unverified()
+    if verify is True:
+        variable = next((name for name in CA_VARIABLES if os.environ.get(name)), None)
+        named_by = f"the environment variable {variable}" if variable else "certifi"
+        path = os.environ[variable] if variable else certifi.where()
+    else:
+        named_by, path = "the connection's field 'verify'", os.fspath(verify)
+    try:
+        changed = Path(path).expanduser().stat().st_mtime_ns
+    except (OSError, ValueError, RuntimeError):  # what is wrong with it is found out when it is read
+        changed = 0
+    return _verified(path, named_by, changed)
+
+
+@lru_cache(maxsize=1)
+def _unverified() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+@lru_cache(maxsize=16)
+def _verified(path: str, named_by: str, changed: int) -> ssl.SSLContext:  # noqa: ARG001 - a new file is read anew
+    try:
+        place = Path(path).expanduser()
+        if not place.is_dir():
+            return ssl.create_default_context(cafile=place)
+        if not any(_HASHED_NAME.fullmatch(entry.name) for entry in place.iterdir()):
+            raise ValueError("the folder holds no hashed certificates, as 'openssl rehash' makes them")
+        return ssl.create_default_context(capath=place)
+    except (OSError, ValueError, RuntimeError) as error:  # an SSLError is an OSError
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        raise SentinelHubConfigurationError(
+            f"No trusted certificates can be read from {path!r}, which {named_by} names: {reason}. "
+            "Enter the path of a file with certificates in PEM form.",
+            field="verify",
+        ) from None
+
+
+def proxy_for(url: str) -> str | None:
+    """
+    Return the URL of the proxy that the environment names for a URL, ``None`` for a direct connection.
+
+    Nothing stands between here and this machine: plain http is allowed there because nobody listens on the way.
+
+    :raises SentinelHubConfigurationError: for a proxy that cannot be used.
+    """
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+    if is_loopback(host):
+        return None
+    proxies = getproxies()
+    for name in (parts.scheme, "all"):
+        if proxies.get(name) and not _is_exempt(host.rstrip("."), port, proxies.get("no", "")):
+            return _checked_proxy(proxies[name].strip(), f"{name}_proxy")
+    return None
+
+
+def _is_exempt(host: str, port: int, no_proxy: str) -> bool:
+    """
+    Tell whether ``NO_PROXY`` names a host: by name, domain, address, network, with or without port, or by ``*``.
+
+    Written here because requests changes the environment while it looks, and because requests and httpx disagree.
+    """
+    return any(_names_host(entry, host, port) for entry in re.split(r"[\s,]+", no_proxy.lower()) if entry)
+
+
+def _names_host(entry: str, host: str, port: int) -> bool:
+    with_port = re.fullmatch(r"(\[.*\]|[^:]*):(\d+)", entry)
+    if with_port:
+        entry = with_port[1]
+        if int(with_port[2]) != port:
+            return False
+    entry = entry.strip("[]")
+    with suppress(ValueError):
+        address = ipaddress.ip_address(host)
+        with suppress(ValueError):
+            return address in ipaddress.ip_network(entry, strict=False)
+    if entry == "*":
+        return True
+    entry = entry.removeprefix("*").strip(".")
+    return bool(entry) and (host == entry or host.endswith(f".{entry}"))
+
+
+def _checked_proxy(proxy: str, variable: str) -> str:
+    if "://" not in proxy:
+        proxy = f"http://{proxy}"
+    named = f"The environment variable {variable} (or {variable.upper()})"  # its value may hold a password
+    try:
+        parts = urlsplit(proxy)
+        scheme, has_host = parts.scheme.lower(), bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        scheme, has_host = "", False
+    if not has_host or scheme not in _PROXY_PACKAGES:
+        raise SentinelHubConfigurationError(
+            f"{named} is not the URL of a proxy. Set it to one like http://proxy.example.org:3128, or unset it.",
+            field=variable,
+        )
+    missing = [package for package in _PROXY_PACKAGES[scheme] if find_spec(package) is None]
+    if missing:
+        raise SentinelHubConfigurationError(
+            f"{named} names a SOCKS proxy, which needs further packages: install requests[socks] and httpx[socks].",
+            field=variable,
+        )
+    return proxy
+
+
+def with_query(url: str, params: Any) -> str:
+    """
+    Join query parameters to those that a URL has.
+
+    :param url: the URL.
+    :param params: a mapping or pairs, whose values are text, numbers, booleans or lists of these; ``None`` leaves a
+        parameter out. Text is taken as an encoded query.
+    """
+    if not params:
+        return url
+    if isinstance(params, bytes):
+        params = params.decode()
+    query = params.lstrip("?&") if isinstance(params, str) else urlencode(list(_pairs(params)))
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(query="&".join(part for part in (parts.query, query) if part)))
+
+
+def _pairs(params: Any) -> Iterator[tuple[str, Any]]:
+    for name, values in params.items() if isinstance(params, Mapping) else params:
+        for value in values if isinstance(values, list | tuple | set | frozenset) else (values,):
+            if value is not None:
+                yield name, str(value).lower() if isinstance(value, bool) else value
+
+
+def root_cause(error: BaseException) -> BaseException | None:
+    """
+    Return what the operating system or TLS said below an HTTP library's exception, ``None`` where neither did.
+
+    The libraries' own texts quote the URL with its query; these do not.
+    """
+    found: BaseException | None = None
+    seen: set[int] = set()
+    pending: list[Any] = [error]
+    while pending:
+        current = pending.pop(0)
+        if not isinstance(current, BaseException) or id(current) in seen:
+            continue
+        seen.add(id(current))
+        if isinstance(current, OSError) and type(current).__module__.partition(".")[0] in ("builtins", "ssl", "socket"):
+            found = current
+        pending += [getattr(current, "reason", None), *current.args, *getattr(current, "exceptions", ())]
+        pending += [current.__cause__, current.__context__]
+    return found
