@@ -150,7 +150,7 @@ class TokenBroker:
     def _forget_what_goes_on(self, known: Known) -> None:
         self._lock = threading.Lock()
         self._known = Known(token=known.token, refusal=known.refusal)
-        self._masked: str | None = None
+        self._masked: AccessToken | None = None
         self._distrusted: dict[str, Refusal] = {}
 
     def get(self, fetch: Fetch, *, rejected: AccessToken | None = None, patience: float = 60.0) -> AccessToken:
@@ -201,11 +201,11 @@ class TokenBroker:
 
     def needs_masking(self, token: AccessToken) -> bool:
         """Tell whether a token is new to this process: it must be masked in the logs before it is used."""
-        return self._masked != token.value
+        return not _same(self._masked, token)
 
     def masked(self, token: AccessToken) -> None:
         """Note that a token has been masked."""
-        self._masked = token.value
+        self._masked = token
 
     def _token_or_fetch(
         self, fetch: Fetch, rejected: AccessToken | None, ends: float
