@@ -19,11 +19,14 @@ from sentinelhub_provider.api.evalscripts.setup import Setup
 from sentinelhub_provider.api.geo.bounds import Bounds, Size
 from sentinelhub_provider.api.processing_units import Estimate, Service, estimate
 from sentinelhub_provider.api.time_range import parse_time_range
-from sentinelhub_provider.api.values import read_choice, read_number
+from sentinelhub_provider.api.values import read_choice, read_flag, read_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 INTERPOLATIONS = ("NEAREST", "BILINEAR", "BICUBIC")
 """What ``upsampling`` and ``downsampling`` may be (API reference)."""
+
+FLAGS = ("orthorectify", "harmonizeValues", "egm", "clampNegative")
+"""Members of ``processing`` that are true or false (API reference). The documentation also writes them as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ class Datasets:
             octet_stream=octet_stream,
             local_collections=len(self.data) - self.remote,
             remote_collections=self.remote,
-            orthorectify=any(options.get("orthorectify") is True for options in processing),
+            orthorectify=any(options.get("orthorectify") for options in processing),
             terrain_correction=any(options.get("backCoeff") == "GAMMA0_TERRAIN" for options in processing),
             speckle_filter=any(kind != "NONE" for kind in speckle),
             service=service,
@@ -104,7 +107,7 @@ def build_datasets(wanted: RequestArguments, *, deployment: str | None = None, n
     found = find_collections([entry.get("type", "") for entry in entries], deployment)
     for entry, collection in zip(entries, found, strict=True):
         _fill(entry, collection, wanted, alone=len(entries) == 1, now=now)
-    return _datasets(entries, found, deployment)
+    return _datasets(entries, found, deployment, "collection")
 
 
 def read_datasets(data: Any, *, deployment: str | None = None, now: datetime | None = None) -> Datasets:
@@ -125,10 +128,15 @@ def read_datasets(data: Any, *, deployment: str | None = None, now: datetime | N
         times = chosen.get("timeRange")
         if isinstance(times, Mapping) and times.get("from") and times.get("to"):
             parse_time_range(times, f"request: input.data[{number}].dataFilter.timeRange", now=now)
-    return _datasets(entries, found, deployment)
+    return _datasets(entries, found, deployment, "request")
 
 
-def _datasets(entries: list[dict[str, Any]], found: list[Collection], deployment: str | None) -> Datasets:
+def _datasets(entries: list[dict[str, Any]], found: list[Collection], deployment: str | None, field: str) -> Datasets:
+    for entry in entries:
+        processing = entry.get("processing") or {}
+        flags = {name: read_flag(processing[name], field, name) for name in FLAGS if processing.get(name) is not None}
+        if flags:
+            entry["processing"] = {**processing, **flags}
     remote = 0 if deployment is None else sum(1 for collection in found if not collection.is_at(deployment))
     return Datasets(entries, tuple(found), remote)
 

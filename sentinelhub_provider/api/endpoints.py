@@ -112,8 +112,13 @@ def is_repeatable(method: str, url: str) -> bool:
 
 def is_service(url: str, name: str) -> bool:
     """Tell whether a URL or path belongs to the service of that name."""
+    return service_name(url) == name
+
+
+def service_name(url: str) -> str | None:
+    """Return the name of the service that a URL or path belongs to, ``None`` where there is none."""
     found = _service_within(url)
-    return found is not None and found.name == name
+    return None if found is None else found.name
 
 
 def _service_within(url: str) -> Service | None:

@@ -204,7 +204,8 @@ def read_process_request(
     responses = read_responses(output)
     setup = None if script is None else parse_setup(str(script))
     check_outputs(responses, setup, "request")
-    return ProcessRequest(dict(body), bounds, size, datasets, formats_of(responses), setup, bounds.warnings)
+    body = {**body, "input": {**request_input, "data": datasets.data}}
+    return ProcessRequest(body, bounds, size, datasets, formats_of(responses), setup, bounds.warnings)
 
 
 def build_responses(outputs: Any) -> list[dict[str, Any]]:

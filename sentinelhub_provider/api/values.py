@@ -15,15 +15,17 @@ from sentinelhub_provider.api.text import without_bom
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 
-def read_flag(value: Any, field: str) -> bool:
+def read_flag(value: Any, field: str, member: str | None = None) -> bool:
     """
     Read ``True`` or ``False``, which may be text in any case.
 
+    :param member: name of the value within the argument, where it is not the argument itself.
     :raises SentinelHubRequestError: for anything else.
     """
     found = {"true": True, "false": False}.get(str(value).strip().lower())
     if found is None:
-        raise SentinelHubRequestError(f"{field} is {value!r}. Give true or false.", field=field)
+        name = field if member is None else f"{field}: {member}"
+        raise SentinelHubRequestError(f"{name} is {value!r}. Give true or false.", field=field)
     return found
 
 

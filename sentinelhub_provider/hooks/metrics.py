@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
+import threading
 
-def count(name: str, value: float) -> None:
-    """Add ``value`` to the counter ``sentinelhub.<name>``."""
-    from airflow.providers.common.compat.sdk import Stats
+from sentinelhub_provider.api.endpoints import service_name
+from sentinelhub_provider.transport.metrics import PROCESSING_UNITS
 
-    Stats.incr(f"sentinelhub.{name}", value)  # type: ignore[arg-type]  # statsd and OpenTelemetry take fractions
+
+class Meter:
+    """
+    Counts what the calls of one hook do: in Airflow's metrics, and the processing units (PU) for its task.
+
+    Metrics carry the tags ``conn_id`` and ``api``: the name of the API, ``token`` or ``other``. Threads may share it.
+
+    :param conn_id: id of the connection.
+    """
+
+    def __init__(self, conn_id: str) -> None:
+        self._conn_id = conn_id
+        self._lock = threading.Lock()
+        self.spent: float | None = None
+        """PU that all answers so far name as their cost, also those of failed calls; ``None`` where none named any."""
+
+    def __call__(self, name: str, value: float, url: str = "") -> None:
+        """
+        Add to the counter ``sentinelhub.<name>``.
+
+        :param url: URL or path of the call.
+        """
+        from airflow.providers.common.compat.sdk import Stats
+
+        if name == PROCESSING_UNITS:
+            with self._lock:
+                self.spent = (self.spent or 0.0) + value
+        api = "token" if name.startswith("token.") else service_name(url) or "other"
+        tags = {"conn_id": self._conn_id, "api": api}
+        Stats.incr(f"sentinelhub.{name}", value, tags=tags)  # type: ignore[arg-type]  # backends take fractions

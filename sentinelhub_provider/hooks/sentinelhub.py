@@ -14,7 +14,7 @@ from sentinelhub_provider.connection import ConnectionSettings, settings_from_co
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.hooks.connection_form import connection_form_widgets, ui_field_behaviour
 from sentinelhub_provider.hooks.masking import amask, mask
-from sentinelhub_provider.hooks.metrics import count
+from sentinelhub_provider.hooks.metrics import Meter
 from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call, Wait
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class SentinelHubHook(BaseHook):
         super().__init__(**kwargs)
         self.sentinelhub_conn_id = sentinelhub_conn_id
         self._settings: ConnectionSettings | None = None
+        self.meter = Meter(sentinelhub_conn_id)
         self._async_sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncSentinelHubSession] = (
             weakref.WeakKeyDictionary()
         )
@@ -141,7 +142,7 @@ class SentinelHubHook(BaseHook):
             resolve=self._resolve,
             on_token=mask,
             on_wait=self._log_wait,
-            count=count,
+            count=self.meter,
         )
 
     async def _asession(self) -> AsyncSentinelHubSession:
@@ -162,7 +163,7 @@ class SentinelHubHook(BaseHook):
                 fetch=lambda *arguments: self._session.fetch_new_token(*arguments),
                 on_token=amask,
                 on_wait=self._log_wait,
-                count=count,
+                count=self.meter,
             )
             self._async_sessions[loop] = session
         return session

@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import conf
 
 from sentinelhub_provider.api.values import read_number, read_structure
 from sentinelhub_provider.exceptions import SentinelHubRateLimitError
+from sentinelhub_provider.operators.arguments import added_units, log_and_push_spent
 from sentinelhub_provider.operators.failing import without_vain_retries
 from sentinelhub_provider.operators.templating import RequestTemplatingOperator, own_arguments
 from sentinelhub_provider.operators.waiting import LONGEST_BLOCKING_WAIT, wait_in_triggerer
@@ -109,15 +110,24 @@ class SentinelHubOperator(ConnectedOperator):
             waits_until = time.time() + self.max_wait_seconds
         return self.resume(context, waits_until=waits_until)
 
-    def resume(self, context: Context, event: Any = None, *, waits_until: float | None = None) -> Any:  # noqa: ARG002 - the wait is over
+    def resume(
+        self,
+        context: Context,
+        event: Any = None,  # noqa: ARG002 - the wait is over
+        *,
+        waits_until: float | None = None,
+        spent: float | None = None,
+    ) -> Any:
         """
         Do the work, for the first time or after a wait in the triggerer.
 
         :param waits_until: when waiting ends without success, in seconds since the epoch; ``None`` where Airflow did
             not bring it along, as ``dag.test()`` does not: ``max_wait`` then begins anew.
+        :param spent: PU that the task did cost before the wait.
         :raises AirflowFailException: for errors that no repetition can cure.
         :raises TaskDeferred: where a deferrable task has to wait for long.
         """
+        self.spent_before = spent
         with without_vain_retries():
             try:
                 return self._result(context)
@@ -126,6 +136,9 @@ class SentinelHubOperator(ConnectedOperator):
                     until = time.time() + self.max_wait_seconds if waits_until is None else waits_until
                     wait_in_triggerer(self, error, waits_until=until, method_name="resume", kept=self._kept())
                 raise
+            finally:
+                if self.reports_spent and "hook" in vars(self) and self.spent is not None:
+                    log_and_push_spent(self, context, self.spent)
 
     @property
     def max_wait_seconds(self) -> float:
@@ -134,7 +147,17 @@ class SentinelHubOperator(ConnectedOperator):
 
     def _kept(self) -> dict[str, Any]:
         """Return more arguments that :meth:`resume` takes after a wait in the triggerer, as JSON has them."""
-        return {}
+        return {"spent": self.spent}
+
+    reports_spent: ClassVar[bool] = True
+    """Whether what the task did cost is logged and pushed to XCom here, also where it fails."""
+    spent_before: float | None = None
+    """PU that the task did cost in earlier attempts, and before a wait, as far as that is known."""
+
+    @property
+    def spent(self) -> float | None:
+        """PU that the task did cost so far, failed calls included; ``None`` where the service names no cost."""
+        return added_units(self.spent_before, self.hook.meter.spent)
 
     @abstractmethod
     def _result(self, context: Context) -> Any:

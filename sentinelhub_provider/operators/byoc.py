@@ -166,7 +166,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
         self._created: list[str] = []
         self._reingested: list[str] = []
 
-    def resume(
+    def resume(  # type: ignore[override]
         self,
         context: Context,
         event: Any = None,

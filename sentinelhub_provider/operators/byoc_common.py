@@ -26,6 +26,7 @@ class ByocOperator(PaidOperator):
     """
 
     ui_color = "#d6e9f8"
+    reports_spent = False
 
     _clock = staticmethod(time.time)
     _sleep = staticmethod(time.sleep)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sentinelhub_provider.api.values import read_choice, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
-from sentinelhub_provider.operators.arguments import added_units, log_and_check_cost, log_and_push_spent, utc_now
+from sentinelhub_provider.operators.arguments import log_and_check_cost, utc_now
 from sentinelhub_provider.operators.base import PaidOperator
 from sentinelhub_provider.operators.request_arguments import SearchOperator
 from sentinelhub_provider.operators.templating import own_arguments
@@ -91,7 +91,7 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
         self._check_output()
         estimate = search.estimate()
         log_and_check_cost(self, context, estimate, self.budget)
-        items = self._ordered(self._fetch(context, search, estimate), search.limit)
+        items = self._ordered(self._fetch(search, estimate), search.limit)
         self.log.info("found %d %s", len(items), "values" if self.distinct else "items")
         found = [summary(item) for item in items]
         check_xcom_size(
@@ -143,37 +143,31 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
     def _is_geoparquet(self) -> bool:
         return str(self.output_path).lower().endswith((".parquet", ".geoparquet"))
 
-    def _fetch(self, context: Context, search: SearchRequest, estimate: Estimate | None) -> list[Any]:
+    def _fetch(self, search: SearchRequest, estimate: Estimate | None) -> list[Any]:
         """Request page after page: no more than wanted, or all where an order decides which are."""
         from sentinelhub_provider.api.catalog import MAX_PAGE, read_page
         from sentinelhub_provider.api.paging import NextPage, Pages, items_of
-        from sentinelhub_provider.transport.answers import UNITS_HEADER, spent_units
 
         wanted = None if self.sort or self.one_per else search.limit
         body, items = dict(search.body), list[Any]()
-        spent: float | None = None
         pages = Pages("POST", "The Catalog", most=sys.maxsize)
         change: NextPage | None = NextPage()
-        try:
-            while change is not None and (wanted is None or len(items) < wanted):
-                if items:
-                    self._check_next_page(spent, estimate)
-                left = MAX_PAGE if wanted is None else min(MAX_PAGE, wanted - len(items))
-                body = {**body, **change.json, "limit": left}
-                response = self.hook.request("POST", ENDPOINT, json=body, **self.call_arguments)
-                spent = added_units(spent, spent_units(response.headers.get(UNITS_HEADER)))
-                page = read_page(response.content)
-                items += items_of(page)
-                change = pages.after(page)
-            return items[:wanted]
-        finally:
-            log_and_push_spent(self, context, spent)
+        while change is not None and (wanted is None or len(items) < wanted):
+            if items:
+                self._check_next_page(estimate)
+            left = MAX_PAGE if wanted is None else min(MAX_PAGE, wanted - len(items))
+            body = {**body, **change.json, "limit": left}
+            page = read_page(self.hook.request("POST", ENDPOINT, json=body, **self.call_arguments).content)
+            items += items_of(page)
+            change = pages.after(page)
+        return items[:wanted]
 
-    def _check_next_page(self, spent: float | None, estimate: Estimate | None) -> None:
+    def _check_next_page(self, estimate: Estimate | None) -> None:
         following, budget = estimate.processing_units if estimate is not None else 0.0, self.budget
-        if budget is not None and (spent or 0.0) + following > budget:
+        spent = self.spent or 0.0
+        if budget is not None and spent + following > budget:
             raise SentinelHubBudgetError(
-                f"The pages so far cost {spent or 0.0:.4g} PU, and one more would cost {following:.4g} PU, in all more "
+                f"The pages so far cost {spent:.4g} PU, and one more would cost {following:.4g} PU, in all more "
                 f"than max_processing_units={budget:g}. Narrow the search, set limit, or raise it."
             )
 

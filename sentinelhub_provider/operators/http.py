@@ -16,7 +16,6 @@ from sentinelhub_provider.exceptions import (
     SentinelHubRequestError,
     SentinelHubResponseError,
 )
-from sentinelhub_provider.operators.arguments import added_units
 from sentinelhub_provider.operators.base import SentinelHubOperator
 from sentinelhub_provider.operators.templating import own_arguments
 from sentinelhub_provider.operators.xcom import MAX_XCOM_SIZE, check_xcom_size
@@ -107,12 +106,12 @@ class SentinelHubHttpOperator(SentinelHubOperator):
         *SentinelHubOperator.template_fields,
     )
 
-    def _result(self, context: Context) -> Any:
+    def _result(self, context: Context) -> Any:  # noqa: ARG002 - nothing of the run is needed
         body = request_body(self.json, self.evalscript)
         self._check(body)
         if self.output_path is not None and not read_flag(self.paginate, "paginate"):
-            return self._download(context, body)
-        document = self._fetch(context, body)
+            return self._download(body)
+        document = self._fetch(body)
         return self._store(document) if self.output_path is not None else self._for_xcom(document)
 
     def _check(self, body: Any) -> None:
@@ -142,26 +141,16 @@ class SentinelHubHttpOperator(SentinelHubOperator):
             **self.call_arguments,
         }
 
-    def _download(self, context: Context, body: Any) -> dict[str, Any]:
+    def _download(self, body: Any) -> dict[str, Any]:
         download = self.hook.download(
             self.method, self.endpoint, self.output_path, json=body, params=self.query_params, **self._arguments()
         )
-        self.log.info(
-            "stored %d bytes (%s) at %s, %s PU",
-            download.size,
-            download.content_type,
-            download.path,
-            "unknown" if download.processing_units is None else download.processing_units,
-        )
-        self._push_processing_units(context, download.processing_units)
-        return asdict(download)
+        self.log.info("stored %d bytes (%s) at %s", download.size, download.content_type, download.path)
+        return {**asdict(download), "processing_units": self.spent}
 
-    def _fetch(self, context: Context, body: Any) -> Any:
+    def _fetch(self, body: Any) -> Any:
         """Get the answer, all its pages with ``paginate``, checked and filtered."""
-        from sentinelhub_provider.transport.answers import UNITS_HEADER, spent_units
-
         pages: list[Any] = []
-        spent: float | None = None
         is_paged = read_flag(self.paginate, "paginate")
         most = read_whole_number(self.max_pages, "max_pages")
         following = Pages(self.method, f"{self.method} {self.endpoint}", most=most, field="max_pages")
@@ -178,11 +167,8 @@ class SentinelHubHttpOperator(SentinelHubOperator):
                 raise SentinelHubResponseError(
                     f"response_check refused the answer of {self.method} {self.endpoint} ({response.status_code})."
                 )
-            units = spent_units(response.headers.get(UNITS_HEADER))
-            spent = added_units(spent, units)
             pages.append(decoded(response))
             change = following.after(pages[-1]) if is_paged else None
-        self._push_processing_units(context, spent)
         document = joined(pages) if is_paged and isinstance(pages[0], Mapping) else pages[0]
         return self.response_filter(document) if self.response_filter else document
 
@@ -201,10 +187,6 @@ class SentinelHubHttpOperator(SentinelHubOperator):
             field="response_filter",
         )
         return document
-
-    def _push_processing_units(self, context: Context, units: float | None) -> None:
-        if units is not None:
-            context["ti"].xcom_push(key="processing_units", value=units)
 
 
 def request_body(body: Mapping[str, Any] | str | None, evalscript: str | None) -> Any:

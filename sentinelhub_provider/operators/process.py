@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.values import read_choice, read_flag, read_whole_number
-from sentinelhub_provider.operators.arguments import log_and_check_cost, log_and_push_spent
+from sentinelhub_provider.operators.arguments import log_and_check_cost
 from sentinelhub_provider.operators.raster.pictures import IF_EXISTS, download_picture, pictures_there, result_of
 from sentinelhub_provider.operators.raster.process_arguments import format_by_path, needs_no_time, output_paths
 from sentinelhub_provider.operators.request_arguments import ImageryOperator
@@ -107,25 +107,23 @@ class SentinelHubProcessOperator(ImageryOperator):
         log_and_check_cost(self, context, estimate, self.budget)
         for path in paths.values():
             drop_record(path)
-        stored, spent = self._fetch(request, paths)
+        stored = self._fetch(request, paths)
         outputs = {}
         for name, output in stored.items():
             self.log.info("stored %d bytes (%s) at %s", output.size, output.content_type, output.path)
             outputs[name] = Record(request.digest, output.size, output.sha256, output.content_type)
             write_record(paths[name], outputs[name])
-        log_and_push_spent(self, context, spent)
         return result_of(
             {name: (stored[name].path, record) for name, record in outputs.items()},
             request.digest,
-            spent=spent,
+            spent=self.spent,
             estimated=None if estimate is None else estimate.processing_units,
         )
 
-    def _fetch(self, request: ProcessRequest, paths: Mapping[str, Any]) -> tuple[dict[str, Download], float | None]:
+    def _fetch(self, request: ProcessRequest, paths: Mapping[str, Any]) -> dict[str, Download]:
         if len(paths) == 1:
             ((name, path),) = paths.items()
-            download = download_picture(self, request, path)
-            return {name: download}, download.processing_units
+            return {name: download_picture(self, request, path)}
         from sentinelhub_provider.operators.raster.archive import download_outputs
 
         return download_outputs(lambda archive: download_picture(self, request, archive), paths, request.formats)

@@ -247,13 +247,11 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
                 arguments=self.call_arguments,
                 log=logging.getLogger(self.log.name),
             )
-            try:
-                requests.run(found.of_use(features))
-            finally:
-                context["ti"].xcom_push(key=SPENT_UNITS_KEY, value=part.spent)
+            self.spent_before = part.spent
+            requests.run(found.of_use(features))
             problems = sorted([*found.problems, *requests.problems], key=lambda problem: str(problem.id))
             result = self._write(features, found, part)
-            result |= {"features": requests.done, "failed": len(problems), SPENT_UNITS_KEY: part.spent}
+            result |= {"features": requests.done, "failed": len(problems), SPENT_UNITS_KEY: self.spent}
             result[ESTIMATED_UNITS_KEY] = None if found.estimate is None else found.estimate.processing_units
             result[FAILED_FEATURES_KEY] = [problem.to_dict() for problem in problems[:SHOWN]]
             report_problems(self, context, problems)

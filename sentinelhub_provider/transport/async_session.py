@@ -75,7 +75,7 @@ class AsyncSentinelHubSession:
         fetch: Callable[[list[AccessToken], float], AccessToken],
         on_token: Callable[[str], Awaitable[None]],
         on_wait: Callable[[Wait], None],
-        count: Count = lambda _, __: None,
+        count: Count = lambda _, __, ___: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
@@ -159,7 +159,7 @@ class AsyncSentinelHubSession:
             except httpx.RequestError as error:
                 return Failure(_failure_kind(error), root_cause(error))
 
-        answer = await self._drive(call_flow(call, clock=self._clock, random=self._jitter), send)
+        answer = await self._drive(call_flow(call, clock=self._clock, random=self._jitter), send, call.url)
         return response, answer
 
     async def current_token(
@@ -179,14 +179,14 @@ class AsyncSentinelHubSession:
             await self._on_token(token.value)
             self._broker.masked(token)
         if token not in fetched:
-            self._count(TOKEN_CACHE_HITS, 1)
+            self._count(TOKEN_CACHE_HITS, 1, "")
         return token
 
     async def _paced(self, act: Callable[[], _Result]) -> _Result:
         """Let the pacer act, in a thread if need be."""
         return await asyncio.to_thread(act) if self._pacer.may_block else act()
 
-    async def _drive(self, flow: Flow, send: Callable[[Send], Awaitable[Answer | Failure]]) -> Answer:
+    async def _drive(self, flow: Flow, send: Callable[[Send], Awaitable[Answer | Failure]], url: str) -> Answer:
         """Walk through a flow, doing what it says."""
         event: Any = None
         try:
@@ -209,7 +209,7 @@ class AsyncSentinelHubSession:
                         self._on_wait(step)
                         await self._sleep(seconds)
                 for name, value in worth_counting(step, event):
-                    self._count(name, value)
+                    self._count(name, value, url)
         except StopIteration as done:
             answer: Answer = done.value
             return answer

@@ -8,8 +8,8 @@ from typing import TypeAlias
 from sentinelhub_provider.transport.answers import Answer
 from sentinelhub_provider.transport.policy import Event, Send, Step, Wait
 
-Count: TypeAlias = Callable[[str, float], None]
-"""Adds a number to a counter."""
+Count: TypeAlias = Callable[[str, float, str], None]
+"""Adds a number to a counter, for a call to a URL."""
 
 TOKEN_REQUESTS = "token.requests"  # noqa: S105 - a counter's name
 TOKEN_CACHE_HITS = "token.cache_hits"  # noqa: S105 - a counter's name

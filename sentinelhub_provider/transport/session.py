@@ -79,7 +79,7 @@ class SentinelHubSession(OAuth2Session):
         resolve: Callable[[str], str],
         on_token: Callable[[str], None],
         on_wait: Callable[[Wait], None],
-        count: Count = lambda _, __: None,
+        count: Count = lambda _, __, ___: None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
@@ -148,7 +148,7 @@ class SentinelHubSession(OAuth2Session):
             return Answer(response.status_code, response.headers)
 
         call = Call(str(request.method), str(request.url), self._settings.trusted_origins)
-        self._drive(authorized_flow(call, ends=self._clock() + DEFAULT_DEADLINE, clock=self._clock), send)
+        self._drive(authorized_flow(call, ends=self._clock() + DEFAULT_DEADLINE, clock=self._clock), send, call.url)
         assert response is not None  # noqa: S101 - no flow ends well without having sent
         return response
 
@@ -188,7 +188,7 @@ class SentinelHubSession(OAuth2Session):
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 return Failure(_failure_kind(error), root_cause(error))
 
-        answer = self._drive(call_flow(call, clock=self._clock, random=self._jitter), send)
+        answer = self._drive(call_flow(call, clock=self._clock, random=self._jitter), send, call.url)
         return response, answer
 
     def current_token(self, *, rejected: AccessToken | None = None, timeout: float = DEFAULT_DEADLINE) -> AccessToken:
@@ -206,7 +206,7 @@ class SentinelHubSession(OAuth2Session):
             self._on_token(token.value)
             self._broker.masked(token)
         if token not in fetched:
-            self._count(TOKEN_CACHE_HITS, 1)
+            self._count(TOKEN_CACHE_HITS, 1, "")
         return token
 
     def fetch_new_token(self, fetched: list[AccessToken], timeout: float) -> AccessToken:
@@ -233,7 +233,7 @@ class SentinelHubSession(OAuth2Session):
         """Always true: the session gets its token when it needs one."""
         return True
 
-    def _drive(self, flow: Any, send: Callable[[Send], Answer | Failure]) -> Answer:
+    def _drive(self, flow: Any, send: Callable[[Send], Answer | Failure], url: str) -> Answer:
         """Walk through a flow, doing what it says."""
         event: Any = None
         try:
@@ -255,7 +255,7 @@ class SentinelHubSession(OAuth2Session):
                         self._on_wait(step)
                         self._sleep(seconds)
                 for name, value in worth_counting(step, event):
-                    self._count(name, value)
+                    self._count(name, value, url)
         except StopIteration as done:
             answer: Answer = done.value
             return answer

@@ -6,8 +6,10 @@ from collections import Counter
 
 import pytest
 from airflow.providers.common.compat.sdk import Stats
+from loopback import Reply, loopback_server
 
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+from sentinelhub_provider.transport.answers import UNITS_HEADER
 
 
 @pytest.fixture(name="counted")
@@ -15,8 +17,9 @@ def fixture_counted(monkeypatch) -> Counter[str]:
     """What is counted while the test runs: Airflow's own backends need a statsd or an OpenTelemetry server."""
     counted: Counter[str] = Counter()
 
-    def incr(stat: str, count: float = 1, *_: object, **__: object) -> None:
+    def incr(stat: str, count: float = 1, *_: object, tags: dict[str, str], **__: object) -> None:
         counted[stat] += count
+        counted[f"{stat} {tags['conn_id']} {tags['api']}"] += count
 
     monkeypatch.setattr(Stats, "incr", incr)
     return counted
@@ -38,3 +41,17 @@ def test_calls_are_counted(sentinelhub_sandbox, monkeypatch, counted):
     assert counted["sentinelhub.requests"] == 3
     assert counted["sentinelhub.rate_limited"] == 1
     assert counted["sentinelhub.retries"] == 1
+    assert counted["sentinelhub.requests sentinelhub_default catalog"] == 3
+    assert counted["sentinelhub.token.requests sentinelhub_default token"] == 1
+
+
+@pytest.mark.parametrize("path", ["/statistics/v1", "/api/v1/statistics"])
+def test_units_are_counted_by_api(make_caller, counted, path: str):
+    """Those of a failed call as well; the hook knows the sum for its task."""
+    answers = [Reply(503, {UNITS_HEADER: "1.5"}), Reply(200, {UNITS_HEADER: "2"})]
+    with loopback_server(lambda _: answers.pop(0)) as server:
+        caller = make_caller(host=server.url)
+        caller.request("POST", path, json={})
+
+    assert caller.hook.meter.spent == 3.5
+    assert counted["sentinelhub.processing_units sentinelhub_default statistical"] == 3.5

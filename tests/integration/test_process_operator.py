@@ -416,6 +416,8 @@ def test_retry_asks_only_for_tiles_that_are_missing(ndvi, sent, sentinelhub_sand
 
     assert result["tiles"] == {"total": 6, "fetched": 2}
     assert sent.count() == 10
+    anew = ndvi(tile=True, tile_size=64, output_path=str(tmp_path / "anew.tif"))
+    assert result["processing_units"] == pytest.approx(anew["processing_units"])  # of both attempts together
     whole = ndvi(output_path=str(tmp_path / "whole.tif"))
     assert_same_picture(whole["path"], path)
 

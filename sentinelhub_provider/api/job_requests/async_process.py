@@ -163,7 +163,7 @@ def read_async_process(
     if named is not None:
         access = delivery if evalscript is None else evalscript
         script = read_location(named, access, field="request", path=SCRIPT, deployment=deployment)
-    return AsyncProcessRequest(dict(body), _accesses(location, script), picture, location, picture.warnings)
+    return AsyncProcessRequest(picture.body, _accesses(location, script), picture, location, picture.warnings)
 
 
 def _check_size(picture: ProcessRequest, field: str) -> None:

@@ -15,6 +15,7 @@ from sentinelhub_provider.api.job_requests.delivery import (
     parse_location,
     read_location,
 )
+from sentinelhub_provider.api.values import read_flag
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 ZARR_ARRAY = "zarr/array"
@@ -60,6 +61,7 @@ def raster_output(
         deployment=deployment,
     )  # fmt: skip
     given = {RASTER_MEMBERS[name]: value for name, value in members.items() if value is not None}
+    given = with_flags(given)
     _check_raster(given, formats, setup, dict(zip(RASTER_MEMBERS.values(), RASTER_MEMBERS, strict=True)))
     return {"type": "raster", "delivery": delivery.to_json(), **given}, _warnings(delivery, given)
 
@@ -138,13 +140,30 @@ def read_output(
     return location, _warnings(location, given)
 
 
+def with_flags(given: Mapping[str, Any], *, is_request: bool = False) -> dict[str, Any]:
+    """
+    Return raster output with its booleans read, which may be text.
+
+    :param given: ``output`` of a request's JSON, or members of it.
+    :param is_request: whether messages speak of members of ``request`` rather than of arguments.
+    """
+    arguments = {member: name for name, member in RASTER_MEMBERS.items()}
+    read = dict(given)
+    for name in ("overwrite", "skipExisting", "cogOutput", "createCollection"):
+        if given.get(name) is not None:
+            where = ("request", f"output.{name}") if is_request else (arguments[name], None)
+            read[name] = read_flag(given[name], *where)
+    parameters = given.get("cogParameters")
+    if isinstance(parameters, Mapping) and parameters.get("usePredictor") is not None:
+        where = ("request" if is_request else "cog_parameters", "usePredictor")
+        read["cogParameters"] = {**parameters, "usePredictor": read_flag(parameters["usePredictor"], *where)}
+    return read
+
+
 def _check_raster(
     given: Mapping[str, Any], formats: Mapping[str, str], setup: Setup | None, names: Mapping[str, str]
 ) -> None:
     """Check members of raster output; ``names``: what messages call them."""
-    for name in ("overwrite", "skipExisting", "cogOutput", "createCollection"):
-        if not isinstance(given.get(name, False), bool):
-            _refuse(names[name], f"is {given[name]!r}. Give true or false.")
     is_cog = given.get("cogOutput", False)
     if is_cog:
         _check_cog(formats, setup, names["cogOutput"])

@@ -27,7 +27,13 @@ from sentinelhub_provider.api.job_requests.batch_input import (
     parse_cut,
     read_cut,
 )
-from sentinelhub_provider.api.job_requests.batch_output import ZARR_ARRAY, raster_output, read_output, zarr_output
+from sentinelhub_provider.api.job_requests.batch_output import (
+    ZARR_ARRAY,
+    raster_output,
+    read_output,
+    with_flags,
+    zarr_output,
+)
 from sentinelhub_provider.api.job_requests.delivery import Access, Location, Path, refuse_credentials, with_credentials
 from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
 from sentinelhub_provider.api.job_requests.tiling_grids import count_tiles
@@ -214,10 +220,16 @@ def read_batch_process(
     is_zarr = output.get("type") == "zarr"
     _check_formats(responses, setup, "request", is_zarr=is_zarr)
     formats = formats_of(responses)
+    output = with_flags(output, is_request=True)
     location, warnings = read_output(output, delivery, formats, setup, cut=cut, deployment=deployment)
     warned = (*(() if bounds is None else bounds.warnings), *warnings)
     accesses = _accesses(location, cut)
-    return BatchProcessRequest(dict(body), accesses, cut, location, datasets, formats, bounds, setup, warned)
+    body = {
+        **body,
+        "processRequest": {**process, "input": {**request_input, "data": datasets.data}},
+        "output": output,
+    }
+    return BatchProcessRequest(body, accesses, cut, location, datasets, formats, bounds, setup, warned)
 
 
 def _accesses(delivery: Location, cut: Tiles | Features) -> dict[Path, Access]:

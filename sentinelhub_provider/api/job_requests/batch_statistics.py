@@ -211,7 +211,7 @@ def read_batch_statistics(
         )
     to, of = places[DELIVERY], places[FEATURES]
     assert to is not None and of is not None  # noqa: S101, PT018 - both were read
-    body = {**body, "aggregation": aggregation}
+    body = {**body, "input": {**request_input, "data": datasets.data}, "aggregation": aggregation}
     return BatchStatisticsRequest(body, _accesses(places), of, to, datasets, time, size, pixel, setup, time.warnings)
 
 

@@ -148,7 +148,7 @@ def read_statistical_request(
     time, aggregation = read_split_time(aggregation, now=now)
     datasets = read_datasets(request_input.get("data"), deployment=deployment, now=now)
     datasets.check_resolution(bounds, size, "request")
-    body = {**body, "aggregation": aggregation}
+    body = {**body, "input": {**request_input, "data": datasets.data}, "aggregation": aggregation}
     return StatisticalRequest(body, bounds, size, datasets, time, setup, (*bounds.warnings, *time.warnings))
 
 

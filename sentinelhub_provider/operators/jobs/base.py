@@ -220,6 +220,8 @@ class SentinelHubJobOperator(RequestOperator):
                 self._driver.defer_for(error)
                 raise
             result = self.outcome(context, job)
+        if result["processing_units"] is not None:
+            self.hook.meter("processing_units", result["processing_units"], self.kind.path)
         log_and_push_spent(self, context, result["processing_units"])
         return result
 

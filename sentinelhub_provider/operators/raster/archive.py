@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ CHUNK = 1024 * 1024
 
 def download_outputs(
     download: Callable[[Path], Download], paths: Mapping[str, Any], formats: Mapping[str, str]
-) -> tuple[dict[str, Download], float | None]:
+) -> dict[str, Download]:
     """
     Fetch an archive and store its members, which appear together once all of them are complete.
 
@@ -30,7 +30,7 @@ def download_outputs(
     :param download: fetches the archive to a path.
     :param paths: where each output goes, by its identifier.
     :param formats: media type of each output, by its identifier.
-    :returns: each output as it was stored, and what the request cost in PU.
+    :returns: each output as it was stored.
     :raises SentinelHubResponseError: where the archive is broken or lacks an output; nothing is stored then.
     """
     from sentinelhub_provider.hooks.output import target_for
@@ -44,9 +44,9 @@ def download_outputs(
         try:
             with tarfile.open(archive.path, "r|*") as members:
                 for member in members:
-                    name = Path(member.name).name.partition(".")[0]
+                    name = output_of(member.name, receivers)
                     content = members.extractfile(member)
-                    if content is None or name not in receivers:
+                    if content is None or name is None:
                         continue
                     receivers[name].restart()
                     while chunk := content.read(CHUNK):
@@ -59,8 +59,22 @@ def download_outputs(
         missing = [name for name in receivers if name not in fed]
         if missing:
             raise SentinelHubResponseError(f"{archive.url} answered with an archive that has no {', '.join(missing)}.")
-        stored = {
+        return {
             name: receiver.complete(content_type=formats[name], processing_units=None, url=archive.url)
             for name, receiver in receivers.items()
         }
-        return stored, archive.processing_units
+
+
+def output_of(member: str, outputs: Collection[str]) -> str | None:
+    """
+    Return the identifier of the output that a member of an archive holds; ``None`` for what was not requested.
+
+    A member is named by identifier and format. An identifier may have dots itself: ``ndvi.v1`` is in ``ndvi.v1.tif``.
+
+    :param member: name of the member, which may have folders in front.
+    :param outputs: identifiers of the outputs.
+    """
+    path = member.removeprefix("./")
+    names = (path, Path(path).name)
+    possible = [*(name.rpartition(".")[0] for name in names), *names, Path(path).name.partition(".")[0]]
+    return next((name for name in possible if name in outputs), None)

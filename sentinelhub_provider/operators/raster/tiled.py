@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRateLimitError, SentinelHubRequestError
 from sentinelhub_provider.hooks.output import beside, place_of
-from sentinelhub_provider.operators.arguments import log_and_check_cost, log_and_push_spent, task_identity
+from sentinelhub_provider.operators.arguments import added_units, log_and_check_cost, task_identity
 from sentinelhub_provider.operators.raster.pictures import download_picture, pictures_there, result_of
 from sentinelhub_provider.operators.raster.records import Record, drop_record, read_record, write_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from airflow.sdk import Context
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from sentinelhub_provider.transport.download import Download
 
 MOSAICS = ("geotiff", "cog", "vrt")
+SPENT = ".spent"
+"""Name of the file among the tiles that holds the PU that they did cost."""
+
 FOLDER = ".tiles"
 """What the name of the folder with a mosaic's tiles ends with."""
 
@@ -88,7 +91,12 @@ class TiledProcess:
         operator.log.info("%d tiles, %d of them already there", len(tiles), len(tiles) - len(missing))
         estimate = self._estimate(missing)
         log_and_check_cost(operator, self._context, estimate, operator.budget)
-        output, spent = self._make(tiles, missing)
+        operator.spent_before = added_units(operator.spent_before, self._read_spent())
+        try:
+            output = self._make(tiles, missing)
+        except BaseException:
+            self._keep_spent()
+            raise
         record = Record(self._digest, output.size, output.sha256, output.content_type, self._key)
         write_record(self._output, record)
         if self._kind != "vrt":
@@ -96,41 +104,39 @@ class TiledProcess:
         if previous is not None and previous.tiles not in (None, self._key):
             self._remove(str(previous.tiles))
         operator.log.info("stored %d bytes (%s) at %s", output.size, output.content_type, output.path)
-        log_and_push_spent(operator, self._context, spent)
         return result_of(
             {name: (output.path, record)},
             self._digest,
-            spent=spent,
+            spent=operator.spent,
             estimated=None if estimate is None else estimate.processing_units,
             tiles={"total": len(tiles), "fetched": len(missing)},
         )
 
-    def _make(self, tiles: list[Tile], missing: list[Tile]) -> tuple[Download, float | None]:
+    def _make(self, tiles: list[Tile], missing: list[Tile]) -> Download:
         from sentinelhub_provider.operators.raster.mosaics import GeoTiffMosaic, write_vrt
 
         paths = {tile.name: self._path_of(tile) for tile in tiles}
         if self._kind == "vrt":
-            spent = self._fetch(missing, lambda _: None)
+            self._fetch(missing, lambda _: None)
             drop_record(self._output)
-            return write_vrt(self._output, self._request.grid, tiles, paths, self._folder_in_vrt()), spent
+            return write_vrt(self._output, self._request.grid, tiles, paths, self._folder_in_vrt())
         with GeoTiffMosaic(self._request.grid, tile_size=self._wanted.tile_size, cog=self._kind == "cog") as mosaic:
             wanted = {tile.name for tile in missing}
             for tile in tiles:
                 if tile.name not in wanted:
                     mosaic.add(tile, paths[tile.name])
-            spent = self._fetch(missing, lambda tile: mosaic.add(tile, paths[tile.name]))
+            self._fetch(missing, lambda tile: mosaic.add(tile, paths[tile.name]))
             drop_record(self._output)
-            return mosaic.store(self._output), spent
+            return mosaic.store(self._output)
 
-    def _fetch(self, tiles: list[Tile], use: Any) -> float | None:
-        """Fetch tiles, let each be used as it comes, and return what they cost in PU."""
+    def _fetch(self, tiles: list[Tile], use: Callable[[Tile], None]) -> None:
+        """Fetch tiles, and let each be used as it comes."""
         from sentinelhub_provider.operators.raster.tile_fetching import fetch_tiles
 
         if not tiles:
-            return 0.0
+            return
         operator = self._operator
         operator.hook.get_conn()  # before the threads, which share it
-        spent: float | None = None
         arrivals = fetch_tiles(
             tiles,
             lambda tile: download_picture(operator, self._request.of_tile(tile), self._path_of(tile)),
@@ -138,13 +144,11 @@ class TiledProcess:
             attempts=self._wanted.attempts,
             is_hopeless=self._is_hopeless,
         )
-        for number, (tile, download) in enumerate(arrivals, start=1):
-            if download.processing_units is not None:
-                spent = (spent or 0.0) + download.processing_units
+        for number, (tile, _) in enumerate(arrivals, start=1):
             use(tile)
             if number % max(1, len(tiles) // 20) == 0:
                 operator.log.info("%d of %d tiles fetched", number, len(tiles))
-        return spent
+                self._keep_spent()
 
     def _is_hopeless(self, error: BaseException) -> bool:
         if self._operator.deferrable and isinstance(error, SentinelHubRateLimitError):
@@ -216,6 +220,18 @@ class TiledProcess:
         if not folder.exists():
             return set()
         return {path.name.removesuffix(".tif") for path in folder.iterdir() if not path.name.startswith(".")}
+
+    def _read_spent(self) -> float | None:
+        """Return the PU that earlier attempts of the task did spend, for which the tiles are kept."""
+        file = place_of(f"{self._folder}/{SPENT}")
+        return float(file.read_text()) if file.exists() else None
+
+    def _keep_spent(self) -> None:
+        """Write down what the task did cost so far, for its next attempt."""
+        from sentinelhub_provider.hooks.output import store
+
+        if self._operator.spent is not None:
+            store(str(self._operator.spent).encode(), f"{self._folder}/{SPENT}", content_type="text/plain")
 
     def _remove(self, key: str) -> None:
         """Remove a folder of tiles, and the one around it when it is empty."""

@@ -275,3 +275,33 @@ def test_digest_tells_requests_apart():
     assert request_digest(body) == request_digest(dict(reversed(body.items())))
     assert built().digest != built(evalscript="ndmi").digest
     assert len(built().digest) == 64
+
+
+RADAR = TWO_OUTPUTS.replace("B04", "VV")
+
+
+@pytest.mark.parametrize("is_request", [False, True], ids=["arguments", "request"])
+@pytest.mark.parametrize("spelling", [True, False, "true", "True", "TRUE", "false", "False"], ids=repr)
+def test_booleans_may_be_text(spelling: Any, is_request: bool):
+    """As the documentation writes them; they cost what they mean, and are sent as booleans."""
+
+    def request_of(value: Any) -> Any:
+        entry = {"type": "sentinel-1-grd", "processing": {"orthorectify": value, "backCoeff": "SIGMA0_ELLIPSOID"}}
+        if not is_request:
+            return built(collection=entry, evalscript=RADAR)
+        body = built(collection="sentinel-1-grd", evalscript=RADAR).body
+        return read_process_request({**body, "input": {**body["input"], "data": [entry]}})
+
+    meant, found = str(spelling).lower() == "true", request_of(spelling)
+    plain = request_of(False).estimate().processing_units
+    assert found.body["input"]["data"][0]["processing"]["orthorectify"] is meant
+    assert found.estimate().processing_units == pytest.approx(plain * (1 + meant))
+
+
+@pytest.mark.parametrize("name", ["orthorectify", "harmonizeValues", "egm", "clampNegative"])
+@pytest.mark.parametrize("value", ["yes", 1, "", []])
+def test_a_boolean_that_is_none_is_named(name: str, value: Any):
+    """With the argument, and its name within."""
+    with pytest.raises(SentinelHubRequestError, match=f"collection: {name} is") as caught:
+        built(collection={"type": "sentinel-2-l2a", "processing": {name: value}})
+    assert caught.value.field == "collection"

@@ -38,6 +38,7 @@ class Hook:
     def __init__(self, error: Exception | None = None) -> None:
         self.settings = SimpleNamespace(deployment=SimpleNamespace(name="sentinel-hub"))
         self.sent: list[dict[str, Any]] = []
+        self.meter = SimpleNamespace(spent=None)
         self.paths: list[str] = []
         self._error = error
 
@@ -262,7 +263,7 @@ def test_long_wait_is_spent_in_the_triggerer_and_the_function_called_again():
             {"ti": SimpleNamespace(xcom_push=lambda key, value: None)}, None, **deferred.value.kwargs
         )
 
-    assert list(deferred.value.kwargs) == ["waits_until"]
+    assert set(deferred.value.kwargs) == {"waits_until", "spent"}
     assert len(calls) == 2
 
 

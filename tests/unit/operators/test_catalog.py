@@ -26,6 +26,7 @@ class Hook:
     def __init__(self, *answers: Any) -> None:
         self.settings = SimpleNamespace(deployment=SimpleNamespace(name="sentinel-hub"))
         self.sent: list[dict[str, Any]] = []
+        self.meter = SimpleNamespace(spent=None)
         self._answers = list(answers)
 
     def request(self, method: str, endpoint: str, *, json: dict[str, Any], **_: Any) -> Any:
@@ -34,6 +35,8 @@ class Hook:
         answer = self._answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
+        if units := answer.headers.get("x-processingunits-spent"):
+            self.meter.spent = (self.meter.spent or 0.0) + float(units)
         return answer
 
 

@@ -40,6 +40,7 @@ class Hook:
     def __init__(self, error: Exception | None = None) -> None:
         self.settings = SimpleNamespace(deployment=SimpleNamespace(name="sentinel-hub"))
         self.calls: list[dict[str, Any]] = []
+        self.meter = SimpleNamespace(spent=None)
         self._error = error
 
     def download(self, method: str, endpoint: str, path: Any, **arguments: Any) -> Any:
@@ -197,12 +198,21 @@ FORMATS = {"default": "image/tiff", "mask": "image/png"}
 def test_members_go_to_their_paths(tmp_path: Path):
     """Whatever their order, their folder in the archive, and what else is in it."""
     paths = {"default": str(tmp_path / "a.tif"), "mask": str(tmp_path / "b.png")}
-    stored, units = download_outputs(archive_of("x/mask.png", "other.txt", "default.tif"), paths, FORMATS)
+    stored = download_outputs(archive_of("x/mask.png", "other.txt", "default.tif"), paths, FORMATS)
 
     assert (tmp_path / "a.tif").read_bytes() == b"default.tif"
     assert (tmp_path / "b.png").read_bytes() == b"x/mask.png"
     assert stored["mask"].content_type == "image/png"
-    assert units == 1.5
+
+
+@pytest.mark.parametrize("name", ["ndvi.v1", "a.b.c", "ndvi.tif", ".hidden", "v1.0", "x/y.z"])
+def test_identifiers_may_have_dots(tmp_path: Path, name: str):
+    """What was paid for is stored, whatever its output is called."""
+    paths = {name: str(tmp_path / "a.tif"), "ndvi": str(tmp_path / "b.tif")}
+    download_outputs(archive_of(f"{name}.tif", "ndvi.tif"), paths, dict.fromkeys(paths, "image/tiff"))
+
+    assert (tmp_path / "a.tif").read_bytes() == f"{name}.tif".encode()
+    assert (tmp_path / "b.tif").read_bytes() == b"ndvi.tif"
 
 
 @pytest.mark.parametrize(

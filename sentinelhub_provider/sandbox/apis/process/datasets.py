@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sentinelhub_provider.sandbox.apis.process.options import dem_options, radar_filter, radar_options
+from sentinelhub_provider.sandbox.apis.process.options import dem_options, radar_filter, radar_options, switch
 from sentinelhub_provider.sandbox.errors import invalid
 from sentinelhub_provider.sandbox.world.scenes.model import CollectionInfo, Reading, Scene, SceneSource, find_collection
 
@@ -105,9 +105,7 @@ def parse_dataset(entry: Any, path: str, source: SceneSource) -> Dataset:
             wanted=radar_filter(chosen, filter_path),
             options=radar_options(processing, processing_path),
         )
-    harmonize = processing.get("harmonizeValues")
-    if harmonize is not None and not isinstance(harmonize, bool):
-        raise invalid(f"{processing_path}->harmonizeValues", "must be true or false", harmonize)
+    switch(processing, processing_path, "harmonizeValues")
     return replace(
         dataset,
         mosaicking_order=_one_of(chosen, filter_path, "mosaickingOrder", MOSAICKING_ORDERS, "mostRecent"),

@@ -45,7 +45,7 @@ def radar_filter(chosen: Mapping[str, Any], path: str) -> dict[str, str]:
 def radar_options(processing: Mapping[str, Any], path: str) -> dict[str, Any]:
     """Check Sentinel-1's part of ``processing``; returns all options, with their defaults."""
     coefficient = _choice(processing, path, "backCoeff", BACK_COEFFICIENTS, "GAMMA0_ELLIPSOID")
-    orthorectify = _switch(processing, path, "orthorectify")
+    orthorectify = switch(processing, path, "orthorectify")
     if coefficient == "GAMMA0_TERRAIN" and not orthorectify:
         raise invalid(f"{path}->backCoeff", "GAMMA0_TERRAIN needs orthorectify to be true", coefficient)
     oversampling = processing.get("radiometricTerrainOversampling")
@@ -68,8 +68,8 @@ def dem_options(
     """Check the elevation model's part of ``dataFilter`` and ``processing``; returns all options."""
     return {
         "demInstance": _choice(chosen, filter_path, "demInstance", DEM_INSTANCES, "MAPZEN"),
-        "egm": _switch(processing, processing_path, "egm"),
-        "clampNegative": _switch(processing, processing_path, "clampNegative"),
+        "egm": switch(processing, processing_path, "egm"),
+        "clampNegative": switch(processing, processing_path, "clampNegative"),
     }
 
 
@@ -102,13 +102,15 @@ def _choice(entry: Mapping[str, Any], path: str, name: str, allowed: tuple[str, 
     return str(value)
 
 
-def _switch(entry: Mapping[str, Any], path: str, name: str) -> bool:
+def switch(entry: Mapping[str, Any], path: str, name: str) -> bool:
+    """Read a boolean, which the documentation also writes as text."""
     value = entry.get(name)
     if value is None:
         return False
-    if not isinstance(value, bool):
+    found = {"true": True, "false": False}.get(str(value).lower())
+    if found is None:
         raise invalid(f"{path}->{name}", "must be true or false", value)
-    return value
+    return found
 
 
 def _number_in(value: Any, low: float, high: float) -> bool:
