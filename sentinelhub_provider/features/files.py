@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.text import decode
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRequestError, SentinelHubTransportError
+from sentinelhub_provider.transport.storage_faults import is_final
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
-
-_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, ImportError, ValueError)
-"""What another try meets again; all else that an object storage raises may pass."""
 
 
 def template_folders(operator: BaseOperator) -> list[str]:
@@ -26,7 +24,7 @@ def template_folders(operator: BaseOperator) -> list[str]:
 
 def is_remote(path: Any) -> bool:
     """Tell whether a path is a URL, or an ``ObjectStoragePath``, which on Airflow 3.1 is a ``pathlib.Path``, too."""
-    return hasattr(path, "fs") or (isinstance(path, str) and "://" in path)
+    return hasattr(type(path), "fs") or (isinstance(path, str) and "://" in path)
 
 
 @contextmanager
@@ -78,7 +76,7 @@ def _fetch(path: Any, folder: Path) -> Path:
     """Copy an object; of a Shapefile all its parts."""
     from airflow.sdk import ObjectStoragePath
 
-    location: Any = path if hasattr(path, "fs") else ObjectStoragePath(path)
+    location: Any = path if hasattr(type(path), "fs") else ObjectStoragePath(path)
     keys = [str(location.path)]
     if keys[0].lower().endswith(".shp"):
         beside = location.fs.ls(keys[0].rpartition("/")[0], detail=False)
@@ -91,7 +89,7 @@ def _fetch(path: Any, folder: Path) -> Path:
 
 def _unreadable(path: Any, error: Exception, field: str, what: str, *, is_remote: bool) -> SentinelHubError:
     said = f"{field} names the file {path}, which cannot be read: {str(error).rstrip('.') or type(error).__name__}."
-    if is_remote and not isinstance(error, _FINAL) and "NotFound" not in type(error).__name__:
+    if is_remote and not is_final(error):
         return SentinelHubTransportError(f"{said} The object storage may do it later.")
     return SentinelHubRequestError(
         f"{said} Give {what}, the path of a file that the worker can read or that lies beside the DAG, or a URL such "

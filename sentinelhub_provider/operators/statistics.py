@@ -83,8 +83,8 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         an answer fails it after the table of all others is written. ``skip``: they are reported, and the task succeeds
         as long as there is any answer. (templated)
     :param concurrency: requests at a time. (templated)
-    :param part_folder: folder for answers on their way; beside a local ``output_path``, else the machine's temporary
-        folder, by default. Where attempts run on different workers, name one that they share. (templated)
+    :param part_folder: folder for answers on their way, a path or URL; that of ``output_path`` by default, or the
+        machine's temporary one where there is none. (templated)
     :param max_xcom_size: bytes of JSON that the task may return. (templated)
     :param kwargs: what is requested of each feature (``collection``, ``evalscript``, ``time_range``,
         ``aggregation_interval``, ``resolution``, ``percentiles`` and so on, or ``request``, whose bounds give way to
@@ -111,7 +111,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         output_format: str | None = None,
         on_error: str = "fail",
         concurrency: int | str = 10,
-        part_folder: str | PurePath | None = None,
+        part_folder: str | PurePath | ObjectStoragePath | None = None,
         max_xcom_size: int | str = MAX_XCOM_SIZE,
         **kwargs: Any,
     ) -> None:
@@ -226,16 +226,14 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
             )
 
     def _request_all(self, features: AnyFeatures, found: Survey, context: Context) -> dict[str, Any]:
+        from sentinelhub_provider.hooks.output import check_writable
         from sentinelhub_provider.operators.feature_statistics.feature_requests import FeatureRequests
-        from sentinelhub_provider.operators.feature_statistics.part_file import PartFile, part_path
+        from sentinelhub_provider.operators.feature_statistics.part_file import part_file
 
-        path = part_path(
-            self.output_path,
-            None if self.part_folder is None else str(self.part_folder),
-            identity=task_identity(self, context),
-            digest=found.template.digest,
-        )
-        with PartFile(path) as part:
+        if self.output_path is not None:
+            check_writable(self.output_path)
+        identity = task_identity(self, context)
+        with part_file(self.output_path, self.part_folder, identity=identity, digest=found.template.digest) as part:
             if len(part):
                 self.log.info("%d answers are at hand from an earlier attempt (%.4g PU)", len(part), part.spent)
             requests = FeatureRequests(

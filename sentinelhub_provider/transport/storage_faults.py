@@ -55,14 +55,10 @@ _FINAL_NAMES = frozenset(
 )
 """Airflow's missing connection, and what the libraries of AWS, Google and Azure say of credentials."""
 
-_REMOTE_LIBRARIES = frozenset(
-    {"adlfs", "aiobotocore", "aiohttp", "azure", "boto3", "botocore", "fsspec", "gcsfs", "google", "requests", "s3fs"}
-)
-
 
 def is_final(error: BaseException) -> bool:
     """
-    Tell whether writing again is bound to fail again: no such bucket, no permission, a path that cannot be.
+    Tell whether doing it again is bound to fail again: no such bucket, no permission, a path that cannot be.
 
     All else passes: a store that does not answer, or answers that it is busy, and a disk that is full.
     """
@@ -74,18 +70,6 @@ def is_final(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno in _FINAL_NUMBERS:
         return True
     return status is not None and 400 <= status < 500
-
-
-def is_passing_read(error: BaseException) -> bool:
-    """
-    Tell whether reading failed because a store does not answer for now, rather than because of what it holds.
-
-    Unlike with writing, an error of an unknown kind may well come from the file's content.
-    """
-    if is_final(error):
-        return False
-    is_remote = any(kind.__module__.partition(".")[0] in _REMOTE_LIBRARIES for kind in type(error).__mro__)
-    return is_remote or isinstance(error, OSError) or _status(error) is not None
 
 
 def _code(error: BaseException) -> str | None:

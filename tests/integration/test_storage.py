@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from clocks import FakeClock
 from s3_server import BUCKET, S3Server, s3_server
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError
-from sentinelhub_provider.hooks.output import check_writable, store
+from sentinelhub_provider.hooks.output import check_writable, place_of, store
+from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+from sentinelhub_provider.operators.feature_statistics.part_file import PartFile
+from sentinelhub_provider.operators.feature_statistics.part_store import KEEP_AFTER_FAULT, KEEP_EVERY, PartStore
+from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
 
 PICTURE = {"input": {}, "output": {}}
+TABLE = f"s3://storage@{BUCKET}/tables/table.csv"
 
 
 @pytest.fixture(scope="module", name="s3_of_module")
@@ -77,3 +85,93 @@ def test_object_is_stored_whole(s3: S3Server):
     assert stored.size == len(body)
     assert s3.get("large.bin") == body
     assert left_in(s3)[1] == []
+
+
+def statistics(**changes: Any) -> Any:
+    """Execute an operator that asks about three fields, one after the other."""
+    areas = [{"type": "Polygon", "coordinates": [[[x, 46], [x + 0.01, 46], [x, 46.01], [x, 46]]]} for x in (14, 15, 16)]
+    arguments = {
+        "features": areas,
+        "collection": "sentinel-2-l2a",
+        "evalscript": "ndvi",
+        "time_range": ["2024-06-01", "2024-06-10"],
+        "aggregation_interval": "P10D",
+        "resolution": 100,
+        "concurrency": 1,
+        "output_path": TABLE,
+        **changes,
+    }
+    instance = SimpleNamespace(xcom_push=lambda **_: None, dag_id="d", run_id="r", map_index=-1)
+    return SentinelHubStatisticsOperator(task_id="t", **arguments).execute({"ti": instance})  # type: ignore[arg-type]
+
+
+class KilledError(BaseException):
+    """Ends a worker."""
+
+
+@pytest.mark.parametrize("folder", [None, f"s3://storage@{BUCKET}/parts"], ids=["beside", "elsewhere"])
+def test_statistics_go_on_where_workers_share_no_disk(folder: Any, s3, connect, monkeypatch, tmp_path: Path):
+    """The second worker requests what the first has not, and leaves the table alone."""
+    connect()
+    calls: list[Any] = []
+    post = SentinelHubHook.arequest
+
+    async def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        calls.append(kwargs["json"])
+        if len(calls) == 3:
+            raise KilledError
+        return await post(self, *args, **kwargs)
+
+    monkeypatch.setattr(SentinelHubHook, "arequest", counted)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "first"))
+    with pytest.raises(KilledError):
+        statistics(part_folder=folder)
+    kept = s3.keys()
+    assert [key.startswith("parts/" if folder else "tables/.table.csv.") for key in kept] == [True]
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "second"))
+    result = statistics(part_folder=folder)
+
+    assert (len(calls), result["features"]) == (4, 3)
+    assert left_in(s3) == (["tables/table.csv"], [])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", [TABLE.replace("storage@", "away@"), TABLE.replace(BUCKET, "no-such-bucket")])
+@pytest.mark.parametrize("field", ["output_path", "part_folder"])
+def test_statistics_that_cannot_be_stored_are_not_requested(path: str, field: str, s3, connect, sentinelhub_sandbox):
+    """The table and the answers on their way are tried first."""
+    connect().get_token()
+    before = sentinelhub_sandbox.control.counters().requests
+    with pytest.raises(Exception, match="cannot be written"):
+        statistics(**{field: path})
+
+    assert sentinelhub_sandbox.control.counters().requests == before
+    assert s3.keys() == []
+
+
+def test_a_store_that_is_away_costs_no_answer(s3: S3Server, monkeypatch: pytest.MonkeyPatch):
+    """It is tried again later, and gets all lines."""
+    clock, wall = FakeClock(), FakeClock()
+    place: Any = place_of(f"s3://storage@{BUCKET}/parts")
+    good = place.fs.pipe_file
+
+    def refuse(*_: Any) -> None:
+        raise ConnectionRefusedError
+
+    with PartFile(None, PartStore(place, clock=clock, wall_clock=wall)) as part:
+        clock.sleep(KEEP_EVERY)
+        monkeypatch.setattr(place.fs, "pipe_file", refuse)
+        part.add("a", {"n": 1}, units=1, is_complete=True)
+        monkeypatch.setattr(place.fs, "pipe_file", good)
+        clock.sleep(KEEP_EVERY)
+        part.add("b", {"n": 2}, units=1, is_complete=True)
+        assert s3.keys() == []
+        clock.sleep(KEEP_AFTER_FAULT)
+        part.add("c", {"n": 3}, units=1, is_complete=True)
+        assert len(s3.keys()) == 1
+
+    with PartFile(None, PartStore(place, clock=clock, wall_clock=wall)) as part:
+        assert (len(part), part.spent, part.get("b")) == (3, 3, {"n": 2})
+        part.remove()
+    assert left_in(s3) == ([], [])

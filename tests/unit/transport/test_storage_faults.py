@@ -18,7 +18,7 @@ from botocore.exceptions import (
 from fsspec.exceptions import FSTimeoutError
 from s3fs.errors import translate_boto_error
 
-from sentinelhub_provider.transport.storage_faults import is_final, is_passing_read
+from sentinelhub_provider.transport.storage_faults import is_final
 
 
 def answer(code: str, status: int) -> ClientError:
@@ -95,20 +95,12 @@ FINAL = [
 def test_passing(error: Exception):
     """Writing again may succeed, and so may reading."""
     assert not is_final(error)
-    assert is_passing_read(error)
 
 
 @pytest.mark.parametrize("error", FINAL)
 def test_final(error: Exception):
     """Somebody has to change something first."""
     assert is_final(error)
-    assert not is_passing_read(error)
-
-
-@pytest.mark.parametrize("error", [KeyError("x"), IndexError(), RuntimeError("broken file")])
-def test_error_of_a_content_is_no_passing_read(error: Exception):
-    """Reading the file again gives the same."""
-    assert not is_passing_read(error)
 
 
 def test_cause_counts():
