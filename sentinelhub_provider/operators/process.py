@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sentinelhub_provider.api.arguments import ImageryArguments
     from sentinelhub_provider.api.process import ProcessRequest
+    from sentinelhub_provider.operators.raster.records import Records
     from sentinelhub_provider.transport.download import Download
 
 
@@ -27,8 +28,7 @@ class SentinelHubProcessOperator(ImageryOperator):
     Have a picture made of satellite data, and store it.
 
     Say what is wanted with the arguments, or give the API's own JSON as ``request``. What cannot work is refused before
-    it is sent and paid for. The picture is streamed to ``output_path``, where it appears only when it is complete;
-    beside it, ``<output_path>.request.json`` records by which request it was made.
+    it is sent and paid for. The picture is streamed to ``output_path``, where it appears only when it is complete.
 
     Returned is a dict: ``path`` (of the picture, ``None`` where there are several), ``outputs`` (``path``, ``size`` in
     bytes, ``sha256`` and ``content_type`` of each, by identifier), ``processing_units`` spent (PU, ``None`` where the
@@ -41,7 +41,9 @@ class SentinelHubProcessOperator(ImageryOperator):
         ``s3://conn_id@bucket/{{ dag_run.run_after | ds }}.tif``. For several outputs, a path with ``{output}`` in it,
         or a dict of paths by output identifier. (templated)
     :param if_exists: what to do where ``output_path`` is there: ``overwrite`` it; ``skip`` the request if it is the one
-        that made it, and overwrite otherwise; or ``fail``.
+        that made it, and overwrite otherwise; or ``fail``, unless an earlier attempt of this task made it. (templated)
+    :param request_record: where it is recorded by which request a picture was made: ``True`` for
+        ``<output_path>.request.json``, a folder, or ``False`` for nowhere. (templated)
     :param tile: whether the area is fetched in tiles and made one TIFF, for areas that one request cannot deliver.
     :param mosaic: of the tiles: ``geotiff`` or ``cog`` (both need the extra ``raster``), or ``vrt``, which refers to
         the tiles and needs nothing; by default ``vrt`` where ``output_path`` ends so, else ``geotiff``.
@@ -62,6 +64,7 @@ class SentinelHubProcessOperator(ImageryOperator):
         *,
         output_path: str | PurePath | ObjectStoragePath | Mapping[str, Any],
         if_exists: str = "overwrite",
+        request_record: bool | str | PurePath | ObjectStoragePath = True,
         tile: bool | str = False,
         mosaic: str | None = None,
         tile_size: int | str = 2048,
@@ -70,18 +73,21 @@ class SentinelHubProcessOperator(ImageryOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.output_path, self.if_exists = output_path, if_exists
+        self.output_path, self.if_exists, self.request_record = output_path, if_exists, request_record
         self.tile, self.mosaic, self.tile_size = tile, mosaic, tile_size
         self.concurrency, self.tile_attempts = concurrency, tile_attempts
 
     template_fields: Sequence[str] = (*own_arguments(__init__), *ImageryOperator.template_fields)
 
     def _result(self, context: Context) -> dict[str, Any]:
+        from sentinelhub_provider.operators.raster.records import Records
+
         if_exists = read_choice(self.if_exists, IF_EXISTS, "if_exists")
         is_tiled = read_flag(self.tile, "tile")
         request = self._checked_request(context, is_tiled=is_tiled)
         for warning in request.warnings:
             self.log.warning("%s", warning)
+        records = Records(self, context, self.request_record)
         if is_tiled:
             from sentinelhub_provider.operators.raster.tiled import TiledProcess, Tiling
 
@@ -93,26 +99,23 @@ class SentinelHubProcessOperator(ImageryOperator):
                 concurrency=read_whole_number(self.concurrency, "concurrency"),
                 attempts=read_whole_number(self.tile_attempts, "tile_attempts"),
             )
-            return TiledProcess(self, context, request, tiling).result()
-        return self._single(context, request, if_exists)
+            return TiledProcess(self, context, request, tiling, records).result()
+        return self._single(context, request, records, if_exists)
 
-    def _single(self, context: Context, request: ProcessRequest, if_exists: str) -> dict[str, Any]:
-        from sentinelhub_provider.operators.raster.records import Record, drop_record, write_record
-
+    def _single(self, context: Context, request: ProcessRequest, records: Records, if_exists: str) -> dict[str, Any]:
         paths = output_paths(self.output_path, request.formats)
-        kept = pictures_there(self, paths, request.digest, if_exists)
+        kept = pictures_there(self, records, paths, request.digest, if_exists)
         if kept is not None:
             return result_of(kept, request.digest, spent=0.0, estimated=0.0, skipped=True)
         estimate = request.estimate(samples=self.sample_count)
         log_and_check_cost(self, context, estimate, self.budget)
         for path in paths.values():
-            drop_record(path)
+            records.drop(path)
         stored = self._fetch(request, paths)
         outputs = {}
         for name, output in stored.items():
             self.log.info("stored %d bytes (%s) at %s", output.size, output.content_type, output.path)
-            outputs[name] = Record(request.digest, output.size, output.sha256, output.content_type)
-            write_record(paths[name], outputs[name])
+            outputs[name] = records.write(paths[name], output, request.digest)
         return result_of(
             {name: (stored[name].path, record) for name, record in outputs.items()},
             request.digest,

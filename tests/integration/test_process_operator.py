@@ -337,6 +337,60 @@ def test_fail_sends_nothing_where_a_file_is(ndvi, sent, tmp_path: Path):
     assert (tmp_path / "ndvi.tif").read_bytes() == b"precious"
 
 
+def test_fail_knows_the_task_s_own_output(ndvi, sent):
+    """A retry after the picture was stored has it, and pays nothing; another run's is refused."""
+    first = ndvi(if_exists="fail")
+    retried = ndvi(if_exists="fail")
+
+    assert (len(sent()), retried["skipped"], retried["outputs"]) == (1, True, first["outputs"])
+    with pytest.raises(AirflowFailException, match="if_exists is 'fail'"):
+        ndvi(if_exists="fail", run_id="tuesday")
+
+
+def test_skip_does_not_keep_another_deployment_s_picture(ndvi, sent, tmp_path: Path):
+    """The same request means other data there."""
+    ndvi(if_exists="skip")
+    record = tmp_path / "ndvi.tif.request.json"
+    told = json.loads(record.read_text())
+    record.write_text(json.dumps({**told, "service": "https://services.sentinel-hub.com"}))
+    assert ndvi(if_exists="skip")["skipped"] is False
+
+    record.write_text(json.dumps({name: value for name, value in told.items() if name != "service"}))
+    assert ndvi(if_exists="skip")["skipped"] is False
+
+
+@pytest.mark.parametrize("where", [False, "false", "{folder}/records"], ids=str)
+def test_record_lies_where_the_user_says(ndvi, tmp_path: Path, where: Any):
+    """Or nowhere; tiles know it, too."""
+    where = where.format(folder=tmp_path) if isinstance(where, str) else where
+    ndvi(request_record=where)
+    ndvi(request_record=where, tile=True, tile_size=64, output_path=str(tmp_path / "large.vrt"))
+
+    assert list(tmp_path.glob("*.json")) == []
+    assert len(list((tmp_path / "records").glob("*.request.json"))) == (0 if "f" in str(where).lower()[:1] else 2)
+
+
+def test_records_in_a_folder_serve_skip(ndvi, sent, tmp_path: Path):
+    """Each by its output's whole path."""
+    wanted = {"if_exists": "skip", "request_record": str(tmp_path / "records")}
+    for _ in range(2):
+        ndvi(**wanted)
+        ndvi(**wanted, evalscript="ndwi", output_path=str(tmp_path / "other" / "ndvi.tif"))
+
+    assert len(sent()) == 2
+    with pytest.raises(AirflowFailException, match="needs records"):
+        ndvi(if_exists="skip", request_record=False)
+
+
+@pytest.mark.parametrize("tile", [False, True], ids=["whole", "tiles"])
+def test_record_that_cannot_be_kept_fails_no_paid_task(ndvi, tmp_path: Path, tile: bool):
+    """It is logged."""
+    (tmp_path / "file").write_bytes(b"")
+    result = ndvi(request_record=str(tmp_path / "file" / "records"), tile=tile)
+
+    assert Path(result["path"]).stat().st_size == result["outputs"]["default"]["size"]
+
+
 # --- large areas -----------------------------------------------------------------------------------------------------
 
 

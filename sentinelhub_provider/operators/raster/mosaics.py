@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubResponseError
-from sentinelhub_provider.hooks.output import place_of
+from sentinelhub_provider.hooks.output import is_object_path, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -145,8 +145,8 @@ class GeoTiffMosaic:
     def _local(self, path: Any) -> Path:
         """Return the tile as a file of this machine."""
         place: Any = place_of(path)
-        if isinstance(place, Path):
-            return place
+        if not is_object_path(place):
+            return Path(place)
         copy = self._folder / "tile.tif"
         with place.open("rb") as source, copy.open("wb") as target:
             shutil.copyfileobj(source, target, CHUNK)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.exceptions import SentinelHubOutputError
+from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError
 
 if TYPE_CHECKING:
     from sentinelhub_provider.api.process import ProcessRequest
     from sentinelhub_provider.operators.base import SentinelHubOperator
-    from sentinelhub_provider.operators.raster.records import Record
+    from sentinelhub_provider.operators.raster.records import Record, Records
     from sentinelhub_provider.transport.download import Download
 
     Pictures = Mapping[str, tuple[str, Record]]
@@ -28,38 +28,45 @@ def download_picture(operator: SentinelHubOperator, request: ProcessRequest, pat
 
 
 def pictures_there(
-    operator: SentinelHubOperator, paths: Mapping[str, Any], digest: str, if_exists: str
+    operator: SentinelHubOperator, records: Records, paths: Mapping[str, Any], digest: str, if_exists: str
 ) -> Pictures | None:
     """
     Return the outputs where all of them are there, made by this very request, and are to be kept; else ``None``.
 
+    :param records: those of the task.
     :param paths: where each output goes, by its identifier.
     :param digest: that of the request.
     :param if_exists: one of :data:`IF_EXISTS`.
-    :raises SentinelHubOutputError: where one is there and ``if_exists`` is ``fail``.
+    :raises SentinelHubOutputError: where one is there that another task made, and ``if_exists`` is ``fail``.
+    :raises SentinelHubRequestError: where ``if_exists`` is ``skip`` and there are no records.
     """
     from sentinelhub_provider.hooks.output import place_of
-    from sentinelhub_provider.operators.raster.records import exists, read_record
+    from sentinelhub_provider.operators.raster.records import exists
 
     if if_exists == "overwrite":
         return None
+    if if_exists == "skip" and not records.are_kept:
+        raise SentinelHubRequestError(
+            "if_exists is 'skip', which needs records of requests, but request_record is false. Give a folder for them "
+            "as request_record, or another if_exists.",
+            field="request_record",
+        )
+    found = {name: records.read(path) for name, path in paths.items()}
     if if_exists == "fail":
-        for path in paths.values():
-            if exists(path):
+        for name, path in paths.items():
+            if exists(path) and not records.is_of_task(found[name]):
                 raise SentinelHubOutputError(
                     f"output_path {path} exists, and if_exists is 'fail'. Remove it, choose another path, or give "
                     "if_exists='skip' or 'overwrite'; nothing was sent."
                 )
-        return None
-    records = {name: read_record(path) for name, path in paths.items()}
-    found = {
+    kept = {
         name: (str(place_of(paths[name])), record)
-        for name, record in records.items()
-        if record is not None and record.request_sha256 == digest
+        for name, record in found.items()
+        if record is not None and records.is_of_request(record, digest)
     }
-    if len(found) == len(paths):
-        operator.log.info("skipped: %s is there, made by this request", ", ".join(path for path, _ in found.values()))
-        return found
+    if len(kept) == len(paths):
+        operator.log.info("skipped: %s is there, made by this request", ", ".join(path for path, _ in kept.values()))
+        return kept
     if any(exists(path) for path in paths.values()):
         operator.log.info("what is there was made by another request, or its record is missing: it is made anew")
     return None

@@ -1,20 +1,32 @@
 """
-What is written beside an output: by which request it was made, so that no other picture is mistaken for it.
+What is kept of an output: by which request it was made, so that no other picture is mistaken for it.
 
-The record of ``ndvi.tif`` is ``ndvi.tif.request.json``. It goes before a new picture comes and comes after it, so that
-a record always describes the file beside it.
+The record of ``ndvi.tif`` is ``ndvi.tif.request.json``, beside it or in a folder of records. It goes before a new
+picture comes and comes after it, so that a record always describes the file that it belongs to.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.hooks.output import beside, place_of
+from sentinelhub_provider.hooks.output import beside, place_of, store
+from sentinelhub_provider.operators.arguments import task_identity
 from sentinelhub_provider.transport.download import storing
 
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from sentinelhub_provider.operators.base import SentinelHubOperator
+    from sentinelhub_provider.transport.download import Download
+
 SUFFIX = ".request.json"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +39,8 @@ class Record:
     :param sha256: of the output, hexadecimal.
     :param content_type: media type.
     :param tiles: name of the folder with the tiles that a mosaic was made of, within ``<output>.tiles``.
+    :param service: base URL of the deployment that made it.
+    :param task: digest of what names the task in its run.
     """
 
     request_sha256: str
@@ -34,6 +48,87 @@ class Record:
     sha256: str
     content_type: str
     tiles: str | None = None
+    service: str | None = None
+    task: str | None = None
+
+
+class Records:
+    """
+    The records of one task's outputs.
+
+    :param operator: the task.
+    :param where: ``True`` for beside the outputs, ``False`` for nowhere, or a folder.
+    """
+
+    def __init__(self, operator: SentinelHubOperator, context: Context, where: Any) -> None:
+        self._where = {"true": True, "false": False}.get(str(where).strip().lower(), where)
+        self._operator, self._context = operator, context
+
+    @cached_property
+    def _service(self) -> str:
+        return self._operator.hook.settings.base_url
+
+    @cached_property
+    def _task(self) -> str:
+        return _digest(*task_identity(self._operator, self._context))
+
+    @property
+    def are_kept(self) -> bool:
+        """Whether there are any."""
+        return self._where is not False
+
+    def read(self, path: Any) -> Record | None:
+        """Return the record of an output that is there as the record says; ``None`` for any other."""
+        if not self.are_kept:
+            return None
+        with storing(path):
+            output, record = place_of(path), place_of(self._place(path))
+            if not output.exists() or not record.exists():
+                return None
+            try:
+                found = Record(**json.loads(record.read_text(encoding="utf-8")))
+            except (ValueError, TypeError):
+                return None
+            return found if output.stat().st_size == found.size else None
+
+    def write(self, path: Any, output: Download, request: str, tiles: str | None = None) -> Record:
+        """
+        Record an output that is complete, and paid for: where that fails, it is logged.
+
+        :param request: the request's digest.
+        """
+        record = Record(
+            request, output.size, output.sha256, output.content_type, tiles, service=self._service, task=self._task
+        )
+        if self.are_kept:
+            text = json.dumps(asdict(record), indent=2)
+            self._try(path, lambda place: store(text.encode(), place, content_type="application/json"))
+        return record
+
+    def drop(self, path: Any) -> None:
+        """Forget how an output came to be, for it is about to change."""
+        if self.are_kept:
+            self._try(path, lambda place: place_of(place).exists() and place_of(place).unlink())
+
+    def is_of_request(self, record: Record | None, request: str) -> bool:
+        """Tell whether this very request, to this deployment, made an output."""
+        return record is not None and (record.request_sha256, record.service) == (request, self._service)
+
+    def is_of_task(self, record: Record | None) -> bool:
+        """Tell whether an earlier attempt of this task made an output."""
+        return record is not None and record.task == self._task
+
+    def _try(self, path: Any, act: Any) -> None:
+        try:
+            act(self._place(path))
+        except Exception as error:  # of the storage's library, whichever that is
+            log.warning("the record of %s cannot be kept, and the picture is made anew next time: %s", path, error)
+
+    def _place(self, path: Any) -> Any:
+        if self._where is True:
+            return beside(path, SUFFIX)
+        name = str(path).rpartition("/")[2]
+        return f"{str(self._where).rstrip('/')}/{name}-{_digest(str(path))[:8]}{SUFFIX}"
 
 
 def exists(path: Any) -> bool:
@@ -42,30 +137,5 @@ def exists(path: Any) -> bool:
         return bool(place_of(path).exists())
 
 
-def read_record(path: Any) -> Record | None:
-    """Return the record of an output that is there as the record says; ``None`` for any other."""
-    with storing(path):
-        output, record = place_of(path), place_of(beside(path, SUFFIX))
-        if not output.exists() or not record.exists():
-            return None
-        try:
-            found = Record(**json.loads(record.read_text(encoding="utf-8")))
-        except (ValueError, TypeError):
-            return None
-        return found if output.stat().st_size == found.size else None
-
-
-def write_record(path: Any, record: Record) -> None:
-    """Write the record of an output that is complete."""
-    from sentinelhub_provider.hooks.output import store
-
-    text = json.dumps(asdict(record), indent=2)
-    store(text.encode(), beside(path, SUFFIX), content_type="application/json")
-
-
-def drop_record(path: Any) -> None:
-    """Forget how an output came to be, for it is about to change."""
-    with storing(path):
-        record = place_of(beside(path, SUFFIX))
-        if record.exists():
-            record.unlink()
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

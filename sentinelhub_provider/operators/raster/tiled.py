@@ -6,14 +6,13 @@ import hashlib
 import json
 import shutil
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRateLimitError, SentinelHubRequestError
-from sentinelhub_provider.hooks.output import beside, place_of
+from sentinelhub_provider.hooks.output import beside, is_object_path, place_of
 from sentinelhub_provider.operators.arguments import added_units, log_and_check_cost, task_identity
 from sentinelhub_provider.operators.raster.pictures import download_picture, pictures_there, result_of
-from sentinelhub_provider.operators.raster.records import Record, drop_record, read_record, write_record
+from sentinelhub_provider.operators.raster.records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -66,9 +65,13 @@ class TiledProcess:
     :param operator: the task.
     :param request: the whole area's.
     :param wanted: what the task says about tiles and the picture.
+    :param records: of the task's outputs.
     """
 
-    def __init__(self, operator: RequestOperator, context: Context, request: ProcessRequest, wanted: Tiling) -> None:
+    def __init__(
+        self, operator: RequestOperator, context: Context, request: ProcessRequest, wanted: Tiling, records: Records
+    ) -> None:
+        self._records = records
         self._operator, self._context, self._request, self._wanted = operator, context, request, wanted
         self._output = wanted.output_path
         self._kind = self._checked_kind()
@@ -79,11 +82,11 @@ class TiledProcess:
     def result(self) -> dict[str, Any]:
         """Fetch what is missing, make the picture, and return what the task returns."""
         operator, name = self._operator, next(iter(self._request.formats))
-        kept = pictures_there(operator, {name: self._output}, self._digest, self._wanted.if_exists)
+        kept = pictures_there(operator, self._records, {name: self._output}, self._digest, self._wanted.if_exists)
         if kept is not None:
             return result_of(kept, self._digest, spent=0.0, estimated=0.0, skipped=True)
         tiles = self._tiles()
-        previous = read_record(self._output)
+        previous = self._records.read(self._output)
         if previous is not None and previous.tiles == self._key:
             self._remove(self._key)  # this very task was finished, and is asked to do it over
         there = self._there()
@@ -97,8 +100,7 @@ class TiledProcess:
         except BaseException:
             self._keep_spent()
             raise
-        record = Record(self._digest, output.size, output.sha256, output.content_type, self._key)
-        write_record(self._output, record)
+        record = self._records.write(self._output, output, self._digest, self._key)
         if self._kind != "vrt":
             self._remove(self._key)
         if previous is not None and previous.tiles not in (None, self._key):
@@ -118,7 +120,7 @@ class TiledProcess:
         paths = {tile.name: self._path_of(tile) for tile in tiles}
         if self._kind == "vrt":
             self._fetch(missing, lambda _: None)
-            drop_record(self._output)
+            self._records.drop(self._output)
             return write_vrt(self._output, self._request.grid, tiles, paths, self._folder_in_vrt())
         with GeoTiffMosaic(self._request.grid, tile_size=self._wanted.tile_size, cog=self._kind == "cog") as mosaic:
             wanted = {tile.name for tile in missing}
@@ -126,7 +128,7 @@ class TiledProcess:
                 if tile.name not in wanted:
                     mosaic.add(tile, paths[tile.name])
             self._fetch(missing, lambda tile: mosaic.add(tile, paths[tile.name]))
-            drop_record(self._output)
+            self._records.drop(self._output)
             return mosaic.store(self._output)
 
     def _fetch(self, tiles: list[Tile], use: Callable[[Tile], None]) -> None:
@@ -193,7 +195,7 @@ class TiledProcess:
                 raise SentinelHubRequestError(
                     "tile=True makes one picture; output_path must be one path.", field="output_path"
                 )
-            self._output = self._output if isinstance(self._output, Path) else str(self._output)
+            self._output = str(self._output)
         if len(formats) != 1 or next(iter(formats.values())) != "image/tiff":
             raise SentinelHubRequestError(
                 f"tile=True makes one TIFF, but outputs are {formats}. Ask for one output as 'tiff'.", field="outputs"
@@ -235,8 +237,8 @@ class TiledProcess:
 
     def _remove(self, key: str) -> None:
         """Remove a folder of tiles, and the one around it when it is empty."""
-        whole = place_of(beside(self._output, FOLDER))
-        if isinstance(whole, Path):
+        whole: Any = place_of(beside(self._output, FOLDER))
+        if not is_object_path(whole):
             shutil.rmtree(whole / key, ignore_errors=True)
             if whole.exists() and not any(whole.iterdir()):
                 whole.rmdir()
