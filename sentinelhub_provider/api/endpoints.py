@@ -110,6 +110,12 @@ def is_repeatable(method: str, url: str) -> bool:
     return found is not None and found.only_reads
 
 
+def spends_units(url: str) -> bool:
+    """Tell whether a request may cost processing units: rendering and statistics do, and what is not known here."""
+    found = _service_within(url)
+    return found is None or found.name in ("process", "statistical")
+
+
 def is_service(url: str, name: str) -> bool:
     """Tell whether a URL or path belongs to the service of that name."""
     return service_name(url) == name

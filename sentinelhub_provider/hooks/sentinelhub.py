@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from airflow.sdk import BaseHook
 
-from sentinelhub_provider.api.endpoints import is_repeatable, resolve_endpoint
+from sentinelhub_provider.api.endpoints import is_repeatable, resolve_endpoint, spends_units
 from sentinelhub_provider.connection import ConnectionSettings, settings_from_connection
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.hooks.connection_form import connection_form_widgets, ui_field_behaviour
@@ -131,14 +131,14 @@ class SentinelHubHook(BaseHook):
 
     @cached_property
     def _session(self) -> SentinelHubSession:
-        from sentinelhub_provider.hooks.sharing import pacer, token_broker
+        from sentinelhub_provider.hooks.sharing import rate_limiter, token_broker
         from sentinelhub_provider.transport.session import SentinelHubSession
 
         settings = self.settings
         return SentinelHubSession(
             settings,
             token_broker(settings),
-            pacer(settings),
+            rate_limiter(settings),
             resolve=self._resolve,
             on_token=mask,
             on_wait=self._log_wait,
@@ -149,7 +149,7 @@ class SentinelHubHook(BaseHook):
         """Return the running loop's session: connections of one event loop are of no use to another."""
         import asyncio
 
-        from sentinelhub_provider.hooks.sharing import pacer, token_broker
+        from sentinelhub_provider.hooks.sharing import rate_limiter, token_broker
         from sentinelhub_provider.transport.async_session import AsyncSentinelHubSession
 
         settings = await self.asettings()
@@ -159,7 +159,7 @@ class SentinelHubHook(BaseHook):
             session = AsyncSentinelHubSession(
                 settings,
                 token_broker(settings),
-                pacer(settings),
+                rate_limiter(settings),
                 fetch=lambda *arguments: self._session.fetch_new_token(*arguments),
                 on_token=amask,
                 on_wait=self._log_wait,
@@ -289,7 +289,8 @@ class SentinelHubHook(BaseHook):
             trusted=self.settings.trusted_origins,
             repeatable=is_repeatable(method, url),
             accept=accept,
-            paced=True,
+            rate_limited=True,
+            spends=spends_units(url),
             read_timeout=_seconds("timeout", options.get("timeout"), self.settings.timeout),
             deadline=_seconds("deadline", options.get("deadline"), DEFAULT_DEADLINE),
             longest_wait=options.get("longest_wait"),
@@ -299,7 +300,7 @@ class SentinelHubHook(BaseHook):
         return call, content
 
     def _log_wait(self, wait: Wait) -> None:
-        if wait.is_pacing:
+        if wait.is_turn:
             self.log.debug("%s", wait)
         else:
             self.log.warning("%s", wait)

@@ -1,5 +1,5 @@
 """
-What is shared by all who use a connection: its tokens, and the pace of its requests.
+What is shared by all who use a connection: its tokens, and its account's rate limit.
 
 Both are kept where the connection's ``auth_cache`` says: in this process, in files of this host, in Redis, or (the
 tokens alone) in Airflow Variables.
@@ -7,6 +7,7 @@ tokens alone) in Airflow Variables.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import threading
@@ -17,15 +18,21 @@ from sentinelhub_provider.connection import ConnectionSettings
 from sentinelhub_provider.oauth.broker import TokenBroker, broker_for
 from sentinelhub_provider.oauth.shared import SharedEntry
 from sentinelhub_provider.oauth.stores import TokenStore
-from sentinelhub_provider.transport.pace_stores import FilePaceStore, PaceStore, RedisPaceStore
-from sentinelhub_provider.transport.pacer import Pacer
-from sentinelhub_provider.transport.pacing import Limits, first_pace
+from sentinelhub_provider.transport.rate_limit import Limits
+from sentinelhub_provider.transport.rate_limit_stores import (
+    FileStateStore,
+    MemoryStateStore,
+    RedisStateStore,
+    StateStore,
+)
+from sentinelhub_provider.transport.rate_limiter import RateLimiter
 from sentinelhub_provider.transport.token_endpoint import credentials_of
 
 log = logging.getLogger(__name__)
 
-_pacers: dict[str, Pacer] = {}
-_pacers_lock = threading.Lock()
+_stores: dict[str, StateStore] = {}
+_limiters: dict[tuple[str, Limits], RateLimiter] = {}
+_limiters_lock = threading.Lock()
 
 
 def token_broker(settings: ConnectionSettings) -> TokenBroker:
@@ -53,19 +60,22 @@ def variables_answer_any_thread() -> bool:
     return airflow_variables.ANSWERS_ANY_THREAD
 
 
-def pacer(settings: ConnectionSettings) -> Pacer:
+def rate_limiter(settings: ConnectionSettings) -> RateLimiter:
     """
-    Return what lets this process's requests go in time.
+    Return what lets this process's requests start in time.
 
     :raises SentinelHubConfigurationError: where ``auth_cache`` needs a package that is not installed.
     """
     limits = Limits(settings.requests_per_minute, settings.processing_units_per_minute)
-    # Limits hold for an account at one deployment; whoever shares the client shares them.
-    key = f"{credentials_of(settings).key} {settings.base_url} {settings.auth_cache} {limits}"
-    with _pacers_lock:
-        found = _pacers.get(key)
+    # Limits hold for an account at one deployment: whoever shares the client there shares them, with any secret.
+    account = hashlib.sha256(f"{settings.client_id} {settings.base_url}".encode()).hexdigest()
+    place = f"{settings.auth_cache} {account}"
+    with _limiters_lock:
+        found = _limiters.get((place, limits))
         if found is None:
-            found = _pacers[key] = Pacer(_pace_store(settings, limits), limits)
+            if place not in _stores:
+                _stores[place] = _state_store(settings.auth_cache, account)
+            found = _limiters[place, limits] = RateLimiter(_stores[place], limits)
         return found
 
 
@@ -94,17 +104,14 @@ def open_token_store(auth_cache: str) -> TokenStore | None:
     return None if folder is None else FileStore(folder)
 
 
-def _pace_store(settings: ConnectionSettings, limits: Limits) -> PaceStore | None:
-    name = credentials_of(settings).key
-    auth_cache = settings.auth_cache
+def _state_store(auth_cache: str, account: str) -> StateStore:
     if _is_redis(auth_cache):
         from sentinelhub_provider.oauth.stores.redis import redis_client
 
-        return RedisPaceStore(redis_client(auth_cache), f"sentinelhub:pace:{name}", first_pace(limits))
-    if auth_cache in ("memory", "variable"):  # a variable is a call to the API server: too slow for every request
-        return None
-    folder = _usable_folder(auth_cache)
-    return None if folder is None else FilePaceStore(folder / f"{name}.pace", first_pace(limits))
+        return RedisStateStore(redis_client(auth_cache), f"sentinelhub:rate-limit:{account}")
+    # A variable is a call to the API server: too slow for every request.
+    folder = None if auth_cache in ("memory", "variable") else _usable_folder(auth_cache)
+    return MemoryStateStore() if folder is None else FileStateStore(folder / f"{account}.rate-limit")
 
 
 def _is_redis(auth_cache: str) -> bool:
@@ -121,8 +128,8 @@ def _usable_folder(auth_cache: str) -> Path | None:
 
 
 def _after_fork() -> None:
-    global _pacers_lock
-    _pacers_lock = threading.Lock()
+    global _limiters_lock
+    _limiters_lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

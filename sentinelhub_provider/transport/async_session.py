@@ -25,7 +25,6 @@ from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.transport.answers import EXCERPT_SIZE, Answer
 from sentinelhub_provider.transport.metrics import TOKEN_CACHE_HITS, Count, worth_counting
 from sentinelhub_provider.transport.network import CONNECT_TIMEOUT, proxy_for, root_cause, ssl_context, with_query
-from sentinelhub_provider.transport.pacer import Pacer
 from sentinelhub_provider.transport.policy import (
     DEFAULT_DEADLINE,
     Authorize,
@@ -40,6 +39,8 @@ from sentinelhub_provider.transport.policy import (
     Wait,
     call_flow,
 )
+from sentinelhub_provider.transport.rate_limit import Slot
+from sentinelhub_provider.transport.rate_limiter import RateLimiter
 from sentinelhub_provider.transport.receive import Intake, MemoryReceiver, Receiver
 from sentinelhub_provider.transport.request_body import RequestBody, header_fields, unsendable
 
@@ -59,7 +60,7 @@ class AsyncSentinelHubSession:
 
     :param settings: the connection.
     :param broker: where tokens come from.
-    :param pacer: says when requests may start.
+    :param limiter: says when requests may start.
     :param fetch: asks the token endpoint, in a thread, for so many seconds at most, and notes the token in the list.
     :param on_token: told every token that is new to this process, before it is used: masks it in the logs.
     :param on_wait: told of every wait.
@@ -70,7 +71,7 @@ class AsyncSentinelHubSession:
         self,
         settings: ConnectionSettings,
         broker: TokenBroker,
-        pacer: Pacer,
+        limiter: RateLimiter,
         *,
         fetch: Callable[[list[AccessToken], float], AccessToken],
         on_token: Callable[[str], Awaitable[None]],
@@ -82,7 +83,7 @@ class AsyncSentinelHubSession:
     ) -> None:
         self._settings = settings
         self._broker = broker
-        self._pacer = pacer
+        self._limiter = limiter
         self._fetch = fetch
         self._on_token = on_token
         self._on_wait = on_wait
@@ -182,28 +183,38 @@ class AsyncSentinelHubSession:
             self._count(TOKEN_CACHE_HITS, 1, "")
         return token
 
-    async def _paced(self, act: Callable[[], _Result]) -> _Result:
-        """Let the pacer act, in a thread if need be."""
-        return await asyncio.to_thread(act) if self._pacer.may_block else act()
+    async def _limit(self, act: Callable[[], _Result]) -> _Result:
+        """Let the rate limiter act, in a thread if need be."""
+        return await asyncio.to_thread(act) if self._limiter.may_block else act()
 
     async def _drive(self, flow: Flow, send: Callable[[Send], Awaitable[Answer | Failure]], url: str) -> Answer:
         """Walk through a flow, doing what it says."""
         event: Any = None
+        held: Slot | None = None
         try:
             while True:
                 step = flow.send(event)
                 event = None
                 match step:
-                    case Reserve(previous):
-                        event = await self._paced(partial(self._pacer.reserve, previous))
+                    case Reserve(previous, patience, spends):
+                        take = partial(self._limiter.reserve, previous, patience=patience, spends=spends)
+                        taking = asyncio.ensure_future(self._limit(take))
+                        try:
+                            event = held = await asyncio.shield(taking)
+                        except asyncio.CancelledError:
+                            held = await taking  # a thread goes on, whoever is cancelled
+                            raise
                     case Settle(slot, status, retry_after, spent):
-                        settle = partial(self._pacer.settle, slot, status=status, retry_after=retry_after, spent=spent)
-                        await self._paced(settle)
+                        settle = partial(
+                            self._limiter.settle, slot, status=status, retry_after=retry_after, spent=spent
+                        )
+                        await self._limit(settle)
                     case Authorize(rejected, timeout):
                         event = await self.current_token(rejected=rejected, timeout=timeout)
                     case Distrust(error):
                         self._broker.distrust(self._settings.base_url, error)
                     case Send():
+                        held = None
                         event = await send(step)
                     case Wait(seconds):
                         self._on_wait(step)
@@ -213,6 +224,9 @@ class AsyncSentinelHubSession:
         except StopIteration as done:
             answer: Answer = done.value
             return answer
+        finally:
+            if held is not None:  # whoever gave up
+                await self._limit(partial(self._limiter.give_back, held))
 
 
 async def _receive(response: httpx.Response, receiver: Receiver) -> Answer:

@@ -31,7 +31,7 @@ def worth_counting(step: Step, outcome: Event) -> Iterator[tuple[str, float]]:
             yield TOKEN_REQUESTS, 1
         case Send():
             yield REQUESTS, 1
-        case Wait(is_pacing=False):
+        case Wait(is_turn=False):
             yield RETRIES, 1
     if isinstance(outcome, Answer):
         if outcome.status == 429:

@@ -31,7 +31,7 @@ from sentinelhub_provider.transport.answers import (
     problem_with_success,
     read_error_document,
 )
-from sentinelhub_provider.transport.pacing import Slot
+from sentinelhub_provider.transport.rate_limit import Slot
 from sentinelhub_provider.transport.retry_after import parse_retry_after, wait_before_retry
 
 MAX_ATTEMPTS = 8
@@ -95,8 +95,9 @@ class Call:
     :param accept: media type asked for, where one was.
     :param read_timeout: seconds of silence after which one attempt is given up.
     :param deadline: seconds for the whole call.
-    :param max_attempts: attempts at most; a 429 that is waited out by the shared pace is none.
-    :param paced: whether it keeps to the pace of all who share the connection.
+    :param max_attempts: attempts at most; a 429 that is waited out by the rate limiter is none.
+    :param rate_limited: whether it keeps to the rate limit of all who share the account.
+    :param spends: whether it may cost processing units.
     :param longest_wait: seconds; a single wait above this is not begun, but raised as a rate limit error that says how
         long to wait. ``None`` waits as long as the deadline allows.
     :param may_pass: tells of an error with a status of 4xx whether the same call may succeed later.
@@ -110,21 +111,30 @@ class Call:
     read_timeout: float = DEFAULT_TIMEOUT
     deadline: float = DEFAULT_DEADLINE
     max_attempts: int = MAX_ATTEMPTS
-    paced: bool = False
+    rate_limited: bool = False
+    spends: bool = True
     longest_wait: float | None = None
     may_pass: Callable[[SentinelHubError], bool] = lambda _: False
 
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Ask for leave to start; ``previous`` is a slot whose time has come. Sent back: a :class:`Slot`."""
+    """
+    Ask for leave to start. Sent back: a :class:`Slot`.
+
+    :param previous: a slot whose time has come.
+    :param patience: seconds; a slot that is further off is not to be taken.
+    :param spends: whether the request may cost processing units.
+    """
 
     previous: Slot | None
+    patience: float
+    spends: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Tell all who share the connection what came of a slot."""
+    """Tell all who share the account what came of a slot."""
 
     slot: Slot
     status: int
@@ -172,7 +182,7 @@ class Wait:
     :param attempt: the attempt that failed, from 1.
     :param max_attempts: out of how many.
     :param remaining: seconds until the deadline, before the wait.
-    :param is_pacing: whether nothing went wrong: it is just not this request's turn yet.
+    :param is_turn: whether nothing went wrong: it is just not this request's turn yet.
     """
 
     seconds: float
@@ -180,7 +190,7 @@ class Wait:
     attempt: int
     max_attempts: int
     remaining: float
-    is_pacing: bool = False
+    is_turn: bool = False
 
     def __str__(self) -> str:
         return (
@@ -208,7 +218,7 @@ def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], fl
     attempt = 1
     limited: SentinelHubRateLimitError | None = None
     while True:
-        slot = (yield from _turn(call, attempt, limited, ends=ends, clock=clock)) if call.paced else None
+        slot = (yield from _turn(call, attempt, limited, ends=ends, clock=clock)) if call.rate_limited else None
         outcome = yield from authorized_flow(call, ends=ends, clock=clock)
         if slot is not None and isinstance(outcome, Answer):
             retry_after = parse_retry_after(outcome.header("retry-after"))
@@ -220,7 +230,7 @@ def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], fl
         if problem.reason is None:
             raise problem.error from _cause(outcome)
         if slot is not None and isinstance(problem.error, SentinelHubRateLimitError):
-            limited = problem.error  # the next turn is as far off as the pace now says
+            limited = problem.error  # the rate limiter knows how far off the next turn is
             continue
         if attempt == call.max_attempts:
             raise problem.error from _cause(outcome)
@@ -242,20 +252,22 @@ def _turn(
     clock: Callable[[], float],
 ) -> Generator[Step, Event, Slot]:
     """
-    Wait until the pace lets this call start.
+    Wait until the rate limiter lets this call start.
 
     :param limited: the 429 that made it queue again, where there was one.
     """
-    slot = _slot((yield Reserve(None)))
-    while slot.wait > 0:
+    slot: Slot | None = None
+    while True:
         remaining = ends - clock()
+        patience = remaining if call.longest_wait is None else min(remaining, call.longest_wait)
+        slot = _slot((yield Reserve(slot, max(0.0, patience), call.spends)))
+        if slot.wait <= 0:
+            return slot
         _refuse_long_wait(call, slot.wait, limited)
         if slot.wait >= remaining:
             raise limited or _queue_too_long(call, slot.wait)
         reason = "rate limited" if limited else "keeping to the rate limit"
-        yield Wait(slot.wait, reason, attempt, call.max_attempts, remaining, is_pacing=limited is None)
-        slot = _slot((yield Reserve(slot)))
-    return slot
+        yield Wait(slot.wait, reason, attempt, call.max_attempts, remaining, is_turn=limited is None)
 
 
 def authorized_flow(call: Call, *, ends: float, clock: Callable[[], float]) -> Generator[Step, Event, Answer | Failure]:

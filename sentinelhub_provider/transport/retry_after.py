@@ -18,10 +18,13 @@ FIRST_WAIT = 1.0
 LONGEST_BACKOFF = 60.0
 """Seconds that the exponential back-off never exceeds."""
 
+LONGEST_ASKED = 120.0
+"""Seconds of ``Retry-After`` that are believed: one odd answer must not stop everybody for longer without a probe."""
+
 
 def parse_retry_after(value: str | None, *, now: datetime | None = None) -> float | None:
     """
-    Read ``Retry-After`` in seconds; ``None`` for absence and nonsense.
+    Read ``Retry-After`` in seconds, :data:`LONGEST_ASKED` at most; ``None`` for absence and nonsense.
 
     An integer is milliseconds, a decimal is seconds, a date is a date. An integer that was meant as seconds thus
     reads as next to nothing; the back-off, which is never undercut, makes up for it.
@@ -29,15 +32,13 @@ def parse_retry_after(value: str | None, *, now: datetime | None = None) -> floa
     :param now: the time to count a date from, aware; the present by default.
     """
     text = (value or "").strip()
-    if not text:
-        return None
     try:
         number = float(text)
     except ValueError:
-        return _seconds_until(text, now or datetime.now(UTC))
-    if not math.isfinite(number) or number < 0:
-        return None
-    return number / 1000 if text.isdecimal() else number
+        seconds = _seconds_until(text, now or datetime.now(UTC)) if text else None
+    else:
+        seconds = number / 1000 if text.isdecimal() else number
+    return min(seconds, LONGEST_ASKED) if seconds is not None and 0 <= seconds < math.inf else None
 
 
 def _seconds_until(text: str, now: datetime) -> float | None:

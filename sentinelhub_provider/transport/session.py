@@ -30,7 +30,6 @@ from sentinelhub_provider.transport.answers import EXCERPT_SIZE, Answer
 from sentinelhub_provider.transport.bounded_reads import BoundedAdapter, bounded_reads
 from sentinelhub_provider.transport.metrics import TOKEN_CACHE_HITS, Count, worth_counting
 from sentinelhub_provider.transport.network import CONNECT_TIMEOUT, proxy_for, root_cause, with_query
-from sentinelhub_provider.transport.pacer import Pacer
 from sentinelhub_provider.transport.policy import (
     DEFAULT_DEADLINE,
     Authorize,
@@ -45,6 +44,8 @@ from sentinelhub_provider.transport.policy import (
     authorized_flow,
     call_flow,
 )
+from sentinelhub_provider.transport.rate_limit import Slot
+from sentinelhub_provider.transport.rate_limiter import RateLimiter
 from sentinelhub_provider.transport.receive import Intake, MemoryReceiver, Receiver
 from sentinelhub_provider.transport.request_body import RequestBody, header_fields, unsendable
 from sentinelhub_provider.transport.token_endpoint import fetch_token
@@ -63,7 +64,7 @@ class SentinelHubSession(OAuth2Session):
 
     :param settings: the connection.
     :param broker: where tokens come from.
-    :param pacer: says when requests may start.
+    :param limiter: says when requests may start.
     :param resolve: turns a path into a URL.
     :param on_token: told every token that is new to this process, before it is used: masks it in the logs.
     :param on_wait: told of every wait.
@@ -74,7 +75,7 @@ class SentinelHubSession(OAuth2Session):
         self,
         settings: ConnectionSettings,
         broker: TokenBroker,
-        pacer: Pacer,
+        limiter: RateLimiter,
         *,
         resolve: Callable[[str], str],
         on_token: Callable[[str], None],
@@ -88,7 +89,7 @@ class SentinelHubSession(OAuth2Session):
         super().__init__(client=BackendApplicationClient(client_id=settings.client_id))
         self._settings = settings
         self._broker = broker
-        self._pacer = pacer
+        self._limiter = limiter
         self._resolve = resolve
         self._on_token = on_token
         self._on_wait = on_wait
@@ -236,20 +237,22 @@ class SentinelHubSession(OAuth2Session):
     def _drive(self, flow: Any, send: Callable[[Send], Answer | Failure], url: str) -> Answer:
         """Walk through a flow, doing what it says."""
         event: Any = None
+        held: Slot | None = None
         try:
             while True:
                 step = flow.send(event)
                 event = None
                 match step:
-                    case Reserve(previous):
-                        event = self._pacer.reserve(previous)
+                    case Reserve(previous, patience, spends):
+                        event = held = self._limiter.reserve(previous, patience=patience, spends=spends)
                     case Settle(slot, status, retry_after, spent):
-                        self._pacer.settle(slot, status=status, retry_after=retry_after, spent=spent)
+                        self._limiter.settle(slot, status=status, retry_after=retry_after, spent=spent)
                     case Authorize(rejected, timeout):
                         event = self.current_token(rejected=rejected, timeout=timeout)
                     case Distrust(error):
                         self._broker.distrust(self._settings.base_url, error)
                     case Send():
+                        held = None
                         event = send(step)
                     case Wait(seconds):
                         self._on_wait(step)
@@ -259,6 +262,9 @@ class SentinelHubSession(OAuth2Session):
         except StopIteration as done:
             answer: Answer = done.value
             return answer
+        finally:
+            if held is not None:  # whoever gave up
+                self._limiter.give_back(held)
 
     def _prepared(
         self,

@@ -38,9 +38,9 @@ from sentinelhub_provider.sandbox.server import SandboxServer
 from sentinelhub_provider.transport import token_endpoint
 from sentinelhub_provider.transport.async_session import AsyncSentinelHubSession
 from sentinelhub_provider.transport.download import DownloadReceiver
-from sentinelhub_provider.transport.pacer import Pacer
-from sentinelhub_provider.transport.pacing import Limits
 from sentinelhub_provider.transport.policy import Call, Wait
+from sentinelhub_provider.transport.rate_limit import Limits
+from sentinelhub_provider.transport.rate_limiter import RateLimiter
 from sentinelhub_provider.transport.receive import MemoryReceiver, Receiver
 from sentinelhub_provider.transport.session import SentinelHubSession
 from sentinelhub_provider.transport.targets import LocalTarget
@@ -81,7 +81,7 @@ class BlockingShell:
         self.waits: list[Wait] = []
         self.arguments: dict[str, Any] = {"on_wait": self.waits.append, "jitter": lambda: 0.5}
         self.broker = TokenBroker(clock=clock or time.time, timer=clock or time.monotonic)
-        self.pacer = Pacer(None, Limits(), clock=clock or time.time)
+        self.limiter = RateLimiter(None, Limits(), clock=clock or time.time)
         if clock is not None:
             self.arguments |= {"clock": clock, "wall_clock": clock}
         self.open(clock)
@@ -91,7 +91,7 @@ class BlockingShell:
         if clock is not None:
             self.arguments["sleep"] = clock.sleep
         self.session = SentinelHubSession(
-            self.settings, self.broker, self.pacer, resolve=lambda url: url, on_token=lambda _: None, **self.arguments
+            self.settings, self.broker, self.limiter, resolve=lambda url: url, on_token=lambda _: None, **self.arguments
         )
 
     def call(self, call: Call, receiver: Receiver, **body: Any) -> None:
@@ -136,7 +136,7 @@ class AsyncShell(BlockingShell):
             return AsyncSentinelHubSession(
                 self.settings,
                 self.broker,
-                self.pacer,
+                self.limiter,
                 fetch=self.session.fetch_new_token,
                 on_token=masked,
                 **arguments,
@@ -515,7 +515,7 @@ def perform(shell: BlockingShell, case: Case, folder: Path, picture: dict[str, A
         accept=kind.accept,
         read_timeout=case.read_timeout,
         deadline=case.deadline,
-        paced=True,
+        rate_limited=True,
     )
     body = {} if kind.method == "GET" else {"json": picture}
     headers = {"headers": {"Accept": kind.accept}} if kind.accept else {}
@@ -594,7 +594,7 @@ def assert_waited(case: Case, shell: BlockingShell, clock: FakeClock) -> None:
         least, most = case.paced_wait
         assert least <= sum(clock.waits) <= most
     else:
-        assert [wait.seconds for wait in shell.waits if not wait.is_pacing] == pytest.approx(case.waits)
+        assert [wait.seconds for wait in shell.waits if not wait.is_turn] == pytest.approx(case.waits)
         assert sum(clock.waits) == pytest.approx(sum(case.waits), abs=0.2)
     assert sum(clock.waits) < case.deadline
 
@@ -660,7 +660,7 @@ def test_refused_connection_is_tried_until_somebody_listens(
 
     assert run.error is None
     assert is_good(kind, run)
-    assert [wait.seconds for wait in shell.waits if not wait.is_pacing] == pytest.approx(BACKOFF[:3])
+    assert [wait.seconds for wait in shell.waits if not wait.is_turn] == pytest.approx(BACKOFF[:3])
     assert server.control.counters().requests[kind.path] == 1
 
 
@@ -774,7 +774,7 @@ def test_one_bad_request_among_a_hundred_costs_that_one(
     url = own.base_url + READ.path
     sentinelhub_sandbox.control.add_fault(path=READ.path, after=40, action=action)
 
-    errors = shell.many([lambda: Call("GET", url, own.trusted_origins, paced=True)] * 100)
+    errors = shell.many([lambda: Call("GET", url, own.trusted_origins, rate_limited=True)] * 100)
 
     assert [type(failed) for failed in errors if failed] == ([error] if error else [])
     counters = sentinelhub_sandbox.control.counters()

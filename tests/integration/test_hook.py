@@ -353,8 +353,8 @@ def test_long_task_outlives_its_tokens():
     """Two hours of calls, a minute apart, with tokens of 30 minutes: no call fails, each token is renewed early."""
     from sentinelhub_provider.connection import ConnectionSettings
     from sentinelhub_provider.deployments import DEPLOYMENTS
-    from sentinelhub_provider.transport.pacer import Pacer
-    from sentinelhub_provider.transport.pacing import Limits
+    from sentinelhub_provider.transport.rate_limit import Limits
+    from sentinelhub_provider.transport.rate_limiter import RateLimiter
     from sentinelhub_provider.transport.session import SentinelHubSession
 
     clock = FakeClock(1_700_000_000.0)
@@ -365,7 +365,7 @@ def test_long_task_outlives_its_tokens():
         session = SentinelHubSession(
             settings,
             TokenBroker(clock=clock, timer=clock, run=lambda job: job()),
-            Pacer(None, Limits()),
+            RateLimiter(None, Limits()),
             resolve=lambda path: server.url + path,
             on_token=lambda _: None,
             on_wait=lambda _: None,

@@ -155,7 +155,7 @@ def work(plan: Plan) -> None:
 
     from sentinelhub_provider.connection import ConnectionSettings
     from sentinelhub_provider.deployments import DEPLOYMENTS
-    from sentinelhub_provider.hooks.sharing import pacer, token_broker
+    from sentinelhub_provider.hooks.sharing import rate_limiter, token_broker
     from sentinelhub_provider.transport.policy import Call
     from sentinelhub_provider.transport.receive import MemoryReceiver
     from sentinelhub_provider.transport.session import SentinelHubSession
@@ -176,7 +176,7 @@ def work(plan: Plan) -> None:
     session = SentinelHubSession(
         settings,
         token_broker(settings),
-        pacer(settings),
+        rate_limiter(settings),
         resolve=lambda path: path,
         on_token=lambda _: None,
         on_wait=lambda _: None,

@@ -1,4 +1,4 @@
-"""A rate limited service and a fleet of threads that keep to a pace, event by event, in no time at all."""
+"""A rate limited service and a fleet of threads that share a rate limiter, event by event, in no time at all."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from sentinelhub_provider.transport.pacing import (
+from sentinelhub_provider.transport.rate_limit import (
     Limits,
-    Pace,
+    RateState,
     Slot,
-    answered,
-    first_pace,
     free_slot,
-    refused,
+    learn,
     reserve,
     still_holds,
     teaches,
@@ -52,7 +50,7 @@ class TokenBucket:
 @dataclass
 class Fleet:
     """
-    Threads that send one request after another, all by one pace.
+    Threads that send one request after another, all by one state.
 
     :param bucket: what the service allows.
     :param threads: of all processes together.
@@ -66,15 +64,14 @@ class Fleet:
     limits: Limits = field(default_factory=Limits)
     retry_after: Callable[[float], float | None] = lambda seconds: seconds
     seed: int = 0
-    pace: Pace = field(init=False)
+    state: RateState = field(default_factory=RateState)
     accepted: list[float] = field(default_factory=list)
     rejected: list[float] = field(default_factory=list)
 
     def run(self, seconds: float) -> Fleet:
         """Let ``seconds`` pass; may be called again."""
         chance = random.Random(self.seed)
-        if not hasattr(self, "pace"):
-            self.pace = first_pace(self.limits)
+        if not hasattr(self, "_now"):
             self._now = START
             self._events = [(START + 0.05 * chance.random(), n, self._queue) for n in range(self.threads)]
             self._turn = self.threads
@@ -105,14 +102,14 @@ class Fleet:
         return sum(begin <= at - START < end for at in self.accepted) / (end - begin)
 
     def _queue(self, now: float) -> tuple[float, Callable]:
-        if self.pace.is_free and self.pace.next_request <= now and not self.limits.interval:
-            slot = free_slot(self.pace, now)
+        if self.state.lets_go_freely(self.limits, now):
+            slot = free_slot(self.state, now)
             return 0.0, lambda now: self._send(slot, now)
-        self.pace, slot = reserve(self.pace, self.limits, now)
+        self.state, slot = reserve(self.state, self.limits, now)
         return slot.wait, lambda now: self._come(slot, now)
 
     def _come(self, slot: Slot, now: float) -> tuple[float, Callable]:
-        if not still_holds(self.pace, slot):
+        if not still_holds(self.state, slot):
             return 0.0, self._queue
         return self._send(replace(slot, made=slot.starts), now)
 
@@ -122,8 +119,8 @@ class Fleet:
         return self.latency, lambda now: self._settle(slot, wait, now)
 
     def _settle(self, slot: Slot, wait: float, now: float) -> tuple[float, Callable]:
-        if wait:
-            self.pace = refused(self.pace, self.limits, slot, now, retry_after=self.retry_after(wait))
-        elif teaches(self.limits, slot, status=200):
-            self.pace = answered(self.pace, self.limits, slot, now, spent=None)
+        status = 429 if wait else 200
+        if teaches(self.limits, slot, status=status):
+            asked = self.retry_after(wait) if wait else None
+            self.state = learn(self.state, self.limits, slot, now, status=status, retry_after=asked)
         return 0.0, self._queue

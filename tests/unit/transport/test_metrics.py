@@ -14,9 +14,9 @@ CALL = Send("GET", "https://sh.example.org/catalog/v1/collections", TOKEN, 60.0)
 TOKEN_CALL = Send("POST", "https://sh.example.org/token", None, 60.0)
 
 
-def wait(*, is_pacing: bool) -> Wait:
+def wait(*, is_turn: bool) -> Wait:
     """A wait of a second."""
-    return Wait(1.0, "rate limited", attempt=1, max_attempts=8, remaining=60.0, is_pacing=is_pacing)
+    return Wait(1.0, "rate limited", attempt=1, max_attempts=8, remaining=60.0, is_turn=is_turn)
 
 
 @pytest.mark.parametrize(
@@ -32,8 +32,8 @@ def wait(*, is_pacing: bool) -> Wait:
         pytest.param(CALL, Answer(429, {}), {"requests": 1, "rate_limited": 1}, id="a 429"),
         pytest.param(CALL, Failure(FailureKind.SILENT), {"requests": 1}, id="no answer"),
         pytest.param(TOKEN_CALL, Answer(200, {}), {"token.requests": 1}, id="a token request"),
-        pytest.param(wait(is_pacing=False), None, {"retries": 1}, id="a wait after a failure"),
-        pytest.param(wait(is_pacing=True), None, {}, id="a wait for one's turn"),
+        pytest.param(wait(is_turn=False), None, {"retries": 1}, id="a wait after a failure"),
+        pytest.param(wait(is_turn=True), None, {}, id="a wait for one's turn"),
     ],
 )
 def test_each_step_counts_once(step, outcome, counted):

@@ -15,7 +15,6 @@ from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRateLim
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.origins import Origin, TrustedOrigins
 from sentinelhub_provider.transport.answers import Answer
-from sentinelhub_provider.transport.pacing import Slot
 from sentinelhub_provider.transport.policy import (
     MAX_REDIRECTS,
     Authorize,
@@ -29,6 +28,8 @@ from sentinelhub_provider.transport.policy import (
     Wait,
     call_flow,
 )
+from sentinelhub_provider.transport.rate_limit import Slot
+from sentinelhub_provider.transport.retry_after import LONGEST_ASKED
 
 BASE = "https://sh.example.org"
 OWN = TrustedOrigins.for_urls(BASE, ["data.example.org"])
@@ -97,7 +98,7 @@ CALLS = st.builds(
     accept=st.sampled_from([None, "image/png", "application/json"]),
     deadline=st.sampled_from([0.1, 5.0, 60.0, 600.0, 4000.0]) | st.floats(0.01, 3000),
     max_attempts=st.integers(1, 8),
-    paced=st.booleans(),
+    rate_limited=st.booleans(),
     longest_wait=st.none() | st.floats(0, 100),
 )
 
@@ -151,9 +152,14 @@ class World:
         """Check one step, and say what comes of it."""
         life = self.life
         match step:
-            case Reserve(previous):
+            case Reserve(previous, patience):
                 assert previous is None or previous is life.reserved[-1]
-                return self.slot(previous)
+                assert (
+                    0.0
+                    <= patience
+                    <= (self.call.deadline if self.call.longest_wait is None else self.call.longest_wait)
+                )
+                return self.slot(previous, patience)
             case Settle():
                 assert step.slot is life.reserved[-1]
                 assert isinstance(life.outcomes[-1], Answer)
@@ -173,12 +179,13 @@ class World:
                 return self.wait(step)
         raise AssertionError(f"an unknown step: {step}")
 
-    def slot(self, previous: Slot | None) -> Slot:
-        """Give leave now, later, or take back what was given."""
+    def slot(self, previous: Slot | None, patience: float) -> Slot:
+        """Give leave now, later, or take back what was given; nothing that the caller cannot wait for."""
         now = self.clock.now
         keep = previous is not None and self.draw(st.booleans())
         wait = 0.0 if keep else self.draw(st.sampled_from([0.0, 0.0, 0.5, 20.0]) | st.floats(0, 700))
-        self.life.reserved.append(Slot(now + wait, made=now))
+        taken = wait <= patience and (wait == 0.0 or self.draw(st.booleans()))
+        self.life.reserved.append(Slot(now + wait, made=now, taken=taken))
         return self.life.reserved[-1]
 
     def send(self, step: Send) -> Answer | Failure:
@@ -259,14 +266,14 @@ def test_call_ends_in_time_with_an_answer_or_a_typed_error(call: Call, jitter: f
 @settings(max_examples=500, deadline=None)
 @given(call=CALLS, data=st.data())
 def test_attempts_tokens_and_redirects_are_bounded(call: Call, data: st.DataObject):
-    """Attempts besides 429s that the pace waits out; two tokens, and a handful of redirects, for each of them."""
+    """Attempts besides 429s that are waited out; two tokens, and a handful of redirects, for each of them."""
     _, life = live(call, data)
 
     attempts = sum(step.rejected is None for step in life.authorizations) if call.trusted else len(life.sends)
-    waited_out = life.rate_limited if call.paced else 0
+    waited_out = life.rate_limited if call.rate_limited else 0
     assert attempts <= call.max_attempts + waited_out
     assert len(life.sends) <= attempts * (MAX_REDIRECTS + 2)
-    assert sum(not wait.is_pacing and wait.reason != "rate limited" for wait in life.waits) < call.max_attempts
+    assert sum(not wait.is_turn and wait.reason != "rate limited" for wait in life.waits) < call.max_attempts
     for first, second in zip(life.authorizations, life.authorizations[1:], strict=False):
         assert first.rejected is None or second.rejected is None, "a third token for one attempt"
 
@@ -288,10 +295,10 @@ def test_renewed_token_is_the_one_that_was_refused(call: Call, data: st.DataObje
 
 @settings(max_examples=500, deadline=None)
 @given(call=CALLS, data=st.data())
-def test_every_answer_of_a_paced_call_is_settled_once(call: Call, data: st.DataObject):
-    """All who share the connection learn of each attempt's last answer; nobody learns of what was not paced."""
+def test_every_answer_of_a_rate_limited_call_is_settled_once(call: Call, data: st.DataObject):
+    """All who share the account learn of each attempt's last answer; nobody learns of what is not rate limited."""
     _, life = live(call, data)
-    if not call.paced:
+    if not call.rate_limited:
         assert life.settled == []
         assert life.reserved == []
         return
@@ -305,18 +312,19 @@ def test_every_answer_of_a_paced_call_is_settled_once(call: Call, data: st.DataO
 @settings(max_examples=500, deadline=None)
 @given(call=CALLS, data=st.data(), retry_after=st.integers(1, 4_000_000))
 def test_wait_that_was_asked_for_is_never_undercut(call: Call, data: st.DataObject, retry_after: int):
-    """``Retry-After`` in milliseconds is waited, or the error says how long it would have been."""
-    assume(not call.paced)
+    """``Retry-After`` in milliseconds is waited, two minutes at most, or the error says how long it would have been."""
+    assume(not call.rate_limited)
     world = World(call, data.draw)
     world.send = lambda step: Answer(429, {"Retry-After": str(retry_after)})  # type: ignore[method-assign]
     life = world.run(0.0)
 
-    assert all(wait.seconds >= retry_after / 1000 for wait in life.waits)
+    asked = min(retry_after / 1000, LONGEST_ASKED)
+    assert all(wait.seconds >= asked for wait in life.waits)
     if "before it could be sent" in str(life.error):  # tokens took all the time
         return
     assert isinstance(life.error, SentinelHubRateLimitError)
     assert life.error.retry_after is not None
-    assert life.error.retry_after >= retry_after / 1000
+    assert life.error.retry_after >= asked
 
 
 @given(url=st.sampled_from([url for url in FOREIGN if "://" in url]), call=CALLS)

@@ -1,4 +1,4 @@
-"""What every store of a pace promises, and what each does with damage."""
+"""What every store of a rate limit's state promises, and what each does with damage."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ from clocks import FakeClock
 from redis_server import RedisServer
 
 from sentinelhub_provider.oauth.stores.redis import redis_client
-from sentinelhub_provider.transport import pace_stores
-from sentinelhub_provider.transport.pace_stores import FilePaceStore, MemoryPaceStore, PaceStore, RedisPaceStore
-from sentinelhub_provider.transport.pacing import Limits, Pace, reserve
+from sentinelhub_provider.transport import rate_limit_stores
+from sentinelhub_provider.transport.rate_limit import Limits, RateState, reserve
+from sentinelhub_provider.transport.rate_limit_stores import (
+    FileStateStore,
+    MemoryStateStore,
+    RedisStateStore,
+    StateStore,
+)
 
-FIRST = Pace(interval=0.25)
-OpenStore = Callable[[], PaceStore]
+FIRST = RateState()
+OpenStore = Callable[[], StateStore]
 
 
 @pytest.fixture(name="server", scope="module")
@@ -35,25 +40,25 @@ def fixture_server() -> Iterator[RedisServer]:
 @pytest.fixture(name="path")
 def fixture_path(tmp_path: Path) -> Path:
     """Where a file store keeps its pace."""
-    return tmp_path / "client.pace"
+    return tmp_path / "client.rate-limit"
 
 
 @pytest.fixture(name="open_store", params=["memory", "file", "redis"])
 def fixture_open_store(request: pytest.FixtureRequest, path: Path) -> OpenStore:
     """Return what opens the same store once more, as another process would."""
     if request.param == "memory":
-        only = MemoryPaceStore(FIRST)
+        only = MemoryStateStore()
         return lambda: only
     if request.param == "file":
-        return lambda: FilePaceStore(path, FIRST)
+        return lambda: FileStateStore(path)
     server = request.getfixturevalue("server")
     server.client().flushall()
-    return lambda: RedisPaceStore(server.client(), "pace:client", FIRST)
+    return lambda: RedisStateStore(server.client(), "rate-limit:client")
 
 
 def test_what_one_writes_another_reads(open_store: OpenStore):
     """All fields come back as they were."""
-    kept = Pace(1.5, 2.5, 0.125, 0.02, 3, 7, 4.5, 0.3, 5.5)
+    kept = RateState(1.5, 2.5, 0.125, (3.5, 4.5), 0.02, 5.0, 3, 7, 4.5, 0.3, 2, 1.5, 6.5, 5.5)
     open_store().update(lambda *_: kept)
     assert open_store().read()[0] == kept
 
@@ -61,7 +66,7 @@ def test_what_one_writes_another_reads(open_store: OpenStore):
 def test_first_change_starts_from_the_first_pace(open_store: OpenStore):
     """Nobody has to set a store up."""
     seen = []
-    open_store().update(lambda pace, _: seen.append(pace) or pace)
+    open_store().update(lambda state, _: seen.append(state) or state)
     assert seen == [FIRST]
 
 
@@ -69,7 +74,7 @@ def test_time_goes_on(open_store: OpenStore):
     """The time that a change is told is the one that a reader is told."""
     store, times = open_store(), []
     times.append(store.read()[1])
-    store.update(lambda pace, now: times.append(now) or pace)
+    store.update(lambda state, now: times.append(now) or state)
     times.append(store.read()[1])
     assert times == sorted(times)
     assert times[0] > 1_600_000_000
@@ -81,32 +86,28 @@ def test_no_change_is_lost_among_threads(open_store: OpenStore):
     def add() -> None:
         store = open_store()
         for _ in range(10):
-            store.update(lambda pace, _: replace(pace, given=pace.given + 1))
+            store.update(lambda state, _: replace(state, given=state.given + 1))
 
     threads = [threading.Thread(target=add) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    pace, _ = open_store().read()
-    assert pace is not None
-    assert pace.given == 80
+    assert open_store().read()[0].given == 80
 
 
 def test_change_that_fails_changes_nothing(open_store: OpenStore):
     """And the next one is not locked out."""
     store = open_store()
-    store.update(lambda pace, _: replace(pace, given=1))
+    store.update(lambda state, _: replace(state, given=1))
 
-    def fail(*_: object) -> Pace:
+    def fail(*_: object) -> RateState:
         raise RuntimeError("in mid-change")
 
     with pytest.raises(RuntimeError, match="in mid-change"):
         store.update(fail)
-    store.update(lambda pace, _: replace(pace, given=pace.given + 1))
-    pace, _ = store.read()
-    assert pace is not None
-    assert pace.given == 2
+    store.update(lambda state, _: replace(state, given=state.given + 1))
+    assert store.read()[0].given == 2
 
 
 DAMAGED = [
@@ -116,6 +117,8 @@ DAMAGED = [
     pytest.param(b"[]", id="list"),
     pytest.param(b"null", id="null"),
     pytest.param(b'{"unknown": 1}', id="another version's"),
+    pytest.param(b'{"returned": [NaN]}', id="no number among the returned"),
+    pytest.param(b'{"returned": 3}', id="a number for a list"),
     pytest.param(b'{"interval": "0.2"}', id="text for a number"),
     pytest.param(b'{"interval": null}', id="nothing for a number"),
     pytest.param(b'{"interval": NaN}', id="not a number"),
@@ -127,65 +130,65 @@ DAMAGED = [
 def test_damaged_file_is_forgotten(path: Path, data: bytes):
     """The pace starts anew; nobody has to clear anything."""
     path.write_bytes(data)
-    store = FilePaceStore(path, FIRST)
-    assert store.read()[0] is None
-    store.update(lambda pace, _: replace(pace, given=3))
+    store = FileStateStore(path)
+    assert store.read()[0] == FIRST
+    store.update(lambda state, _: replace(state, given=3))
     assert store.read()[0] == replace(FIRST, given=3)
 
 
 @pytest.mark.parametrize("data", DAMAGED)
 def test_damaged_redis_value_is_forgotten(server: RedisServer, data: bytes):
     """As with a file."""
-    server.client().set("pace:damaged", data)
-    store = RedisPaceStore(server.client(), "pace:damaged", FIRST)
-    assert store.read()[0] is None
-    store.update(lambda pace, _: pace)
+    server.client().set("rate-limit:damaged", data)
+    store = RedisStateStore(server.client(), "rate-limit:damaged")
+    assert store.read()[0] == FIRST
+    store.update(lambda state, _: state)
     assert store.read()[0] == FIRST
 
 
 def test_folder_that_was_cleared_away_is_made_anew(tmp_path: Path):
     """For its owner alone, as before."""
-    store = FilePaceStore(tmp_path / "cleared" / "client.pace", FIRST)
-    assert store.read()[0] is None
-    store.update(lambda pace, _: pace)
+    store = FileStateStore(tmp_path / "cleared" / "client.rate-limit")
+    assert store.read()[0] == FIRST
+    store.update(lambda state, _: state)
     assert store.read()[0] == FIRST
     assert stat.S_IMODE((tmp_path / "cleared").stat().st_mode) == 0o700
 
 
 def test_file_that_has_no_place_says_so(tmp_path: Path):
     """The pacer turns this into a warning and a pace of its own."""
-    store = FilePaceStore(tmp_path / "gone" / "folder" / "client.pace", FIRST)
+    store = FileStateStore(tmp_path / "gone" / "folder" / "client.rate-limit")
     with pytest.raises(FileNotFoundError, match="gone"):
-        store.update(lambda pace, _: pace)
+        store.update(lambda state, _: state)
 
 
 def test_file_that_somebody_holds_is_given_up_in_time(path: Path, monkeypatch: pytest.MonkeyPatch):
     """A process that was stopped in mid-change must not stop all others for good."""
-    monkeypatch.setattr(pace_stores, "LOCK_PATIENCE", 0.05)
-    with filelock.FileLock(f"{path}.lock", thread_local=False), pytest.raises(filelock.Timeout):
-        FilePaceStore(path, FIRST).update(lambda pace, _: pace)
+    monkeypatch.setattr(rate_limit_stores, "LOCK_PATIENCE", 0.05)
+    with filelock.FileLock(path, thread_local=False), pytest.raises(TimeoutError):
+        FileStateStore(path).update(lambda state, _: state)
 
 
 def test_file_is_for_its_owner_alone_and_leaves_nothing_behind(path: Path):
     """What an account may do, and when it does it, is nobody else's."""
-    store = FilePaceStore(path, FIRST)
+    store = FileStateStore(path)
     for _ in range(3):
-        store.update(lambda pace, _: pace)
+        store.update(lambda state, _: state)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [file for file in path.parent.iterdir() if file.suffix != ".lock"] == [path]
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_file_goes_by_the_clock_it_was_given(path: Path):
     """So that tests can decide what time it is."""
     clock = FakeClock(2_000.0)
-    store = FilePaceStore(path, Pace(interval=0.0), clock)
+    store = FileStateStore(path, clock)
     limits = Limits(requests_per_minute=60)
     slots = []
 
-    def give(pace: Pace, now: float) -> Pace:
-        pace, slot = reserve(pace, limits, now)
+    def give(state: RateState, now: float) -> RateState:
+        state, slot = reserve(state, limits, now)
         slots.append(slot)
-        return pace
+        return state
 
     store.update(give)
     store.update(give)
@@ -195,33 +198,33 @@ def test_file_goes_by_the_clock_it_was_given(path: Path):
 
 def test_redis_value_does_not_stay_for_good(server: RedisServer):
     """An account that is used no more leaves nothing in Redis."""
-    store = RedisPaceStore(server.client(), "pace:short", FIRST)
-    store.update(lambda pace, _: pace)
-    assert 0 < server.client().ttl("pace:short") <= 3600
-    assert json.loads(server.client().get("pace:short")) == asdict(FIRST)
+    store = RedisStateStore(server.client(), "rate-limit:short")
+    store.update(lambda state, _: state)
+    assert 0 < server.client().ttl("rate-limit:short") <= 3600
+    assert json.loads(server.client().get("rate-limit:short")) == {**asdict(FIRST), "returned": []}
 
 
 def test_redis_that_is_gone_says_so():
     """The pacer turns this into a warning and a pace of its own."""
-    store = RedisPaceStore(redis_client(RedisServer().url), "pace:client", FIRST)
+    store = RedisStateStore(redis_client(RedisServer().url), "rate-limit:client")
     with pytest.raises(redis.exceptions.ConnectionError, match="refused"):
         store.read()
 
 
 def test_child_forked_in_mid_change_is_not_locked_out():
     """Airflow forks its tasks: a lock that a thread of the parent held must not hold up the child for good."""
-    store = MemoryPaceStore(FIRST)
+    store = MemoryStateStore()
     inside, leave = threading.Event(), threading.Event()
 
-    def dawdle(pace: Pace, _: float) -> Pace:
+    def dawdle(state: RateState, _: float) -> RateState:
         inside.set()
         leave.wait(30)
-        return pace
+        return state
 
     thread = threading.Thread(target=store.update, args=(dawdle,))
     thread.start()
     inside.wait(30)
-    child = multiprocessing.get_context("fork").Process(target=store.update, args=(lambda pace, _: pace,))
+    child = multiprocessing.get_context("fork").Process(target=store.update, args=(lambda state, _: state,))
     try:
         child.start()
         child.join(30)

@@ -1,0 +1,172 @@
+"""Where a rate limit's state is kept: in this process, in a file for a host, in Redis for a fleet."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+from sentinelhub_provider.transport.rate_limit import RateState
+
+LOCK_PATIENCE = 20.0
+"""Seconds to wait for the file: it is held for a millisecond at a time, and a thousand processes may start at once."""
+
+Change = Callable[[RateState, float], RateState]
+
+
+class StateStore(Protocol):
+    """Keeps one state, and the clock that its times are by."""
+
+    def read(self) -> tuple[RateState, float]:
+        """
+        Return the state and the time.
+
+        The time is taken first: who then goes by this state does so before whatever changes it in the meantime.
+        """
+
+    def update(self, change: Change) -> None:
+        """Replace the state by what ``change`` makes of it and the time, as the only one to do so."""
+
+
+class _Turns:
+    """A lock for the threads of one process, which a forked child does not inherit in its locked state."""
+
+    def __init__(self) -> None:
+        self._renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
+
+
+class MemoryStateStore:
+    """For the threads and coroutines of one process."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._state = RateState()
+        self._clock = clock
+        self._turns = _Turns()
+
+    def read(self) -> tuple[RateState, float]:
+        """Return the state and the time."""
+        now = self._clock()
+        return self._state, now
+
+    def update(self, change: Change) -> None:
+        """Replace the state."""
+        with self._turns:
+            self._state = change(self._state, self._clock())
+
+
+class FileStateStore:
+    """
+    For the processes of one host.
+
+    :param path: the file; its folder is made anew where it was cleared away.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self._path = path
+        self._clock = clock
+        self._turns = _Turns()  # or threads would wait for each other by polling the file
+
+    def read(self) -> tuple[RateState, float]:
+        """Return the state and the time; what is seen half written counts as damaged."""
+        now = self._clock()
+        try:
+            return _state_from(self._path.read_bytes()), now
+        except FileNotFoundError:
+            return RateState(), now
+
+    def update(self, change: Change) -> None:
+        """
+        Replace the state, in its place: to replace a file makes some file systems wait for the disk each time.
+
+        :raises TimeoutError: where somebody holds the file for more than :data:`LOCK_PATIENCE` seconds.
+        """
+        self._path.parent.mkdir(mode=0o700, exist_ok=True)
+        with self._turns, os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
+            _lock(file)
+            try:
+                old = file.read()
+                changed = change(_state_from(old), self._clock())
+                os.pwrite(file.fileno(), json.dumps(asdict(changed)).encode().ljust(len(old)), 0)
+            finally:
+                fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough: a forked child has it open, too
+
+
+class RedisStateStore:
+    """
+    For all hosts that reach one Redis; times are by its clock.
+
+    :param client: a ``redis.Redis``.
+    :param name: the value's name.
+    """
+
+    def __init__(self, client: Any, name: str) -> None:
+        self._client = client
+        self._name = name
+        self._turns = _Turns()  # or threads would make each other's transactions fail
+
+    def read(self) -> tuple[RateState, float]:
+        """Return the state and Redis's time."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            moment, data = pipeline.time().get(self._name).execute()
+        return _state_from(data), _seconds(moment)
+
+    def update(self, change: Change) -> None:
+        """Replace the state; tried again where another was quicker."""
+
+        def attempt(pipeline: Any) -> None:
+            data = pipeline.get(self._name)
+            now = _seconds(pipeline.time())
+            changed = change(_state_from(data), now)
+            pipeline.multi()
+            pipeline.set(self._name, json.dumps(asdict(changed)), ex=3600)
+
+        with self._turns:
+            self._client.transaction(attempt, self._name)
+
+
+def _lock(file: io.FileIO) -> None:
+    """Lock a file. The kernel queues those who wait; polled, as ``filelock`` does, a thousand would starve."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        # In a thread, since the call itself knows no timeout. If it comes too late, the closed file is free again.
+        waiter = threading.Thread(target=fcntl.flock, args=(file.fileno(), fcntl.LOCK_EX), daemon=True)
+        waiter.start()
+        waiter.join(LOCK_PATIENCE)
+        if waiter.is_alive():
+            raise TimeoutError(f"{file.name} is locked for too long") from None
+
+
+def _state_from(data: bytes | None) -> RateState:
+    """Read a state back; what is missing or damaged is forgotten."""
+    with suppress(ValueError, TypeError, AttributeError):
+        fields = json.loads(data or b"")
+        returned = tuple(fields.pop("returned", ()))
+        if all(map(math.isfinite, [*fields.values(), *returned])):
+            return RateState(**fields, returned=returned)
+    return RateState()
+
+
+def _seconds(moment: tuple[int, int]) -> float:
+    """Turn Redis's seconds and microseconds into one number."""
+    return moment[0] + moment[1] / 1e6
