@@ -65,7 +65,11 @@ def reserved(where: str, per_minute: float, processes: int, count: int) -> list[
     return [json.loads(slots) for slots in answers.splitlines()]
 
 
-@pytest.mark.parametrize(("processes", "count"), [(4, 40), (100, 2)])
+@pytest.mark.parametrize(
+    ("where", "processes", "count"),
+    [("file", 4, 40), ("file", 100, 2), ("redis", 4, 40)],
+    indirect=["where"],
+)
 def test_no_slot_is_given_twice_and_none_is_left_out(where: str, processes: int, count: int):
     """Processes that grab at once get slots a configured interval apart, without a hole; none is left waiting."""
     found = reserved(where, 60, processes, count)

@@ -720,6 +720,7 @@ def test_a_long_rate_limit_is_waited_out_in_the_triggerer(run, service: Service,
     service.bodies.clear()
     service.answer = service.all_well
     monkeypatch.setattr(sharing, "_stores", {})  # another process goes on, when the time has come
+    monkeypatch.setattr(sharing, "_limiters", {})
 
     result = run(after=deferred.value, features=fields, concurrency=2, deferrable=True)
 

@@ -154,11 +154,8 @@ class World:
         match step:
             case Reserve(previous, patience):
                 assert previous is None or previous is life.reserved[-1]
-                assert (
-                    0.0
-                    <= patience
-                    <= (self.call.deadline if self.call.longest_wait is None else self.call.longest_wait)
-                )
+                most = self.call.deadline if self.call.longest_wait is None else self.call.longest_wait
+                assert 0.0 <= patience <= most + 1e-6
                 return self.slot(previous, patience)
             case Settle():
                 assert step.slot is life.reserved[-1]
