@@ -119,14 +119,14 @@ _CONN_FIELDS: dict[str, dict[str, Any]] = {
         "label": "Requests per minute",
         "description": (
             "Stay under this many requests a minute, counted across all tasks; your plan says how many it allows. "
-            "Empty: the pace is learnt from Sentinel Hub's answers."
+            "Empty: the limit is learnt from Sentinel Hub's answers."
         ),
         "schema": {"type": ["integer", "null"], "minimum": 1},
     },
     "processing_units_per_minute": {
         "label": "Processing units per minute",
         "description": (
-            "Stay under this many processing units (PU) a minute, counted across all tasks. Empty: no pacing."
+            "Stay under this many processing units (PU) a minute, counted across all tasks. Empty: no limit."
         ),
         "schema": {"type": ["integer", "null"], "minimum": 1},
     },

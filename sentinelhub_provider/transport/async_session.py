@@ -205,10 +205,8 @@ class AsyncSentinelHubSession:
                             held = await taking  # a thread goes on, whoever is cancelled
                             raise
                     case Settle(slot, status, retry_after, spent):
-                        settle = partial(
-                            self._limiter.settle, slot, status=status, retry_after=retry_after, spent=spent
-                        )
-                        await self._limit(settle)
+                        act = partial(self._limiter.settle, slot, status=status, retry_after=retry_after, spent=spent)
+                        await self._limit(act)
                     case Authorize(rejected, timeout):
                         event = await self.current_token(rejected=rejected, timeout=timeout)
                     case Distrust(error):

@@ -232,7 +232,7 @@ class Case:
     calls: int | range = 1
     logins: int = 1
     waits: tuple[float, ...] = ()
-    paced_wait: tuple[float, float] | None = None
+    limiter_wait: tuple[float, float] | None = None
     deadline: float = 600.0
     read_timeout: float = 20.0
     recovers_after: float = 0.0
@@ -312,11 +312,11 @@ def rate_limits() -> Iterator[Case]:
     for form, (value, least, most) in forms.items():
         action = {"kind": "rate_limit", "retry_after": value}
         for kind in ALL:
-            yield Case(f"429-{form}", action, kind, calls=2, paced_wait=(least, most))
+            yield Case(f"429-{form}", action, kind, calls=2, limiter_wait=(least, most))
     huge = {"kind": "rate_limit", "retry_after": "86400000"}
-    yield Case("429-a-day", huge, READ, calls=2, paced_wait=(120, 121))  # not believed for more than two minutes
+    yield Case("429-a-day", huge, READ, calls=2, limiter_wait=(120, 121))  # not believed for more than two minutes
     wrapped = {"kind": "rate_limit", "retry_after": "1000", "wrapped": True}
-    yield Case("429-wrapped", wrapped, JOB, calls=2, paced_wait=(1, 2.5))
+    yield Case("429-wrapped", wrapped, JOB, calls=2, limiter_wait=(1, 2.5))
     for kind in (READ, DOWNLOAD, JOB):
         yield Case(
             *("429-endless", {"kind": "rate_limit", "retry_after": "1000"}, kind),
@@ -324,7 +324,7 @@ def rate_limits() -> Iterator[Case]:
             error=SentinelHubRateLimitError,
             says="Airflow pool",
             calls=range(3, 601),
-            paced_wait=(300, 600),
+            limiter_wait=(300, 600),
             recovers_after=700,
         )
 
@@ -584,8 +584,8 @@ def test_fault(
 
 def assert_waited(case: Case, shell: BlockingShell, clock: FakeClock) -> None:
     """Assert that the waits are the table's, besides the moments that keep requests apart."""
-    if case.paced_wait is not None:
-        least, most = case.paced_wait
+    if case.limiter_wait is not None:
+        least, most = case.limiter_wait
         assert least <= sum(clock.waits) <= most
     else:
         assert [wait.seconds for wait in shell.waits if not wait.is_turn] == pytest.approx(case.waits)

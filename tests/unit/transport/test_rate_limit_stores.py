@@ -156,7 +156,7 @@ def test_folder_that_was_cleared_away_is_made_anew(tmp_path: Path):
 
 
 def test_file_that_has_no_place_says_so(tmp_path: Path):
-    """The pacer turns this into a warning and a pace of its own."""
+    """The rate limiter turns this into a warning and a state of its own."""
     store = FileStateStore(tmp_path / "gone" / "folder" / "client.rate-limit")
     with pytest.raises(FileNotFoundError, match="gone"):
         store.update(lambda state, _: state)
@@ -205,7 +205,7 @@ def test_redis_value_does_not_stay_for_good(server: RedisServer):
 
 
 def test_redis_that_is_gone_says_so():
-    """The pacer turns this into a warning and a pace of its own."""
+    """The rate limiter turns this into a warning and a state of its own."""
     store = RedisStateStore(redis_client(RedisServer().url), "rate-limit:client")
     with pytest.raises(redis.exceptions.ConnectionError, match="refused"):
         store.read()
