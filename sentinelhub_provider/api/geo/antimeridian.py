@@ -69,6 +69,9 @@ def cut(shape: BaseGeometry) -> BaseGeometry:
     Edges longer than 180 degrees go the short way round, but for those from -180 to 180; longitudes may be beyond 180.
     What does not cross comes back as it is.
     """
+    west, _, east, _ = shape.bounds
+    if east - west <= 180 and west >= -180 and east <= 180:
+        return shape
     x, part_of = shapely.get_coordinates(shapely.get_parts(shape), return_index=True)
     x = x[:, 0]
     steps = np.abs(np.diff(x))

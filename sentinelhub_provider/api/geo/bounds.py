@@ -59,6 +59,12 @@ class Bounds:
         return body
 
     @property
+    def key(self) -> bytes:
+        """What tells it apart from other bounds."""
+        shape = b"" if self.geometry is None else self.geometry.shape.wkb
+        return f"{self.crs.uri} {tuple(self.box) if self.has_bbox else ''} ".encode() + bytes(shape)
+
+    @property
     def sides(self) -> tuple[BBox, ...]:
         """The boxes that it covers: two where a geometry lies on both sides of the antimeridian."""
         return sides_of(self.geometry) if self.geometry is not None and not self.has_bbox else (self.box,)

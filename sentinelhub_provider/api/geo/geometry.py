@@ -141,9 +141,9 @@ def parse_geometry(value: Any, field: str = "geometry", *, areas_only: bool = Tr
         )
     if shape.is_empty or any(part.is_empty for part in getattr(shape, "geoms", ())):
         raise SentinelHubRequestError(f"{field} is empty: it has no coordinates, or a part without.", field=field)
-    if shape.has_z or getattr(shape, "has_m", False):
+    if shapely.get_coordinate_dimension(shape) > 2:
         shape = shapely.force_2d(shape)
-    if not np.isfinite(shapely.get_coordinates(shape)).all():
+    if not np.isfinite(shape.bounds).all():
         raise SentinelHubRequestError(f"{field} has infinity or NaN where a number belongs.", field=field)
     if kind in _AREAS and (fault := find_fault(shape)):
         raise SentinelHubRequestError(
@@ -304,16 +304,15 @@ def _polygons(polygons: Any, field: str) -> Any:
 def _positions(positions: Any, field: str) -> Any:
     """Return positions as an array of number pairs; further ordinates are dropped."""
     try:
-        return np.array([position[:2] for position in _sequence(positions, field)], dtype=float).reshape(-1, 2)
-    except (TypeError, ValueError, KeyError):
-        for position in positions:
-            if len(_sequence(position, field)) < 2:
-                raise SentinelHubRequestError(
-                    f"{field} has {position!r} where a position belongs.", field=field
-                ) from None
-            for number in position[:2]:
-                _number(number, position, field)
-        raise
+        found = np.array(_sequence(positions, field), dtype=float)
+        if found.ndim == 2 and found.shape[1] > 1 and np.isfinite(found[:, :2]).all():
+            return found[:, :2]
+    except (TypeError, ValueError):
+        pass  # some have heights and some have not, or there is something else than numbers
+    for position in positions:
+        if len(_sequence(position, field)) < 2:
+            raise SentinelHubRequestError(f"{field} has {position!r} where a position belongs.", field=field)
+    return np.array([[_number(one, position, field) for one in position[:2]] for position in positions]).reshape(-1, 2)
 
 
 def _sequence(value: Any, field: str) -> Sequence[Any]:

@@ -51,24 +51,26 @@ class RequestTemplate:
 
         :raises SentinelHubRequestError: where its bounds or size cannot be.
         """
+        request = self.without_body(feature)
+        if request is self.example:
+            return request
+        body = self.example.body
+        aggregation = {name: value for name, value in body["aggregation"].items() if name not in _SIZES}
+        body = {
+            **body,
+            "input": {**body["input"], "bounds": request.bounds.to_json()},
+            "aggregation": {**aggregation, **request.size.to_json()},
+        }
+        return replace(request, body=body)
+
+    def without_body(self, feature: Feature) -> StatisticalRequest:
+        """Return the request of an area with the example's body, which is enough to check it and to know its cost."""
         if feature.geometry is None and feature.bbox is None:
             return self.example
         bounds = parse_bounds(bbox=feature.bbox, geometry=feature.geometry, crs=self.crs)
         size = self.size_of(bounds)
         self.example.datasets.check_resolution(bounds, size, "resolution")
-        body = self.example.body
-        aggregation = {name: value for name, value in body["aggregation"].items() if name not in _SIZES}
-        return replace(
-            self.example,
-            body={
-                **body,
-                "input": {**body["input"], "bounds": bounds.to_json()},
-                "aggregation": {**aggregation, **size.to_json()},
-            },
-            bounds=bounds,
-            size=size,
-            warnings=bounds.warnings,
-        )
+        return replace(self.example, bounds=bounds, size=size, warnings=bounds.warnings)
 
     @property
     def digest(self) -> str:
@@ -88,8 +90,8 @@ _SIZES = ("width", "height", "resx", "resy")
 
 def area_key(request: StatisticalRequest) -> str:
     """Return what tells a request apart from others of its template: a digest of its bounds and size."""
-    what = json.dumps([request.bounds.to_json(), request.size.to_json()], sort_keys=True)
-    return hashlib.sha256(what.encode()).hexdigest()[:24]
+    what = request.bounds.key + repr(sorted(request.size.to_json().items())).encode()
+    return hashlib.sha256(what).hexdigest()[:24]
 
 
 def template_of_arguments(
@@ -172,6 +174,7 @@ class Survey:
     :param properties: kinds of the properties that features bring along, by name, see
         :func:`~sentinelhub_provider.api.statistical.table.joined_kind`.
     :param samples: samples to a pixel and interval, where the evalscript's mosaicking is ORBIT or TILE.
+    :param intervals: how many there are.
     """
 
     template: RequestTemplate
@@ -182,6 +185,7 @@ class Survey:
     warnings: dict[str, None] = field(default_factory=dict)
     properties: dict[str, str] = field(default_factory=dict)
     samples: float = 1
+    intervals: int = 1
 
     def of_use(self, features: Iterable[Feature]) -> Iterator[tuple[Feature, str]]:
         """Yield the usable features, each with its key, in order."""
@@ -199,7 +203,7 @@ class Survey:
         """Add a usable feature."""
         self.keys[feature.number] = area_key(request)
         self.warnings.update(dict.fromkeys(request.warnings))
-        one = request.estimate(samples=self.samples)
+        one = request.estimate(samples=self.samples, intervals=self.intervals)
         if one is None:
             return
         self.estimate = one if self.estimate is None else total([self.estimate, one])
@@ -263,9 +267,9 @@ def survey(
         if problem is None:
             try:
                 if found is None:
-                    found = Survey(make_template(feature), samples=samples)
+                    found = _begin(make_template(feature), samples)
                     found.warnings.update(dict.fromkeys(found.template.example.time.warnings))
-                found.count(feature, found.template.for_feature(feature))
+                found.count(feature, found.template.without_body(feature))
             except SentinelHubRequestError as error:
                 if is_one_area or (found is None and error.field not in _OF_AN_AREA):
                     raise
@@ -277,6 +281,10 @@ def survey(
     found.problems = problems
     found.properties = {name: kind or "text" for name, kind in kinds.items()}
     return found
+
+
+def _begin(template: RequestTemplate, samples: float) -> Survey:
+    return Survey(template, samples=samples, intervals=len(template.example.intervals))
 
 
 def _fault(feature: Feature, seen: set[str]) -> str | None:
