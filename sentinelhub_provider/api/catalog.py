@@ -30,6 +30,8 @@ MAX_PAGE = 100
 """Items that a page holds at most (API reference)."""
 
 CLOUD_COVER = "eo:cloud_cover"
+DEFAULT_MEMBERS = ("id", "type", "geometry", "bbox", "links", "assets", "properties.datetime")
+"""What items have where ``fields`` says only what to leave out (documentation)."""
 SORTINGS = ("newest", "oldest", "clearest")
 ONE_PER = ("day", "tile")
 
@@ -74,7 +76,7 @@ def build_search(
     filter: str | Mapping[str, Any] | None = None,  # noqa: A002 - the field's name in STAC
     fields: Mapping[str, Any] | None = None,
     distinct: str | None = None,
-    ids: list[str] | None = None,
+    ids: list[str] | str | None = None,
     limit: int | None = None,
     deployment: str | None = None,
     now: dt.datetime | None = None,
@@ -113,7 +115,7 @@ def build_search(
     if intersects is not None:
         body["intersects"] = _anywhere(intersects).to_geojson()
     if ids:
-        body["ids"] = list(ids)
+        body["ids"] = [ids] if isinstance(ids, str) else list(ids)
     cover = None
     if max_cloud_cover is not None:
         if not found.has_cloud_cover:
@@ -268,6 +270,30 @@ def _fields(fields: Any) -> dict[str, Any]:
             field="fields",
         )
     return {name: list(members) for name, members in fields.items()}
+
+
+def fields_for(fields: Any, *, sort: str | None, one_per: str | None, whole: bool) -> Any:
+    """
+    Return the members that a search asks for.
+
+    :param fields: what the user chose; it gets what ``sort`` and ``one_per`` go by.
+    :param whole: whether items are stored; otherwise only what :func:`summary` returns is asked for.
+    """
+    needed = []
+    if sort is not None:
+        needed += ["properties.datetime", *([f"properties.{CLOUD_COVER}"] if sort == "clearest" else [])]
+    if one_per is not None:
+        needed.append("properties.datetime" if one_per == "day" else "properties.grid:code")
+    if fields is None:
+        if whole:
+            return None
+        shown = ["id", "bbox", "properties.datetime", f"properties.{CLOUD_COVER}"]
+        return {"include": list(dict.fromkeys([*shown, *needed])), "exclude": ["geometry", "assets", "links"]}
+    chosen = _fields(fields)
+    if needed and "properties" not in chosen.get("include", ()):
+        chosen["include"] = list(dict.fromkeys([*(chosen.get("include") or DEFAULT_MEMBERS), *needed]))
+        chosen["exclude"] = [name for name in chosen.get("exclude", ()) if name not in ("properties", *needed)]
+    return {name: members for name, members in chosen.items() if members}
 
 
 def _time(item: Mapping[str, Any]) -> str | None:

@@ -1,10 +1,11 @@
-"""STAC items as GeoParquet 1.1, one row to an item; properties are columns."""
+"""STAC items as GeoParquet 1.1, one row to an item; properties are columns, whose types no day's data change."""
 
 from __future__ import annotations
 
 import io
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 
@@ -14,6 +15,12 @@ from shapely.geometry import shape as shape_of
 from sentinelhub_provider.features.packages import require_pyarrow
 
 CONTENT_TYPE = "application/vnd.apache.parquet"
+
+TIMES = ("datetime", "start_datetime", "end_datetime", "created", "updated")
+NUMBERS = ("gsd", "eo:cloud_cover", "eo:snow_cover", "view:sun_azimuth", "view:sun_elevation", "view:off_nadir")
+INTEGERS = ("proj:epsg", "sat:absolute_orbit", "sat:relative_orbit")
+TEXTS = ("platform", "constellation", "grid:code", "sat:orbit_state", "sar:instrument_mode", "title")
+"""Properties that every table has, also one without rows: those of STAC and its extensions that Sentinel Hub gives."""
 
 
 def require_geoparquet() -> Any:
@@ -29,31 +36,37 @@ def to_geoparquet(items: Sequence[Mapping[str, Any]]) -> bytes:
     """
     Write items as GeoParquet.
 
-    Columns: ``id``, ``collection``, ``bbox`` (four numbers, degrees), each property under its own name (numbers,
-    booleans and texts as such, anything else as JSON), ``assets`` and ``links`` as JSON, and ``geometry`` (WKB,
-    longitude and latitude). Texts of time are kept as RFC 3339.
+    Columns: ``id``, ``collection``, ``bbox`` (four numbers, degrees), the properties above (times as timestamps in
+    UTC), every other property that an item has, as text (what is no text, as JSON), ``assets`` and ``links`` as JSON,
+    and ``geometry`` (WKB, longitude and latitude).
 
     :raises SentinelHubRequestError: where ``pyarrow`` is not installed.
     """
     pyarrow = require_geoparquet()
     # It carries no type information.
     parquet = import_module("pyarrow.parquet")
-    names = list(dict.fromkeys(name for item in items for name in item.get("properties") or {}))
     columns: dict[str, Any] = {
         "id": pyarrow.array([item.get("id") for item in items], pyarrow.string()),
         "collection": pyarrow.array([item.get("collection") for item in items], pyarrow.string()),
         "bbox": pyarrow.array([item.get("bbox") for item in items], pyarrow.list_(pyarrow.float64())),
     }
-    for name in names:
-        if name not in columns and name != "geometry":
-            columns[name] = _column([(item.get("properties") or {}).get(name) for item in items], pyarrow)
+    known: dict[str, tuple[Any, Any]] = {
+        **dict.fromkeys(TIMES, (pyarrow.timestamp("us", tz="UTC"), _time)),
+        **dict.fromkeys(NUMBERS, (pyarrow.float64(), _number)),
+        **dict.fromkeys(INTEGERS, (pyarrow.int64(), _integer)),
+        **dict.fromkeys(TEXTS, (pyarrow.string(), _text)),
+    }
+    others = dict.fromkeys(name for item in items for name in item.get("properties") or {})
+    for name in [*known, *(name for name in others if name not in known)]:
+        if name not in ("id", "collection", "bbox", "assets", "links", "geometry"):
+            kind, read = known.get(name, (pyarrow.string(), _text))
+            values = [(item.get("properties") or {}).get(name) for item in items]
+            columns[name] = pyarrow.array([read(value) for value in values], kind)
     for name in ("assets", "links"):
-        columns[name] = pyarrow.array([_json(item.get(name)) for item in items], pyarrow.string())
+        columns[name] = pyarrow.array([_text(item.get(name)) for item in items], pyarrow.string())
     shapes = [item.get("geometry") for item in items]
-    columns["geometry"] = pyarrow.array(
-        [None if shape is None else shapely.to_wkb(shapely.force_2d(shape_of(shape))) for shape in shapes],
-        pyarrow.binary(),
-    )
+    blobs = [None if shape is None else shapely.to_wkb(shapely.force_2d(shape_of(shape))) for shape in shapes]
+    columns["geometry"] = pyarrow.array(blobs, pyarrow.binary())
     table = pyarrow.table(columns)
     table = table.replace_schema_metadata({"geo": json.dumps(_metadata(shapes))})
     buffer = io.BytesIO()
@@ -61,20 +74,28 @@ def to_geoparquet(items: Sequence[Mapping[str, Any]]) -> bytes:
     return buffer.getvalue()
 
 
-def _column(values: list[Any], pyarrow: Any) -> Any:
-    """Return a column of one type: what all values are, else JSON."""
-    present = [value for value in values if value is not None]
-    if all(isinstance(value, bool) for value in present):
-        return pyarrow.array(values, pyarrow.bool_())
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
-        return pyarrow.array([None if value is None else float(value) for value in values], pyarrow.float64())
-    if all(isinstance(value, str) for value in present):
-        return pyarrow.array(values, pyarrow.string())
-    return pyarrow.array([_json(value) for value in values], pyarrow.string())
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
-def _json(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, separators=(",", ":"))
+def _number(value: Any) -> float | None:
+    try:
+        return None if value is None or isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _integer(value: Any) -> int | None:
+    number = _number(value)
+    return int(number) if number is not None and number.is_integer() else None
+
+
+def _time(value: Any) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _metadata(shapes: Sequence[Any]) -> dict[str, Any]:

@@ -119,12 +119,19 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
                 )
         return self.search(
             context,
-            fields=self.structured("fields"),
+            fields=None if self.distinct and self.fields is None else self._members(),
             distinct=self.distinct,
             ids=self.structured("ids"),
             limit=None if self.limit is None else read_whole_number(self.limit, "limit"),
             now=utc_now(),
         )
+
+    def _members(self) -> Any:
+        """Return the members of items that are asked for: no more than the result and the order need."""
+        from sentinelhub_provider.api.catalog import fields_for
+
+        chosen = self.structured("fields")
+        return fields_for(chosen, sort=self.sort, one_per=self.one_per, whole=self.output_path is not None)
 
     def _check_output(self) -> None:
         """Refuse what cannot be written before it is paid for."""

@@ -263,6 +263,10 @@ def test_official_client_asks_the_same(search, sentinelhub_sandbox, monkeypatch)
         bbox=BBox(AREA, CRS.WGS84),
         time=("2024-06-01T00:00:00Z", "2024-08-31T23:59:59Z"),
         filter="eo:cloud_cover <= 30",
+        fields={
+            "include": ["id", "bbox", "properties.datetime", "properties.eo:cloud_cover"],
+            "exclude": ["geometry", "assets", "links"],
+        },
         limit=100,
     )
     sentinelhub_sandbox.control.record_exchanges()

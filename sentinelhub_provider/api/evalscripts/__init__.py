@@ -58,11 +58,13 @@ def read_evalscript(value: Any) -> str:
 
     :raises SentinelHubRequestError: for an unknown name, or a text that the service would refuse.
     """
+    if isinstance(value, str):
+        value = without_bom(value)
     if isinstance(value, str) and _NAME.fullmatch(value.strip()):
         name = re.sub(r"[_ ]", "-", value.strip().lower())
         return named_evalscript("true-colour" if name == "true-color" else name)
     check_evalscript(value)
-    return without_bom(str(value))
+    return str(value)
 
 
 def check_evalscript(text: object, *, for_statistics: bool = False) -> None:

@@ -7,10 +7,19 @@ from typing import Any
 import pytest
 import shapely
 
-from sentinelhub_provider.api.catalog import build_search, one_per, sort_items, summary, tile_of
+from sentinelhub_provider.api.catalog import (
+    DEFAULT_MEMBERS,
+    build_search,
+    fields_for,
+    one_per,
+    sort_items,
+    summary,
+    tile_of,
+)
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 JUNE = "2024-06-01/2024-06-30"
+DAY, TILE, NO_BULK = "properties.datetime", "properties.grid:code", ["geometry", "assets", "links"]
 CLEAR = {"op": "<=", "args": [{"property": "eo:cloud_cover"}, 20]}
 
 
@@ -74,6 +83,37 @@ def test_both_sides_of_the_antimeridian_are_searched(area: dict[str, Any]):
 def test_another_crs_is_transformed():
     """The Catalog takes only degrees."""
     assert built(intersects="SRID=3857;POINT (0 0)")["intersects"] == {"type": "Point", "coordinates": [0.0, 0.0]}
+
+
+def test_one_id_is_one():
+    """Not its letters."""
+    assert built(ids="S2A_1")["ids"] == ["S2A_1"]
+    assert built(ids=["a", "b"])["ids"] == ["a", "b"]
+
+
+COVER = "properties.eo:cloud_cover"
+
+
+@pytest.mark.parametrize(
+    ("fields", "options", "expected"),
+    [
+        (None, {"whole": True, "sort": "clearest"}, None),
+        (None, {}, {"include": ["id", "bbox", DAY, COVER], "exclude": ["geometry", "assets", "links"]}),
+        (None, {"one_per": "tile"}, {"include": ["id", "bbox", DAY, COVER, TILE], "exclude": NO_BULK}),
+        ({"include": ["id"]}, {}, {"include": ["id"]}),
+        ({"include": ["id"]}, {"sort": "clearest"}, {"include": ["id", DAY, COVER]}),
+        ({"include": ["id", "properties"]}, {"sort": "clearest"}, {"include": ["id", "properties"]}),
+        (
+            {"exclude": ["assets", COVER]},
+            {"sort": "clearest"},
+            {"include": [*DEFAULT_MEMBERS, COVER], "exclude": ["assets"]},
+        ),
+        ({"exclude": ["properties"]}, {"one_per": "day"}, {"include": list(DEFAULT_MEMBERS)}),
+    ],
+)
+def test_no_more_is_asked_for_than_needed(fields: Any, options: dict[str, Any], expected: Any):
+    """Whole items where they are stored; what an order goes by comes along, whatever the user chose."""
+    assert fields_for(fields, **{"sort": None, "one_per": None, "whole": False, **options}) == expected
 
 
 def test_own_filter_is_joined_to_the_cloud_limit():
