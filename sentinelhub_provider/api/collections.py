@@ -7,6 +7,7 @@ the service's own errors for the coarsest resolution. What none of these says is
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from typing import Any
 
 from sentinelhub_provider.deployments import DEPLOYMENTS
 from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+log = logging.getLogger(__name__)
 
 MAIN = "sentinel-hub"
 US_WEST = "sentinel-hub-us-west-2"
@@ -86,6 +89,30 @@ _ALL = (
 COLLECTIONS = {collection.id: collection for collection in _ALL}
 """All collections with a name of their own."""
 
+SHORT_NAMES = {
+    "S2L1C": "sentinel-2-l1c",
+    "S2L2A": "sentinel-2-l2a",
+    "S1GRD": "sentinel-1-grd",
+    "DEM": "dem",
+    "S3OLCI": "sentinel-3-olci",
+    "S3OLCIL2": "sentinel-3-olci-l2",
+    "S3SLSTR": "sentinel-3-slstr",
+    "S3SLSTRL2": "sentinel-3-slstr-l2",
+    "S3SYNL2": "sentinel-3-synergy-l2",
+    "S5PL2": "sentinel-5p-l2",
+    "LOTL1": "landsat-ot-l1",
+    "LOTL2": "landsat-ot-l2",
+    "L8L1C": "landsat-8-l1c",
+    "LETML1": "landsat-etm-l1",
+    "LETML2": "landsat-etm-l2",
+    "LTML1": "landsat-tm-l1",
+    "LTML2": "landsat-tm-l2",
+    "LMSSL1": "landsat-mss-l1",
+    "MODIS": "modis",
+    "HLS": "hls",
+}
+"""Names that the documentation also writes for ``type``."""
+
 _OWN = re.compile(r"(byoc|batch|zarr)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 """Collections of users carry their id in the name."""
 
@@ -99,7 +126,10 @@ def find_collection(name: Any, deployment: str | None = None, *, field: str = "c
     :param name: its id, or ``byoc-``, ``batch-`` or ``zarr-`` and the id of a user's own collection.
     :param deployment: the connection's ``deployment``; a custom one may have any collection. ``None`` for any.
     :param field: name of the argument, for the error.
-    :raises SentinelHubRequestError: where the deployment has no such collection: which are nearest, or where it lives.
+    The short names of the documentation (``S2L2A``) serve as well. A collection that is not known here is left to the
+    service, with a warning that names the nearest: there may be new ones.
+
+    :raises SentinelHubRequestError: where the deployment is known to lack the collection, with where it lives.
     """
     if not isinstance(name, str) or not name.strip():
         raise SentinelHubRequestError(
@@ -114,11 +144,11 @@ def find_collection(name: Any, deployment: str | None = None, *, field: str = "c
             "'byoc-12345678-1234-1234-1234-123456789abc'.",
             field=field,
         )
-    collection = COLLECTIONS.get(name)
+    collection = COLLECTIONS.get(SHORT_NAMES.get(name.upper(), name))
     if collection is None:
-        if deployment == "custom":
-            return Collection(name, name, mosaicking_orders=BY_CLOUD, has_cloud_cover=True)
-        raise SentinelHubRequestError(_unknown(name, deployment, field), field=field)
+        if deployment != "custom":
+            log.warning("%s", _unknown(name, deployment, field))
+        return Collection(name, name, mosaicking_orders=BY_CLOUD, has_cloud_cover=True)
     if deployment is not None and not collection.is_at(deployment):
         raise SentinelHubRequestError(
             f"{field} {name!r} is not available at {DEPLOYMENTS[deployment].title}. It lives at "
@@ -160,7 +190,7 @@ def _unknown(name: str, deployment: str | None, field: str) -> str:
     ]
     there = [known.id for known in _ALL if deployment is None or known.is_at(deployment)]
     advice = f"Nearest: {', '.join(hints)}." if hints else f"There are {', '.join(there)}."
-    return f"{field} {name!r} is not known. {advice}"
+    return f"{field} {name!r} is not known here, and sent as it is. {advice}"
 
 
 def _titles(deployments: Iterable[str]) -> str:

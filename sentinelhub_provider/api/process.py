@@ -302,9 +302,9 @@ def check_outputs(responses: Sequence[Mapping[str, Any]], setup: Setup | None, f
                 "Request 'tiff'.",
                 field=field,
             )
-        most = {"image/jpeg": 3, "image/png": 4}.get(kind)
-        if most is not None and (output.bands > most or (kind == "image/jpeg" and output.bands == 2)):
+        # The fourth is transparency, which JPEG leaves out: the documentation asks for such.
+        if output.bands not in {"image/jpeg": (1, 3, 4), "image/png": (1, 2, 3, 4)}.get(kind, (output.bands,)):
             raise SentinelHubRequestError(
-                f"{field}: output {name!r} has {output.bands} bands, more than {kind} can hold. Request 'tiff'.",
+                f"{field}: output {name!r} has {output.bands} bands, which {kind} cannot hold. Request 'tiff'.",
                 field=field,
             )

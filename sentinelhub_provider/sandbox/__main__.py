@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sentinelhub_provider.sandbox.gateway import extra
 from sentinelhub_provider.sandbox.settings import (
     DEMO_CLIENT_ID,
     DEMO_CLIENT_SECRET,
@@ -27,6 +28,7 @@ PROGRAM = "python -m sentinelhub_provider.sandbox"
 DEFAULT_PORT = 9080
 EXIT_USAGE = 2
 EXIT_CANNOT_LISTEN = 1
+EXIT_WITHOUT_EXTRA = 3
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -95,6 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop = _StopOnSignal()
     parser = build_parser()
     options = parser.parse_args(arguments)
+    if lacking := extra.missing():
+        print(f"{PROGRAM}: {', '.join(lacking)} not installed; install the extra: {extra.INSTALL}", file=sys.stderr)
+        return EXIT_WITHOUT_EXTRA
     try:
         settings = settings_from(options)
     except ValueError as error:

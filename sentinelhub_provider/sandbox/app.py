@@ -13,6 +13,7 @@ from types import ModuleType
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from sentinelhub_provider.sandbox import apis
@@ -87,6 +88,9 @@ def _validation_error(request: Request, error: RequestValidationError) -> Respon
 
 
 def _bug(request: Request, error: Exception) -> Response:
+    if isinstance(error, ClientDisconnect):
+        log.debug("%s %s: the client went away", request.method, request.url.path)
+        return Response(status_code=499)
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     message = f"The sandbox failed: {type(error).__name__}. This is a mistake of the sandbox; its log has the details."
     return error_response(request.url.path, ApiError(500, "COMMON_EXCEPTION", message))

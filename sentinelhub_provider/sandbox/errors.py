@@ -71,7 +71,8 @@ def catalog_body(error: ApiError) -> dict[str, Any]:
     """Shape an error as the Catalog does. 401 and 429 come from the gateway in front of it, in the REST shape."""
     if error.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS):
         return rest_body(error)
-    return {"code": error.code, "description": error.message}
+    # Some errors were seen with a number, where the API description has a word.
+    return {"code": int(error.code) if error.code.isdecimal() else error.code, "description": error.message}
 
 
 def unauthorized() -> ApiError:

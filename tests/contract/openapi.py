@@ -67,6 +67,12 @@ _SEARCH = r".*/search"
 _JOBS = r".*/(batch(/v\d)?/process|statistics/batch(/v1)?|async(/v1)?/process)(/[^/]+)?"
 DEVIATIONS = [
     Deviation(
+        "response",
+        _SEARCH,
+        r"\[code\] 400 is not of type 'string'",
+        "An error's code is described as a word; the service was seen to answer 400 for a reversed time.",
+    ),
+    Deviation(
         "request",
         _SEARCH,
         r"\[filter\]",

@@ -139,8 +139,8 @@ CASES: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
         ("process", process_json(resx=10, resy=10), "request", "in degrees"),
         ("statistics", statistics_json(resx=10, resy=10), "request", "in degrees"),
     ],
-    "an unknown collection": [
-        (kind, {"collection": "sentinel2-l2"}, "collection", "not known.*'sentinel-2-l2a'") for kind in OPERATORS
+    "a collection of one's own by a wrong id": [
+        (kind, {"collection": "byoc-12"}, "collection", "no name of an own collection") for kind in OPERATORS
     ],
     "a collection of another deployment": [
         (

@@ -15,6 +15,7 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
+from sentinelhub_provider.api.evalscripts.setup import is_simple, parse_version
 from sentinelhub_provider.api.text import without_bom
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
@@ -31,7 +32,6 @@ EVALSCRIPTS: Mapping[str, str] = MappingProxyType(
 """Names of the scripts that come with this package, and what each shows."""
 
 _NAME = re.compile(r"\w[\w -]*")
-_VERSION = re.compile(r"^\s*//\s*VERSION\s*=\s*(\S+)", re.IGNORECASE | re.MULTILINE)
 
 
 @cache
@@ -69,7 +69,7 @@ def read_evalscript(value: Any) -> str:
 
 def check_evalscript(text: object, *, for_statistics: bool = False) -> None:
     """
-    Refuse what cannot be an evalscript of version 3.
+    Refuse what is neither an evalscript of version 3 nor a simple script: a body that returns the pixel's values.
 
     :param for_statistics: it must also return ``dataMask``, without which the Statistical API computes nothing.
     :raises SentinelHubRequestError: says what is missing.
@@ -80,18 +80,16 @@ def check_evalscript(text: object, *, for_statistics: bool = False) -> None:
             f".js, or one of the names {', '.join(EVALSCRIPTS)}.",
             field="evalscript",
         )
-    version = _VERSION.search(text)
-    if version is None:
+    if not is_simple(text):
+        _check_version(text)
+    elif for_statistics:
         raise SentinelHubRequestError(
-            "evalscript has no version. Begin it with a line //VERSION=3; without it, the service reads an older "
-            "dialect, in which setup() is ignored.",
+            "evalscript is a simple script, which has one output. The Statistical API needs setup() and the output "
+            "dataMask, too.",
             field="evalscript",
         )
-    if version[1] != "3":
-        raise SentinelHubRequestError(
-            f"evalscript is of version {version[1]}. Only //VERSION=3 has the setup() and outputs that requests name.",
-            field="evalscript",
-        )
+    else:
+        return
     for function in ("setup", "evaluatePixel"):
         if not re.search(rf"\b{function}\b", text):
             raise SentinelHubRequestError(
@@ -102,5 +100,20 @@ def check_evalscript(text: object, *, for_statistics: bool = False) -> None:
         raise SentinelHubRequestError(
             "evalscript has no output dataMask, which the Statistical API needs to know the pixels that count. Add "
             "{id: 'dataMask', bands: 1} to the outputs, and dataMask: [sample.dataMask] to what evaluatePixel returns.",
+            field="evalscript",
+        )
+
+
+def _check_version(text: str) -> None:
+    version = parse_version(text)
+    if version is None:
+        raise SentinelHubRequestError(
+            "evalscript has no version. Begin it with a line //VERSION=3; without it, the service reads an older "
+            "dialect, in which setup() is ignored.",
+            field="evalscript",
+        )
+    if version != "3":
+        raise SentinelHubRequestError(
+            f"evalscript is of version {version}. Only //VERSION=3 has the setup() and outputs that requests name.",
             field="evalscript",
         )

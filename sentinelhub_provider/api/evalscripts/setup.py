@@ -1,5 +1,5 @@
 """
-What an evalscript's ``setup()`` declares, read from its text without running it.
+What an evalscript declares, read from its text without running it: its version, and what ``setup()`` returns.
 
 Cost and checks need the bands, the kind of samples and the mosaicking. Nearly every script returns one object literal
 from ``setup()``; that literal is read here. One that computes what it returns is not understood, and ``None``.
@@ -18,6 +18,20 @@ _CODE = re.compile(rf"({_STRING.pattern})|{_COMMENT.pattern}", re.DOTALL)
 _START = re.compile(
     r"\bsetup\s*(?:=\s*)?(?:function\s*)?\(\s*\)\s*(?:=>\s*(?:\(\s*(?=\{)|\{\s*return\s*\(?\s*(?=\{))|"
     r"\{\s*return\s*\(?\s*(?=\{))"
+)
+_FULL = re.compile(r"\bfunction\s+(?:setup|evaluatePixel)\b|\b(?:setup|evaluatePixel)\s*=[^=]")
+_VERSION = re.compile(
+    r"\ufeff?(?>\s|/\*.*?\*/|//(?!\s*VERSION\s*=)[^\n]*)*+//\s*VERSION\s*=\s*(\d+)", re.IGNORECASE | re.DOTALL
+)
+_TEXT = re.compile(_STRING.pattern)
+_CONTROL = r"(?!(?:if|for|while|switch|catch|with)\b)"
+_FUNCTION = re.compile(rf"(?:=>|\b{_CONTROL}[\w$]+\s*\((?:[^(){{}}]|\([^(){{}}]*\))*\))\s*\{{[^{{}}]*\}}")
+_BLOCK = re.compile(r"\{([^{}]*)\}")
+_RETURN = re.compile(r"\breturn\b\s*(\[)?")
+_DECLARED = re.compile(r"\b(?:var|let|const|function)\s+([A-Za-z_$][\w$]*)")
+_BAND = re.compile(
+    r"(?<![\w$.])(?:B\d{1,2}A?|S[1-9]|F[12]|[VH][VH]|DEM|AOT|SCL|SNW|CLD|CLP|CLM|dataMask|localIncidenceAngle|BQA|"
+    r"(?:sun|view)\w+(?:Angles|Mean)|CO|NO2|O3|SO2|CH4|HCHO|CLOUD_\w+|AER_AI_\w+)(?![\w$])"
 )
 _TOKEN = re.compile(rf"\s*({_STRING.pattern}|-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[A-Za-z_$][\w$.]*|[{{}}\[\],:])")
 _WORDS = {"true": True, "false": False, "null": None, "undefined": None}
@@ -59,9 +73,27 @@ class Setup:
         return all(mosaicking == "SIMPLE" for mosaicking in self.mosaickings)
 
 
+def is_simple(evalscript: str) -> bool:
+    """Tell whether a script is a simple one: a body that returns the pixel's values, without ``setup()``."""
+    code = _TEXT.sub('""', _CODE.sub(lambda match: match[1] or " ", evalscript))
+    return not _FULL.search(code) and _RETURN.search(_outermost(code)) is not None
+
+
+def parse_version(evalscript: str) -> str | None:
+    """Return the number of a line ``//VERSION=3`` before any code; ``None`` where there is none."""
+    match = _VERSION.match(evalscript)
+    return match and match[1]
+
+
 def parse_setup(evalscript: str) -> Setup | None:
-    """Read what ``setup()`` declares; ``None`` where it is not one plain literal."""
+    """
+    Read what ``setup()`` declares; ``None`` where it is not one plain literal.
+
+    Of a simple script: the bands that it names, and how many values its last ``return`` lists.
+    """
     code = _CODE.sub(lambda match: match[1] or " ", evalscript)
+    if is_simple(evalscript):
+        return _simple_setup(_TEXT.sub('""', code))
     start = _START.search(code)
     if start is None:
         return None
@@ -129,6 +161,36 @@ class _Reader:
                     raise ValueError("]")
                 break
         return items
+
+
+def _outermost(code: str) -> str:
+    """Leave out what stands within functions of the script."""
+    shorter = ""
+    while "{" in code and shorter != code:
+        shorter = _FUNCTION.sub(" ", code)
+        code, shorter = (_BLOCK.sub(r" \1 ", code), code) if shorter == code else (shorter, "")
+    return code
+
+
+def _simple_setup(code: str) -> Setup:
+    bands = [band for band in dict.fromkeys(_BAND.findall(code)) if band not in _DECLARED.findall(code)]
+    last = list(_RETURN.finditer(_outermost(code)))[-1]
+    count = 3 if last[1] is None else _items(_outermost(code)[last.end() :])
+    return Setup((tuple(bands) or (DATA_MASK,),), (Output("default", count, "AUTO"),), ("SIMPLE",))
+
+
+def _items(code: str) -> int:
+    """Count what a list holds whose bracket was opened before."""
+    depth, commas = 0, 0
+    for character in code:
+        if character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+        if depth < 0:
+            break
+        commas += character == "," and depth == 0
+    return commas + 1
 
 
 def _setup_of(declared: Mapping[str, Any]) -> Setup:

@@ -102,5 +102,4 @@ def result_of(
         "request_sha256": digest,
         "skipped": skipped,
         "tiles": tiles,
-        "coverage": next((record.coverage for _, record in pictures.values() if record.coverage is not None), None),
     }

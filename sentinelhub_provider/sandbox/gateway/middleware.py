@@ -35,6 +35,9 @@ class Gateway:
         if scope["path"].startswith(f"{CONTROL_PREFIX}/"):
             await self._app(scope, receive, _Answer(send))
             return
+        if scope["path"].endswith("/"):
+            # The documentation writes some paths with a slash at the end.
+            scope["path"] = scope["path"].rstrip("/") or "/"
         ledger = self._sandbox.ledger
         fault = self._sandbox.faults.draw(scope["method"], scope["path"])
         keep = ledger.recording and not scope["path"].endswith("/token")

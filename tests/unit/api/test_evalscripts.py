@@ -90,7 +90,7 @@ def test_colour_in_both_spellings(name: str):
         ("nvdi", "Did you mean 'ndvi' or 'ndwi'"),
         ("", "is empty"),
         (None, "None"),
-        ("return [B04];", "has no version"),
+        ("function setup() {} function evaluatePixel() {}", "has no version"),
         (f"//VERSION=2\nfunction setup() {{}} {BODY}", "of version 2"),
         ("//VERSION=3\nfunction setup() {}", r"no function evaluatePixel\(\)"),
         (f"//VERSION=3\n{BODY}", r"no function setup\(\)"),

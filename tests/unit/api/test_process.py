@@ -108,7 +108,7 @@ def test_elevation_has_no_time():
 @pytest.mark.parametrize(
     ("changes", "field", "message"),
     [
-        ({"collection": "sentinel-2"}, "collection", "Nearest"),
+        ({"collection": "byoc-2"}, "collection", "no name of an own"),
         ({"collection": "landsat-ot-l2"}, "collection", "lives at"),
         ({"collection": []}, "collection", "Give a collection's id"),
         ({"collection": {"type": "dem", "processing": 7}}, "collection", "Give a mapping"),
@@ -122,7 +122,7 @@ def test_elevation_has_no_time():
         ({"resolution": 2000}, "resolution", "coarser than the 1,500"),
         ({"resolution": 1e-4}, "resolution", "degrees"),
         ({"crs": "WGS84"}, "crs", "names no coordinate"),
-        ({"evalscript": "return [1]"}, "evalscript", "no version"),
+        ({"evalscript": "[B04]"}, "evalscript", "no version"),
         ({"mosaicking_order": "best"}, "mosaicking_order", "mostRecent, leastRecent, leastCC"),
         ({"mosaicking_order": "leastCC", "collection": "sentinel-1-grd"}, "mosaicking_order", "for sentinel-1-grd"),
         ({"mosaicking_order": "leastCC", "collection": "dem"}, "mosaicking_order", "one picture"),
@@ -135,7 +135,7 @@ def test_elevation_has_no_time():
         ({"outputs": {"default": "json"}}, "outputs", "userdata"),
         ({"outputs": {"mask": "png"}}, "outputs", "it has default, dataMask"),
         ({"outputs": "png"}, "outputs", "only TIFF can hold"),
-        ({"outputs": "jpeg", "evalscript": "true-colour"}, "outputs", "4 bands"),
+        ({"outputs": "jpeg", "evalscript": "//VERSION=3\nreturn [B04, B08];"}, "outputs", "2 bands"),
     ],
 )
 def test_what_cannot_work_is_refused(changes: dict[str, Any], field: str, message: str):
@@ -206,7 +206,7 @@ def test_plain_request_may_leave_out_what_has_a_default():
         (("input", "bounds"), None, "request", "input.bounds is missing"),
         (("input", "bounds", "bbox"), [13, 45, 14, 46], "bbox", "looks like longitude"),
         (("input", "data"), [], "request", "one or more datasets"),
-        (("input", "data"), [{"type": "s2"}], "collection", "not known"),
+        (("input", "data"), [{"type": "byoc-2"}], "collection", "no name of an own"),
         (("output", "resx"), 1, "request", "tile=True"),
         (("output", "width"), 10, "request", "Give one pair"),
         (("output",), {"width": 2, "height": 2}, "request", "coarser than"),

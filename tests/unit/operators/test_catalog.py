@@ -66,7 +66,7 @@ def run(hook: Hook, context: dict[str, Any] | None = None, **arguments: Any) -> 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"collection": "sentinel-2-l2"}, r"collection 'sentinel-2-l2' is not known.*'sentinel-2-l2a'"),
+        ({"collection": "byoc-2"}, "collection 'byoc-2' is no name of an own"),
         ({"collection": "landsat-ot-l2"}, "not available at Sentinel Hub.*us-west"),
         ({"bbox": [14.1, 46, 14, 46.1]}, "bbox.*upside down"),
         ({"bbox": [46, 140, 46.1, 140.1]}, "bbox.*swapped"),

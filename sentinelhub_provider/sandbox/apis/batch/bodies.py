@@ -11,6 +11,7 @@ from sentinelhub_provider.sandbox.apis.process.bodies import USER_DATA, Response
 from sentinelhub_provider.sandbox.apis.process.bounds import Area, parse_area
 from sentinelhub_provider.sandbox.apis.process.datasets import Dataset, parse_datasets
 from sentinelhub_provider.sandbox.apis.process.formats import JSON, TIFF, Format
+from sentinelhub_provider.sandbox.apis.process.options import switch
 from sentinelhub_provider.sandbox.errors import invalid
 from sentinelhub_provider.sandbox.world.delivery.locations import Location, parse_location
 from sentinelhub_provider.sandbox.world.delivery.templates import Template
@@ -163,11 +164,8 @@ def _output(value: Any) -> RasterOutput:
             raise invalid("output->group", "is required and must be an object with zarr_format 2")
         template = Template.of(location, ("requestId",), "<requestId>/<outputId>")
         return RasterOutput(template, False, False, False, {}, zarr=True)
-    flags = {}
-    for name in ("overwrite", "skipExisting", "cogOutput", "createCollection"):
-        flags[name] = value.get(name) or False
-        if not isinstance(flags[name], bool):
-            raise invalid(f"output->{name}", "must be true or false", flags[name])
+    names = ("overwrite", "skipExisting", "cogOutput", "createCollection")
+    flags = {name: switch(value, "output", name) for name in names}
     parameters = value.get("cogParameters")
     if parameters is not None and not isinstance(parameters, Mapping):
         raise invalid("output->cogParameters", "must be an object", parameters)

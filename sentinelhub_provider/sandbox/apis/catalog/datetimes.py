@@ -44,7 +44,7 @@ def parse_interval(text: str) -> Interval:
     if start is None and end is None:
         raise bad_request("datetime: at least one end of the interval must be given")
     if start is not None and end is not None and end < start:
-        raise bad_request(f"datetime: the interval {text!r} ends before it starts")
+        raise bad_request("Cannot parse parameter `datetime`.", "400")
     return start, end
 
 

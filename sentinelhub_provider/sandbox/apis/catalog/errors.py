@@ -5,9 +5,9 @@ from __future__ import annotations
 from sentinelhub_provider.sandbox.errors import ApiError
 
 
-def bad_request(description: str) -> ApiError:
+def bad_request(description: str, code: str = "COMMON_BAD_PAYLOAD") -> ApiError:
     """Return the 400 for a parameter that cannot be."""
-    return ApiError(400, "COMMON_BAD_PAYLOAD", description)
+    return ApiError(400, code, description)
 
 
 def not_found(description: str) -> ApiError:

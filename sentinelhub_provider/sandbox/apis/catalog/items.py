@@ -17,6 +17,10 @@ STAC_EXTENSIONS = (
 GEOJSON = "application/geo+json"
 JSON = "application/json"
 SCHEMA_JSON = "application/schema+json"
+OPENAPI_JSON = "application/vnd.oai.openapi+json;version=3.0"
+HTML = "text/html"
+QUERYABLES = "http://www.opengis.net/def/rel/ogc/1.0/queryables"
+DOCUMENTATION = "https://docs.sentinel-hub.com/api/latest/api/catalog/"
 #: Links in answers always take the current scheme, whichever scheme was called.
 PREFIX = "/catalog/v1"
 
@@ -101,7 +105,7 @@ def collection(info: CollectionInfo, *, base_url: str) -> dict[str, Any]:
             link("root", root, JSON),
             link("parent", root, JSON),
             link("items", f"{self_url}/items", GEOJSON),
-            link("http://www.opengis.net/def/rel/ogc/1.0/queryables", f"{self_url}/queryables", SCHEMA_JSON),
+            link(QUERYABLES, f"{self_url}/queryables", SCHEMA_JSON),
         ],
     }
 
@@ -150,6 +154,9 @@ def landing_page(infos: Sequence[CollectionInfo], *, base_url: str) -> dict[str,
             link("root", root, JSON),
             link("conformance", f"{root}/conformance", JSON),
             link("data", f"{root}/collections", JSON),
+            link("service-desc", f"{root}/api", OPENAPI_JSON, title="Description of the API"),
+            link("service-doc", DOCUMENTATION, HTML, title="Documentation of the Catalog API"),
+            link(QUERYABLES, f"{root}/queryables", SCHEMA_JSON),
             link("search", f"{root}/search", GEOJSON, method="GET"),
             link("search", f"{root}/search", GEOJSON, method="POST"),
             *(link("child", f"{root}/collections/{info.id}", JSON, title=info.title) for info in infos),
@@ -157,13 +164,14 @@ def landing_page(infos: Sequence[CollectionInfo], *, base_url: str) -> dict[str,
     }
 
 
-def queryables_schema(info: CollectionInfo, properties: Mapping[str, Any], *, base_url: str) -> dict[str, Any]:
-    """Return the JSON Schema of what a collection can be filtered by."""
+def queryables_schema(info: CollectionInfo | None, properties: Mapping[str, Any], *, base_url: str) -> dict[str, Any]:
+    """Return the JSON Schema of what a collection, or with ``None`` any, can be filtered by."""
+    place = "" if info is None else f"/collections/{info.id}"
     return {
         "$schema": "https://json-schema.org/draft/2019-09/schema",
-        "$id": f"{base_url}{PREFIX}/collections/{info.id}/queryables",
+        "$id": f"{base_url}{PREFIX}{place}/queryables",
         "type": "object",
-        "title": f"Queryables of {info.id}",
+        "title": f"Queryables of {info.id if info else 'all collections'}",
         "properties": dict(properties),
         "additionalProperties": False,
     }

@@ -66,7 +66,9 @@ def find_scene(source: SceneSource, collection_id: str, scene_id: str, *, now: d
 
 def run_search(source: SceneSource, query: SearchQuery, *, now: datetime) -> Page:
     """Return one page of what a query finds, newest first. Raises ``ApiError`` (400, 404)."""
-    collection = find_collection(source, query.collection)
+    collection = next((each for each in cataloged(source) if each.id == query.collection), None)
+    if collection is None:
+        raise bad_request("Illegal collection", "400")
     if query.filter is not None:
         cql2.check_queryables(query.filter, queryables(collection))
     matching = (scene for scene in _candidates(source, query, now=now) if _matches(scene, query))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
+from fastapi.openapi.utils import get_openapi
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -46,6 +47,21 @@ def conformance() -> Response:
     return json_response({"conformsTo": list(items.CONFORMANCE)})
 
 
+@_open.get("/api")
+def description(request: Request) -> Response:
+    """Return the description of the sandbox's Catalog (OpenAPI)."""
+    whole = get_openapi(title="Sentinel Hub sandbox catalog", version="1.0.0", routes=request.app.routes)
+    paths = {path: item for path, item in whole["paths"].items() if path.startswith(items.PREFIX)}
+    return json_response({**whole, "paths": paths}, media_type=items.OPENAPI_JSON)
+
+
+@_guarded.get("/queryables")
+def all_queryables(request: Request, sandbox: SandboxDep) -> Response:
+    """Return what any collection can be filtered by."""
+    known = {name: schema for info in cataloged(sandbox.scenes) for name, schema in queryables(info).items()}
+    return json_response(items.queryables_schema(None, known, base_url=base_url(request)), media_type=items.SCHEMA_JSON)
+
+
 @_guarded.get("/collections")
 def collections(request: Request, sandbox: SandboxDep) -> Response:
     """Return all collections."""
@@ -71,6 +87,7 @@ def collection_queryables(collection_id: str, request: Request, sandbox: Sandbox
 def collection_items(collection_id: str, request: Request, sandbox: SandboxDep) -> Response:
     """Return a page of a collection's items, newest first."""
     params = dict(request.query_params)
+    find_collection(sandbox.scenes, collection_id)
     query = parse_items_params(collection_id, params)
     page = _search(sandbox, query)
     links = items.get_links(f"/collections/{collection_id}/items", params, page.next, base_url=base_url(request))

@@ -39,7 +39,8 @@ class OAuthError(Exception):
 
     def legacy_body(self) -> dict[str, Any]:
         """Return the error as the legacy ``/oauth/token`` writes it: Sentinel Hub's REST shape, always as a 400."""
-        message = "Illegal client_id" if self.status == 401 else self.description
+        known = self.error == "unauthorized_client"
+        message = self.description if self.status != 401 else "Illegal secret!" if known else "Illegal client_id"
         return {"error": {"status": 400, "reason": "Bad Request", "message": message, "code": "OAUTH_ERROR"}}
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sentinelhub_provider.sandbox.apis.process.options import dem_options, radar_filter, radar_options, switch
+from sentinelhub_provider.sandbox.apis.process.options import choice, dem_options, radar_filter, radar_options, switch
 from sentinelhub_provider.sandbox.errors import invalid
 from sentinelhub_provider.sandbox.world.scenes.model import CollectionInfo, Reading, Scene, SceneSource, find_collection
 
@@ -92,23 +92,23 @@ def parse_dataset(entry: Any, path: str, source: SceneSource) -> Dataset:
         end=end,
         mosaicking_order="mostRecent",
         max_cloud_cover=100.0,
-        upsampling=_one_of(processing, processing_path, "upsampling", INTERPOLATIONS, "NEAREST"),
-        downsampling=_one_of(processing, processing_path, "downsampling", INTERPOLATIONS, "NEAREST"),
+        upsampling=choice(processing, processing_path, "upsampling", INTERPOLATIONS, "NEAREST"),
+        downsampling=choice(processing, processing_path, "downsampling", INTERPOLATIONS, "NEAREST"),
     )
-    if kind == DEM:
+    if collection.id == DEM:
         return replace(dataset, options=dem_options(chosen, filter_path, processing, processing_path))
-    if kind == SENTINEL_1:
+    if collection.id == SENTINEL_1:
         orders = MOSAICKING_ORDERS_WITHOUT_CLOUDS
         return replace(
             dataset,
-            mosaicking_order=_one_of(chosen, filter_path, "mosaickingOrder", orders, "mostRecent"),
+            mosaicking_order=choice(chosen, filter_path, "mosaickingOrder", orders, "mostRecent"),
             wanted=radar_filter(chosen, filter_path),
             options=radar_options(processing, processing_path),
         )
     switch(processing, processing_path, "harmonizeValues")
     return replace(
         dataset,
-        mosaicking_order=_one_of(chosen, filter_path, "mosaickingOrder", MOSAICKING_ORDERS, "mostRecent"),
+        mosaicking_order=choice(chosen, filter_path, "mosaickingOrder", MOSAICKING_ORDERS, "mostRecent"),
         max_cloud_cover=_cloud_cover(chosen.get("maxCloudCoverage"), f"{filter_path}->maxCloudCoverage"),
     )
 
@@ -146,15 +146,6 @@ def _object(entry: Mapping[str, Any], path: str, name: str) -> Mapping[str, Any]
     if not isinstance(value, Mapping):
         raise invalid(f"{path}->{name}", "must be an object", value)
     return value
-
-
-def _one_of(entry: Mapping[str, Any], path: str, name: str, allowed: tuple[str, ...], default: str) -> str:
-    value = entry.get(name)
-    if value is None:
-        return default
-    if value not in allowed:
-        raise invalid(f"{path}->{name}", f"must be one of {', '.join(allowed)}", value)
-    return str(value)
 
 
 def _cloud_cover(value: Any, path: str) -> float:

@@ -28,7 +28,8 @@ _DTYPES: Final[dict[str, Any]] = {
 }
 _ALLOWED: Final[dict[str, tuple[tuple[str, ...], tuple[int, ...]]]] = {
     PNG: (("AUTO", "UINT8", "UINT16"), (1, 2, 3, 4)),
-    JPEG: (("AUTO", "UINT8"), (1, 3)),
+    # The documentation asks for JPEG with four bands: what is transparent is lost.
+    JPEG: (("AUTO", "UINT8"), (1, 3, 4)),
 }
 
 
@@ -86,7 +87,7 @@ def _write_jpeg(pixels: NDArray[Any], quality: int) -> bytes:
     from PIL import Image
 
     buffer = io.BytesIO()
-    picture = pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)
+    picture = pixels[0] if len(pixels) == 1 else np.moveaxis(pixels[:3], 0, -1)
     Image.fromarray(np.ascontiguousarray(picture)).save(buffer, "JPEG", quality=max(1, quality))
     return buffer.getvalue()
 

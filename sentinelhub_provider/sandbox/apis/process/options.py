@@ -44,7 +44,7 @@ def radar_filter(chosen: Mapping[str, Any], path: str) -> dict[str, str]:
 
 def radar_options(processing: Mapping[str, Any], path: str) -> dict[str, Any]:
     """Check Sentinel-1's part of ``processing``; returns all options, with their defaults."""
-    coefficient = _choice(processing, path, "backCoeff", BACK_COEFFICIENTS, "GAMMA0_ELLIPSOID")
+    coefficient = choice(processing, path, "backCoeff", BACK_COEFFICIENTS, "GAMMA0_ELLIPSOID")
     orthorectify = switch(processing, path, "orthorectify")
     if coefficient == "GAMMA0_TERRAIN" and not orthorectify:
         raise invalid(f"{path}->backCoeff", "GAMMA0_TERRAIN needs orthorectify to be true", coefficient)
@@ -57,7 +57,7 @@ def radar_options(processing: Mapping[str, Any], path: str) -> dict[str, Any]:
     return {
         "backCoeff": coefficient,
         "orthorectify": orthorectify,
-        "demInstance": _choice(processing, path, "demInstance", DEM_INSTANCES, "MAPZEN"),
+        "demInstance": choice(processing, path, "demInstance", DEM_INSTANCES, "MAPZEN"),
         "speckleFilter": _speckle_filter(processing.get("speckleFilter"), f"{path}->speckleFilter"),
     }
 
@@ -67,7 +67,7 @@ def dem_options(
 ) -> dict[str, Any]:
     """Check the elevation model's part of ``dataFilter`` and ``processing``; returns all options."""
     return {
-        "demInstance": _choice(chosen, filter_path, "demInstance", DEM_INSTANCES, "MAPZEN"),
+        "demInstance": choice(chosen, filter_path, "demInstance", DEM_INSTANCES, "MAPZEN"),
         "egm": switch(processing, processing_path, "egm"),
         "clampNegative": switch(processing, processing_path, "clampNegative"),
     }
@@ -93,7 +93,8 @@ def _speckle_filter(value: Any, path: str) -> dict[str, Any]:
     return sizes
 
 
-def _choice(entry: Mapping[str, Any], path: str, name: str, allowed: tuple[str, ...], default: str) -> str:
+def choice(entry: Mapping[str, Any], path: str, name: str, allowed: tuple[str, ...], default: str) -> str:
+    """Check a field that has one of a few values."""
     value = entry.get(name)
     if value is None:
         return default
@@ -103,14 +104,13 @@ def _choice(entry: Mapping[str, Any], path: str, name: str, allowed: tuple[str, 
 
 
 def switch(entry: Mapping[str, Any], path: str, name: str) -> bool:
-    """Read a boolean, which the documentation also writes as text."""
+    """Check a yes or no, which the documentation also writes as text; ``False`` where it is not given."""
     value = entry.get(name)
-    if value is None:
-        return False
-    found = {"true": True, "false": False}.get(str(value).lower())
-    if found is None:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if value is not None and not isinstance(value, bool):
         raise invalid(f"{path}->{name}", "must be true or false", value)
-    return found
+    return bool(value)
 
 
 def _number_in(value: Any, low: float, high: float) -> bool:

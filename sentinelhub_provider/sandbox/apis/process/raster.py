@@ -15,7 +15,7 @@ from sentinelhub_provider.sandbox.apis.process.datasets import SENTINEL_1, Datas
 from sentinelhub_provider.sandbox.apis.process.mosaic import Orbit, Scenes, mosaic
 from sentinelhub_provider.sandbox.errors import ApiError
 from sentinelhub_provider.sandbox.world.evalscripts.contract import DataSource, Input, Output, Setup
-from sentinelhub_provider.sandbox.world.evalscripts.engine import Evalscript, Offer
+from sentinelhub_provider.sandbox.world.evalscripts.engine import Evalscript, Offer, SceneList
 from sentinelhub_provider.sandbox.world.grid import Grid
 from sentinelhub_provider.sandbox.world.scenes.model import Scene, SceneSource
 
@@ -43,8 +43,7 @@ class Plan:
     """Which scenes make which sample. ``layers[input][sample]``: scenes, to be laid over one another."""
 
     layers: Sequence[Sequence[Iterable[Scene]]]
-    scenes: Mapping[str, Any]
-    dates: Sequence[Sequence[str]]
+    scenes: Sequence[SceneList]
 
 
 def data_sources(datasets: Sequence[Dataset]) -> list[DataSource]:
@@ -62,12 +61,10 @@ def arrange(script: Evalscript, setup: Setup, datasets: Sequence[Dataset], found
     """Divide the scenes into samples, as ``preProcessScenes()`` chooses."""
     parts = [_Part(each, datasets[each.dataset], scenes) for each, scenes in zip(setup.inputs, found, strict=True)]
     chosen = script.choose_scenes([part.offer() for part in parts])
-    layers, dates, metadata = [], [], {}
-    for part, numbers in zip(parts, chosen, strict=True):
-        layers.append(part.layers(numbers))
-        dates.append(part.dates(numbers))
-        metadata[part.input.key or ""] = part.metadata(numbers)
-    return Plan(layers, metadata if setup.fused else metadata[""], dates)
+    return Plan(
+        [part.layers(numbers) for part, numbers in zip(parts, chosen, strict=True)],
+        [part.scenes(numbers) for part, numbers in zip(parts, chosen, strict=True)],
+    )
 
 
 def run(
@@ -136,23 +133,16 @@ class _Part:
         # Alone, an evalscript gets its one sample whether there are data or not; fused, an array that may be empty.
         return [self._scenes] if self.input.key is None or self._scenes.any() else []
 
-    def dates(self, chosen: Sequence[int]) -> list[str]:
-        return [self._entries[number].get("date", self._entries[number].get("dateFrom", "")) for number in chosen]
-
-    def metadata(self, chosen: Sequence[int]) -> dict[str, Any]:
-        if self._field is None:
-            return {}
-        kept = [self._entries[number] for number in chosen]
-        if self._field == "orbits":
-            kept = [
-                entry | {"tiles": [_tile_entry(scene) for scene in self._orbits[number].scenes]}
-                for entry, number in zip(kept, chosen, strict=True)
-            ]
-        return {self._field: kept}
+    def scenes(self, chosen: Sequence[int]) -> SceneList:
+        return SceneList(self._field, [self._entries[number] for number in chosen])
 
 
 def _orbit_entry(orbit: Orbit) -> dict[str, Any]:
-    return {"dateFrom": _iso(orbit.start), "dateTo": _iso(orbit.end)}
+    return {
+        "dateFrom": _iso(orbit.start),
+        "dateTo": _iso(orbit.end),
+        "tiles": [_tile_entry(scene) for scene in orbit.scenes],
+    }
 
 
 def _tile_entry(scene: Scene) -> dict[str, Any]:

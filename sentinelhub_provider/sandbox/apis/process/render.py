@@ -19,7 +19,7 @@ from sentinelhub_provider.sandbox.apis.process.raster import Raster, arrange, da
 from sentinelhub_provider.sandbox.errors import invalid
 from sentinelhub_provider.sandbox.world.evalscripts.contract import Output, Setup
 from sentinelhub_provider.sandbox.world.evalscripts.engine import Evalscript, Limits
-from sentinelhub_provider.sandbox.world.evalscripts.errors import script_error
+from sentinelhub_provider.sandbox.world.evalscripts.errors import missing_output
 from sentinelhub_provider.sandbox.world.grid import Grid
 from sentinelhub_provider.sandbox.world.scenes.model import SceneSource
 
@@ -76,7 +76,7 @@ def _rasterize(
 ) -> Raster:
     datasets = request.datasets
     plan = arrange(script, setup, datasets, find_scenes(source, datasets, setup, request.grid))
-    outputs = script.begin(setup, plan.scenes, plan.dates)
+    outputs = script.begin(setup, plan.scenes)
     _check_formats(responses, outputs)
     return run(script, setup, outputs, plan, grid=request.grid, area=request.area, datasets=datasets)
 
@@ -102,9 +102,7 @@ def check_responses(responses: Sequence[Response], outputs: Sequence[Output]) ->
     known = [output.id for output in outputs]
     for response in responses:
         if response.identifier not in (*known, USER_DATA):
-            raise script_error(
-                f"Output {response.identifier} requested but missing from function setup(); it has {', '.join(known)}."
-            )
+            raise missing_output(response.identifier, known)
 
 
 def _check_formats(responses: Sequence[Response], outputs: Sequence[Output]) -> None:

@@ -20,7 +20,7 @@ from sentinelhub_provider.sandbox.apis.statistical.state import ErrorType, Inter
 from sentinelhub_provider.sandbox.errors import ApiError
 from sentinelhub_provider.sandbox.world.evalscripts.contract import STATISTICAL_RULES, Output, Setup
 from sentinelhub_provider.sandbox.world.evalscripts.engine import Evalscript, Limits
-from sentinelhub_provider.sandbox.world.evalscripts.errors import ScriptTimeoutError, script_error
+from sentinelhub_provider.sandbox.world.evalscripts.errors import ScriptTimeoutError, missing_output, script_error
 from sentinelhub_provider.sandbox.world.scenes.model import DATA_MASK, SceneSource
 
 _INSTANT: Final = timedelta(microseconds=1)
@@ -103,7 +103,7 @@ def _entry(
     try:
         script = scripts.fresh()
         plan = arrange(script, setup, datasets, found)
-        outputs = script.begin(setup, plan.scenes, plan.dates)
+        outputs = script.begin(setup, plan.scenes)
         raster = run(script, setup, outputs, plan, grid=request.grid, area=request.area, datasets=datasets)
         return entry | {"outputs": _outputs(raster, request.calculations)}, max(1, raster.samples)
     except ApiError as error:
@@ -181,10 +181,7 @@ def check_outputs(setup: Setup) -> None:
     by_id = {output.id: output for output in setup.outputs}
     mask = by_id.get(DATA_MASK)
     if mask is None:
-        raise script_error(
-            f"Output {DATA_MASK} requested but missing from function setup(); it has {', '.join(by_id)}. "
-            "The Statistical API needs it to know which pixels count."
-        )
+        raise missing_output(DATA_MASK, list(by_id), " The Statistical API needs it to know which pixels count.")
     if mask.band_names is None and mask.bands > 1:
         raise script_error(
             f"Output {DATA_MASK} has {mask.bands} bands; it must have one, or name the output that each is for."

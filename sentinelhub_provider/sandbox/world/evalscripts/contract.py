@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sentinelhub_provider.sandbox.world.evalscripts.errors import script_error
-from sentinelhub_provider.sandbox.world.scenes.model import BandInfo, CollectionInfo
+from sentinelhub_provider.sandbox.world.scenes.model import DATA_MASK, BandInfo, CollectionInfo
 
 MOSAICKINGS: Final = ("SIMPLE", "ORBIT", "TILE")
 SAMPLE_TYPES: Final = ("AUTO", "INT8", "UINT8", "INT16", "UINT16", "UINT32", "FLOAT32")
@@ -169,8 +169,7 @@ def _band(name: str, unit: Any, collection: CollectionInfo) -> InputBand:
             f"setup(): band '{name}' does not exist in collection {collection.short_name}; it has {known}."
         )
     default = info.units[0]
-    if unit is None or default == "DN":
-        # A unit given for all bands does not touch masks and classifications, which know only their numbers.
+    if unit is None or name == DATA_MASK:
         return InputBand(info, default, 1.0)
     wanted = str(unit).upper()
     if wanted not in info.units:

@@ -23,6 +23,11 @@ globalThis.__host = (function () {
     return stringify(lacking);
   }
 
+  // Tells how many values a simple script returns, by the pixel of the middle of the scale.
+  function probe(count) {
+    const returned = __simple(...new Array(count).fill(0.5));
+    return stringify(isArray(returned) || ArrayBuffer.isView(returned) ? returned.length : 1);
+  }
   function describe() {
     const result = setup();
     if (result === null || typeof result !== "object" || isArray(result)) {
@@ -31,46 +36,92 @@ globalThis.__host = (function () {
     return stringify({ input: result.input, output: result.output, mosaicking: result.mosaicking });
   }
 
-  // Lets preProcessScenes() choose among the scenes of each input; answers with the numbers of those it kept, in its
-  // order. Fused inputs lie side by side under their keys, a single one lies open.
+  // What scripts find of scenes: an array with an element for each, which has the lists orbits and tiles as well. An
+  // element's date is a Date; the entries of the lists have texts, as the documentation shows them.
+  function sceneArray(field, entries) {
+    const scenes = entries.map((entry) => ({ ...entry, date: new Date(entry.date || entry.dateFrom) }));
+    if (field !== null) {
+      scenes[field] = entries;
+      scenes[field === "orbits" ? "tiles" : "orbits"] = field === "orbits" ? entries.flatMap((e) => e.tiles) : [];
+    }
+    // As text they are the lists, as the documentation shows them.
+    Object.defineProperty(scenes, "toJSON", { value: () => (field === null ? {} : { [field]: entries }) });
+    return scenes;
+  }
+  const moment = (scene) => new Date(scene.dateFrom || scene.date).getTime();
+  // Finds what a script returned among what it was offered, by the number that a copy carries along or else by what a
+  // scene is known by: a new object serves as well.
+  function numberOf(returned, entries) {
+    if (returned === null || typeof returned !== "object") {
+      throw new ContractError("preProcessScenes() and filterScenes() must return scenes, not other values.");
+    }
+    if (Number.isInteger(returned.__number)) return returned.__number;
+    const same = (entry) =>
+      returned.dataPath !== undefined || returned.shId !== undefined
+        ? returned.dataPath === entry.dataPath || returned.shId === entry.shId
+        : moment(returned) === moment(entry);
+    const found = entries.findIndex(same);
+    if (found < 0) {
+      throw new ContractError("preProcessScenes() and filterScenes() must return scenes that they were given.");
+    }
+    return found;
+  }
+  // Lets preProcessScenes() and filterScenes(), its older form, choose among the scenes of each input; answers with the
+  // numbers of those kept, in the script's order. Fused inputs lie side by side under their keys, a single one lies open.
   function chooseScenes(text) {
     const offers = parse(text);
-    const everything = offers.map(({ entries }) => entries.map((entry, i) => i));
     const asked = offers.filter(({ field }) => field !== null);
-    if (typeof preProcessScenes !== "function" || asked.length === 0) return stringify(everything);
+    let chosen = offers.map(({ entries }) => entries.map((entry, i) => i));
+    if (asked.length > 0 && typeof preProcessScenes === "function") chosen = preProcess(offers, asked, chosen);
+    if (asked.length > 0 && typeof filterScenes === "function") chosen = filtered(offers, chosen);
+    return stringify(chosen);
+  }
+  function numbered(entries, numbers) {
+    return numbers.map((number) => ({ ...entries[number], __number: number }));
+  }
+  function preProcess(offers, asked, everything) {
     const collections = {};
     for (const { key, field, entries, from, to } of asked) {
-      const offer = { scenes: { [field]: entries.map((entry, i) => ({ ...entry, __number: i })) } };
+      const offer = { scenes: sceneArray(field, numbered(entries, [...entries.keys()])) };
       if (field === "orbits") Object.assign(offer, { from: new Date(from), to: new Date(to) });
       if (key === null) Object.assign(collections, offer);
       else collections[key] = offer;
     }
     const answer = preProcessScenes(collections);
-    const chosen = offers.map(({ key, field }, i) => {
+    return offers.map(({ key, field, entries }, i) => {
       if (field === null) return everything[i];
       const own = answer && key !== null ? answer[key] : answer;
-      const list = own && own.scenes && own.scenes[field];
+      const list = own && own.scenes && (own.scenes[field] || own.scenes);
       if (!isArray(list)) {
         const place = (key === null ? "" : `${key}.`) + `scenes.${field}`;
         throw new ContractError(`Function preProcessScenes() must return an object with an array ${place}.`);
       }
-      return list.map((entry) => entry.__number).filter((number) => Number.isInteger(number));
+      return list.map((scene) => numberOf(scene, entries));
     });
-    return stringify(chosen);
   }
-
+  function filtered(offers, chosen) {
+    return offers.map(({ field, entries, from, to }, i) => {
+      if (field === null) return chosen[i];
+      const metadata = { ...shared.inputMetadata, from: new Date(from), to: new Date(to) };
+      const list = filterScenes(sceneArray(field, numbered(entries, chosen[i])), metadata);
+      if (!isArray(list)) throw new ContractError("Function filterScenes() must return an array of scenes.");
+      return list.map((scene) => numberOf(scene, entries));
+    });
+  }
   function begin(text) {
     const request = parse(text);
-    shared.scenes = request.scenes;
+    const collections = {};
+    const scenes = {};
+    request.inputs.forEach(({ key, field, entries }) => {
+      const found = sceneArray(field, entries);
+      if (key === null) Object.assign(collections, { scenes: found });
+      else collections[key] = { scenes: found };
+      scenes[key] = found;
+    });
+    shared.scenes = request.inputs[0].key === null ? collections.scenes : scenes;
     outputs = request.outputs.map((output) => ({ ...output }));
     if (typeof updateOutput === "function") {
       const counts = Object.fromEntries(outputs.map((output) => [output.id, { bands: output.bands }]));
-      const collections = {};
-      request.inputs.forEach(({ key }, i) => {
-        const scenes = { scenes: request.dates[i].map((date) => ({ date: new Date(date) })) };
-        if (key === null) Object.assign(collections, scenes);
-        else collections[key] = scenes;
-      });
       updateOutput(counts, collections);
       for (const output of outputs) output.bands = counts[output.id].bands;
     }
@@ -82,7 +133,6 @@ globalThis.__host = (function () {
     });
     return stringify(outputs.map((output) => output.bands));
   }
-
   function inputBuffer(input, sample, band, size) {
     const { buffers } = inputs[input];
     while (buffers.length <= sample) buffers.push([]);
@@ -154,6 +204,6 @@ globalThis.__host = (function () {
     return text === undefined ? "null" : text;
   }
 
-  return { missing, describe, chooseScenes, begin, inputBuffer, outputBuffer, run, finish };
+  return { missing, probe, describe, chooseScenes, begin, inputBuffer, outputBuffer, run, finish };
 })();
 //# sourceURL=driver.js

@@ -6,7 +6,6 @@ Pixels pass through ArrayBuffers that V8 and numpy share, so that the loop over 
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -39,13 +38,13 @@ from sentinelhub_provider.sandbox.world.evalscripts.contract import (
     parse_setup,
 )
 from sentinelhub_provider.sandbox.world.evalscripts.errors import SCRIPT_NAME, ScriptTimeoutError, from_v8, script_error
+from sentinelhub_provider.sandbox.world.evalscripts.simple import check_version, simple_bands, wrap_simple
 
 # V8 guards its tables with memory protection keys where the processor has them. A thread inherits the right to read
 # them from the thread that starts it, so a thread older than V8 ends the whole process with a segmentation fault.
 init_mini_racer(flags=(*DEFAULT_V8_FLAGS, "--no-memory-protection-keys"), ignore_duplicate_init=True)
 
 _SETTLE_SECONDS: Final = 5.0
-_VERSION: Final = re.compile(r"\s*//\s*VERSION\s*=\s*(\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,14 @@ class Limits:
 
     seconds: float = 60.0
     memory: int = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class SceneList:
+    """The scenes of one input. ``field``: ``orbits`` or ``tiles``, ``None`` with mosaicking SIMPLE, without entries."""
+
+    field: str | None
+    entries: Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -84,19 +91,12 @@ class Evalscript:
         self, source: str, *, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Load ``source``; ``clock`` gives monotonic seconds and charges what the evalscript uses."""
-        match = _VERSION.match(source)
-        if match is None:
-            raise ApiError(
-                400,
-                "COMMON_BAD_PAYLOAD",
-                "evalscript: the first line must be //VERSION=3; the sandbox does not run evalscripts of version 1.",
-                errors=[{"parameter": "evalscript", "violation": "The first line must be //VERSION=3."}],
-            )
-        if match[1] != "3":
-            raise script_error(f"evalscript: version {match[1]} is not supported; the first line must be //VERSION=3.")
+        self._simple = check_version(source)
+        self._source = source
         self._limits = limits or Limits()
         self._clock = clock
         self._spent = 0.0
+        self._simple_loaded = False
         self._outputs: tuple[Output, ...] = ()
         self._shapes: tuple[tuple[int, ...], int] | None = None
         self._band_counts: tuple[int, ...] = ()
@@ -107,10 +107,11 @@ class Evalscript:
             self._v8.set_hard_memory_limit(self._limits.memory)
             self._eval(_script("prelude.js"))
             self._eval(_script("driver.js") + "\n0")
-            self._eval(f"{source}\n//# sourceURL={SCRIPT_NAME}", discard=True)
-            missing = json.loads(self._call("missing"))
-            if missing:
-                raise script_error(f"Function {missing[0]}() is missing in the evalscript.")
+            if not self._simple:
+                self._eval(f"{source}\n//# sourceURL={SCRIPT_NAME}", discard=True)
+                missing = json.loads(self._call("missing"))
+                if missing:
+                    raise script_error(f"Function {missing[0]}() is missing in the evalscript.")
         except BaseException:
             self._v8.close()
             raise
@@ -132,7 +133,17 @@ class Evalscript:
 
     def setup(self, sources: Sequence[DataSource], rules: Rules = PROCESS_RULES) -> Setup:
         """Call ``setup()`` and check what it declares against the request's datasets."""
-        return parse_setup(json.loads(self._call("describe")), sources, rules)
+        declared = self._load_simple(sources) if self._simple else json.loads(self._call("describe"))
+        return parse_setup(declared, sources, rules)
+
+    def _load_simple(self, sources: Sequence[DataSource]) -> dict[str, Any]:
+        """Make the functions of a full script of a simple one, and return what its ``setup()`` would."""
+        bands = simple_bands(self._source, sources)
+        if not self._simple_loaded:
+            self._eval(f"{wrap_simple(self._source, bands)}\n//# sourceURL={SCRIPT_NAME}", discard=True)
+            self._simple_loaded = True
+        count = json.loads(self._call("probe", str(len(bands))))
+        return {"input": bands, "output": {"bands": count}}
 
     def choose_scenes(self, offers: Sequence[Offer]) -> list[list[int]]:
         """Let ``preProcessScenes()`` choose: for each offer the numbers of the entries kept, in its order."""
@@ -146,16 +157,17 @@ class Evalscript:
             for numbers, offer in zip(chosen, offers, strict=True)
         ]
 
-    def begin(self, setup: Setup, scenes: Mapping[str, Any], dates: Sequence[Sequence[str]]) -> tuple[Output, ...]:
-        """Hand over the scenes' metadata and, for each input, the time of each sample.
+    def begin(self, setup: Setup, scenes: Sequence[SceneList]) -> tuple[Output, ...]:
+        """Hand over the scenes of each input, one for each of its samples.
 
         Returns the outputs with the bands that ``updateOutput()`` gave them.
         """
         request = {
-            "inputs": [_describe(each) for each in setup.inputs],
+            "inputs": [
+                {**_describe(each), "field": found.field, "entries": found.entries}
+                for each, found in zip(setup.inputs, scenes, strict=True)
+            ],
             "outputs": [{"id": output.id, "bands": output.bands} for output in setup.outputs],
-            "scenes": scenes,
-            "dates": [list(each) for each in dates],
         }
         counts = json.loads(self._call("begin", json.dumps(request)))
         self._band_counts = tuple(len(each.bands) for each in setup.inputs)

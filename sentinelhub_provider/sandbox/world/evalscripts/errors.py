@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from sentinelhub_provider.sandbox.errors import ApiError
 
@@ -23,6 +24,12 @@ class ScriptTimeoutError(ApiError):
 def script_error(message: str) -> ApiError:
     """Make the 400 for an evalscript that is at fault."""
     return ApiError(400, "RENDERER_EXCEPTION", message)
+
+
+def missing_output(wanted: str, known: Sequence[str], why: str = "") -> ApiError:
+    """Make the 400 for an output that a request wants and ``setup()`` lacks."""
+    message = f"Output {wanted} requested but missing from function setup(); it has {', '.join(known)}.{why}"
+    return ApiError(400, "COMMON_BAD_PAYLOAD", message)
 
 
 def from_v8(report: str) -> ApiError:

@@ -67,6 +67,9 @@
       }
       return color.slice();
     }
+    getColorFromValue(value) {
+      return this.process(value);
+    }
     static createDefaultColorMap() {
       return new ColorMapVisualizer(DEFAULT_COLOR_MAP);
     }
@@ -84,6 +87,9 @@
     }
     process(value) {
       return valueInterpolate(value, this.values, this.colors).slice();
+    }
+    getColorFromValue(value) {
+      return this.process(value);
     }
     inverse() {
       const turned = Object.create(Object.getPrototypeOf(this));
@@ -120,28 +126,57 @@
     }
   }
 
-  // Linear up to 0.92, then about eleven times flatter, so that clouds keep some detail.
-  class HighlightCompressVisualizer {
+  // Shows minValue as 0 and maxValue as 1; a list is shown value by value.
+  class DefaultVisualizer {
     constructor(minValue = 0.0, maxValue = 1.0, gain = 1.0, offset = 0.0, gamma = 1.0) {
       Object.assign(this, { minValue, maxValue, gain, offset, gamma });
+    }
+    scaled(value) {
+      return Math.pow(value, this.gamma) * this.gain + this.offset;
+    }
+    one(value) {
+      return Math.min(1, Math.max(0, (this.scaled(value) - this.minValue) / (this.maxValue - this.minValue)));
+    }
+    process(value) {
+      return Array.isArray(value) ? this.processList(value) : this.one(value);
+    }
+    processList(values) {
+      return values.map((value) => this.one(value));
+    }
+  }
+  // Linear up to 0.92, then about eleven times flatter, so that clouds keep some detail.
+  class HighlightCompressVisualizer extends DefaultVisualizer {
+    constructor(minValue = 0.0, maxValue = 1.0, gain = 1.0, offset = 0.0, gamma = 1.0) {
+      super(minValue, maxValue, gain, offset, gamma);
       this.bend = minValue + 0.92 * (maxValue - minValue);
       this.end = 2 * maxValue - minValue;
     }
     one(value) {
-      const x = Math.pow(value, this.gamma) * this.gain + this.offset;
+      const x = this.scaled(value);
       if (x <= this.minValue) return 0;
       if (x <= this.bend) return (x - this.minValue) / (this.maxValue - this.minValue);
       return x >= this.end ? 1 : 0.92 + (0.08 * (x - this.bend)) / (this.end - this.bend);
     }
+  }
+  // For one band: what it shows is a list already.
+  class HighlightCompressVisualizerSingle extends HighlightCompressVisualizer {
     process(value) {
-      return Array.isArray(value) ? value.map((part) => this.one(part)) : this.one(value);
+      return this.processList(Array.isArray(value) ? value : [value]);
+    }
+  }
+  class Identity {
+    process(value) {
+      return value;
+    }
+    processList(values) {
+      return values;
     }
   }
 
   define({
     JAVA_DOUBLE_MAX_VAL, int2rgb, rgb2int, normalizeRGB, combine, index, inverse, valueMap, valueInterpolate,
     colorBlend: valueInterpolate, ColorMapVisualizer, ColorRampVisualizer, ColorGradientVisualizer,
-    HighlightCompressVisualizer, ...RAMPS,
+    DefaultVisualizer, HighlightCompressVisualizer, HighlightCompressVisualizerSingle, Identity, ...RAMPS,
     SampleType: names(["INT8", "UINT8", "INT16", "UINT16", "UINT32", "FLOAT32", "AUTO"]),
     Mosaicking: names(["SIMPLE", "ORBIT", "TILE"]),
   });

@@ -11,6 +11,7 @@ from typing import Final
 
 from sentinelhub_provider.sandbox.world.scenes.model import DATA_MASK, BandInfo, CollectionInfo
 
+LOCAL_INCIDENCE: Final = "localIncidenceAngle"
 _REFLECTANCE = ("REFLECTANCE", "DN")
 
 _OPTICAL: Final = (
@@ -93,6 +94,9 @@ SENTINEL_1_GRD: Final = CollectionInfo(
     bands=(
         BandInfo("VV", "Backscatter, sent and received vertically", 10, ("LINEAR_POWER",)),
         BandInfo("VH", "Backscatter, sent vertically and received horizontally", 10, ("LINEAR_POWER",)),
+        BandInfo("HH", "Backscatter, sent and received horizontally", 10, ("LINEAR_POWER",)),
+        BandInfo("HV", "Backscatter, sent horizontally and received vertically", 10, ("LINEAR_POWER",)),
+        BandInfo(LOCAL_INCIDENCE, "Angle between the radar's look and the slope", 10, ("DEGREES",)),
         *_MASK,
     ),
     extent=SENTINEL_2_L2A.extent,

@@ -143,5 +143,5 @@ class SceneSource(Protocol):
 
 
 def find_collection(source: SceneSource, collection_id: str) -> CollectionInfo | None:
-    """Look a collection up by its id."""
-    return next((info for info in source.collections() if info.id == collection_id), None)
+    """Look a collection up by its id, or by its short name (``S2L2A``), as requests of the documentation have it."""
+    return next((info for info in source.collections() if collection_id in (info.id, info.short_name)), None)

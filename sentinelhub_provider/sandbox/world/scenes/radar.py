@@ -17,10 +17,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sentinelhub_provider.sandbox.errors import ApiError
 from sentinelhub_provider.sandbox.world.grid import Bounds, Grid
 from sentinelhub_provider.sandbox.world.scenes import orbits, tiles
 from sentinelhub_provider.sandbox.world.scenes.backscatter import POLARISATIONS, mix, speckle
-from sentinelhub_provider.sandbox.world.scenes.collections import SENTINEL_1_GRD
+from sentinelhub_provider.sandbox.world.scenes.collections import LOCAL_INCIDENCE, SENTINEL_1_GRD
 from sentinelhub_provider.sandbox.world.scenes.elevation import elevation
 from sentinelhub_provider.sandbox.world.scenes.landscape import survey, to_plane
 from sentinelhub_provider.sandbox.world.scenes.model import AS_STORED, DATA_MASK, Reading
@@ -170,12 +171,15 @@ class RadarScene(TileScene):
         """
         out = {band: np.zeros(grid.shape, np.float32) for band in bands}
         for band in bands:
-            if band not in (*POLARISATIONS, DATA_MASK):
+            if band in ("HH", "HV"):
+                message = f"The scene {self.id} has no polarization {band}; it has {' and '.join(POLARISATIONS)}."
+                raise ApiError(400, "RENDERER_S1_MISSING_POLARIZATION", message)
+            if band not in (*POLARISATIONS, LOCAL_INCIDENCE, DATA_MASK):
                 raise KeyError(band)
         inside, lon, lat = locate(self.tile, grid, SOURCE_PIXEL, snap=how.upsampling == "NEAREST")
         if lon.size == 0:
             return out
-        wanted = [band for band in bands if band in POLARISATIONS]
+        wanted = [band for band in bands if band != DATA_MASK]
         flat = {band: np.empty(lon.size, np.float32) for band in wanted}
         for begin in range(0, lon.size if wanted else 0, BLOCK):
             part = slice(begin, begin + BLOCK)
@@ -188,6 +192,11 @@ class RadarScene(TileScene):
     def _backscatter(
         self, bands: Sequence[str], lon: Coordinates, lat: Coordinates, options: Mapping[str, Any]
     ) -> dict[str, Values]:
+        if LOCAL_INCIDENCE in bands:
+            tilt = np.degrees(np.arctan(self._facing(lon, lat)))
+            angle = np.clip(self._incidence(lon) - tilt, 0.0, 90.0).astype(np.float32)
+            others = [band for band in bands if band != LOCAL_INCIDENCE]
+            return {LOCAL_INCIDENCE: angle, **(self._backscatter(others, lon, lat, options) if others else {})}
         shares = surfaces(self.seed, survey(self.seed, lon, lat), self.day)
         coefficient = options.get("backCoeff", "GAMMA0_ELLIPSOID")
         factor = self._to_coefficient(coefficient, lon)
@@ -208,11 +217,7 @@ class RadarScene(TileScene):
 
     def _to_coefficient(self, coefficient: str, lon: Coordinates) -> Values:
         """Factor from gamma nought to another coefficient, at the angle at which the radar looks down."""
-        across = (lon + 180.0) / 360.0 * orbits.ORBITS - self.swath
-        if self.direction == "descending":
-            across = 1.0 - across
-        near, far = INCIDENCE
-        angle = np.radians(near + (far - near) * np.clip(across, 0.0, 1.0))
+        angle = np.radians(self._incidence(lon))
         factor = np.ones_like(angle)
         if coefficient in ("SIGMA0_ELLIPSOID", "BETA0"):
             factor = np.cos(angle)
@@ -220,13 +225,25 @@ class RadarScene(TileScene):
             factor = factor / np.sin(angle)
         return np.asarray(factor, np.float32)
 
-    def _slopes(self, lon: Coordinates, lat: Coordinates) -> Values:
-        """Slopes that face the radar are bright: it looks to the right, east when it flies north."""
+    def _incidence(self, lon: Coordinates) -> Coordinates:
+        """Degrees between the radar's look and the vertical: from the near to the far side of the swath."""
+        across = (lon + 180.0) / 360.0 * orbits.ORBITS - self.swath
+        if self.direction == "descending":
+            across = 1.0 - across
+        near, far = INCIDENCE
+        angle: Coordinates = near + (far - near) * np.clip(across, 0.0, 1.0)
+        return angle
+
+    def _facing(self, lon: Coordinates, lat: Coordinates) -> Values:
+        """Slope towards the radar, which looks to the right: east when it flies north."""
         step = _TERRAIN_STEP / np.maximum(np.cos(np.radians(lat)), 0.1)
         rise = elevation(self.seed, lon + step, lat) - elevation(self.seed, lon - step, lat)
-        slope = rise / np.float32(2 * 20.0)
-        if self.direction == "descending":
-            slope = -slope
+        slope: Values = rise / np.float32(2 * 20.0)
+        return -slope if self.direction == "descending" else slope
+
+    def _slopes(self, lon: Coordinates, lat: Coordinates) -> Values:
+        """Slopes that face the radar are bright."""
+        slope = self._facing(lon, lat)
         steepness = np.float32(1 / math.tan(math.radians(38.0)))
         factor: Values = np.clip(1 + slope * steepness, 0.25, 4.0).astype(np.float32)
         return factor

@@ -9,7 +9,7 @@ import pytest
 
 from sentinelhub_provider.sandbox.errors import ApiError
 from sentinelhub_provider.sandbox.world.evalscripts.contract import DataSource
-from sentinelhub_provider.sandbox.world.evalscripts.engine import Evalscript, Limits
+from sentinelhub_provider.sandbox.world.evalscripts.engine import Evalscript, Limits, SceneList
 from sentinelhub_provider.sandbox.world.scenes.collections import SENTINEL_2_L2A
 
 HEAD = "//VERSION=3\n"
@@ -20,7 +20,7 @@ def evaluate(source: str, *bands: float, limits: Limits | None = None) -> list[f
     """Evaluate one pixel and return the values of the first output."""
     with Evalscript(source, limits=limits) as script:
         setup = script.setup([DataSource(SENTINEL_2_L2A)])
-        script.begin(setup, {}, [[]])
+        script.begin(setup, [SceneList(None, [])])
         values = bands or (0.25,) * len(setup.bands)
         results = script.evaluate([[[np.array([value], np.float32) for value in values]]], 1)
         return results[setup.outputs[0].id][0].tolist()
@@ -31,7 +31,7 @@ def compute(expression: str) -> object:
     source = f"{HEAD}{SETUP}function evaluatePixel() {{}}\n"
     source += f"function updateOutputMetadata(s, i, o) {{ o.userData = [{expression}]; }}"
     with Evalscript(source) as script:
-        script.begin(script.setup([DataSource(SENTINEL_2_L2A)]), {}, [[]])
+        script.begin(script.setup([DataSource(SENTINEL_2_L2A)]), [SceneList(None, [])])
         return script.user_data()[0]
 
 
@@ -52,7 +52,7 @@ def test_state_lives_from_pixel_to_pixel():
     """Global variables of the evalscript keep their values, and results land in order."""
     source = HEAD + SETUP + "let n = 0; function evaluatePixel(s) { return [n++]; }"
     with Evalscript(source) as script:
-        script.begin(script.setup([DataSource(SENTINEL_2_L2A)]), {}, [[]])
+        script.begin(script.setup([DataSource(SENTINEL_2_L2A)]), [SceneList(None, [])])
         bands = [np.zeros(5, np.float32)] * 2
         assert script.evaluate([[bands]], 5)["default"].ravel().tolist() == [0, 1, 2, 3, 4]
         assert script.evaluate([[bands]], 5)["default"].ravel().tolist() == [5, 6, 7, 8, 9]

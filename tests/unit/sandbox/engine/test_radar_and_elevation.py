@@ -174,7 +174,7 @@ def test_radar_processing_is_charged(source: SyntheticScenes, body: Body):
         ({"mosaickingOrder": "leastCC"}, {}, "dataFilter->mosaickingOrder"),
         ({}, {"backCoeff": "GAMMA0"}, "processing->backCoeff"),
         ({}, {"backCoeff": "GAMMA0_TERRAIN"}, "processing->backCoeff"),
-        ({}, {"orthorectify": "TRUE"}, "processing->orthorectify"),
+        ({}, {"orthorectify": "yes"}, "processing->orthorectify"),
         ({}, {"demInstance": "SRTM"}, "processing->demInstance"),
         ({}, {"radiometricTerrainOversampling": 5}, "processing->radiometricTerrainOversampling"),
         ({}, {"speckleFilter": "LEE"}, "processing->speckleFilter"),

@@ -36,7 +36,7 @@ def put(request: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("evalscript", MISSING, "evalscript"),
         ("evalscript", "", "evalscript"),
         ("evalscript", 5, "evalscript"),
-        ("evalscript", "return [B04]", "evalscript"),
+        ("evalscript", "[B04]", "evalscript"),
         ("input", MISSING, "input"),
         ("input.bounds", MISSING, "input->bounds"),
         ("input.bounds", {}, "input->bounds"),
@@ -66,7 +66,7 @@ def put(request: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("input.data", [], "input->data"),
         ("input.data", [{"type": "sentinel-2-l2a", "id": "twice"}] * 2, "input->data[0]->id"),
         ("input.data.0.type", MISSING, "input->data[0]->type"),
-        ("input.data.0.type", "S2L2A", "input->data[0]->type"),
+        ("input.data.0.type", "S2L3A", "input->data[0]->type"),
         ("input.data.0.id", 5, "input->data[0]->id"),
         ("input.data.0.dataFilter", [], "input->data[0]->dataFilter"),
         ("input.data.0.dataFilter.mosaickingOrder", "newest", "input->data[0]->dataFilter->mosaickingOrder"),
@@ -148,7 +148,7 @@ def test_a_response_without_an_output_is_refused(source: SyntheticScenes, body: 
     responses = [{"identifier": "ndvi", "format": {"type": "image/tiff"}}]
     with pytest.raises(ApiError, match="Output ndvi requested but missing from function setup") as caught:
         process(body(output={"width": 8, "height": 8, "responses": responses}), accept=None, source=source)
-    assert caught.value.code == "RENDERER_EXCEPTION"
+    assert caught.value.code == "COMMON_BAD_PAYLOAD"
 
 
 def test_several_responses_need_an_archive(source: SyntheticScenes, body: Body):

@@ -191,7 +191,7 @@ def test_items_without_any_condition_are_one_page(server: SandboxServer, bearer:
         (f"/collections/{L2A}/items/unknown", 404),
         (f"/collections/{L2A}/items?limit=1000", 400),
         (f"/search?collections={L2A}", 400),
-        ("/search?collections=unknown&datetime=2024-06-01T00:00:00Z", 404),
+        ("/search?collections=unknown&datetime=2024-06-01T00:00:00Z", 400),
         ("/nothing", 404),
     ],
 )
@@ -239,4 +239,42 @@ def test_queryables_are_a_json_schema(server: SandboxServer, bearer: dict[str, s
 def test_links_follow_the_address_that_was_called(server: SandboxServer) -> None:
     """Behind another name the links lead back to that name."""
     answer = requests.get(f"{server.url}{CATALOG}", headers={"Host": "sandbox.test:1234"}, timeout=10)
-    assert {link["href"].split("/catalog")[0] for link in answer.json()["links"]} == {"http://sandbox.test:1234"}
+    assert {link["href"].split("/catalog")[0] for link in answer.json()["links"] if link["rel"] != "service-doc"} == {
+        "http://sandbox.test:1234"
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "description"),
+    [
+        ("collections=nothing&datetime=2024-06-01T00:00:00Z", "Illegal collection"),
+        (f"collections={L2A}&datetime=2024-07-01T00:00:00Z/2024-06-01T00:00:00Z", "Cannot parse parameter `datetime`."),
+    ],
+)
+def test_errors_are_worded_as_the_service_does(
+    server: SandboxServer, bearer: dict[str, str], query: str, description: str
+) -> None:
+    """Seen on the wire: a number as code, and these words."""
+    answer = requests.get(f"{server.url}{CATALOG}/search?{query}", headers=bearer, timeout=10)
+    assert (answer.status_code, answer.json()) == (400, {"code": 400, "description": description})
+
+
+def test_links_of_the_landing_page_lead_somewhere(server: SandboxServer, bearer: dict[str, str]) -> None:
+    """The description of the API and the queryables of all collections."""
+    page = requests.get(f"{server.url}{CATALOG}", timeout=10).json()
+    links = {link["rel"].rpartition("/")[2]: link for link in page["links"]}
+    described = requests.get(links["service-desc"]["href"], timeout=10)
+    assert described.headers["content-type"] == links["service-desc"]["type"]
+    assert f"{CATALOG}/search" in described.json()["paths"]
+    queryables = requests.get(links["queryables"]["href"], headers=bearer, timeout=10).json()
+    assert {"eo:cloud_cover", "sar:instrument_mode"} <= set(queryables["properties"])
+    assert links["service-doc"]["type"] == "text/html"
+
+
+@pytest.mark.parametrize("path", [f"/collections/{L2A}/", "/collections/", "/conformance/", "/queryables/"])
+def test_a_slash_at_the_end_changes_nothing(server: SandboxServer, bearer: dict[str, str], path: str) -> None:
+    """The documentation writes such paths."""
+    with_slash, without = (
+        requests.get(f"{server.url}{CATALOG}{each}", headers=bearer, timeout=120) for each in (path, path.rstrip("/"))
+    )
+    assert (with_slash.status_code, with_slash.json()) == (200, without.json())

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from sentinelhub_provider.sandbox.__main__ import main
+from sentinelhub_provider.sandbox.gateway import extra
+
 ROOT = Path(__file__).parents[4]
 READY = re.compile(r"sentinelhub sandbox ready url=(http://127\.0\.0\.1:\d+) client_id=(\S+) client_secret=(\S+)\n")
 
@@ -157,3 +160,13 @@ def test_starting_loads_neither_airflow_nor_rasters() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
+
+
+def test_without_its_extra_it_says_so_at_the_start(monkeypatch, capsys) -> None:
+    """Not "ready", and then an error with the first picture."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(extra, "MODULES", ("numpy", "no_such_module_of_the_extra"))
+    assert main(["--port", "0"]) == 3
+    said = capsys.readouterr().err
+    assert "no_such_module_of_the_extra not installed" in said
+    assert "pip install 'airflow-provider-sentinelhub[sandbox]'" in said

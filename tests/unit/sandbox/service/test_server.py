@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -85,3 +86,17 @@ def test_ipv6_loopback_works() -> None:
     with SandboxServer(host="::1") as server:
         assert server.url.startswith("http://[::1]:")
         assert requests.get(f"{server.url}/catalog/v1/conformance", timeout=5).status_code == 200
+
+
+def test_a_client_that_goes_away_leaves_no_traceback(server: SandboxServer, capfd, caplog) -> None:
+    """It closes in the middle of its body: nothing is wrong with the sandbox."""
+    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    head = "POST /oauth/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(f"{head}Content-Length: 1000\r\n\r\ngrant_type=".encode())
+    deadline = time.monotonic() + 60
+    while not server.control.requests() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert server.control.requests()[0].path == "/oauth/token"
+    assert "Traceback" not in capfd.readouterr().err
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

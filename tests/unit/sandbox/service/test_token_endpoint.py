@@ -221,3 +221,14 @@ def test_there_is_nothing_beside_the_endpoints(server: SandboxServer, method: st
     answer = requests.request(method, server.url + path, timeout=10)
     assert answer.status_code == status
     assert answer.json()["error"]["status"] == status
+
+
+def test_the_legacy_endpoint_says_which_half_is_wrong(server: SandboxServer) -> None:
+    """Its own words for an unknown client and for a wrong secret."""
+    messages = []
+    for client_id, secret in (("nobody", "x"), (server.client_id, "x")):
+        form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
+        answer = requests.post(f"{server.url}/oauth/token", data=form, timeout=10)
+        assert answer.status_code == 400
+        messages.append(answer.json()["error"]["message"])
+    assert messages == ["Illegal client_id", "Illegal secret!"]

@@ -1,0 +1,2 @@
+var difference = VV - VH;
+return difference > 0.05;
