@@ -101,7 +101,15 @@ class SentinelHubRequestError(SentinelHubError, ValueError):
 
 
 class SentinelHubTransportError(SentinelHubError):
-    """No whole answer arrived: host unreachable, TLS failure, time-out, or a connection that broke."""
+    """
+    No whole answer arrived: host unreachable, TLS failure, time-out, or a connection that broke.
+
+    :param was_sent: whether the service had the request, or a part of it, when that happened.
+    """
+
+    def __init__(self, message: str, *, endpoint: str | None = None, was_sent: bool = False) -> None:
+        super().__init__(message, endpoint=endpoint)
+        self.was_sent = was_sent
 
 
 class SentinelHubAuthenticationError(SentinelHubError):

@@ -457,7 +457,7 @@ def _transport_error(failure: Failure, endpoint: str, note: str) -> SentinelHubT
     }[failure.kind]
     detail = f" ({type(failure.cause).__name__})" if failure.cause is not None else ""
     message = f"{endpoint}: {failure.kind.value}{detail}. {advice}{note}"
-    return SentinelHubTransportError(message, endpoint=endpoint)
+    return SentinelHubTransportError(message, endpoint=endpoint, was_sent=failure.kind in _SENT)
 
 
 def _cause(outcome: Answer | Failure) -> BaseException | None:

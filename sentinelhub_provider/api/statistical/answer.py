@@ -157,6 +157,17 @@ def failures(answer: Any) -> list[Failure]:
     return found
 
 
+def timed_out(intervals: Iterable[TimeRange]) -> dict[str, Any]:
+    """Return the answer for intervals that the service did not compute in time."""
+    error = {"type": "TIMEOUT"}
+    return _with_status([{"interval": one.to_half_open_json(), "error": error} for one in intervals])
+
+
+def joined(answers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return one answer for all the intervals of several."""
+    return _with_status([entry for answer in answers for _, entry in _entries(answer)])
+
+
 def merge(answer: Mapping[str, Any], again: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """
     Put the answers to repeated requests into the first: what they computed replaces what had failed.
@@ -174,9 +185,12 @@ def merge(answer: Mapping[str, Any], again: Iterable[Mapping[str, Any]]) -> dict
         repaired.get((interval.start, interval.end), entry) if "error" in entry else entry
         for interval, entry in _entries(answer)
     ]
+    return {**answer, **_with_status(data)}
+
+
+def _with_status(data: list[Any]) -> dict[str, Any]:
     failed = sum(1 for entry in data if "error" in entry)
-    status = "OK" if not failed else "FAILED" if failed == len(data) else "PARTIAL"
-    return {**answer, "data": data, "status": status}
+    return {"data": data, "status": "OK" if not failed else "FAILED" if failed == len(data) else "PARTIAL"}
 
 
 def _entries(answer: Any) -> list[tuple[TimeRange, Mapping[str, Any]]]:

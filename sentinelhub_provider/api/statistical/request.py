@@ -6,6 +6,7 @@ Their answers are read in :mod:`sentinelhub_provider.api.statistical.answer`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -79,7 +80,21 @@ class StatisticalRequest:
 
     def of_interval(self, interval: TimeRange) -> StatisticalRequest:
         """Return the request for one of the intervals alone, to repeat one that failed."""
-        time = alone(interval)
+        return self._at(alone(interval))
+
+    def pieces(self) -> list[StatisticalRequest]:
+        """Return requests for a quarter of the intervals each, or for one month each; none for a single interval."""
+        intervals = self.intervals
+        if len(intervals) == 1:
+            return []
+        if self.time.interval.length.months:  # whose length depends on where a range begins
+            return [self.of_interval(interval) for interval in intervals]
+        size = math.ceil(len(intervals) / 4)
+        shortened = replace(self.time.interval, last="SHORTEN")
+        parts = [intervals[number : number + size] for number in range(0, len(intervals), size)]
+        return [self._at(SplitTime(TimeRange(part[0].start, part[-1].end), shortened)) for part in parts]
+
+    def _at(self, time: SplitTime) -> StatisticalRequest:
         aggregation = {**self.body["aggregation"], **time.to_json()}
         return replace(self, body={**self.body, "aggregation": aggregation}, time=time)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.answers import decode_answer
 from sentinelhub_provider.api.geo.feature import Feature
-from sentinelhub_provider.api.statistical.answer import Failure, failures, merge
+from sentinelhub_provider.api.statistical.answer import Failure, failures, joined, merge, timed_out
 from sentinelhub_provider.api.statistical.request import StatisticalRequest
 from sentinelhub_provider.api.statistical.survey import Problem, RequestTemplate
 from sentinelhub_provider.api.statistical.table import progress_line
@@ -21,6 +22,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubNotFoundError,
     SentinelHubResponseError,
     SentinelHubServerError,
+    SentinelHubTransportError,
 )
 from sentinelhub_provider.transport.answers import UNITS_HEADER, spent_units
 
@@ -37,7 +39,9 @@ OF_ONE_FEATURE = (
     SentinelHubResponseError,
     SentinelHubServerError,
 )
-"""Errors that may concern one feature alone. All others would come for each of them."""
+"""Errors that may concern one feature alone, as may silence. All others would come for each of them."""
+
+GATEWAY_TIMEOUT = 504
 
 MOST_FAILURES_IN_A_ROW = 25
 """After this many features in a row without an answer, the fault is not theirs: no more are requested."""
@@ -129,7 +133,7 @@ class FeatureRequests:
 
     def _failed(self, feature: Feature, error: SentinelHubError) -> None:
         """Note a feature that has no answer, or stop where no other would have one."""
-        if isinstance(error, OF_ONE_FEATURE):
+        if is_of_one_feature(error):
             self.problems.append(Problem(feature.id, str(error), error.final))
             self._in_a_row += 1
             if self._in_a_row < MOST_FAILURES_IN_A_ROW:
@@ -140,7 +144,7 @@ class FeatureRequests:
         """Get the answer for a feature, or what an earlier one lacks, and keep it."""
         answer, units = self.part.get(key), 0.0
         if answer is None:
-            answer, units = await self._post(request)
+            answer, units = await self._post_or_split(key, request)
         failed = _repeatable(answer)
         if failed:
             if key not in self.part:
@@ -162,14 +166,50 @@ class FeatureRequests:
                 one, spent = await self._post(request.of_interval(failure.interval))
                 units += spent
                 has_failed = bool(failures(one))  # raises for what is no answer
-                again.append(one)
-            except OF_ONE_FEATURE as error:
+                without_scenes = {"data": [{"interval": failure.interval.to_half_open_json(), "outputs": {}}]}
+                again.append(one if one["data"] else without_scenes)
+            except SentinelHubError as error:
+                if not is_of_one_feature(error):
+                    raise
                 self.log.debug("interval %s failed again: %s", failure.interval.to_interval(), error)
                 has_failed = True
             failed_repeats = failed_repeats + 1 if has_failed else 0
             if failed_repeats >= MOST_FAILED_REPEATS:
                 break
         return merge(answer, again), units
+
+    async def _post_or_split(self, key: str, request: StatisticalRequest) -> tuple[dict[str, Any], float]:
+        """
+        Get the answer to a request; where that takes the service too long, those to smaller pieces of it.
+
+        Pieces that stay without an answer are failed intervals, as long as another piece has one.
+        """
+        waiting, answers, units, in_a_row = deque([request]), list[dict[str, Any]](), 0.0, 0
+        while waiting:
+            piece = waiting.popleft()
+            try:
+                answer, spent = await self._post(piece)
+            except SentinelHubError as error:
+                in_a_row += 1
+                smaller = piece.pieces() if is_unanswered(error) and in_a_row <= MOST_FAILED_REPEATS else []
+                if smaller:
+                    self.log.info("%d intervals took too long: split into %d", len(piece.intervals), len(smaller))
+                    waiting.extendleft(reversed(smaller))
+                    continue
+                if not answers:
+                    raise
+                if not is_of_one_feature(error):
+                    rest = [timed_out(one.intervals) for one in (piece, *waiting)]
+                    self.part.add(key, joined([*answers, *rest]), units=units, is_complete=False)
+                    raise
+                given_up = [piece, *waiting] if in_a_row > MOST_FAILED_REPEATS else [piece]
+                answers += [timed_out(one.intervals) for one in given_up]
+                if len(given_up) > 1:
+                    break
+            else:
+                answers.append(answer)
+                units, in_a_row = units + spent, 0
+        return (answers[0] if len(answers) == 1 else joined(answers)), units
 
     async def _post(self, request: StatisticalRequest) -> tuple[dict[str, Any], float]:
         response = await self.hook.arequest("POST", ENDPOINT, json=request.body, **self.arguments)
@@ -191,6 +231,16 @@ class FeatureRequests:
             units=self.part.spent,
             failed=len(self.problems),
         )
+
+
+def is_unanswered(error: SentinelHubError) -> bool:
+    """Tell whether the service had a request and did not answer it in time: a gateway's time-out, or silence."""
+    return error.status == GATEWAY_TIMEOUT or (isinstance(error, SentinelHubTransportError) and error.was_sent)
+
+
+def is_of_one_feature(error: SentinelHubError) -> bool:
+    """Tell whether an error may concern one feature alone."""
+    return isinstance(error, OF_ONE_FEATURE) or is_unanswered(error)
 
 
 def _repeatable(answer: Any) -> list[Failure]:

@@ -10,8 +10,11 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from json import dumps
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,8 +26,11 @@ from sentinelhub_provider.api.statistical.table import column_names
 from sentinelhub_provider.exceptions import (
     SentinelHubOutputError,
     SentinelHubResponseError,
+    SentinelHubServerError,
+    SentinelHubTransportError,
 )
 from sentinelhub_provider.hooks import sharing
+from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 from sentinelhub_provider.operators.feature_statistics.feature_requests import MOST_FAILURES_IN_A_ROW, FeatureRequests
 from sentinelhub_provider.operators.feature_statistics.part_file import PartFile
 from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
@@ -569,6 +575,79 @@ def test_an_answer_that_is_none_is_an_error(run, service: Service):
     service.answer = lambda body: Reply(200, body=b'{"data": 7}')
     with pytest.raises(SentinelHubResponseError, match="no list of intervals"):
         run(geometry=square(1))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SentinelHubTransportError("silence", was_sent=True), SentinelHubServerError("upstream timed out", status=504)],
+    ids=["silence", "504"],
+)
+def test_a_feature_without_an_answer_spares_the_others(run, monkeypatch: pytest.MonkeyPatch, error: Exception):
+    """It is reported, and all others are requested; one rule holds for silence and a gateway's time-out."""
+    post = SentinelHubHook.arequest
+
+    async def call(hook: Any, *args: Any, **kwargs: Any) -> Any:
+        if number_of(kwargs["json"]) == 2:
+            raise error
+        return await post(hook, *args, **kwargs)
+
+    monkeypatch.setattr(SentinelHubHook, "arequest", call)
+    result = run(features=collection(*(field(n) for n in range(1, 6))), on_error="skip", concurrency=1)
+
+    assert (result["features"], result["failed"]) == (4, 1)
+
+
+DAYS = {"time_range": ["2025-06-01", "2025-07-10"], "aggregation_interval": "P1D"}
+
+
+@pytest.fixture(name="answer_short_ranges")
+def fixture_answer_short_ranges(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+    """Let calls with more days than that, or with a certain day, end with a gateway's time-out."""
+
+    def make(most: int, *, never: str = "") -> list[Any]:
+        asked: list[Any] = []
+
+        async def call(hook: Any, *_: Any, json: Any, **__: Any) -> Any:
+            start, end = (datetime.fromisoformat(text) for text in json["aggregation"]["timeRange"].values())
+            texts = [f"{start + timedelta(days=n):%Y-%m-%dT%H:%M:%SZ}" for n in range((end - start).days + 1)]
+            asked.append(texts)
+            if len(texts) - 1 > most or never in texts[:-1]:
+                raise SentinelHubServerError("upstream timed out", status=504)
+            body = {"data": [interval(*pair) for pair in pairwise(texts)], "status": "OK"}
+            return SimpleNamespace(content=dumps(body).encode(), headers={"x-processingunits-spent": "0.5"})
+
+        monkeypatch.setattr(SentinelHubHook, "arequest", call)
+        return asked
+
+    return make
+
+
+@pytest.mark.parametrize("most", [30, 10, 3, 1])
+def test_a_heavy_request_is_split_at_interval_borders(run, answer_short_ranges, most: int):
+    """No interval is lost or asked for in another form."""
+    answer_short_ranges(most)
+    result = run(geometry=square(1), **DAYS)
+
+    assert [row["state"] for row in result["table"]] == ["ok"] * 40
+    assert len({row["interval_from"] for row in result["table"]}) == 40
+
+
+def test_an_interval_that_is_too_heavy_alone_is_missing(run, answer_short_ranges):
+    """The others of its feature are there."""
+    answer_short_ranges(10, never="2025-06-20T00:00:00Z")
+    result = run(geometry=square(1), on_error="skip", **DAYS)
+
+    states = Counter(row["state"] for row in result["table"])
+    assert (states["ok"], states["failed"]) == (39, 1)
+
+
+def test_a_service_that_answers_nothing_is_not_split_for_ever(run, answer_short_ranges):
+    """A few pieces are enough to tell."""
+    asked = answer_short_ranges(0)
+    with pytest.raises(SentinelHubResponseError, match="upstream timed out"):
+        run(geometry=square(1), **DAYS)
+
+    assert [len(texts) - 1 for texts in asked] == [40, 10, 3, 1]
 
 
 def test_the_secret_is_nowhere(run, service: Service, capsys, tmp_path: Path):

@@ -401,17 +401,21 @@ def test_failure_is_repeated_unless_it_is_unclear_what_happened(
 
 
 @pytest.mark.parametrize(
-    ("kind", "advice"),
+    ("kind", "advice", "was_sent"),
     [
-        (FailureKind.UNREACHABLE, "proxy settings"),
-        (FailureKind.TLS, "verify"),
-        (FailureKind.SILENT, "timeout"),
-        (FailureKind.DEADLINE, "deadline"),
+        (FailureKind.UNREACHABLE, "proxy settings", False),
+        (FailureKind.TLS, "verify", False),
+        (FailureKind.BROKEN, "part of the answer", True),
+        (FailureKind.SILENT, "timeout", True),
+        (FailureKind.DEADLINE, "deadline", True),
     ],
 )
-def test_failure_says_what_to_do(kind: FailureKind, advice: str):
-    """Each in its own words."""
-    assert advice in str(fail(call(max_attempts=1), FIRST, Failure(kind)))
+def test_failure_says_what_to_do(kind: FailureKind, advice: str, was_sent: bool):
+    """Each in its own words; and whether the service had the request."""
+    error = fail(call(max_attempts=1), FIRST, Failure(kind))
+
+    assert advice in str(error)
+    assert error.was_sent == was_sent
 
 
 def test_silence_until_the_deadline_is_the_deadline():
