@@ -67,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--delivery", metavar="WHERE", help="deliver jobs to this folder of buckets, or to this S3 endpoint (a URL)")
     add("--seed", type=int, default=0, help="another seed gives another world (default: %(default)s)")
     add("--control", action="store_true", help="mount /sandbox/control: counters, issued tokens, faults; for tests")
+    add("--not-imitated", action="store_true", help="print what the sandbox does not imitate, and end")
     add("--quiet", action="store_true", help="do not write a line per request to stderr")
     return parser
 
@@ -97,6 +98,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop = _StopOnSignal()
     parser = build_parser()
     options = parser.parse_args(arguments)
+    if options.not_imitated:
+        from sentinelhub_provider.sandbox.not_imitated import as_markdown
+
+        print(as_markdown())
+        return 0
     if lacking := extra.missing():
         print(f"{PROGRAM}: {', '.join(lacking)} not installed; install the extra: {extra.INSTALL}", file=sys.stderr)
         return EXIT_WITHOUT_EXTRA

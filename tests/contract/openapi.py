@@ -339,6 +339,14 @@ def _paths(name: str) -> list[str]:
     return list((_load(name).spec / "paths").keys())
 
 
+def operations() -> Iterator[tuple[str, set[str]]]:
+    """Yield each path of both descriptions with its methods."""
+    for name in (CURRENT, LEGACY):
+        for template in _paths(name):
+            methods = (_load(name).spec / "paths" / template).keys()
+            yield str(template), {"get", "post", "put", "delete", "patch"} & set(map(str, methods))
+
+
 @cache
 def _templates() -> list[tuple[str, str]]:
     # A fixed segment comes before a parameter in the same place.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
 import requests
 
 from sentinelhub_provider.sandbox.gateway.ledger import Exchange
+from sentinelhub_provider.sandbox.not_imitated import SERVICES
 from sentinelhub_provider.sandbox.server import SandboxServer
-from tests.contract.openapi import ContractError, check, described
+from tests.contract.openapi import ContractError, check, described, operations
 
 SCHEMES = {"current": ("/catalog/v1", "/process/v1"), "legacy": ("/api/v1/catalog/1.0.0", "/api/v1/process")}
 EVALSCRIPT = """//VERSION=3
@@ -219,3 +222,17 @@ def test_the_check_finds_faults(server: SandboxServer, bearer: dict[str, str]) -
             check(exchange)
     assert not described("/oauth/token")
     assert described("/batch/v2/process")
+
+
+def test_every_described_operation_is_there_or_named_as_missing(server: SandboxServer) -> None:
+    """The list of what is not imitated leaves out no path of either description."""
+    unnamed = []
+    for template, methods in operations():
+        known = any(fnmatchcase(template, pattern) for pattern in SERVICES)
+        for method in methods:
+            url = server.url + re.sub(r"\{[^}]*\}", "1", template)
+            status = requests.request(method, url, json={}, timeout=30).status_code
+            # A route that is there asks for a token first.
+            if status in (404, 405) and not known:
+                unnamed.append(f"{method} {template}")
+    assert unnamed == []

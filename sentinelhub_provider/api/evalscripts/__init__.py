@@ -60,7 +60,7 @@ def read_evalscript(value: Any) -> str:
     """
     if isinstance(value, str):
         value = without_bom(value)
-    if isinstance(value, str) and _NAME.fullmatch(value.strip()):
+    if isinstance(value, str) and _NAME.fullmatch(value.strip()) and not is_simple(value):
         name = re.sub(r"[_ ]", "-", value.strip().lower())
         return named_evalscript("true-colour" if name == "true-color" else name)
     check_evalscript(value)

@@ -1,1 +1,19 @@
 """What stands in front of every API: counting, latency, faults, body size, the bearer check, limits, error shapes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+NOT_IMITATED: Final = (
+    (
+        "Limits: requests and processing units per minute, per client. There is no monthly quota; an account "
+        "is empty from the start or not, and only jobs are paid from a balance."
+    ),
+    (
+        "Limits: processing units are charged when the answer is known, so that one dear request may overdraw "
+        "the minute."
+    ),
+    ("Speed and failures: it answers faster than the service and never fails by itself. Ask for latency and faults."),
+    "Transport: plain HTTP/1.1, no TLS. A body may have 10 MiB; the service's limit is not published.",
+)
+"""What the service does and this does not, or what is not known of the service."""

@@ -1,1 +1,21 @@
 """Batch Process, version 2: rasters of many features, delivered to object storage."""
+
+from __future__ import annotations
+
+from typing import Final
+
+NOT_IMITATED: Final = (
+    (
+        "Batch Process: Zarr output is taken, and the job fails when it is to be written. Results are not "
+        "ingested into a collection."
+    ),
+    (
+        "Batch Process: tiles of the UTM grids are cut from the zone's origin and named after their 100 km "
+        "square; the service's lie elsewhere."
+    ),
+    (
+        "Batch Process: a feature without scenes costs nothing. Without a place to deliver to, features of a "
+        "GeoPackage have the size of the defaults."
+    ),
+)
+"""What the service does and this does not, or what is not known of the service."""

@@ -1,1 +1,18 @@
 """OAuth2 client credentials as Sentinel Hub's Keycloak gives them: token endpoint, JWKS, discovery, token info."""
+
+from __future__ import annotations
+
+from typing import Final
+
+NOT_IMITATED: Final = (
+    (
+        "Tokens: Keycloak's other grants, sessions, refresh tokens, user info and introspection are not "
+        "there. The claims are those that clients are known to read."
+    ),
+    (
+        "Tokens: `Basic` credentials must be form-urlencoded as RFC 6749 says. What token info answers is a "
+        "guess: the service no longer documents it."
+    ),
+    ("Tokens: a token of either realm opens every API; the real deployments do not know each other's tokens."),
+)
+"""What the service does and this does not, or what is not known of the service."""

@@ -1,1 +1,15 @@
 """The Process API: a request in, an image out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+NOT_IMITATED: Final = (
+    "Process: a pixel that the geometry touches is in it.",
+    (
+        "Process: collections of other deployments cannot be fused in. Samples of fused datasets count once "
+        "in the price (the dataset with the most decides)."
+    ),
+    "Process: `harmonizeValues` and `radiometricTerrainOversampling` are checked, and change nothing.",
+)
+"""What the service does and this does not, or what is not known of the service."""

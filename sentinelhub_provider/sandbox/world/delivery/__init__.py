@@ -1,1 +1,13 @@
 """Object storage that jobs read from and deliver to: a local folder, or an S3 endpoint."""
+
+from __future__ import annotations
+
+from typing import Final
+
+NOT_IMITATED: Final = (
+    (
+        "Object storage: a role stands for the credentials of the sandbox's own environment. Buckets of "
+        "Google need a folder to deliver to."
+    ),
+)
+"""What the service does and this does not, or what is not known of the service."""

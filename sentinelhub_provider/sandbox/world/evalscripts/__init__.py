@@ -1,1 +1,13 @@
 """Evalscripts V3: what they declare, and running them in V8."""
+
+from __future__ import annotations
+
+from typing import Final
+
+NOT_IMITATED: Final = (
+    (
+        "Evalscripts: version 1 with `setInputComponents()` is refused. A simple script reads one dataset. "
+        "`inputMetadata` has `serviceVersion` and `normalizationFactor`."
+    ),
+)
+"""What the service does and this does not, or what is not known of the service."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sentinelhub_provider.sandbox.world.scenes.model import (
     BandInfo,
@@ -25,6 +25,16 @@ __all__ = [
     "SyntheticScenes",
     "find_collection",
 ]
+
+NOT_IMITATED: Final = (
+    "Scenes: synthetic ones look plausible and follow the seasons, but do not resemble the real place.",
+    (
+        "Scenes: Sentinel-1 is always IW with VV and VH; HH and HV are refused as missing polarizations. "
+        "Orthorectification is checked and charged, but moves no pixel; the Lee filter dampens speckle "
+        "without looking at edges."
+    ),
+)
+"""What the service does and this does not, or what is not known of the service."""
 
 
 def __getattr__(name: str) -> Any:
