@@ -29,7 +29,7 @@ from sentinelhub_provider.origins import is_loopback
 from sentinelhub_provider.transport.answers import EXCERPT_SIZE, Answer
 from sentinelhub_provider.transport.bounded_reads import BoundedAdapter, bounded_reads
 from sentinelhub_provider.transport.metrics import TOKEN_CACHE_HITS, Count, worth_counting
-from sentinelhub_provider.transport.network import CONNECT_TIMEOUT, proxy_for, root_cause, with_query
+from sentinelhub_provider.transport.network import CONNECT_TIMEOUT, proxy_for, root_cause, ssl_context, with_query
 from sentinelhub_provider.transport.policy import (
     DEFAULT_DEADLINE,
     Authorize,
@@ -297,6 +297,8 @@ class SentinelHubSession(OAuth2Session):
         if kwargs.get("timeout") is None:
             kwargs["timeout"] = (CONNECT_TIMEOUT, self._settings.timeout)
         kwargs = {name: value for name, value in kwargs.items() if value is not None}
+        if str(request.url).startswith("https:"):
+            ssl_context(kwargs.get("verify", self.verify))  # requests would take what is wrong with it for the URL's
         proxy = proxy_for(str(request.url))
         kwargs["proxies"] = {**({"all": proxy} if proxy else {}), **self.proxies, **kwargs.get("proxies", {})}
         if is_loopback(urlsplit(str(request.url)).hostname or ""):
