@@ -2,29 +2,39 @@
 An Airflow connection of type ``sentinelhub``, checked and frozen.
 
 The same connection arrives in three shapes - from the form, as JSON, as a URI - and with them as typed values, as
-strings, or as ``null`` for fields nobody touched. All end as one :class:`ConnectionSettings`; what cannot work is
+strings, or as ``null`` for fields nobody touched. All end as one :class:`ConnectionSettings`. What cannot work is
 refused here with the name of the field, before anything is sent.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Protocol, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from sentinelhub_provider.deployments import DEFAULT_DEPLOYMENT, DEPLOYMENTS, Deployment, PathScheme
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
+from sentinelhub_provider.get_provider_info import CONN_FIELDS
 from sentinelhub_provider.origins import Origin, TrustedOrigins
+
+log = logging.getLogger(__name__)
 
 DEFAULT_TIMEOUT = 120.0
 """Seconds that the service may stay silent within one answer; the largest Process requests take over a minute."""
 
+DEFAULT_PREFIX = "sentinelhub"
+"""What the names of Redis keys begin with, unless the connection says otherwise."""
+
 _AUTH_CACHE_KINDS = ("memory", "file", "variable")
 _AUTH_CACHE_SCHEMES = ("redis", "rediss")
+_CONNECTION_ID = re.compile(r"[\w.-]+")
 _HOST_PATTERN = re.compile(r"(?!-)[a-z0-9.-]+(:\d{1,5})?", re.IGNORECASE)
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -48,6 +58,7 @@ class AirflowConnection(Protocol):
     host: str | None
     schema: str | None
     port: int | None
+    extra: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +76,9 @@ class ConnectionSettings:
     :param client_auth: how the client authenticates at the token endpoint.
     :param scope: OAuth2 scope to ask for, ``None`` for the deployment's default.
     :param path_scheme: how the deployment spells its paths.
-    :param auth_cache: where tokens are shared: ``file``, ``memory``, ``variable``, or a URL: ``file:///folder``,
-        ``redis://`` or ``rediss://``.
+    :param auth_cache: where tokens are shared: ``file``, ``memory``, ``variable``, a URL (``file:///folder``,
+        ``redis://`` or ``rediss://``), or the ID of an Airflow connection of type Redis.
+    :param auth_cache_prefix: what the names of Redis keys begin with.
     :param requests_per_minute: ceiling for all that share the connection, ``None`` for none.
     :param processing_units_per_minute: likewise, in PU.
     :param timeout: seconds of silence after which a call is given up.
@@ -85,6 +97,7 @@ class ConnectionSettings:
     scope: str | None = None
     path_scheme: PathScheme = PathScheme.CURRENT
     auth_cache: str = field(default="file", repr=False)  # a Redis URL may carry a password
+    auth_cache_prefix: str = DEFAULT_PREFIX
     requests_per_minute: float | None = None
     processing_units_per_minute: float | None = None
     timeout: float = DEFAULT_TIMEOUT
@@ -96,26 +109,57 @@ class ConnectionSettings:
         """The places that may see this connection's token."""
         return TrustedOrigins.for_urls(self.base_url, self.allowed_hosts)
 
+    @property
+    def cache_password(self) -> str | None:
+        """The password in a Redis URL, which has to be masked; ``None`` where there is none."""
+        password = urlsplit(self.auth_cache).password
+        return None if password is None else unquote(password)
 
-def settings_from_connection(connection: AirflowConnection, extra: Mapping[str, Any]) -> ConnectionSettings:
+    @property
+    def cache_conn_id(self) -> str | None:
+        """The ID of the Airflow connection that ``auth_cache`` names, ``None`` where it says something else."""
+        names_connection = ":" not in self.auth_cache and self.auth_cache not in _AUTH_CACHE_KINDS
+        return self.auth_cache if names_connection else None
+
+    def with_cache(self, connection: AirflowConnection) -> ConnectionSettings:
+        """
+        Return these settings with the URL of a Redis connection as ``auth_cache``.
+
+        :raises SentinelHubConfigurationError: where the connection names no host.
+        """
+        read = _FieldReader(self.conn_id, {})
+        options = _FieldReader(connection.conn_id, _extra(connection))
+        if not connection.host:
+            raise read.error("auth_cache", f"connection {connection.conn_id!r} names no host.")
+        user = quote(connection.login or "", safe="")
+        secret = f":{quote(connection.password, safe='')}" if connection.password else ""
+        scheme = "rediss" if options.switch("ssl") else "redis"
+        credentials = f"{user}{secret}@" if user or secret else ""
+        port, number = connection.port or 6379, options.raw("db") or 0
+        return replace(self, auth_cache=f"{scheme}://{credentials}{_bracketed(connection.host)}:{port}/{number}")
+
+
+def settings_from_connection(connection: AirflowConnection) -> ConnectionSettings:
     """
     Check an Airflow connection and freeze it.
 
-    :param connection: the connection.
-    :param extra: its extra as a dict. It is an argument of its own because reading it off the connection calls the
-        supervisor in Airflow before 3.3, which must not happen on an event loop.
+    Its extra is read as text: asking Airflow for it as a dict registers each value as a secret.
+
     :raises SentinelHubConfigurationError: naming the field, what is wrong with it and what to do.
     """
+    extra = _extra(connection)
     read = _FieldReader(connection.conn_id, extra)
-    deployment = _deployment(read)
+    for name in extra.keys() - CONN_FIELDS.keys():
+        _warn_of_unknown(connection.conn_id, name)
+    deployment = _deployment(read, connection)
 
-    client_id = (connection.login or "").strip()
+    client_id = read.as_text("login", connection.login).strip()
     if not client_id:
         raise read.error(
             "login", f"the client ID is empty. Register an OAuth client in {deployment.dashboard} and enter its ID."
         )
     # Not stripped: a secret is taken to the letter. Only white space at its ends is surely a slip of copying.
-    client_secret = connection.password or ""
+    client_secret = read.as_text("password", connection.password)
     if not client_secret.strip():
         raise read.error(
             "password",
@@ -130,7 +174,8 @@ def settings_from_connection(connection: AirflowConnection, extra: Mapping[str, 
         raise read.error(
             "host", "deployment 'custom' needs the base URL of the service, such as https://sh.example.org."
         )
-    auth_url = read.url("auth_url") or deployment.auth_url
+    auth_url = read.text("auth_url")
+    auth_url = deployment.auth_url if auth_url is None else read.checked_url("auth_url", auth_url)
     if not auth_url:
         raise read.error("auth_url", "deployment 'custom' needs the URL of its OAuth2 token endpoint.")
 
@@ -143,15 +188,42 @@ def settings_from_connection(connection: AirflowConnection, extra: Mapping[str, 
         auth_url=auth_url,
         token_info_url=f"{Origin.of(auth_url)}{deployment.token_info_path}" if deployment.token_info_path else None,
         client_auth=read.choice("client_auth", ClientAuth) or ClientAuth.SECRET_POST,
-        scope=read.text("scope"),
+        scope=read.as_text("scope", read.raw("scope")) or None,
         path_scheme=read.choice("path_scheme", PathScheme) or deployment.path_scheme,
         auth_cache=_auth_cache(read),
+        auth_cache_prefix=read.text("auth_cache_prefix") or DEFAULT_PREFIX,
         requests_per_minute=read.positive_number("requests_per_minute"),
         processing_units_per_minute=read.positive_number("processing_units_per_minute"),
         timeout=read.positive_number("timeout") or DEFAULT_TIMEOUT,
         verify=_verify(read),
         allowed_hosts=_allowed_hosts(read),
     )
+
+
+def _extra(connection: AirflowConnection) -> Mapping[str, Any]:
+    """Read a connection's extra; Airflow takes what is no JSON object for an empty one."""
+    text = (connection.extra or "").strip()
+    if not text:
+        return {}
+    try:
+        extra = json.loads(text)
+        if isinstance(extra, str):  # encoded twice, as some tools do
+            extra = json.loads(extra)
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise _FieldReader(connection.conn_id, {}).error(
+            "extra", 'it is no JSON object. Enter one like {"deployment": "copernicus-data-space"}, or nothing.'
+        )
+    return extra
+
+
+@lru_cache(maxsize=1024)
+def _warn_of_unknown(conn_id: str, name: str) -> None:
+    """Warn once of a member of the extra that nobody reads."""
+    close = get_close_matches(str(name).lower(), CONN_FIELDS, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(CONN_FIELDS)}."
+    log.warning("Connection %r: the extra's %r is unknown and has no effect. %s", conn_id, name, hint)
 
 
 class _FieldReader:
@@ -198,9 +270,18 @@ class _FieldReader:
             raise self.error(name, f"expected a number greater than 0, got {value!r}. Leave it empty for the default.")
         return number
 
-    def url(self, name: str) -> str | None:
-        value = self.text(name)
-        return None if value is None else self.checked_url(name, value)
+    def as_text(self, name: str, value: object) -> str:
+        """Read text that a tool may have written as a whole number; the value may be a secret and is not shown."""
+        if value is None or isinstance(value, str):
+            return value or ""
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        raise self.error(name, f"expected text, got {type(value).__name__}. Put it in quotes.")
+
+    def switch(self, name: str) -> bool | None:
+        """Read true or false, as a boolean, a number or a word; ``None`` for everything else."""
+        value = str(self.raw(name)).lower()
+        return True if value in _TRUE else False if value in _FALSE else None
 
     def checked_url(self, name: str, value: str) -> str:
         """Refuse a URL that a secret or token must not travel to."""
@@ -216,7 +297,7 @@ class _FieldReader:
                 f"{value!r} would send the client secret and tokens unencrypted. "
                 "Use https://; plain http:// is for this machine (localhost) only.",
             )
-        return value.rstrip("/")
+        return value
 
 
 def _did_you_mean(value: str, known: list[str]) -> str:
@@ -225,17 +306,28 @@ def _did_you_mean(value: str, known: list[str]) -> str:
     return f"{hint}Choose one of: {', '.join(known)}."
 
 
-def _deployment(read: _FieldReader) -> Deployment:
-    name = read.text("deployment") or DEFAULT_DEPLOYMENT
-    try:
-        return DEPLOYMENTS[name]
-    except KeyError:
-        raise read.error("deployment", f"unknown deployment {name!r}. {_did_you_mean(name, [*DEPLOYMENTS])}") from None
+def _deployment(read: _FieldReader, connection: AirflowConnection) -> Deployment:
+    """Return the deployment that the connection names, or that its host belongs to."""
+    name = read.text("deployment")
+    if name is not None and name not in DEPLOYMENTS:
+        raise read.error("deployment", f"unknown deployment {name!r}. {_did_you_mean(name, [*DEPLOYMENTS])}")
+    base_url = _base_url(read, connection)
+    at_host = next((known for known in DEPLOYMENTS.values() if base_url and known.lives_at(base_url)), None)
+    # The form saves the default also where nobody chose it, so it does not contradict the host.
+    if at_host is None or name == "custom" or name == at_host.name:
+        return DEPLOYMENTS[name or DEFAULT_DEPLOYMENT]
+    if name not in (None, DEFAULT_DEPLOYMENT):
+        raise read.error(
+            "host",
+            f"{base_url} belongs to deployment {at_host.name!r}, but the connection names {name!r}. "
+            "Leave the host empty, or choose the other deployment.",
+        )
+    return at_host
 
 
 def _base_url(read: _FieldReader, connection: AirflowConnection) -> str | None:
     """Put the base URL together from host, port and schema, which a connection URI spreads it over."""
-    host = (connection.host or "").strip()
+    host = read.as_text("host", connection.host).strip()
     if not host:
         return None
     # A URI's path arrives as the schema field: `sentinelhub://...@localhost:9080/http` is Airflow's way to say http.
@@ -250,7 +342,7 @@ def _base_url(read: _FieldReader, connection: AirflowConnection) -> str | None:
         raise read.error("host", "the URL has a query or a fragment. Enter what stands before it.")
     if connection.port and parts.port is None:
         url = parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
-    return url
+    return url.rstrip("/")
 
 
 def _bracketed(host: str) -> str:
@@ -267,27 +359,21 @@ def _auth_cache(read: _FieldReader) -> str:
         return value
     if parts.scheme in _AUTH_CACHE_SCHEMES and parts.hostname:
         return value
+    if _CONNECTION_ID.fullmatch(value) and not get_close_matches(value.lower(), _AUTH_CACHE_KINDS, n=1, cutoff=0.7):
+        return value
     # The value is not repeated: a mistyped Redis URL may hold a password.
     raise read.error(
         "auth_cache",
-        "this is no place to keep tokens. Choose file, memory or variable, or enter a URL like redis://host:6379/0 "
-        "or file:///var/lib/airflow/sentinelhub.",
+        "this is no place to keep tokens. Choose file, memory or variable, enter a URL like redis://host:6379/0 "
+        "or file:///var/lib/airflow/sentinelhub, or the ID of an Airflow connection of type Redis.",
     )
 
 
 def _verify(read: _FieldReader) -> bool | str:
-    value = read.raw("verify")
-    if value is None:
-        return True
-    if isinstance(value, bool):
-        return value
-    if not isinstance(value, str):
-        value = str(value)
-    if value.lower() in _TRUE:
-        return True
-    if value.lower() in _FALSE:
-        return False
-    if "/" in value or value.endswith((".pem", ".crt")):
+    value, switch = read.raw("verify"), read.switch("verify")
+    if value is None or switch is not None:
+        return True if switch is None else switch
+    if isinstance(value, str) and ("/" in value or value.endswith((".pem", ".crt"))):
         return value
     raise read.error("verify", f"expected true, false or the path of a CA bundle, got {value!r}.")
 
@@ -299,6 +385,7 @@ def _allowed_hosts(read: _FieldReader) -> tuple[str, ...]:
     hosts = re.split(r"[\s,]+", value) if isinstance(value, str) else value
     if not isinstance(hosts, list | tuple) or not all(isinstance(host, str) for host in hosts):
         raise read.error("allowed_hosts", "expected a list of host names.")
+    hosts = [host.strip() for host in hosts if host.strip()]
     for host in hosts:
         if not _HOST_PATTERN.fullmatch(host):
             raise read.error(

@@ -32,20 +32,19 @@ _UI_FIELD_BEHAVIOUR: dict[str, Any] = {
         "host": "Base URL",
     },
     "placeholders": {
-        "login": "ID of an OAuth client: dashboard, User settings, OAuth clients",
+        "login": "ID of an OAuth client of your deployment: choose that in Extra Fields below",
         "password": "shown once, when the OAuth client is created",
-        "host": "empty: the address of the chosen deployment",
+        "host": "empty: the address of the deployment that is chosen in Extra Fields",
     },
 }
 
-_CONN_FIELDS: dict[str, dict[str, Any]] = {
+CONN_FIELDS: dict[str, dict[str, Any]] = {
     "deployment": {
         "label": "Deployment",
         "description": (
             "Where your account lives: it decides base URL and token URL, there is none to copy. Register the OAuth "
-            "client there, in the Sentinel Hub dashboard (apps.sentinel-hub.com/dashboard) or the Copernicus Data "
-            "Space dashboard (shapps.dataspace.copernicus.eu/dashboard), under User settings, OAuth clients. "
-            "A client of one does not work at the other."
+            "client there, in the dashboard of Sentinel Hub or of the Copernicus Data Space, under User settings, "
+            "OAuth clients. A client of one does not work at the other."
         ),
         "schema": {
             "type": ["string", "null"],
@@ -106,14 +105,20 @@ _CONN_FIELDS: dict[str, dict[str, Any]] = {
         "label": "Authorization cache",
         "description": (
             "Where access tokens are kept, encrypted, so that each task need not ask for one: 'file', shared by this "
-            "host's tasks (default); 'memory', this process only; 'redis://host:6379/0' or 'rediss://...', shared by "
-            "several hosts; 'variable', an Airflow Variable."
+            "host's tasks (default); 'memory', this process only; 'redis://host:6379/0' or the ID of an Airflow "
+            "connection of type Redis, shared by several hosts; 'variable', an Airflow Variable. Enter a URL without "
+            "a password: the API shows it."
         ),
         "schema": {
             "type": ["string", "null"],
             # No default: the form would save it, and Airflow warns of every extra shorter than five letters.
             "examples": ["file", "memory", "redis://localhost:6379/0", "variable"],
         },
+    },
+    "auth_cache_prefix": {
+        "label": "Prefix in Redis",
+        "description": "What the names of Redis keys begin with. Empty: sentinelhub.",
+        "schema": {"type": ["string", "null"]},
     },
     "requests_per_minute": {
         "label": "Requests per minute",
@@ -219,7 +224,7 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": HOOK_CLASS_NAME,
                 "hook-name": _INTEGRATION,
                 "ui-field-behaviour": _UI_FIELD_BEHAVIOUR,
-                "conn-fields": _CONN_FIELDS,
+                "conn-fields": CONN_FIELDS,
             }
         ],
     }

@@ -7,12 +7,12 @@ import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import (
-    BaseOperator,
-    DecoratedOperator,
-    determine_kwargs,
-    task_decorator_factory,
-)
+from airflow.providers.common.compat.sdk import BaseOperator, DecoratedOperator, task_decorator_factory
+
+try:
+    from airflow.sdk.bases.decorator import determine_kwargs
+except ImportError:  # Airflow 3.1
+    from airflow.utils.operator_helpers import determine_kwargs  # type: ignore[attr-defined]
 
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sentinelhub_provider.api.endpoints import resolve_endpoint
 from sentinelhub_provider.connection import ConnectionSettings
-from sentinelhub_provider.exceptions import SentinelHubError
+from sentinelhub_provider.exceptions import (
+    SentinelHubAuthenticationError,
+    SentinelHubConfigurationError,
+    SentinelHubError,
+    SentinelHubPermissionError,
+    SentinelHubTransportError,
+)
+from sentinelhub_provider.hooks.sharing import check_cache
 from sentinelhub_provider.transport.policy import Call
 from sentinelhub_provider.transport.receive import MemoryReceiver
 
 if TYPE_CHECKING:
     from sentinelhub_provider.transport.session import SentinelHubSession
+
+_CONNECTION_AND_FIELD = re.compile(r"^Connection '[^']*', field '\w+': ")
+"""How errors of a connection begin: with its ID, which is a transient one while the form tests it."""
 
 CALL_DEADLINE = 12.0
 """Seconds for token and call together."""
@@ -38,10 +49,11 @@ def check_connection(open_session: Callable[[], tuple[ConnectionSettings, Sentin
     def attempt() -> None:
         try:
             session.call(_cheap_call(settings), MemoryReceiver())
-            lifetime = session.current_token(timeout=CALL_DEADLINE).lifetime
+            token = session.current_token(timeout=CALL_DEADLINE)
+            check_cache(settings)
             message = (
-                f"Connected to {settings.deployment.title} at {settings.base_url} "
-                f"as client {settings.client_id}; its token lives for {_minutes(lifetime)}."
+                f"Connected to {settings.deployment.title}. Client {settings.client_id} at {settings.base_url}; "
+                f"its token lives for {_minutes(token.lifetime)}."
             )
             outcome.append((True, message))
         except Exception as error:
@@ -53,8 +65,8 @@ def check_connection(open_session: Callable[[], tuple[ConnectionSettings, Sentin
     thread.join(TEST_DEADLINE)
     if not outcome:
         return False, (
-            f"No answer from {settings.auth_url} and {settings.base_url} within {TEST_DEADLINE:.0f} s. "
-            "Check the network, the name server and the proxy settings."
+            f"No answer within {TEST_DEADLINE:.0f} seconds. Check the network, the name server and the proxy settings "
+            f"on the way to {settings.auth_url} and {settings.base_url}."
         )
     return outcome[0]
 
@@ -71,10 +83,28 @@ def _cheap_call(settings: ConnectionSettings) -> Call:
 
 
 def _worded(error: Exception) -> str:
-    """Word an error for the form: ours speak for themselves, others are named, since their text may hold anything."""
+    """Put the verdict first, in a few words; ours have details, others are named only: their text may hold anything."""
     if isinstance(error, SentinelHubError):
-        return str(error)
-    return f"The connection could not be read or tried ({type(error).__name__}). See the log of the process that tried."
+        details = _CONNECTION_AND_FIELD.sub("", str(error))
+        return f"{_verdict(error)} {details[:1].upper()}{details[1:]}"
+    if type(error).__name__ == "AirflowNotFoundException":
+        return "There is no connection of this ID. Save it first."
+    return f"The connection could not be read ({type(error).__name__}). See the log of the process that tried."
+
+
+def _verdict(error: SentinelHubError) -> str:
+    match error:
+        case SentinelHubConfigurationError(field="scope", code=str()):
+            return "The scope was refused: leave Scope empty."
+        case SentinelHubConfigurationError():
+            return f"The connection's field {error.field!r} cannot work."
+        case SentinelHubAuthenticationError():
+            return "Login refused: check client ID, client secret and deployment."
+        case SentinelHubPermissionError():
+            return "Client ID and secret are accepted, but the account may not read the Catalog."
+        case SentinelHubTransportError():
+            return "No connection: check base URL, token URL, network and proxy."
+    return "The service did not answer as it should."
 
 
 def _minutes(seconds: float) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from airflow.sdk import BaseHook
+from airflow.sdk import BaseHook, Connection
 
 from sentinelhub_provider.api.endpoints import is_repeatable, resolve_endpoint, spends_units
 from sentinelhub_provider.connection import ConnectionSettings, settings_from_connection
@@ -103,19 +103,37 @@ class SentinelHubHook(BaseHook):
         :raises SentinelHubConfigurationError: naming the field that must be changed.
         """
         if self._settings is None:
-            connection = self.get_connection(self.sentinelhub_conn_id)
-            self._settings = settings_from_connection(connection, connection.extra_dejson)
+            settings = settings_from_connection(self.get_connection(self.sentinelhub_conn_id))
+            if settings.cache_conn_id:
+                settings = settings.with_cache(self.get_connection(settings.cache_conn_id))
+            if settings.cache_password:
+                mask(settings.cache_password)
+            self._settings = settings
         return self._settings
 
     async def asettings(self) -> ConnectionSettings:
         """Return :attr:`settings`, looked up in a way that does not block the event loop."""
         if self._settings is None:
-            # Airflow's own async lookup masks secrets by a blocking call before 3.3.2; these two know better.
-            from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
-
-            connection = await get_async_connection(self.sentinelhub_conn_id, hook=self)
-            self._settings = settings_from_connection(connection, await get_async_extra_dejson(connection))
+            settings = settings_from_connection(await self._alook_up(self.sentinelhub_conn_id))
+            if settings.cache_conn_id:
+                settings = settings.with_cache(await self._alook_up(settings.cache_conn_id))
+            if settings.cache_password:
+                await amask(settings.cache_password)
+            self._settings = settings
         return self._settings
+
+    async def _alook_up(self, conn_id: str) -> Any:
+        """
+        Look a connection up from an event loop.
+
+        Before Airflow 3.3.2, its own asynchronous way masks secrets by a call that blocks the loop, and may stop it for
+        good. A thread may block, if it is one that finds the way back to the triggerer's loop.
+        """
+        if hasattr(Connection, "aextra_dejson"):  # came with masking that does not block
+            return await self.aget_connection(conn_id)
+        from asgiref.sync import sync_to_async
+
+        return await sync_to_async(self.get_connection)(conn_id)
 
     def get_conn(self) -> SentinelHubSession:
         """

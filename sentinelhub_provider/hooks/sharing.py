@@ -14,7 +14,8 @@ import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from sentinelhub_provider.connection import ConnectionSettings
+from sentinelhub_provider.connection import DEFAULT_PREFIX, ConnectionSettings
+from sentinelhub_provider.exceptions import SentinelHubConfigurationError
 from sentinelhub_provider.oauth.broker import TokenBroker, broker_for
 from sentinelhub_provider.oauth.shared import SharedEntry
 from sentinelhub_provider.oauth.stores import TokenStore
@@ -44,13 +45,13 @@ def token_broker(settings: ConnectionSettings) -> TokenBroker:
     key = credentials_of(settings).key
 
     def make() -> TokenBroker:
-        store = open_token_store(settings.auth_cache)
+        store = open_token_store(settings.auth_cache, settings.auth_cache_prefix)
         shared = None if store is None else SharedEntry(store, key=key, secret=settings.client_secret)
         if settings.auth_cache == "variable" and not variables_answer_any_thread():
             return TokenBroker(shared, run=None)
         return TokenBroker(shared)
 
-    return broker_for(f"{key} {settings.auth_cache}", make)
+    return broker_for(f"{key} {settings.auth_cache} {settings.auth_cache_prefix}", make)
 
 
 def variables_answer_any_thread() -> bool:
@@ -74,12 +75,12 @@ def rate_limiter(settings: ConnectionSettings) -> RateLimiter:
         found = _limiters.get((place, limits))
         if found is None:
             if place not in _stores:
-                _stores[place] = _state_store(settings.auth_cache, account)
+                _stores[place] = _state_store(settings.auth_cache, settings.auth_cache_prefix, account)
             found = _limiters[place, limits] = RateLimiter(_stores[place], limits)
         return found
 
 
-def open_token_store(auth_cache: str) -> TokenStore | None:
+def open_token_store(auth_cache: str, prefix: str = DEFAULT_PREFIX) -> TokenStore | None:
     """
     Open a token store; ``None`` for ``memory``, and where no folder can be written to.
 
@@ -97,18 +98,42 @@ def open_token_store(auth_cache: str) -> TokenStore | None:
     if _is_redis(auth_cache):
         from sentinelhub_provider.oauth.stores.redis import RedisStore
 
-        return RedisStore(auth_cache)
+        return RedisStore(auth_cache, prefix)
     from sentinelhub_provider.oauth.stores.file import FileStore
 
     folder = _usable_folder(auth_cache)
     return None if folder is None else FileStore(folder)
 
 
-def _state_store(auth_cache: str, account: str) -> StateStore:
+def check_cache(settings: ConnectionSettings) -> None:
+    """
+    Try the shared cache, whose faults cost a call nothing but a warning.
+
+    :raises SentinelHubConfigurationError: where tokens are not shared as the connection says.
+    """
+    problem = "no folder can be written to"
+    try:
+        store = open_token_store(settings.auth_cache, settings.auth_cache_prefix)
+        if store is not None:
+            store.read(credentials_of(settings).key)
+        if store is not None or settings.auth_cache == "memory":
+            return
+    except SentinelHubConfigurationError:
+        raise
+    except Exception as error:  # its text may hold a Redis URL with its password
+        problem = type(error).__name__
+    raise SentinelHubConfigurationError(
+        f"The client is accepted, but the authorization cache cannot be reached ({problem}): each process would ask "
+        "for a token of its own.",
+        field="auth_cache",
+    )
+
+
+def _state_store(auth_cache: str, prefix: str, account: str) -> StateStore:
     if _is_redis(auth_cache):
         from sentinelhub_provider.oauth.stores.redis import redis_client
 
-        return RedisStateStore(redis_client(auth_cache), f"sentinelhub:rate-limit:{account}")
+        return RedisStateStore(redis_client(auth_cache), f"{prefix}:rate-limit:{account}")
     # A variable is a call to the API server: too slow for every request.
     folder = None if auth_cache in ("memory", "variable") else _usable_folder(auth_cache)
     return MemoryStateStore() if folder is None else FileStateStore(folder / f"{account}.rate-limit")

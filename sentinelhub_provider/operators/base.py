@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
-from airflow.providers.common.compat.sdk import conf
+from airflow.configuration import conf
 
 from sentinelhub_provider.api.values import read_number, read_structure
 from sentinelhub_provider.exceptions import SentinelHubRateLimitError

@@ -298,7 +298,9 @@ class SentinelHubSession(OAuth2Session):
             kwargs["timeout"] = (CONNECT_TIMEOUT, self._settings.timeout)
         kwargs = {name: value for name, value in kwargs.items() if value is not None}
         if str(request.url).startswith("https:"):
-            ssl_context(kwargs.get("verify", self.verify))  # requests would take what is wrong with it for the URL's
+            ssl_context(
+                kwargs.get("verify", self.verify) or False
+            )  # requests would take what is wrong with it for the URL's
         proxy = proxy_for(str(request.url))
         kwargs["proxies"] = {**({"all": proxy} if proxy else {}), **self.proxies, **kwargs.get("proxies", {})}
         if is_loopback(urlsplit(str(request.url)).hostname or ""):

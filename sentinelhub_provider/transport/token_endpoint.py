@@ -86,10 +86,13 @@ def _in_terms_of_the_connection(error: SentinelHubError, settings: ConnectionSet
             **error.about,
         )
     if is_refused_client(error.code, error.service_message):
+        is_copernicus = settings.deployment.name == "copernicus-data-space"
+        looks_foreign = settings.client_id.startswith("sh-") and not is_copernicus
         return SentinelHubAuthenticationError(
             f"{where} refused client {settings.client_id!r}: {said}. Check the connection's client ID and client "
             f"secret, and that the client belongs to the connection's deployment, {settings.deployment.title}: "
-            "clients of Sentinel Hub and of the Copernicus Data Space are not interchangeable.",
+            "clients of Sentinel Hub and of the Copernicus Data Space are not interchangeable."
+            + (" This ID looks like one of the Copernicus Data Space." if looks_foreign else ""),
             **error.about,
         )
     if error.code == INVALID_SCOPE:

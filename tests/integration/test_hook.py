@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import gzip
@@ -16,12 +17,14 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 import urllib3
 from clocks import FakeClock
 from loopback import Received, Reply, loopback_server, self_signed_certificate
+from redis_server import RedisServer
 from requests_oauthlib import OAuth2Session
 
 from sentinelhub_provider.exceptions import (
@@ -39,6 +42,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubServerError,
     SentinelHubTransportError,
 )
+from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 from sentinelhub_provider.oauth.broker import TokenBroker, forget_tokens
 from sentinelhub_provider.sandbox.gateway.faults.model import TOKEN_PATHS
 from sentinelhub_provider.sandbox.server import SandboxServer
@@ -890,7 +894,7 @@ def test_connection_test_says_what_it_found(connect, sentinelhub_sandbox):
 
     assert works
     assert message == (
-        f"Connected to custom Sentinel Hub at {sentinelhub_sandbox.url} as client {sentinelhub_sandbox.client_id}; "
+        f"Connected to custom Sentinel Hub. Client {sentinelhub_sandbox.client_id} at {sentinelhub_sandbox.url}; "
         "its token lives for 60 min."
     )
     assert served(sentinelhub_sandbox, COLLECTIONS) == 1
@@ -901,15 +905,31 @@ def test_connection_test_says_what_it_found(connect, sentinelhub_sandbox):
     [
         pytest.param({"password": "wrong"}, None, "refused client", id="wrong-secret"),
         pytest.param({"login": "nobody"}, None, "refused client 'nobody'", id="unknown-client"),
-        pytest.param({"login": ""}, None, "the client ID is empty", id="no-id"),
+        pytest.param({"login": ""}, None, "The client ID is empty", id="no-id"),
         pytest.param({"host": "http://sh.example.org"}, None, "Use https://", id="plain-http"),
         pytest.param(
             {}, ("*/collections", {"kind": "status", "status": 401}), "two tokens in a row", id="refused-token"
         ),
         pytest.param({}, ("*/collections", {"kind": "html"}), "an HTML page", id="html"),
-        pytest.param({}, ("*/collections", {"kind": "status", "status": 403}), "may not do this", id="forbidden"),
+        pytest.param(
+            {},
+            ("*/collections", {"kind": "status", "status": 403}),
+            "Client ID and secret are accepted, but the account may not read the Catalog. ",
+            id="forbidden",
+        ),
+        pytest.param({"extra": {"scope": "admin"}}, None, "The scope was refused: leave Scope empty. ", id="scope"),
+        pytest.param(
+            {"host": "https://127.0.0.1:1", "extra": {"verify": "/no/such.pem"}},
+            *(None, "The connection's field 'verify' cannot work. No trusted certificates can be read from"),
+            id="bundle",
+        ),
+        pytest.param(
+            {"extra": {"auth_cache": "redis://127.0.0.1:1/0"}},
+            *(None, "The client is accepted, but the authorization cache cannot be reached (ConnectionError)"),
+            id="cache-down",
+        ),
         pytest.param({}, (TOKEN_PATHS, {"kind": "html"}), "no proxy answers", id="login-page"),
-        pytest.param({"extra": {"auth_cache": "disk"}}, None, "auth_cache", id="auth-cache"),
+        pytest.param({"extra": {"auth_cache": "files"}}, None, "auth_cache", id="auth-cache"),
     ],
 )
 def test_connection_test_says_what_is_wrong(connect, sentinelhub_sandbox, fields, fault, message: str):
@@ -920,6 +940,8 @@ def test_connection_test_says_what_is_wrong(connect, sentinelhub_sandbox, fields
 
     assert not works
     assert message in said
+    assert len(re.split(r"(?<=[.]) ", said)[0].split()) <= 15, "the verdict comes first, in a few words"
+    assert "sentinelhub_default" not in said, "the form tests under a transient ID"
     assert sentinelhub_sandbox.client_secret not in said
     assert "wrong" not in said
     assert not any(token in said for token in sentinelhub_sandbox.control.tokens())
@@ -946,13 +968,61 @@ def test_connection_test_gives_up_on_what_obeys_no_timeout(connect, sentinelhub_
 
 
 def test_connection_test_of_a_missing_connection(monkeypatch: pytest.MonkeyPatch):
-    """Airflow's own error is named, not shown: its text may hold anything."""
-    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-
+    """In words, not by the class of Airflow's error."""
     works, said = SentinelHubHook("no_such_connection").test_connection()
 
     assert not works
-    assert "could not be read" in said
+    assert said == "There is no connection of this ID. Save it first."
+
+
+def test_connection_test_of_an_extra_that_is_none(monkeypatch: pytest.MonkeyPatch):
+    """The verdict names the field."""
+    connection = {"conn_type": "sentinelhub", "login": "id", "password": "secret", "extra": "deployment=creodias"}
+    monkeypatch.setenv("AIRFLOW_CONN_SENTINELHUB_DEFAULT", json.dumps(connection))
+    works, said = SentinelHubHook().test_connection()
+
+    assert not works
+    assert said.startswith("The connection's field 'extra' cannot work. It is no JSON object.")
+
+
+def test_redis_connection_keeps_the_tokens(connect, sentinelhub_sandbox, monkeypatch: pytest.MonkeyPatch):
+    """By its ID, with the prefix that the connection names, and with its password masked."""
+    masked: list[str] = []
+
+    async def amask(secret: str) -> None:
+        masked.append(secret)
+
+    monkeypatch.setattr("sentinelhub_provider.hooks.sentinelhub.mask", masked.append)
+    monkeypatch.setattr("sentinelhub_provider.hooks.sentinelhub.amask", amask)
+    with RedisServer() as redis:
+        address = urlsplit(redis.url)
+        with redis.client() as client:
+            client.config_set("requirepass", "the-password")
+            monkeypatch.setenv(
+                "AIRFLOW_CONN_MY_REDIS",
+                json.dumps(
+                    {"conn_type": "redis", "host": address.hostname, "port": address.port, "password": "the-password"}
+                ),
+            )
+            hook = connect(extra={"auth_cache": "my_redis", "auth_cache_prefix": "team-a"})
+            assert hook.get_token() in masked
+            assert "the-password" in masked
+            masked.clear()
+            assert asyncio.run(SentinelHubHook().asettings()) == hook.settings
+            assert masked == ["the-password"]
+            client.auth("the-password")
+            names = {name.decode().rsplit(":", 1)[0] for name in client.keys("*")}
+
+    assert names == {"team-a:token"}
+    assert "the-password" not in repr(hook.settings)
+
+
+def test_redis_connection_that_is_missing_is_named(connect):
+    """Airflow says so itself; the form's test, too."""
+    works, said = connect(extra={"auth_cache": "no_such_redis"}).test_connection()
+
+    assert not works
+    assert said == "There is no connection of this ID. Save it first."
 
 
 # --- the four documented ways ----------------------------------------------------------------------------------------

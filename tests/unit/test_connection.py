@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import traceback
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -10,7 +11,12 @@ from urllib.parse import quote, urlencode
 import pytest
 from airflow.sdk import Connection
 
-from sentinelhub_provider.connection import ClientAuth, ConnectionSettings, settings_from_connection
+from sentinelhub_provider.connection import (
+    ClientAuth,
+    ConnectionSettings,
+    _warn_of_unknown,
+    settings_from_connection,
+)
 from sentinelhub_provider.deployments import DEPLOYMENTS, PathScheme
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
 
@@ -45,13 +51,15 @@ def settings(
     *, login: str | None = "client", password: str | None = SECRET, extra: dict[str, Any] | None = None, **fields: Any
 ) -> ConnectionSettings:
     """Read a connection made of these fields."""
-    connection = Connection(conn_id="sh", conn_type="sentinelhub", login=login, password=password, **fields)
-    return settings_from_connection(connection, extra or {})
+    text = json.dumps(extra) if extra is not None else None
+    return settings_from_connection(
+        Connection(conn_id="sh", conn_type="sentinelhub", login=login, password=password, extra=text, **fields)
+    )
 
 
 def read(connection: Connection) -> ConnectionSettings:
     """Read a connection as a hook would."""
-    return settings_from_connection(connection, connection.extra_dejson)
+    return settings_from_connection(connection)
 
 
 # --- shapes ----------------------------------------------------------------------------------------------------------
@@ -251,7 +259,18 @@ REFUSALS = [
     pytest.param({"extra": {"auth_url": f"me:{SECRET}@x/token"}}, "auth_url", "Enter it without", id="auth-userinfo"),
     pytest.param({"extra": {"client_auth": "basic"}}, "client_auth", "client_secret_basic", id="client-auth"),
     pytest.param({"extra": {"path_scheme": "new"}}, "path_scheme", "current, legacy", id="path-scheme"),
-    pytest.param({"extra": {"auth_cache": "disk"}}, "auth_cache", "file, memory or variable", id="auth-cache"),
+    pytest.param({"extra": {"auth_cache": "files"}}, "auth_cache", "file, memory or variable", id="auth-cache"),
+    pytest.param({"extra": {"auth_cache": "memroy"}}, "auth_cache", "file, memory or variable", id="auth-cache-typo"),
+    pytest.param({"extra": {"auth_cache": "my cache"}}, "auth_cache", "type Redis", id="auth-cache-no-id"),
+    pytest.param({"login": 1.5}, "login", "expected text, got float", id="login-fraction"),
+    pytest.param({"login": True}, "login", "expected text, got bool", id="login-boolean"),
+    pytest.param({"password": [SECRET]}, "password", "expected text, got list", id="secret-list"),
+    pytest.param({"extra": {"scope": 1.5}}, "scope", "expected text, got float", id="scope-fraction"),
+    pytest.param(
+        {"host": "sh.dataspace.copernicus.eu", "extra": {"deployment": "creodias"}},
+        *("host", "belongs to deployment 'copernicus-data-space'"),
+        id="host-of-another-deployment",
+    ),
     pytest.param({"extra": {"auth_cache": f"redis//:{SECRET}@h"}}, "auth_cache", "redis://host", id="mistyped-redis"),
     pytest.param({"extra": {"timeout": "soon"}}, "timeout", "'soon'", id="timeout-word"),
     pytest.param({"extra": {"timeout": 0}}, "timeout", "greater than 0", id="timeout-zero"),
@@ -281,3 +300,111 @@ def test_what_cannot_work_is_refused_by_field(fields: dict[str, Any], field: str
     shown = "".join(traceback.format_exception(refusal.value))
     assert SECRET not in shown
     assert quote(SECRET) not in shown
+
+
+@pytest.mark.parametrize(
+    "extra",
+    ["deployment=copernicus-data-space", "[]", "7", '"text"', "{'deployment': 'creodias'}", "{", "null", "[{}]"],
+)
+def test_extra_that_is_no_json_object_is_refused(extra: str):
+    """Airflow takes it for an empty one, and the secret would go to the default deployment."""
+    connection = Connection(conn_id="sh", conn_type="sentinelhub", login="client", password=SECRET, extra=extra)
+    with pytest.raises(SentinelHubConfigurationError, match="field 'extra': it is no JSON object") as refusal:
+        settings_from_connection(connection)
+
+    assert refusal.value.field == "extra"
+
+
+@pytest.mark.parametrize("extra", [None, "", " ", "{}", '"{\\"timeout\\": 7}"'])
+def test_extra_may_be_empty_or_encoded_twice(extra: str | None):
+    """Some tools write a JSON object as a JSON text."""
+    connection = Connection(conn_id="sh", conn_type="sentinelhub", login="client", password=SECRET, extra=extra)
+
+    assert settings_from_connection(connection).timeout == (7 if extra and "timeout" in extra else 120)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("deploymnet", "Did you mean 'deployment'?"),
+        ("Timeout", "Did you mean 'timeout'?"),
+        ("zzz", "There are:"),
+    ],
+)
+def test_unknown_member_of_the_extra_is_warned_of_once(caplog: pytest.LogCaptureFixture, name: str, hint: str):
+    """With the nearest name, and without its value, which may be a secret."""
+    _warn_of_unknown.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            settings(extra={name: SECRET})
+
+    (record,) = caplog.records
+    assert f"the extra's '{name}' is unknown" in record.getMessage()
+    assert hint in record.getMessage()
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("name", [name for name in DEPLOYMENTS if name != "custom"])
+@pytest.mark.parametrize("extra", [{}, {"deployment": "sentinel-hub"}], ids=["unsaid", "default-of-the-form"])
+def test_known_host_chooses_its_deployment(name: str, extra: dict[str, Any]):
+    """The secret goes to the token endpoint that belongs to it."""
+    known = DEPLOYMENTS[name]
+    for host in (known.base_url, known.base_url.removeprefix("https://").upper(), f"{known.base_url}:443/"):
+        assert settings(host=host, extra=extra).deployment.auth_url == known.auth_url
+        assert settings(host=host, extra=extra).auth_url == known.auth_url
+
+
+def test_auth_url_is_taken_to_the_letter():
+    """Some token endpoints answer 404 without their trailing slash."""
+    url = "https://id.example.org/oauth2/token/"
+
+    assert settings(host="https://sh.example.org/", extra={"auth_url": url}).auth_url == url
+
+
+def test_whole_numbers_are_text():
+    """YAML and JSON written by hand have them without quotes."""
+    result = settings(login=4711, password=815, extra={"scope": 7})  # type: ignore[arg-type]
+
+    assert (result.client_id, result.client_secret, result.scope) == ("4711", "815", "7")
+
+
+@pytest.mark.parametrize(
+    "hosts", ["a.example.org\n", "a.example.org,\n", ["a.example.org", "", " "], "\na.example.org"]
+)
+def test_empty_allowed_hosts_are_skipped(hosts: object):
+    """A line break behind the last one is no host."""
+    assert settings(extra={"allowed_hosts": hosts}).allowed_hosts == ("a.example.org",)
+
+
+@pytest.mark.parametrize(
+    ("fields", "url"),
+    [
+        ({"host": "cache"}, "redis://cache:6379/0"),
+        ({"host": "::1", "port": 7, "extra": '{"db": 3}'}, "redis://[::1]:7/3"),
+        ({"host": "c", "login": "me@x", "password": "p/w", "extra": '{"ssl": true}'}, "rediss://me%40x:p%2Fw@c:6379/0"),
+        ({"host": "c", "password": "p/w"}, "redis://:p%2Fw@c:6379/0"),
+    ],
+)
+def test_auth_cache_names_a_redis_connection(fields: dict[str, Any], url: str):
+    """Its password is in no extra, and is known to be masked."""
+    named = settings(extra={"auth_cache": "redis_default"})
+    assert (named.cache_conn_id, named.cache_password) == ("redis_default", None)
+    resolved = named.with_cache(Connection(conn_id="redis_default", conn_type="redis", **fields))
+
+    assert (resolved.auth_cache, resolved.cache_conn_id) == (url, None)
+    assert resolved.cache_password == fields.get("password")
+    assert "p%2Fw" not in repr(resolved)
+
+
+@pytest.mark.parametrize("value", ["file", "memory", "variable", "redis://h", "file:///folder"])
+def test_other_caches_name_no_connection(value: str):
+    """What is a kind or a URL is no ID."""
+    assert settings(extra={"auth_cache": value}).cache_conn_id is None
+
+
+def test_redis_connection_without_a_host_is_refused():
+    """The error is about the field that names it."""
+    with pytest.raises(SentinelHubConfigurationError, match="'redis_default' names no host") as refusal:
+        settings(extra={"auth_cache": "redis_default"}).with_cache(Connection(conn_id="redis_default"))
+
+    assert refusal.value.field == "auth_cache"

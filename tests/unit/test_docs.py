@@ -182,6 +182,10 @@ def test_a_command_is_one_that_works(block: Block, words: list[str], monkeypatch
             from sentinelhub_provider.sandbox.__main__ import build_parser, settings_from
 
             settings_from(build_parser().parse_args(options))
+        case ["airflow", "connections", "test", *_]:
+            pytest.fail(f"{block}: Airflow refuses this unless [core] test_connection is Enabled")
+        case ["AIRFLOW__CORE__TEST_CONNECTION=Enabled", *command]:
+            assert callable(airflow_arguments(command).func)
         case ["airflow", *_]:
             arguments = airflow_arguments(words)
             if words[1:3] == ["connections", "add"]:

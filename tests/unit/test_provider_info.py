@@ -27,6 +27,7 @@ EXTRA_FIELDS = [
     "scope",
     "path_scheme",
     "auth_cache",
+    "auth_cache_prefix",
     "requests_per_minute",
     "processing_units_per_minute",
     "timeout",
@@ -153,7 +154,7 @@ def test_defaults_are_the_settings_defaults(connection_type):
     """What the form shows at first is what an empty field would mean."""
     fields = connection_type["conn-fields"]
     connection = Connection(conn_id="untouched", conn_type="sentinelhub", login="id", password="secret")
-    settings = settings_from_connection(connection, {})
+    settings = settings_from_connection(connection)
 
     assert fields["deployment"]["schema"]["default"] == settings.deployment.name
     assert fields["client_auth"]["schema"]["default"] == settings.client_auth
@@ -181,3 +182,23 @@ def test_listed_modules_exist():
     missing = [module for module in listed if not (package / f"{module.replace('.', '/')}.py").is_file()]
 
     assert missing == []
+
+
+def test_no_word_of_the_form_breaks_a_narrow_page():
+    """A phone shows some thirty letters in a line."""
+    (form,) = get_provider_info()["connection-types"]
+    texts = [*form["ui-field-behaviour"]["placeholders"].values()]
+    for field in form["conn-fields"].values():
+        texts += [field["label"], field["description"], *field["schema"].get("values_display", {}).values()]
+    longest = max((word for text in texts for word in text.split()), key=len)
+
+    assert len(longest) <= 28, longest
+
+
+def test_open_fields_say_where_the_deployment_is():
+    """It hides in a section that is closed at first."""
+    (form,) = get_provider_info()["connection-types"]
+    placeholders = form["ui-field-behaviour"]["placeholders"]
+
+    assert "deployment" in placeholders["login"]
+    assert all("Extra Fields" in placeholders[name] for name in ("login", "host"))

@@ -38,10 +38,15 @@ class RedisStore:
     One value by key, with the token's lifetime as its time to live.
 
     :param url: ``redis://`` or ``rediss://`` URL.
+    :param prefix: what the names of its keys begin with.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, prefix: str = "sentinelhub") -> None:
         self._client = redis_client(url)
+        self._prefix = prefix
+
+    def _name(self, key: str) -> str:
+        return f"{self._prefix}:token:{key}"
 
     def read(self, key: str) -> Blob | None:
         """
@@ -50,19 +55,19 @@ class RedisStore:
         The time left is by Redis's own clock, so that hosts whose clocks differ agree on it.
         """
         with self._client.pipeline(transaction=True) as pipeline:
-            data, milliseconds = pipeline.get(_name(key)).pttl(_name(key)).execute()
+            data, milliseconds = pipeline.get(self._name(key)).pttl(self._name(key)).execute()
         if data is None:
             return None
         return Blob(data, milliseconds / 1000 if milliseconds >= 0 else None)
 
     def write(self, key: str, data: bytes, lifetime: float) -> None:
         """Keep ``data`` under ``key`` for ``lifetime`` seconds."""
-        self._client.set(_name(key), data, px=max(1, int(lifetime * 1000)))
+        self._client.set(self._name(key), data, px=max(1, int(lifetime * 1000)))
 
     def lock(self, key: str) -> RedisStoreLock:
         """Return the lock of ``key``, which frees itself some time after its holder died."""
         return RedisStoreLock(
-            self._client.lock(f"{_name(key)}:lock", timeout=LOCK_LIFETIME, sleep=0.05, thread_local=False)
+            self._client.lock(f"{self._name(key)}:lock", timeout=LOCK_LIFETIME, sleep=0.05, thread_local=False)
         )
 
 
@@ -80,7 +85,3 @@ class RedisStoreLock:
         """Give the lock back, unless it has meanwhile become somebody else's."""
         with contextlib.suppress(redis.exceptions.LockError):
             self._lock.release()
-
-
-def _name(key: str) -> str:
-    return f"sentinelhub:token:{key}"

@@ -67,6 +67,7 @@ def test_token_of_an_old_airflow_is_fetched_in_the_callers_thread(monkeypatch: p
         client_auth=ClientAuth.SECRET_POST,
         scope=None,
         auth_cache="variable",
+        auth_cache_prefix="sentinelhub",
     )
     assert token_broker(settings)._run is not None
     forget_tokens()
