@@ -70,7 +70,7 @@ def rate_limiter(settings: ConnectionSettings) -> RateLimiter:
     limits = Limits(settings.requests_per_minute, settings.processing_units_per_minute)
     # Limits hold for an account at one deployment: whoever shares the client there shares them, with any secret.
     account = hashlib.sha256(f"{settings.client_id} {settings.base_url}".encode()).hexdigest()
-    place = f"{settings.auth_cache} {account}"
+    place = f"{settings.auth_cache} {settings.auth_cache_prefix} {account}"
     with _limiters_lock:
         found = _limiters.get((place, limits))
         if found is None:
