@@ -312,7 +312,9 @@ def _deployment(read: _FieldReader, connection: AirflowConnection) -> Deployment
     if name is not None and name not in DEPLOYMENTS:
         raise read.error("deployment", f"unknown deployment {name!r}. {_did_you_mean(name, [*DEPLOYMENTS])}")
     base_url = _base_url(read, connection)
-    at_host = next((known for known in DEPLOYMENTS.values() if base_url and known.lives_at(base_url)), None)
+    place = base_url and Origin.of(base_url)
+    homes = {Origin.of(known.base_url): known for known in DEPLOYMENTS.values() if known.base_url}
+    at_host = homes.get(place) if place else None
     # The form saves the default also where nobody chose it, so it does not contradict the host.
     if at_host is None or name == "custom" or name == at_host.name:
         return DEPLOYMENTS[name or DEFAULT_DEPLOYMENT]

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from sentinelhub_provider.origins import Origin
-
 
 class PathScheme(StrEnum):
     """How a deployment spells its paths."""
@@ -45,10 +43,6 @@ class Deployment:
     path_scheme: PathScheme = PathScheme.CURRENT
     token_info_path: str | None = None
     dashboard: str = "the Sentinel Hub Dashboard (User settings > OAuth clients)"
-
-    def lives_at(self, base_url: str) -> bool:
-        """Tell whether a base URL is this deployment's own, whatever path it has."""
-        return bool(self.base_url) and Origin.of(base_url) == Origin.of(self.base_url)
 
 
 _MAIN_AUTH_URL = "https://services.sentinel-hub.com/auth/realms/main/protocol/openid-connect/token"
