@@ -15,6 +15,9 @@ from shapely.geometry.base import BaseGeometry
 from sentinelhub_provider.api.geo.geometry import BBox, Geometry
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
+FAR = 1e9
+"""Degrees: no latitude is cut off, so that one that cannot be is still found."""
+
 
 def on_one_side(box: BBox | None, geometry: Geometry | None, *, across: bool) -> tuple[BBox | None, Geometry | None]:
     """
@@ -66,27 +69,33 @@ def cut(shape: BaseGeometry) -> BaseGeometry:
     """
     Return a geometry in degrees whose parts lie on one side of the antimeridian each.
 
-    Edges longer than 180 degrees go the short way round, but for those from -180 to 180; longitudes may be beyond 180.
-    What does not cross comes back as it is.
+    Edges longer than 180 degrees go the short way round, but for those from -180 to 180; longitudes may go on beyond
+    180. What does not cross comes back as it is, as do points.
     """
     west, _, east, _ = shape.bounds
-    if east - west <= 180 and west >= -180 and east <= 180:
+    is_beyond = west < 180 < east <= 540 or -540 <= west < -180 < east
+    if shapely.get_dimensions(shape) == 0 or not (is_beyond or (east - west > 180 and _jumps(shape))):
         return shape
-    x, part_of = shapely.get_coordinates(shapely.get_parts(shape), return_index=True)
-    x = x[:, 0]
-    steps = np.abs(np.diff(x))
-    jumps = (steps > 180) & (steps < 360) & (part_of[1:] == part_of[:-1])
-    if not jumps.any() and ((np.abs(x) <= 180).all() or (np.abs(x) >= 540).any()):
-        return shape
-    pieces = []
+    pieces: list[BaseGeometry] = []
     for part in shapely.get_parts(shape):
-        whole = shapely.transform(part, lambda xy: np.column_stack([np.unwrap(xy[:, 0], period=360), xy[:, 1]]))
+        x = np.unwrap(shapely.get_coordinates(part)[:, 0], period=360)
+        if shapely.get_dimensions(part) == 2 and abs(x[0] - x[len(part.exterior.coords) - 1]) > 1:
+            return shape  # it goes around a pole
+        whole = shapely.transform(part, lambda xy, x=x: np.column_stack([x, xy[:, 1]]))
         for turn in (-360.0, 0.0, 360.0):
-            piece = shapely.intersection(whole, shapely.box(turn - 180, -90, turn + 180, 90))
+            piece = shapely.intersection(whole, shapely.box(turn - 180, -FAR, turn + 180, FAR))
             pieces += list(shapely.get_parts(shapely.transform(piece, lambda xy, turn=turn: xy - (turn, 0))))
-    of_its_kind = [one for one in pieces if shapely.get_dimensions(one) == shapely.get_dimensions(shape)]
-    kinds = (shapely.MultiPoint, shapely.MultiLineString, shapely.MultiPolygon)
-    return kinds[int(shapely.get_dimensions(shape))](of_its_kind)
+    of_its_kind = [
+        one for one in pieces if not one.is_empty and shapely.get_dimensions(one) == shapely.get_dimensions(shape)
+    ]
+    return (shapely.MultiPolygon if shapely.get_dimensions(shape) == 2 else shapely.MultiLineString)(of_its_kind)
+
+
+def _jumps(shape: BaseGeometry) -> bool:
+    """Tell whether an edge is longer than 180 degrees."""
+    coordinates, part = shapely.get_coordinates(shapely.get_parts(shape), return_index=True)
+    steps = np.abs(np.diff(coordinates[:, 0]))
+    return bool(((steps > 180) & (steps < 360) & (part[1:] == part[:-1])).any())
 
 
 def _around(boxes: Sequence[BBox]) -> BBox:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -78,6 +79,39 @@ def test_both_sides_of_the_antimeridian_are_searched(area: dict[str, Any]):
     estimate = request.estimate()
     assert estimate is not None
     assert "118,506 / 1,000,000 km2" in estimate.explanation
+
+
+@pytest.mark.parametrize(
+    "line", ["LINESTRING (179 0, 181 2)", "LINESTRING (179 0, -179 2)", "LINESTRING (-181 0, -179 2)"]
+)
+def test_lines_across_the_antimeridian_are_cut(line: str):
+    """As areas are."""
+    found = shapely.geometry.shape(built(intersects=f"LINESTRING {line}")["intersects"])
+    assert sorted(part.coords[:] for part in found.geoms) == [[(-180, 1), (-179, 2)], [(179, 0), (180, 1)]]
+
+
+@pytest.mark.parametrize(
+    "intersects",
+    [
+        "POINT (181 5)",
+        "POINT (-181 5)",
+        "MULTIPOINT ((179 0), (181 1))",
+        "LINESTRING (190 0, 200 1)",
+        "POLYGON ((179 0, 181 0, 181 95, 179 95, 179 0))",
+        "POLYGON ((190 0, 200 0, 200 9, 190 0))",
+        "POLYGON ((0 0, 800 0, 800 9, 0 0))",
+    ],
+)
+def test_what_only_lies_beyond_is_refused(intersects: str):
+    """A longitude of 200, or a latitude of 95, is a mistake."""
+    with pytest.raises(SentinelHubRequestError, match="outside of longitude -180 to 180"):
+        built(intersects=intersects)
+
+
+def test_what_goes_around_a_pole_stays_as_it_is():
+    """It crosses 180 degrees once, so that it cannot be cut in two."""
+    ring = "POLYGON ((-120 70, 0 60, 120 75, -120 70))"
+    assert built(intersects=ring)["intersects"] == json.loads(shapely.to_geojson(shapely.from_wkt(ring)))
 
 
 def test_another_crs_is_transformed():
