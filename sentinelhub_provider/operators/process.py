@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.values import read_choice, read_flag, read_whole_number
 from sentinelhub_provider.operators.arguments import log_and_check_cost
+from sentinelhub_provider.operators.raster.coverage import ON_EMPTY, coverage_of, has_scenes, judge_coverage
 from sentinelhub_provider.operators.raster.pictures import IF_EXISTS, download_picture, pictures_there, result_of
 from sentinelhub_provider.operators.raster.process_arguments import format_by_path, needs_no_time, output_paths
 from sentinelhub_provider.operators.request_arguments import ImageryOperator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from sentinelhub_provider.api.arguments import ImageryArguments
     from sentinelhub_provider.api.process import ProcessRequest
+    from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.operators.raster.records import Records
     from sentinelhub_provider.transport.download import Download
 
@@ -32,8 +34,9 @@ class SentinelHubProcessOperator(ImageryOperator):
 
     Returned is a dict: ``path`` (of the picture, ``None`` where there are several), ``outputs`` (``path``, ``size`` in
     bytes, ``sha256`` and ``content_type`` of each, by identifier), ``processing_units`` spent (PU, ``None`` where the
-    service does not say), ``estimated_processing_units``, ``request_sha256``, ``skipped``, and ``tiles`` (``total`` and
-    ``fetched``, ``None`` without tiling). Both costs are pushed to XCom, too.
+    service does not say), ``estimated_processing_units``, ``request_sha256``, ``skipped``, ``tiles`` (``total`` and
+    ``fetched``, ``None`` without tiling), and ``coverage`` (share of the area that has data, 0 to 1; ``None`` where
+    that is not known). Both costs are pushed to XCom, too.
 
     .. seealso:: :doc:`/operators/process`
 
@@ -44,6 +47,9 @@ class SentinelHubProcessOperator(ImageryOperator):
         that made it, and overwrite otherwise; or ``fail``, unless an earlier attempt of this task made it. (templated)
     :param request_record: where it is recorded by which request a picture was made: ``True`` for
         ``<output_path>.request.json``, a folder, or ``False`` for nowhere. (templated)
+    :param on_empty: what becomes of the task where no pixel has data, for want of scenes or for clouds: ``succeed``,
+        ``skip`` or ``fail``. With the latter two, the Catalog is searched for scenes first where that is cheaper; the
+        pixels are told by the extra ``raster``. (templated)
     :param tile: whether the area is fetched in tiles and made one TIFF, for areas that one request cannot deliver.
     :param mosaic: of the tiles: ``geotiff`` or ``cog`` (both need the extra ``raster``), or ``vrt``, which refers to
         the tiles and needs nothing; by default ``vrt`` where ``output_path`` ends so, else ``geotiff``.
@@ -65,6 +71,7 @@ class SentinelHubProcessOperator(ImageryOperator):
         output_path: str | PurePath | ObjectStoragePath | Mapping[str, Any],
         if_exists: str = "overwrite",
         request_record: bool | str | PurePath | ObjectStoragePath = True,
+        on_empty: str = "succeed",
         tile: bool | str = False,
         mosaic: str | None = None,
         tile_size: int | str = 2048,
@@ -73,13 +80,20 @@ class SentinelHubProcessOperator(ImageryOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.output_path, self.if_exists, self.request_record = output_path, if_exists, request_record
+        self.output_path, self.if_exists, self.on_empty = output_path, if_exists, on_empty
+        self.request_record = request_record
         self.tile, self.mosaic, self.tile_size = tile, mosaic, tile_size
         self.concurrency, self.tile_attempts = concurrency, tile_attempts
 
     template_fields: Sequence[str] = (*own_arguments(__init__), *ImageryOperator.template_fields)
 
     def _result(self, context: Context) -> dict[str, Any]:
+        self.on_empty = read_choice(self.on_empty, ON_EMPTY, "on_empty")
+        result = self._picture(context)
+        judge_coverage(result["coverage"], self.on_empty, f"no pixel has data in {', '.join(result['outputs'])}")
+        return result
+
+    def _picture(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.operators.raster.records import Records
 
         if_exists = read_choice(self.if_exists, IF_EXISTS, "if_exists")
@@ -109,19 +123,26 @@ class SentinelHubProcessOperator(ImageryOperator):
             return result_of(kept, request.digest, spent=0.0, estimated=0.0, skipped=True)
         estimate = request.estimate(samples=self.sample_count)
         log_and_check_cost(self, context, estimate, self.budget)
+        self.check_scenes(request, estimate)
         for path in paths.values():
             records.drop(path)
         stored = self._fetch(request, paths)
+        coverage = coverage_of(self, request, paths, self.on_empty)
         outputs = {}
         for name, output in stored.items():
             self.log.info("stored %d bytes (%s) at %s", output.size, output.content_type, output.path)
-            outputs[name] = records.write(paths[name], output, request.digest)
+            outputs[name] = records.write(paths[name], output, request.digest, coverage=coverage)
         return result_of(
             {name: (stored[name].path, record) for name, record in outputs.items()},
             request.digest,
             spent=self.spent,
             estimated=None if estimate is None else estimate.processing_units,
         )
+
+    def check_scenes(self, request: ProcessRequest, estimate: Estimate | None) -> None:
+        """End the task where ``on_empty`` says so and the Catalog has no scene. Raises as :func:`judge_coverage`."""
+        if self.on_empty != "succeed" and not has_scenes(self, request, estimate):
+            judge_coverage(0, self.on_empty, "the Catalog has no scene of that area and time; no picture was requested")
 
     def _fetch(self, request: ProcessRequest, paths: Mapping[str, Any]) -> dict[str, Download]:
         if len(paths) == 1:

@@ -102,4 +102,5 @@ def result_of(
         "request_sha256": digest,
         "skipped": skipped,
         "tiles": tiles,
+        "coverage": next((record.coverage for _, record in pictures.values() if record.coverage is not None), None),
     }

@@ -41,6 +41,7 @@ class Record:
     :param tiles: name of the folder with the tiles that a mosaic was made of, within ``<output>.tiles``.
     :param service: base URL of the deployment that made it.
     :param task: digest of what names the task in its run.
+    :param coverage: share of the area that has data, 0 to 1; ``None`` where that is not known.
     """
 
     request_sha256: str
@@ -50,6 +51,7 @@ class Record:
     tiles: str | None = None
     service: str | None = None
     task: str | None = None
+    coverage: float | None = None
 
 
 class Records:
@@ -91,15 +93,17 @@ class Records:
                 return None
             return found if output.stat().st_size == found.size else None
 
-    def write(self, path: Any, output: Download, request: str, tiles: str | None = None) -> Record:
+    def write(
+        self, path: Any, output: Download, request: str, tiles: str | None = None, *, coverage: float | None = None
+    ) -> Record:
         """
         Record an output that is complete, and paid for: where that fails, it is logged.
 
         :param request: the request's digest.
+        :param coverage: share of the area that has data.
         """
-        record = Record(
-            request, output.size, output.sha256, output.content_type, tiles, service=self._service, task=self._task
-        )
+        made = (request, output.size, output.sha256, output.content_type, tiles)
+        record = Record(*made, service=self._service, task=self._task, coverage=coverage)
         if self.are_kept:
             text = json.dumps(asdict(record), indent=2)
             self._try(path, lambda place: store(text.encode(), place, content_type="application/json"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRateLimitError, SentinelHubRequestError
 from sentinelhub_provider.hooks.output import beside, is_object_path, place_of
 from sentinelhub_provider.operators.arguments import added_units, log_and_check_cost, task_identity
+from sentinelhub_provider.operators.raster.coverage import coverage_of
 from sentinelhub_provider.operators.raster.pictures import download_picture, pictures_there, result_of
 from sentinelhub_provider.operators.raster.records import Records
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.process import ProcessRequest
     from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.api.tiling import Tile
-    from sentinelhub_provider.operators.request_arguments import RequestOperator
+    from sentinelhub_provider.operators.process import SentinelHubProcessOperator
     from sentinelhub_provider.transport.download import Download
 
 MOSAICS = ("geotiff", "cog", "vrt")
@@ -69,7 +70,12 @@ class TiledProcess:
     """
 
     def __init__(
-        self, operator: RequestOperator, context: Context, request: ProcessRequest, wanted: Tiling, records: Records
+        self,
+        operator: SentinelHubProcessOperator,
+        context: Context,
+        request: ProcessRequest,
+        wanted: Tiling,
+        records: Records,
     ) -> None:
         self._records = records
         self._operator, self._context, self._request, self._wanted = operator, context, request, wanted
@@ -94,13 +100,15 @@ class TiledProcess:
         operator.log.info("%d tiles, %d of them already there", len(tiles), len(tiles) - len(missing))
         estimate = self._estimate(missing)
         log_and_check_cost(operator, self._context, estimate, operator.budget)
+        operator.check_scenes(self._request, estimate)
         operator.spent_before = added_units(operator.spent_before, self._read_spent())
         try:
             output = self._make(tiles, missing)
         except BaseException:
             self._keep_spent()
             raise
-        record = self._records.write(self._output, output, self._digest, self._key)
+        coverage = coverage_of(operator, self._request, {name: self._output}, operator.on_empty)
+        record = self._records.write(self._output, output, self._digest, self._key, coverage=coverage)
         if self._kind != "vrt":
             self._remove(self._key)
         if previous is not None and previous.tiles not in (None, self._key):
