@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sentinelhub_provider.sandbox.apis.batch_statistical.bodies import BatchStatisticalRequest, parse_request
-from sentinelhub_provider.sandbox.apis.batch_statistical.work import BatchStatisticalWork, check_script
+from sentinelhub_provider.sandbox.apis.jobs.handlers import create_job
 from sentinelhub_provider.sandbox.apis.jobs.model import Job, Part, Work
-from sentinelhub_provider.sandbox.apis.jobs.simulated import PlanCache, SimulatedWork
 from sentinelhub_provider.sandbox.apis.jobs.states import BATCH_STATISTICS
-from sentinelhub_provider.sandbox.apis.jobs.store import JobStore
 from sentinelhub_provider.sandbox.apis.process.processing_units import STATISTICAL_MINIMUM
 from sentinelhub_provider.sandbox.apis.statistical.state import IntervalErrors
 from sentinelhub_provider.sandbox.gateway.state import Sandbox
-from sentinelhub_provider.sandbox.world.delivery.locations import without_credentials
+from sentinelhub_provider.sandbox.world.delivery.stores import Store
+
+from .bodies import parse_request
+from .work import BatchStatisticalWork, check_script
 
 SIMULATED_COST: Final = STATISTICAL_MINIMUM
 """PU of a polygon that nobody looks at."""
@@ -22,29 +22,17 @@ SIMULATED_COST: Final = STATISTICAL_MINIMUM
 
 def create(sandbox: Sandbox, owner: str, body: Mapping[str, Any]) -> Job:
     """Check a request and make a job of it. Raises ``ApiError`` (400, 403)."""
-    request = parse_request(body, sandbox.scenes)
-    JobStore.of(sandbox).require_reserve(owner)
-    shown = without_credentials(body)
+    source, errors = sandbox.scenes, IntervalErrors.of(sandbox)
+    request = parse_request(body, source)
 
-    def make_work(job_id: str) -> Work:
-        if sandbox.delivery is None:
-            plain = [shown["input"]["data"], shown["aggregation"], shown.get("calculations")]
-            return SimulatedWork(lambda: PlanCache.of(sandbox).get(plain, lambda: _plan(request, sandbox)))
-        return BatchStatisticalWork(
-            job_id=job_id,
-            request=request,
-            source=sandbox.scenes,
-            store=sandbox.delivery,
-            errors=IntervalErrors.of(sandbox),
-        )
+    def plan(features: int) -> Sequence[Part]:
+        if isinstance(request.evalscript, str):
+            check_script(request.evalscript, request)
+        return [Part(number, f"feature-{number}", SIMULATED_COST) for number in range(1, features + 1)]
 
-    return JobStore.of(sandbox).create(BATCH_STATISTICS, owner, shown, make_work)
+    def deliver(job_id: str, store: Store, shown: Mapping[str, Any]) -> Work:
+        del shown
+        return BatchStatisticalWork(job_id=job_id, request=request, source=source, store=store, errors=errors)
 
-
-def _plan(request: BatchStatisticalRequest, sandbox: Sandbox) -> list[Part]:
-    if isinstance(request.evalscript, str):
-        check_script(request.evalscript, request)
-    return [
-        Part(number, f"feature-{number}", SIMULATED_COST)
-        for number in range(1, JobStore.of(sandbox).simulated_features + 1)
-    ]
+    fields = ("input", "aggregation", "calculations")
+    return create_job(sandbox, BATCH_STATISTICS, owner, body, planned_by=fields, plan=plan, work=deliver)
