@@ -131,7 +131,11 @@ class AsyncSentinelHubSession:
 
         async def send(step: Send) -> Answer | Failure:
             nonlocal response
-            timeout = httpx.Timeout(min(call.read_timeout, step.timeout), connect=min(CONNECT_TIMEOUT, step.timeout))
+            timeout = httpx.Timeout(
+                min(call.read_timeout, step.timeout),
+                connect=min(CONNECT_TIMEOUT, step.timeout),
+                write=step.timeout,
+            )
             try:
                 fields = httpx.Headers(_HEADERS)
                 fields.update(

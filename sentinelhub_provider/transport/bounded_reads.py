@@ -21,12 +21,15 @@ from typing import Any
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from sentinelhub_provider.transport.network import ssl_context
 
 _FIRST_CONNECTIONS = 8
 """Places for connections that a pool starts with; it grows with the threads that call at once."""
+
+_PIECE = 64 * 1024
+"""Bytes that are sent before the deadline is looked at again."""
 
 _remaining: ContextVar[Callable[[], float] | None] = ContextVar("remaining", default=None)
 
@@ -121,13 +124,31 @@ class _BoundedResponse(HTTPResponse):
             self.fp = io.BufferedReader(_BoundedReader(self.fp.detach(), sock, remaining))
 
 
-class _Connection(HTTPConnection):
+class _BoundedConnection(HTTPConnection):
+    """Sends a request for as long as there is time left, where urllib3 would allow the time-out for connecting."""
+
     response_class = _BoundedResponse
 
+    def send(self, data: Any) -> None:
+        """Send bytes, a piece at a time: over TLS a time-out holds for each piece of its own."""
+        remaining = _remaining.get()
+        if remaining is None or not isinstance(data, bytes):
+            super().send(data)
+            return
+        if self.sock is None:
+            self.connect()
+        for start in range(0, len(data), _PIECE):
+            seconds = remaining()
+            try:
+                if seconds <= 0:
+                    raise TimeoutError
+                self.sock.settimeout(seconds)
+                super().send(data[start : start + _PIECE])
+            except TimeoutError as error:
+                raise ReadTimeoutError(None, None, "the deadline passed") from error  # type: ignore[arg-type]
 
-class _SecureConnection(HTTPSConnection):
-    response_class = _BoundedResponse
 
+class _SecureConnection(_BoundedConnection, HTTPSConnection):
     def connect(self) -> None:
         """Connect; a handshake that breaks is a connection that was not made, unless the certificate is refused."""
         try:
@@ -144,7 +165,7 @@ def _growing_queue(_: int) -> LifoQueue[Any]:
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = _BoundedConnection
     QueueCls = staticmethod(_growing_queue)  # type: ignore[assignment]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import socket
 import ssl
 import threading
@@ -108,3 +109,62 @@ def test_reads_outside_a_block_are_not_bounded():
             pass
 
         assert session.get(url, timeout=5).content == b"0123456789"
+
+
+@contextlib.contextmanager
+def slow_reader(certificate: Path | None, *, first: float = 0, each: float = 0) -> Iterator[str]:
+    """Take a request 10,000 bytes at a time, with pauses before the first and before each; answer when it is there."""
+    done = threading.Event()
+
+    def serve() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            connection, _ = listener.accept()
+            if certificate is not None:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(certificate)
+                connection = context.wrap_socket(connection, server_side=True)
+            with connection:
+                size = 0
+                done.wait(first)
+                while size < UPLOAD and not done.wait(each):
+                    size += len(connection.recv(10_000))
+                connection.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
+                done.wait(10)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"{'https' if certificate else 'http'}://127.0.0.1:{listener.getsockname()[1]}/"
+        done.set()
+        thread.join()
+
+
+UPLOAD = 20_000_000
+"""Bytes: more than what the buffers of two sockets hold."""
+
+
+@pytest.mark.parametrize("kind", ["bytes", "file"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_upload_ends_when_the_time_is_over(tmp_path: Path, scheme: str, kind: str):
+    """Each piece is taken soon, so that no time-out for one would ever end it; a file is not read to its end."""
+    certificate = self_signed_certificate(tmp_path) if scheme == "https" else None
+    file = io.BytesIO(b"0" * UPLOAD)
+    body = file if kind == "file" else file.getvalue()
+    with slow_reader(certificate, each=0.01) as url, bounded_session() as session:
+        ends = time.monotonic() + 0.5
+        with (
+            pytest.raises((requests.exceptions.ReadTimeout, requests.exceptions.ConnectionError)),
+            bounded_reads(lambda: ends - time.monotonic()),
+        ):
+            session.post(url, data=body, timeout=5, verify=str(certificate or ""))
+
+    assert file.tell() < UPLOAD
+
+
+def test_upload_may_take_longer_than_to_connect():
+    """A service that is busy for a moment takes the rest later."""
+    with slow_reader(None, first=0.3) as url, bounded_session() as session:
+        ends = time.monotonic() + 60
+        with bounded_reads(lambda: ends - time.monotonic()):
+            assert session.post(url, data=b"0" * UPLOAD, timeout=(0.1, 30)).content == b"{}"
