@@ -115,7 +115,10 @@ def build_search(
     if intersects is not None:
         body["intersects"] = _anywhere(intersects).to_geojson()
     if ids:
-        body["ids"] = [ids] if isinstance(ids, str) else list(ids)
+        named: Any = [ids] if isinstance(ids, str) else ids
+        if not isinstance(named, list | tuple) or not all(isinstance(name, str) for name in named):
+            raise SentinelHubRequestError(f"ids is {ids!r}. Give the id of an item, or a list of them.", field="ids")
+        body["ids"] = list(named)
     cover = None
     if max_cloud_cover is not None:
         if not found.has_cloud_cover:

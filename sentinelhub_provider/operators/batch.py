@@ -48,9 +48,9 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
     :param kwargs: what is wanted, see :class:`~sentinelhub_provider.operators.request_arguments.ImageryOperator`, where
         ``bbox`` or ``geometry`` is a must with ``tiling_grid``, ``resolution`` is a pixel side in the grid's unit or
         that of the features' CRS, ``width`` and ``height`` are of each feature and at most 3500, and ``outputs`` is
-        ``tiff`` by default; ``features``, ``analyse`` and more, see
+        ``tiff`` by default; ``features``, ``analyse``, ``on_partial`` and more, see
         :class:`~sentinelhub_provider.operators.jobs.listed.SentinelHubListedJobOperator`; ``delivery``,
-        ``job_timeout``, ``on_partial``, ``deferrable`` and more, see
+        ``job_timeout``, ``deferrable`` and more, see
         :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubJobOperator`; and further arguments of any Airflow
         operator.
     """

@@ -38,9 +38,10 @@ class SentinelHubBatchStatisticsOperator(StatisticsRequestOperator, SentinelHubL
         which must have less than 32 KB. (templated)
     :param kwargs: what is wanted, see
         :class:`~sentinelhub_provider.operators.request_arguments.StatisticsRequestOperator`, where ``resolution`` is a
-        pixel side in units of the features' CRS, metres or degrees; ``features``, ``analyse`` and more, see
+        pixel side in units of the features' CRS, metres or degrees; ``features``, ``analyse``, ``on_partial``
+        and more, see
         :class:`~sentinelhub_provider.operators.jobs.listed.SentinelHubListedJobOperator`; ``delivery``,
-        ``job_timeout``, ``on_partial``, ``deferrable`` and more, see
+        ``job_timeout``, ``deferrable`` and more, see
         :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubJobOperator`; and further arguments of any Airflow
         operator.
     """

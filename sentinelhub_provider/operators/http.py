@@ -52,8 +52,8 @@ class SentinelHubHttpOperator(SentinelHubOperator):
     :param accept: media type to accept, such as ``image/tiff``. (templated)
     :param output_path: file for the body: a local path, or a URL that Airflow's object storage knows, such as
         ``s3://conn_id@bucket/{{ dag_run.run_after | ds }}.tiff``. It appears only when it is complete. (templated)
-    :param response_check: called with each ``requests.Response``; the task fails where it returns ``False``. Not for
-        calls with ``output_path``, whose bodies are not kept.
+    :param response_check: called with each ``requests.Response``; the task fails where it returns nothing,
+        or anything false. Not for calls with ``output_path``, whose bodies are not kept.
     :param response_filter: called with the decoded JSON; what it returns is the task's result.
     :param paginate: whether all pages are fetched and joined into one answer: Catalog's ``context.next`` and the
         ``viewtoken`` of the other APIs are followed.
@@ -86,7 +86,7 @@ class SentinelHubHttpOperator(SentinelHubOperator):
         headers: Mapping[str, str] | None = None,
         accept: str | None = None,
         output_path: str | PurePath | ObjectStoragePath | None = None,
-        response_check: Callable[[requests.Response], bool | None] | None = None,
+        response_check: Callable[[requests.Response], Any] | None = None,
         response_filter: Callable[[Any], Any] | None = None,
         paginate: bool | str = False,
         max_pages: int | str = 1000,
@@ -163,7 +163,7 @@ class SentinelHubHttpOperator(SentinelHubOperator):
                 params={**(self.query_params or {}), **change.params} if change.params else self.query_params,
                 **self._arguments(),
             )
-            if self.response_check and self.response_check(response) is False:
+            if self.response_check and not self.response_check(response):
                 raise SentinelHubResponseError(
                     f"response_check refused the answer of {self.method} {self.endpoint} ({response.status_code})."
                 )

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sentinelhub_provider.api.jobs.job import Job, JobKind, JobState, check_job_id
+from sentinelhub_provider.api.jobs.job import Job, JobKind, check_job_id
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL, check_poll_interval
 from sentinelhub_provider.api.jobs.steps import Delivered
-from sentinelhub_provider.api.values import read_choice, read_flag, read_number
-from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRateLimitError
+from sentinelhub_provider.api.values import read_flag, read_number
+from sentinelhub_provider.exceptions import SentinelHubRateLimitError
 from sentinelhub_provider.operators.arguments import log_and_check_cost, log_and_push_spent, utc_now
 from sentinelhub_provider.operators.failing import without_vain_retries
 from sentinelhub_provider.operators.request_arguments import RequestOperator
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from sentinelhub_provider.operators.jobs.stores import JobStore
 
 DEFAULT_JOB_TIMEOUT = 24 * 3600.0
-ON_PARTIAL = ("fail", "warn")
 
 
 class SentinelHubJobOperator(RequestOperator):
@@ -50,7 +49,6 @@ class SentinelHubJobOperator(RequestOperator):
     :param poll_interval: seconds between two looks at the job, at most.
     :param check_features: whether the job's results are read in the bucket, as a job that is done may have failed in
         part.
-    :param on_partial: ``fail`` the task where features failed, or ``warn`` and return.
     :param stop_on_kill: whether the job is stopped when the task is killed.
     :param deferrable: whether the job is waited for in the triggerer, without holding a worker slot; ``False`` waits in
         the worker, where there is no triggerer.
@@ -76,7 +74,6 @@ class SentinelHubJobOperator(RequestOperator):
         job_timeout: float | str = DEFAULT_JOB_TIMEOUT,
         poll_interval: float | str = DEFAULT_POLL_INTERVAL,
         check_features: bool | str = True,
-        on_partial: str = "fail",
         stop_on_kill: bool | str = True,
         deferrable: bool = True,
         **kwargs: Any,
@@ -85,7 +82,7 @@ class SentinelHubJobOperator(RequestOperator):
         self.delivery, self.delivery_conn_id = delivery, delivery_conn_id
         self.delivery_role_arn, self.delivery_region = delivery_role_arn, delivery_region
         self.job_id, self.job_timeout, self.poll_interval = job_id, job_timeout, poll_interval
-        self.check_features, self.on_partial, self.stop_on_kill = check_features, on_partial, stop_on_kill
+        self.check_features, self.stop_on_kill = check_features, stop_on_kill
 
     own_template_fields: ClassVar[tuple[str, ...]] = own_arguments(__init__, but=("deferrable",))
     template_fields: Sequence[str] = (*own_template_fields, *RequestOperator.template_fields)
@@ -302,26 +299,12 @@ class SentinelHubJobOperator(RequestOperator):
 
     def _check_arguments(self) -> None:
         """Read what templates rendered as text."""
-        self.on_partial = read_choice(self.on_partial, ON_PARTIAL, "on_partial")
         self.poll_interval = check_poll_interval(read_number(self.poll_interval, "poll_interval"))
         self.job_timeout = read_number(self.job_timeout, "job_timeout", least=1e-3, what="seconds, a number above 0")
         self.check_features = read_flag(self.check_features, "check_features")
         self.stop_on_kill = read_flag(self.stop_on_kill, "stop_on_kill")
         if self.job_id is not None:
             check_job_id(self.job_id)
-
-    def fail_or_warn(self, job: Job, what: str, *, reason: str) -> None:
-        """Fail the task for a job that is done in part, or warn, as it was told to."""
-        if self.on_partial == "warn":
-            self.log.warning("%s job %s: %s", job.kind, job.id, what)
-            return
-        raise SentinelHubJobError(
-            f"{job.kind} job {job.id} is done, but {what}. What succeeded is in the bucket. With on_partial='warn' the "
-            "task goes on; clear it to have everything done anew.",
-            job_status=JobState.PARTIAL.value,
-            reason=reason,
-            final=True,
-        )
 
 
 def url_at(body: Any, path: Sequence[str]) -> str:

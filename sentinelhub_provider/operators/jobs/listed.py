@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import Job, JobState
-from sentinelhub_provider.api.values import read_flag
+from sentinelhub_provider.api.values import read_choice, read_flag
+from sentinelhub_provider.exceptions import SentinelHubJobError
 from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator, url_at
 from sentinelhub_provider.operators.templating import own_arguments
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from sentinelhub_provider.operators.jobs.stores import JobStore
 
 
+ON_PARTIAL = ("fail", "warn")
+
+
 class SentinelHubListedJobOperator(SentinelHubJobOperator):
     """
     An operator of jobs over many features.
@@ -38,6 +42,7 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
     :param id_property: the property that names each feature. (templated)
     :param layer: which layer of a file that has several. (templated)
     :param analyse: have the job analysed, and its cost checked, before it is started. (templated)
+    :param on_partial: ``fail`` the task where features failed, or ``warn`` and return. (templated)
     :param kwargs: see :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubJobOperator`.
     """
 
@@ -53,12 +58,14 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
         id_property: str | None = None,
         layer: str | None = None,
         analyse: bool | str = False,
+        on_partial: str = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.features, self.features_crs = features, features_crs
         self.features_folder, self.features_conn_id = features_folder, features_conn_id
-        self.id_property, self.layer, self.analyse = id_property, layer, analyse
+        self.id_property, self.layer = id_property, layer
+        self.analyse, self.on_partial = analyse, on_partial
 
     own_template_fields = (*own_arguments(__init__), *SentinelHubJobOperator.own_template_fields)
     template_fields: Sequence[str] = (*own_arguments(__init__), *SentinelHubJobOperator.template_fields)
@@ -67,6 +74,23 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
     def analyses(self) -> bool:
         """Whether the job is analysed before it is started. Raises :class:`SentinelHubRequestError`."""
         return read_flag(self.analyse, "analyse")
+
+    def fail_or_warn(self, job: Job, what: str, *, reason: str) -> None:
+        """Fail the task for a job that is done in part, or warn, as it was told to."""
+        if self.on_partial == "warn":
+            self.log.warning("%s job %s: %s", job.kind, job.id, what)
+            return
+        raise SentinelHubJobError(
+            f"{job.kind} job {job.id} is done, but {what}. What succeeded is in the bucket. With on_partial='warn' the "
+            "task goes on; clear it to have everything done anew.",
+            job_status=JobState.PARTIAL.value,
+            reason=reason,
+            final=True,
+        )
+
+    def _check_arguments(self) -> None:
+        super()._check_arguments()
+        self.on_partial = read_choice(self.on_partial, ON_PARTIAL, "on_partial")
 
     @abstractmethod
     def check(self, url: str, job: Job) -> FeatureResults | Unchecked:

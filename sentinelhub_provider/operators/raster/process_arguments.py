@@ -24,12 +24,15 @@ def needs_no_time(item: Any) -> bool:
     return known is not None and known.is_timeless
 
 
-def format_by_path(output_path: Any, *, tile: bool) -> str | None:
-    """Return the format that a file's name stands for; ``None`` where there is no telling."""
-    from sentinelhub_provider.api.process import FORMATS
+def format_by_path(output_path: Any, *, tile: bool) -> str | dict[str, str] | None:
+    """Return the format that a file's name stands for, of several by output; ``None`` where there is no telling."""
+    from sentinelhub_provider.api.process import FORMATS, USER_DATA
 
     if isinstance(output_path, Mapping):
-        return None
+        found = {name: format_by_path(path, tile=tile) for name, path in output_path.items()}
+        known = {name: kind for name, kind in found.items() if isinstance(kind, str)}
+        userdata = {USER_DATA: "json"} if USER_DATA in found else {}
+        return {**known, **userdata} if len(known | userdata) == len(found) > 0 else None
     suffix = str(output_path).rpartition(".")[2].lower()
     return "tiff" if tile and suffix == "vrt" else suffix if suffix in FORMATS and suffix != "json" else None
 

@@ -26,7 +26,7 @@ from sentinelhub_provider.exceptions import (
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
 from sentinelhub_provider.operators.raster.archive import download_outputs
 from sentinelhub_provider.operators.raster.mosaics import block_size
-from sentinelhub_provider.operators.raster.process_arguments import output_paths
+from sentinelhub_provider.operators.raster.process_arguments import format_by_path, output_paths
 from sentinelhub_provider.operators.raster.tile_fetching import fetch_tiles
 from sentinelhub_provider.transport.download import Download
 
@@ -338,3 +338,20 @@ def test_hopeless_error_ends_all():
 def test_tiles_meet_between_blocks_where_they_can(side: int, block: int):
     """Blocks are multiples of 16 pixels; not every tile is."""
     assert block_size(side) == block
+
+
+@pytest.mark.parametrize(
+    ("path", "outputs"),
+    [
+        ({"default": "x.tif"}, {"default": "tif"}),
+        ({"default": "x.TIFF", "mask": "m.png"}, {"default": "tiff", "mask": "png"}),
+        ({"ndvi": Path("a/x.jpeg"), "userdata": "u.json"}, {"ndvi": "jpeg", "userdata": "json"}),
+        ({"default": "x.tif", "mask": "m"}, None),
+        ({}, None),
+        ("x.tif", "tif"),
+        ("x", None),
+    ],
+)
+def test_formats_are_taken_from_the_names_of_files(path: Any, outputs: Any):
+    """Of one file and of several."""
+    assert format_by_path(path, tile=False) == outputs

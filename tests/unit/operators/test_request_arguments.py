@@ -6,10 +6,12 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path, PurePath, PurePosixPath
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk import DAG, BaseOperator, BaseSensorOperator
+from airflow.sdk.exceptions import AirflowFailException
 from jinja2 import TemplateNotFound
 
 from sentinelhub_provider.exceptions import SentinelHubRequestError
@@ -213,3 +215,76 @@ def test_a_structure_that_is_no_json_is_named(tmp_path: Path):
     with pytest.raises(SentinelHubRequestError, match="bbox is not JSON") as caught:
         rendered(tmp_path, bbox="[13, 45").structured("bbox")
     assert caught.value.field == "bbox"
+
+
+def test_an_argument_that_would_have_no_effect_is_refused():
+    """An Async job has no features of which some may fail."""
+    with pytest.raises(TypeError, match="on_partial"):
+        SentinelHubAsyncProcessOperator(task_id="t", on_partial="warn")
+
+
+# --- values of a wrong type -------------------------------------------------------------------------------------------
+
+GOOD: dict[type[BaseOperator], dict[str, Any]] = {
+    SentinelHubProcessOperator: {
+        "collection": "sentinel-2-l2a",
+        "evalscript": "ndvi",
+        "time_range": "2024-06-01/2024-06-02",
+        "bbox": [13, 45, 13.1, 45.1],
+        "width": 9,
+        "output_path": "/nowhere/a.tif",
+        "tile": True,
+        "max_processing_units": 0,
+    },
+    SentinelHubStatisticsOperator: {
+        "collection": "sentinel-2-l2a",
+        "evalscript": "ndvi",
+        "time_range": "2024-06-01/2024-06-02",
+        "bbox": [13, 45, 13.1, 45.1],
+        "width": 9,
+        "max_processing_units": 0,
+    },
+    SentinelHubCatalogSearchOperator: {
+        "collection": "sentinel-2-l2a",
+        "datetime": "2024-06-01/2024-06-02",
+        "bbox": [13, 45, 13.1, 45.1],
+        "max_processing_units": 0,
+    },
+}
+PLAIN = {
+    *("deferrable", "max_processing_units", "sentinelhub_conn_id", "output_path", "part_folder", "request_record"),
+    *("method", "max_xcom_size"),
+}
+"""Arguments that take what they get: paths and names become text."""
+
+WRONG = [object(), {"a": object()}, [object()], 3.5, -1, True, "not that"]
+
+
+class NoHook:
+    """Knows a deployment; nothing is to be sent."""
+
+    def __init__(self) -> None:
+        self.settings = SimpleNamespace(deployment=SimpleNamespace(name="sentinel-hub"), base_url="https://sh.example")
+        self.meter = SimpleNamespace(spent=None)
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=["object", "dict", "list", "fraction", "negative", "flag", "text"])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        pytest.param(kind, name, id=f"{kind.__name__}-{name}")
+        for kind in GOOD
+        for name in sorted(set(arguments_of(kind)) - PLAIN)
+    ],
+)
+def test_a_wrong_type_is_said_in_words(kind: type[BaseOperator], name: str, wrong: Any):
+    """Nobody is left with a TypeError of some library; where the argument is at fault, the message names it."""
+    operator: Any = kind(task_id="t", **{**GOOD[kind], name: wrong})
+    vars(operator)["hook"] = NoHook()
+    context = {"ti": SimpleNamespace(xcom_push=lambda key, value: None, dag_id="d", map_index=-1), "run_id": "r"}
+    try:
+        operator.execute(context)
+    except AirflowFailException as error:
+        said = str(error)
+        others = ("max_processing_units", "are both given", "are given", "goes with", "tile=True", "mosaic is")
+        assert name in said or any(other in said for other in others), said
