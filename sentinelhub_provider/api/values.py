@@ -47,6 +47,15 @@ def read_number(value: Any, field: str, *, least: float = -math.inf, most: float
     return int(number) if number.is_integer() else number
 
 
+def read_seconds(value: Any, field: str) -> float:
+    """
+    Read a length of time in seconds, a number above 0.
+
+    :raises SentinelHubRequestError: for anything else.
+    """
+    return read_number(value, field, least=1e-3, what="seconds, a number above 0")
+
+
 def read_whole_number(value: Any, field: str, *, least: int = 1, most: float = math.inf) -> int:
     """
     Read a whole number: ``10``, ``10.0``, ``"10"``.

@@ -103,18 +103,20 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
             return store
         return first_durable(store, BucketJobStore(self._folder(context), self.delivery_conn_id, self.log))
 
-    def flow(self, attempt: Attempt, deferral: DeferralState, store: JobStore) -> Generator[Any, Any, Job | None]:
+    def flow(self, context: Context, deferral: DeferralState, store: JobStore) -> Generator[Any, Any, Job | None]:
         """Return the job's life."""
         from sentinelhub_provider.api.jobs.async_lifecycle import AsyncPlan, async_flow
 
         plan = AsyncPlan(
             timeout=self.timeout_of_job,
-            began=deferral.began,
+            max_wait=timedelta(seconds=self.max_wait_seconds),
+            digest=self.digest(context, deferral),
+            began=deferral.began_at,
             job_id=self.job_id,
             if_unclear=read_choice(self.if_unclear, IF_UNCLEAR, "if_unclear"),
             unclear_wait=timedelta(seconds=read_number(self.unclear_wait, "unclear_wait", least=0)),
             remembers=store.is_durable,
-            is_first_attempt=attempt.is_first,
+            is_first_attempt=self.attempt.is_first,
         )
         return async_flow(plan, clock=self._clock, known=deferral.job_id, waited=deferral.waited)
 

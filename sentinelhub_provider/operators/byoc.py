@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from sentinelhub_provider.api.values import read_choice, read_seconds
 from sentinelhub_provider.exceptions import SentinelHubNotFoundError, SentinelHubRequestError
 from sentinelhub_provider.operators.arguments import (
     ESTIMATED_UNITS_KEY,
     SPENT_UNITS_KEY,
     log_and_push_spent,
 )
-from sentinelhub_provider.operators.byoc_common import ByocOperator, check_choice, check_seconds, tiles_of
+from sentinelhub_provider.operators.byoc_common import ByocOperator, tiles_of
 from sentinelhub_provider.operators.failing import without_vain_retries
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class SentinelHubByocCreateCollectionOperator(ByocOperator):
     def _result(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.api.byoc.requests import build_collection
 
-        check_choice(self.if_exists, IF_EXISTS, "if_exists")
+        self.if_exists = read_choice(self.if_exists, IF_EXISTS, "if_exists")
         request = build_collection(name=self.name, s3_bucket=self.s3_bucket, no_data=self.no_data, bands=self.bands)
         for warning in request.warnings:
             self.log.warning("%s", warning)
@@ -207,8 +208,8 @@ class SentinelHubByocIngestOperator(ByocOperator):
         from sentinelhub_provider.api.byoc.requests import data_type, read_collection_id
         from sentinelhub_provider.api.byoc.tiles import REINGEST, by_path, plan
 
-        check_choice(self.reingest, REINGEST, "reingest")
-        check_seconds(self.poll_interval, "poll_interval")
+        self.reingest = read_choice(self.reingest, tuple(REINGEST), "reingest")
+        self.poll_interval = read_seconds(self.poll_interval, "poll_interval")
         collection_id = read_collection_id(self.collection_id)
         wanted = tiles_of(self.tiles)
         calls = self._calls()
@@ -326,7 +327,7 @@ class SentinelHubByocDeleteCollectionOperator(ByocOperator):
     def _result(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.api.byoc.requests import read_collection_id
 
-        check_choice(self.if_missing, IF_MISSING, "if_missing")
+        self.if_missing = read_choice(self.if_missing, IF_MISSING, "if_missing")
         collection_id = read_collection_id(self.collection_id)
         calls = self._calls()
         # Looked for first, so that a DELETE repeated after a lost answer does not take its own success for a miss.
@@ -379,7 +380,7 @@ class SentinelHubByocDeleteTilesOperator(ByocOperator):
         from sentinelhub_provider.api.byoc.requests import read_collection_id
         from sentinelhub_provider.api.byoc.tiles import by_path
 
-        check_choice(self.if_missing, IF_MISSING, "if_missing")
+        self.if_missing = read_choice(self.if_missing, IF_MISSING, "if_missing")
         collection_id = read_collection_id(self.collection_id)
         paths = [tile.path for tile in tiles_of(self.tiles)]
         calls = self._calls()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.values import read_structure
-from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.operators.arguments import log_and_check_cost
 from sentinelhub_provider.operators.base import PaidOperator
 
@@ -56,15 +54,3 @@ def tiles_of(value: Any) -> list[TileRequest]:
     from sentinelhub_provider.api.byoc.tiles import build_tiles
 
     return build_tiles(read_structure(value, "tiles"))
-
-
-def check_seconds(value: Any, field: str) -> None:
-    """Refuse what is no length of time."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise SentinelHubRequestError(f"{field} is {value!r}. Give seconds, more than 0.", field=field)
-
-
-def check_choice(value: Any, known: Collection[str], field: str) -> None:
-    """Refuse what is none of the words that an argument may be."""
-    if value not in tuple(known):
-        raise SentinelHubRequestError(f"{field} is {value!r}. Give one of {', '.join(known)}.", field=field)

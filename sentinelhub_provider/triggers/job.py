@@ -12,7 +12,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from sentinelhub_provider.api.jobs.events import Outcome, event_of
 from sentinelhub_provider.api.jobs.job import Job, check_job_id, kind_of
-from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL, check_poll_interval
+from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
+from sentinelhub_provider.api.values import read_seconds
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRequestError
 from sentinelhub_provider.triggers.job_polling import JobPoller, PollFailure, StatusUpdate, watching
 from sentinelhub_provider.triggers.job_source import HookJobSource, QuietHook
@@ -57,7 +58,7 @@ class SentinelHubJobTrigger(BaseTrigger):
         self.job_id = check_job_id(job_id)
         self.end_time = _checked_time(end_time)
         self.sentinelhub_conn_id = sentinelhub_conn_id
-        self.poll_interval = check_poll_interval(poll_interval)
+        self.poll_interval = read_seconds(poll_interval, "poll_interval")
         self.stop_on_kill = bool(stop_on_kill)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:

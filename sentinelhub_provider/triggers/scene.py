@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from sentinelhub_provider.api.catalog import build_search
-from sentinelhub_provider.api.jobs.polling import check_poll_interval, wait_after_fault
+from sentinelhub_provider.api.jobs.polling import wait_after_fault
 from sentinelhub_provider.api.scenes.events import KEY_PREFIX, scene_event, watcher_key
 from sentinelhub_provider.api.scenes.search import SHORT_FIELDS, check_has_scenes
 from sentinelhub_provider.api.scenes.watch import (
@@ -24,6 +24,7 @@ from sentinelhub_provider.api.scenes.watch import (
     check_reprocessed,
 )
 from sentinelhub_provider.api.time_range import format_time, parse_time
+from sentinelhub_provider.api.values import read_seconds
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.hooks.scenes import asearch_scenes
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
@@ -315,7 +316,7 @@ def _revived(value: Any, field: str) -> Any:
 
 
 def _checked_interval(value: Any) -> float:
-    interval = check_poll_interval(value)
+    interval = read_seconds(value, "poll_interval")
     if interval < SHORTEST_PAUSE:
         raise SentinelHubRequestError(
             f"poll_interval is {value!r}. Give {SHORTEST_PAUSE:.0f} seconds or more: scenes are published hours after "

@@ -6,13 +6,13 @@ import functools
 import json
 import logging
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 from job_requests import BOX, EVALSCRIPT, STATISTICS_EVALSCRIPT, geopackage
-from job_tasks import Clock, StateStore, Task, plain
+from job_tasks import StateStore, Task, plain
 from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, s3_server
 
 from sentinelhub_provider.api.jobs.events import Outcome, event_of
@@ -20,12 +20,14 @@ from sentinelhub_provider.api.jobs.job import BATCH_PROCESS
 from sentinelhub_provider.exceptions import (
     SentinelHubError,
     SentinelHubJobError,
+    SentinelHubRateLimitError,
     SentinelHubResponseError,
     SentinelHubTransportError,
 )
 from sentinelhub_provider.operators.async_process import SentinelHubAsyncProcessOperator
 from sentinelhub_provider.operators.batch import SentinelHubBatchProcessOperator
 from sentinelhub_provider.operators.batch_statistics import SentinelHubBatchStatisticsOperator
+from sentinelhub_provider.operators.jobs.calls import JobCalls
 from sentinelhub_provider.operators.jobs.driver import JobDriver
 
 TIMES = ["2024-06-01", "2024-06-30"]
@@ -281,10 +283,72 @@ def test_clearing_a_waiting_task_stops_its_job(jobs):
     assert (old.stops, new.status) == (1, "DONE")
 
 
+def test_clearing_a_task_of_a_finished_run_stops_its_job(jobs, monkeypatch):
+    """Airflow resets the start of the run then."""
+    jobs.set_pace(processing=None, stopping=0.0)
+    one = task(store=None)
+    with pytest.raises(TaskDeferred):
+        begun(one)
+    jobs.set_pace(processing=0.1, stopping=0.0)
+    monkeypatch.setattr("job_tasks.DagRun.start_date", datetime.now(UTC) + timedelta(days=3))
+    monkeypatch.setattr("job_tasks.DagRun.clear_number", 1)
+    one.clear()
+
+    one.attempt()
+
+    old, new = jobs.all()
+    assert (old.stops, new.status) == (1, "DONE")
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [("batch", {"resolution": 30}), ("statistics", {"resolution": 0.002}), ("async", {"width": 65})],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("has_store", [True, False], ids=["stored", "listed"])
+def test_a_retry_with_a_corrected_request_does_not_take_the_former_job(kind: str, change: Any, has_store: bool, jobs):
+    """Its results would pass for those of the new request. A clear gives a new job."""
+    one = task(kind, **({} if has_store else {"store": None}))
+    with pytest.raises(TaskDeferred):
+        begun(one)
+    one._arguments.update(change)
+
+    with pytest.raises(AirflowFailException, match="with another request"):
+        one.attempt()
+    one.clear()
+    result = one.attempt()
+
+    former, latter = jobs.all()
+    assert (result["id"], former.starts, latter.starts) == (latter.id, 1, 1)
+
+
+@pytest.mark.parametrize(("max_wait", "deferrals"), [(3600.0, 0), (3 * 3600.0, 1)])
+def test_waits_for_the_rate_limit_end_after_max_wait(max_wait: float, deferrals: int, jobs, monkeypatch):
+    """Two hours are asked for each time."""
+
+    def refused(*_: Any) -> Any:
+        raise SentinelHubRateLimitError("wait", retry_after=7200.0)
+
+    monkeypatch.setattr(JobCalls, "create", refused)
+    one = task(max_wait=max_wait)
+
+    with pytest.raises(SentinelHubRateLimitError):
+        one.attempt()
+
+    assert len(one.deferrals) == deferrals
+    assert jobs.all() == []
+
+
+def test_an_async_job_takes_no_argument_about_features():
+    """It has one picture, which is there or not."""
+    with pytest.raises(TypeError, match="on_partial"):
+        task("async", on_partial="warn").operator()
+
+
 def test_another_airflow_with_the_same_dag_has_a_job_of_its_own(jobs, monkeypatch):
-    """Its run started at another moment."""
+    """By its address."""
     task().attempt()
-    monkeypatch.setattr("job_tasks.DagRun.start_date", Clock()())
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.staging.example.com")
 
     task().attempt()
 

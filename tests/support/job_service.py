@@ -25,6 +25,7 @@ class Service:
     """
     Jobs that take a minute, and a record of which were started.
 
+    :param next_tag: what the next job that is created has as its job tag.
     :param ends: how jobs end, one after another, each time one is started; ``DONE`` when they are used up.
     """
 
@@ -33,6 +34,7 @@ class Service:
     jobs: dict[str, Job] = field(default_factory=dict)
     started: set[str] = field(default_factory=set)
     requests: list[str] = field(default_factory=list)
+    next_tag: str = TAG
     late: list[Callable[[], Any]] = field(default_factory=list)
     """Requests that are still under way when their sender has given up."""
     _ids: Any = field(default_factory=lambda: itertools.count(1))
@@ -56,14 +58,14 @@ class Service:
         """Change a job."""
         self.jobs[job_id] = replace(self.jobs[job_id], **values)
 
-    def create(self, tag: str = TAG) -> Job:
+    def create(self, tag: str | None = None) -> Job:
         """Create a job that ends with a job tag."""
         self.pass_time()
         job = Job(
             f"job-{next(self._ids)}",
             BATCH_PROCESS,
             JobState.CREATED,
-            description=tagged("a job", tag),
+            description=tagged("a job", tag or self.next_tag),
             created=self.now,
             user_action="NONE",
         )

@@ -83,7 +83,8 @@ class TaskInstance:
 class DagRun:
     """What operators need of one."""
 
-    start_date = RUN_STARTED
+    start_date = run_after = RUN_STARTED
+    clear_number = 0
 
 
 class Task:

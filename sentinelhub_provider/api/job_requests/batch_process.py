@@ -37,7 +37,7 @@ from sentinelhub_provider.api.job_requests.batch_output import (
 from sentinelhub_provider.api.job_requests.delivery import Access, Location, Path, refuse_credentials, with_credentials
 from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
 from sentinelhub_provider.api.job_requests.tiling_grids import count_tiles
-from sentinelhub_provider.api.jobs.job import tagged
+from sentinelhub_provider.api.jobs.job import full_tag, tagged
 from sentinelhub_provider.api.process import (
     FORMATS,
     bits_of,
@@ -87,7 +87,9 @@ class BatchProcessRequest:
 
     def tagged(self, tag: str) -> BatchProcessRequest:
         """Return the request with a tag at the end of its description, by which its job is found again."""
-        return replace(self, body={**self.body, "description": tagged(self.body.get("description"), tag)})
+        return replace(
+            self, body={**self.body, "description": tagged(self.body.get("description"), full_tag(tag, self.digest))}
+        )
 
     def payload(self) -> dict[str, Any]:
         """Return what is sent, credentials included: not to be logged or kept."""

@@ -31,6 +31,7 @@ from sentinelhub_provider.api.job_requests.delivery import (
     with_credentials,
 )
 from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
+from sentinelhub_provider.api.jobs.job import full_tag
 from sentinelhub_provider.api.process import request_digest
 from sentinelhub_provider.api.processing_units import Estimate, Service
 from sentinelhub_provider.api.statistical.intervals import SplitTime, read_split_time, split_time
@@ -76,17 +77,19 @@ class BatchStatisticsRequest:
     resolution: tuple[float, float] | None
     setup: Setup | None
     warnings: tuple[str, ...] = ()
+    untagged_digest: str | None = None
 
     @property
     def digest(self) -> str:
-        """A SHA-256 of the request, as hexadecimal digits."""
-        return request_digest(self.body)
+        """A SHA-256 of what is asked for, as hexadecimal digits; the job tag makes no difference."""
+        return self.untagged_digest or request_digest(self.body)
 
     def tagged(self, tag: str) -> BatchStatisticsRequest:
         """Return the request with a folder of its own for its results, by which its job is found again."""
-        delivery = self.delivery.tagged(tag)
+        delivery = self.delivery.tagged(full_tag(tag, self.digest))
         storage = {**self.body["output"][delivery.scheme], "url": delivery.url}
-        return replace(self, body={**self.body, "output": {delivery.scheme: storage}}, delivery=delivery)
+        body = {**self.body, "output": {delivery.scheme: storage}}
+        return replace(self, body=body, delivery=delivery, untagged_digest=self.digest)
 
     def payload(self) -> dict[str, Any]:
         """Return what is sent, credentials included: not to be logged or kept."""

@@ -11,10 +11,11 @@ The steps and their driver are those of :mod:`~sentinelhub_provider.api.jobs.lif
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sentinelhub_provider.api.jobs.job import Job, JobState
+from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, Job, JobState
+from sentinelhub_provider.api.jobs.lifecycle import changed_request
 from sentinelhub_provider.api.jobs.steps import (
     MAX_ATTEMPTS,
     UNCLEAR,
@@ -60,6 +61,8 @@ class AsyncPlan:
     :param unclear_wait: how long such waiting takes, from when it may have been sent.
     :param remembers: whether an intent survives this attempt.
     :param is_first_attempt: whether no earlier attempt can have sent a job.
+    :param max_wait: how long waits for leave to send may take in all.
+    :param digest: the first digits of the request's digest, ``None`` where it does not count.
     """
 
     timeout: timedelta
@@ -69,6 +72,8 @@ class AsyncPlan:
     unclear_wait: timedelta = timedelta(hours=1)
     remembers: bool = True
     is_first_attempt: bool = True
+    max_wait: timedelta = timedelta(hours=24)
+    digest: str | None = None
 
 
 def async_flow(
@@ -87,6 +92,8 @@ def async_flow(
     if job_id is None:
         # Also after a wait: what goes on twice after it must not send twice.
         intent: Intent | None = yield LoadIntent()
+        if intent is not None and plan.digest is not None and intent.digest not in (None, plan.digest):
+            raise changed_request(Job(intent.job_id or "of unknown id", ASYNC_PROCESS, JobState.RUNNING))
         if intent is None and not waited:
             yield from _check_memory(plan)
         for _ in range(MAX_ATTEMPTS):
@@ -132,11 +139,11 @@ def _check_memory(plan: AsyncPlan) -> Flow[None]:
 def _send(plan: AsyncPlan, clock: Callable[[], datetime]) -> Flow[Intent]:
     """Keep the intent, send, keep the id. An unclear answer leaves the intent as it is."""
     while True:
-        intent = Intent(clock())
+        intent = Intent(clock(), digest=plan.digest)
         yield SaveIntent(intent)
         answer: Job | SentinelHubError = yield Send()
         if isinstance(answer, Job):
-            intent = Intent(intent.sent, answer.id)
+            intent = replace(intent, job_id=answer.id)
             yield SaveIntent(intent)
             return intent
         if isinstance(answer, UNCLEAR):
@@ -146,7 +153,7 @@ def _send(plan: AsyncPlan, clock: Callable[[], datetime]) -> Flow[Intent]:
         if not isinstance(answer, SentinelHubRateLimitError):
             raise answer
         moment = clock() + max(CONCURRENCY_WAIT, timedelta(seconds=answer.retry_after or 0))
-        if moment >= plan.began + plan.timeout:
+        if moment >= plan.began + min(plan.timeout, plan.max_wait):
             raise answer
         yield WaitUntil(moment, "too many requests or concurrent jobs (429), nothing was started", waited=True)
 

@@ -16,7 +16,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -195,12 +195,9 @@ class Job:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values, those it has."""
-        plain: dict[str, Any] = {"kind": self.kind.name, "id": self.id, "state": self.state.value}
-        for name in _PLAIN:
-            value = getattr(self, name)
-            if value is not None:
-                plain[name] = format_time(value) if isinstance(value, datetime) else value
-        return plain
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        plain = {name: format_time(value) if isinstance(value, datetime) else value for name, value in values.items()}
+        return {name: value for name, value in {**plain, "kind": self.kind.name}.items() if value is not None}
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Job:
@@ -210,9 +207,10 @@ class Job:
         :raises SentinelHubRequestError: for anything else.
         """
         try:
-            values = {name: plain[name] for name in _PLAIN if plain.get(name) is not None}
+            values = {each.name: plain[each.name] for each in fields(cls) if plain.get(each.name) is not None}
             times = {name: parse_time(values[name], name) for name in _TIMES if name in values}
-            return cls(str(plain["id"]), kind_of(plain["kind"]), JobState(plain["state"]), **{**values, **times})
+            named = {"id": str(plain["id"]), "kind": kind_of(plain["kind"]), "state": JobState(plain["state"])}
+            return cls(**{**values, **times, **named})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SentinelHubRequestError(f"This is no job: {error}.", field="job") from error
 
@@ -223,18 +221,6 @@ class Job:
 
 
 _TIMES = ("created", "user_action_updated", "last_updated")
-_PLAIN = (
-    "reason",
-    "error",
-    "cost",
-    "completion",
-    "description",
-    "delivery_url",
-    "created",
-    "user_action",
-    "user_action_updated",
-    "last_updated",
-)
 
 
 def job_of(kind: JobKind, document: Any) -> Job:
@@ -337,17 +323,26 @@ def restart_not_before(job: Job) -> datetime | None:
     return None
 
 
-def job_tag(dag_id: str, task_id: str, run_id: str, map_index: int, chain: int) -> str:
+DIGEST_SIZE = 8
+"""Digits of a request's digest behind a job tag."""
+
+
+def job_tag(dag_id: str, task_id: str, run_id: str, map_index: int, clears: int) -> str:
     """
-    Return the tag of a task instance, by which a later attempt recognises the job of an earlier one.
+    Return the job tag of a task instance: an idempotency key, by which a retry finds the job of an earlier attempt.
 
     It fits into a description, and into a URL as a folder: Batch Statistics and Async Process have no description.
 
     :param map_index: -1 for a task that is not mapped.
-    :param chain: the same for all retries, another one after a user cleared the finished task.
+    :param clears: the same for all retries, another one after a user cleared the finished task.
     """
-    named = json.dumps([dag_id, task_id, run_id, map_index, chain])
+    named = json.dumps([dag_id, task_id, run_id, map_index, clears])
     return f"airflow-{hashlib.sha256(named.encode()).hexdigest()[:20]}"
+
+
+def full_tag(tag: str, digest: str) -> str:
+    """Return what stands at the job: its tag, and the first digits of its request's digest."""
+    return f"{tag}-{digest[:DIGEST_SIZE]}"
 
 
 def tagged(description: str | None, tag: str) -> str:
@@ -357,7 +352,17 @@ def tagged(description: str | None, tag: str) -> str:
 
 def has_tag(job: Job, tag: str) -> bool:
     """Tell whether a job has a job tag: as a word of its description, or as a folder of its delivery URL."""
-    return tag in (job.description or "").split() or tag in (job.delivery_url or "").split("/")
+    return _full_tag_of(job, tag) is not None
+
+
+def digest_of(job: Job, tag: str) -> str | None:
+    """Return the digits of its request's digest that stand behind a job's tag; ``None`` where there are none."""
+    return (_full_tag_of(job, tag) or tag)[len(tag) + 1 :] or None
+
+
+def _full_tag_of(job: Job, tag: str) -> str | None:
+    words = [*(job.description or "").split(), *(job.delivery_url or "").split("/")]
+    return next((word for word in words if word == tag or word.startswith(f"{tag}-")), None)
 
 
 def _stop_reason(state: JobState, reason: str | None, user_action: str | None) -> str | None:

@@ -22,6 +22,7 @@ from sentinelhub_provider.api.jobs.job import (
     Job,
     JobKind,
     JobState,
+    digest_of,
     has_tag,
     problem_of,
     restart_not_before,
@@ -82,6 +83,7 @@ class Plan:
     :param tag: by which the job is recognised.
     :param timeout: how long the job may take, from its creation.
     :param began: when this attempt began; where ``job_id`` is given, ``timeout`` counts from here.
+    :param digest: the first digits of the request's digest, ``None`` where it does not count.
     :param not_before: the task's job cannot have been created before; ``None`` where that is not known.
     :param earlier_tags: tags that the task's jobs bore before a user cleared it.
     :param job_id: reconnect to this job, which somebody else created.
@@ -92,6 +94,7 @@ class Plan:
     tag: str
     timeout: timedelta
     began: datetime
+    digest: str | None = None
     not_before: datetime | None = None
     earlier_tags: frozenset[str] = frozenset()
     job_id: str | None = None
@@ -164,10 +167,10 @@ def _find(plan: Plan, known: str | None, clock: Callable[[], datetime]) -> Flow[
     job_id = plan.job_id or known or (yield LoadJobId())
     if job_id is not None:
         job: Job = yield CheckStatus(job_id)
-        if plan.job_id or was_started(job):
+        if plan.job_id or (_is_usable(plan, job) and was_started(job)):
             return job
         # Found before, but not started: another attempt that is still alive may have chosen another one since.
-        found = yield from _search(plan, extra=job)
+        found = yield from _search(plan, extra=job if _is_usable(plan, job) else None)
     else:
         found = yield from _search(plan)
     if found is None:
@@ -188,12 +191,38 @@ def _search(plan: Plan, extra: Job | None = None) -> Flow[Job | None]:
         page: Page = yield ListJobs(token)
         for job in page.jobs:
             if has_tag(job, plan.tag):
-                found[job.id] = job
+                if _is_usable(plan, job):
+                    found[job.id] = job
             elif _is_superseded(plan, job):
                 yield from _stop_superseded(job)
         token = page.token
         if token is None or _is_past(plan, page):
             return first_of(found.values())
+
+
+def _is_usable(plan: Plan, job: Job) -> bool:
+    """
+    Tell whether a job of the task was made of this attempt's request, or is not known to be of another one.
+
+    :raises SentinelHubJobError: where it was made of another one, and started.
+    """
+    digest = digest_of(job, plan.tag)
+    if plan.digest is None or digest is None or digest == plan.digest:
+        return True
+    if not was_started(job) or job.state is JobState.FAILED:
+        return False
+    raise changed_request(job)
+
+
+def changed_request(job: Job) -> SentinelHubJobError:
+    """Return the error about a job that an earlier attempt started with another request."""
+    return SentinelHubJobError(
+        f"{job} was started by an earlier attempt of this task with another request. Its results are not those of the "
+        "request as it is now, and a second job would be paid for. Clear the task for a new job, which stops this one "
+        f"where that is possible; or give job_id={job.id!r} to use it.",
+        job_status=job.state.value,
+        final=True,
+    )
 
 
 def _is_superseded(plan: Plan, job: Job) -> bool:

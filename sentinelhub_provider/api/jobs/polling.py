@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
+from sentinelhub_provider.exceptions import SentinelHubResponseError
 
 DEFAULT_POLL_INTERVAL = 30.0
 """Seconds between two looks at a job that has been running for a while."""
@@ -46,17 +46,6 @@ MOST_SINGLES = 30
 
 REST_PER_REQUEST = 1.0
 """Seconds of rest for each request of a round beyond :data:`FEW`: 60 a minute, a fifth of the smallest plan's 300."""
-
-
-def check_poll_interval(value: Any, field: str = "poll_interval") -> float:
-    """
-    Return seconds between looks as a number.
-
-    :raises SentinelHubRequestError: for anything but a finite number above 0.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise SentinelHubRequestError(f"{field} is {value!r}. Give seconds, a number above 0.", field=field)
-    return float(value)
 
 
 def first_wait(poll_interval: float) -> float:

@@ -56,10 +56,17 @@ class Delivered(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """The record of an Async Process job: ``sent`` by the worker's clock, ``job_id`` once the answer is there."""
+    """
+    The record of an Async Process job.
+
+    :param sent: when, by the worker's clock.
+    :param job_id: ``None`` until the answer is there.
+    :param digest: of its request, ``None`` where that is not known.
+    """
 
     sent: datetime
     job_id: str | None = None
+    digest: str | None = None
 
 
 # --- steps of every job ---

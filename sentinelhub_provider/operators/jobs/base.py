@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sentinelhub_provider.api.jobs.job import Job, JobKind, check_job_id
-from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL, check_poll_interval
+from sentinelhub_provider.api.jobs.job import DIGEST_SIZE, Job, JobKind, check_job_id
+from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
 from sentinelhub_provider.api.jobs.steps import Delivered
-from sentinelhub_provider.api.values import read_flag, read_number
+from sentinelhub_provider.api.values import read_flag, read_seconds
 from sentinelhub_provider.exceptions import SentinelHubRateLimitError
 from sentinelhub_provider.operators.arguments import log_and_check_cost, log_and_push_spent, utc_now
 from sentinelhub_provider.operators.failing import without_vain_retries
@@ -98,7 +98,7 @@ class SentinelHubJobOperator(RequestOperator):
         """Return what the request will cost, ``None`` where that cannot be told."""
 
     @abstractmethod
-    def flow(self, attempt: Attempt, deferral: DeferralState, store: JobStore) -> Generator[Any, Any, Job | None]:
+    def flow(self, context: Context, deferral: DeferralState, store: JobStore) -> Generator[Any, Any, Job | None]:
         """Return the job's life as a flow."""
 
     @abstractmethod
@@ -128,24 +128,12 @@ class SentinelHubJobOperator(RequestOperator):
         """Do the work; see the class for what is returned."""
         return self.resume(context)
 
-    def resume(  # type: ignore[override]
-        self,
-        context: Context,
-        event: Any = None,  # noqa: ARG002 - the wait is over
-        *,
-        began: float | None = None,
-        job_id: str | None = None,
-        waited: bool = False,
-        expected_features: int | None = None,
-    ) -> dict[str, Any]:
+    def resume(self, context: Context, event: Any = None, **state: Any) -> dict[str, Any]:  # noqa: ARG002
         """
         Do the work, for the first time or after a wait in the triggerer.
 
-        :param began: when the attempt did, in seconds since the epoch; now by default. ``dag.test()`` loses what a task
-            takes along when it waits.
-        :param job_id: the job that was found before the wait.
-        :param waited: see :func:`~sentinelhub_provider.api.jobs.lifecycle.job_flow`.
-        :param expected_features: how many features the job has, where that was known before the wait.
+        :param state: the members of :class:`~sentinelhub_provider.operators.jobs.driver.DeferralState`; ``dag.test()``
+            loses them.
         :raises AirflowFailException: for errors that no repetition can cure.
         :raises TaskDeferred: where the task has to wait for long.
         """
@@ -153,36 +141,24 @@ class SentinelHubJobOperator(RequestOperator):
 
         with without_vain_retries():
             self._check_arguments()
-            began = self._clock().timestamp() if began is None else began
-            return self._go(context, DeferralState.of(began, job_id, waited, expected_features))
+            return self._go(context, DeferralState(**{"began": self._clock().timestamp(), **state}))
 
-    def execute_complete(
-        self,
-        context: Context,
-        event: Any = None,
-        *,
-        began: float | None = None,
-        job_id: str | None = None,
-        waited: bool = True,
-        expected_features: int | None = None,
-    ) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: Any = None, **state: Any) -> dict[str, Any]:
         """
         Go on when the trigger has seen the job end.
 
-        :param job_id: the job that was waited for; the event's own by default.
+        :param state: see :meth:`resume`.
         :raises SentinelHubResponseError: for an event that is none, or about another job.
         """
-        from sentinelhub_provider.api.jobs.events import Outcome, validated_event
+        from sentinelhub_provider.api.jobs.events import validated_event
 
         with without_vain_retries():
             named = event.get("id") if isinstance(event, Mapping) else None
-            job_id = str(named) if job_id is None else job_id
+            job_id = state.get("job_id") or str(named)
             seen = validated_event(event, self.kind, job_id)
-            if seen.outcome is Outcome.ERROR:
-                problem = seen.problem()
-                assert problem is not None  # noqa: S101 - an event of that outcome has one
-                raise problem
-        return self.resume(context, began=began, job_id=job_id, waited=waited, expected_features=expected_features)
+            if seen.error is not None:
+                raise seen.error
+        return self.resume(context, **{"waited": True, **state, "job_id": job_id})
 
     @staticmethod
     def _clock() -> datetime:
@@ -212,7 +188,7 @@ class SentinelHubJobOperator(RequestOperator):
             calls = JobCalls(self.hook, self.kind, attempt.tag, self.call_arguments)
             self._driver = JobDriver(self, context, self.kind, calls, store, deferral, clock=self._clock)
             try:
-                job = self._driver.run(self.flow(attempt, deferral, store))
+                job = self._driver.run(self.flow(context, deferral, store))
             except SentinelHubRateLimitError as error:
                 self._driver.defer_for(error)
                 raise
@@ -246,6 +222,11 @@ class SentinelHubJobOperator(RequestOperator):
         """Which attempt this is; known while the task runs."""
         assert self._attempt is not None  # noqa: S101 - set as the first thing
         return self._attempt
+
+    def digest(self, context: Context, deferral: DeferralState) -> str | None:
+        """Return a digest of the request, where this attempt looks for a job that an earlier one started."""
+        is_known = self.job_id is not None or deferral.job_id is not None
+        return None if is_known else str(self.built(context).digest)[:DIGEST_SIZE]
 
     def payload(self, context: Context) -> dict[str, Any]:
         """
@@ -299,8 +280,8 @@ class SentinelHubJobOperator(RequestOperator):
 
     def _check_arguments(self) -> None:
         """Read what templates rendered as text."""
-        self.poll_interval = check_poll_interval(read_number(self.poll_interval, "poll_interval"))
-        self.job_timeout = read_number(self.job_timeout, "job_timeout", least=1e-3, what="seconds, a number above 0")
+        self.poll_interval = read_seconds(self.poll_interval, "poll_interval")
+        self.job_timeout = read_seconds(self.job_timeout, "job_timeout")
         self.check_features = read_flag(self.check_features, "check_features")
         self.stop_on_kill = read_flag(self.stop_on_kill, "stop_on_kill")
         if self.job_id is not None:

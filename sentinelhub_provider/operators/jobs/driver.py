@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sentinelhub_provider.api.jobs import polling, steps
 from sentinelhub_provider.api.jobs.job import Job, JobKind
@@ -19,6 +19,7 @@ from sentinelhub_provider.operators.waiting import LONGEST_BLOCKING_WAIT
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator
     from sentinelhub_provider.operators.jobs.stores import JobStore
 
 JOB_ID_KEY = "job_id"
@@ -31,73 +32,23 @@ STOP_SECONDS = 4.0
 @dataclass(frozen=True, slots=True)
 class DeferralState:
     """
-    What an attempt takes along when it waits in the triggerer.
+    What an attempt takes along when it waits in the triggerer, as plain values.
 
-    :param began: when it began.
+    :param began: when it began, in seconds since the epoch.
     :param job_id: the job it has found, ``None`` before.
     :param waited: see :func:`~sentinelhub_provider.api.jobs.lifecycle.job_flow`.
     :param expected_features: how many features the job has, ``None`` where that is not known.
     """
 
-    began: datetime
+    began: float
     job_id: str | None = None
     waited: bool = False
     expected_features: int | None = None
 
-    def to_kwargs(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return {
-            "began": self.began.timestamp(),
-            "job_id": self.job_id,
-            "waited": self.waited,
-            "expected_features": self.expected_features,
-        }
-
-    @classmethod
-    def of(cls, began: float, job_id: str | None, waited: bool, expected_features: int | None = None) -> DeferralState:
-        """Read what :meth:`to_kwargs` wrote."""
-        return cls(datetime.fromtimestamp(began, UTC), job_id, waited, expected_features)
-
-
-class JobTask(Protocol):
-    """What the driver needs of the task whose job it sees through."""
-
     @property
-    def log(self) -> Any:
-        """The task's log."""
-
-    @property
-    def deferrable(self) -> bool:
-        """Whether long waits are spent in the triggerer."""
-
-    @property
-    def sentinelhub_conn_id(self) -> str:
-        """The connection."""
-
-    @property
-    def poll_interval(self) -> float:
-        """Seconds between two looks at the job, at most."""
-
-    @property
-    def stop_on_kill(self) -> bool:
-        """Whether the job is stopped when the task is killed."""
-
-    @property
-    def expected_features(self) -> int | None:
-        """How many features the job has, where that is known."""
-
-    @property
-    def defer(self) -> Callable[..., NoReturn]:
-        """Airflow's way into the triggerer."""
-
-    def payload(self, context: Context) -> dict[str, Any]:
-        """Return what is sent to create the job."""
-
-    def check_analysed(self, context: Context, job: Job) -> None:
-        """Check what a job will cost that was analysed."""
-
-    def delivered(self, context: Context) -> steps.Delivered:
-        """Tell what is in the folder of the job's outputs."""
+    def began_at(self) -> datetime:
+        """When it began."""
+        return datetime.fromtimestamp(self.began, UTC)
 
 
 class JobDriver:
@@ -111,7 +62,7 @@ class JobDriver:
 
     def __init__(
         self,
-        operator: JobTask,
+        operator: SentinelHubJobOperator,
         context: Context,
         kind: JobKind,
         calls: JobCalls,
@@ -192,11 +143,11 @@ class JobDriver:
 
     def _load_job_id(self) -> str | None:
         try:
-            note = self._store.read()
+            record = self._store.read()
         except Exception as error:  # whatever a store raises, the tag finds the job as well
             self._log.warning("the task state store cannot be read (%s); the job is looked for by its tag", error)
             return None
-        job_id = (note or {}).get("id")
+        job_id = (record or {}).get("id")
         return job_id if isinstance(job_id, str) else None
 
     def _save_job_id(self, job: Job) -> None:
@@ -208,23 +159,23 @@ class JobDriver:
             self._log.warning("the task state store cannot be written (%s); a retry finds the job by its tag", error)
 
     def _load_intent(self) -> Intent | None:
-        note = self._store.read()  # if it cannot be read, nobody knows whether the job was sent
-        if note is None:
+        record = self._store.read()  # if it cannot be read, nobody knows whether the job was sent
+        if record is None:
             return None
-        intent = Intent(datetime.fromisoformat(note["sent"]), note.get("id"))
+        intent = Intent(datetime.fromisoformat(record["sent"]), record.get("id"), record.get("digest"))
         if intent.job_id is not None:
             self._show(intent.job_id)
         return intent
 
     def _save_intent(self, intent: Intent) -> None:
-        note = {"sent": intent.sent.isoformat(), "id": intent.job_id}
+        record = {"sent": intent.sent.isoformat(), "id": intent.job_id, "digest": intent.digest}
         if intent.job_id is None:
-            self._store.write(note)  # if it cannot be written, the job is not sent
+            self._store.write(record)  # if it cannot be written, the job is not sent
             return
         self._show(intent.job_id)
         self._log.info("%s job %s was sent", self._kind, intent.job_id)
         try:
-            self._store.write(note)
+            self._store.write(record)
         except Exception as error:
             self._log.warning("the id of job %s cannot be kept: %s", intent.job_id, error)
 
@@ -318,14 +269,17 @@ class JobDriver:
         )
 
     def _deferral_kwargs(self, **changes: Any) -> dict[str, Any]:
-        return replace(self._deferral, expected_features=self._operator.expected_features, **changes).to_kwargs()
+        return asdict(replace(self._deferral, expected_features=self._operator.expected_features, **changes))
 
     def defer_for(self, error: SentinelHubError) -> None:
-        """Wait in the triggerer where a rate limit asks for a long wait; return where it does not."""
+        """Wait in the triggerer where a rate limit asks for a long wait; return where it does not, or for too long."""
         seconds = seconds_asked_for(error)
-        if self._operator.deferrable and seconds is not None and seconds > LONGEST_BLOCKING_WAIT:
+        if not self._operator.deferrable or seconds is None or seconds <= LONGEST_BLOCKING_WAIT:
+            return
+        moment = self._clock() + timedelta(seconds=seconds)
+        if moment.timestamp() <= self._deferral.began + self._operator.max_wait_seconds:
             self._log.info("rate limited, waiting in the triggerer for %.0f s", seconds)
-            self.defer_until(self._clock() + timedelta(seconds=seconds), waited=self._deferral.waited)
+            self.defer_until(moment, waited=self._deferral.waited)
 
     # --- death -------------------------------------------------------------------------------------------------------
 

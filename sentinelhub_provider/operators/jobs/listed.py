@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from sentinelhub_provider.api.job_requests.delivery import Access
-    from sentinelhub_provider.operators.jobs.attempt import Attempt
     from sentinelhub_provider.operators.jobs.buckets import Unchecked
     from sentinelhub_provider.operators.jobs.driver import DeferralState
     from sentinelhub_provider.operators.jobs.features import JobFeatures
@@ -75,19 +74,6 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
         """Whether the job is analysed before it is started. Raises :class:`SentinelHubRequestError`."""
         return read_flag(self.analyse, "analyse")
 
-    def fail_or_warn(self, job: Job, what: str, *, reason: str) -> None:
-        """Fail the task for a job that is done in part, or warn, as it was told to."""
-        if self.on_partial == "warn":
-            self.log.warning("%s job %s: %s", job.kind, job.id, what)
-            return
-        raise SentinelHubJobError(
-            f"{job.kind} job {job.id} is done, but {what}. What succeeded is in the bucket. With on_partial='warn' the "
-            "task goes on; clear it to have everything done anew.",
-            job_status=JobState.PARTIAL.value,
-            reason=reason,
-            final=True,
-        )
-
     def _check_arguments(self) -> None:
         super()._check_arguments()
         self.on_partial = read_choice(self.on_partial, ON_PARTIAL, "on_partial")
@@ -96,16 +82,18 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
     def check(self, url: str, job: Job) -> FeatureResults | Unchecked:
         """Read in the bucket what became of the job's features. ``url``: the job's delivery."""
 
-    def flow(self, attempt: Attempt, deferral: DeferralState, store: JobStore) -> Generator[Any, Any, Job | None]:  # noqa: ARG002
+    def flow(self, context: Context, deferral: DeferralState, store: JobStore) -> Generator[Any, Any, Job | None]:  # noqa: ARG002
         """Return the job's life."""
         from sentinelhub_provider.api.jobs.lifecycle import Plan, job_flow
 
+        attempt = self.attempt
         plan = Plan(
             kind=self.kind,
             tag=attempt.tag,
             timeout=self.timeout_of_job,
-            began=deferral.began,
-            not_before=attempt.run_started,
+            digest=self.digest(context, deferral),
+            began=deferral.began_at,
+            not_before=attempt.not_before,
             earlier_tags=attempt.earlier_tags,
             job_id=self.job_id,
             analyse=self.analyses,
@@ -149,6 +137,19 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
         else:
             self.fail_or_warn(job, str(found), reason="FEATURES")
         return found
+
+    def fail_or_warn(self, job: Job, what: str, *, reason: str) -> None:
+        """Fail the task for a job that is done in part, or warn, as it was told to."""
+        if self.on_partial == "warn":
+            self.log.warning("%s job %s: %s", job.kind, job.id, what)
+            return
+        raise SentinelHubJobError(
+            f"{job.kind} job {job.id} is done, but {what}. What succeeded is in the bucket. With on_partial='warn' the "
+            "task goes on; clear it to have everything done anew.",
+            job_status=JobState.PARTIAL.value,
+            reason=reason,
+            final=True,
+        )
 
     # --- what requests are built of ----------------------------------------------------------------------------------
 

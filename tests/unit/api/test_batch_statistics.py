@@ -73,11 +73,14 @@ def test_credentials_go_to_all_places() -> None:
     assert "secret" not in str(request.body) + repr(request)
 
 
-def test_mark_is_a_folder() -> None:
+def test_tag_is_a_folder() -> None:
     """The API keeps no description, so that the tag goes into the URL of the results."""
-    tagged = build(delivery=Location("s3://bucket/results/<REQUEST_ID>/<ID>.json", KEYS)).tagged("airflow-1a2b")
+    request = build(delivery=Location("s3://bucket/results/<REQUEST_ID>/<ID>.json", KEYS))
+    tag = f"airflow-1a2b-{request.digest[:8]}"
+    tagged = request.tagged("airflow-1a2b")
 
-    assert tagged.delivery.url == "s3://bucket/results/airflow-1a2b/<REQUEST_ID>/<ID>.json"
+    assert tagged.digest == request.digest
+    assert tagged.delivery.url == f"s3://bucket/results/{tag}/<REQUEST_ID>/<ID>.json"
     assert tagged.payload()["output"]["s3"]["url"] == tagged.delivery.url
     assert tagged.payload()["output"]["s3"]["accessKey"] == "AKIAEXAMPLE"
 

@@ -390,6 +390,35 @@ def test_a_job_over_its_budget_is_not_started():
     assert service.started == set()
 
 
+@pytest.mark.parametrize("remembers", [False, True], ids=["listed", "stored"])
+@pytest.mark.parametrize("state", [JobState.PROCESSING, JobState.DONE, JobState.PARTIAL, JobState.STOPPED], ids=str)
+def test_a_job_of_another_request_is_not_taken_for_this_one_s(state: JobState, remembers: bool):
+    """The user corrected the request after a job was started: neither its results count, nor is a second one paid."""
+    service = Service()
+    job = service.create(f"{TAG}-aaaaaaaa")
+    service.change(job.id, state=state, user_action="START")
+
+    one = attempt(service, {"id": job.id} if remembers else None, digest="bbbbbbbb")
+
+    assert one.error.final
+    assert "with another request" in str(one.error)
+    assert job.id in str(one.error)
+    assert len(service.jobs) == 1
+
+
+@pytest.mark.parametrize(("state", "action"), [(JobState.CREATED, "NONE"), (JobState.FAILED, "START")], ids=str)
+def test_a_job_of_another_request_that_is_of_no_use_is_left(state: JobState, action: str):
+    """It was never started, or failed: the corrected request gets a job of its own."""
+    service = Service()
+    service.change(service.create(f"{TAG}-aaaaaaaa").id, state=state, user_action=action)
+    service.next_tag = f"{TAG}-bbbbbbbb"
+
+    one = attempt(service, digest="bbbbbbbb")
+
+    assert one.result.id == "job-2"
+    assert service.started == {"job-2"}
+
+
 def test_a_job_of_a_cleared_attempt_is_stopped():
     """A user who clears a waiting task wants it done anew, not twice."""
     service = Service()

@@ -17,6 +17,8 @@ from sentinelhub_provider.api.jobs.job import (
     JobState,
     UnknownJobStateError,
     check_job_id,
+    digest_of,
+    full_tag,
     gone,
     has_tag,
     job_of,
@@ -234,11 +236,11 @@ def test_what_is_no_plain_job_is_refused(plain: Any):
         Job.from_dict(plain)
 
 
-def test_mark_tells_attempt_chains_apart():
+def test_tag_tells_clears_apart():
     """Each part counts, and no two parts run into each other."""
-    parts: dict[str, Any] = {"dag_id": "d", "task_id": "t", "run_id": "r", "map_index": -1, "chain": 0}
+    parts: dict[str, Any] = {"dag_id": "d", "task_id": "t", "run_id": "r", "map_index": -1, "clears": 0}
     others: list[dict[str, Any]] = [
-        {"dag_id": "e"}, {"task_id": "u"}, {"run_id": "s"}, {"map_index": 0}, {"chain": 1},
+        {"dag_id": "e"}, {"task_id": "u"}, {"run_id": "s"}, {"map_index": 0}, {"clears": 1},
         {"dag_id": "dt", "task_id": ""},
     ]  # fmt: skip
 
@@ -246,7 +248,7 @@ def test_mark_tells_attempt_chains_apart():
     assert len({job_tag(**parts), *(job_tag(**(parts | other)) for other in others)}) == len(others) + 1
 
 
-def test_marked_job_is_recognised():
+def test_tagged_job_is_recognised():
     """By its description, or by the folder that its results go to; a longer word is another tag."""
     tag = job_tag("d", "t", "r", -1, 0)
     described = job_of(BATCH_PROCESS, batch(request={"description": tagged("Slovenia", tag)}))
@@ -259,13 +261,23 @@ def test_marked_job_is_recognised():
     assert not has_tag(job_of(BATCH_PROCESS, batch()), tag)
 
 
+def test_tag_is_followed_by_the_digest_of_the_request():
+    """Without it, as jobs of earlier versions have it, nobody knows the request."""
+    full = full_tag("airflow-1", "0123456789abcdef")
+    described = job_of(BATCH_PROCESS, batch(request={"description": tagged("Slovenia", full)}))
+    bare = job_of(BATCH_PROCESS, batch(request={"description": "Slovenia airflow-1"}))
+
+    assert has_tag(described, "airflow-1")
+    assert [digest_of(job, "airflow-1") for job in (described, bare)] == ["01234567", None]
+
+
 def test_description_begins_with_words_for_people():
     """The tag alone where there are none."""
     assert tagged("Slovenia ", "airflow-1") == "Slovenia airflow-1"
     assert tagged(None, "airflow-1") == "airflow-1"
 
 
-def test_long_description_keeps_its_mark():
+def test_long_description_keeps_its_tag():
     """It stands at the end."""
     assert has_tag(job_of(BATCH_PROCESS, batch(request={"description": tagged("x" * 5_000, "airflow-1")})), "airflow-1")
 

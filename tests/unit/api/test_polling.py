@@ -10,7 +10,6 @@ import pytest
 
 from sentinelhub_provider.api.jobs.polling import (
     LONGEST_BACK_OFF,
-    check_poll_interval,
     documents_by_id,
     first_wait,
     is_due,
@@ -21,7 +20,7 @@ from sentinelhub_provider.api.jobs.polling import (
     wait_after_fault,
     wait_between,
 )
-from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
+from sentinelhub_provider.exceptions import SentinelHubResponseError
 
 
 @pytest.mark.parametrize(
@@ -124,10 +123,3 @@ def test_what_is_no_page_is_refused(page: Any):
     """It must not pass for an account without jobs."""
     with pytest.raises(SentinelHubResponseError, match="no list under 'data'"):
         documents_by_id(page)
-
-
-@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), "30", None, True], ids=repr)
-def test_interval_must_be_a_number_of_seconds(value: Any):
-    """Named in the error."""
-    with pytest.raises(SentinelHubRequestError, match="poll_interval"):
-        check_poll_interval(value)

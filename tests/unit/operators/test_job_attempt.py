@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,6 +19,8 @@ class Run:
     """A DAG run."""
 
     start_date: datetime | None = STARTED
+    run_after: datetime | None = STARTED
+    clear_number: int = 0
 
 
 @dataclass
@@ -39,12 +41,12 @@ def attempt(*, retries: int = 3, run: Run | None = None, task_id: str = "job", *
 
 
 @pytest.mark.parametrize("try_number", [1, 2, 3, 4])
-def test_all_retries_bear_one_mark(try_number: int):
+def test_all_retries_have_one_tag(try_number: int):
     """By it they find each other's job."""
     assert attempt(try_number=try_number).tag == attempt().tag
 
 
-def test_a_change_of_the_dag_s_retries_does_not_change_the_mark():
+def test_a_change_of_the_dag_s_retries_does_not_change_the_tag():
     """Or the job of an attempt before that change would be paid for twice."""
     assert attempt(retries=7).tag == attempt(retries=3).tag
 
@@ -57,16 +59,35 @@ def test_a_change_of_the_dag_s_retries_does_not_change_the_mark():
         {"map_index": 0},
         {"max_tries": 4},
         {"task_id": "other"},
-        {"run": Run(datetime(2026, 1, 5, 6, 0, 1, tzinfo=UTC))},
+        {"run": Run(run_after=datetime(2026, 1, 5, 6, 0, 1, tzinfo=UTC))},
     ],
     ids=lambda changes: next(iter(changes)),
 )
-def test_another_task_instance_bears_another_mark(changes: dict[str, Any]):
-    """Also a cleared one, and that of another Airflow with the same DAG, whose run started at another moment."""
+def test_another_task_instance_has_another_tag(changes: dict[str, Any]):
+    """Also a cleared one, and that of a manual run that another Airflow with the same DAG has."""
     assert attempt(**changes).tag != attempt().tag
 
 
-def test_a_cleared_task_knows_its_former_marks():
+def test_another_airflow_has_other_tags(monkeypatch: pytest.MonkeyPatch):
+    """It may have the same DAG and use the same account."""
+    before = attempt().tag
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "https://airflow.staging.example.com")
+
+    assert attempt().tag != before
+
+
+def test_a_finished_run_that_is_cleared_knows_its_former_jobs():
+    """Airflow resets the start of the run: neither the tags nor how far back jobs are listed may depend on it."""
+    cleared = Run(start_date=STARTED + timedelta(days=3), clear_number=1)
+
+    now = attempt(run=cleared, max_tries=6, try_number=4)
+
+    assert attempt().tag in now.earlier_tags
+    assert now.not_before == STARTED
+    assert attempt().not_before == STARTED
+
+
+def test_a_cleared_task_knows_its_former_tags():
     """A job that still runs under one of them is of no use any more."""
     assert attempt().tag in attempt(max_tries=6, try_number=4).earlier_tags
     assert attempt().tag not in attempt().earlier_tags
@@ -82,4 +103,4 @@ def test_the_first_attempt_can_be_told(try_number: int, max_tries: int, is_first
 
 def test_a_run_that_has_not_said_when_it_started_is_no_trouble():
     """Airflow allows for that."""
-    assert attempt(run=Run(None)).run_started is None
+    assert attempt(run=Run(None)).not_before is None
