@@ -285,11 +285,11 @@ def test_clearing_a_waiting_task_stops_its_job(jobs):
 
 def test_clearing_a_task_of_a_finished_run_stops_its_job(jobs, monkeypatch):
     """Airflow resets the start of the run then."""
-    jobs.set_pace(processing=None, stopping=0.0)
+    jobs.set_durations(processing=None, stopping=0.0)
     one = task(store=None)
     with pytest.raises(TaskDeferred):
         begun(one)
-    jobs.set_pace(processing=0.1, stopping=0.0)
+    jobs.set_durations(processing=0.1, stopping=0.0)
     monkeypatch.setattr("job_tasks.DagRun.start_date", datetime.now(UTC) + timedelta(days=3))
     monkeypatch.setattr("job_tasks.DagRun.clear_number", 1)
     one.clear()

@@ -85,7 +85,6 @@ def test_templated_fields_are_arguments(kind: type[ByocOperator]):
         (SentinelHubByocIngestOperator, {"tiles": "a/(BAND).tif"}, "tiles is a str. Give a list"),
         (SentinelHubByocIngestOperator, {"tiles": "[a]"}, "tiles is not JSON"),
         (SentinelHubByocIngestOperator, {"poll_interval": 0}, "poll_interval is 0"),
-        (SentinelHubByocIngestOperator, {"poll_interval": "10"}, "poll_interval is '10'"),
         (SentinelHubByocDeleteCollectionOperator, {"collection_id": None}, "collection_id is None"),
         (SentinelHubByocDeleteCollectionOperator, {"if_missing": "ok"}, "if_missing is 'ok'"),
         (SentinelHubByocDeleteTilesOperator, {"tiles": None}, "tiles is a NoneType"),
