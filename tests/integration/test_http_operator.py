@@ -412,7 +412,7 @@ def test_only_errors_that_may_pass_are_retried(run, sentinelhub_sandbox, fault: 
     sentinelhub_sandbox.control.add_fault(path="/catalog/*", times=None, action=fault)
 
     with pytest.raises(kind) as error:
-        run(endpoint="/catalog/v1/collections")
+        run(endpoint="/catalog/v1/collections", deadline=60)  # seconds, less than the pause after a 429
     assert (error.type is AirflowFailException) is (kind is AirflowFailException)
     if kind is AirflowFailException:
         assert str(error.value) == str(error.value.__cause__)
