@@ -45,6 +45,8 @@ class RequestOptions(TypedDict, total=False):
     :param deadline: seconds that the call may take in all, waiting and repeating included; 600 by default.
     :param longest_wait: seconds; rather than a longer single wait, a :class:`SentinelHubRateLimitError` is raised whose
         ``retry_after`` says how long it would have been.
+    :param repeat_silent: whether a call that may cost processing units is sent once more where the service stayed
+        silent, and may have charged for it; true by default.
     """
 
     json: Any
@@ -56,6 +58,7 @@ class RequestOptions(TypedDict, total=False):
     timeout: float | None
     deadline: float | None
     longest_wait: float | None
+    repeat_silent: bool
 
 
 class SentinelHubHook(BaseHook):
@@ -312,6 +315,8 @@ class SentinelHubHook(BaseHook):
             read_timeout=_seconds("timeout", options.get("timeout"), self.settings.timeout),
             deadline=_seconds("deadline", options.get("deadline"), DEFAULT_DEADLINE),
             longest_wait=options.get("longest_wait"),
+            has_body=any(options.get(name) is not None for name in ("json", "data", "files")),
+            repeat_silent=options.get("repeat_silent", True),
         )
         content: dict[str, Any] = {name: options.get(name) for name in ("json", "params", "data", "files")}
         content["headers"] = {**(options.get("headers") or {}), **({"Accept": accept} if accept else {})}

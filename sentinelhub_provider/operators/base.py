@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 
 
+KEEPING_PAGES: dict[str, Any] = {"longest_wait": None}
+"""For calls after the first page: a wait for the rate limit in the triggerer would lose the pages that are there."""
+
+
 class CallArguments(TypedDict):
     """
     How long one call of the hook may take, in seconds.

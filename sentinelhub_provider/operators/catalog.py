@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sentinelhub_provider.api.values import read_choice, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
 from sentinelhub_provider.operators.arguments import log_and_check_cost, utc_now
-from sentinelhub_provider.operators.base import PaidOperator
+from sentinelhub_provider.operators.base import KEEPING_PAGES, PaidOperator
 from sentinelhub_provider.operators.request_arguments import SearchOperator
 from sentinelhub_provider.operators.templating import own_arguments
 from sentinelhub_provider.operators.xcom import MAX_XCOM_SIZE, check_xcom_size
@@ -164,7 +164,8 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
                 self._check_next_page(estimate)
             left = MAX_PAGE if wanted is None else min(MAX_PAGE, wanted - len(items))
             body = {**body, **change.json, "limit": left}
-            page = read_page(self.hook.request("POST", ENDPOINT, json=body, **self.call_arguments).content)
+            arguments = {**self.call_arguments, **(KEEPING_PAGES if items else {})}
+            page = read_page(self.hook.request("POST", ENDPOINT, json=body, **arguments).content)
             items += items_of(page)
             change = pages.after(page)
         return items[:wanted]

@@ -16,7 +16,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubRequestError,
     SentinelHubResponseError,
 )
-from sentinelhub_provider.operators.base import SentinelHubOperator
+from sentinelhub_provider.operators.base import KEEPING_PAGES, SentinelHubOperator
 from sentinelhub_provider.operators.templating import own_arguments
 from sentinelhub_provider.operators.xcom import MAX_XCOM_SIZE, check_xcom_size
 
@@ -161,7 +161,7 @@ class SentinelHubHttpOperator(SentinelHubOperator):
                 self.endpoint,
                 json={**body, **change.json} if change.json else body,
                 params={**(self.query_params or {}), **change.params} if change.params else self.query_params,
-                **self._arguments(),
+                **{**self._arguments(), **(KEEPING_PAGES if pages else {})},
             )
             if self.response_check and not self.response_check(response):
                 raise SentinelHubResponseError(

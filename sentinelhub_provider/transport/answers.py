@@ -173,7 +173,7 @@ def error_from(answer: Answer, *, endpoint: str, retry_after: float | None = Non
     :param note: what else there is to say, behind the message.
     """
     said = read_error_document(answer.excerpt)
-    service = f": {said.message}" if said.message else ""
+    service = f": {said.message.rstrip('. ')}" if said.message else ""
     code = f" {said.code}" if said.code else ""
     request_id = next((value for name in _REQUEST_ID_HEADERS if (value := answer.header(name))), None)
     trace = f" (request id {request_id})" if request_id else ""
@@ -219,17 +219,23 @@ def _kind_and_advice(status: int, said: ServiceMessage) -> tuple[type[SentinelHu
     return SentinelHubBadRequestError, "Change the request: repeating it as it is will fail again."
 
 
-def problem_with_success(answer: Answer, *, method: str, accept: str | None) -> str | None:
+def says_body_is_missing(error: SentinelHubError) -> bool:
+    """Tell whether the service says that it got no body: where one was sent, it was lost on the way."""
+    return error.status == 400 and "body should be non-empty" in (error.service_message or "").lower()
+
+
+def problem_with_success(answer: Answer, *, method: str, accept: str | None, reads: bool = True) -> str | None:
     """
     Say what is wrong with an answer whose status says it is fine, or ``None``.
 
+    :param reads: whether the call asks for something, so that an empty 200 is no answer.
     :param accept: the media type that was asked for, where one was.
     """
     if method.upper() == "HEAD" or answer.status == 204:
         return None
     if answer.size == 0:
         # 201 and 202 may be empty: what was made is named by Location.
-        return "an empty body" if answer.status == 200 else None
+        return "an empty body" if answer.status == 200 and (reads or accept) else None
     content_type = answer.content_type
     wanted = [media_type(part) for part in (accept or "").split(",")]
     if content_type == "text/html" and "text/html" not in wanted:

@@ -165,6 +165,7 @@ class AsyncSentinelHubSession:
                 return Failure(_failure_kind(error), root_cause(error))
 
         answer = await self._drive(call_flow(call, clock=self._clock, random=self._jitter), send, call.url)
+        response.status_code = answer.status
         return response, answer
 
     async def current_token(

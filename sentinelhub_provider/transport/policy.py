@@ -8,7 +8,7 @@ The blocking and the asynchronous session drive the same flow; no decision stand
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TypeAlias
 from urllib.parse import urljoin, urlsplit
@@ -30,6 +30,7 @@ from sentinelhub_provider.transport.answers import (
     error_from,
     problem_with_success,
     read_error_document,
+    says_body_is_missing,
 )
 from sentinelhub_provider.transport.rate_limit import Slot
 from sentinelhub_provider.transport.retry_after import parse_retry_after, wait_before_retry
@@ -44,6 +45,12 @@ MAX_REDIRECTS = 5
 
 UNCLEAR_OUTCOME = " It may have taken effect, so it was not repeated: look whether it did before you repeat it."
 """Behind the error of a call that must not be done twice, where nobody can tell whether the service acted on it."""
+
+COSTLY_SILENCE = (
+    " It was sent {}; the service may have charged processing units each time. To send it no more than once, set "
+    "repeat_silent=False."
+)
+"""Behind the error of a call that costs processing units, where the service stayed silent."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEPING_METHOD = frozenset({307, 308})
@@ -98,6 +105,9 @@ class Call:
     :param max_attempts: attempts at most; a 429 that is waited out by the rate limiter is none.
     :param rate_limited: whether it keeps to the rate limit of all who share the account.
     :param spends: whether it may cost processing units.
+    :param has_body: whether a body is sent with it.
+    :param repeat_silent: whether a call that may cost processing units is sent once more where the service stayed
+        silent, and may have charged for it.
     :param longest_wait: seconds; a single wait above this is not begun, but raised as a rate limit error that says how
         long to wait. ``None`` waits as long as the deadline allows.
     :param may_pass: tells of an error with a status of 4xx whether the same call may succeed later.
@@ -113,6 +123,8 @@ class Call:
     max_attempts: int = MAX_ATTEMPTS
     rate_limited: bool = False
     spends: bool = True
+    has_body: bool = False
+    repeat_silent: bool = True
     longest_wait: float | None = None
     may_pass: Callable[[SentinelHubError], bool] = lambda _: False
 
@@ -215,7 +227,7 @@ def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], fl
     _refuse_foreign_host(call)
     ends = clock() + call.deadline
     endpoint = f"{call.method} {without_query(call.url)}"
-    attempt = 1
+    attempt, silences, unclear = 1, 0, False
     limited: SentinelHubRateLimitError | None = None
     while True:
         slot = (yield from _turn(call, attempt, limited, ends=ends, clock=clock)) if call.rate_limited else None
@@ -223,10 +235,14 @@ def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], fl
         if slot is not None and isinstance(outcome, Answer):
             retry_after = parse_retry_after(outcome.header("retry-after"))
             yield Settle(slot, outcome.status, retry_after, outcome.processing_units)
-        problem = _judge(call, outcome, endpoint)
+        silences += isinstance(outcome, Failure) and outcome.kind is FailureKind.SILENT
+        if unclear and call.method == "DELETE" and isinstance(outcome, Answer) and outcome.status == 404:
+            return replace(outcome, status=204)  # an attempt whose answer was lost has deleted it
+        problem = _judge(call, outcome, endpoint, silences)
         if problem is None:
             assert isinstance(outcome, Answer)  # noqa: S101 - a Failure is always a problem
             return outcome
+        unclear = unclear or (outcome.kind in _SENT if isinstance(outcome, Failure) else outcome.status >= 500)
         if problem.reason is None:
             raise problem.error from _cause(outcome)
         if slot is not None and isinstance(problem.error, SentinelHubRateLimitError):
@@ -327,15 +343,24 @@ class _Problem:
     retry_after: float | None = None
 
 
-def _judge(call: Call, outcome: Answer | Failure, endpoint: str) -> _Problem | None:
-    """Say whether and how an attempt failed."""
+def _judge(call: Call, outcome: Answer | Failure, endpoint: str, silences: int) -> _Problem | None:
+    """
+    Say whether and how an attempt failed.
+
+    :param silences: attempts so far to which the service stayed silent.
+    """
     if isinstance(outcome, Failure):
         unclear = outcome.kind in _SENT
         worth_it = outcome.kind not in _FINAL and (call.repeatable or not unclear)
         note = UNCLEAR_OUTCOME if unclear and not call.repeatable else ""
+        if worth_it and outcome.kind is FailureKind.SILENT and call.rate_limited and call.spends:
+            worth_it = silences <= call.repeat_silent
+            note = "" if worth_it else COSTLY_SILENCE.format("once" if silences == 1 else "twice")
         return _Problem(_transport_error(outcome, endpoint, note), outcome.kind.value if worth_it else None)
     if outcome.status < 300:
-        problem = problem_with_success(outcome, method=call.method, accept=call.accept)
+        # What computes an answer has one; what changes something may have done so without a word.
+        reads = call.method in _SAFE_METHODS or (call.method == "POST" and call.repeatable)
+        problem = problem_with_success(outcome, method=call.method, accept=call.accept, reads=reads)
         return None if problem is None else _Problem(bad_answer(outcome, problem, endpoint=endpoint))
     if outcome.status < 400:
         return _Problem(bad_answer(outcome, "a redirect that leads nowhere", endpoint=endpoint))
@@ -344,6 +369,8 @@ def _judge(call: Call, outcome: Answer | Failure, endpoint: str) -> _Problem | N
     error = error_from(outcome, endpoint=endpoint, retry_after=retry_after, note=note)
     if isinstance(error, SentinelHubRateLimitError):
         return _Problem(error, "rate limited", retry_after)  # refused before anything happened: safe for every call
+    if outcome.status in (408, 425) or (call.has_body and says_body_is_missing(error)):
+        return _Problem(error, f"the service answered {outcome.status}", retry_after)  # it did not get the request
     passing = (outcome.status >= 500 and outcome.status != 501) or (outcome.status < 500 and call.may_pass(error))
     if passing and call.repeatable:
         return _Problem(error, f"the service answered {outcome.status}", retry_after)

@@ -190,6 +190,7 @@ class SentinelHubSession(OAuth2Session):
                 return Failure(_failure_kind(error), root_cause(error))
 
         answer = self._drive(call_flow(call, clock=self._clock, random=self._jitter), send, call.url)
+        response.status_code = answer.status
         return response, answer
 
     def current_token(self, *, rejected: AccessToken | None = None, timeout: float = DEFAULT_DEADLINE) -> AccessToken:

@@ -220,6 +220,25 @@ def test_pages_are_joined(run, sentinelhub_sandbox):
     assert "links" not in result
 
 
+def test_pages_that_are_there_are_kept_in_a_wait_for_the_rate_limit(run, sentinelhub_sandbox, waits):
+    """A deferrable task waits on its worker then: in the triggerer it would lose them, and pay for them again."""
+    limited = []
+
+    def limit_the_third(_: Any) -> bool:
+        limited.append(None)
+        if len(limited) == 2:
+            action = {"kind": "rate_limit", "retry_after": "90000"}
+            sentinelhub_sandbox.control.add_fault(path=SEARCH, action=action)
+        return True
+
+    arguments = {"method": "POST", "endpoint": SEARCH, "json": SEARCH_BODY, "paginate": True, "deferrable": True}
+    result = run(response_check=limit_the_third, **arguments)
+
+    requests = sentinelhub_sandbox.control.counters().requests[SEARCH]
+    assert requests == -(-len(result["features"]) // 2) + 1
+    assert max(waits.waits) > 60
+
+
 def test_too_many_pages_are_an_error(run):
     """Not a shorter result."""
     with pytest.raises(AirflowFailException, match="more than max_pages=1 pages"):

@@ -42,6 +42,7 @@ from sentinelhub_provider.transport.policy import (
     Wait,
     call_flow,
 )
+from sentinelhub_provider.transport.rate_limit import Slot
 
 BASE = "https://sh.example.org"
 URL = f"{BASE}/catalog/v1/search?secretish=1"
@@ -530,3 +531,61 @@ def test_any_call_ends_in_time_and_repeats_nothing_unclear(
                 event = None
     assert isinstance(last, Answer)
     assert last.status < 300
+
+
+# --- refusals that pass, and answers that were lost ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [408, 425])
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_service_that_did_not_get_the_request_gets_it_again(status: int, repeatable: bool):
+    """Nothing was done, so that every call may be repeated."""
+    _, result = play(start(call("POST", repeatable=repeatable)), FIRST, answer(status), None, FIRST, GOOD)
+    assert result is GOOD
+
+
+MISSING_BODY = Answer(400, {}, b'{"error": {"status": 400, "message": "Request body should be non-empty."}}', 74)
+
+
+def test_body_that_was_lost_on_the_way_is_sent_again():
+    """The refusal contradicts what was sent; without a body it is simply right."""
+    _, result = play(start(call("POST", repeatable=False, has_body=True)), FIRST, MISSING_BODY, None, FIRST, GOOD)
+    assert result is GOOD
+    assert isinstance(fail(call("POST", has_body=False), FIRST, MISSING_BODY), SentinelHubBadRequestError)
+
+
+@pytest.mark.parametrize("lost", [Failure(FailureKind.BROKEN), Failure(FailureKind.SILENT), answer(502)])
+def test_delete_whose_answer_was_lost_has_worked(lost: Any):
+    """What it then does not find is what it has deleted; a 404 at once is one."""
+    _, result = play(start(call("DELETE")), FIRST, lost, None, FIRST, answer(404))
+    assert result is not None
+    assert result.status == 204
+    assert isinstance(fail(call("DELETE"), FIRST, answer(404)), SentinelHubNotFoundError)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "POST"])
+def test_change_that_is_answered_without_a_word_has_worked(method: str):
+    """An empty 200 is no answer to a question, but it is one to an order."""
+    empty = answer(200)
+    assert play(start(call(method, repeatable=method == "PUT")), FIRST, empty)[1] is empty
+    assert isinstance(fail(call("POST", repeatable=True), FIRST, empty), SentinelHubResponseError)
+    assert isinstance(fail(call("GET"), FIRST, empty), SentinelHubResponseError)
+
+
+@pytest.mark.parametrize(("repeat_silent", "times", "word"), [(True, 2, "twice"), (False, 1, "once")])
+def test_silence_that_may_cost_is_repeated_once_at_most(repeat_silent: bool, times: int, word: str):
+    """The service may have charged for each; the error says how often it was sent."""
+    now = Slot(0.0, made=0.0)
+    attempt = [now, FIRST, Failure(FailureKind.SILENT), None]
+    error = fail(call("POST", rate_limited=True, repeat_silent=repeat_silent), *(attempt * times))
+    assert f"sent {word}" in str(error)
+    free = call("POST", rate_limited=True, spends=False)
+    assert play(start(free), *(attempt * 4), now, FIRST, GOOD, None)[1] is GOOD
+
+
+@pytest.mark.parametrize("words", ["Too bad.", "Too bad", "Too bad.. "])
+def test_message_ends_in_one_full_stop(words: str):
+    """Whatever the service ends its own with."""
+    document = json.dumps({"error": {"status": 400, "message": words}}).encode()
+    error = fail(call(), FIRST, Answer(400, {}, document, len(document)))
+    assert "Too bad. Change" in str(error)
