@@ -231,7 +231,7 @@ def surely_without_effect(outcome: Answer | Failure) -> bool:
     """Tell whether the service did nothing: it refused, or was not reached, or sent the caller on."""
     if isinstance(outcome, Failure):
         return outcome.kind is FailureKind.UNREACHABLE
-    return outcome.status in (401, 429) or 300 <= outcome.status < 400
+    return outcome.status in (401, 408, 425, 429) or 300 <= outcome.status < 400
 
 
 def live(call: Call, data: st.DataObject, jitter: float = 0.5) -> tuple[World, Life]:
@@ -303,7 +303,8 @@ def test_every_answer_of_a_rate_limited_call_is_settled_once(call: Call, data: s
     told = [step.status for step in life.settled]
     limited = [status for status in told if status == 429]
     assert len(limited) == life.rate_limited
-    assert life.result is None or told[-1] == life.result.status
+    # A DELETE that does not find what it has deleted is told as it was, and counts as done.
+    assert life.result is None or told[-1] == life.result.status or (told[-1], life.result.status) == (404, 204)
 
 
 @settings(max_examples=500, deadline=None)
