@@ -353,7 +353,7 @@ def _judge(call: Call, outcome: Answer | Failure, endpoint: str, silences: int) 
         unclear = outcome.kind in _SENT
         worth_it = outcome.kind not in _FINAL and (call.repeatable or not unclear)
         note = UNCLEAR_OUTCOME if unclear and not call.repeatable else ""
-        if worth_it and outcome.kind is FailureKind.SILENT and call.rate_limited and call.spends:
+        if worth_it and outcome.kind is FailureKind.SILENT and call.method == "POST" and call.spends:
             worth_it = silences <= call.repeat_silent
             note = "" if worth_it else COSTLY_SILENCE.format("once" if silences == 1 else "twice")
         return _Problem(_transport_error(outcome, endpoint, note), outcome.kind.value if worth_it else None)

@@ -195,7 +195,6 @@ def test_events_of_others_are_refused(sensor, event):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"collection": "sentinel-2-l2b"}, "sentinel-2-l2b"),
         ({"collection": "dem"}, "has no scenes"),
         ({"min_scenes": 0}, "min_scenes is 0"),
         ({"min_scenes": "many"}, "min_scenes is 'many'"),
