@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -119,6 +120,13 @@ class SentinelHubJobTrigger(BaseTrigger):
         """
         if not self.stop_on_kill:
             return
+        stopping = asyncio.create_task(self._stop_where_ended())
+        while not stopping.done():
+            # Airflow cancels a trigger anew in each round until it is gone, also while it runs this method.
+            with suppress(asyncio.CancelledError):
+                await asyncio.shield(stopping)
+
+    async def _stop_where_ended(self) -> None:
         state = await task_state(self)
         if not has_ended(state):
             self.log.info(

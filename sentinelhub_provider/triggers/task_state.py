@@ -20,7 +20,7 @@ UNKNOWN = "unknown"
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 """States of a task in which nothing will wait for its job any more."""
 
-ASK_SECONDS = 10.0
+ASK_SECONDS = 13.0
 """How long Airflow may take to answer; it gives ``on_kill`` 30 seconds in all."""
 
 

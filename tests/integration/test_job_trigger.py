@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -519,6 +520,34 @@ def test_task_that_did_not_end_keeps_its_job(bench: Bench, airflow: dict[str, An
 
     assert bench.jobs.status(job) == "PROCESSING"
     assert f"{BATCH_PROCESS} job {job} goes on" in said
+
+
+def test_airflow_may_cancel_again_meanwhile(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    """Airflow cancels in each round of the triggerer, and may take several rounds to tell the task's state."""
+    asked, answer = threading.Event(), threading.Event()
+
+    def get_task_states(**_: Any) -> dict[str, Any]:
+        asked.set()
+        assert answer.wait(60)
+        return {"run": {"wait": "failed"}}
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(get_task_states))
+    job = bench.start()
+    trigger = bench.trigger(job)
+    trigger.task_instance = SimpleNamespace(dag_id="dag", run_id="run", task_id="wait", map_index=-1)
+
+    async def cancel_again() -> None:
+        killing = asyncio.create_task(trigger.on_kill())
+        await asyncio.to_thread(asked.wait, 60)
+        for _ in range(3):
+            killing.cancel("user-action")
+            await asyncio.sleep(0)
+        answer.set()
+        await asyncio.wait([killing])
+
+    asyncio.run(cancel_again())
+
+    assert bench.jobs.status(job) == "STOPPED"
 
 
 def test_trigger_without_a_task_keeps_the_job(bench: Bench, airflow: dict[str, Any]):
