@@ -210,6 +210,7 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": _INTEGRATION,
                 "python-modules": [
                     "sentinelhub_provider.triggers.byoc",
+                    "sentinelhub_provider.triggers.catalog",
                     "sentinelhub_provider.triggers.job",
                     "sentinelhub_provider.triggers.scene",
                 ],

@@ -15,6 +15,7 @@ import pytest
 from airflow.sdk import Connection
 from airflow.sdk.log import redact
 
+import sentinelhub_provider
 from sentinelhub_provider import __version__
 from sentinelhub_provider.connection import ClientAuth, settings_from_connection
 from sentinelhub_provider.deployments import DEPLOYMENTS, PathScheme
@@ -202,3 +203,15 @@ def test_open_fields_say_where_the_deployment_is():
 
     assert "deployment" in placeholders["login"]
     assert all("Extra Fields" in placeholders[name] for name in ("login", "host"))
+
+
+def test_every_trigger_is_listed():
+    """A trigger is what Airflow can make from its class path."""
+    listed = {name for entry in get_provider_info()["triggers"] for name in entry["python-modules"]}
+    folder = Path(sentinelhub_provider.__file__).with_name("triggers")
+    with_triggers = {
+        f"sentinelhub_provider.triggers.{path.stem}"
+        for path in folder.glob("*.py")
+        if re.search(r"^class \w+\(Base(Event)?Trigger\)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert listed == with_triggers
