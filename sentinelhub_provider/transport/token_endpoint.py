@@ -60,6 +60,7 @@ def fetch_token(
         trusted=None,
         read_timeout=TOKEN_READ_TIMEOUT,
         deadline=timeout,
+        spends=False,
         may_pass=_may_pass,
     )
     sent_at = wall_clock()

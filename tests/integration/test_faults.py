@@ -412,6 +412,7 @@ def at_the_token_endpoint() -> Iterator[Case]:
                 waits=BACKOFF[:6],
             )
     yield Case("silence", {"kind": "silence"}, JOB, at_token=True, logins=2, waits=BACKOFF[:1])
+    yield Case("silence", {"kind": "silence"}, JOB, times=3, at_token=True, logins=4, waits=BACKOFF[:3])
     yield Case("delay", {"kind": "delay", "seconds": 0.05}, DOWNLOAD, at_token=True)
     for form, (value, seconds) in {
         "milliseconds": ("3398", 3.398 * 1.05),

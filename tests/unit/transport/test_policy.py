@@ -589,3 +589,9 @@ def test_message_ends_in_one_full_stop(words: str):
     document = json.dumps({"error": {"status": 400, "message": words}}).encode()
     error = fail(call(), FIRST, Answer(400, {}, document, len(document)))
     assert "Too bad. Change" in str(error)
+
+
+def test_silence_that_costs_nothing_is_repeated_until_the_deadline():
+    """As that of the token endpoint; nothing is said of processing units."""
+    error = fail(call("POST", trusted=None, spends=False), *([Failure(FailureKind.SILENT), None] * MAX_ATTEMPTS))
+    assert "processing units" not in str(error)
