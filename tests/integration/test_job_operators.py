@@ -226,10 +226,14 @@ def test_a_create_without_answer_and_without_listing_fails_and_the_retry_finds_t
     ("state", "store"),
     [("CREATED", False), ("ANALYSIS_DONE", True), ("PROCESSING", False), ("DONE", True), ("DONE", False)],
 )
-def test_a_retry_goes_on_from_the_state_it_finds(state: str, store: bool, jobs, sentinelhub_sandbox):
+def test_a_retry_goes_on_from_the_state_it_finds(
+    state: str, store: bool, jobs, sentinelhub_sandbox, monkeypatch: pytest.MonkeyPatch
+):
     """An attempt dies when the job is in that state; the next one ends well with that job."""
     one = task(store=StateStore() if store else None, analyse=state == "ANALYSIS_DONE")
     is_started = state in ("PROCESSING", "DONE")
+    if state == "PROCESSING":
+        jobs.set_durations(analysing=0.0, processing=None)  # it stands still until a task waits for it again
     if not is_started:
         fault = {"action": {"kind": "reset"}, "method": "POST", "path": "/batch/v2/process/*/start"}
         sentinelhub_sandbox.control.add_fault(**fault, times=None)
@@ -240,7 +244,8 @@ def test_a_retry_goes_on_from_the_state_it_finds(state: str, store: bool, jobs, 
         while jobs.step():
             pass
     elif state == "PROCESSING":
-        jobs.step()
+        wait = one._event
+        monkeypatch.setattr(one, "_event", lambda *trigger: jobs.step() and wait(*trigger))
     assert jobs.all()[0].status == state
     sentinelhub_sandbox.control.clear_faults()
 
