@@ -233,7 +233,7 @@ def test_a_retry_goes_on_from_the_state_it_finds(
     one = task(store=StateStore() if store else None, analyse=state == "ANALYSIS_DONE")
     is_started = state in ("PROCESSING", "DONE")
     if state == "PROCESSING":
-        jobs.set_durations(analysing=0.0, processing=None)  # it stands still until a task waits for it again
+        jobs.set_durations(analysing=None, processing=None)  # it stands still until a task waits for it again
     if not is_started:
         fault = {"action": {"kind": "reset"}, "method": "POST", "path": "/batch/v2/process/*/start"}
         sentinelhub_sandbox.control.add_fault(**fault, times=None)
@@ -244,8 +244,9 @@ def test_a_retry_goes_on_from_the_state_it_finds(
         while jobs.step():
             pass
     elif state == "PROCESSING":
+        jobs.step()
         wait = one._event
-        monkeypatch.setattr(one, "_event", lambda *trigger: jobs.step() and wait(*trigger))
+        monkeypatch.setattr(one, "_event", lambda *trigger: (jobs.step(), wait(*trigger))[1])
     assert jobs.all()[0].status == state
     sentinelhub_sandbox.control.clear_faults()
 
