@@ -8,6 +8,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,6 +73,9 @@ def fixture_no_tokens():
     forget_tokens()
     yield
     forget_tokens()
+    for thread in threading.enumerate():
+        if thread.name == "sentinelhub-token":  # a renewal in the background would be counted in the next test
+            thread.join(90.0)
     # Each masked secret makes one regular expression longer, which is compiled anew with the next.
     masker = sys.modules.get("airflow.sdk._shared.secrets_masker")
     if masker is not None:

@@ -629,7 +629,7 @@ def test_unreachable_host(make_caller, waits):
         caller.request("POST", "/batch/v2/process", json={})
     assert "the host cannot be reached" in str(error.value)
     assert len(backoffs(waits)) == 7
-    assert backoffs(waits) == sorted(backoffs(waits))
+    assert max(backoffs(waits)[:3]) < min(backoffs(waits)[-2:])  # they grow, but for the jitter
 
 
 def test_unreachable_token_endpoint(make_caller, waits):
