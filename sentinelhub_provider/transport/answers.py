@@ -8,6 +8,7 @@ Sentinel Hub words its errors in several shapes: an object under ``error``, the 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,11 +81,12 @@ class Answer:
 
 
 def spent_units(value: str | None) -> float | None:
-    """Read :data:`UNITS_HEADER`: processing units (PU), ``None`` where it is absent or no number."""
+    """Read :data:`UNITS_HEADER`: processing units (PU), ``None`` where it is absent or no finite number from 0."""
     try:
-        return float(value or "")
+        units = float(value or "")
     except ValueError:
         return None
+    return units if 0 <= units < math.inf else None
 
 
 def media_type(content_type: str | None) -> str:

@@ -224,9 +224,15 @@ def test_bad_answer_says_what_to_check():
     assert "proxy" in str(error)
 
 
-@pytest.mark.parametrize(("value", "units"), [("0.33", 0.33), ("2", 2.0), ("", None), ("many", None), (None, None)])
+@pytest.mark.parametrize(
+    ("value", "units"),
+    [
+        *[("0.33", 0.33), ("2", 2.0), ("0", 0.0), ("1e3", 1000.0), (" 2.5 ", 2.5)],
+        *[(value, None) for value in (None, "", "many", "inf", "-inf", "1e999", "nan", "-0.5")],
+    ],
+)
 def test_processing_units_are_read_from_the_header(value: str | None, units: float | None):
-    """In whichever case its name is written."""
+    """In whichever case its name is written. What is no amount would be owed to the rate limit for ever."""
     headers = {} if value is None else {"X-ProcessingUnits-Spent": value}
 
     assert Answer(200, headers).processing_units == units
