@@ -96,7 +96,6 @@ def build_search(
     :param limit: items in all; a page holds at most 100.
     :param deployment: the connection's, to check where the collection lives.
     :param now: the present time; a time that begins after it is refused.
-    :raises SentinelHubRequestError: names the argument.
     """
     found = find_collection(collection, deployment)
     if bbox is not None and intersects is not None:
@@ -139,11 +138,7 @@ def build_search(
 
 
 def read_page(content: bytes) -> Mapping[str, Any]:
-    """
-    Read a page of results.
-
-    :raises SentinelHubResponseError: where the answer has no list of items.
-    """
+    """Read a page of results. Raises :class:`SentinelHubResponseError` where the answer has no list of items."""
     page = decode_answer(content, "The Catalog")
     if not isinstance(page, Mapping) or not isinstance(page.get("features"), list):
         raise SentinelHubResponseError("The Catalog answered with JSON that has no list of features.")
@@ -170,8 +165,6 @@ def sort_items(items: Iterable[Mapping[str, Any]], by: str) -> list[Mapping[str,
     Sort items: ``newest`` or ``oldest`` first, or ``clearest`` first and the newest of equals.
 
     Items without the property come last. Equals keep an order by id, so that pages in any order sort alike.
-
-    :raises SentinelHubRequestError: for another sorting.
     """
     if by not in SORTINGS:
         raise SentinelHubRequestError(f"sort is {by!r}. Give one of {', '.join(SORTINGS)}.", field="sort")
@@ -183,11 +176,7 @@ def sort_items(items: Iterable[Mapping[str, Any]], by: str) -> list[Mapping[str,
 
 
 def one_per(items: Iterable[Mapping[str, Any]], what: str) -> list[Mapping[str, Any]]:
-    """
-    Keep the first item of each day (UTC) or tile, in the given order; items that name none are all kept.
-
-    :raises SentinelHubRequestError: for another choice.
-    """
+    """Keep the first item of each day (UTC) or tile, in the given order; items that name none are all kept."""
     if what not in ONE_PER:
         raise SentinelHubRequestError(f"one_per is {what!r}. Give one of {', '.join(ONE_PER)}.", field="one_per")
     seen: set[str] = set()

@@ -163,8 +163,6 @@ def find_collections(names: Iterable[str], deployment: str | None = None) -> lis
     Look up the collections of one request.
 
     Fused with one that the deployment has, those of other deployments may be named too (documentation, "Data fusion").
-
-    :raises SentinelHubRequestError: as :func:`find_collection`.
     """
     names = list(names)
     found = [find_collection(name) if deployment != "custom" else find_collection(name, deployment) for name in names]

@@ -44,11 +44,7 @@ class Datasets:
     remote: int = 0
 
     def check_resolution(self, bounds: Bounds, size: Size, field: str) -> None:
-        """
-        Refuse pixels that are coarser than a collection serves.
-
-        :raises SentinelHubRequestError: with the pixels that it would take.
-        """
+        """Refuse pixels that are coarser than a collection serves."""
         metres = size.metres_per_pixel(bounds)
         for collection in self.collections:
             limit = collection.max_metres_per_pixel
@@ -94,7 +90,6 @@ def build_datasets(wanted: RequestArguments, *, deployment: str | None = None, n
         The others hold where an entry does not say otherwise.
     :param deployment: the connection's, to check where collections live; ``None`` for any.
     :param now: see :func:`~sentinelhub_provider.api.time_range.parse_time_range`.
-    :raises SentinelHubRequestError: for an unknown collection, or an argument that it does not know.
     """
     named = wanted.collection
     given = [named] if isinstance(named, str | Mapping) else named
@@ -111,11 +106,7 @@ def build_datasets(wanted: RequestArguments, *, deployment: str | None = None, n
 
 
 def read_datasets(data: Any, *, deployment: str | None = None, now: datetime | None = None) -> Datasets:
-    """
-    Check ``input.data`` of a request's JSON.
-
-    :raises SentinelHubRequestError: where it names no collection that the deployment has, or a reversed time range.
-    """
+    """Check ``input.data`` of a request's JSON."""
     if not isinstance(data, list) or not data or not all(isinstance(entry, Mapping) for entry in data):
         raise SentinelHubRequestError(
             "request: input.data must be a list of one or more datasets with a type.", field="request"
@@ -190,11 +181,7 @@ def _check_filter(chosen: dict[str, Any], collection: Collection) -> None:
 
 
 def check_cloud_cover(value: Any) -> float:
-    """
-    Return a limit of cloud cover in per cent.
-
-    :raises SentinelHubRequestError: for other than a number from 0 to 100.
-    """
+    """Return a limit of cloud cover in per cent."""
     what = "per cent, a number from 0 to 100"
     return read_number(value, "max_cloud_cover", least=0, most=100, what=what)
 

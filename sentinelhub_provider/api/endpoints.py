@@ -75,7 +75,6 @@ def resolve_endpoint(endpoint: str, *, base_url: str, scheme: PathScheme) -> str
     :param endpoint: a path in either spelling, or an absolute URL, which is left as it is.
     :param base_url: the deployment's base URL, without trailing slash; may hold a path.
     :param scheme: how the deployment spells its paths.
-    :raises SentinelHubRequestError: for an empty endpoint, or a scheme other than http and https.
     """
     endpoint = endpoint.strip()
     if not endpoint:

@@ -51,7 +51,6 @@ class Pages:
         Say how to request the page after ``answer``, or ``None`` after the last one.
 
         :raises SentinelHubResponseError: where it points to a page that was there already.
-        :raises SentinelHubRequestError: where there are more pages than may be.
         """
         change = next_page(answer, method=self._method)
         if change is None:

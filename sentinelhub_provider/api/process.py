@@ -146,7 +146,6 @@ def build_process_request(
     :param now: the present time; a time range that begins after it is refused.
     :param max_side: largest side in pixels; ``None`` for a picture that is to be split into tiles.
     :param is_script_elsewhere: whether there may be no ``evalscript``, because the request will name a file with it.
-    :raises SentinelHubRequestError: names the argument.
     """
     script = None if is_script_elsewhere and wanted.evalscript is None else read_evalscript(wanted.evalscript)
     bounds = parse_bounds(bbox=wanted.bbox, geometry=wanted.geometry, crs=wanted.crs)
@@ -178,7 +177,6 @@ def read_process_request(
 
     :param max_side: largest side in pixels; ``None`` for a picture that is to be split into tiles.
     :param is_script_elsewhere: whether there may be no ``evalscript``, because the request names a file with it.
-    :raises SentinelHubRequestError: names the member within ``request``.
     """
     if not isinstance(body, Mapping):
         raise SentinelHubRequestError(
@@ -209,12 +207,7 @@ def read_process_request(
 
 
 def build_responses(outputs: Any) -> list[dict[str, Any]]:
-    """
-    Make ``output.responses``.
-
-    :param outputs: see :func:`build_process_request`.
-    :raises SentinelHubRequestError: for a format that there is not.
-    """
+    """Make ``output.responses``. ``outputs``: see :func:`build_process_request`."""
     if outputs is None:
         outputs = "image/png"
     named = outputs if isinstance(outputs, Mapping) and "type" not in outputs else {"default": outputs}
@@ -224,12 +217,7 @@ def build_responses(outputs: Any) -> list[dict[str, Any]]:
 
 
 def read_responses(output: Mapping[str, Any], path: str = "output") -> list[Mapping[str, Any]]:
-    """
-    Check ``output.responses`` of a request's JSON.
-
-    :param path: where ``output`` stands in the request.
-    :raises SentinelHubRequestError: for other than a list of mappings.
-    """
+    """Check ``output.responses`` of a request's JSON. ``path``: where ``output`` stands in the request."""
     responses = output.get("responses")
     if responses is None:
         return [{}]
@@ -280,11 +268,7 @@ def bits_of(setup: Setup | None, formats: Mapping[str, str]) -> int:
 
 
 def check_outputs(responses: Sequence[Mapping[str, Any]], setup: Setup | None, field: str) -> None:
-    """
-    Refuse outputs that the evalscript does not have, and pictures that a format cannot hold.
-
-    :raises SentinelHubRequestError: names ``field``.
-    """
+    """Refuse outputs that the evalscript does not have, and pictures that a format cannot hold."""
     if setup is None:
         return
     declared = {output.id: output for output in setup.outputs}

@@ -157,7 +157,6 @@ def split_bbox(
     :param max_size: largest side of a tile, in pixels.
     :param snap: widen the whole to multiples of the resolution (projected CRS only), so that pictures of different
         areas have common pixels; otherwise it is exactly the picture that a single request would return.
-    :raises SentinelHubRequestError: for bounds or sizes that cannot be, or more than ``MAX_TILES`` tiles.
     """
     bounds = parse_bounds(bbox=bbox, crs=crs)
     return split(bounds, width=width, height=height, resolution=resolution, max_size=max_size, snap=snap)

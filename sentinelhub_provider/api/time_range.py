@@ -81,8 +81,6 @@ def parse_time(value: Any, field: str = "time_range") -> datetime:
     Read a time: a ``datetime``, a ``date``, which means its first moment, or an ISO 8601 text of either.
 
     Milliseconds are what requests can say; smaller parts are cut off.
-
-    :raises SentinelHubRequestError: for anything else.
     """
     found = _read(value, field)
     with _calendar(value, field):
@@ -97,8 +95,6 @@ def parse_end(value: Any, field: str = "time_range") -> tuple[datetime, datetime
 
     A date means that whole day. So does its end in any other spelling: ``23:59``, ``23:59:59``, ``23:59:59.999999``,
     ``24:00``. The last second of another minute ends with that minute. Any other time ends at itself.
-
-    :raises SentinelHubRequestError: for what is no time.
     """
     found = _read(value, field)
     with _calendar(value, field):
@@ -125,8 +121,6 @@ def parse_time_range(
 
     :param now: the time of asking; see :func:`refuse_future`.
     :param until: when relative ranges end: the DAG run's ``run_after``.
-    :raises SentinelHubRequestError: for other than two times, an end before the start, a start in the future, or a
-        relative range without ``until``.
     """
     found = value if isinstance(value, TimeRange) else _read_range(value, field, until)
     last = found.last or found.end
@@ -166,7 +160,6 @@ def refuse_future(start: datetime, field: str, now: datetime | None) -> None:
     Refuse a range that begins after the time of asking, since nothing was seen then yet.
 
     :param now: the time of asking; ``None`` to let it pass.
-    :raises SentinelHubRequestError: names ``field``.
     """
     if now is not None and start > now:
         raise SentinelHubRequestError(

@@ -20,7 +20,6 @@ def read_flag(value: Any, field: str, member: str | None = None) -> bool:
     Read ``True`` or ``False``, which may be text in any case.
 
     :param member: name of the value within the argument, where it is not the argument itself.
-    :raises SentinelHubRequestError: for anything else.
     """
     found = {"true": True, "false": False}.get(str(value).strip().lower())
     if found is None:
@@ -36,7 +35,6 @@ def read_number(value: Any, field: str, *, least: float = -math.inf, most: float
     :param least: the smallest that is allowed.
     :param most: the largest.
     :param what: how the message calls what is wanted, such as ``per cent, a number from 0 to 100``.
-    :raises SentinelHubRequestError: for anything else.
     """
     try:
         number = math.nan if isinstance(value, bool) else float(value)
@@ -48,20 +46,12 @@ def read_number(value: Any, field: str, *, least: float = -math.inf, most: float
 
 
 def read_seconds(value: Any, field: str) -> float:
-    """
-    Read a length of time in seconds, a number above 0.
-
-    :raises SentinelHubRequestError: for anything else.
-    """
+    """Read a length of time in seconds, a number above 0."""
     return read_number(value, field, least=1e-3, what="seconds, a number above 0")
 
 
 def read_whole_number(value: Any, field: str, *, least: int = 1, most: float = math.inf) -> int:
-    """
-    Read a whole number: ``10``, ``10.0``, ``"10"``.
-
-    :raises SentinelHubRequestError: for anything else.
-    """
+    """Read a whole number: ``10``, ``10.0``, ``"10"``."""
     what = f"a whole {_range(least, most)}"
     number = read_number(value, field, least=least, most=most, what=what)
     if not isinstance(number, int):
@@ -74,7 +64,6 @@ def read_choice(value: Any, allowed: Sequence[str], field: str, *, of: str = "")
     Read one of several words, in any case, and return it as the API spells it.
 
     :param of: what has these words only, for the message.
-    :raises SentinelHubRequestError: with all of them.
     """
     known = {word.lower(): word for word in allowed}.get(str(value).strip().lower())
     if known is None:
@@ -84,11 +73,7 @@ def read_choice(value: Any, allowed: Sequence[str], field: str, *, of: str = "")
 
 
 def read_json(value: Any, field: str) -> Any:
-    """
-    Return JSON that may be text, as a template renders it and a template file holds it.
-
-    :raises SentinelHubRequestError: for text that is not JSON.
-    """
+    """Return JSON that may be text, as a template renders it and a template file holds it."""
     if not isinstance(value, str):
         return value
     try:
@@ -100,11 +85,7 @@ def read_json(value: Any, field: str) -> Any:
 
 
 def read_structure(value: Any, field: str) -> Any:
-    """
-    Decode text that plainly is a JSON object or list; return anything else as it is.
-
-    :raises SentinelHubRequestError: for text that begins as JSON and is not.
-    """
+    """Decode text that plainly is a JSON object or list; return anything else as it is."""
     is_json = isinstance(value, str) and without_bom(value).lstrip()[:1] in ("{", "[")
     return read_json(value, field) if is_json else value
 

@@ -37,7 +37,6 @@ def open_file(path: Any, *, field: str, what: str, folders: Iterable[str] = ()) 
     :param field: name of the argument, for errors.
     :param what: what it takes, such as ``GeoJSON``.
     :param folders: where a relative path is looked for, after the working directory.
-    :raises SentinelHubRequestError: where there is no such file, or the context cannot read it.
     :raises SentinelHubTransportError: where the object storage fails in a way that may pass.
     """
     with tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder:

@@ -34,7 +34,6 @@ class GeoJson:
     The features of a GeoJSON document, as they are written; can be iterated over more than once.
 
     :param value: a mapping, a list, a text, or the path of a file in UTF-8.
-    :raises SentinelHubRequestError: where it is no list of features.
     :raises ValueError: where it is no JSON.
     """
 

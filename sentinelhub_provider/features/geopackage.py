@@ -47,8 +47,6 @@ def write_geopackage(path: Path, features: Iterable[tuple[str, Geometry]], crs: 
     :param path: a file that is not there yet.
     :param features: identifier and polygon of each, in the order in which they get their ids, from 1.
     :param crs: CRS of all of them.
-    :raises SentinelHubRequestError: where two have the same identifier, there are none or too many, or pyogrio is not
-        installed.
     """
     require_pyogrio("the GeoPackage that a job reads", otherwise="give the URL of one that is in a bucket already")
     from pyogrio.raw import write

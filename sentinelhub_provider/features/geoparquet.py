@@ -24,11 +24,7 @@ TEXTS = ("platform", "constellation", "grid:code", "sat:orbit_state", "sar:instr
 
 
 def require_geoparquet() -> Any:
-    """
-    Return pyarrow.
-
-    :raises SentinelHubRequestError: where it is not installed.
-    """
+    """Return pyarrow."""
     return require_pyarrow(field="output_path", otherwise="let output_path end with .json")
 
 
@@ -39,8 +35,6 @@ def to_geoparquet(items: Sequence[Mapping[str, Any]]) -> bytes:
     Columns: ``id``, ``collection``, ``bbox`` (four numbers, degrees), the properties above (times as timestamps in
     UTC), every other property that an item has, as text (what is no text, as JSON), ``assets`` and ``links`` as JSON,
     and ``geometry`` (WKB, longitude and latitude).
-
-    :raises SentinelHubRequestError: where ``pyarrow`` is not installed.
     """
     pyarrow = require_geoparquet()
     # It carries no type information.

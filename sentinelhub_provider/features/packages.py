@@ -15,7 +15,6 @@ def require_pyarrow(*, field: str, otherwise: str, what: str = "Parquet") -> Any
     :param field: the argument that asks for Parquet.
     :param otherwise: what to do where it cannot be installed.
     :param what: the file or format that needs it.
-    :raises SentinelHubRequestError: where it is not installed.
     """
     return _require("pyarrow", "parquet", what, field, otherwise)
 

@@ -50,7 +50,6 @@ class Features:
     :param name: what messages call it.
     :param id_property: the property that names features.
     :param properties: the properties that features bring along.
-    :raises SentinelHubRequestError: where there is no feature, or none has such a property.
     """
 
     def __init__(
@@ -163,7 +162,6 @@ def open_features(
     :param properties: names of properties that features bring along.
     :param layer: which layer of a file that has several.
     :param folders: where a relative path is looked for, after the working directory.
-    :raises SentinelHubRequestError: where it cannot be read, has no feature, or not these properties or that layer.
     :raises SentinelHubTransportError: where an object storage fails in a way that may pass.
     """
     properties = (properties,) if isinstance(properties, str) else tuple(properties)

@@ -35,7 +35,6 @@ class VectorTable:
     :param name: what messages call it.
     :param layer: which layer; may be left out where there is one.
     :param folder: takes a copy where GDAL would write beside the file.
-    :raises SentinelHubRequestError: where there is no such layer, or none at all.
     """
 
     def __init__(self, path: Path, name: str, *, layer: str | None, folder: Path) -> None:
@@ -71,13 +70,7 @@ class VectorTable:
 
 
 class ParquetTable:
-    """
-    GeoParquet whose geometries are WKB.
-
-    :param path: the file.
-    :param name: what messages call it.
-    :raises SentinelHubRequestError: where it has no geometries, or pyarrow is not installed.
-    """
+    """GeoParquet whose geometries are WKB. ``path``: the file; ``name``: what messages call it."""
 
     def __init__(self, path: Path, name: str) -> None:
         require_pyarrow(field="features", what=name, otherwise=CONVERT)

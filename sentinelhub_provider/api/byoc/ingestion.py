@@ -97,11 +97,7 @@ class Outcome:
 
     @classmethod
     def from_dict(cls, value: Any) -> Outcome:
-        """
-        Read what :meth:`to_dict` wrote.
-
-        :raises SentinelHubResponseError: where it is something else.
-        """
+        """Read what :meth:`to_dict` wrote. Raises :class:`SentinelHubResponseError` where it is something else."""
         if not isinstance(value, Mapping) or set(value) != set(cls.__dataclass_fields__):
             raise SentinelHubResponseError(f"{_cut(repr(value))} is no outcome of an ingestion.")
         counts = {name: value[name] for name in _COUNTS}

@@ -80,11 +80,7 @@ class Collection:
 
 
 def read_collection_id(value: Any, field: str = "collection_id") -> str:
-    """
-    Read a collection's id, with or without the ``byoc-`` in front that other APIs want.
-
-    :raises SentinelHubRequestError: for anything else.
-    """
+    """Read a collection's id, with or without the ``byoc-`` in front that other APIs want."""
     text = value.strip().lower() if isinstance(value, str) else ""
     if not _UUID.fullmatch(text.removeprefix(_PREFIX)):
         raise SentinelHubRequestError(
@@ -125,7 +121,6 @@ def build_collection(*, name: Any, s3_bucket: Any, no_data: Any = None, bands: A
 
     :param bands: by name, each as the API has it (``bitDepth``, ``sampleFormat``, ``bandIndex``, ``source``,
         ``noData``), or as one word, such as ``uint16`` or ``float32``.
-    :raises SentinelHubRequestError: naming the argument.
     """
     bucket = _text(s3_bucket, "s3_bucket")
     if "/" in bucket or ":" in bucket:
@@ -148,11 +143,7 @@ def build_collection(*, name: Any, s3_bucket: Any, no_data: Any = None, bands: A
 
 
 def read_collection(document: Any) -> Collection:
-    """
-    Read a collection as the API writes it.
-
-    :raises SentinelHubResponseError: where it is none.
-    """
+    """Read a collection as the API writes it. Raises :class:`SentinelHubResponseError` where it is none."""
     if not isinstance(document, Mapping) or not _UUID.fullmatch(str(document.get("id"))):
         raise SentinelHubResponseError("The BYOC API answered with a collection that has no id.")
     additional = document.get("additionalData")
@@ -167,11 +158,7 @@ def read_collection(document: Any) -> Collection:
 
 
 def named(collections: Iterable[Collection], name: str) -> Collection | None:
-    """
-    Find the collection of exactly that name.
-
-    :raises SentinelHubRequestError: where several have it, so that nobody can tell which is meant.
-    """
+    """Find the collection of exactly that name."""
     found = [collection for collection in collections if collection.name == name]
     if len(found) > 1:
         ids = ", ".join(collection.id for collection in found)
@@ -184,11 +171,7 @@ def named(collections: Iterable[Collection], name: str) -> Collection | None:
 
 
 def check_same(found: Collection, wanted: CollectionRequest) -> None:
-    """
-    Refuse a collection that is there, but is not the one that shall be there.
-
-    :raises SentinelHubRequestError: naming what differs: its bucket, its value for no data, or a band.
-    """
+    """Refuse a collection that is there, but is not the one that shall be there."""
     for argument, is_, shall in (
         ("s3_bucket", found.s3_bucket, wanted.s3_bucket),
         ("no_data", found.no_data, found.no_data if wanted.no_data is None else wanted.no_data),

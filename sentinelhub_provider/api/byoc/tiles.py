@@ -156,7 +156,6 @@ def build_tiles(value: Any) -> list[TileRequest]:
 
     :param value: a list of paths, or of dicts with ``path``, ``coverGeometry`` and ``sensingTime``; an empty one is
         good.
-    :raises SentinelHubRequestError: naming the first that is wrong; also where two are the same.
     """
     if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
         raise SentinelHubRequestError(

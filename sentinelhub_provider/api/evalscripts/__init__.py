@@ -36,11 +36,7 @@ _NAME = re.compile(r"\w[\w -]*")
 
 @cache
 def named_evalscript(name: str) -> str:
-    """
-    Return the text of a named script.
-
-    :raises SentinelHubRequestError: for a name that is not among ``EVALSCRIPTS``.
-    """
+    """Return the text of a named script."""
     if name not in EVALSCRIPTS:
         nearest = " or ".join(repr(known) for known in sorted(get_close_matches(name, EVALSCRIPTS, n=2, cutoff=0.5)))
         hint = f"Did you mean {nearest}? " if nearest else ""
@@ -53,11 +49,7 @@ def named_evalscript(name: str) -> str:
 
 
 def read_evalscript(value: Any) -> str:
-    """
-    Return the text of an evalscript that is given by its text or its name, checked.
-
-    :raises SentinelHubRequestError: for an unknown name, or a text that the service would refuse.
-    """
+    """Return the text of an evalscript that is given by its text or its name, checked."""
     if isinstance(value, str):
         value = without_bom(value)
     if isinstance(value, str) and _NAME.fullmatch(value.strip()) and not is_simple(value):
@@ -72,7 +64,6 @@ def check_evalscript(text: object, *, for_statistics: bool = False) -> None:
     Refuse what is neither an evalscript of version 3 nor a simple script: a body that returns the pixel's values.
 
     :param for_statistics: it must also return ``dataMask``, without which the Statistical API computes nothing.
-    :raises SentinelHubRequestError: says what is missing.
     """
     if not isinstance(text, str) or not text.strip():
         raise SentinelHubRequestError(

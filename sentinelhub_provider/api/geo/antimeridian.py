@@ -25,7 +25,6 @@ def on_one_side(box: BBox | None, geometry: Geometry | None, *, across: bool) ->
 
     :param box: one whose west is east of its east goes across.
     :param across: whether an area may lie on both sides; as geometry then, whose parts lie on one side each.
-    :raises SentinelHubRequestError: where it may not, as one picture of it would span the globe; says how to split it.
     """
     if geometry is not None:
         geometry = Geometry(cut(geometry.shape), geometry.crs)

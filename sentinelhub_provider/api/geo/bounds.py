@@ -118,7 +118,6 @@ def parse_bounds(
     :param crs: of both; without it, what the geometry names itself, else longitude and latitude.
     :param across: whether a geometry may lie on both sides of the antimeridian, as where no single picture is made.
     :param as_it_is: leave it in a CRS that the documentation does not list, with a warning.
-    :raises SentinelHubRequestError: for neither, or coordinates that cannot be of that CRS.
     """
     if bbox is None and geometry is None:
         raise SentinelHubRequestError("bbox and geometry are both missing. Give one of them, or both.", field="bbox")
@@ -184,7 +183,6 @@ def parse_size(
     :param resolution: metres per pixel: one number, or one for each axis. In a CRS of degrees it is turned into a size
         at the area's central latitude; in a projected one it is sent as it is.
     :param max_side: largest side in pixels, ``None`` for no limit.
-    :raises SentinelHubRequestError: for both or neither, no positive numbers, or a side above the limit.
     """
     sized = width is not None or height is not None
     if sized == (resolution is not None):
@@ -201,11 +199,7 @@ def parse_size(
 
 
 def check_side(size: Size, max_side: int = MAX_SIDE, *, field: str) -> None:
-    """
-    Refuse a raster that one request cannot deliver.
-
-    :raises SentinelHubRequestError: with what to do about it.
-    """
+    """Refuse a raster that one request cannot deliver."""
     if max(size.width, size.height) > max_side:
         columns, rows = math.ceil(size.width / max_side), math.ceil(size.height / max_side)
         raise SentinelHubRequestError(
@@ -221,7 +215,6 @@ def read_bounds(bounds: Any, *, across: bool = False) -> Bounds:
     Check ``input.bounds`` of a request's JSON as the service reads it: opposite corners in any order are good.
 
     :param across: see :func:`parse_bounds`.
-    :raises SentinelHubRequestError: as :func:`parse_bounds`.
     """
     if not isinstance(bounds, Mapping):
         raise SentinelHubRequestError("request: input.bounds is missing. Give bbox or geometry.", field="request")
@@ -245,8 +238,6 @@ def read_size(output: Mapping[str, Any], bounds: Bounds, *, default: int = 256, 
     Check the size in a request's JSON, whose ``resx`` and ``resy`` are in units of the CRS.
 
     :param default: pixels of a side that is not given (API reference).
-    :raises SentinelHubRequestError: for both a size and a resolution, or a resolution in metres where the CRS counts
-        degrees.
     """
     sized = [name for name in ("width", "height") if output.get(name) is not None]
     resolved = [name for name in ("resx", "resy") if output.get(name) is not None]
@@ -309,12 +300,7 @@ def _pixels(extent: float, side: float) -> int:
 
 
 def whole_pixels(value: Any, what: str, field: str) -> int:
-    """
-    Read a number of pixels, which a template may have rendered as text.
-
-    :param what: what messages call it.
-    :raises SentinelHubRequestError: for other than a whole number from 1.
-    """
+    """Read a number of pixels, which a template may have rendered as text. ``what``: what messages call it."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
@@ -325,12 +311,7 @@ def whole_pixels(value: Any, what: str, field: str) -> int:
 
 
 def positive_number(value: Any, what: str, field: str) -> float:
-    """
-    Read a number greater than 0, which a template may have rendered as text.
-
-    :param what: what messages call it.
-    :raises SentinelHubRequestError: for anything else.
-    """
+    """Read a number greater than 0, which a template may have rendered as text. ``what``: what messages call it."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):

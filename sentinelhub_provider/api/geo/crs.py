@@ -66,11 +66,7 @@ class Crs:
 
     @property
     def proj(self) -> CRS:
-        """
-        What PROJ knows of it.
-
-        :raises pyproj.exceptions.CRSError: where it knows nothing.
-        """
+        """What PROJ knows of it. Raises :class:`pyproj.exceptions.CRSError`: where it knows nothing."""
         return _proj(self.definition or f"EPSG:{self.epsg}")
 
     @property
@@ -152,7 +148,6 @@ def parse_crs(value: Any, field: str = "crs") -> Crs:
 
     :param value: ``None`` stands for CRS84, the service's default; what pyproj and geopandas have is good, too.
     :param field: name of the argument, for the error.
-    :raises SentinelHubRequestError: for anything else, and for what is neither degrees nor a projection.
     """
     if value is None:
         return CRS84
@@ -174,11 +169,7 @@ def parse_crs(value: Any, field: str = "crs") -> Crs:
 
 
 def check_named_crs(named: Crs | None, crs: Any) -> None:
-    """
-    Refuse features that say of themselves that they are in another CRS than the user says.
-
-    :raises SentinelHubRequestError: names ``crs``.
-    """
+    """Refuse features that say of themselves that they are in another CRS than the user says."""
     given = named if crs is None else parse_crs(crs)
     if named is not None and given is not None and not named.is_same(given):
         raise SentinelHubRequestError(

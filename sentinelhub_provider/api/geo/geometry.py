@@ -95,7 +95,6 @@ def parse_bbox(value: Any, field: str = "bbox", *, in_degrees: bool = False) -> 
     Read a box: four numbers, or a text of four numbers between commas, as a template renders it.
 
     :param in_degrees: let pass a west that is east of east, by less than half the globe: a box across the antimeridian.
-    :raises SentinelHubRequestError: for other than four finite numbers, or a box that is upside down or empty.
     """
     parts: Any = value
     if isinstance(value, str):
@@ -124,7 +123,6 @@ def parse_geometry(value: Any, field: str = "geometry", *, areas_only: bool = Tr
     :param value: GeoJSON geometry or Feature (a mapping, or its text), a FeatureCollection with one feature, WKT, EWKT,
         a geometry of shapely, or anything with ``__geo_interface__``.
     :param areas_only: refuse anything but polygons; otherwise points and lines are good too.
-    :raises SentinelHubRequestError: where it cannot be read, is empty, or crosses itself; the message says where.
     """
     if isinstance(value, Geometry):
         return value

@@ -102,7 +102,6 @@ def build_async_process(
         :func:`~sentinelhub_provider.api.job_requests.delivery.parse_location`, whose checks are made here again for the
         outputs.
     :param evalscript_reference: a file with the evalscript, instead of ``evalscript``. Its cost cannot be told.
-    :raises SentinelHubRequestError: names the argument.
     """
     check_one_script(wanted.evalscript, evalscript_reference)
     picture = build_process_request(
@@ -142,7 +141,6 @@ def read_async_process(
 
     :param delivery: credentials or role for the bucket that outputs go to; the request itself must hold none.
     :param evalscript: the same for that of ``evalscriptReference``; that of ``delivery`` by default.
-    :raises SentinelHubRequestError: names the member within ``request``.
     """
     refuse_credentials(body)
     named = body.get("evalscriptReference") if isinstance(body, Mapping) else None

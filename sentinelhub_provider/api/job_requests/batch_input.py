@@ -57,11 +57,7 @@ def parse_cut(
     *,
     deployment: str | None = None,
 ) -> Tiles | Features:
-    """
-    Read the arguments of :func:`~sentinelhub_provider.api.job_requests.batch_process.build_batch_process`.
-
-    :raises SentinelHubRequestError: names the argument.
-    """
+    """Read the arguments of :func:`~sentinelhub_provider.api.job_requests.batch_process.build_batch_process`."""
     if (tiling_grid is None) == (features is None):
         given = "are both missing" if features is None else "are both given"
         raise SentinelHubRequestError(
@@ -90,7 +86,6 @@ def feature_size(
 
     :param field: what errors name; the argument's own name by default.
     :return: width and height; and the resolution.
-    :raises SentinelHubRequestError: for both, half a size, or what is too large.
     """
     if width is None and height is None:
         return None, None if resolution is None else positive_number(resolution, "resolution", field or "resolution")
@@ -110,12 +105,7 @@ def feature_size(
 
 
 def read_cut(given: Mapping[str, Any], access: Access | None, deployment: str | None) -> Tiles | Features:
-    """
-    Read ``input`` of a request's JSON.
-
-    :param access: credentials for the GeoPackage's bucket.
-    :raises SentinelHubRequestError: names the member within ``request``.
-    """
+    """Read ``input`` of a request's JSON. ``access``: credentials for the GeoPackage's bucket."""
     kind = given.get("type")
     if kind == "tiling-grid":
         grid = find_grid(given.get("id"), "request: input.id")
@@ -165,7 +155,6 @@ def member(body: Any, name: str, path: str = "") -> Mapping[str, Any]:
     Return an object that a request's JSON must have.
 
     :param path: where it stands in the request, if not right there.
-    :raises SentinelHubRequestError: where it is missing.
     """
     value = body.get(name) if isinstance(body, Mapping) else None
     if not isinstance(value, Mapping):

@@ -54,7 +54,6 @@ def raster_output(
     :param members: ``overwrite``, ``skip_existing``, ``cog``, ``cog_parameters``, ``create_collection``,
         ``collection_id``; ``None`` for the service's default.
     :return: the output, and warnings.
-    :raises SentinelHubRequestError: names the argument.
     """
     parse_location(
         delivery.url, delivery.access, field="delivery", template=RASTER, outputs=len(formats), needs_access=True,
@@ -82,7 +81,6 @@ def zarr_output(
     :param cut: a tiling grid in one CRS.
     :param outputs: identifiers of the outputs, which are the arrays' names.
     :param members: those of :func:`raster_output`, none of which makes sense here.
-    :raises SentinelHubRequestError: names the argument.
     """
     for name, value in members.items():
         if value is not None:
@@ -117,7 +115,6 @@ def read_output(
 
     :param access: credentials or role for its bucket.
     :return: where results go, and warnings.
-    :raises SentinelHubRequestError: names the member within ``request``.
     """
     kind = output.get("type")
     if kind not in ("raster", "zarr"):

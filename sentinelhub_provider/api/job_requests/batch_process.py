@@ -159,7 +159,6 @@ def build_batch_process(
         default.
     :param description: words for people, by which the job is known in the dashboard.
     :param members: of raster output, see :data:`~sentinelhub_provider.api.job_requests.batch_output.RASTER_MEMBERS`.
-    :raises SentinelHubRequestError: names the argument.
     """
     script = read_evalscript(wanted.evalscript)
     setup = parse_setup(script)
@@ -205,7 +204,6 @@ def read_batch_process(
 
     :param delivery: credentials or role for the bucket that results go to; the request itself must hold none.
     :param features: the same for the GeoPackage; that of ``delivery`` by default.
-    :raises SentinelHubRequestError: names the member within ``request``.
     """
     refuse_credentials(body)
     process, cut_along, output = (member(body, name) for name in ("processRequest", "input", "output"))

@@ -144,7 +144,6 @@ def build_batch_statistics(
         :func:`~sentinelhub_provider.api.job_requests.delivery.parse_location`, whose checks are made here again.
     :param evalscript_reference: a file with the evalscript, instead of it. Its cost cannot be told.
     :param features_crs: the features' CRS where it is known, to check the resolution.
-    :raises SentinelHubRequestError: names the argument.
     """
     check_one_script(wanted.evalscript, evalscript_reference)
     script = None if wanted.evalscript is None else read_evalscript(wanted.evalscript)
@@ -187,7 +186,6 @@ def read_batch_statistics(
 
     :param delivery: credentials or role for the bucket that results go to; the request itself must hold none.
     :param features: the same for the GeoPackage; that of ``delivery`` by default, as for ``evalscript``.
-    :raises SentinelHubRequestError: names the member within ``request``.
     """
     refuse_credentials(body)
     request_input, aggregation = member(body, "input"), member(body, "aggregation")

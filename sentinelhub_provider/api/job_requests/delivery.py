@@ -159,7 +159,6 @@ def parse_location(
     :param outputs: how many outputs are written there.
     :param needs_access: whether credentials or a role are a must; of Google Cloud Storage they always are.
     :param deployment: the connection's, to check what it can reach.
-    :raises SentinelHubRequestError: where it cannot work.
     """
     text = url.strip() if isinstance(url, str) else ""
     match = _URL.fullmatch(text)
@@ -189,7 +188,6 @@ def check_one_script(evalscript: Any, reference: Any) -> None:
     Refuse an evalscript that is there twice, or not at all.
 
     :param reference: a file with the evalscript, instead of it.
-    :raises SentinelHubRequestError: names ``evalscript``.
     """
     if (evalscript is None) == (reference is None):
         given = "are both missing" if evalscript is None else "are both given"
@@ -208,7 +206,6 @@ def read_location(storage: Any, access: Access | None = None, *, field: str, pat
     :param access: the credentials, which the request must not have itself.
     :param path: where in the request it stands.
     :param checks: see :func:`parse_location`.
-    :raises SentinelHubRequestError: as :func:`parse_location`.
     """
     where = f"{field}: {'.'.join(path)}"
     found = [name for name in ("s3", "gs") if isinstance(storage, Mapping) and isinstance(storage.get(name), Mapping)]
@@ -279,11 +276,7 @@ def redacted(value: Any) -> Any:
 
 
 def refuse_credentials(body: Any, field: str = "request") -> None:
-    """
-    Refuse a request that holds credentials: what a DAG says is rendered, logged and stored.
-
-    :raises SentinelHubRequestError: names the member, not its value.
-    """
+    """Refuse a request that holds credentials: what a DAG says is rendered, logged and stored."""
     for path in _secrets(body, ()):
         raise SentinelHubRequestError(
             f"{field}: {'.'.join(path)} is a credential, which would stand in the DAG's source, its rendered fields "

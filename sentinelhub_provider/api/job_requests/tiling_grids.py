@@ -72,11 +72,7 @@ GRIDS: Mapping[int, TilingGrid] = MappingProxyType({grid.id: grid for grid in _A
 
 
 def find_grid(value: Any, field: str = "tiling_grid") -> TilingGrid:
-    """
-    Return a grid by its id (``0``, ``"0"``) or its name (``"UTM 20km"``, ``"utm-20km-grid"``).
-
-    :raises SentinelHubRequestError: names the grids that there are.
-    """
+    """Return a grid by its id (``0``, ``"0"``) or its name (``"UTM 20km"``, ``"utm-20km-grid"``)."""
     if isinstance(value, int) and not isinstance(value, bool) and value in GRIDS:
         return GRIDS[value]
     if isinstance(value, str):
@@ -95,11 +91,7 @@ def find_grid(value: Any, field: str = "tiling_grid") -> TilingGrid:
 
 
 def check_resolution(grid: TilingGrid, value: Any, field: str = "resolution") -> float:
-    """
-    Return a resolution that a grid has, in its unit.
-
-    :raises SentinelHubRequestError: names those that it has.
-    """
+    """Return a resolution that a grid has, in its unit."""
     try:
         number = math.nan if isinstance(value, bool) or value is None else float(value)
     except (TypeError, ValueError):

@@ -102,11 +102,7 @@ class JobKind:
         return f"{self.job_path(job_id)}/status" if self.light_status else self.job_path(job_id)
 
     def action_path(self, job_id: str, action: str) -> str:
-        """
-        Return the path that ``analyse``, ``start`` or ``stop`` is posted to.
-
-        :raises SentinelHubRequestError: for a kind whose jobs cannot be acted on.
-        """
+        """Return the path that ``analyse``, ``start`` or ``stop`` is posted to."""
         if not self.actions:
             raise SentinelHubRequestError(f"{self.title} jobs cannot be told to {action}.", field="action")
         return f"{self.job_path(job_id)}/{action}"
@@ -125,11 +121,7 @@ KINDS: Mapping[str, JobKind] = {kind.name: kind for kind in (BATCH_PROCESS, BATC
 
 
 def kind_of(name: Any) -> JobKind:
-    """
-    Return a kind by its name.
-
-    :raises SentinelHubRequestError: where there is none of that name.
-    """
+    """Return a kind by its name."""
     found = name if isinstance(name, JobKind) else KINDS.get(name) if isinstance(name, str) else None
     if found is None:
         raise SentinelHubRequestError(f"kind is {name!r}. Give one of {', '.join(KINDS)}.", field="kind")
@@ -137,11 +129,7 @@ def kind_of(name: Any) -> JobKind:
 
 
 def check_job_id(value: Any, field: str = "job_id") -> str:
-    """
-    Return a job's id.
-
-    :raises SentinelHubRequestError: for anything but text, and for what an empty template or XCom renders to.
-    """
+    """Return a job's id."""
     text = value.strip() if isinstance(value, str) else ""
     if text in ("", "None") or not text.isprintable() or "/" in text:
         raise SentinelHubRequestError(
@@ -201,11 +189,7 @@ class Job:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Job:
-        """
-        Read what :meth:`to_dict` wrote.
-
-        :raises SentinelHubRequestError: for anything else.
-        """
+        """Read what :meth:`to_dict` wrote."""
         try:
             values = {each.name: plain[each.name] for each in fields(cls) if plain.get(each.name) is not None}
             times = {name: parse_time(values[name], name) for name in _TIMES if name in values}

@@ -115,7 +115,6 @@ def split_time(
     :param length: see :func:`parse_interval`.
     :param last: what happens to a last interval that does not fit. Without a word on it, it is skipped where the user
         says the range, and shortened where the DAG run does; a run of about the length of one interval is one.
-    :raises SentinelHubRequestError: names the argument; also where no interval is left.
     """
     times = parse_time_range(time_range, field, now=now)
     interval = parse_interval(length, last=last or ("SHORTEN" if times.of_run else "SKIP"))
@@ -129,8 +128,6 @@ def read_split_time(aggregation: Mapping[str, Any], *, now: datetime | None) -> 
     Read these members of a request's JSON; return them, and ``aggregation`` as it is sent.
 
     It is sent as it is, but for a time range that names days, or the end of a day in another way than the service's.
-
-    :raises SentinelHubRequestError: names the member within ``request``.
     """
     length = aggregation.get("aggregationInterval")
     if not isinstance(length, Mapping):
@@ -149,12 +146,7 @@ def read_split_time(aggregation: Mapping[str, Any], *, now: datetime | None) -> 
 
 
 def parse_interval(value: Any, *, last: str = "SKIP", field: str = "aggregation_interval") -> AggregationInterval:
-    """
-    Read the length of intervals: an ISO 8601 duration, a number of days, or a ``timedelta``.
-
-    :raises SentinelHubRequestError: for anything else, less than a day, or days and hours mixed, which the service
-        refuses (documentation, "Statistical API").
-    """
+    """Read the length of intervals: an ISO 8601 duration, a number of days, or a ``timedelta``."""
     if last not in LAST_INTERVAL_BEHAVIORS:
         raise SentinelHubRequestError(
             f"last_interval is {last!r}. Give one of {', '.join(LAST_INTERVAL_BEHAVIORS)}.", field="last_interval"

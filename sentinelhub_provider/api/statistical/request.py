@@ -115,7 +115,6 @@ def build_statistical_request(
         :func:`~sentinelhub_provider.api.process.build_process_request`, the others by
         :func:`~sentinelhub_provider.api.statistical.intervals.split_time` and :func:`build_calculations`.
     :param bbox: the area, as ``geometry`` and ``crs``; see :func:`~sentinelhub_provider.api.geo.bounds.parse_bounds`.
-    :raises SentinelHubRequestError: names the argument.
     """
     script = read_evalscript(wanted.evalscript)
     check_evalscript(script, for_statistics=True)
@@ -141,11 +140,7 @@ def build_statistical_request(
 def read_statistical_request(
     body: Any, *, deployment: str | None = None, now: datetime | None = None
 ) -> StatisticalRequest:
-    """
-    Check a request's JSON as the documentation and other clients write it; it is sent as it is.
-
-    :raises SentinelHubRequestError: names the member within ``request``.
-    """
+    """Check a request's JSON as the documentation and other clients write it; it is sent as it is."""
     if not isinstance(body, Mapping):
         raise SentinelHubRequestError(
             f"request is a {type(body).__name__}. Give a mapping with input and aggregation.", field="request"
@@ -175,11 +170,7 @@ def build_statistical_datasets(
 
 
 def check_mask(setup: Setup | None) -> None:
-    """
-    Refuse an evalscript that does not say which pixels count.
-
-    :raises SentinelHubRequestError: where it plainly has no output ``dataMask``.
-    """
+    """Refuse an evalscript that does not say which pixels count."""
     if setup is not None and all(output.id != DATA_MASK for output in setup.outputs):
         raise SentinelHubRequestError(
             f"evalscript has outputs {', '.join(output.id for output in setup.outputs)}, but no {DATA_MASK}, which the "
@@ -195,7 +186,6 @@ def build_calculations(wanted: StatisticsArguments) -> dict[str, Any]:
     :param wanted: arguments. ``percentiles``: numbers from 0 to 100, of every band of every output. ``histogram``:
         number of bins, list of their edges, or the API's definition (``nBins`` or ``binWidth`` with ``lowEdge`` and
         ``highEdge``, or ``bins``), of every band of every output. ``calculations``: the API's own, by output, instead.
-    :raises SentinelHubRequestError: names the argument.
     """
     percentiles, histogram, calculations = wanted.percentiles, wanted.histogram, wanted.calculations
     if calculations is not None:

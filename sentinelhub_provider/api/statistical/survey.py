@@ -46,11 +46,7 @@ class RequestTemplate:
     crs: Any = None
 
     def for_feature(self, feature: Feature) -> StatisticalRequest:
-        """
-        Return the request of an area.
-
-        :raises SentinelHubRequestError: where its bounds or size cannot be.
-        """
+        """Return the request of an area."""
         request = self.without_body(feature)
         if request is self.example:
             return request
@@ -103,7 +99,6 @@ def template_of_arguments(
     :param crs: of areas that do not name their own.
     :param checks: ``deployment`` and ``now`` of
         :func:`~sentinelhub_provider.api.statistical.request.build_statistical_request`.
-    :raises SentinelHubRequestError: names the argument.
     """
     template = build_statistical_request(wanted, bbox=feature.bbox, geometry=feature.geometry, crs=crs, **checks)
 
@@ -121,7 +116,6 @@ def template_of_request(
 
     :param body: the request; its own ``input.bounds`` is needed only where the feature has no area.
     :param crs: of the areas; the request's own by default.
-    :raises SentinelHubRequestError: names the member within ``request``.
     """
     if not isinstance(body, Mapping):
         raise SentinelHubRequestError(
@@ -211,12 +205,7 @@ class Survey:
             self.largest = one
 
     def check_budget(self, max_processing_units: float | None) -> None:
-        """
-        Refuse what would cost more than it may.
-
-        :raises SentinelHubBudgetError: with the arithmetic.
-        :raises SentinelHubRequestError: where the cost cannot be told beforehand.
-        """
+        """Refuse what would cost more than it may. Raises :class:`SentinelHubBudgetError` with the arithmetic."""
         if max_processing_units is None:
             return
         if self.estimate is None or self.largest is None:
@@ -253,7 +242,6 @@ def survey(
     :param named: what the features' collection says of itself.
     :param samples: see :class:`Survey`.
     :param is_one_area: whether the one feature is no feature, but an area that the user gave as an argument.
-    :raises SentinelHubRequestError: for what is wrong with the template itself, or where no feature is usable.
     """
     check_named_crs(named, crs)
     found: Survey | None = None

@@ -28,11 +28,7 @@ _HEAD = ("interval_from", "interval_to", "output", "band", "state")
 
 
 def table_format(path: Any, wanted: str | None = None) -> str:
-    """
-    Return the format of a table: the one that is wanted, else the one that the path's ending says.
-
-    :raises SentinelHubRequestError: for one that is not known.
-    """
+    """Return the format of a table: the one that is wanted, else the one that the path's ending says."""
     if wanted is not None:
         if wanted not in FORMATS.values():
             known = ", ".join(sorted(set(FORMATS.values())))
@@ -69,11 +65,7 @@ def column_names(body: Mapping[str, Any], properties: Iterable[str] = ()) -> lis
 
 
 def check_property_names(names: Iterable[str]) -> None:
-    """
-    Refuse properties that are called like another column.
-
-    :raises SentinelHubRequestError: names them.
-    """
+    """Refuse properties that are called like another column."""
     own = {"feature_id", *_HEAD, *NUMBERS, *COUNTS, *HISTOGRAM, "error"}
     taken = [name for name in names if name in own or re.fullmatch(r"p\d+(\.\d+)?", name)]
     if taken:
