@@ -7,45 +7,58 @@ A flow holds the decisions, its driver the calls and the waits, so that blocking
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from sentinelhub_provider.exceptions import SentinelHubError
 
 T = TypeVar("T")
 
 
+class _Run(Generic[T]):
+    """Iterates over a flow's steps. As a context, it takes what came of a step: ``answer``, or a service's error."""
+
+    result: T
+
+    def __init__(self, flow: Generator[Any, Any, T]) -> None:
+        self._flow = flow
+        self._error: SentinelHubError | None = None
+        self.answer: Any = None
+
+    def __iter__(self) -> _Run[T]:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return self._flow.send(self.answer) if self._error is None else self._flow.throw(self._error)
+        except StopIteration as end:
+            self.result = end.value
+            raise
+
+    def __enter__(self) -> None:
+        self.answer = self._error = None
+
+    def __exit__(self, _kind: Any, error: BaseException | None, _trace: Any) -> bool:
+        self._error = error if isinstance(error, SentinelHubError) else None
+        return self._error is not None
+
+
 def drive(flow: Generator[Any, Any, T], take: Callable[[Any], Any]) -> T:
     """
-    Take the steps of a flow until it ends.
+    Take the steps of a flow until it ends, and return its result.
 
     :param take: takes one step and returns its result. A :class:`SentinelHubError` of it is thrown into the flow.
-    :returns: the flow's result.
     """
-    answer: Any = None
-    error: SentinelHubError | None = None
-    try:
-        while True:
-            step = flow.send(answer) if error is None else flow.throw(error)
-            try:
-                answer, error = take(step), None
-            except SentinelHubError as problem:
-                answer, error = None, problem
-    except StopIteration as end:
-        result: T = end.value
-        return result
+    run = _Run(flow)
+    for step in run:
+        with run:
+            run.answer = take(step)
+    return run.result
 
 
 async def adrive(flow: Generator[Any, Any, T], take: Callable[[Any], Awaitable[Any]]) -> T:
     """Do what :func:`drive` does, for the event loop."""
-    answer: Any = None
-    error: SentinelHubError | None = None
-    try:
-        while True:
-            step = flow.send(answer) if error is None else flow.throw(error)
-            try:
-                answer, error = await take(step), None
-            except SentinelHubError as problem:
-                answer, error = None, problem
-    except StopIteration as end:
-        result: T = end.value
-        return result
+    run = _Run(flow)
+    for step in run:
+        with run:
+            run.answer = await take(step)
+    return run.result

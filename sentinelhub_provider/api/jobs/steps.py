@@ -11,7 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, dataclass_transform
 
 from sentinelhub_provider.api.jobs.job import Job
 from sentinelhub_provider.exceptions import (
@@ -36,6 +36,21 @@ Action: TypeAlias = Literal["analyse", "start", "stop"]
 T = TypeVar("T")
 
 
+@dataclass_transform(frozen_default=True)
+class Step:
+    """
+    What a flow asks its driver for.
+
+    Nothing is sent back unless a step says so.
+    """
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True)(cls)
+
+
+Flow: TypeAlias = Generator[Step, Any, T]
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page of a listing. ``token`` asks for the next page; it is ``None`` on the last."""
@@ -44,25 +59,13 @@ class Page:
     token: str | None = None
 
 
-class Delivered(Enum):
-    """What is in the folder of a job's outputs."""
-
-    OUTPUTS = "outputs"
-    ERROR = "an error report"
-    NOTHING = "nothing"
-    UNREADABLE = "unreadable"
-    """The folder cannot be read from here."""
+Delivered = Enum("Delivered", ["OUTPUTS", "ERROR", "NOTHING", "UNREADABLE"])
+"""What is in the folder of a job's outputs: outputs, an error report, nothing; or it cannot be read from here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """
-    The record of an Async Process job.
-
-    :param sent: when, by the worker's clock.
-    :param job_id: ``None`` until the answer is there.
-    :param digest: of its request, ``None`` where that is not known.
-    """
+    """The record of an Async Process job: when it was sent, by the worker's clock; its id once it is known."""
 
     sent: datetime
     job_id: str | None = None
@@ -72,30 +75,21 @@ class Intent:
 # --- steps of every job ---
 
 
-@dataclass(frozen=True, slots=True)
-class CheckStatus:
+class CheckStatus(Step):
     """Check a job's status. Sent back: the :class:`Job`, in state ``GONE`` where the service does not know it."""
 
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class AwaitEnd:
+class AwaitEnd(Step):
     """Poll a job until it ends or ``until`` has come. Sent back: the :class:`Job` as it is then."""
 
     job: Job
     until: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class WaitUntil:
-    """
-    Wait, then go on.
-
-    :param reason: a text for the log.
-    :param job: the job that was found, ``None`` before there is one.
-    :param waited: what a flow that is begun anew after a deferral gets as ``waited``.
-    """
+class WaitUntil(Step):
+    """Wait, then go on. A flow that is begun anew after a deferral gets ``job``'s id, and ``waited``."""
 
     moment: datetime
     reason: str
@@ -103,8 +97,7 @@ class WaitUntil:
     waited: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Warn:
+class Warn(Step):
     """Log a warning."""
 
     text: str
@@ -113,40 +106,34 @@ class Warn:
 # --- steps of jobs that are listed: Batch Process, Batch Statistics ---
 
 
-@dataclass(frozen=True, slots=True)
-class LoadJobId:
+class LoadJobId(Step):
     """Read the job's id from the job store. Sent back: the id or ``None``."""
 
 
-@dataclass(frozen=True, slots=True)
-class SaveJobId:
+class SaveJobId(Step):
     """Write the job's id to the job store, and to XCom."""
 
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
-class ListJobs:
+class ListJobs(Step):
     """List jobs, the newest first. Sent back: :class:`Page`."""
 
     token: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Create:
+class Create(Step):
     """Create the job with its job tag. Sent back: the :class:`Job`, or an error of :data:`UNCLEAR`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(Step):
     """Tell a job to do something. Sent back: ``None``, or an error of :data:`UNCLEAR` or :data:`REFUSALS`."""
 
     action: Action
     job: Job
 
 
-@dataclass(frozen=True, slots=True)
-class Analysed:
+class Analysed(Step):
     """The job is analysed: check what it will cost before it is started. Raises where that is too much."""
 
     job: Job
@@ -155,36 +142,23 @@ class Analysed:
 # --- steps of Async Process jobs ---
 
 
-@dataclass(frozen=True, slots=True)
-class LoadIntent:
+class LoadIntent(Step):
     """Read the record of the job. Sent back: :class:`Intent` or ``None``."""
 
 
-@dataclass(frozen=True, slots=True)
-class SaveIntent:
+class SaveIntent(Step):
     """Write the record of the job."""
 
     intent: Intent
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteIntent:
+class DeleteIntent(Step):
     """Delete the record: nothing was sent, or the job is given up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Step):
     """Send the job. Sent back: the :class:`Job`, or the error."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckOutputs:
+class CheckOutputs(Step):
     """List the folder of the job's outputs. Sent back: :class:`Delivered`."""
-
-
-Step: TypeAlias = (
-    CheckStatus | AwaitEnd | WaitUntil | Warn
-    | LoadJobId | SaveJobId | ListJobs | Create | Act | Analysed
-    | LoadIntent | SaveIntent | DeleteIntent | Send | CheckOutputs
-)  # fmt: skip
-Flow: TypeAlias = Generator[Step, Any, T]
