@@ -37,7 +37,7 @@ class _Run(Generic[T]):
     def __enter__(self) -> None:
         self.answer = self._error = None
 
-    def __exit__(self, _kind: Any, error: BaseException | None, _trace: Any) -> bool:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
         self._error = error if isinstance(error, SentinelHubError) else None
         return self._error is not None
 

@@ -19,6 +19,7 @@ from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscri
 from sentinelhub_provider.api.evalscripts.setup import Setup, parse_setup
 from sentinelhub_provider.api.geo.bounds import (
     MAX_SIDE,
+    SIZES,
     Bounds,
     Size,
     check_side,
@@ -114,16 +115,13 @@ class ProcessRequest:
         """Return the request of one tile of this picture: a geometry still masks, the size is the tile's."""
         bounds = replace(self.bounds, box=BBox(*tile.bbox), has_bbox=True)
         size = Size(tile.width, tile.height)
-        output = {key: value for key, value in self.body.get("output", {}).items() if key not in _SIZE_KEYS}
+        output = {key: value for key, value in self.body.get("output", {}).items() if key not in SIZES}
         body = {
             **self.body,
             "input": {**self.body["input"], "bounds": bounds.to_json()},
             "output": {**size.to_json(), **output},
         }
         return replace(self, body=body, bounds=bounds, size=size)
-
-
-_SIZE_KEYS = ("width", "height", "resx", "resy")
 
 
 def build_process_request(

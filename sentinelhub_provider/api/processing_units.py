@@ -110,6 +110,10 @@ class Estimate:
             text += f", x {self.requests} requests"
         return f"{text} = {_pu(self.processing_units)}" if parts else text
 
+    def repeated(self, number: int) -> Estimate:
+        """Return the cost of that many requests of the same kind."""
+        return Estimate(self.processing_units * number, self.factors, self.requests * number, self.minimum)
+
     def times(self, number: int, name: str) -> Estimate:
         """Return the cost of that many within one request, for which the minimum holds once. ``name``: of what."""
         factors = (*self.factors, Factor(name, float(number), f"{number:,}"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,21 +29,34 @@ def read_flag(value: Any, field: str, member: str | None = None) -> bool:
     return found
 
 
-def read_number(value: Any, field: str, *, least: float = -math.inf, most: float = math.inf, what: str = "") -> float:
+def as_number(value: Any) -> float:
+    """Return a number, which may be text or another library's; NaN for what is none, as a boolean."""
+    try:
+        return math.nan if type(value).__name__ in ("bool", "bool_") else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def read_number(
+    value: Any, field: str, *, least: float = -math.inf, most: float = math.inf, what: str = "", name: str = ""
+) -> float:
     """
     Read a finite number, which may be text.
 
     :param least: the smallest that is allowed.
     :param most: the largest.
     :param what: how the message calls what is wanted, such as ``per cent, a number from 0 to 100``.
+    :param name: how it calls the value; ``field`` by default.
     """
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
+    number = as_number(value)
     if not (math.isfinite(number) and least <= number <= most):
-        raise SentinelHubRequestError(f"{field} is {value!r}. Give {what or _range(least, most)}.", field=field)
+        raise SentinelHubRequestError(f"{name or field} is {value!r}. Give {what or _range(least, most)}.", field=field)
     return int(number) if number.is_integer() else number
+
+
+def read_positive(value: Any, field: str, name: str = "") -> float:
+    """Read a number greater than 0, which may be text. ``name``: how messages call it; ``field`` by default."""
+    return read_number(value, field, least=sys.float_info.min, what="a number greater than 0", name=name)
 
 
 def read_seconds(value: Any, field: str) -> float:
@@ -50,12 +64,14 @@ def read_seconds(value: Any, field: str) -> float:
     return read_number(value, field, least=1e-3, what="seconds, a number above 0")
 
 
-def read_whole_number(value: Any, field: str, *, least: int = 1, most: float = math.inf) -> int:
-    """Read a whole number: ``10``, ``10.0``, ``"10"``."""
-    what = f"a whole {_range(least, most)}"
-    number = read_number(value, field, least=least, most=most, what=what)
+def read_whole_number(
+    value: Any, field: str, *, least: int = 1, most: float = math.inf, of: str = "", name: str = ""
+) -> int:
+    """Read a whole number: ``10``, ``10.0``, ``"10"``. ``of``: its unit, for the message; ``name``: as above."""
+    what = f"a whole {_range(least, most)}".replace("number", f"number of {of}" if of else "number")
+    number = read_number(value, field, least=least, most=most, what=what, name=name)
     if not isinstance(number, int):
-        raise SentinelHubRequestError(f"{field} is {value!r}. Give {what}.", field=field)
+        raise SentinelHubRequestError(f"{name or field} is {value!r}. Give {what}.", field=field)
     return number
 
 

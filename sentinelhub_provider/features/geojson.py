@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,7 +38,7 @@ class GeoJson:
     """
 
     def __init__(self, value: Any, field: str = "features") -> None:
-        self._field = field
+        self._field, self._count, self.columns = field, 0, dict[str, None]()
         self._items: list[Any] | tuple[Any, ...] | None = None
         self._start: int | None = None
         self._open: Callable[[], IO[str]] = lambda: io.StringIO(value)
@@ -59,10 +59,19 @@ class GeoJson:
                 )
             self._items = items
         self.crs = named_crs(members, field) if isinstance(members, Mapping) else self._named
-        self.columns: dict[str, None] = {}
-        self.count = 0
-        for item in self:
-            self.count += 1
+        if self._items is not None:
+            self._survey(self._items)
+
+    @property
+    def count(self) -> int:
+        """How many features there are."""
+        return self._count
+
+    def _survey(self, items: Iterable[Any]) -> None:
+        """Count features, and note which properties they have."""
+        self._count, self.columns = 0, {}
+        for item in items:
+            self._count += 1
             properties = item.get("properties") if isinstance(item, Mapping) else None
             if isinstance(properties, Mapping):
                 self.columns.update(dict.fromkeys(properties))
@@ -87,21 +96,18 @@ class GeoJson:
             cursor = _Cursor(file)
             if cursor.peek() == "[":
                 self._start = cursor.position
-                for _ in cursor.elements():
-                    pass
+                self._survey(cursor.elements())
                 cursor.finish()
                 return None
             start, members = None, {}
             for name in cursor.members():
                 if name == "features" and cursor.peek() == "[":
                     start = cursor.position
-                    for _ in cursor.elements():
-                        pass
+                    self._survey(cursor.elements())
                 else:
                     members[name] = cursor.value()
             if cursor.peek():
-                for _ in cursor.documents():
-                    pass
+                self._survey(self)
                 return None
         if start is None or members.get("type") != "FeatureCollection":
             return members

@@ -17,7 +17,11 @@ from sentinelhub_provider.api.geo.geometry import (
     parse_geometry,
     transform,
 )
+from sentinelhub_provider.api.values import read_positive, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+SIZES = ("width", "height", "resx", "resy")
+"""Members of a request that say how large its raster is."""
 
 MAX_SIDE = 2500
 """Pixels: the largest width and height of Process and Statistical requests (API reference)."""
@@ -249,11 +253,11 @@ def read_size(output: Mapping[str, Any], bounds: Bounds, *, default: int = 256, 
         raise SentinelHubRequestError(f"request: {path} has {resolved[0]} alone. Give resx and resy.", field="request")
     if not resolved:
         width, height = (
-            default if output.get(name) is None else whole_pixels(output[name], f"request: {path}.{name}", "request")
+            default if output.get(name) is None else read_pixels(output[name], "request", f"request: {path}.{name}")
             for name in ("width", "height")
         )
         return Size(width, height)
-    x, y = (positive_number(output[name], f"request: {path}.{name}", "request") for name in resolved)
+    x, y = (read_positive(output[name], "request", f"request: {path}.{name}") for name in resolved)
     if bounds.crs.is_geographic and (x > bounds.box.width or y > bounds.box.height):
         raise SentinelHubRequestError(
             f"request: {path}.resx {x:g} and resy {y:g} are in degrees, the unit of {bounds.crs}, and a pixel would be "
@@ -265,8 +269,8 @@ def read_size(output: Mapping[str, Any], bounds: Bounds, *, default: int = 256, 
 
 
 def _from_pixels(bounds: Bounds, width: Any, height: Any) -> Size:
-    wide = None if width is None else whole_pixels(width, "width", "width")
-    high = None if height is None else whole_pixels(height, "height", "height")
+    wide = None if width is None else read_pixels(width, "width")
+    high = None if height is None else read_pixels(height, "height")
     across, down = bounds.metres
     if wide is None:
         assert high is not None  # noqa: S101 - one of the two is there
@@ -282,7 +286,7 @@ def _from_resolution(bounds: Bounds, resolution: Any) -> Size:
         raise SentinelHubRequestError(
             f"resolution is {resolution!r}. Give metres per pixel: one number, or two for x and y.", field="resolution"
         )
-    x, y = (positive_number(part, "resolution", "resolution") for part in pair)
+    x, y = (read_positive(part, "resolution") for part in pair)
     if min(x, y) < FINEST_RESOLUTION:
         raise SentinelHubRequestError(
             f"resolution {min(x, y):g} is in metres per pixel, but looks like degrees. Give metres, such as 10; "
@@ -294,31 +298,14 @@ def _from_resolution(bounds: Bounds, resolution: Any) -> Size:
     return size if bounds.crs.is_geographic else Size(size.width, size.height, (x, y))
 
 
+def read_pixels(value: Any, field: str, name: str = "") -> int:
+    """Read a number of pixels, which may be text. ``name``: how messages call it; ``field`` by default."""
+    return read_whole_number(value, field, of="pixels", name=name)
+
+
 def _pixels(extent: float, side: float) -> int:
     """Pixels that the service makes of an extent: rounded, at least one."""
     return max(1, math.floor(extent / side + 0.5))
-
-
-def whole_pixels(value: Any, what: str, field: str) -> int:
-    """Read a number of pixels, which a template may have rendered as text. ``what``: what messages call it."""
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (number >= 1 and number.is_integer()):
-        raise SentinelHubRequestError(f"{what} is {value!r}. Give a whole number of pixels, 1 or more.", field=field)
-    return int(number)
-
-
-def positive_number(value: Any, what: str, field: str) -> float:
-    """Read a number greater than 0, which a template may have rendered as text. ``what``: what messages call it."""
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (number > 0 and math.isfinite(number)):
-        raise SentinelHubRequestError(f"{what} is {value!r}. Give a number greater than 0.", field=field)
-    return number
 
 
 def _meet(one: BBox, other: BBox) -> bool:

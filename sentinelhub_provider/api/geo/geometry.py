@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from shapely.geometry.base import BaseGeometry
 
 from sentinelhub_provider.api.geo.crs import CRS84, Crs, parse_crs
 from sentinelhub_provider.api.text import without_bom
+from sentinelhub_provider.api.values import as_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 _DEPTH = {"Point": 0, "LineString": 1, "MultiPoint": 1, "Polygon": 2, "MultiLineString": 2, "MultiPolygon": 3}
@@ -57,7 +59,7 @@ class BBox(NamedTuple):
         return self.max_y - self.min_y
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Geometry:
     """
     A geometry, checked.
@@ -69,15 +71,10 @@ class Geometry:
     shape: BaseGeometry
     crs: Crs | None = None
 
-    @property
-    def type(self) -> str:
-        """GeoJSON's name of the kind."""
-        return str(self.shape.geom_type)
-
-    @property
+    @cached_property
     def bbox(self) -> BBox:
         """The box around it."""
-        return BBox(*self.shape.bounds)
+        return BBox(*shapely.bounds(self.shape).tolist())
 
     @property
     def parts(self) -> list[BaseGeometry]:
@@ -96,9 +93,7 @@ def parse_bbox(value: Any, field: str = "bbox", *, in_degrees: bool = False) -> 
 
     :param in_degrees: let pass a west that is east of east, by less than half the globe: a box across the antimeridian.
     """
-    parts: Any = value
-    if isinstance(value, str):
-        parts = value.strip().strip("[]()").split(",")
+    parts = value.strip().strip("[]()").split(",") if isinstance(value, str) else _listed(value)
     if not isinstance(parts, Sequence) or len(parts) != 4:
         raise SentinelHubRequestError(
             f"{field} is {value!r}. Give four numbers: west, south, east, north.", field=field
@@ -141,13 +136,14 @@ def parse_geometry(value: Any, field: str = "geometry", *, areas_only: bool = Tr
         raise SentinelHubRequestError(f"{field} is empty: it has no coordinates, or a part without.", field=field)
     if shapely.get_coordinate_dimension(shape) > 2:
         shape = shapely.force_2d(shape)
-    if not np.isfinite(shape.bounds).all():
+    found = Geometry(shape, crs)
+    if not all(map(math.isfinite, found.bbox)):
         raise SentinelHubRequestError(f"{field} has infinity or NaN where a number belongs.", field=field)
     if kind in _AREAS and (fault := find_fault(shape)):
         raise SentinelHubRequestError(
             f"{field} {fault}. Repair it, for example with shapely's make_valid or PostGIS's ST_MakeValid.", field=field
         )
-    return Geometry(shape, crs)
+    return found
 
 
 def find_fault(shape: BaseGeometry) -> str | None:
@@ -207,12 +203,13 @@ def _shape_of(value: Any, field: str) -> tuple[BaseGeometry, Crs | None]:
     if isinstance(value, BaseGeometry):
         srid = int(shapely.get_srid(value))
         return value, parse_crs(srid, field) if srid else None
+    system = getattr(value, "crs", None)
     value = getattr(value, "__geo_interface__", value)
     if not isinstance(value, Mapping):
         raise SentinelHubRequestError(
             f"{field} is a {type(value).__name__}. Give a GeoJSON geometry or WKT.", field=field
         )
-    crs = named_crs(value, field)
+    crs = parse_crs(system, f"{field}'s crs") if hasattr(system, "to_wkt") else named_crs(value, field)
     if value.get("type") == "FeatureCollection":
         features = value.get("features")
         if not isinstance(features, Sequence) or len(features) != 1:
@@ -260,16 +257,12 @@ def _build(geojson: Mapping[str, Any], field: str) -> BaseGeometry:
         raise SentinelHubRequestError(
             f"{field} has type {kind!r}. Give a GeoJSON Polygon or MultiPolygon, or the same as WKT.", field=field
         )
-    return _nested(geojson.get("coordinates"), kind, field)
-
-
-def _nested(coordinates: Any, kind: str, field: str) -> BaseGeometry:
-    parts = coordinates if kind.startswith("Multi") else [coordinates]
-    what = kind.removeprefix("Multi")
+    what, coordinates = kind.removeprefix("Multi"), geojson.get("coordinates")
+    parts = [coordinates] if what == kind else _sequence(coordinates, field)
     if what == "Polygon":
         shapes = _polygons(parts, field)
     elif what == "LineString":
-        shapes = [shapely.LineString(_positions(part, field)) for part in _sequence(parts, field)]
+        shapes = [shapely.LineString(_positions(part, field)) for part in parts]
     else:
         shapes = [shapely.Point(position) for position in _positions(parts, field)]
     if what == kind:
@@ -278,25 +271,30 @@ def _nested(coordinates: Any, kind: str, field: str) -> BaseGeometry:
     return many[what](shapes)
 
 
-def _polygons(polygons: Any, field: str) -> Any:
-    """Make all polygons at once, which is many times faster than one by one."""
-    rings = [_sequence(ring, field) for polygon in _sequence(polygons, field) for ring in _sequence(polygon, field)]
-    sizes = np.array([len(ring) for ring in rings])
-    if not len(rings) or not sizes.all():
-        return np.array([])
+def _polygons(polygons: Sequence[Any], field: str) -> Sequence[Any]:
+    """Make all polygons at once: of many parts that is many times faster than one by one."""
+    polygons = [[_sequence(ring, field) for ring in _sequence(polygon, field)] for polygon in polygons]
+    rings = [ring for polygon in polygons for ring in polygon]
+    if not rings or not all(map(len, rings)):
+        return []
     positions = _positions([position for ring in rings for position in ring], field)
-    ends = np.cumsum(sizes)
-    firsts = positions[ends - sizes]
-    for first in firsts[(firsts != positions[ends - 1]).any(axis=1)]:
-        raise SentinelHubRequestError(
-            f"{field} has a ring that is not closed: repeat its first position {_at(*first)} at its end.", field=field
-        )
-    for first in firsts[sizes < 4]:
-        raise SentinelHubRequestError(
-            f"{field} has a ring without area near {_at(*first)}: it needs four positions.", field=field
-        )
-    shells = shapely.linearrings(positions, indices=np.repeat(np.arange(len(rings)), sizes))
-    return shapely.polygons(shells, indices=np.repeat(np.arange(len(polygons)), [len(one) for one in polygons]))
+    end = 0
+    for ring in rings:
+        first, end = positions[end], end + len(ring)
+        fault = ""
+        if (first != positions[end - 1]).any():
+            fault = f"a ring that is not closed: repeat its first position {_at(*first)} at its end"
+        elif len(ring) < 4:
+            fault = f"a ring without area near {_at(*first)}: it needs four positions"
+        if fault:
+            raise SentinelHubRequestError(f"{field} has {fault}.", field=field)
+    if len(rings) == 1:
+        return [shapely.polygons(shapely.linearrings(positions))]
+    shells = shapely.linearrings(positions, indices=np.repeat(np.arange(len(rings)), [len(ring) for ring in rings]))
+    made: Sequence[Any] = shapely.polygons(
+        shells, indices=np.repeat(np.arange(len(polygons)), [len(one) for one in polygons])
+    )
+    return made
 
 
 def _positions(positions: Any, field: str) -> Any:
@@ -313,19 +311,20 @@ def _positions(positions: Any, field: str) -> Any:
     return np.array([[_number(one, position, field) for one in position[:2]] for position in positions]).reshape(-1, 2)
 
 
+def _listed(value: Any) -> Any:
+    """Return an array as lists, as numpy has coordinates and geopandas the bounds of all; anything else as it is."""
+    return value.tolist() if type(value).__module__ == "numpy" else value
+
+
 def _sequence(value: Any, field: str) -> Sequence[Any]:
-    if isinstance(value, str | Mapping) or not isinstance(value, Sequence):
+    found: Sequence[Any] = _listed(value)
+    if type(found) is not list and (isinstance(found, str | Mapping) or not isinstance(found, Sequence)):
         raise SentinelHubRequestError(f"{field} has {value!r} where coordinates belong.", field=field)
-    return value
+    return found
 
 
 def _number(value: Any, whole: Any, field: str) -> float:
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
+    number = as_number(value)
     if not math.isfinite(number):
         raise SentinelHubRequestError(f"{field} has {value!r} where a number belongs, in {whole!r}.", field=field)
     return number

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from sentinelhub_provider.api.arguments import ImageryArguments
-from sentinelhub_provider.api.geo.bounds import Size, positive_number, whole_pixels
+from sentinelhub_provider.api.geo.bounds import Size, read_pixels
 from sentinelhub_provider.api.job_requests.delivery import Access, Location, Path, parse_location, read_location
 from sentinelhub_provider.api.job_requests.tiling_grids import TilingGrid, check_resolution, find_grid
+from sentinelhub_provider.api.values import read_positive, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 FEATURES: Path = ("input", "features")
@@ -88,14 +89,14 @@ def feature_size(
     :return: width and height; and the resolution.
     """
     if width is None and height is None:
-        return None, None if resolution is None else positive_number(resolution, "resolution", field or "resolution")
+        return None, None if resolution is None else read_positive(resolution, field or "resolution", "resolution")
     if resolution is not None:
         raise SentinelHubRequestError(
             "resolution and width/height are both given. Give one.", field=field or "resolution"
         )
     sides = []
     for name, value in (("width", width), ("height", height)):
-        side = whole_pixels(value, name, field or name)
+        side = read_pixels(value, field or name, name)
         if side > max_side:
             raise SentinelHubRequestError(
                 f"{name} is {side}. A feature has at most {max_side:,} pixels a side.", field=field or name
@@ -142,12 +143,11 @@ def cut_json(cut: Tiles | Features) -> dict[str, Any]:
 
 def _buffer(value: Any, field: str = "buffer") -> tuple[int, int]:
     pair = (0, 0) if value is None else value if isinstance(value, list | tuple) else (value, value)
-    if len(pair) != 2 or any(isinstance(part, bool) or not isinstance(part, int) or part < 0 for part in pair):
-        raise SentinelHubRequestError(
-            f"{field} is {value!r}. Give a number of pixels, 0 or more, or two for x and y.",
-            field=field.partition(":")[0],
-        )
-    return pair[0], pair[1]
+    argument = field.partition(":")[0]
+    if len(pair) != 2:
+        raise SentinelHubRequestError(f"{field} is {value!r}. Give one number of pixels, or two.", field=argument)
+    x, y = (read_whole_number(part, argument, least=0, of="pixels", name=field) for part in pair)
+    return x, y
 
 
 def member(body: Any, name: str, path: str = "") -> Mapping[str, Any]:

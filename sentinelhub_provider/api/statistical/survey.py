@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sentinelhub_provider.api.arguments import StatisticsArguments
-from sentinelhub_provider.api.geo.bounds import Bounds, Size, check_side, parse_bounds, parse_size, read_size
+from sentinelhub_provider.api.geo.bounds import SIZES, Bounds, Size, check_side, parse_bounds, parse_size, read_size
 from sentinelhub_provider.api.geo.crs import Crs, check_named_crs
 from sentinelhub_provider.api.geo.feature import Feature
 from sentinelhub_provider.api.processing_units import Estimate, total
@@ -47,47 +48,41 @@ class RequestTemplate:
 
     def for_feature(self, feature: Feature) -> StatisticalRequest:
         """Return the request of an area."""
-        request = self.without_body(feature)
-        if request is self.example:
-            return request
-        body = self.example.body
-        aggregation = {name: value for name, value in body["aggregation"].items() if name not in _SIZES}
-        body = {
-            **body,
-            "input": {**body["input"], "bounds": request.bounds.to_json()},
-            "aggregation": {**aggregation, **request.size.to_json()},
-        }
-        return replace(request, body=body)
-
-    def without_body(self, feature: Feature) -> StatisticalRequest:
-        """Return the request of an area with the example's body, which is enough to check it and to know its cost."""
-        if feature.geometry is None and feature.bbox is None:
+        bounds, size = self.area_of(feature)
+        if bounds is self.example.bounds:
             return self.example
+        return replace(self.example, body=self._body(bounds, size), bounds=bounds, size=size, warnings=bounds.warnings)
+
+    def area_of(self, feature: Feature) -> tuple[Bounds, Size]:
+        """Return bounds and size of an area, checked: enough to know its cost."""
+        if feature.geometry is None and feature.bbox is None:
+            return self.example.bounds, self.example.size
         bounds = parse_bounds(bbox=feature.bbox, geometry=feature.geometry, crs=self.crs)
         size = self.size_of(bounds)
         self.example.datasets.check_resolution(bounds, size, "resolution")
-        return replace(self.example, bounds=bounds, size=size, warnings=bounds.warnings)
+        return bounds, size
+
+    def _body(self, bounds: Bounds | None, size: Size | None) -> dict[str, Any]:
+        """Return the body for an area; without one, what is common to all."""
+        body = self.example.body
+        given = {name: value for name, value in body["input"].items() if name != "bounds"}
+        aggregation = {name: value for name, value in body["aggregation"].items() if name not in SIZES}
+        return {
+            **body,
+            "input": given if bounds is None else {**given, "bounds": bounds.to_json()},
+            "aggregation": aggregation if size is None else {**aggregation, **size.to_json()},
+        }
 
     @property
     def digest(self) -> str:
         """Hexadecimal SHA-256 of what is common to all areas."""
-        body = self.example.body
-        aggregation = {name: value for name, value in body["aggregation"].items() if name not in _SIZES}
-        common = {
-            **body,
-            "input": {name: value for name, value in body["input"].items() if name != "bounds"},
-            "aggregation": aggregation,
-        }
-        return hashlib.sha256(json.dumps(common, sort_keys=True, default=str).encode()).hexdigest()
+        text = json.dumps(self._body(None, None), sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
-_SIZES = ("width", "height", "resx", "resy")
-
-
-def area_key(request: StatisticalRequest) -> str:
+def area_key(bounds: Bounds, size: Size) -> str:
     """Return what tells a request apart from others of its template: a digest of its bounds and size."""
-    what = request.bounds.key + repr(sorted(request.size.to_json().items())).encode()
-    return hashlib.sha256(what).hexdigest()[:24]
+    return hashlib.sha256(bounds.key + repr(size).encode()).hexdigest()[:24]
 
 
 def template_of_arguments(
@@ -167,8 +162,6 @@ class Survey:
     :param warnings: what looks wrong, but may be meant.
     :param properties: kinds of the properties that features bring along, by name, see
         :func:`~sentinelhub_provider.api.statistical.table.joined_kind`.
-    :param samples: samples to a pixel and interval, where the evalscript's mosaicking is ORBIT or TILE.
-    :param intervals: how many there are.
     """
 
     template: RequestTemplate
@@ -178,8 +171,6 @@ class Survey:
     largest: Estimate | None = None
     warnings: dict[str, None] = field(default_factory=dict)
     properties: dict[str, str] = field(default_factory=dict)
-    samples: float = 1
-    intervals: int = 1
 
     def of_use(self, features: Iterable[Feature]) -> Iterator[tuple[Feature, str]]:
         """Yield the usable features, each with its key, in order."""
@@ -193,16 +184,20 @@ class Survey:
         """How many features can be requested."""
         return len(self.keys)
 
-    def count(self, feature: Feature, request: StatisticalRequest) -> None:
-        """Add a usable feature."""
-        self.keys[feature.number] = area_key(request)
-        self.warnings.update(dict.fromkeys(request.warnings))
-        one = request.estimate(samples=self.samples, intervals=self.intervals)
-        if one is None:
-            return
-        self.estimate = one if self.estimate is None else total([self.estimate, one])
-        if self.largest is None or one.processing_units > self.largest.processing_units:
-            self.largest = one
+    def count_cost(self, sizes: Mapping[Size, int], samples: float) -> None:
+        """
+        Estimate the cost.
+
+        :param sizes: how many features have a raster of each size.
+        :param samples: samples to a pixel and interval, where the evalscript's mosaicking is ORBIT or TILE.
+        """
+        example = self.template.example
+        intervals = len(example.intervals)
+        each = {size: replace(example, size=size).estimate(samples=samples, intervals=intervals) for size in sizes}
+        known = {size: one for size, one in each.items() if one is not None}
+        if known:
+            self.estimate = total(one.repeated(sizes[size]) for size, one in known.items())
+            self.largest = max(known.values(), key=lambda one: one.processing_units)
 
     def check_budget(self, max_processing_units: float | None) -> None:
         """Refuse what would cost more than it may. Raises :class:`SentinelHubBudgetError` with the arithmetic."""
@@ -246,6 +241,7 @@ def survey(
     check_named_crs(named, crs)
     found: Survey | None = None
     problems: list[Problem] = []
+    sizes: Counter[Size] = Counter()
     seen: set[str] = set()
     kinds: dict[str, str | None] = {}
     for feature in features:
@@ -255,9 +251,12 @@ def survey(
         if problem is None:
             try:
                 if found is None:
-                    found = _begin(make_template(feature), samples)
+                    found = Survey(make_template(feature))
                     found.warnings.update(dict.fromkeys(found.template.example.time.warnings))
-                found.count(feature, found.template.without_body(feature))
+                bounds, size = found.template.area_of(feature)
+                found.keys[feature.number] = area_key(bounds, size)
+                found.warnings.update(dict.fromkeys(bounds.warnings))
+                sizes[size] += 1
             except SentinelHubRequestError as error:
                 if is_one_area or (found is None and error.field not in _OF_AN_AREA):
                     raise
@@ -268,11 +267,8 @@ def survey(
         raise SentinelHubRequestError(f"no feature is usable. {problems[0]}", field="features")
     found.problems = problems
     found.properties = {name: kind or "text" for name, kind in kinds.items()}
+    found.count_cost(sizes, samples)
     return found
-
-
-def _begin(template: RequestTemplate, samples: float) -> Survey:
-    return Survey(template, samples=samples, intervals=len(template.example.intervals))
 
 
 def _fault(feature: Feature, seen: set[str]) -> str | None:

@@ -143,7 +143,7 @@ def test_second_job_meets_the_files_of_the_first() -> None:
         pytest.param({"tiling_grid": 5}, "tiling_grid", "Give one of 0", id="grid"),
         pytest.param({"resolution": 15}, "resolution", "10, 20, 30, 60 m", id="resolution"),
         pytest.param({"width": 512}, "width", "Give resolution", id="size"),
-        pytest.param({"buffer": -1}, "buffer", "Give a number of pixels", id="buffer"),
+        pytest.param({"buffer": -1}, "buffer", "Give a whole number of pixels", id="buffer"),
         pytest.param({"outputs": "png"}, "outputs", "Batch delivers TIFF", id="png"),
         pytest.param({"outputs": {"red": "tiff"}}, "outputs", "no output 'red'", id="unknown-output"),
         pytest.param({"delivery": Location("s3://bucket/a")}, "delivery", "has no credentials", id="no-access"),
