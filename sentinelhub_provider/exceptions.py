@@ -11,9 +11,9 @@ What can go wrong with a Sentinel Hub call, as a tree that callers catch and ret
     ├── SentinelHubPermissionError       403: the account may not do this
     ├── SentinelHubQuotaExceededError    403: the account has no processing units or requests left
     ├── SentinelHubRateLimitError        429 until the deadline; carries ``retry_after``
-    ├── SentinelHubBadRequestError       400 and the other 4xx: the request is wrong
+    ├── SentinelHubBadRequestError       400, other 4xx, a 500 that cannot pass: the request is wrong
     ├── SentinelHubNotFoundError         404
-    ├── SentinelHubServerError           5xx until the deadline
+    ├── SentinelHubServerError           5xx until the deadline, or the request did not arrive
     ├── SentinelHubResponseError         an unusable answer: HTML, an empty or truncated body, a foreign redirect
     ├── SentinelHubOutputError           the answer cannot be stored where it should be
     ├── SentinelHubJobError              a remote job failed; carries ``status`` and ``reason``
@@ -25,6 +25,9 @@ Every message says what happened and what to do next. None of them holds a token
 from __future__ import annotations
 
 from typing import Any
+
+_RESTARTABLE = frozenset({"USER_ACTION", "OUT_OF_PU", "UNHEALTHY"})
+"""Reasons that a job was stopped for, from which it goes on where it was."""
 
 
 class SentinelHubError(Exception):
@@ -53,23 +56,17 @@ class SentinelHubError(Exception):
         request_id: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.status = status
-        self.code = code
-        self.service_message = service_message
-        self.endpoint = endpoint
-        self.request_id = request_id
+        self.status, self.code, self.service_message = status, code, service_message
+        self.endpoint, self.request_id = endpoint, request_id
 
     @property
     def about(self) -> dict[str, Any]:
         """The attributes that every error has, to make another one of."""
-        return {name: getattr(self, name) for name in _ABOUT}
+        return {name: getattr(self, name) for name in ("status", "code", "service_message", "endpoint", "request_id")}
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Executors hand errors between processes; the arguments that a subclass insists on are among its attributes.
         return _revived, (type(self), str(self), self.__dict__)
-
-
-_ABOUT = ("status", "code", "service_message", "endpoint", "request_id")
 
 
 def _revived(kind: type[SentinelHubError], message: str, attributes: dict[str, Any]) -> SentinelHubError:
@@ -80,24 +77,22 @@ def _revived(kind: type[SentinelHubError], message: str, attributes: dict[str, A
     return error
 
 
-class SentinelHubConfigurationError(SentinelHubError, ValueError):
+class _FieldError(SentinelHubError, ValueError):
+    """An error of what the user gave; ``field`` names what must be changed."""
+
+    final = True
+
+    def __init__(self, message: str, *, field: str, **about: Any) -> None:
+        super().__init__(message, **about)
+        self.field = field
+
+
+class SentinelHubConfigurationError(_FieldError):
     """A connection that cannot work; ``field`` is the name of the form's field that must be changed."""
 
-    final = True
 
-    def __init__(self, message: str, *, field: str, **about: Any) -> None:
-        super().__init__(message, **about)
-        self.field = field
-
-
-class SentinelHubRequestError(SentinelHubError, ValueError):
+class SentinelHubRequestError(_FieldError):
     """A request that cannot work, found before anything was sent; ``field`` is the argument that must be changed."""
-
-    final = True
-
-    def __init__(self, message: str, *, field: str, **about: Any) -> None:
-        super().__init__(message, **about)
-        self.field = field
 
 
 class SentinelHubTransportError(SentinelHubError):
@@ -107,8 +102,8 @@ class SentinelHubTransportError(SentinelHubError):
     :param was_sent: whether the service had the request, or a part of it, when that happened.
     """
 
-    def __init__(self, message: str, *, endpoint: str | None = None, was_sent: bool = False) -> None:
-        super().__init__(message, endpoint=endpoint)
+    def __init__(self, message: str, *, was_sent: bool = False, **about: Any) -> None:
+        super().__init__(message, **about)
         self.was_sent = was_sent
 
 
@@ -143,7 +138,7 @@ class SentinelHubRateLimitError(SentinelHubError):
 
 
 class SentinelHubBadRequestError(SentinelHubError):
-    """The service refuses the request as it is (400 and other 4xx): change it."""
+    """The service refuses the request as it is (400, other 4xx, or a 500 whose words say so): change it."""
 
     final = True
 
@@ -155,7 +150,7 @@ class SentinelHubNotFoundError(SentinelHubError):
 
 
 class SentinelHubServerError(SentinelHubError):
-    """The service failed (5xx) for as long as the deadline allowed."""
+    """The service failed (5xx), or did not take the request in (408, 425), for as long as the deadline allowed."""
 
 
 class SentinelHubResponseError(SentinelHubError):
@@ -172,8 +167,8 @@ class SentinelHubOutputError(SentinelHubError, OSError):
 
     final = True
 
-    def __init__(self, message: str, *, endpoint: str | None = None, final: bool = True) -> None:
-        super().__init__(message, endpoint=endpoint)
+    def __init__(self, message: str, *, final: bool = True, **about: Any) -> None:
+        super().__init__(message, **about)
         self.final = final
 
 
@@ -190,21 +185,12 @@ class SentinelHubJobError(SentinelHubError):
     final = True
 
     def __init__(
-        self,
-        message: str,
-        *,
-        job_status: str,
-        reason: str | None = None,
-        endpoint: str | None = None,
-        final: bool | None = None,
+        self, message: str, *, job_status: str, reason: str | None = None, final: bool | None = None, **about: Any
     ) -> None:
-        super().__init__(message, endpoint=endpoint)
+        super().__init__(message, **about)
         self.job_status = job_status
         self.reason = reason
         self.final = reason not in _RESTARTABLE if final is None else final
-
-
-_RESTARTABLE = frozenset({"USER_ACTION", "OUT_OF_PU", "UNHEALTHY"})
 
 
 class SentinelHubBudgetError(SentinelHubError):

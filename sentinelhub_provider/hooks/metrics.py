@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from sentinelhub_provider.api.endpoints import service_name
-from sentinelhub_provider.transport.metrics import PROCESSING_UNITS
+from sentinelhub_provider.transport.steps import PROCESSING_UNITS
 
 
 class Meter:

@@ -15,7 +15,8 @@ from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.hooks.connection_form import connection_form_widgets, ui_field_behaviour
 from sentinelhub_provider.hooks.masking import amask, mask
 from sentinelhub_provider.hooks.metrics import Meter
-from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call, Wait
+from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call
+from sentinelhub_provider.transport.steps import Wait
 
 if TYPE_CHECKING:
     import asyncio

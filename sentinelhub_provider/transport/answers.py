@@ -36,6 +36,41 @@ QUOTA_CODE = "ACCESS_INSUFFICIENT_PROCESSING_UNITS"
 OVER_CAPACITY_CODE = "RATE_LIMIT_TOKEN_COUNT_EXCEEDS_CAPACITY"
 """A 429 that no waiting cures: this one request costs more than the account may ever spend at once."""
 
+_REFUSING_CODES = frozenset(
+    {
+        "COMMON_BAD_PAYLOAD",
+        "COMMON_INSUFFICIENT_PERMISSIONS",
+        "COMMON_METHOD_NOT_ALLOWED",
+        "COMMON_NOT_FOUND",
+        "COMMON_SENTINEL_ACCOUNT_EXPIRED",
+        "COMMON_UNIQUE_KEY_VIOLATION",
+        "COMMON_UNSUPPORTED_MEDIA_TYPE",
+        "RENDERER_S1_MISSING_POLARIZATION",
+    }
+)
+"""Codes that say that the request is refused, whatever status they come with."""
+
+_HOPELESS = re.compile(
+    r"\b(type|reference|syntax|range)error\b|failed to evaluate script|script must|is not (a function|defined)"
+    r"|(illegalargument|unsupportedoperation|numberformat|dateparse|datetimeparse|classcast|outofbounds)exception"
+    r"|illegal (request|collection|argument)|\b(invalid|malformed|unsupported)\b|http status: '?40[34]"
+    r"|\bnot (supported|allowed|valid|present|found)\b|\bmust (be|have|not)\b|exceeds? the (limit|maximum)"
+    r"|cannot parse",
+    re.IGNORECASE,
+)
+"""
+Words of a 500 about the request, its script, or data that cannot be read: a corrupt tile, a band that is not there.
+
+openEO's client repeats neither ``IllegalArgumentException`` nor ``Illegal request to ... HTTP Status: 404``.
+"""
+
+_PASSING = re.compile(
+    r"\b(429|50[0234])\b|time.?out|timed out|unavailable|overload|too many|try again|temporar|service failure"
+    r"|connection|upstream|gateway|interrupted",
+    re.IGNORECASE,
+)
+"""Words by which even such a 500 may pass."""
+
 _MESSAGE_SIZE = 2000
 _REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "x-amzn-requestid", "x-amzn-trace-id")
 _MAGIC: Mapping[str, tuple[bytes, ...]] = {
@@ -50,10 +85,8 @@ class Answer:
     """
     One answer, as far as decisions need it.
 
-    :param status: HTTP status.
     :param headers: header fields; names in any case.
-    :param excerpt: the first :data:`EXCERPT_SIZE` bytes of the body.
-    :param size: bytes of the whole body.
+    :param excerpt: the first :data:`EXCERPT_SIZE` bytes of the body, which has ``size`` bytes.
     """
 
     status: int
@@ -63,11 +96,7 @@ class Answer:
 
     def header(self, name: str) -> str | None:
         """Return a header field by name, in whichever case; ``None`` where it is absent."""
-        value = self.headers.get(name)
-        if value is not None:
-            return value
-        wanted = name.lower()
-        return next((value for key, value in self.headers.items() if key.lower() == wanted), None)
+        return next((value for key, value in self.headers.items() if key.lower() == name.lower()), None)
 
     @property
     def content_type(self) -> str:
@@ -152,49 +181,47 @@ def _from_markup(text: str) -> ServiceMessage:
         words = re.sub(r"<!\[CDATA\[|\]\]>", "", exception["text"])
         return ServiceMessage(code=exception["code"], message=_short(unescape(words)))
     title = re.search(r"<title[^>]*>(.*?)</title>", text, re.DOTALL | re.IGNORECASE)
-    if title:
-        return ServiceMessage(message=_short(unescape(title[1])))
-    return ServiceMessage(message=_short(text[:200]))
+    return ServiceMessage(message=_short(unescape(title[1]) if title else text[:200]))
 
 
 def _short(words: object) -> str | None:
-    if not words:
-        return None
-    text = " ".join(str(words).split())
-    return text if len(text) <= _MESSAGE_SIZE else f"{text[:_MESSAGE_SIZE]}..."
+    text = " ".join(str(words or "").split())
+    return text[:_MESSAGE_SIZE] + "..." * (len(text) > _MESSAGE_SIZE) or None
 
 
-def error_from(answer: Answer, *, endpoint: str, retry_after: float | None = None, note: str = "") -> SentinelHubError:
+def error_from(
+    answer: Answer, *, endpoint: str, has_body: bool = False, retry_after: float | None = None, note: str = ""
+) -> SentinelHubError:
     """
     Word the error that an answer with a status of 400 or above is.
 
-    401 is worded here too, for an API that refuses a token that was just fetched.
-
     :param endpoint: method and URL, for the message.
+    :param has_body: whether a body was sent: where the service says that it got none, that was lost on the way.
     :param retry_after: seconds that the service asked to wait.
-    :param note: what else there is to say, behind the message.
+    :param note: what else there is to say, behind the message of an error that may pass.
     """
     said = read_error_document(answer.excerpt)
     service = f": {said.message.rstrip('. ')}" if said.message else ""
     code = f" {said.code}" if said.code else ""
     request_id = next((value for name in _REQUEST_ID_HEADERS if (value := answer.header(name))), None)
     trace = f" (request id {request_id})" if request_id else ""
-    kind, advice = _kind_and_advice(answer.status, said)
-    message = f"{endpoint} answered {answer.status}{code}{service}{trace}. {advice}{note}"
-    about: dict[str, Any] = {
-        "status": answer.status,
-        "code": said.code,
-        "service_message": said.message,
-        "endpoint": endpoint,
-        "request_id": request_id,
-    }
-    if kind is SentinelHubRateLimitError:
-        return SentinelHubRateLimitError(message, retry_after=retry_after, **about)
-    return kind(message, **about)
+    was_lost = has_body and answer.status == 400 and "body should be non-empty" in (said.message or "").lower()
+    kind, advice = _ADVICE[408] if was_lost else _kind_and_advice(answer.status, said)
+    about: dict[str, Any] = {"retry_after": retry_after} if kind is SentinelHubRateLimitError else {}
+    return kind(
+        f"{endpoint} answered {answer.status}{code}{service}{trace}. {advice}{'' if kind.final else note}",
+        status=answer.status,
+        code=said.code,
+        service_message=said.message,
+        endpoint=endpoint,
+        request_id=request_id,
+        **about,
+    )
 
 
 def _kind_and_advice(status: int, said: ServiceMessage) -> tuple[type[SentinelHubError], str]:
-    if status == 403 and (said.code == QUOTA_CODE or "insufficient processing units" in (said.message or "").lower()):
+    words = (said.message or "").lower()
+    if status == 403 and (said.code == QUOTA_CODE or "insufficient processing units" in words):
         return SentinelHubQuotaExceededError, (
             "The account has no processing units or requests left in this period: see its usage in the dashboard, "
             "wait for the next period or buy more."
@@ -203,35 +230,58 @@ def _kind_and_advice(status: int, said: ServiceMessage) -> tuple[type[SentinelHu
         return SentinelHubBadRequestError, (
             "This single request costs more processing units than the account may spend per minute: make it smaller."
         )
-    if status in (401, 403):
-        return SentinelHubPermissionError, (
-            "The client is known, but its account may not do this: check its plan and who owns what is asked for."
-        )
-    if status == 404:
-        return SentinelHubNotFoundError, (
-            "Check the path, the id or collection in it, and that the connection's deployment is where it lives."
-        )
-    if status == 429:
-        return SentinelHubRateLimitError, (
-            "The account's rate limit held until the deadline: allow a later deadline, run fewer tasks at once "
-            "(an Airflow pool), or set the connection's requests_per_minute."
+    if status == 500 and _cannot_pass(said):
+        return SentinelHubBadRequestError, (
+            "By its words this will not pass: change the request, or leave out the scenes that it cannot read."
         )
     if status >= 500:
         return SentinelHubServerError, "The service failed; if it goes on, look at its status page or ask its support."
-    return SentinelHubBadRequestError, "Change the request: repeating it as it is will fail again."
+    return _ADVICE.get(
+        status, (SentinelHubBadRequestError, "Change the request: repeating it as it is will fail again.")
+    )
 
 
-def says_body_is_missing(error: SentinelHubError) -> bool:
-    """Tell whether the service says that it got no body: where one was sent, it was lost on the way."""
-    return error.status == 400 and "body should be non-empty" in (error.service_message or "").lower()
+_NOT_ALLOWED: tuple[type[SentinelHubError], str] = (
+    SentinelHubPermissionError,
+    "The client is known, but its account may not do this: check its plan and who owns what is asked for.",
+)
+_NOT_RECEIVED: tuple[type[SentinelHubError], str] = (
+    SentinelHubServerError,
+    "The service did not take the request in, which may pass; if it goes on, look at its status page.",
+)
+_ADVICE: Mapping[int, tuple[type[SentinelHubError], str]] = {
+    401: _NOT_ALLOWED,  # of an API that refuses a token that was just fetched
+    403: _NOT_ALLOWED,
+    404: (
+        SentinelHubNotFoundError,
+        "Check the path, the id or collection in it, and that the connection's deployment is where it lives.",
+    ),
+    408: _NOT_RECEIVED,
+    425: _NOT_RECEIVED,
+    429: (
+        SentinelHubRateLimitError,
+        (
+            "The account's rate limit held until the deadline: allow a later deadline, run fewer tasks at once "
+            "(an Airflow pool), or set the connection's requests_per_minute."
+        ),
+    ),
+}
+
+
+def _cannot_pass(said: ServiceMessage) -> bool:
+    """Tell whether a 500 names a fault of the request, its script or the data, which the next attempt meets again."""
+    words = said.message or ""
+    if said.code in _REFUSING_CODES:
+        return True
+    return bool(_HOPELESS.search(words)) and not _PASSING.search(words)
 
 
 def problem_with_success(answer: Answer, *, method: str, accept: str | None, reads: bool = True) -> str | None:
     """
     Say what is wrong with an answer whose status says it is fine, or ``None``.
 
-    :param reads: whether the call asks for something, so that an empty 200 is no answer.
     :param accept: the media type that was asked for, where one was.
+    :param reads: whether the call asks for something, so that an empty 200 is no answer.
     """
     if method.upper() == "HEAD" or answer.status == 204:
         return None
@@ -242,13 +292,10 @@ def problem_with_success(answer: Answer, *, method: str, accept: str | None, rea
     wanted = [media_type(part) for part in (accept or "").split(",")]
     if content_type == "text/html" and "text/html" not in wanted:
         return "an HTML page"
-    magic = _MAGIC.get(content_type)
-    if magic and not answer.excerpt.startswith(magic):
+    if content_type in _MAGIC and not answer.excerpt.startswith(_MAGIC[content_type]):
         return f"a body that is not the {content_type} that it says it is"
-    if content_type in ("application/json", "application/geo+json", ""):
-        said = _error_in_disguise(answer)
-        if said:
-            return f"an error under status {answer.status} ({said})"
+    if content_type in ("application/json", "application/geo+json", "") and (said := _error_in_disguise(answer)):
+        return f"an error under status {answer.status} ({said})"
     if wanted and all(part.startswith("image/") for part in wanted) and not content_type.startswith("image/"):
         return f"{content_type or 'no content type'} instead of {accept}"
     return None

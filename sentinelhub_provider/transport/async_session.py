@@ -13,8 +13,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
@@ -22,29 +21,14 @@ from sentinelhub_provider.connection import ConnectionSettings
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.oauth.broker import TokenBroker
 from sentinelhub_provider.oauth.token import AccessToken
-from sentinelhub_provider.transport.answers import EXCERPT_SIZE, Answer
-from sentinelhub_provider.transport.metrics import TOKEN_CACHE_HITS, Count, worth_counting
+from sentinelhub_provider.transport.answers import Answer
+from sentinelhub_provider.transport.driver import FlowDriver
 from sentinelhub_provider.transport.network import CONNECT_TIMEOUT, proxy_for, root_cause, ssl_context, with_query
-from sentinelhub_provider.transport.policy import (
-    DEFAULT_DEADLINE,
-    Authorize,
-    Call,
-    Distrust,
-    Failure,
-    FailureKind,
-    Flow,
-    Reserve,
-    Send,
-    Settle,
-    Wait,
-    call_flow,
-)
-from sentinelhub_provider.transport.rate_limit import Slot
+from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call, call_flow
 from sentinelhub_provider.transport.rate_limiter import RateLimiter
-from sentinelhub_provider.transport.receive import Intake, MemoryReceiver, Receiver
+from sentinelhub_provider.transport.receive import Intake, Receiver
 from sentinelhub_provider.transport.request_body import RequestBody, header_fields, unsendable
-
-_Result = TypeVar("_Result")
+from sentinelhub_provider.transport.steps import Count, Failure, FailureKind, Send, Wait
 
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 """How many connections there are, callers decide by how much they ask at a time; httpx would close those above 20."""
@@ -52,19 +36,13 @@ _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": f"python-httpx/{httpx.__version__}"}
 
 
-class AsyncSentinelHubSession:
+class AsyncSentinelHubSession(FlowDriver):
     """
     Makes authorized calls on one event loop; the counterpart of ``SentinelHubSession.call``.
 
     It uses httpx's transports without httpx's client, which would log each URL with its query.
 
-    :param settings: the connection.
-    :param broker: where tokens come from.
-    :param limiter: says when requests may start.
-    :param fetch: asks the token endpoint, in a thread, for so many seconds at most, and notes the token in the list.
-    :param on_token: told every token that is new to this process, before it is used: masks it in the logs.
-    :param on_wait: told of every wait.
-    :param count: adds to a counter; see :mod:`~sentinelhub_provider.transport.metrics`.
+    The parameters are those of :class:`~sentinelhub_provider.transport.driver.FlowDriver`; ``fetch`` blocks its thread.
     """
 
     def __init__(
@@ -81,16 +59,19 @@ class AsyncSentinelHubSession:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._settings = settings
-        self._broker = broker
-        self._limiter = limiter
-        self._fetch = fetch
-        self._on_token = on_token
-        self._on_wait = on_wait
-        self._count = count
-        self._clock = clock
-        self._sleep = sleep
-        self._jitter = jitter
+        super().__init__(
+            settings,
+            broker,
+            limiter,
+            get_token=broker.aget,
+            fetch=fetch,
+            act=self._limit,
+            on_token=on_token,
+            on_wait=on_wait,
+            count=count,
+            sleep=sleep,
+        )
+        self._clock, self._jitter = clock, jitter
         self._process = os.getpid()
         self._transports: dict[str | None, httpx.AsyncHTTPTransport] = {}
 
@@ -152,7 +133,11 @@ class AsyncSentinelHubSession:
                     response = await self._transport(step.url).handle_async_request(request)
                     response.request = request
                     try:
-                        return await _receive(response, receiver)
+                        intake = Intake(receiver, response.status_code, response.headers)
+                        async for chunk in response.aiter_bytes():
+                            if not intake.feed(chunk):
+                                break
+                        return intake.answer
                     finally:
                         await response.aclose()
             except SentinelHubError:
@@ -171,75 +156,19 @@ class AsyncSentinelHubSession:
     async def current_token(
         self, *, rejected: AccessToken | None = None, timeout: float = DEFAULT_DEADLINE
     ) -> AccessToken:
-        """
-        Return a token that works; see :meth:`TokenBroker.aget`.
+        """Return a token that works, within ``timeout`` seconds; see :meth:`TokenBroker.aget`."""
+        return await self._token(rejected, timeout)
 
-        :param rejected: a token that the service refused.
-        :param timeout: seconds that this may take.
-        """
-        fetched: list[AccessToken] = []
-        if rejected is not None:
-            self._broker.check_trust(self._settings.base_url)
-        token = await self._broker.aget(partial(self._fetch, fetched), rejected=rejected, patience=timeout)
-        if self._broker.needs_masking(token):
-            await self._on_token(token.value)
-            self._broker.masked(token)
-        if token not in fetched:
-            self._count(TOKEN_CACHE_HITS, 1, "")
-        return token
-
-    async def _limit(self, act: Callable[[], _Result]) -> _Result:
-        """Let the rate limiter act, in a thread if need be."""
-        return await asyncio.to_thread(act) if self._limiter.may_block else act()
-
-    async def _drive(self, flow: Flow, send: Callable[[Send], Awaitable[Answer | Failure]], url: str) -> Answer:
-        """Walk through a flow, doing what it says."""
-        event: Any = None
-        held: Slot | None = None
+    async def _limit(self, act: Callable[[], Any]) -> Any:
+        """Let the rate limiter act, in a thread if need be, which goes on whoever is cancelled."""
+        if not self._limiter.may_block:
+            return act()
+        acting = asyncio.ensure_future(asyncio.to_thread(act))
         try:
-            while True:
-                step = flow.send(event)
-                event = None
-                match step:
-                    case Reserve(previous, patience, spends):
-                        take = partial(self._limiter.reserve, previous, patience=patience, spends=spends)
-                        taking = asyncio.ensure_future(self._limit(take))
-                        try:
-                            event = held = await asyncio.shield(taking)
-                        except asyncio.CancelledError:
-                            held = await taking  # a thread goes on, whoever is cancelled
-                            raise
-                    case Settle(slot, status, retry_after, spent):
-                        act = partial(self._limiter.settle, slot, status=status, retry_after=retry_after, spent=spent)
-                        await self._limit(act)
-                    case Authorize(rejected, timeout):
-                        event = await self.current_token(rejected=rejected, timeout=timeout)
-                    case Distrust(error):
-                        self._broker.distrust(self._settings.base_url, error)
-                    case Send():
-                        held = None
-                        event = await send(step)
-                    case Wait(seconds):
-                        self._on_wait(step)
-                        await self._sleep(seconds)
-                for name, value in worth_counting(step, event):
-                    self._count(name, value, url)
-        except StopIteration as done:
-            answer: Answer = done.value
-            return answer
-        finally:
-            if held is not None:  # whoever gave up
-                await self._limit(partial(self._limiter.give_back, held))
-
-
-async def _receive(response: httpx.Response, receiver: Receiver) -> Answer:
-    is_good = response.status_code < 300
-    intake = Intake(receiver if is_good else MemoryReceiver())
-    async for chunk in response.aiter_bytes():
-        intake.feed(chunk)
-        if not is_good and intake.size >= EXCERPT_SIZE:
-            break
-    return Answer(response.status_code, response.headers, intake.excerpt, intake.size)
+            return await asyncio.shield(acting)
+        except asyncio.CancelledError:
+            await acting
+            raise
 
 
 def _failure_kind(error: httpx.RequestError) -> FailureKind:

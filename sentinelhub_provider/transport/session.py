@@ -12,7 +12,6 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,40 +20,28 @@ import urllib3
 from oauthlib.oauth2 import BackendApplicationClient
 from requests_oauthlib import OAuth2Session
 
+from sentinelhub_provider.both_ways import at_once
 from sentinelhub_provider.connection import ConnectionSettings
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.oauth.broker import TokenBroker
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.origins import is_loopback
-from sentinelhub_provider.transport.answers import EXCERPT_SIZE, Answer
+from sentinelhub_provider.transport.answers import Answer
 from sentinelhub_provider.transport.bounded_reads import BoundedAdapter, bounded_reads
-from sentinelhub_provider.transport.metrics import TOKEN_CACHE_HITS, Count, worth_counting
+from sentinelhub_provider.transport.driver import FlowDriver
 from sentinelhub_provider.transport.network import CONNECT_TIMEOUT, proxy_for, root_cause, ssl_context, with_query
-from sentinelhub_provider.transport.policy import (
-    DEFAULT_DEADLINE,
-    Authorize,
-    Call,
-    Distrust,
-    Failure,
-    FailureKind,
-    Reserve,
-    Send,
-    Settle,
-    Wait,
-    authorized_flow,
-    call_flow,
-)
-from sentinelhub_provider.transport.rate_limit import Slot
+from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call, authorized_flow, call_flow
 from sentinelhub_provider.transport.rate_limiter import RateLimiter
-from sentinelhub_provider.transport.receive import Intake, MemoryReceiver, Receiver
+from sentinelhub_provider.transport.receive import Intake, Receiver
 from sentinelhub_provider.transport.request_body import RequestBody, header_fields, unsendable
+from sentinelhub_provider.transport.steps import Count, Failure, FailureKind, Send, Wait
 from sentinelhub_provider.transport.token_endpoint import fetch_token
 
 READ_SIZE = 256 * 1024
 """Bytes taken from the socket at a time."""
 
 
-class SentinelHubSession(OAuth2Session):
+class SentinelHubSession(FlowDriver, OAuth2Session):
     """
     An ``OAuth2Session`` that gets, adds and renews its token by itself.
 
@@ -62,13 +49,9 @@ class SentinelHubSession(OAuth2Session):
     a path is taken relative to the connection's base URL. The token goes to the connection's own host and its
     ``allowed_hosts`` only. :meth:`call` is the careful way: it repeats what is safe to repeat and raises typed errors.
 
-    :param settings: the connection.
-    :param broker: where tokens come from.
-    :param limiter: says when requests may start.
     :param resolve: turns a path into a URL.
-    :param on_token: told every token that is new to this process, before it is used: masks it in the logs.
-    :param on_wait: told of every wait.
-    :param count: adds to a counter; see :mod:`~sentinelhub_provider.transport.metrics`.
+
+    The other parameters are those of :class:`~sentinelhub_provider.transport.driver.FlowDriver`.
     """
 
     def __init__(
@@ -86,18 +69,21 @@ class SentinelHubSession(OAuth2Session):
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        super().__init__(client=BackendApplicationClient(client_id=settings.client_id))
-        self._settings = settings
-        self._broker = broker
-        self._limiter = limiter
-        self._resolve = resolve
-        self._on_token = on_token
-        self._on_wait = on_wait
-        self._count = count
-        self._clock = clock
-        self._wall_clock = wall_clock
-        self._sleep = sleep
-        self._jitter = jitter
+        OAuth2Session.__init__(self, client=BackendApplicationClient(client_id=settings.client_id))
+        FlowDriver.__init__(
+            self,
+            settings,
+            broker,
+            limiter,
+            get_token=broker.get,
+            fetch=lambda *arguments: self.fetch_new_token(*arguments),
+            act=lambda act: act(),
+            on_token=on_token,
+            on_wait=on_wait,
+            count=count,
+            sleep=sleep,
+        )
+        self._resolve, self._clock, self._wall_clock, self._jitter = resolve, clock, wall_clock, jitter
         self.verify = settings.verify
         self.trust_env = False  # the environment is read in one place, for the event loop as well
         self._open_connections()
@@ -148,8 +134,9 @@ class SentinelHubSession(OAuth2Session):
                 return Answer(200, {})  # the caller wants to see the redirect itself
             return Answer(response.status_code, response.headers)
 
-        call = Call(str(request.method), str(request.url), self._settings.trusted_origins)
-        self._drive(authorized_flow(call, ends=self._clock() + DEFAULT_DEADLINE, clock=self._clock), send, call.url)
+        call = Call(str(request.method).upper(), str(request.url), self._settings.trusted_origins)
+        flow = authorized_flow(call, ends=self._clock() + DEFAULT_DEADLINE, clock=self._clock)
+        at_once(self._drive(flow, send, call.url))  # type: ignore[arg-type]  # every answer is one to a send that fails not
         assert response is not None  # noqa: S101 - no flow ends well without having sent
         return response
 
@@ -181,7 +168,11 @@ class SentinelHubSession(OAuth2Session):
                         _for_step(prepared, step), timeout=timeout, stream=True, allow_redirects=False
                     )
                 with response:
-                    return _receive(response, receiver)
+                    intake = Intake(receiver, response.status_code, response.headers)
+                    # The body as it comes: a larger piece would have to be complete before it is seen.
+                    while (chunk := response.raw.read1(READ_SIZE, decode_content=True)) and intake.feed(chunk):
+                        pass
+                    return intake.answer
             except SentinelHubError:
                 raise
             except ValueError as error:
@@ -189,27 +180,13 @@ class SentinelHubSession(OAuth2Session):
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 return Failure(_failure_kind(error), root_cause(error))
 
-        answer = self._drive(call_flow(call, clock=self._clock, random=self._jitter), send, call.url)
+        answer = at_once(self._drive(call_flow(call, clock=self._clock, random=self._jitter), send, call.url))
         response.status_code = answer.status
         return response, answer
 
     def current_token(self, *, rejected: AccessToken | None = None, timeout: float = DEFAULT_DEADLINE) -> AccessToken:
-        """
-        Return a token that works; see :meth:`TokenBroker.get`.
-
-        :param rejected: a token that the service refused.
-        :param timeout: seconds that this may take.
-        """
-        fetched: list[AccessToken] = []
-        if rejected is not None:
-            self._broker.check_trust(self._settings.base_url)
-        token = self._broker.get(partial(self.fetch_new_token, fetched), rejected=rejected, patience=timeout)
-        if self._broker.needs_masking(token):
-            self._on_token(token.value)
-            self._broker.masked(token)
-        if token not in fetched:
-            self._count(TOKEN_CACHE_HITS, 1, "")
-        return token
+        """Return a token that works, within ``timeout`` seconds; see :meth:`TokenBroker.get`."""
+        return at_once(self._token(rejected, timeout))
 
     def fetch_new_token(self, fetched: list[AccessToken], timeout: float) -> AccessToken:
         """Ask the token endpoint, for ``timeout`` seconds at most, and note the token in ``fetched``."""
@@ -234,38 +211,6 @@ class SentinelHubSession(OAuth2Session):
     def authorized(self) -> bool:
         """Always true: the session gets its token when it needs one."""
         return True
-
-    def _drive(self, flow: Any, send: Callable[[Send], Answer | Failure], url: str) -> Answer:
-        """Walk through a flow, doing what it says."""
-        event: Any = None
-        held: Slot | None = None
-        try:
-            while True:
-                step = flow.send(event)
-                event = None
-                match step:
-                    case Reserve(previous, patience, spends):
-                        event = held = self._limiter.reserve(previous, patience=patience, spends=spends)
-                    case Settle(slot, status, retry_after, spent):
-                        self._limiter.settle(slot, status=status, retry_after=retry_after, spent=spent)
-                    case Authorize(rejected, timeout):
-                        event = self.current_token(rejected=rejected, timeout=timeout)
-                    case Distrust(error):
-                        self._broker.distrust(self._settings.base_url, error)
-                    case Send():
-                        held = None
-                        event = send(step)
-                    case Wait(seconds):
-                        self._on_wait(step)
-                        self._sleep(seconds)
-                for name, value in worth_counting(step, event):
-                    self._count(name, value, url)
-        except StopIteration as done:
-            answer: Answer = done.value
-            return answer
-        finally:
-            if held is not None:  # whoever gave up
-                self._limiter.give_back(held)
 
     def _prepared(
         self,
@@ -322,17 +267,6 @@ def _for_step(request: requests.PreparedRequest, step: Send) -> requests.Prepare
     elif isinstance(getattr(copy, "_body_position", None), int):
         requests.utils.rewind_body(copy)
     return copy
-
-
-def _receive(response: requests.Response, receiver: Receiver) -> Answer:
-    """Take the body as it comes: a larger piece would have to be complete before it is seen."""
-    is_good = response.status_code < 300
-    intake = Intake(receiver if is_good else MemoryReceiver())
-    while chunk := response.raw.read1(READ_SIZE, decode_content=True):
-        intake.feed(chunk)
-        if not is_good and intake.size >= EXCERPT_SIZE:
-            break
-    return Answer(response.status_code, response.headers, intake.excerpt, intake.size)
 
 
 def _failure_kind(error: BaseException) -> FailureKind:

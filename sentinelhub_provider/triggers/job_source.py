@@ -16,7 +16,7 @@ from sentinelhub_provider.exceptions import (
 )
 from sentinelhub_provider.hooks.jobs import aget_job, aget_page
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-from sentinelhub_provider.transport.policy import Wait
+from sentinelhub_provider.transport.steps import Wait
 
 _Result = TypeVar("_Result")
 

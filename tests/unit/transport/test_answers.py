@@ -135,7 +135,9 @@ def test_long_message_is_cut():
         (403, "ACCESS_INSUFFICIENT_PROCESSING_UNITS", "m", SentinelHubQuotaExceededError, "next period or buy more"),
         (403, None, "Insufficient processing units or requests available", SentinelHubQuotaExceededError, "usage"),
         (404, None, None, SentinelHubNotFoundError, "deployment"),
+        (408, None, None, SentinelHubServerError, "did not take the request in"),
         (409, None, None, SentinelHubBadRequestError, "Change the request"),
+        (425, None, None, SentinelHubServerError, "did not take the request in"),
         (429, "RATE_LIMIT_EXCEEDED", "m", SentinelHubRateLimitError, "requests_per_minute"),
         (429, "RATE_LIMIT_TOKEN_COUNT_EXCEEDS_CAPACITY", "m", SentinelHubBadRequestError, "make it smaller"),
         (500, None, None, SentinelHubServerError, "status page"),
@@ -156,6 +158,66 @@ def test_error_is_of_the_kind_that_says_what_to_do(
     assert "(request id id-1)" in str(error)
     assert advice in str(error)
     assert getattr(error, "retry_after", 2.0) == 2.0
+
+
+def answer_500(code: str | None, message: str, status: int = 500) -> Answer:
+    """An error document under a status of 500."""
+    body = json.dumps({"error": {"status": status, "code": code, "message": message}}).encode()
+    return Answer(status, {}, body, len(body))
+
+
+CANNOT_PASS = [
+    pytest.param("COMMON_BAD_PAYLOAD", "m", id="a code that refuses the request"),
+    pytest.param("COMMON_UNSUPPORTED_MEDIA_TYPE", "m", id="another code that refuses it"),
+    pytest.param("RENDERER_EXCEPTION", "Failed to evaluate script! TypeError: x is null", id="the script fails"),
+    pytest.param("RENDERER_EXCEPTION", "ReferenceError: a is not defined", id="a name in the script"),
+    pytest.param("RENDERER_EXCEPTION", "Script must return an array.", id="what the script returns"),
+    pytest.param(
+        "RENDERER_EXCEPTION",
+        "java.util.ExecutionException: java.lang.IllegalArgumentException: newLimit > capacity: (2808 > 2804)",
+        id="a corrupt tile",
+    ),
+    pytest.param(
+        "RENDERER_EXCEPTION",
+        "Illegal request to https://sentinel-s1-l1c.s3.amazonaws.com/GRD/ew-vh.tiff. HTTP Status: 404.",
+        id="a band that the store does not hold",
+    ),
+    pytest.param(
+        "RENDERER_EXCEPTION", "Illegal request to creo://eodata/S9_BT_in.nc. HTTP Status: '404'", id="the same, quoted"
+    ),
+    pytest.param("COMMON_EXCEPTION", "aggregationInterval.of: unsupported period P1Y", id="a value of Statistics"),
+    pytest.param(None, "Cannot parse parameter `datetime`.", id="a value of the Catalog"),
+    pytest.param(None, "The resolution exceeds the limit of 1500 meters per pixel", id="a limit"),
+]
+MAY_PASS = [
+    pytest.param("COMMON_EXCEPTION", "Fault", id="no words"),
+    pytest.param("RENDERER_EXCEPTION", "RuntimeException: Index service failure: 500", id="a service behind it"),
+    pytest.param("COMMON_DATABASE_ERROR", "m", id="the database"),
+    pytest.param("RATE_LIMIT_STORAGE_TIMEOUT", "m", id="the rate limit's store"),
+    pytest.param(None, "Illegal request to https://bucket/a.tiff. HTTP Status: 503.", id="a store that is busy"),
+    pytest.param(None, "java.net.SocketTimeoutException: timeout", id="a time-out"),
+    pytest.param(None, "Invalid response from upstream", id="a gateway"),
+    pytest.param(None, "", id="nothing"),
+]
+
+
+@pytest.mark.parametrize(("code", "message"), CANNOT_PASS)
+def test_500_that_cannot_pass_is_a_refusal(code: str | None, message: str):
+    """Its words name the request, the script or the data; a gateway's 502 to 504 passes whatever it says."""
+    error = error_from(answer_500(code, message), endpoint=ENDPOINT, note=" It may have taken effect.")
+
+    assert (type(error), error.status, error.final) == (SentinelHubBadRequestError, 500, True)
+    assert str(error).endswith("change the request, or leave out the scenes that it cannot read.")
+    for status in (502, 503, 504):
+        assert type(error_from(answer_500(code, message, status), endpoint=ENDPOINT)) is SentinelHubServerError
+
+
+@pytest.mark.parametrize(("code", "message"), MAY_PASS)
+def test_500_that_may_pass_is_the_service_s_fault(code: str | None, message: str):
+    """It is worth another attempt."""
+    error = error_from(answer_500(code, message), endpoint=ENDPOINT)
+
+    assert (type(error), error.final) == (SentinelHubServerError, False)
 
 
 # --- successes -------------------------------------------------------------------------------------------------------

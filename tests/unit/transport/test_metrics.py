@@ -6,8 +6,7 @@ import pytest
 
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.transport.answers import Answer
-from sentinelhub_provider.transport.metrics import worth_counting
-from sentinelhub_provider.transport.policy import Failure, FailureKind, Send, Wait
+from sentinelhub_provider.transport.steps import Failure, FailureKind, Send, Wait, worth_counting
 
 TOKEN = AccessToken("value", expires_at=2_000_000_000.0, lifetime=3600.0)
 CALL = Send("GET", "https://sh.example.org/catalog/v1/collections", TOKEN, 60.0)

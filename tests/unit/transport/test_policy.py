@@ -28,21 +28,9 @@ from sentinelhub_provider.exceptions import (
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.origins import TrustedOrigins
 from sentinelhub_provider.transport.answers import Answer
-from sentinelhub_provider.transport.policy import (
-    MAX_ATTEMPTS,
-    MAX_REDIRECTS,
-    Authorize,
-    Call,
-    Distrust,
-    Failure,
-    FailureKind,
-    Flow,
-    Send,
-    Step,
-    Wait,
-    call_flow,
-)
+from sentinelhub_provider.transport.policy import MAX_ATTEMPTS, MAX_REDIRECTS, Call, Flow, call_flow
 from sentinelhub_provider.transport.rate_limit import Slot
+from sentinelhub_provider.transport.steps import Authorize, Distrust, Failure, FailureKind, Send, Step, Wait
 
 BASE = "https://sh.example.org"
 URL = f"{BASE}/catalog/v1/search?secretish=1"

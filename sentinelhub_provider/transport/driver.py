@@ -1,0 +1,115 @@
+"""Takes calls through their flows; what both sessions have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from sentinelhub_provider.both_ways import awaited
+from sentinelhub_provider.connection import ConnectionSettings
+from sentinelhub_provider.oauth.broker import TokenBroker
+from sentinelhub_provider.oauth.token import AccessToken
+from sentinelhub_provider.transport.answers import Answer
+from sentinelhub_provider.transport.policy import Flow
+from sentinelhub_provider.transport.rate_limit import Slot
+from sentinelhub_provider.transport.rate_limiter import RateLimiter
+from sentinelhub_provider.transport.steps import (
+    TOKEN_CACHE_HITS,
+    Authorize,
+    Count,
+    Distrust,
+    Reserve,
+    Send,
+    Settle,
+    Wait,
+    worth_counting,
+)
+
+
+class FlowDriver:
+    """
+    Does what the steps of a flow say. Whatever may wait is either a function or a coroutine function, as the session.
+
+    :param settings: the connection.
+    :param broker: where tokens come from.
+    :param limiter: says when requests may start.
+    :param get_token: the broker's ``get`` or ``aget``.
+    :param fetch: asks the token endpoint, for so many seconds at most, and notes the token in the list.
+    :param act: lets the rate limiter act.
+    :param on_token: told every token that is new to this process, before it is used: masks it in the logs.
+    :param on_wait: told of every wait.
+    :param count: adds to a counter; see :mod:`~sentinelhub_provider.transport.steps`.
+    :param sleep: waits so many seconds.
+    """
+
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        broker: TokenBroker,
+        limiter: RateLimiter,
+        *,
+        get_token: Callable[..., Any],
+        fetch: Callable[[list[AccessToken], float], AccessToken],
+        act: Callable[[Callable[[], Any]], Any],
+        on_token: Callable[[str], Any],
+        on_wait: Callable[[Wait], None],
+        count: Count,
+        sleep: Callable[[float], Any],
+    ) -> None:
+        self._settings, self._broker, self._limiter = settings, broker, limiter
+        self._get_token, self._fetch, self._act = get_token, fetch, act
+        self._on_token, self._on_wait, self._count = on_token, on_wait, count
+        self._sleep = sleep
+
+    async def _token(self, rejected: AccessToken | None, timeout: float) -> AccessToken:
+        fetched: list[AccessToken] = []
+        if rejected is not None:
+            self._broker.check_trust(self._settings.base_url)
+        fetch = partial(self._fetch, fetched)
+        token: AccessToken = await awaited(self._get_token(fetch, rejected=rejected, patience=timeout))
+        if self._broker.needs_masking(token):
+            await awaited(self._on_token(token.value))
+            self._broker.masked(token)
+        if token not in fetched:
+            self._count(TOKEN_CACHE_HITS, 1, "")
+        return token
+
+    async def _drive(self, flow: Flow, send: Callable[[Send], Any], url: str) -> Answer:
+        """Walk through a flow, doing what it says."""
+        event: Any = None
+        held: Slot | None = None
+
+        def reserve(step: Reserve) -> Slot:
+            nonlocal held  # set here, as whoever is cancelled meanwhile does not hear of it
+            held = self._limiter.reserve(step.previous, patience=step.patience, spends=step.spends)
+            return held
+
+        try:
+            while True:
+                step = flow.send(event)
+                event = None
+                match step:
+                    case Reserve():
+                        event = await awaited(self._act(partial(reserve, step)))
+                    case Settle(slot, status, retry_after, spent):
+                        settle = partial(self._limiter.settle, status=status, retry_after=retry_after, spent=spent)
+                        await awaited(self._act(partial(settle, slot)))
+                    case Authorize(rejected, timeout):
+                        event = await self._token(rejected, timeout)
+                    case Distrust(error):
+                        self._broker.distrust(self._settings.base_url, error)
+                    case Send():
+                        held = None
+                        event = await awaited(send(step))
+                    case Wait(seconds):
+                        self._on_wait(step)
+                        await awaited(self._sleep(seconds))
+                for name, value in worth_counting(step, event):
+                    self._count(name, value, url)
+        except StopIteration as done:
+            answer: Answer = done.value
+            return answer
+        finally:
+            if held is not None:  # whoever gave up
+                await awaited(self._act(partial(self._limiter.give_back, held)))

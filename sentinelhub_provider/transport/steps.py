@@ -1,0 +1,178 @@
+"""What a call consists of: the steps that the policy yields and the sessions take, and what of them is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Self, TypeAlias
+
+from sentinelhub_provider.exceptions import SentinelHubAuthenticationError
+from sentinelhub_provider.oauth.token import AccessToken
+from sentinelhub_provider.transport.answers import Answer
+from sentinelhub_provider.transport.rate_limit import Slot
+
+TOKEN_REQUESTS = "token.requests"  # noqa: S105 - a counter's name
+TOKEN_CACHE_HITS = "token.cache_hits"  # noqa: S105 - a counter's name
+REQUESTS = "requests"
+RETRIES = "retries"
+RATE_LIMITED = "rate_limited"
+PROCESSING_UNITS = "processing_units"
+
+Count: TypeAlias = Callable[[str, float, str], None]
+"""Adds a number to a counter, for a call to a URL."""
+
+
+class FailureKind(Enum):
+    """
+    Why no whole answer arrived, with advice for a person.
+
+    ``was_sent`` tells whether the service may have acted, ``is_final`` whether another attempt ends the same way.
+    """
+
+    advice: str
+    was_sent: bool
+    is_final: bool
+
+    UNREACHABLE = (
+        "the host cannot be reached",
+        "Check the host in the connection, the network, and the proxy settings.",
+    )
+    TLS = (
+        "the TLS connection failed",
+        "Check the host in the connection; behind a proxy with its own CA, set verify to its CA bundle.",
+        False,
+        True,
+    )
+    BROKEN = ("the connection broke", "No part of the answer was kept.", True)
+    SILENT = (
+        "the service stayed silent for too long",
+        "Allow more time with the connection's timeout, or ask for less at once.",
+        True,
+    )
+    DEADLINE = ("the deadline passed", "Allow a later deadline, or ask for less at once.", True, True)
+    TOO_LATE = (
+        "the deadline passed before it could be sent",
+        "Allow a later deadline, and see whether the token endpoint is slow.",
+        False,
+        True,
+    )
+
+    def __new__(cls, words: str, advice: str, was_sent: bool = False, is_final: bool = False) -> Self:
+        """Make a member from its words, which are its value."""
+        kind = object.__new__(cls)
+        kind._value_ = words
+        kind.advice, kind.was_sent, kind.is_final = advice, was_sent, is_final
+        return kind
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt without a whole answer. ``cause`` is the library's exception, kept as the error's cause."""
+
+    kind: FailureKind
+    cause: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """
+    Ask for leave to start. Sent back: a :class:`Slot`.
+
+    :param previous: a slot whose time has come.
+    :param patience: seconds; a slot that is further off is not to be taken.
+    :param spends: whether the request may cost processing units.
+    """
+
+    previous: Slot | None
+    patience: float
+    spends: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Tell all who share the account what came of a slot."""
+
+    slot: Slot
+    status: int
+    retry_after: float | None
+    spent: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Authorize:
+    """Get a token; ``rejected`` is one that the service just refused. Sent back: the token."""
+
+    rejected: AccessToken | None
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Distrust:
+    """Remember for a while that the API refuses every token, so that the next call does not fetch one in vain."""
+
+    error: SentinelHubAuthenticationError
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """
+    Send the request once and receive its answer whole. Sent back: :class:`Answer` or :class:`Failure`.
+
+    :param is_foreign: whether it goes to another host, which gets neither credentials nor a body.
+    """
+
+    method: str
+    url: str
+    token: AccessToken | None
+    timeout: float
+    is_foreign: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """
+    Wait for so many seconds, then go on.
+
+    :param reason: why, for a person.
+    :param attempt: the attempt that failed, from 1.
+    :param remaining: seconds until the deadline, before the wait.
+    :param is_turn: whether nothing went wrong: it is just not this request's turn yet.
+    """
+
+    seconds: float
+    reason: str
+    attempt: int
+    max_attempts: int
+    remaining: float
+    is_turn: bool = False
+
+    def __str__(self) -> str:
+        return (
+            f"{self.reason}, waiting {self.seconds:.1f} s, attempt {self.attempt} of {self.max_attempts}, "
+            f"deadline in {duration(self.remaining)}"
+        )
+
+
+Step: TypeAlias = Reserve | Settle | Authorize | Distrust | Send | Wait
+
+
+def worth_counting(step: Step, outcome: Any) -> Iterator[tuple[str, float]]:
+    """Say what a step of a call, and what came of it, add to which counter."""
+    match step:
+        case Send(token=None, is_foreign=False):
+            yield TOKEN_REQUESTS, 1
+        case Send():
+            yield REQUESTS, 1
+        case Wait(is_turn=False):
+            yield RETRIES, 1
+    if isinstance(outcome, Answer):
+        if outcome.status == 429:
+            yield RATE_LIMITED, 1
+        if outcome.processing_units is not None:
+            yield PROCESSING_UNITS, outcome.processing_units
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time as words, for messages."""
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
