@@ -22,6 +22,7 @@ from sentinelhub_provider.api.time_range import (
     parse_end,
     parse_time,
     parse_time_range,
+    plain_time,
     refuse_future,
 )
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
@@ -200,15 +201,16 @@ def tile_of(item: Mapping[str, Any]) -> str | None:
 
 
 def _interval(value: Any, now: dt.datetime | None) -> str:
+    value = plain_time(value)
     ends = value.split("/") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
     ends = [part.strip() if isinstance(part, str) else part for part in ends]
     if len(ends) == 1 and is_instant(ends[0]):
         instant = parse_time(ends[0], "datetime")
         refuse_future(instant, "datetime", now)
         return format_time(instant)
-    if ".." not in ends and "" not in ends:
+    start, end = (None if part in ("..", "") else part for part in ends) if len(ends) == 2 else (value, value)
+    if start is not None and end is not None:
         return parse_time_range(value, "datetime", now=now).to_interval()
-    start, end = (None if part in ("..", "") else part for part in ends) if len(ends) == 2 else (None, None)
     if end is not None:
         return f"../{format_time(parse_end(end, 'datetime')[0])}"
     if start is None:

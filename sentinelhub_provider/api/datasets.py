@@ -18,7 +18,7 @@ from sentinelhub_provider.api.collections import Collection, find_collections
 from sentinelhub_provider.api.evalscripts.setup import Setup
 from sentinelhub_provider.api.geo.bounds import Bounds, Size
 from sentinelhub_provider.api.processing_units import Estimate, Service, estimate
-from sentinelhub_provider.api.time_range import parse_time_range
+from sentinelhub_provider.api.time_range import as_sent, parse_time_range
 from sentinelhub_provider.api.values import read_choice, read_flag, read_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
@@ -116,9 +116,10 @@ def read_datasets(data: Any, *, deployment: str | None = None, now: datetime | N
     for number, entry in enumerate(entries):
         chosen = _mapping(entry, "dataFilter")
         _mapping(entry, "processing")
-        times = chosen.get("timeRange")
-        if isinstance(times, Mapping) and times.get("from") and times.get("to"):
-            parse_time_range(times, f"request: input.data[{number}].dataFilter.timeRange", now=now)
+        given = chosen.get("timeRange")
+        if given is not None and not (isinstance(given, Mapping) and None in (given.get("from"), given.get("to"))):
+            times = parse_time_range(given, f"request: input.data[{number}].dataFilter.timeRange", now=now)
+            entry["dataFilter"] = {**chosen, "timeRange": as_sent(given, times.to_json())}
     return _datasets(entries, found, deployment, "request")
 
 

@@ -1,5 +1,5 @@
 """
-Times and time ranges: read in every spelling, half open inside, written as each API has them.
+Times, durations and time ranges: read in every spelling, half open inside, written as each API has them.
 
 A range reaches from its first moment up to, not including, its ``end``. The Process API and the Catalog include both
 ends, so a range also knows the ``last`` moment that they are told.
@@ -7,6 +7,7 @@ ends, so a range also knows the ``last`` moment that they are told.
 
 from __future__ import annotations
 
+import calendar
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,16 +15,51 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from sentinelhub_provider.api.durations import Duration, parse_duration
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 _DATE = r"\d{4}-?\d\d-?\d\d|\d{4}-?W\d\d-?\d"
 _TEXT = re.compile(rf"(?P<date>{_DATE})(?:[T ](?P<time>\d.*))?")
 _MIDNIGHT = re.compile(r"24(?::?00){0,2}(?:[.,]0+)?(?P<zone>Z|[+-].*)?")
 """The end of a day as ISO 8601 has it, which Python does not read."""
-_NOTHING = Duration("P0D", 0, timedelta())
+_AS_SENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)")
+"""How requests write times."""
+_DURATION = re.compile(
+    r"P(?:(?P<years>\d+)Y)?(?:(?P<months>\d+)M)?(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
+    r"(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?)?"
+)
 _SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """
+    A duration in ISO 8601, such as ``P7D`` and ``P1M``: of intervals, and of how far back a relative range reaches.
+
+    :param text: in ISO 8601.
+    :param months: its calendar part.
+    :param rest: its part of fixed length.
+    """
+
+    text: str
+    months: int
+    rest: timedelta
+
+    def after(self, moment: datetime, times: int = 1) -> datetime:
+        """
+        Return the time so many durations after a moment, or before it where ``times`` is negative.
+
+        Months are counted from ``moment`` itself, so that the 31st comes back after a shorter month. Raises
+        ``OverflowError`` outside of the years 1 to 9999.
+        """
+        year, month = divmod(moment.year * 12 + moment.month - 1 + self.months * times, 12)
+        if not date.min.year <= year <= date.max.year:
+            raise OverflowError(f"{self.text} leads out of the calendar")
+        day = min(moment.day, calendar.monthrange(year, month + 1)[1])
+        return moment.replace(year=year, month=month + 1, day=day) + self.rest * times
+
+
+_NOTHING = Duration("P0D", 0, timedelta())
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +125,44 @@ def parse_time(value: Any, field: str = "time_range") -> datetime:
         return datetime.combine(date(found.year, found.month, found.day), time(), UTC)
 
 
+def parse_duration(value: Any) -> Duration | None:
+    """
+    Read a duration; return ``None`` for anything else.
+
+    :param value: a text in ISO 8601 of whole numbers, or a duration of the standard library, pendulum, dateutil or
+        numpy. Months and years of these are the calendar's.
+    """
+    text = value.strip().upper() if isinstance(value, str) else _duration_text(value)
+    match = _DURATION.fullmatch(text)
+    parts = {name: int(number) for name, number in match.groupdict().items() if number} if match else {}
+    if not parts or text.endswith("T"):
+        return None
+    months = parts.pop("years", 0) * 12 + parts.pop("months", 0)
+    try:
+        return Duration(text, months, timedelta(**parts))
+    except OverflowError:
+        return None
+
+
+def _duration_text(value: Any) -> str:
+    value = value.item() if type(value).__name__ == "timedelta64" else value
+    years, months = getattr(value, "years", 0), getattr(value, "months", 0)
+    if isinstance(value, timedelta):
+        if hasattr(value, "start"):  # between two given times
+            years = months = 0
+        seconds = int(value.total_seconds()) - (365 * years + 30 * months) * 86_400  # as pendulum counts them
+    elif hasattr(value, "months"):
+        days, hours, minutes, rest = (getattr(value, name, 0) for name in ("days", "hours", "minutes", "seconds"))
+        seconds = ((days * 24 + hours) * 60 + minutes) * 60 + rest
+    else:
+        return ""
+    months += 12 * years
+    whole = f"{months}M" if months else ""
+    if seconds or not months:
+        whole += f"{seconds // 86_400}D" if seconds % 86_400 == 0 else f"T{seconds}S"
+    return f"P{whole}"
+
+
 def parse_end(value: Any, field: str = "time_range") -> tuple[datetime, datetime]:
     """
     Read the end of a range; return its last moment and the first one after it.
@@ -140,15 +214,43 @@ def run_range(start: datetime, end: datetime) -> TimeRange:
     return TimeRange(start, end, end - _SECOND if start < end else end, of_run=True)
 
 
+def with_times_of_run(document: Any, until: datetime, field: str) -> Any:
+    """
+    Return a request's JSON, or entries of its datasets, with each relative range as a :class:`TimeRange`.
+
+    :param until: when they end: the DAG run's ``run_after``.
+    """
+    if isinstance(document, Mapping):
+        return {
+            name: parse_time_range(member, f"{field}: {name}", until=until)
+            if name == "timeRange" and is_relative(member)
+            else with_times_of_run(member, until, field)
+            for name, member in document.items()
+        }
+    if isinstance(document, list | tuple) and document and isinstance(document[0], str | Mapping):
+        return [with_times_of_run(member, until, field) for member in document]
+    return document
+
+
+def as_sent(given: Any, wanted: dict[str, str]) -> Any:
+    """Return a request's time range as it was given where that says what is ``wanted`` as the service reads it."""
+    times = [given.get(name) for name in wanted] if isinstance(given, Mapping) else [None]
+    if all(isinstance(text, str) and _AS_SENT.fullmatch(text.upper()) for text in times):
+        is_same = all(parse_time(given[name]) == parse_time(wanted[name]) for name in wanted)
+        return given if is_same else wanted
+    return wanted
+
+
 def is_relative(value: Any) -> bool:
     """Tell whether a range is counted back from the DAG run, at least at one end."""
     if isinstance(value, TimeRange):
         return False
-    return _duration(value) is not None or any(_duration(part) is not None for part in _parts(value))
+    return any(_duration(part) is not None for part in (value, *_parts(value)))
 
 
 def is_instant(value: Any) -> bool:
     """Tell whether a value is one moment, which a date is not: a day has many."""
+    value = plain_time(value)
     if isinstance(value, str):
         match = _TEXT.fullmatch(value.strip().upper())
         return match is not None and match["time"] is not None
@@ -197,6 +299,7 @@ def _read_range(value: Any, field: str, until: datetime | None) -> TimeRange:
 
 def _parts(value: Any) -> list[Any]:
     """Return the ends that a range names, as they are; one day twice."""
+    value = plain_time(value)
     if isinstance(value, str):
         parts = value.split("/")
         return [part.strip() for part in (parts * 2 if len(parts) == 1 and _is_day(value) else parts)]
@@ -206,7 +309,14 @@ def _parts(value: Any) -> list[Any]:
         return [value, value]
     if hasattr(value, "start") and hasattr(value, "end"):
         return [value.start, value.end]
-    return list(value) if isinstance(value, list | tuple) else []
+    return [plain_time(part) for part in value] if isinstance(value, list | tuple) else []
+
+
+def plain_time(value: Any) -> Any:
+    """Return a time of numpy as text, and several times of numpy or pandas as a list."""
+    if type(value).__name__ == "datetime64":
+        return str(value)
+    return list(value) if getattr(value, "ndim", 0) == 1 else value
 
 
 def _duration(value: Any) -> Duration | None:
@@ -229,11 +339,11 @@ def _is_day(text: str) -> bool:
 
 def _read(value: Any, field: str) -> date:
     """Return a ``datetime`` or a ``date``."""
-    if isinstance(value, date):
-        return value
-    text = value.strip().upper() if isinstance(value, str) else ""
-    match = _TEXT.fullmatch(text)
+    given = plain_time(value)
     with _calendar(value, field):
+        if isinstance(given, date) and given == given:  # pandas' "not a time" is no other's equal
+            return given
+        match = _TEXT.fullmatch(given.strip().upper()) if isinstance(given, str) else None
         if match is None:
             raise ValueError
         day = date.fromisoformat(match["date"])
@@ -256,7 +366,7 @@ def _calendar(value: Any, field: str) -> Iterator[None]:
         yield
     except SentinelHubRequestError:
         raise
-    except (ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise SentinelHubRequestError(
             f"{field} has {value!r} where a time belongs. Write it like 2024-06-01 or 2024-06-01T00:00:00Z.",
             field=field,

@@ -81,7 +81,7 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         from sentinelhub_provider.api.job_requests.async_process import build_async_process, read_async_process
 
         read_choice(self.if_unclear, IF_UNCLEAR, "if_unclear")
-        whole = self.whole_request()
+        whole = self.whole_request(context)
         if whole is not None:
             access = self.access_for(whole, ("output", "delivery"))
             return read_async_process(whole, delivery=access, **self.checks).tagged(tag)

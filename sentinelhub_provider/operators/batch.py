@@ -97,7 +97,7 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
         """Return the checked request; the tag is in its description."""
         from sentinelhub_provider.api.job_requests.batch_process import read_batch_process
 
-        whole = self.whole_request()
+        whole = self.whole_request(context)
         if whole is None:
             return self._build(context).tagged(tag)
         return read_batch_process(

@@ -64,7 +64,7 @@ class SentinelHubBatchStatisticsOperator(StatisticsRequestOperator, SentinelHubL
         """Return the checked request; the tag is a folder of its delivery."""
         from sentinelhub_provider.api.job_requests.batch_statistics import read_batch_statistics
 
-        whole = self.whole_request()
+        whole = self.whole_request(context)
         if whole is None:
             return self._build(context).tagged(tag)
         return read_batch_statistics(

@@ -157,7 +157,7 @@ class SentinelHubProcessOperator(ImageryOperator):
         from sentinelhub_provider.api.process import build_process_request, read_process_request
 
         max_side = None if is_tiled else MAX_SIDE
-        whole = self.whole_request()
+        whole = self.whole_request(context)
         if whole is not None:
             return read_process_request(whole, max_side=max_side, **self.checks)
         wanted: ImageryArguments = self.described(context, "collection", "evalscript")

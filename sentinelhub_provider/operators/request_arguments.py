@@ -17,9 +17,10 @@ from sentinelhub_provider.api.arguments import (
     RequestArguments,
     StatisticsArguments,
 )
+from sentinelhub_provider.api.time_range import with_times_of_run
 from sentinelhub_provider.api.values import read_json, read_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
-from sentinelhub_provider.operators.arguments import geometry_of, times_of_run, utc_now
+from sentinelhub_provider.operators.arguments import geometry_of, run_after, times_of_run, utc_now
 from sentinelhub_provider.operators.base import ConnectedOperator, PaidOperator
 from sentinelhub_provider.operators.templating import own_arguments
 
@@ -103,9 +104,9 @@ class RequestOperator(PaidOperator):
         """Data samples to a pixel that the estimate counts. Raises :class:`SentinelHubRequestError`."""
         return read_number(self.samples, "samples", least=0)
 
-    def whole_request(self) -> Any:
+    def whole_request(self, context: Context) -> Any:
         """
-        Return ``request``, decoded; ``None`` where there is none.
+        Return ``request``, decoded, with relative time ranges counted back from the run; ``None`` where there is none.
 
         :raises SentinelHubRequestError: where it is no JSON, or arguments that it would have are there, too.
         """
@@ -119,7 +120,7 @@ class RequestOperator(PaidOperator):
                 f"request is given, and {', '.join(both)} too. The request is sent as it is: put that into it.",
                 field=both[0],
             )
-        return read_json(self.request, "request")
+        return with_times_of_run(read_json(self.request, "request"), run_after(context), "request")
 
     def described(self, context: Context, *required: str) -> Any:
         """
@@ -135,6 +136,7 @@ class RequestOperator(PaidOperator):
             )
         values = {field.name: self.structured(field.name) for field in fields(self.described_by)}
         values["time_range"] = self.times(context)
+        values["collection"] = with_times_of_run(values["collection"], run_after(context), "collection")
         if "geometry" in values:
             values["geometry"] = geometry_of(self, values["geometry"], "geometry")
         return self.described_by(**values)

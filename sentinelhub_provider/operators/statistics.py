@@ -183,7 +183,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
 
         named = getattr(features, "crs", None)
         crs = self.crs if self.crs is not None else named
-        body = self.whole_request()
+        body = self.whole_request(context)
         wanted = self.described(context, "collection", "evalscript") if body is None else None
 
         def make_template(feature: Feature) -> RequestTemplate:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from dag_runs import run_dags
 
-DAGS = """
+DAGS = '''
 from airflow.sdk import DAG
 from airflow.timetables.interval import CronDataIntervalTimetable
 
@@ -52,7 +52,61 @@ for name, run in RUNS.items():
             features="s3://results/fields.gpkg", check_features=False, **DELIVERY,
         )
     globals()[name] = dag
+
+FUSED = [
+    {"type": "sentinel-2-l2a", "dataFilter": {"timeRange": "P7D"}},
+    {"type": "sentinel-1-grd", "dataFilter": {"timeRange": ["P14D", "P7D"]}},
+]
+INPUT = {"bounds": {"bbox": WHERE["bbox"]}, "data": FUSED}
+SCRIPT = """//VERSION=3
+function setup() {
+  return {
+    input: [{datasource: "a", bands: ["B04"]}, {datasource: "b", bands: ["VV"]}],
+    output: [{id: "default", bands: 1, sampleType: "FLOAT32"}, {id: "dataMask", bands: 1}],
+  };
+}
+function evaluatePixel(samples) { return {default: [1], dataMask: [1]}; }
 """
+FUSED[0]["id"], FUSED[1]["id"] = "a", "b"
+TIFF = {"responses": [{"identifier": "default", "format": {"type": "image/tiff"}}]}
+AGGREGATION = {"timeRange": "P7D", "aggregationInterval": {"of": "P1D"}, "evalscript": SCRIPT}
+S3 = {"s3": {"url": DELIVERY["delivery"], "iamRoleARN": DELIVERY["delivery_role_arn"]}}
+WAIT = {"deferrable": False, "poll_interval": 0.1}
+PICTURE = {"input": INPUT, "evalscript": SCRIPT}
+
+with DAG("documents", schedule=None, tags=["at="]) as documents:
+    SentinelHubProcessOperator(
+        task_id="process", request={**PICTURE, "output": {"width": 8, "height": 8, **TIFF}},
+        output_path="FOLDER/document.tif",
+    )
+    SentinelHubProcessOperator(
+        task_id="entries", collection=FUSED, bbox=WHERE["bbox"], evalscript=SCRIPT, width=8, height=8,
+        time_range="P30D", outputs="tiff", output_path="FOLDER/entries.tif",
+    )
+    SentinelHubStatisticsOperator(
+        task_id="statistics", request={"input": INPUT, "aggregation": {**AGGREGATION, "width": 8, "height": 8}},
+    )
+    SentinelHubAsyncProcessOperator(
+        task_id="async", **WAIT,
+        request={**PICTURE, "output": {"width": 8, "height": 8, **TIFF, "delivery": S3}},
+    )
+    SentinelHubBatchProcessOperator(
+        task_id="batch", check_features=False, **WAIT,
+        request={
+            "processRequest": {**PICTURE, "output": TIFF},
+            "input": {"type": "tiling-grid", "id": 0, "resolution": 60},
+            "output": {"type": "raster", "delivery": S3},
+        },
+    )
+    SentinelHubBatchStatisticsOperator(
+        task_id="batch_statistics", check_features=False, **WAIT,
+        request={
+            "input": {"features": {"s3": {"url": "s3://results/fields.gpkg"}}, "data": FUSED},
+            "aggregation": {**AGGREGATION, "resx": 0.001, "resy": 0.001},
+            "output": S3,
+        },
+    )
+'''
 
 
 @pytest.fixture(name="ran", scope="module")
@@ -73,6 +127,12 @@ def test_every_operator_knows_its_time(run: str, task: str, ran):
     states = {"success", "skipped"} if task == "sensor" else {"success"}
 
     assert ran.runs[run]["tasks"][f"{task}[-1]"] in states, ran.log[-5000:]
+
+
+@pytest.mark.parametrize("task", ["process", "entries", "statistics", "async", "batch", "batch_statistics"])
+def test_relative_ranges_in_documents(task: str, ran):
+    """In whole requests, and in the entries of fused collections, which have times of their own."""
+    assert ran.runs["documents"]["tasks"][f"{task}[-1]"] == "success", ran.log[-5000:]
 
 
 @pytest.mark.parametrize(("run", "hours"), [("short_day", 23), ("long_day", 25)])

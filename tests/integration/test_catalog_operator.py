@@ -81,6 +81,15 @@ def test_data_interval_is_searched_by_default(search):
     assert all("2024-06-01" <= item["datetime"] < "2024-06-08" for item in found)
 
 
+def test_an_instant_finds_the_scene_of_that_moment(search):
+    """As text, and as the template of a list."""
+    scene = search(datetime=SUMMER)[0]
+
+    for moment in (scene["datetime"], datetime.fromisoformat(scene["datetime"]), [scene["datetime"]]):
+        assert scene["id"] in [found["id"] for found in search(datetime=moment)]
+    assert "/" not in search.sent[-1]["datetime"]
+
+
 def test_a_scene_is_four_values(search):
     """What the next task needs, and no more."""
     item = search(datetime=SUMMER)[0]

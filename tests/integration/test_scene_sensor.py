@@ -90,6 +90,16 @@ def test_enough_scenes_are_returned_at_once(control, sensor):
     assert set(scenes[0]) == {"id", "datetime", "cloud_cover", "bbox"}
 
 
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_the_scene_of_an_instant(control, sensor, deferrable: bool):
+    """A single moment is waited for, too."""
+    moment = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=5)
+    [scene] = control.publish_scenes(tile=TILE, sensed=moment)
+
+    for value in (moment, moment.isoformat(), f"{moment:%Y-%m-%dT%H:%M:%SZ}"):
+        assert [one["id"] for one in sensor(datetime=value, deferrable=deferrable).execute({})] == [scene.id]
+
+
 def test_a_poking_sensor_waits(control, sensor, monkeypatch):
     """Poke after poke, until the scene is there."""
     naps = []

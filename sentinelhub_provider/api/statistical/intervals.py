@@ -11,8 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sentinelhub_provider.api.durations import Duration, parse_duration
-from sentinelhub_provider.api.time_range import TimeRange, format_time, parse_time, parse_time_range
+from sentinelhub_provider.api.time_range import (
+    Duration,
+    TimeRange,
+    as_sent,
+    format_time,
+    parse_duration,
+    parse_time_range,
+)
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 LAST_INTERVAL_BEHAVIORS = ("SKIP", "SHORTEN", "EXTEND")
@@ -142,7 +148,7 @@ def read_split_time(aggregation: Mapping[str, Any], *, now: datetime | None) -> 
         field="request: aggregation.aggregationInterval.of",
     )
     found = _checked(times, interval, "request")
-    return found, {**aggregation, "timeRange": _as_sent(given, times)}
+    return found, {**aggregation, "timeRange": as_sent(given, times.to_half_open_json())}
 
 
 def parse_interval(value: Any, *, last: str = "SKIP", field: str = "aggregation_interval") -> AggregationInterval:
@@ -187,12 +193,3 @@ def _checked(times: TimeRange, interval: AggregationInterval, field: str, *, is_
     if interval.last == "SKIP":
         return SplitTime(times, interval, (f"{rest} and is left out. To have it too, give last_interval='SHORTEN'.",))
     return SplitTime(times, interval, (f"{rest}, so the last interval is shortened.",))
-
-
-def _as_sent(given: Any, times: TimeRange) -> Any:
-    """Return a request's time range as given where the service reads it in the same way."""
-    if not isinstance(given, Mapping):
-        return times.to_half_open_json()
-    is_plain = all(isinstance(text, str) and "T" in text.upper() for text in given.values())
-    is_same = is_plain and (parse_time(given["from"]), parse_time(given["to"])) == (times.start, times.end)
-    return given if is_same else times.to_half_open_json()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, date, datetime
 from typing import Any
 
+import numpy as np
+import pandas as pd
+import pendulum
 import pytest
 import shapely
 
@@ -165,11 +169,47 @@ def test_own_filter_is_joined_to_the_cloud_limit():
 
 @pytest.mark.parametrize(
     ("value", "interval"),
-    [("2024-06-01/..", "2024-06-01T00:00:00Z/.."), ("../2024-06-01", "../2024-06-01T23:59:59Z")],
+    [
+        ("2024-06-01/..", "2024-06-01T00:00:00Z/.."),
+        ("../2024-06-01", "../2024-06-01T23:59:59Z"),
+        (["2024-06-01", None], "2024-06-01T00:00:00Z/.."),
+        (["", date(2024, 6, 1)], "../2024-06-01T23:59:59Z"),
+    ],
 )
 def test_open_end(value: str, interval: str):
     """As STAC writes it."""
     assert built(datetime=value)["datetime"] == interval
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2024-06-01T09:41:12Z", "2024-06-01T09:41:12Z"),
+        (" 2024-06-01t09:41:12.5z ", "2024-06-01T09:41:12.500Z"),
+        (["2024-06-01T11:41:12+02:00"], "2024-06-01T09:41:12Z"),
+        (datetime(2024, 6, 1, 9, 41, 12, tzinfo=UTC), "2024-06-01T09:41:12Z"),
+        (pendulum.datetime(2024, 6, 1, 9, 41, 12), "2024-06-01T09:41:12Z"),
+        (pd.Timestamp("2024-06-01 09:41:12"), "2024-06-01T09:41:12Z"),
+        (np.datetime64("2024-06-01T09:41:12"), "2024-06-01T09:41:12Z"),
+        ("2024-06-01", "2024-06-01T00:00:00Z/2024-06-01T23:59:59Z"),
+        (date(2024, 6, 1), "2024-06-01T00:00:00Z/2024-06-01T23:59:59Z"),
+        (np.array(["2024-06-01", "2024-06-02"], "datetime64[D]"), "2024-06-01T00:00:00Z/2024-06-02T23:59:59Z"),
+    ],
+    ids=str,
+)
+def test_a_moment_is_an_instant_and_a_date_a_day(value: Any, expected: str):
+    """In every spelling; its cost is known, too."""
+    search = build_search(collection="sentinel-2-l2a", bbox=[13, 45, 14, 46], datetime=value)
+
+    assert search.body["datetime"] == expected
+    assert search.estimate().processing_units == 0.01  # type: ignore[union-attr]
+
+
+def test_an_instant_in_the_future_is_refused():
+    """Nothing was seen then yet."""
+    with pytest.raises(SentinelHubRequestError, match="in the future") as caught:
+        build_search(collection="sentinel-2-l2a", datetime="2024-06-01T00:00:01Z", now=datetime(2024, 6, 1, tzinfo=UTC))
+    assert caught.value.field == "datetime"
 
 
 @pytest.mark.parametrize(

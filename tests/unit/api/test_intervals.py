@@ -46,11 +46,49 @@ def test_last_interval(last: str, ends: str):
     assert intervals[-1].to_json()["to"] == f"2020-06-{ends}T00:00:00Z"
 
 
-def test_months_keep_their_day():
-    """Calendar months from the last of January do not drift."""
-    intervals = list(parse_interval("P1M").split(days("2024-01-31", "2024-05-01")))
+@pytest.mark.parametrize(
+    ("length", "borders"),
+    [
+        ("P1M", "2023-01-31 2023-02-28 2023-03-31 2023-04-30 2023-05-31 2023-06-30 2023-07-31"),
+        ("P1M", "2024-01-31 2024-02-29 2024-03-31 2024-04-30"),
+        ("P1M", "2023-10-31 2023-11-30 2023-12-31 2024-01-31 2024-02-29 2024-03-31"),
+        ("P1M", "2100-01-31 2100-02-28 2100-03-31"),
+        ("P1M", "2023-01-30 2023-02-28 2023-03-30"),
+        ("P1M", "2023-01-29 2023-02-28 2023-03-29"),
+        ("P1M", "2024-01-28 2024-02-28 2024-03-28"),
+        ("P1M", "2024-02-29 2024-03-29 2024-04-29"),
+        ("P2M", "2023-12-31 2024-02-29 2024-04-30 2024-06-30"),
+        ("P3M", "2023-11-30 2024-02-29 2024-05-30"),
+        ("P1Y", "2024-02-29 2025-02-28 2026-02-28 2027-02-28 2028-02-29"),
+        (pendulum.duration(months=1), "2024-01-31 2024-02-29 2024-03-31"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("last", ["SKIP", "SHORTEN", "EXTEND"])
+def test_months_keep_their_day(length: Any, borders: str, last: str):
+    """Calendar months from the last days of a month do not drift, and leave nothing out between them."""
+    expected = [datetime.fromisoformat(border).replace(tzinfo=UTC) for border in borders.split()]
 
-    assert [interval.start.day for interval in intervals] == [31, 29, 31]
+    found = list(parse_interval(length, last=last).split(TimeRange(expected[0], expected[-1])))
+
+    assert [(one.start, one.end) for one in found] == list(pairwise(expected))
+
+
+@given(
+    st.datetimes(datetime(1990, 1, 1), datetime(2090, 12, 31)),  # noqa: DTZ001 - zone is added
+    st.integers(1, 14),
+    st.integers(1, 1500),
+)
+def test_months_adjoin(start: datetime, months: int, length: int):
+    """From any moment: each begins where the one before it ends, and none is empty."""
+    whole = TimeRange(start.replace(tzinfo=UTC), start.replace(tzinfo=UTC) + timedelta(days=length))
+
+    found = list(parse_interval(f"P{months}M", last="SHORTEN").split(whole))
+
+    assert found[0].start == whole.start
+    assert found[-1].end == whole.end
+    assert all(one.start < one.end for one in found)
+    assert all(one.end == following.start for one, following in pairwise(found))
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_nothing_that_describes_a_request_goes_with_a_whole_one(kind: type[Reque
     operator = kind(task_id="t", **REQUIRED[kind], request='{"input": {}}', **{name: "P9D"})
 
     with pytest.raises(SentinelHubRequestError, match=f"request is given, and {name} too") as caught:
-        operator.whole_request()
+        operator.whole_request({})
     assert caught.value.field == name
 
 

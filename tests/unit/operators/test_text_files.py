@@ -33,8 +33,8 @@ def test_byte_order_marks_do_no_harm(tmp_path: Path):
         (tmp_path / name).write_text(text, encoding="utf-8-sig")
 
     assert operator(tmp_path, evalscript="s.js").evalscript == SCRIPT
-    assert operator(tmp_path, request="r.json").whole_request() == REQUEST
-    assert operator(tmp_path, request=f"\ufeff{json.dumps(REQUEST)}").whole_request() == REQUEST
+    assert operator(tmp_path, request="r.json").whole_request({}) == REQUEST
+    assert operator(tmp_path, request=f"\ufeff{json.dumps(REQUEST)}").whole_request({}) == REQUEST
     assert geometry_of(operator(tmp_path, evalscript="s.js"), "a.wkt", "geometry") == WKT
     assert geometry_of(operator(tmp_path, evalscript="s.js"), "a.json", "geometry") == '{"type": "x"}'
     assert read_evalscript(f"\ufeff{SCRIPT}") == SCRIPT
