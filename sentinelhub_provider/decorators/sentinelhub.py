@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator, DecoratedOperator, task_decorator_factory
@@ -46,11 +46,6 @@ class _SentinelHubDecoratedOperator(DecoratedOperator, SentinelHubProcessOperato
 
     custom_operator_name = "@task.sentinelhub"
     overwrite_rtif_after_execution = True
-    template_fields: Sequence[str] = (*DecoratedOperator.template_fields, *SentinelHubProcessOperator.template_fields)
-    template_fields_renderers = {  # noqa: RUF012 - Airflow's own form
-        **DecoratedOperator.template_fields_renderers,
-        **SentinelHubProcessOperator.template_fields_renderers,
-    }
 
     def __init__(
         self,

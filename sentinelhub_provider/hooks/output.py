@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 LOCAL = ("", "file", "local")
 """Protocols of this machine's disk."""
+
+CHUNK = 1024 * 1024
+"""Bytes that are copied at a time."""
 
 
 def is_object_path(path: Any) -> bool:
@@ -95,14 +99,18 @@ def check_writable(path: Any) -> None:
         pass
 
 
-def store(body: bytes, path: Any, *, content_type: str) -> Download:
+def store(body: bytes | Path, path: Any, *, content_type: str) -> Download:
     """
-    Store bytes that are at hand, in the way downloads are stored.
+    Store bytes that are at hand, or a copy of a local file, in the way downloads are stored.
 
     :raises SentinelHubOutputError: where the path cannot be written.
     """
     from sentinelhub_provider.transport.download import DownloadReceiver
 
-    with DownloadReceiver(target_for(path)) as receiver:
-        receiver.feed(body)
+    with (
+        BytesIO(body) if isinstance(body, bytes) else body.open("rb") as source,
+        DownloadReceiver(target_for(path)) as receiver,
+    ):
+        while chunk := source.read(CHUNK):
+            receiver.feed(chunk)
         return receiver.complete(content_type=content_type, processing_units=None, url="")

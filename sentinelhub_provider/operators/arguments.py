@@ -1,7 +1,8 @@
-"""What operators share: times and names from the DAG run, arguments from texts and files, what a call may cost."""
+"""What operators share: times and names from the DAG run, arguments from texts and files, costs, and XCom."""
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,34 @@ GEOMETRY_SUFFIXES = (".geojson", ".json", ".wkt")
 ESTIMATED_UNITS_KEY = "estimated_processing_units"
 SPENT_UNITS_KEY = "processing_units"
 """XCom keys: PU that a task was expected to cost, and PU that the service says it did cost."""
+
+MAX_XCOM_SIZE = 1024 * 1024
+"""Bytes of JSON that a task may return: XCom lives in Airflow's metadata database."""
+
+
+def push(operator: BaseOperator, context: Context, key: str, value: Any) -> None:
+    """Push a value to XCom, unless the task has ``do_xcom_push=False``, which Airflow obeys for results only."""
+    if operator.do_xcom_push:
+        context["ti"].xcom_push(key=key, value=value)
+
+
+def check_xcom_size(value: Any, max_xcom_size: int, *, what: str, advice: str, field: str) -> None:
+    """
+    Refuse a result that is too large for XCom.
+
+    :param max_xcom_size: bytes of JSON.
+    :param what: how the message calls the result, such as ``The table``.
+    :param advice: what to do instead.
+    :param field: the argument that the advice is about.
+    :raises SentinelHubRequestError: with both sizes.
+    """
+    size = len(json.dumps(value, default=str))
+    if size > max_xcom_size:
+        raise SentinelHubRequestError(
+            f"{what} has {size:,} bytes of JSON, more than max_xcom_size={max_xcom_size:,}: XCom lives in Airflow's "
+            f"metadata database. {advice}",
+            field=field,
+        )
 
 
 def times_of_run(context: Context, value: Any, field: str) -> Any:
@@ -102,7 +131,7 @@ def log_and_check_cost(
         operator.log.info("estimated cost: unknown")
         return
     operator.log.info("estimated cost: %s", estimate)
-    context["ti"].xcom_push(key=ESTIMATED_UNITS_KEY, value=estimate.processing_units)
+    push(operator, context, ESTIMATED_UNITS_KEY, estimate.processing_units)
     check_budget(estimate, max_processing_units)
 
 
@@ -112,7 +141,7 @@ def log_and_push_spent(operator: BaseOperator, context: Context, units: float | 
         operator.log.info("spent: unknown, the service did not say")
         return
     operator.log.info("spent: %.4g PU", units)
-    context["ti"].xcom_push(key=SPENT_UNITS_KEY, value=units)
+    push(operator, context, SPENT_UNITS_KEY, units)
 
 
 def added_units(one: float | None, other: float | None) -> float | None:

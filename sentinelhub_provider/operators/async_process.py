@@ -13,21 +13,17 @@ from sentinelhub_provider.api.values import read_choice, read_number
 from sentinelhub_provider.exceptions import SentinelHubJobError
 from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator
 from sentinelhub_provider.operators.request_arguments import ImageryOperator
-from sentinelhub_provider.operators.templating import own_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from airflow.sdk import Context
 
-    from sentinelhub_provider.api.arguments import ImageryArguments
     from sentinelhub_provider.api.job_requests.async_process import AsyncProcessRequest
     from sentinelhub_provider.api.processing_units import Estimate
-    from sentinelhub_provider.operators.jobs.attempt import Attempt
+    from sentinelhub_provider.operators.jobs.attempt import JobStore
     from sentinelhub_provider.operators.jobs.buckets import Unchecked
-    from sentinelhub_provider.operators.jobs.driver import DeferralState
     from sentinelhub_provider.operators.jobs.results import AsyncResults
-    from sentinelhub_provider.operators.jobs.stores import JobStore
 
 
 class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
@@ -49,7 +45,7 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         twice.
     :param unclear_wait: seconds that such waiting takes.
     :param kwargs: what is wanted, see :class:`~sentinelhub_provider.operators.request_arguments.ImageryOperator`, but
-        that ``outputs`` is ``tiff`` by default; ``delivery``, ``job_timeout``, ``deferrable`` and more, see
+        that ``outputs`` is ``tiff`` by default; ``delivery`` and more, see
         :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubJobOperator`; and further arguments of any Airflow
         operator.
     """
@@ -70,12 +66,6 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         self.evalscript_url = evalscript_url
         self.if_unclear, self.unclear_wait = if_unclear, unclear_wait
 
-    template_fields: Sequence[str] = (
-        *own_arguments(__init__),
-        *ImageryOperator.template_fields,
-        *SentinelHubJobOperator.own_template_fields,
-    )
-
     def build(self, context: Context, tag: str) -> AsyncProcessRequest:
         """Return the checked request; the tag is a folder of its delivery."""
         from sentinelhub_provider.api.job_requests.async_process import build_async_process, read_async_process
@@ -85,40 +75,42 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         if whole is not None:
             access = self.access_for(whole, ("output", "delivery"))
             return read_async_process(whole, delivery=access, **self.checks).tagged(tag)
-        wanted: ImageryArguments = self.described(context, "collection", "delivery")
-        reference = self.location(self.evalscript_url)
-        location = self.delivery_location
+        wanted = self.described(context, "collection", "delivery")
+        reference = None if self.evalscript_url is None else self.location(self.evalscript_url)
+        location = self.location(str(self.delivery).strip())
         return build_async_process(wanted, delivery=location, evalscript_reference=reference, **self.checks).tagged(tag)
 
     def estimate(self, request: AsyncProcessRequest) -> Estimate | None:
         """Return what the request will cost."""
         return request.estimate(samples=self.sample_count)
 
-    def job_store(self, context: Context, attempt: Attempt) -> JobStore:
+    def job_store(self, context: Context) -> JobStore:
         """Return the task state store where there is one, and a note in the bucket where it can be written."""
-        from sentinelhub_provider.operators.jobs.stores import BucketJobStore, first_durable
+        from sentinelhub_provider.api.job_requests.delivery import fixed_folder
+        from sentinelhub_provider.operators.jobs.attempt import BucketJobStore
 
-        store = super().job_store(context, attempt)
-        if self.job_id is not None:
+        store = super().job_store(context)
+        if self.job_id is not None or store.is_durable:
             return store
-        return first_durable(store, BucketJobStore(self._folder(context), self.delivery_conn_id, self.log))
+        note = BucketJobStore(fixed_folder(self._url(context)), self.delivery_conn_id, self.log)
+        return note if note.is_durable else store
 
-    def flow(self, context: Context, deferral: DeferralState, store: JobStore) -> Generator[Any, Any, Job | None]:
+    def flow(self, context: Context, store: JobStore) -> Generator[Any, Any, Job | None]:
         """Return the job's life."""
         from sentinelhub_provider.api.jobs.async_lifecycle import AsyncPlan, async_flow
 
         plan = AsyncPlan(
-            timeout=self.timeout_of_job,
+            timeout=timedelta(seconds=self.job_timeout),
             max_wait=timedelta(seconds=self.max_wait_seconds),
-            digest=self.digest(context, deferral),
-            began=deferral.began_at,
+            digest=self.digest(context),
+            began=self.deferral.began_at,
             job_id=self.job_id,
             if_unclear=read_choice(self.if_unclear, IF_UNCLEAR, "if_unclear"),
             unclear_wait=timedelta(seconds=read_number(self.unclear_wait, "unclear_wait", least=0)),
             remembers=store.is_durable,
             is_first_attempt=self.attempt.is_first,
         )
-        return async_flow(plan, clock=self._clock, known=deferral.job_id, waited=deferral.waited)
+        return async_flow(plan, clock=self._clock, known=self.deferral.job_id, waited=self.deferral.waited)
 
     def delivered(self, context: Context) -> Delivered:
         """Look for the outputs of a job whose id is not known."""
@@ -178,9 +170,3 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         if self.job_id is not None:
             return url.replace(f"/{self.attempt.tag}", "", 1)
         return url
-
-    def _folder(self, context: Context) -> str:
-        """Return the folder of a task's own."""
-        from sentinelhub_provider.api.job_requests.delivery import fixed_folder
-
-        return fixed_folder(self._url(context))

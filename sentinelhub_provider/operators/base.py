@@ -4,40 +4,102 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import conf
+from airflow.sdk import BaseOperator
 
-from sentinelhub_provider.api.values import read_number, read_structure
-from sentinelhub_provider.exceptions import SentinelHubRateLimitError
+from sentinelhub_provider.api.values import read_flag, read_number, read_structure
+from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRateLimitError
 from sentinelhub_provider.operators.arguments import added_units, log_and_push_spent
-from sentinelhub_provider.operators.failing import without_vain_retries
-from sentinelhub_provider.operators.templating import RequestTemplatingOperator, own_arguments
-from sentinelhub_provider.operators.waiting import LONGEST_BLOCKING_WAIT, wait_in_triggerer
+from sentinelhub_provider.operators.templating import RequestTemplatingOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 
+LONGEST_BLOCKING_WAIT = 60.0
+"""Seconds; a deferrable operator spends longer waits in the triggerer. Shorter ones are not worth the way there."""
 
 KEEPING_PAGES: dict[str, Any] = {"longest_wait": None}
 """For calls after the first page: a wait for the rate limit in the triggerer would lose the pages that are there."""
 
 
-class CallArguments(TypedDict):
+@contextmanager
+def without_vain_retries() -> Iterator[None]:
     """
-    How long one call of the hook may take, in seconds.
+    Fail the task at once for errors whose repetition is bound to fail; let the others be retried as the task says.
 
-    ``timeout``: the service's silence; ``deadline``: all in all; ``longest_wait``: a single wait, beyond which the call
-    raises :class:`SentinelHubRateLimitError` instead.
+    :raises AirflowFailException: with the error's own message, and the error as its cause.
     """
+    try:
+        yield
+    except SentinelHubError as error:
+        if not error.final:
+            raise
+        from airflow.providers.common.compat.sdk import AirflowFailException
 
-    timeout: float | None
-    deadline: float | None
-    longest_wait: float | None
+        raise AirflowFailException(str(error)) from error
+
+
+def end_of_attempt(operator: BaseOperator, began: float) -> float | None:
+    """Return when ``execution_timeout`` ends an attempt, in seconds since the epoch; ``None`` without one."""
+    return None if operator.execution_timeout is None else began + operator.execution_timeout.total_seconds()
+
+
+def check_attempt(operator: BaseOperator, ends: float | None, now: float) -> float | None:
+    """
+    Return the seconds that an attempt has left, ``None`` for any number.
+
+    Airflow counts ``execution_timeout`` anew after each wait in the triggerer, and does not stop threads at its end.
+
+    :param ends: when it has to be over, in seconds since the epoch.
+    :raises AirflowTaskTimeout: where that time has come.
+    """
+    if ends is None or now < ends:
+        return None if ends is None else ends - now
+    from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
+    raise AirflowTaskTimeout(
+        f"execution_timeout={operator.execution_timeout} has passed, with all waits of the attempt"
+    )
+
+
+def wait_in_triggerer(
+    operator: BaseOperator,
+    error: SentinelHubRateLimitError,
+    *,
+    waits_until: float,
+    method_name: str,
+    kept: Mapping[str, Any] | None = None,
+) -> None:
+    """
+    Defer the task until the service takes requests again; return without doing so where the wait is short or too long.
+
+    :param waits_until: when waiting ends without success, in seconds since the epoch.
+    :param method_name: the operator's method to go on with; called with ``waits_until``, and what is kept.
+    :param kept: more of its arguments, as JSON has them.
+    :raises TaskDeferred: as Airflow wants it.
+    """
+    seconds = error.retry_after
+    if seconds is None or seconds <= LONGEST_BLOCKING_WAIT:
+        return
+    moment = datetime.now(UTC) + timedelta(seconds=seconds)
+    if moment.timestamp() > waits_until:
+        return
+    from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+    operator.log.info("rate limited, waiting in the triggerer until %s", moment.isoformat(timespec="seconds"))
+    operator.defer(
+        trigger=DateTimeTrigger(moment=moment),
+        method_name=method_name,
+        kwargs={"waits_until": waits_until, **(kept or {})},
+    )
 
 
 class ConnectedOperator(RequestTemplatingOperator):
@@ -49,8 +111,6 @@ class ConnectedOperator(RequestTemplatingOperator):
     :param sentinelhub_conn_id: the connection. (templated)
     :param kwargs: further arguments of any Airflow operator.
     """
-
-    template_fields: Sequence[str] = ("sentinelhub_conn_id",)
 
     def __init__(
         self,
@@ -77,13 +137,16 @@ class ConnectedOperator(RequestTemplatingOperator):
 
 class SentinelHubOperator(ConnectedOperator):
     """
-    An operator that calls Sentinel Hub.
+    An operator that calls Sentinel Hub. Its arguments are those of every operator of this package.
 
     :param timeout: seconds that the service may stay silent; the connection's ``timeout`` by default. (templated)
     :param deadline: seconds that one call may take in all, waiting and repeating included; 600 by default. (templated)
     :param max_wait: seconds that waits for the rate limit may take in all. (templated)
+    :param repeat_silent: whether a call that may cost processing units is sent once more where the service stayed
+        silent. The service may charge for both. (templated)
     :param kwargs: ``sentinelhub_conn_id``, ``deferrable``, and further arguments of any Airflow operator. A deferrable
-        operator spends a wait of more than a minute for the rate limit in the triggerer.
+        operator spends a wait of more than a minute for the rate limit in the triggerer. With ``do_xcom_push=False``
+        nothing is pushed to XCom.
     """
 
     def __init__(
@@ -92,20 +155,35 @@ class SentinelHubOperator(ConnectedOperator):
         timeout: float | str | None = None,
         deadline: float | str | None = None,
         max_wait: float | str = 24 * 3600.0,
+        repeat_silent: bool | str = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.timeout, self.deadline, self.max_wait = timeout, deadline, max_wait
+        self.repeat_silent = repeat_silent
 
-    template_fields: Sequence[str] = (*own_arguments(__init__), *ConnectedOperator.template_fields)
+    ends: float | None = None
+    """When ``execution_timeout`` ends the attempt, with its waits in the triggerer, in seconds since the epoch."""
+    spent_before: float | None = None
+    """PU that the task did cost in earlier attempts, and before a wait, as far as that is known."""
 
     @property
-    def call_arguments(self) -> CallArguments:
-        """What each call of the hook gets, so that it takes no longer than the task allows."""
+    def call_arguments(self) -> dict[str, Any]:
+        """
+        What each call of the hook gets, so that it takes no longer than the task allows.
+
+        :raises SentinelHubRequestError: names the argument that is wrong.
+        :raises AirflowTaskTimeout: where ``execution_timeout`` has passed.
+        """
+        from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE
+
+        deadline = None if self.deadline is None else read_number(self.deadline, "deadline", least=0)
+        left = check_attempt(self, self.ends, time.time())
         return {
             "timeout": None if self.timeout is None else read_number(self.timeout, "timeout", least=0),
-            "deadline": None if self.deadline is None else read_number(self.deadline, "deadline", least=0),
+            "deadline": deadline if left is None else min(left, DEFAULT_DEADLINE if deadline is None else deadline),
             "longest_wait": LONGEST_BLOCKING_WAIT if self.deferrable else None,
+            "repeat_silent": read_flag(self.repeat_silent, "repeat_silent"),
         }
 
     def execute(self, context: Context) -> Any:
@@ -120,6 +198,7 @@ class SentinelHubOperator(ConnectedOperator):
         event: Any = None,  # noqa: ARG002 - the wait is over
         *,
         waits_until: float | None = None,
+        ends: float | None = None,
         spent: float | None = None,
     ) -> Any:
         """
@@ -127,21 +206,24 @@ class SentinelHubOperator(ConnectedOperator):
 
         :param waits_until: when waiting ends without success, in seconds since the epoch; ``None`` where Airflow did
             not bring it along, as ``dag.test()`` does not: ``max_wait`` then begins anew.
+        :param ends: see :attr:`ends`; ``None`` the same.
         :param spent: PU that the task did cost before the wait.
         :raises AirflowFailException: for errors that no repetition can cure.
         :raises TaskDeferred: where a deferrable task has to wait for long.
         """
         self.spent_before = spent
+        self.ends = end_of_attempt(self, time.time()) if ends is None else ends
         with without_vain_retries():
             try:
                 return self._result(context)
             except SentinelHubRateLimitError as error:
                 if self.deferrable:
                     until = time.time() + self.max_wait_seconds if waits_until is None else waits_until
+                    until = until if self.ends is None else min(until, self.ends)
                     wait_in_triggerer(self, error, waits_until=until, method_name="resume", kept=self._kept())
                 raise
             finally:
-                if self.reports_spent and "hook" in vars(self) and self.spent is not None:
+                if "hook" in vars(self) and self.spent is not None:
                     log_and_push_spent(self, context, self.spent)
 
     @property
@@ -151,12 +233,7 @@ class SentinelHubOperator(ConnectedOperator):
 
     def _kept(self) -> dict[str, Any]:
         """Return more arguments that :meth:`resume` takes after a wait in the triggerer, as JSON has them."""
-        return {"spent": self.spent}
-
-    reports_spent: ClassVar[bool] = True
-    """Whether what the task did cost is logged and pushed to XCom here, also where it fails."""
-    spent_before: float | None = None
-    """PU that the task did cost in earlier attempts, and before a wait, as far as that is known."""
+        return {"spent": self.spent, "ends": self.ends}
 
     @property
     def spent(self) -> float | None:
@@ -180,12 +257,6 @@ class PaidOperator(SentinelHubOperator):
     def __init__(self, *, max_processing_units: float | str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.max_processing_units = max_processing_units
-
-    own_template_fields: ClassVar[tuple[str, ...]] = (
-        *own_arguments(__init__),
-        *own_arguments(SentinelHubOperator.__init__),
-    )
-    template_fields: Sequence[str] = (*own_arguments(__init__), *SentinelHubOperator.template_fields)
 
     @property
     def budget(self) -> float | None:

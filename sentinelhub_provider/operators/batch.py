@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, Job
 from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
 from sentinelhub_provider.operators.arguments import log_and_check_cost
-from sentinelhub_provider.operators.jobs.listed import SentinelHubListedJobOperator
+from sentinelhub_provider.operators.jobs.base import SentinelHubListedJobOperator
 from sentinelhub_provider.operators.request_arguments import ImageryOperator
 from sentinelhub_provider.operators.templating import own_arguments
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from sentinelhub_provider.api.arguments import ImageryArguments
     from sentinelhub_provider.api.job_requests.batch_process import BatchProcessRequest
-    from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.operators.jobs.buckets import Unchecked
     from sentinelhub_provider.operators.jobs.results import FeatureResults
 
@@ -48,11 +46,9 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
     :param kwargs: what is wanted, see :class:`~sentinelhub_provider.operators.request_arguments.ImageryOperator`, where
         ``bbox`` or ``geometry`` is a must with ``tiling_grid``, ``resolution`` is a pixel side in the grid's unit or
         that of the features' CRS, ``width`` and ``height`` are of each feature and at most 3500, and ``outputs`` is
-        ``tiff`` by default; ``features``, ``analyse``, ``on_partial`` and more, see
-        :class:`~sentinelhub_provider.operators.jobs.listed.SentinelHubListedJobOperator`; ``delivery``,
-        ``job_timeout``, ``deferrable`` and more, see
-        :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubJobOperator`; and further arguments of any Airflow
-        operator.
+        ``tiff`` by default; ``features``, ``delivery`` and more, see
+        :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubListedJobOperator`; and further arguments of any
+        Airflow operator.
     """
 
     kind = BATCH_PROCESS
@@ -81,62 +77,46 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
         self.zarr, self.description = zarr, description
 
     also_described_by = (*own_arguments(__init__, but=("description",)), "features", "delivery")
-    template_fields: Sequence[str] = (
-        *own_arguments(__init__),
-        *ImageryOperator.template_fields,
-        *SentinelHubListedJobOperator.own_template_fields,
-    )
-    template_fields_renderers: ClassVar[dict[str, str]] = {
-        **ImageryOperator.template_fields_renderers,
-        "buffer": "json",
-        "cog_parameters": "json",
-        "zarr": "json",
-    }
+    template_fields_renderers = dict.fromkeys(("buffer", "cog_parameters", "zarr"), "json")
 
     def build(self, context: Context, tag: str) -> BatchProcessRequest:
         """Return the checked request; the tag is in its description."""
-        from sentinelhub_provider.api.job_requests.batch_process import read_batch_process
-
-        whole = self.whole_request(context)
-        if whole is None:
-            return self._build(context).tagged(tag)
-        return read_batch_process(
-            whole,
-            delivery=self.access_for(whole, ("output", "delivery")),
-            features=self.features_access_for(whole, ("input", "features")),
-            **self.checks,
-        ).tagged(tag)
-
-    def _build(self, context: Context) -> BatchProcessRequest:
         from sentinelhub_provider.api.job_requests.batch_input import MAX_FEATURE_SIDE
         from sentinelhub_provider.api.job_requests.batch_output import RASTER_MEMBERS
-        from sentinelhub_provider.api.job_requests.batch_process import build_batch_process
+        from sentinelhub_provider.api.job_requests.batch_process import build_batch_process, read_batch_process
 
-        wanted: ImageryArguments = self.described(context, "collection", "evalscript", "delivery")
+        whole = self.whole_request(context)
+        if whole is not None:
+            delivery = self.access_for(whole, ("output", "delivery"))
+            features_access = self.features_access_for(whole, ("input", "features"))
+            return read_batch_process(whole, delivery=delivery, features=features_access, **self.checks).tagged(tag)
+        wanted = self.described(context, "collection", "evalscript", "delivery")
         if (self.features is None) == (self.tiling_grid is None):
             what = "are both given" if self.features is not None else "are both missing"
             raise SentinelHubRequestError(f"tiling_grid and features {what}. Give one.", field="tiling_grid")
         features = None if self.features is None else self.source_of_features(MAX_FEATURE_SIDE)
         return build_batch_process(
             wanted,
-            delivery=self.delivery_location,
+            delivery=self.location(str(self.delivery).strip()),
             tiling_grid=self.tiling_grid,
             buffer=self.structured("buffer"),
             features=None if features is None else features.location,
             zarr=self.structured("zarr"),
-            description=self.description or " ".join(map(str, self.names(context))),
+            description=self.description or self._names(context),
             **{name: self.structured(name) for name in RASTER_MEMBERS},
             **self.checks,
-        )
+        ).tagged(tag)
 
-    def estimate(self, request: BatchProcessRequest) -> Estimate | None:
-        """Return what the request will cost."""
-        sizes = None if self.known_features is None else self.known_features.sizes
-        return request.estimate(samples=self.sample_count, sizes=sizes)
+    def _names(self, context: Context) -> str:
+        """Return by which names people know the task."""
+        ti: Any = context["ti"]
+        index = getattr(ti, "map_index", -1)
+        mapped = [f"[{index}]"] if isinstance(index, int) and index >= 0 else []
+        return " ".join([f"{getattr(ti, 'dag_id', '')}.{self.task_id}", *mapped, str(context.get("run_id") or "")])
 
     def check_cost(self, context: Context, request: BatchProcessRequest) -> None:
         """Check the cost; where it is only known of an analysed job, and this one will be, leave it until then."""
-        if self.analyses and self.estimate(request) is None:
+        if self.analyse and self.estimate(request) is None:
             self.log.info("the cost is checked when the job is analysed")
             return
         super().check_cost(context, request)
@@ -144,7 +124,7 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
     def check_analysed(self, context: Context, job: Job) -> None:
         """Check the cost of what the job's manifest lists, where it could not be told before."""
         from sentinelhub_provider.operators.jobs.buckets import Unchecked
-        from sentinelhub_provider.operators.jobs.manifest import sizes_in_manifest
+        from sentinelhub_provider.operators.jobs.results import sizes_in_manifest
 
         if self.budget is None or self.job_id is not None:
             return

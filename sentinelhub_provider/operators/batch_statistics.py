@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import BATCH_STATISTICS, Job
-from sentinelhub_provider.operators.jobs.listed import SentinelHubListedJobOperator
+from sentinelhub_provider.operators.jobs.base import SentinelHubListedJobOperator
 from sentinelhub_provider.operators.request_arguments import StatisticsRequestOperator
-from sentinelhub_provider.operators.templating import own_arguments
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from sentinelhub_provider.api.arguments import StatisticsArguments
     from sentinelhub_provider.api.job_requests.batch_statistics import BatchStatisticsRequest
-    from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.operators.jobs.buckets import Unchecked
     from sentinelhub_provider.operators.jobs.results import FeatureResults
 
@@ -38,12 +34,9 @@ class SentinelHubBatchStatisticsOperator(StatisticsRequestOperator, SentinelHubL
         which must have less than 32 KB. (templated)
     :param kwargs: what is wanted, see
         :class:`~sentinelhub_provider.operators.request_arguments.StatisticsRequestOperator`, where ``resolution`` is a
-        pixel side in units of the features' CRS, metres or degrees; ``features``, ``analyse``, ``on_partial``
-        and more, see
-        :class:`~sentinelhub_provider.operators.jobs.listed.SentinelHubListedJobOperator`; ``delivery``,
-        ``job_timeout``, ``deferrable`` and more, see
-        :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubJobOperator`; and further arguments of any Airflow
-        operator.
+        pixel side in units of the features' CRS, metres or degrees; ``features``, ``delivery`` and more, see
+        :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubListedJobOperator`; and further arguments of any
+        Airflow operator.
     """
 
     kind = BATCH_STATISTICS
@@ -54,47 +47,31 @@ class SentinelHubBatchStatisticsOperator(StatisticsRequestOperator, SentinelHubL
         super().__init__(**kwargs)
         self.evalscript_url = evalscript_url
 
-    template_fields: Sequence[str] = (
-        *own_arguments(__init__),
-        *StatisticsRequestOperator.template_fields,
-        *SentinelHubListedJobOperator.own_template_fields,
-    )
-
     def build(self, context: Context, tag: str) -> BatchStatisticsRequest:
         """Return the checked request; the tag is a folder of its delivery."""
-        from sentinelhub_provider.api.job_requests.batch_statistics import read_batch_statistics
-
-        whole = self.whole_request(context)
-        if whole is None:
-            return self._build(context).tagged(tag)
-        return read_batch_statistics(
-            whole,
-            delivery=self.access_for(whole, ("output",)),
-            features=self.features_access_for(whole, ("input", "features")),
-            **self.checks,
-        ).tagged(tag)
-
-    def _build(self, context: Context) -> BatchStatisticsRequest:
         from sentinelhub_provider.api.geo.bounds import MAX_SIDE
-        from sentinelhub_provider.api.job_requests.batch_statistics import build_batch_statistics
+        from sentinelhub_provider.api.job_requests.batch_statistics import (
+            build_batch_statistics,
+            read_batch_statistics,
+        )
         from sentinelhub_provider.api.job_requests.delivery import check_one_script
 
-        wanted: StatisticsArguments = self.described(context, "features", "collection", "delivery")
+        whole = self.whole_request(context)
+        if whole is not None:
+            delivery = self.access_for(whole, ("output",))
+            features_access = self.features_access_for(whole, ("input", "features"))
+            return read_batch_statistics(whole, delivery=delivery, features=features_access, **self.checks).tagged(tag)
+        wanted = self.described(context, "features", "collection", "delivery")
         check_one_script(self.evalscript, self.evalscript_url)
         features = self.source_of_features(MAX_SIDE)
         return build_batch_statistics(
             wanted,
             features=features.location,
-            delivery=self.delivery_location,
-            evalscript_reference=self.location(self.evalscript_url),
+            delivery=self.location(str(self.delivery).strip()),
+            evalscript_reference=None if self.evalscript_url is None else self.location(self.evalscript_url),
             features_crs=self.features_crs if features.crs is None else features.crs,
             **self.checks,
-        )
-
-    def estimate(self, request: BatchStatisticsRequest) -> Estimate | None:
-        """Return what the request will cost."""
-        sizes = None if self.known_features is None else self.known_features.sizes
-        return request.estimate(samples=self.sample_count, sizes=sizes)
+        ).tagged(tag)
 
     def check(self, url: str, job: Job) -> FeatureResults | Unchecked:
         """Read the files of the features."""

@@ -2,33 +2,85 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.api.values import read_choice, read_seconds
+from sentinelhub_provider.api.values import read_choice, read_seconds, read_structure
 from sentinelhub_provider.exceptions import SentinelHubNotFoundError, SentinelHubRequestError
 from sentinelhub_provider.operators.arguments import (
     ESTIMATED_UNITS_KEY,
     SPENT_UNITS_KEY,
-    log_and_push_spent,
+    added_units,
+    log_and_check_cost,
 )
-from sentinelhub_provider.operators.byoc_common import ByocOperator, tiles_of
-from sentinelhub_provider.operators.failing import without_vain_retries
+from sentinelhub_provider.operators.base import PaidOperator, check_attempt, without_vain_retries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from sentinelhub_provider.api.byoc.ingestion import Outcome
     from sentinelhub_provider.api.byoc.requests import Collection, CollectionRequest
-    from sentinelhub_provider.api.byoc.tiles import Plan, Tile
+    from sentinelhub_provider.api.byoc.tiles import Plan, Tile, TileRequest
     from sentinelhub_provider.operators.byoc_calls import ByocCalls
+    from sentinelhub_provider.operators.jobs.attempt import JobStore
 
 IF_EXISTS = ("use", "fail")
 IF_MISSING = ("skip", "fail")
 
 TRIGGER_GRACE = timedelta(minutes=30)
 """Time after its own end in which a trigger must have fired; then Airflow fails the task by itself."""
+
+
+class ByocOperator(PaidOperator):
+    """
+    An operator of the BYOC API, where each request other than GET costs 1 PU.
+
+    :param kwargs: see :class:`~sentinelhub_provider.operators.base.PaidOperator`.
+    """
+
+    ui_color = "#d6e9f8"
+    _made: ByocCalls | None = None
+
+    _clock = staticmethod(time.time)
+    _sleep = staticmethod(time.sleep)
+
+    def _calls(self) -> ByocCalls:
+        from sentinelhub_provider.operators.byoc_calls import ByocCalls
+
+        self._made = ByocCalls(self, clock=self._clock, sleep=self._sleep)
+        return self._made
+
+    @property
+    def spent(self) -> float | None:
+        """PU that the task did cost so far, by the documentation where the service does not say."""
+        return added_units(self.spent_before, None if self._made is None else self._made.spent)
+
+    def _check_cost(self, context: Context, requests: int) -> float:
+        """Log, push and check what requests will cost; return it in PU."""
+        from sentinelhub_provider.api.byoc.requests import estimate_requests
+        from sentinelhub_provider.api.processing_units import check_budget
+
+        estimate = estimate_requests(requests)
+        log_and_check_cost(self, context, estimate, None)
+        check_budget(estimate, self.budget, advice="Give fewer tiles")
+        return estimate.processing_units
+
+    def _with_costs(self, estimated: float, **result: Any) -> dict[str, Any]:
+        """Return what a task returns."""
+        return {**result, SPENT_UNITS_KEY: self.spent, ESTIMATED_UNITS_KEY: estimated}
+
+
+def tiles_of(value: Any) -> list[TileRequest]:
+    """
+    Read tiles, which may come as JSON where a template rendered them.
+
+    :raises SentinelHubRequestError: as :func:`sentinelhub_provider.api.byoc.tiles.build_tiles`.
+    """
+    from sentinelhub_provider.api.byoc.tiles import build_tiles
+
+    return build_tiles(read_structure(value, "tiles"))
 
 
 class SentinelHubByocCreateCollectionOperator(ByocOperator):
@@ -52,14 +104,11 @@ class SentinelHubByocCreateCollectionOperator(ByocOperator):
         tile. (templated)
     :param if_exists: ``use`` the collection of that name, which must have this bucket and, where they are given, these
         bands and this value; or ``fail``.
-    :param max_processing_units: PU that the task may cost. (templated)
     :param multiple_outputs: whether each member of the result is pushed to XCom by itself, too.
-    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`, such as
-        ``timeout``, ``deferrable`` and ``sentinelhub_conn_id``, and of any Airflow operator.
+    :param kwargs: those of :class:`~sentinelhub_provider.operators.base.PaidOperator`.
     """
 
-    template_fields: Sequence[str] = ("name", "s3_bucket", "no_data", "bands", *ByocOperator.template_fields)
-    template_fields_renderers = {"bands": "json"}  # noqa: RUF012 - Airflow's own form
+    template_fields_renderers = dict.fromkeys(("bands",), "json")
 
     def __init__(
         self,
@@ -73,11 +122,8 @@ class SentinelHubByocCreateCollectionOperator(ByocOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(multiple_outputs=multiple_outputs, **kwargs)
-        self.name = name
-        self.s3_bucket = s3_bucket
-        self.no_data = no_data
-        self.bands = bands
-        self.if_exists = if_exists
+        self.name, self.s3_bucket = name, s3_bucket
+        self.no_data, self.bands, self.if_exists = no_data, bands, if_exists
 
     def _result(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.api.byoc.requests import build_collection
@@ -89,23 +135,13 @@ class SentinelHubByocCreateCollectionOperator(ByocOperator):
         calls = self._calls()
         found, created = calls.find_collection(request.name), False
         estimated = self._check_cost(context, 0 if found else 1)
-        try:
-            if found is None:
-                found, created = calls.create_collection(request)
-        finally:
-            log_and_push_spent(self, context, calls.spent)
+        if found is None:
+            found, created = calls.create_collection(request)
         if not created:
             self._check_found(found, request)
         self.log.info("collection %r: %s (%s)", found.name, found.data_type, "created" if created else "was there")
-        return {
-            "collection_id": found.id,
-            "collection": found.data_type,
-            "name": found.name,
-            "s3_bucket": found.s3_bucket,
-            "created": created,
-            SPENT_UNITS_KEY: calls.spent,
-            ESTIMATED_UNITS_KEY: estimated,
-        }
+        names = {"collection_id": found.id, "collection": found.data_type, "name": found.name}
+        return self._with_costs(estimated, **names, s3_bucket=found.s3_bucket, created=created)
 
     def _check_found(self, found: Collection, request: CollectionRequest) -> None:
         from sentinelhub_provider.api.byoc.requests import check_same
@@ -138,16 +174,11 @@ class SentinelHubByocIngestOperator(ByocOperator):
         (templated)
     :param reingest: which tiles that are there are ingested again: those that ``failed``, ``all``, or ``none``.
     :param poll_interval: longest pause between two looks at the tiles, in seconds.
-    :param max_processing_units: PU that the task may cost. (templated)
-    :param deferrable: whether the wait is spent in the triggerer, without holding a worker slot; ``[operators]
-        default_deferrable`` by default.
-    :param max_wait: seconds that ingestion, and waits for the rate limit, may take in all.
-    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`, such as
-        ``timeout`` and ``sentinelhub_conn_id``, and of any Airflow operator.
+    :param kwargs: those of :class:`~sentinelhub_provider.operators.base.PaidOperator`, of which ``max_wait`` bounds
+        ingestion, too.
     """
 
-    template_fields: Sequence[str] = ("collection_id", "tiles", *ByocOperator.template_fields)
-    template_fields_renderers = {"tiles": "json"}  # noqa: RUF012 - Airflow's own form
+    template_fields_renderers = dict.fromkeys(("tiles",), "json")
 
     def __init__(
         self,
@@ -159,15 +190,13 @@ class SentinelHubByocIngestOperator(ByocOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.collection_id = collection_id
-        self.tiles = tiles
-        self.reingest = reingest
-        self.poll_interval = poll_interval
+        self.collection_id, self.tiles = collection_id, tiles
+        self.reingest, self.poll_interval = reingest, poll_interval
         self._waits_until = 0.0
         self._created: list[str] = []
         self._reingested: list[str] = []
 
-    def resume(  # type: ignore[override]
+    def resume(
         self,
         context: Context,
         event: Any = None,
@@ -175,18 +204,20 @@ class SentinelHubByocIngestOperator(ByocOperator):
         waits_until: float | None = None,
         created: Sequence[str] = (),
         reingested: Sequence[str] = (),
+        **state: Any,
     ) -> Any:
         """
         Ingest, for the first time or after a wait for the rate limit in the triggerer.
 
         :param created: ids of the tiles that the task created before the wait.
         :param reingested: ids of those that it had ingested again.
+        :param state: see :meth:`SentinelHubOperator.resume`.
         """
         self._waits_until = self._clock() + self.max_wait_seconds if waits_until is None else waits_until
         self._created, self._reingested = list(created), list(reingested)
-        return super().resume(context, event, waits_until=self._waits_until)
+        return super().resume(context, event, waits_until=self._waits_until, **state)
 
-    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """
         Go on when the trigger says that the tiles have come to their end.
 
@@ -198,10 +229,11 @@ class SentinelHubByocIngestOperator(ByocOperator):
 
         with without_vain_retries():
             outcome, submitted = read_event(event, read_collection_id(self.collection_id))
-            return self._judged(Outcome.from_dict(submitted["outcome"]) + outcome, submitted["result"])
+            self.ends = submitted.get("ends")
+            return self._judged(context, Outcome.from_dict(submitted["outcome"]) + outcome, submitted["result"])
 
     def _kept(self) -> dict[str, Any]:
-        return {"created": self._created, "reingested": self._reingested}
+        return {**super()._kept(), "created": self._created, "reingested": self._reingested}
 
     def _result(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.api.byoc.ingestion import Outcome
@@ -212,92 +244,114 @@ class SentinelHubByocIngestOperator(ByocOperator):
         self.poll_interval = read_seconds(self.poll_interval, "poll_interval")
         collection_id = read_collection_id(self.collection_id)
         wanted = tiles_of(self.tiles)
-        calls = self._calls()
+        calls, record = self._calls(), self._record(context)
         there = by_path(calls.find_tiles(collection_id, [tile.path for tile in wanted]))
-        planned = plan(wanted, there, reingest=self.reingest, begun={*self._created, *self._reingested})
+        earlier = (record.read() or {}).get("reingested", []) if record is not None else []
+        begun = {*self._created, *self._reingested, *earlier}
+        planned = plan(wanted, there, reingest=self.reingest, begun=begun)
         for warning in (*(warning for tile in wanted for warning in tile.warnings), *planned.warnings):
             self.log.warning("%s", warning)
         estimated = self._check_cost(context, planned.requests)
-        ended, under_way = self._submit(context, calls, collection_id, planned)
-        result = {
-            "collection_id": collection_id,
-            "collection": data_type(collection_id),
-            "tiles": len(wanted),
-            "created": len(self._created),
-            "reingested": len(self._reingested),
-            "existing": len(wanted) - len(self._created) - len(self._reingested),
-            SPENT_UNITS_KEY: calls.spent,
-            ESTIMATED_UNITS_KEY: estimated,
-        }
+        ended, under_way = self._submit(calls, collection_id, planned, record, earlier)
+        result = self._with_costs(
+            estimated,
+            collection_id=collection_id,
+            collection=data_type(collection_id),
+            tiles=len(wanted),
+            created=len(self._created),
+            reingested=len(self._reingested),
+            existing=len(wanted) - len(self._created) - len(self._reingested),
+        )
         outcome = Outcome.of(ended)
         if under_way:
+            until = self._waits_until if self.ends is None else min(self._waits_until, self.ends)
             if self.deferrable:
-                self._wait_in_triggerer(collection_id, under_way, {"result": result, "outcome": outcome.to_dict()})
-            outcome += calls.poll_tiles(
-                collection_id, under_way, ends=self._waits_until, poll_interval=self.poll_interval
-            )
-        return self._judged(outcome, result)
+                submitted = {"result": result, "outcome": outcome.to_dict(), "ends": self.ends}
+                self._wait_in_triggerer(collection_id, under_way, submitted, until)
+            outcome += calls.poll_tiles(collection_id, under_way, ends=until, poll_interval=self.poll_interval)
+        return self._judged(context, outcome, result)
+
+    def _record(self, context: Context) -> JobStore | None:
+        """
+        Return what tells a retry which tiles earlier attempts had ingested again, so that it pays for none twice.
+
+        Tiles that failed need no record: they are in another state afterwards.
+        """
+        if self.reingest != "all":
+            return None
+        from sentinelhub_provider.operators.jobs.attempt import VariableJobStore, attempt_of, job_store_of
+
+        tag = attempt_of(self, context).tag
+        store = job_store_of(context, tag)
+        return store if store.is_durable else VariableJobStore(tag)
 
     def _submit(
-        self, context: Context, calls: ByocCalls, collection_id: str, planned: Plan
+        self, calls: ByocCalls, collection_id: str, planned: Plan, record: JobStore | None, earlier: Sequence[str]
     ) -> tuple[list[Tile], list[str]]:
         """
         Ask for what has to be done, tile by tile: the rate limit would let more at a time come to nothing.
 
+        :param earlier: ids of tiles that are in the record.
         :returns: tiles that have come to their end, and ids of those that are under way.
         """
         tiles = list(planned.keep)
         under_way = []
-        try:
-            for tile in planned.reingest:
-                calls.reingest(collection_id, tile)
-                self._reingested.append(tile.id)
-                under_way.append(tile.id)
-            for request in planned.create:
-                tile, is_new = calls.create_tile(collection_id, request)
-                if is_new:
-                    self._created.append(tile.id)
-                tiles.append(tile)
-        finally:
-            log_and_push_spent(self, context, calls.spent)
-        self.log.info(
-            "%d tiles created, %d ingested again, %d used as they are",
-            len(self._created),
-            len(self._reingested),
-            len(planned.keep),
-        )
+        for tile in planned.reingest:
+            calls.reingest(collection_id, tile)
+            self._reingested.append(tile.id)
+            under_way.append(tile.id)
+            if record is not None:
+                try:
+                    record.write({"reingested": [*earlier, *self._reingested]})
+                except Exception as error:  # whatever a store raises, the tile is paid for
+                    self.log.warning("a retry may pay for tile %r again, no record can be kept: %s", tile.path, error)
+        for request in planned.create:
+            tile, is_new = calls.create_tile(collection_id, request)
+            if is_new:
+                self._created.append(tile.id)
+            tiles.append(tile)
+        counts = (len(self._created), len(self._reingested), len(planned.keep))
+        self.log.info("%d tiles created, %d ingested again, %d used as they are", *counts)
         under_way += [tile.id for tile in tiles if not tile.state.is_final]
         return [tile for tile in tiles if tile.state.is_final], under_way
 
-    def _wait_in_triggerer(self, collection_id: str, tile_ids: list[str], submitted: dict[str, Any]) -> None:
+    def _wait_in_triggerer(
+        self, collection_id: str, tile_ids: list[str], submitted: dict[str, Any], until: float
+    ) -> None:
         from sentinelhub_provider.triggers.byoc import SentinelHubByocTilesTrigger
 
+        limits = self.call_arguments
         trigger = SentinelHubByocTilesTrigger(
             collection_id=collection_id,
             tile_ids=tile_ids,
             submitted=submitted,
-            waits_until=self._waits_until,
+            waits_until=until,
             poll_interval=self.poll_interval,
-            timeout=self.call_arguments["timeout"],
-            deadline=self.call_arguments["deadline"],
+            timeout=limits["timeout"],
+            deadline=limits["deadline"],
             sentinelhub_conn_id=self.sentinelhub_conn_id,
         )
         self.log.info("waiting for %d tiles in the triggerer", len(tile_ids))
         self.defer(
             trigger=trigger,
             method_name="execute_complete",
-            timeout=timedelta(seconds=max(0.0, self._waits_until - self._clock())) + TRIGGER_GRACE,
+            timeout=timedelta(seconds=max(0.0, until - self._clock())) + TRIGGER_GRACE,
         )
 
-    def _judged(self, outcome: Outcome, result: dict[str, Any]) -> dict[str, Any]:
+    def _judged(self, context: Context, outcome: Outcome, result: dict[str, Any]) -> dict[str, Any]:
         from sentinelhub_provider.api.byoc.ingestion import check_outcome
 
         for one in outcome.warnings:
             self.log.warning("tile %r: %s", one["path"], one["warning"])
         if outcome.warned > len(outcome.warnings):
             self.log.warning("... and warnings about %d tiles more", outcome.warned - len(outcome.warnings))
+        if outcome.pending:
+            check_attempt(self, self.ends, self._clock())
         check_outcome(outcome, result["collection_id"], waited=self.max_wait_seconds)
         self.log.info("%d tiles are ingested", outcome.ingested)
+        record = self._record(context)
+        if record is not None and record.read() is not None:
+            record.delete()
         return {**result, "ingested": outcome.ingested, "warned": outcome.warned}
 
 
@@ -312,17 +366,12 @@ class SentinelHubByocDeleteCollectionOperator(ByocOperator):
 
     :param collection_id: with or without ``byoc-`` in front. (templated)
     :param if_missing: where there is no such collection, ``skip``, which succeeds, or ``fail``.
-    :param max_processing_units: PU that the task may cost. (templated)
-    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`, such as
-        ``timeout``, ``deferrable`` and ``sentinelhub_conn_id``, and of any Airflow operator.
+    :param kwargs: those of :class:`~sentinelhub_provider.operators.base.PaidOperator`.
     """
-
-    template_fields: Sequence[str] = ("collection_id", *ByocOperator.template_fields)
 
     def __init__(self, *, collection_id: str, if_missing: str = "skip", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.collection_id = collection_id
-        self.if_missing = if_missing
+        self.collection_id, self.if_missing = collection_id, if_missing
 
     def _result(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.api.byoc.requests import read_collection_id
@@ -337,17 +386,9 @@ class SentinelHubByocDeleteCollectionOperator(ByocOperator):
                 f"There is no BYOC collection {collection_id}. Check collection_id, or let if_missing be 'skip'."
             )
         estimated = self._check_cost(context, int(is_there))
-        try:
-            deleted = is_there and calls.delete_collection(collection_id)
-        finally:
-            log_and_push_spent(self, context, calls.spent)
+        deleted = is_there and calls.delete_collection(collection_id)
         self.log.info("collection %s %s", collection_id, "is deleted" if is_there else "was not there")
-        return {
-            "collection_id": collection_id,
-            "deleted": deleted,
-            SPENT_UNITS_KEY: calls.spent,
-            ESTIMATED_UNITS_KEY: estimated,
-        }
+        return self._with_costs(estimated, collection_id=collection_id, deleted=deleted)
 
 
 class SentinelHubByocDeleteTilesOperator(ByocOperator):
@@ -362,19 +403,14 @@ class SentinelHubByocDeleteTilesOperator(ByocOperator):
     :param collection_id: with or without ``byoc-`` in front. (templated)
     :param tiles: as for :class:`SentinelHubByocIngestOperator`; only the paths count. (templated)
     :param if_missing: where a tile is not there, ``skip``, which succeeds, or ``fail``, which deletes none.
-    :param max_processing_units: PU that the task may cost. (templated)
-    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`, such as
-        ``timeout``, ``deferrable`` and ``sentinelhub_conn_id``, and of any Airflow operator.
+    :param kwargs: those of :class:`~sentinelhub_provider.operators.base.PaidOperator`.
     """
 
-    template_fields: Sequence[str] = ("collection_id", "tiles", *ByocOperator.template_fields)
-    template_fields_renderers = {"tiles": "json"}  # noqa: RUF012 - Airflow's own form
+    template_fields_renderers = dict.fromkeys(("tiles",), "json")
 
     def __init__(self, *, collection_id: str, tiles: Any, if_missing: str = "skip", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.collection_id = collection_id
-        self.tiles = tiles
-        self.if_missing = if_missing
+        self.collection_id, self.tiles, self.if_missing = collection_id, tiles, if_missing
 
     def _result(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.api.byoc.requests import read_collection_id
@@ -393,16 +429,7 @@ class SentinelHubByocDeleteTilesOperator(ByocOperator):
                 "Check tiles, or let if_missing be 'skip'."
             )
         estimated = self._check_cost(context, len(paths) - len(missing))
-        try:
-            deleted = sum(calls.delete_tile(collection_id, there[path]) for path in paths if path in there)
-        finally:
-            log_and_push_spent(self, context, calls.spent)
+        deleted = sum(calls.delete_tile(collection_id, there[path]) for path in paths if path in there)
         self.log.info("%d tiles are deleted, %d were not there", deleted, len(missing))
-        return {
-            "collection_id": collection_id,
-            "tiles": len(paths),
-            "deleted": deleted,
-            "missing": len(paths) - deleted,
-            SPENT_UNITS_KEY: calls.spent,
-            ESTIMATED_UNITS_KEY: estimated,
-        }
+        counts = {"tiles": len(paths), "deleted": deleted, "missing": len(paths) - deleted}
+        return self._with_costs(estimated, collection_id=collection_id, **counts)

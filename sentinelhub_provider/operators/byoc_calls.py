@@ -133,16 +133,8 @@ class ByocCalls:
 
     def poll_tiles(self, collection_id: str, tile_ids: Sequence[str], *, ends: float, poll_interval: float) -> Outcome:
         """Poll tiles until all have come to their end."""
-        return self._drive(
-            poll_tiles(
-                collection_id,
-                tile_ids,
-                ends=ends,
-                clock=self._clock,
-                poll_interval=poll_interval,
-                random=random.random,
-            )
-        )
+        how: Any = {"ends": ends, "clock": self._clock, "poll_interval": poll_interval, "random": random.random}
+        return self._drive(poll_tiles(collection_id, tile_ids, **how))
 
     def _created(
         self,

@@ -7,15 +7,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.values import read_choice, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
-from sentinelhub_provider.operators.arguments import log_and_check_cost, utc_now
+from sentinelhub_provider.operators.arguments import (
+    MAX_XCOM_SIZE,
+    check_xcom_size,
+    log_and_check_cost,
+    push,
+    utc_now,
+)
 from sentinelhub_provider.operators.base import KEEPING_PAGES, PaidOperator
 from sentinelhub_provider.operators.request_arguments import SearchOperator
-from sentinelhub_provider.operators.templating import own_arguments
-from sentinelhub_provider.operators.xcom import MAX_XCOM_SIZE, check_xcom_size
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
@@ -47,10 +51,10 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
     :param output_path: file for the whole items: STAC ItemCollection, or GeoParquet where it ends with ``.parquet``
         (needs the extra ``parquet``). A local path or a URL that Airflow's object storage knows. (templated)
     :param max_xcom_size: bytes of JSON that the task may return. (templated)
-    :param kwargs: ``collection``, ``datetime``, ``bbox``, ``intersects``, ``max_cloud_cover`` and ``filter``, see
-        :class:`~sentinelhub_provider.operators.request_arguments.SearchOperator`; ``max_processing_units``, over which
-        no further page is requested, ``timeout``, ``deferrable``, ``sentinelhub_conn_id`` and more, see
-        :class:`~sentinelhub_provider.operators.base.PaidOperator`; and those of any Airflow operator.
+    :param kwargs: ``collection``, ``datetime``, ``bbox`` and more, see
+        :class:`~sentinelhub_provider.operators.request_arguments.SearchOperator`; and those of
+        :class:`~sentinelhub_provider.operators.base.PaidOperator`. Over ``max_processing_units``, no further page is
+        requested.
     """
 
     ui_color = "#d6e9f8"
@@ -73,16 +77,7 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
         self.limit, self.sort, self.one_per = limit, sort, one_per
         self.output_path, self.max_xcom_size = output_path, max_xcom_size
 
-    template_fields: Sequence[str] = (
-        *own_arguments(__init__),
-        *SearchOperator.template_fields,
-        *PaidOperator.own_template_fields,
-    )
-    template_fields_renderers: ClassVar[dict[str, str]] = {
-        **SearchOperator.template_fields_renderers,
-        "fields": "json",
-        "ids": "json",
-    }
+    template_fields_renderers = dict.fromkeys(("fields", "ids"), "json")
 
     def _result(self, context: Context) -> list[Any]:
         from sentinelhub_provider.api.catalog import summary
@@ -203,4 +198,4 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
         written = store(body, self.output_path, content_type=content_type)
         self.log.info("stored %d bytes (%s) at %s", written.size, content_type, written.path)
         kept = asdict(written)
-        context["ti"].xcom_push(key="output", value={name: kept[name] for name in ("path", "size", "sha256")})
+        push(self, context, "output", {name: kept[name] for name in ("path", "size", "sha256")})

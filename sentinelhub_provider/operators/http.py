@@ -16,9 +16,8 @@ from sentinelhub_provider.exceptions import (
     SentinelHubRequestError,
     SentinelHubResponseError,
 )
+from sentinelhub_provider.operators.arguments import MAX_XCOM_SIZE, check_xcom_size
 from sentinelhub_provider.operators.base import KEEPING_PAGES, SentinelHubOperator
-from sentinelhub_provider.operators.templating import own_arguments
-from sentinelhub_provider.operators.xcom import MAX_XCOM_SIZE, check_xcom_size
 
 if TYPE_CHECKING:
     import requests
@@ -60,17 +59,11 @@ class SentinelHubHttpOperator(SentinelHubOperator):
         (templated)
     :param max_pages: pages at most; more are an error, not a shorter result. (templated)
     :param max_xcom_size: bytes of JSON that the task may return. (templated)
-    :param kwargs: further arguments, of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`, such as
-        ``timeout``, ``deferrable`` and ``sentinelhub_conn_id``, and of any Airflow operator.
+    :param kwargs: those of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`.
     """
 
     template_file_fields: Sequence[str] = ("json", "data", "evalscript")
-    template_fields_renderers = {  # noqa: RUF012 - Airflow's own form
-        "json": "json",
-        "evalscript": "js",
-        "query_params": "json",
-        "headers": "json",
-    }
+    template_fields_renderers = dict.fromkeys(("json", "query_params", "headers"), "json") | {"evalscript": "js"}
     ui_color = "#d6e9f8"
 
     def __init__(
@@ -100,11 +93,6 @@ class SentinelHubHttpOperator(SentinelHubOperator):
         self.output_path, self.max_xcom_size = output_path, max_xcom_size
         self.response_check, self.response_filter = response_check, response_filter
         self.paginate, self.max_pages = paginate, max_pages
-
-    template_fields: Sequence[str] = (
-        *own_arguments(__init__, but=("response_check", "response_filter")),
-        *SentinelHubOperator.template_fields,
-    )
 
     def _result(self, context: Context) -> Any:  # noqa: ARG002 - nothing of the run is needed
         body = request_body(self.json, self.evalscript)

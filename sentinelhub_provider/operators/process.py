@@ -10,15 +10,21 @@ from typing import TYPE_CHECKING, Any
 from sentinelhub_provider.api.values import read_choice, read_flag, read_whole_number
 from sentinelhub_provider.operators.arguments import log_and_check_cost
 from sentinelhub_provider.operators.raster.coverage import ON_EMPTY, coverage_of, has_scenes, judge_coverage
-from sentinelhub_provider.operators.raster.pictures import IF_EXISTS, download_picture, pictures_there, result_of
-from sentinelhub_provider.operators.raster.process_arguments import format_by_path, needs_no_time, output_paths
+from sentinelhub_provider.operators.raster.pictures import (
+    IF_EXISTS,
+    download_outputs,
+    download_picture,
+    format_by_path,
+    needs_no_time,
+    output_paths,
+    pictures_there,
+    result_of,
+)
 from sentinelhub_provider.operators.request_arguments import ImageryOperator
-from sentinelhub_provider.operators.templating import own_arguments
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
-    from sentinelhub_provider.api.arguments import ImageryArguments
     from sentinelhub_provider.api.process import ProcessRequest
     from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.operators.raster.records import Records
@@ -51,19 +57,23 @@ class SentinelHubProcessOperator(ImageryOperator):
         ``skip`` or ``fail``. With the latter two, the Catalog is searched for scenes first where that is cheaper; the
         pixels are told by the extra ``raster``. (templated)
     :param tile: whether the area is fetched in tiles and made one TIFF, for areas that one request cannot deliver.
+        (templated)
     :param mosaic: of the tiles: ``geotiff`` or ``cog`` (both need the extra ``raster``), or ``vrt``, which refers to
         the tiles and needs nothing; by default ``vrt`` where ``output_path`` ends so, else ``geotiff``.
-    :param tile_size: largest side of a tile in pixels, 2500 at most.
-    :param concurrency: tiles that are fetched at the same time.
-    :param tile_attempts: how often a tile is tried before the task fails.
+        (templated)
+    :param tile_size: largest side of a tile in pixels, 2500 at most. (templated)
+    :param concurrency: tiles that are fetched at the same time. (templated)
+    :param tile_attempts: how often a tile is tried before the task fails. (templated)
     :param kwargs: what is wanted (``collection``, ``evalscript``, ``time_range``, ``bbox``, ``geometry``,
         ``resolution``, ``outputs`` and so on, or ``request``), see
-        :class:`~sentinelhub_provider.operators.request_arguments.ImageryOperator`; ``timeout``, ``deferrable`` and
-        ``sentinelhub_conn_id``; and further arguments of any Airflow operator. ``outputs`` is by default what
-        ``output_path`` ends with.
+        :class:`~sentinelhub_provider.operators.request_arguments.ImageryOperator`, where ``outputs`` is by default what
+        ``output_path`` ends with; and those of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`.
     """
 
     ui_color = "#d6e9f8"
+    tile_size: Any
+    concurrency: Any
+    tile_attempts: Any
 
     def __init__(
         self,
@@ -85,40 +95,34 @@ class SentinelHubProcessOperator(ImageryOperator):
         self.tile, self.mosaic, self.tile_size = tile, mosaic, tile_size
         self.concurrency, self.tile_attempts = concurrency, tile_attempts
 
-    template_fields: Sequence[str] = (*own_arguments(__init__), *ImageryOperator.template_fields)
-
     def _result(self, context: Context) -> dict[str, Any]:
-        self.on_empty = read_choice(self.on_empty, ON_EMPTY, "on_empty")
-        result = self._picture(context)
-        judge_coverage(result["coverage"], self.on_empty, f"no pixel has data in {', '.join(result['outputs'])}")
-        return result
-
-    def _picture(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.operators.raster.records import Records
 
-        if_exists = read_choice(self.if_exists, IF_EXISTS, "if_exists")
-        is_tiled = read_flag(self.tile, "tile")
+        is_tiled = self._check_arguments()
         request = self._checked_request(context, is_tiled=is_tiled)
         for warning in request.warnings:
             self.log.warning("%s", warning)
         records = Records(self, context, self.request_record)
         if is_tiled:
-            from sentinelhub_provider.operators.raster.tiled import TiledProcess, Tiling
+            from sentinelhub_provider.operators.raster.tiled import TiledProcess
 
-            tiling = Tiling(
-                output_path=self.output_path,
-                if_exists=if_exists,
-                mosaic=self.mosaic,
-                tile_size=read_whole_number(self.tile_size, "tile_size"),
-                concurrency=read_whole_number(self.concurrency, "concurrency"),
-                attempts=read_whole_number(self.tile_attempts, "tile_attempts"),
-            )
-            return TiledProcess(self, context, request, tiling, records).result()
-        return self._single(context, request, records, if_exists)
+            result = TiledProcess(self, context, request, records).result()
+        else:
+            result = self._single(context, request, records)
+        judge_coverage(result["coverage"], self.on_empty, f"no pixel has data in {', '.join(result['outputs'])}")
+        return result
 
-    def _single(self, context: Context, request: ProcessRequest, records: Records, if_exists: str) -> dict[str, Any]:
+    def _check_arguments(self) -> bool:
+        """Read what templates rendered as text; return whether the area is fetched in tiles."""
+        self.on_empty = read_choice(self.on_empty, ON_EMPTY, "on_empty")
+        self.if_exists = read_choice(self.if_exists, IF_EXISTS, "if_exists")
+        for name in ("tile_size", "concurrency", "tile_attempts"):
+            setattr(self, name, read_whole_number(getattr(self, name), name))
+        return read_flag(self.tile, "tile")
+
+    def _single(self, context: Context, request: ProcessRequest, records: Records) -> dict[str, Any]:
         paths = output_paths(self.output_path, request.formats)
-        kept = pictures_there(self, records, paths, request.digest, if_exists)
+        kept = pictures_there(self, records, paths, request.digest)
         if kept is not None:
             return result_of(kept, request.digest, spent=0.0, estimated=0.0, skipped=True)
         estimate = request.estimate(samples=self.sample_count)
@@ -148,8 +152,6 @@ class SentinelHubProcessOperator(ImageryOperator):
         if len(paths) == 1:
             ((name, path),) = paths.items()
             return {name: download_picture(self, request, path)}
-        from sentinelhub_provider.operators.raster.archive import download_outputs
-
         return download_outputs(lambda archive: download_picture(self, request, archive), paths, request.formats)
 
     def _checked_request(self, context: Context, *, is_tiled: bool) -> ProcessRequest:
@@ -160,7 +162,7 @@ class SentinelHubProcessOperator(ImageryOperator):
         whole = self.whole_request(context)
         if whole is not None:
             return read_process_request(whole, max_side=max_side, **self.checks)
-        wanted: ImageryArguments = self.described(context, "collection", "evalscript")
+        wanted = self.described(context, "collection", "evalscript")
         if wanted.outputs is None:
             wanted = replace(wanted, outputs=format_by_path(self.output_path, tile=is_tiled))
         return build_process_request(wanted, max_side=max_side, **self.checks)

@@ -22,7 +22,6 @@ from sentinelhub_provider.api.values import read_json, read_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.operators.arguments import geometry_of, run_after, times_of_run, utc_now
 from sentinelhub_provider.operators.base import ConnectedOperator, PaidOperator
-from sentinelhub_provider.operators.templating import own_arguments
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -85,14 +84,8 @@ class RequestOperator(PaidOperator):
         self.upsampling, self.downsampling = upsampling, downsampling
         self.request, self.samples = request, samples
 
-    template_fields: Sequence[str] = (*own_arguments(__init__), *PaidOperator.template_fields)
     template_file_fields: Sequence[str] = ("evalscript", "request")
-    template_fields_renderers: ClassVar[dict[str, str]] = {
-        "collection": "json",
-        "evalscript": "js",
-        "time_range": "json",
-        "request": "json",
-    }
+    template_fields_renderers = dict.fromkeys(("collection", "time_range", "request"), "json") | {"evalscript": "js"}
 
     @cached_property
     def checks(self) -> dict[str, Any]:
@@ -168,13 +161,7 @@ class ImageryOperator(RequestOperator):
         super().__init__(**kwargs)
         self.bbox, self.geometry, self.crs, self.outputs = bbox, geometry, crs, outputs
 
-    template_fields: Sequence[str] = (*own_arguments(__init__), *RequestOperator.template_fields)
-    template_fields_renderers: ClassVar[dict[str, str]] = {
-        **RequestOperator.template_fields_renderers,
-        "bbox": "json",
-        "geometry": "json",
-        "outputs": "json",
-    }
+    template_fields_renderers = dict.fromkeys(("bbox", "geometry", "outputs"), "json")
 
 
 class StatisticsRequestOperator(RequestOperator):
@@ -206,13 +193,7 @@ class StatisticsRequestOperator(RequestOperator):
         self.aggregation_interval, self.last_interval = aggregation_interval, last_interval
         self.percentiles, self.histogram, self.calculations = percentiles, histogram, calculations
 
-    template_fields: Sequence[str] = (*own_arguments(__init__), *RequestOperator.template_fields)
-    template_fields_renderers: ClassVar[dict[str, str]] = {
-        **RequestOperator.template_fields_renderers,
-        "percentiles": "json",
-        "histogram": "json",
-        "calculations": "json",
-    }
+    template_fields_renderers = dict.fromkeys(("percentiles", "histogram", "calculations"), "json")
 
 
 class SearchOperator(ConnectedOperator):
@@ -246,13 +227,7 @@ class SearchOperator(ConnectedOperator):
         self.bbox, self.intersects = bbox, intersects
         self.max_cloud_cover, self.filter = max_cloud_cover, filter
 
-    template_fields: Sequence[str] = (*own_arguments(__init__), *ConnectedOperator.template_fields)
-    template_fields_renderers: ClassVar[dict[str, str]] = {
-        "datetime": "json",
-        "bbox": "json",
-        "intersects": "json",
-        "filter": "json",
-    }
+    template_fields_renderers = dict.fromkeys(("datetime", "bbox", "intersects", "filter"), "json")
 
     def search(self, context: Context, **more: Any) -> SearchRequest:
         """

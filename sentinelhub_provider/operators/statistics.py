@@ -6,39 +6,45 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.values import read_choice, read_whole_number
-from sentinelhub_provider.exceptions import SentinelHubRequestError
+from sentinelhub_provider.exceptions import (
+    SentinelHubBadRequestError,
+    SentinelHubRequestError,
+    SentinelHubResponseError,
+)
 from sentinelhub_provider.operators.arguments import (
     ESTIMATED_UNITS_KEY,
+    MAX_XCOM_SIZE,
     SPENT_UNITS_KEY,
+    check_xcom_size,
     geometry_of,
+    push,
     task_identity,
 )
-from sentinelhub_provider.operators.feature_statistics.outcome import (
-    FAILED_FEATURES_KEY,
-    ON_ERROR,
-    SHOWN,
-    judge,
-    listed,
-    log_outcome,
-    number_of,
-    report_problems,
-)
 from sentinelhub_provider.operators.request_arguments import StatisticsRequestOperator
-from sentinelhub_provider.operators.templating import own_arguments
-from sentinelhub_provider.operators.xcom import MAX_XCOM_SIZE
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
     from sentinelhub_provider.api.geo.feature import Feature
-    from sentinelhub_provider.api.statistical.survey import RequestTemplate, Survey
+    from sentinelhub_provider.api.statistical.survey import Problem, RequestTemplate, Survey
     from sentinelhub_provider.features import Features
     from sentinelhub_provider.operators.feature_statistics.part_file import PartFile
 
     AnyFeatures = Features | list[Feature]
+
+SHOWN = 100
+"""Problems that the log and the result show; the others are counted."""
+
+NAMED = 20
+"""Problems that an error names."""
+
+FAILED_FEATURES_KEY = "failed_features"
+"""XCom key, also of the result: the first features without statistics, each with its error."""
+
+ON_ERROR = ("fail", "skip")
 
 LEAST_ROW = 200
 """Bytes of JSON that a row of the result has at least: a result that is bound to be too large is refused unpaid."""
@@ -89,8 +95,8 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
     :param kwargs: what is requested of each feature (``collection``, ``evalscript``, ``time_range``,
         ``aggregation_interval``, ``resolution``, ``percentiles`` and so on, or ``request``, whose bounds give way to
         those of ``features``), see
-        :class:`~sentinelhub_provider.operators.request_arguments.StatisticsRequestOperator`;
-        ``timeout``, ``deferrable`` and ``sentinelhub_conn_id``; and further arguments of any Airflow operator.
+        :class:`~sentinelhub_provider.operators.request_arguments.StatisticsRequestOperator`; and those of
+        :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`.
     """
 
     ui_color = "#d9efd5"
@@ -123,13 +129,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         self.on_error, self.concurrency = on_error, concurrency
         self.part_folder, self.max_xcom_size = part_folder, max_xcom_size
 
-    template_fields: Sequence[str] = (*own_arguments(__init__), *StatisticsRequestOperator.template_fields)
-    template_fields_renderers: ClassVar[dict[str, str]] = {
-        **StatisticsRequestOperator.template_fields_renderers,
-        "bbox": "json",
-        "geometry": "json",
-        "properties": "json",
-    }
+    template_fields_renderers = dict.fromkeys(("bbox", "geometry", "properties"), "json")
 
     def _result(self, context: Context) -> dict[str, Any]:
         self._check()
@@ -147,7 +147,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
             from sentinelhub_provider.api.statistical.table import table_format
 
             if table_format(self.output_path, self.output_format) == "parquet":
-                from sentinelhub_provider.operators.feature_statistics.table_files import require_parquet_table
+                from sentinelhub_provider.operators.feature_statistics.tables import require_parquet_table
 
                 require_parquet_table()
 
@@ -200,7 +200,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
             is_one_area=self.features is None,
         )
         if found.problems and self.on_error == "fail":
-            report_problems(self, context, found.problems)
+            self._report_problems(context, found.problems)
             raise SentinelHubRequestError(
                 f"{listed(found.problems)}. Nothing was sent. Repair them, or request the others with on_error='skip'.",
                 field="features",
@@ -214,7 +214,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         cost = "cost unknown" if estimate is None else f"at most {estimate.processing_units:.4g} PU"
         self.log.info("%s x %s, %s", number_of(found.usable, "feature"), number_of(intervals, "interval"), cost)
         if estimate is not None:
-            context["ti"].xcom_push(key=ESTIMATED_UNITS_KEY, value=estimate.processing_units)
+            push(self, context, ESTIMATED_UNITS_KEY, estimate.processing_units)
         for warning in list(found.warnings)[:SHOWN]:
             self.log.warning("%s", warning)
         if self.output_path is None and found.usable * intervals * LEAST_ROW > self.max_xcom_size:
@@ -242,7 +242,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
                 part=part,
                 whole=found.usable,
                 concurrency=self.concurrency,
-                arguments=self.call_arguments,
+                arguments=lambda: self.call_arguments,
                 log=logging.getLogger(self.log.name),
             )
             self.spent_before = part.spent
@@ -252,25 +252,66 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
             result |= {"features": requests.done, "failed": len(problems), SPENT_UNITS_KEY: self.spent}
             result[ESTIMATED_UNITS_KEY] = None if found.estimate is None else found.estimate.processing_units
             result[FAILED_FEATURES_KEY] = [problem.to_dict() for problem in problems[:SHOWN]]
-            report_problems(self, context, problems)
-            log_outcome(self, result)
-            judge(problems, result, self.on_error)
+            self._report_problems(context, problems)
+            self._judge(problems, result)
             part.remove()
         return result
 
     def _write(self, features: AnyFeatures, found: Survey, part: PartFile) -> dict[str, Any]:
         """Write the table, or return its rows; count them, and the intervals that are missing in it."""
-        from sentinelhub_provider.operators.feature_statistics.result_table import (
-            Tally,
-            records,
-            return_table,
-            write_table,
-        )
+        from sentinelhub_provider.api.statistical.table import json_record
+        from sentinelhub_provider.operators.feature_statistics.tables import Tally, records, write_table
 
         tally = Tally()
         cells = tally.counted(records(features, found, part))
         if self.output_path is None:
-            result: dict[str, Any] = {"table": return_table(cells, self.max_xcom_size)}
+            result: dict[str, Any] = {"table": [json_record(one) for one in cells]}
+            check_xcom_size(
+                result["table"], self.max_xcom_size, what="The table", advice="Give output_path.", field="output_path"
+            )
         else:
             result = write_table(cells, found, self.output_path, self.output_format)
         return {"rows": tally.rows, "missing_intervals": tally.missing, **result}
+
+    def _report_problems(self, context: Context, problems: Sequence[Problem]) -> None:
+        """Log which features have no statistics, and push them to XCom, so many of them as people read."""
+        for problem in problems[:SHOWN]:
+            self.log.warning("no statistics of %s", problem)
+        if len(problems) > SHOWN:
+            self.log.warning("... and of %d features more", len(problems) - SHOWN)
+        if problems:
+            push(self, context, FAILED_FEATURES_KEY, [problem.to_dict() for problem in problems[:SHOWN]])
+
+    def _judge(self, problems: Sequence[Problem], result: dict[str, Any]) -> None:
+        """
+        Log what is in the table, and fail the task where ``on_error`` or an empty table says so.
+
+        :raises SentinelHubBadRequestError: where another try would fail the same way.
+        :raises SentinelHubResponseError: where it may not; answers that came stay for it.
+        """
+        missing, is_stored = result["missing_intervals"], "path" in result
+        if missing:
+            self.log.warning("%d intervals are missing: see state 'failed' in the table", missing)
+        where = f", at {result['path']}" if is_stored else ""
+        counts = (result["rows"], result["features"], result[SPENT_UNITS_KEY], where)
+        self.log.info("%d rows of %d features, %.4g PU spent%s", *counts)
+        if result["features"] and (self.on_error == "skip" or not (problems or missing)):
+            return
+        kept = f"the table of the others is at {result['path']}" if is_stored else "the other answers are kept"
+        lost = [listed(problems)] if problems else []
+        lost += [f"{number_of(missing, 'interval')} failed twice"] if missing else []
+        message = f"{'; '.join(lost)}; {kept}, and a next attempt requests only what is missing."
+        is_final = bool(problems) and not missing and all(problem.is_final for problem in problems)
+        raise (SentinelHubBadRequestError if is_final else SentinelHubResponseError)(message)
+
+
+def listed(problems: Sequence[Problem]) -> str:
+    """Word the first of the problems, and count the others."""
+    shown = "; ".join(str(problem).rstrip(".") for problem in problems[:NAMED])
+    more = f"; and {len(problems) - NAMED:,} more" if len(problems) > NAMED else ""
+    return f"{number_of(len(problems), 'feature')} without statistics: {shown}{more}"
+
+
+def number_of(count: int, what: str) -> str:
+    """Count things, as in ``1 feature`` and ``2 features``."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

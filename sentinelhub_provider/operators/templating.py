@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 EVALSCRIPT = "evalscript"
 """The field, and the member of a request, that holds JavaScript."""
 
+NOT_TEMPLATED = frozenset(
+    ("deferrable", "multiple_outputs", "poke_interval", "python_callable", "response_check", "response_filter")
+)
+"""Arguments that are no data: how a task waits and returns, and functions."""
+
 _NEVER = "\0"
 """Starts a delimiter that occurs in no script."""
 
@@ -68,9 +73,23 @@ class RequestTemplatingOperator(BaseOperator):
     """The templated fields in which a text ending with one of ``template_ext`` names a file to load."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Let ``inspect.signature()``, and what builds on it, show the arguments that bases declare."""
+        """
+        Let ``inspect.signature()``, and what builds on it, show the arguments that bases declare.
+
+        All arguments that are data are templates. A class names renderers of its own arguments only.
+        """
         super().__init_subclass__(**kwargs)
         cls.__signature__ = whole_signature(cls)  # type: ignore[attr-defined]
+        if not cls.__module__.startswith("sentinelhub_provider."):
+            return
+        names, renderers = dict[str, None](), dict[str, str]()
+        for base in cls.__mro__:
+            is_airflow = base.__module__.startswith("airflow.")
+            init = None if is_airflow else vars(base).get("__init__")
+            own = vars(base).get("template_fields", ()) if is_airflow else own_arguments(init) if init else ()
+            names |= dict.fromkeys(name for name in own if name not in NOT_TEMPLATED)
+            renderers = {**vars(base).get("template_fields_renderers", {}), **renderers}
+        cls.template_fields, cls.template_fields_renderers = tuple(names), renderers
 
     def resolve_template_files(self) -> None:
         """Load the files that fields name while the DAG is parsed, so that the UI shows what they hold."""

@@ -12,9 +12,9 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from sentinelhub_provider.api.values import read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubResponseError
-from sentinelhub_provider.operators.failing import without_vain_retries
+from sentinelhub_provider.operators.arguments import MAX_XCOM_SIZE, check_xcom_size
+from sentinelhub_provider.operators.base import without_vain_retries
 from sentinelhub_provider.operators.request_arguments import SearchOperator
-from sentinelhub_provider.operators.xcom import MAX_XCOM_SIZE, check_xcom_size
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -10,8 +10,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
 from sentinelhub_provider.exceptions import SentinelHubError
-from sentinelhub_provider.operators.base import ConnectedOperator
-from sentinelhub_provider.operators.failing import without_vain_retries
+from sentinelhub_provider.operators.base import ConnectedOperator, without_vain_retries
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import requests
 from airflow.sdk.exceptions import AirflowFailException
+from job_tasks import StateStore
 
 from sentinelhub_provider.operators import byoc
-from sentinelhub_provider.operators.byoc_common import ByocOperator
+from sentinelhub_provider.operators.byoc import ByocOperator
 from sentinelhub_provider.sandbox.apis.byoc.state import ByocStore
 from sentinelhub_provider.sandbox.server import SandboxServer
 from tests.contract.openapi import check
@@ -78,7 +79,8 @@ def test_what_the_operators_send(server: SandboxServer, monkeypatch: pytest.Monk
         operator = kind(task_id="t", **arguments)
         operator._sleep = lambda _: ByocStore.of(server.sandbox).step()
         try:
-            return operator.execute({"ti": SimpleNamespace(xcom_push=lambda key, value: None)})  # type: ignore[typeddict-item]
+            ti: Any = SimpleNamespace(xcom_push=lambda key, value: None)
+            return operator.execute({"ti": ti, "task_state_store": StateStore()})  # type: ignore[typeddict-item]
         finally:
             operator.hook.get_conn().close()
 

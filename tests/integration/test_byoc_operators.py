@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from clocks import FakeClock
+from job_tasks import StateStore, Variables
 
 from sentinelhub_provider.exceptions import (
     SentinelHubServerError,
     SentinelHubTransportError,
 )
 from sentinelhub_provider.operators import byoc
-from sentinelhub_provider.operators.byoc_common import ByocOperator
+from sentinelhub_provider.operators.byoc import ByocOperator
 from sentinelhub_provider.sandbox.apis.byoc.ingestion import Durations, Failure, Remark
 from sentinelhub_provider.sandbox.apis.byoc.state import ByocStore
 
@@ -42,6 +43,7 @@ class Tasks:
 
     def __init__(self, store: ByocStore) -> None:
         self.store, self.clock, self.ti = store, FakeClock(), TaskInstance()
+        self.state: StateStore | None = StateStore()
         self.operators: list[ByocOperator] = []
 
     def sleep(self, seconds: float) -> None:
@@ -64,7 +66,7 @@ class Tasks:
     @property
     def context(self) -> Any:
         """What Airflow hands to a task."""
-        return {"ti": self.ti, "ds": "2024-06-01"}
+        return {"ti": self.ti, "ds": "2024-06-01", "task_state_store": self.state}
 
     def run(self, kind: type[ByocOperator], **arguments: Any) -> Any:
         """Run a task to its end."""
@@ -378,6 +380,26 @@ def test_what_is_ingested_again_can_be_chosen(tasks: Tasks, reingest: str, units
     tasks.ingest(collection, "a", "b")
 
     assert tasks.ingest(collection, "a", "b", reingest=reingest)["processing_units"] == units
+
+
+@pytest.mark.parametrize("has_state", [True, False], ids=["state store", "before Airflow 3.3"])
+def test_a_retry_ingests_no_tile_again_twice(tasks: Tasks, sentinelhub_sandbox, monkeypatch, has_state: bool):
+    """Of ``all``: what an earlier attempt paid for is remembered, until the task has succeeded."""
+    monkeypatch.setattr("airflow.sdk.Variable", Variables())
+    tasks.state = tasks.state if has_state else None
+    tasks.store.set_ingestion(Durations(0, 0))
+    collection = tasks.create()["collection_id"]
+    tasks.ingest(collection, "a", "b", "c")
+    fault = {"path": "*/reingest", "method": "POST", "action": {"kind": "status", "status": 500}}
+    sentinelhub_sandbox.control.add_fault(**fault, after=2)
+
+    with pytest.raises(SentinelHubServerError):
+        tasks.ingest(collection, "a", "b", "c", reingest="all")
+    retry = tasks.ingest(collection, "a", "b", "c", reingest="all")
+    cleared = tasks.ingest(collection, "a", "b", "c", reingest="all")
+
+    assert (retry["reingested"], retry["existing"], retry["processing_units"]) == (1, 2, 1)
+    assert cleared["reingested"] == 3
 
 
 def test_a_failed_tile_that_is_left_fails_the_task_at_once(tasks: Tasks):

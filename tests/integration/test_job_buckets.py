@@ -15,7 +15,7 @@ from sentinelhub_provider.api.job_requests.delivery import S3Access
 from sentinelhub_provider.features import open_features
 from sentinelhub_provider.hooks.delivery import access_of
 from sentinelhub_provider.operators.jobs.buckets import Unchecked, entries, open_path
-from sentinelhub_provider.operators.jobs.feature_upload import prepare_features
+from sentinelhub_provider.operators.jobs.features import prepare_features
 from sentinelhub_provider.operators.jobs.results import (
     AsyncResults,
     FeatureResults,

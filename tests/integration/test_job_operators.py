@@ -27,8 +27,7 @@ from sentinelhub_provider.exceptions import (
 from sentinelhub_provider.operators.async_process import SentinelHubAsyncProcessOperator
 from sentinelhub_provider.operators.batch import SentinelHubBatchProcessOperator
 from sentinelhub_provider.operators.batch_statistics import SentinelHubBatchStatisticsOperator
-from sentinelhub_provider.operators.jobs.calls import JobCalls
-from sentinelhub_provider.operators.jobs.driver import JobDriver
+from sentinelhub_provider.operators.jobs.driver import JobCalls, JobDriver
 
 TIMES = ["2024-06-01", "2024-06-30"]
 BATCH = {
@@ -596,14 +595,14 @@ def test_an_async_job_that_failed_says_why(jobs):
 def test_too_many_async_jobs_are_waited_for_in_the_triggerer(jobs, monkeypatch):
     """Nothing was started, and nothing is kept."""
     jobs.set_concurrency(0)
-    monkeypatch.setattr("sentinelhub_provider.operators.jobs.calls.SEND_WAIT", 0.0)
+    monkeypatch.setattr("sentinelhub_provider.operators.jobs.driver.SEND_WAIT", 0.0)
     one = task("async")
     with pytest.raises(TaskDeferred) as deferred:
         begun(one)
     assert one.store is not None
     assert one.store.values == {}
     jobs.set_concurrency(None)
-    monkeypatch.setattr("sentinelhub_provider.operators.jobs.calls.SEND_WAIT", 5.0)
+    monkeypatch.setattr("sentinelhub_provider.operators.jobs.driver.SEND_WAIT", 5.0)
 
     result = one.drive(one.after(deferred.value))
 

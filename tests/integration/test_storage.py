@@ -14,8 +14,12 @@ from s3_server import BUCKET, S3Server, s3_server
 from sentinelhub_provider.exceptions import SentinelHubOutputError
 from sentinelhub_provider.hooks.output import check_writable, place_of, store
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-from sentinelhub_provider.operators.feature_statistics.part_file import PartFile
-from sentinelhub_provider.operators.feature_statistics.part_store import KEEP_AFTER_FAULT, KEEP_EVERY, PartStore
+from sentinelhub_provider.operators.feature_statistics.part_file import (
+    KEEP_AFTER_FAULT,
+    KEEP_EVERY,
+    PartFile,
+    PartStore,
+)
 from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
 
 PICTURE = {"input": {}, "output": {}}

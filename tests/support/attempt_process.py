@@ -36,7 +36,6 @@ WARM = (
     "sentinelhub_provider.operators.jobs.attempt",
     "sentinelhub_provider.operators.jobs.buckets",
     "sentinelhub_provider.operators.jobs.driver",
-    "sentinelhub_provider.operators.jobs.stores",
     "sentinelhub_provider.transport.async_session",
     "sentinelhub_provider.transport.session",
     "sentinelhub_provider.triggers.job",

@@ -30,6 +30,28 @@ class Clock:
         self.ahead = max(self.ahead, moment - datetime.now(UTC))
 
 
+class Variables:
+    """Airflow's Variables, in memory."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, str] = {}
+
+    def get(self, key: str, default: Any, deserialize_json: bool) -> Any:
+        """Return a value."""
+        assert deserialize_json
+        return json.loads(self._kept[key]) if key in self._kept else default
+
+    def set(self, key: str, value: Any, description: str, serialize_json: bool) -> None:
+        """Keep a value."""
+        assert serialize_json
+        assert description
+        self._kept[key] = json.dumps(value)
+
+    def delete(self, key: str) -> None:
+        """Forget a value."""
+        del self._kept[key]
+
+
 class StateStore:
     """
     Airflow 3.3's task state store, in memory or in a file.

@@ -28,7 +28,6 @@ from sentinelhub_provider.transport.answers import UNITS_HEADER, spent_units
 
 if TYPE_CHECKING:
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-    from sentinelhub_provider.operators.base import CallArguments
     from sentinelhub_provider.operators.feature_statistics.part_file import PartFile
 
 ENDPOINT = "/statistics/v1"
@@ -66,7 +65,7 @@ class FeatureRequests:
     :param part: takes the answers, and has those of earlier attempts.
     :param whole: features in all.
     :param concurrency: requests at a time.
-    :param arguments: how long each call may take.
+    :param arguments: tells how long the next call may take; raises where the task's time is over.
     :param log: gets progress lines.
     :param clock: seconds, monotonic.
     """
@@ -76,7 +75,7 @@ class FeatureRequests:
     part: PartFile
     whole: int
     concurrency: int
-    arguments: CallArguments
+    arguments: Callable[[], dict[str, Any]]
     log: logging.Logger
     clock: Callable[[], float] = time.monotonic
     problems: list[Problem] = field(default_factory=list)
@@ -212,7 +211,7 @@ class FeatureRequests:
         return (answers[0] if len(answers) == 1 else joined(answers)), units
 
     async def _post(self, request: StatisticalRequest) -> tuple[dict[str, Any], float]:
-        response = await self.hook.arequest("POST", ENDPOINT, json=request.body, **self.arguments)
+        response = await self.hook.arequest("POST", ENDPOINT, json=request.body, **self.arguments())
         answer = decode_answer(response.content, "The Statistical API")
         return answer, spent_units(response.headers.get(UNITS_HEADER)) or 0.0
 

@@ -3,7 +3,7 @@ Answers that are already paid for, kept until the whole is done.
 
 A file of JSON lines, appended to as answers come. Memory holds only where each one lies. A task that is killed, even in
 the middle of a line, finds on its next attempt everything that was written whole. Where the table goes to an object
-store, :mod:`~sentinelhub_provider.operators.feature_statistics.part_store` keeps the lines there.
+store, whose objects cannot be appended to, the lines are kept there, some to an object.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +24,20 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError
-from sentinelhub_provider.hooks.output import is_object_path, place_of
+from sentinelhub_provider.hooks.output import check_connection, is_object_path, place_of
 from sentinelhub_provider.transport.download import storing
+from sentinelhub_provider.transport.targets import prove_writable
 
 if TYPE_CHECKING:
-    from sentinelhub_provider.operators.feature_statistics.part_store import PartStore
+    from airflow.sdk import ObjectStoragePath
+
+log = logging.getLogger(__name__)
+
+KEEP_EVERY = 5.0
+"""Seconds between two objects: what a kill loses at most."""
+
+KEEP_AFTER_FAULT = 60.0
+"""Seconds until a store that did not take an object is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +62,6 @@ def part_file(output_path: Any, part_folder: Any, *, identity: Sequence[str], di
         with storing(part_folder or output_path, "part_folder" if part_folder else "output_path"):
             folder: Any = place_of(part_folder) if part_folder is not None else place_of(output_path).parent
             if is_object_path(folder):
-                from sentinelhub_provider.operators.feature_statistics.part_store import PartStore
-
                 return PartFile(None, PartStore(folder / name))
     else:
         folder = Path(tempfile.gettempdir()) / f"sentinelhub-statistics-{os.getuid()}"
@@ -184,3 +194,72 @@ class PartFile:
                 break
             offset += len(line)
         file.truncate(offset)
+
+
+class PartStore:
+    """
+    A folder of objects, in the order of their names.
+
+    :param folder: for one task alone.
+    :param clock: seconds, monotonic.
+    :param wall_clock: seconds since the epoch, which the names begin with: later attempts come later.
+    """
+
+    def __init__(
+        self,
+        folder: ObjectStoragePath,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.url = str(folder)
+        self._folder: Any = folder
+        self._clock, self._wall_clock = clock, wall_clock
+        self._kept = 0
+        self._next = 0.0
+
+    def load(self, file: IO[bytes]) -> None:
+        """
+        Copy what earlier attempts left into a file.
+
+        :raises Exception: the store library's, also where the folder cannot be written.
+        """
+        check_connection(self._folder)
+        prove_writable(self._folder.fs, self._name())
+        for name in self._names():
+            with self._folder.fs.open(name, "rb") as kept:
+                shutil.copyfileobj(kept, file)
+        file.flush()
+        self._kept = file.tell()
+        self._next = self._clock() + KEEP_EVERY
+
+    def keep(self, file: IO[bytes], *, at_once: bool = False) -> None:
+        """Keep the lines that are new. A fault of the store is logged: the task has the answers, and goes on."""
+        if not at_once and self._clock() < self._next:
+            return
+        file.seek(self._kept)
+        lines = file.read()
+        if not lines:
+            return
+        try:
+            self._folder.fs.pipe_file(self._name(), lines)
+        except Exception as error:  # of the storage's library, whichever that is
+            log.warning("answers cannot be kept at %s for now: %s", self.url, error)
+            self._next = self._clock() + KEEP_AFTER_FAULT
+            return
+        self._kept += len(lines)
+        self._next = self._clock() + KEEP_EVERY
+
+    def remove(self) -> None:
+        """Remove the folder: its answers are in the table."""
+        try:
+            self._folder.fs.rm(self._names())
+        except Exception as error:  # of the storage's library, whichever that is
+            log.warning("answers at %s are not needed any more and cannot be removed: %s", self.url, error)
+
+    def _name(self) -> str:
+        return f"{self._folder.path}/{int(self._wall_clock() * 1000):015d}-{self._kept:012d}.jsonl"
+
+    def _names(self) -> list[str]:
+        self._folder.fs.invalidate_cache()
+        return sorted(self._folder.fs.find(self._folder.path))

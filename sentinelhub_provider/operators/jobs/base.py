@@ -5,18 +5,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sentinelhub_provider.api.jobs.job import DIGEST_SIZE, Job, JobKind, check_job_id
+from sentinelhub_provider.api.jobs.job import DIGEST_SIZE, Job, JobKind, JobState, check_job_id
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
-from sentinelhub_provider.api.jobs.steps import Delivered
-from sentinelhub_provider.api.values import read_flag, read_seconds
-from sentinelhub_provider.exceptions import SentinelHubRateLimitError
+from sentinelhub_provider.api.values import read_choice, read_flag, read_seconds
+from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRateLimitError
 from sentinelhub_provider.operators.arguments import log_and_check_cost, log_and_push_spent, utc_now
-from sentinelhub_provider.operators.failing import without_vain_retries
+from sentinelhub_provider.operators.base import end_of_attempt, without_vain_retries
 from sentinelhub_provider.operators.request_arguments import RequestOperator
-from sentinelhub_provider.operators.templating import own_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -24,12 +23,15 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from sentinelhub_provider.api.job_requests.delivery import Access, Location
+    from sentinelhub_provider.api.jobs.steps import Delivered
     from sentinelhub_provider.api.processing_units import Estimate
-    from sentinelhub_provider.operators.jobs.attempt import Attempt
+    from sentinelhub_provider.operators.jobs.attempt import Attempt, JobStore
+    from sentinelhub_provider.operators.jobs.buckets import Unchecked
     from sentinelhub_provider.operators.jobs.driver import DeferralState, JobDriver
-    from sentinelhub_provider.operators.jobs.stores import JobStore
+    from sentinelhub_provider.operators.jobs.features import JobFeatures
+    from sentinelhub_provider.operators.jobs.results import FeatureResults
 
-DEFAULT_JOB_TIMEOUT = 24 * 3600.0
+ON_PARTIAL = ("fail", "warn")
 
 
 class SentinelHubJobOperator(RequestOperator):
@@ -46,10 +48,11 @@ class SentinelHubJobOperator(RequestOperator):
     :param delivery_region: region of the bucket, where it is not the connection's or the deployment's. (templated)
     :param job_id: reconnect to this job, which exists already, instead of creating one. (templated)
     :param job_timeout: seconds that the job may take in all, from its creation; then it is stopped, and the task fails.
-    :param poll_interval: seconds between two looks at the job, at most.
+        (templated)
+    :param poll_interval: seconds between two looks at the job, at most. (templated)
     :param check_features: whether the job's results are read in the bucket, as a job that is done may have failed in
-        part.
-    :param stop_on_kill: whether the job is stopped when the task is killed.
+        part. (templated)
+    :param stop_on_kill: whether the job is stopped when the task is killed. (templated)
     :param deferrable: whether the job is waited for in the triggerer, without holding a worker slot; ``False`` waits in
         the worker, where there is no triggerer.
     :param kwargs: what the job shall do, as ``request``, which holds no credentials, or by the arguments of
@@ -62,6 +65,15 @@ class SentinelHubJobOperator(RequestOperator):
     poll_interval: Any
     check_features: Any
     stop_on_kill: Any
+    attempt: Attempt
+    """Which attempt this is; known while the task runs."""
+    deferral: DeferralState
+    """What it brought along from the triggerer, the same."""
+    stack: ExitStack
+    """Keeps what the task needs on disk until it ends or waits in the triggerer, the same."""
+    expected_features: int | None = None
+    _request: Any = None
+    _driver: JobDriver | None = None
 
     def __init__(
         self,
@@ -71,7 +83,7 @@ class SentinelHubJobOperator(RequestOperator):
         delivery_role_arn: str | None = None,
         delivery_region: str | None = None,
         job_id: str | None = None,
-        job_timeout: float | str = DEFAULT_JOB_TIMEOUT,
+        job_timeout: float | str = 24 * 3600.0,
         poll_interval: float | str = DEFAULT_POLL_INTERVAL,
         check_features: bool | str = True,
         stop_on_kill: bool | str = True,
@@ -84,9 +96,6 @@ class SentinelHubJobOperator(RequestOperator):
         self.job_id, self.job_timeout, self.poll_interval = job_id, job_timeout, poll_interval
         self.check_features, self.stop_on_kill = check_features, stop_on_kill
 
-    own_template_fields: ClassVar[tuple[str, ...]] = own_arguments(__init__, but=("deferrable",))
-    template_fields: Sequence[str] = (*own_template_fields, *RequestOperator.template_fields)
-
     # --- what a kind of job has to bring along -----------------------------------------------------------------------
 
     @abstractmethod
@@ -98,7 +107,7 @@ class SentinelHubJobOperator(RequestOperator):
         """Return what the request will cost, ``None`` where that cannot be told."""
 
     @abstractmethod
-    def flow(self, context: Context, deferral: DeferralState, store: JobStore) -> Generator[Any, Any, Job | None]:
+    def flow(self, context: Context, store: JobStore) -> Generator[Any, Any, Job | None]:
         """Return the job's life as a flow."""
 
     @abstractmethod
@@ -116,11 +125,11 @@ class SentinelHubJobOperator(RequestOperator):
         """Tell what is in the folder of the job's outputs, for kinds whose jobs cannot be listed."""
         raise TypeError(f"{self.kind} jobs of {context['ti']} are found by their tag")
 
-    def job_store(self, context: Context, attempt: Attempt) -> JobStore:
+    def job_store(self, context: Context) -> JobStore:
         """Return what outlives an attempt."""
-        from sentinelhub_provider.operators.jobs.stores import job_store_of
+        from sentinelhub_provider.operators.jobs.attempt import job_store_of
 
-        return job_store_of(context, attempt.tag)
+        return job_store_of(context, self.attempt.tag)
 
     # --- the course of a task ----------------------------------------------------------------------------------------
 
@@ -141,7 +150,13 @@ class SentinelHubJobOperator(RequestOperator):
 
         with without_vain_retries():
             self._check_arguments()
-            return self._go(context, DeferralState(**{"began": self._clock().timestamp(), **state}))
+            now = self._clock().timestamp()
+            self.deferral = DeferralState(**{"began": now, "ends": end_of_attempt(self, now), **state})
+            result = self._result(context)
+            if result["processing_units"] is not None:
+                self.hook.meter("processing_units", result["processing_units"], self.kind.path)
+            log_and_push_spent(self, context, result["processing_units"])
+            return result
 
     def execute_complete(self, context: Context, event: Any = None, **state: Any) -> dict[str, Any]:
         """
@@ -166,37 +181,40 @@ class SentinelHubJobOperator(RequestOperator):
 
     def on_kill(self) -> None:
         """Stop the job of a task that is killed."""
-        driver: JobDriver | None = getattr(self, "_driver", None)
-        if driver is not None:
-            driver.kill()
+        if self._driver is not None:
+            self._driver.kill()
+
+    def _check_arguments(self) -> None:
+        """Read what templates rendered as text."""
+        self.poll_interval = read_seconds(self.poll_interval, "poll_interval")
+        self.job_timeout = read_seconds(self.job_timeout, "job_timeout")
+        self.check_features = read_flag(self.check_features, "check_features")
+        self.stop_on_kill = read_flag(self.stop_on_kill, "stop_on_kill")
+        if self.job_id is not None:
+            check_job_id(self.job_id)
 
     def _result(self, context: Context) -> dict[str, Any]:
-        return self.execute(context)
-
-    def _go(self, context: Context, deferral: DeferralState) -> dict[str, Any]:
         from sentinelhub_provider.operators.jobs.attempt import attempt_of
-        from sentinelhub_provider.operators.jobs.calls import JobCalls
-        from sentinelhub_provider.operators.jobs.driver import JobDriver
+        from sentinelhub_provider.operators.jobs.driver import JobCalls, JobDriver
 
-        self._attempt, self._request = attempt_of(self, context), None
-        self.expected_features = deferral.expected_features
-        attempt = self._attempt
-        with ExitStack() as self._stack:
-            if self.job_id is None and deferral.job_id is None:
+        self.attempt, self._request = attempt_of(self, context), None
+        self.expected_features = self.deferral.expected_features
+        with ExitStack() as self.stack:
+            if not self._is_known():
                 self.built(context)  # so that what cannot work is refused before anything is sent
-            store = self.job_store(context, attempt)
-            calls = JobCalls(self.hook, self.kind, attempt.tag, self.call_arguments)
-            self._driver = JobDriver(self, context, self.kind, calls, store, deferral, clock=self._clock)
+            store = self.job_store(context)
+            calls = JobCalls(self.hook, self.kind, self.attempt.tag, self.call_arguments)
+            self._driver = JobDriver(self, context, calls, store, self.deferral, clock=self._clock)
             try:
-                job = self._driver.run(self.flow(context, deferral, store))
+                job = self._driver.run(self.flow(context, store))
             except SentinelHubRateLimitError as error:
                 self._driver.defer_for(error)
                 raise
-            result = self.outcome(context, job)
-        if result["processing_units"] is not None:
-            self.hook.meter("processing_units", result["processing_units"], self.kind.path)
-        log_and_push_spent(self, context, result["processing_units"])
-        return result
+            return self.outcome(context, job)
+
+    def _is_known(self) -> bool:
+        """Tell whether the job is known, so that none is looked for or created."""
+        return self.job_id is not None or self.deferral.job_id is not None
 
     def built(self, context: Context) -> Any:
         """Return the request, made once."""
@@ -206,27 +224,9 @@ class SentinelHubJobOperator(RequestOperator):
                 self.log.warning("%s", warning)
         return self._request
 
-    expected_features: int | None = None
-    _request: Any = None
-    _attempt: Attempt | None = None
-    _stack: ExitStack | None = None
-
-    @property
-    def stack(self) -> ExitStack:
-        """Keeps what the task needs on disk until it ends or waits in the triggerer."""
-        assert self._stack is not None  # noqa: S101 - set before a request is built
-        return self._stack
-
-    @property
-    def attempt(self) -> Attempt:
-        """Which attempt this is; known while the task runs."""
-        assert self._attempt is not None  # noqa: S101 - set as the first thing
-        return self._attempt
-
-    def digest(self, context: Context, deferral: DeferralState) -> str | None:
+    def digest(self, context: Context) -> str | None:
         """Return a digest of the request, where this attempt looks for a job that an earlier one started."""
-        is_known = self.job_id is not None or deferral.job_id is not None
-        return None if is_known else str(self.built(context).digest)[:DIGEST_SIZE]
+        return None if self._is_known() else str(self.built(context).digest)[:DIGEST_SIZE]
 
     def payload(self, context: Context) -> dict[str, Any]:
         """
@@ -249,43 +249,15 @@ class SentinelHubJobOperator(RequestOperator):
 
         return access_of(self.delivery_conn_id, url, role_arn=self.delivery_role_arn, region=self.delivery_region)
 
-    @property
-    def timeout_of_job(self) -> timedelta:
-        """How long the job may take."""
-        return timedelta(seconds=float(self.job_timeout))
-
-    def names(self, context: Context) -> Sequence[str]:
-        """Return by which names people know the task."""
-        ti: Any = context["ti"]
-        index = getattr(ti, "map_index", -1)
-        mapped = [f"[{index}]"] if isinstance(index, int) and index >= 0 else []
-        return [f"{getattr(ti, 'dag_id', '')}.{self.task_id}", *mapped, str(context.get("run_id") or "")]
-
-    @property
-    def delivery_location(self) -> Location:
-        """Where results go, unchecked."""
-        location = self.location(str(self.delivery).strip())
-        assert location is not None  # noqa: S101 - there is a URL
-        return location
-
-    def location(self, url: str | None) -> Location | None:
+    def location(self, url: str) -> Location:
         """Return a place in the bucket of results, unchecked."""
         from sentinelhub_provider.api.job_requests.delivery import Location
 
-        return None if url is None else Location(url, self.access(url))
+        return Location(url, self.access(url))
 
     def access_for(self, body: Any, path: Sequence[str]) -> Access | None:
         """Return how a bucket is reached that a request's JSON names."""
         return self.access(url_at(body, path))
-
-    def _check_arguments(self) -> None:
-        """Read what templates rendered as text."""
-        self.poll_interval = read_seconds(self.poll_interval, "poll_interval")
-        self.job_timeout = read_seconds(self.job_timeout, "job_timeout")
-        self.check_features = read_flag(self.check_features, "check_features")
-        self.stop_on_kill = read_flag(self.stop_on_kill, "stop_on_kill")
-        if self.job_id is not None:
-            check_job_id(self.job_id)
 
 
 def url_at(body: Any, path: Sequence[str]) -> str:
@@ -297,3 +269,144 @@ def url_at(body: Any, path: Sequence[str]) -> str:
         if isinstance(storage, Mapping):
             return f"{scheme}://"
     return ""
+
+
+class SentinelHubListedJobOperator(SentinelHubJobOperator):
+    """
+    An operator of jobs over many features, Batch Process or Batch Statistics.
+
+    :param features: URL of a GeoPackage in a bucket, ``s3://bucket/fields.gpkg``; or GeoJSON, or a file of any
+        kind that :func:`~sentinelhub_provider.features.open_features` reads, of which a GeoPackage is made and
+        uploaded. (templated)
+    :param features_crs: EPSG code of features that do not say it. (templated)
+    :param features_folder: where in a bucket a GeoPackage is uploaded; near ``delivery`` by default. (templated)
+    :param features_conn_id: connection for that bucket; ``delivery_conn_id`` by default. (templated)
+    :param id_property: the property that names each feature. (templated)
+    :param layer: which layer of a file that has several. (templated)
+    :param analyse: have the job analysed, and its cost checked, before it is started. (templated)
+    :param on_partial: ``fail`` the task where features failed, or ``warn`` and return. (templated)
+    :param kwargs: see :class:`SentinelHubJobOperator`.
+    """
+
+    known_features: JobFeatures | None = None
+
+    def __init__(
+        self,
+        *,
+        features: Any = None,
+        features_crs: Any = None,
+        features_folder: str | None = None,
+        features_conn_id: str | None = None,
+        id_property: str | None = None,
+        layer: str | None = None,
+        analyse: bool | str = False,
+        on_partial: str = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.features, self.features_crs = features, features_crs
+        self.features_folder, self.features_conn_id = features_folder, features_conn_id
+        self.id_property, self.layer = id_property, layer
+        self.analyse, self.on_partial = analyse, on_partial
+
+    def _check_arguments(self) -> None:
+        super()._check_arguments()
+        self.analyse = read_flag(self.analyse, "analyse")
+        self.on_partial = read_choice(self.on_partial, ON_PARTIAL, "on_partial")
+
+    @abstractmethod
+    def check(self, url: str, job: Job) -> FeatureResults | Unchecked:
+        """Read in the bucket what became of the job's features. ``url``: the job's delivery."""
+
+    def estimate(self, request: Any) -> Estimate | None:
+        """Return what the request will cost."""
+        sizes = None if self.known_features is None else self.known_features.sizes
+        estimate: Estimate | None = request.estimate(samples=self.sample_count, sizes=sizes)
+        return estimate
+
+    def flow(self, context: Context, store: JobStore) -> Generator[Any, Any, Job | None]:  # noqa: ARG002
+        """Return the job's life."""
+        from sentinelhub_provider.api.jobs.lifecycle import Plan, job_flow
+
+        plan = Plan(
+            kind=self.kind,
+            tag=self.attempt.tag,
+            timeout=timedelta(seconds=self.job_timeout),
+            digest=self.digest(context),
+            began=self.deferral.began_at,
+            not_before=self.attempt.not_before,
+            earlier_tags=self.attempt.earlier_tags,
+            job_id=self.job_id,
+            analyse=bool(self.analyse),
+        )
+        return job_flow(plan, clock=self._clock, known=self.deferral.job_id, waited=self.deferral.waited)
+
+    def payload(self, context: Context) -> dict[str, Any]:
+        """Return what is sent, once its cost was checked and its features are in the bucket."""
+        payload = super().payload(context)
+        if self.known_features is not None:
+            self.known_features.upload()
+        return payload
+
+    def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:  # noqa: ARG002 - the job says it all
+        """Return what the task returns; read what became of the features."""
+        assert job is not None  # noqa: S101 - these kinds always have one
+        found = self._checked(job)
+        return {
+            "id": job.id,
+            "state": job.state.value,
+            "processing_units": job.cost,
+            "delivery": job.delivery_url,
+            "features": None if found is None else asdict(found),
+        }
+
+    def _checked(self, job: Job) -> FeatureResults | None:
+        from sentinelhub_provider.operators.jobs.buckets import Unchecked
+
+        if job.state is JobState.PARTIAL:
+            self._fail_or_warn(job, f"in part only{f': {job.error}' if job.error else ''}", reason="PARTIAL")
+        if not self.check_features:
+            return None
+        url = job.delivery_url
+        found = Unchecked("The service does not say where the results are.") if url is None else self.check(url, job)
+        if isinstance(found, Unchecked):
+            what = "is done, but whether all features are could not be checked"
+            self.log.warning("%s job %s %s: %s", job.kind, job.id, what, found)
+            return None
+        if found.is_good:
+            self.log.info("%s", found)
+        else:
+            self._fail_or_warn(job, str(found), reason="FEATURES")
+        return found
+
+    def _fail_or_warn(self, job: Job, what: str, *, reason: str) -> None:
+        """Fail the task for a job that is done in part, or warn, as it was told to."""
+        if self.on_partial == "warn":
+            self.log.warning("%s job %s: %s", job.kind, job.id, what)
+            return
+        raise SentinelHubJobError(
+            f"{job.kind} job {job.id} is done, but {what}. What succeeded is in the bucket. With on_partial='warn' the "
+            "task goes on; clear it to have everything done anew.",
+            job_status=JobState.PARTIAL.value,
+            reason=reason,
+            final=True,
+        )
+
+    def source_of_features(self, max_side: int) -> JobFeatures:
+        """Return the features, made a GeoPackage where they are none."""
+        from sentinelhub_provider.api.job_requests.batch_input import feature_size
+        from sentinelhub_provider.operators.jobs.features import Raster, job_features
+
+        pixel_side = self.structured("resolution")
+        one = pixel_side[0] if isinstance(pixel_side, list | tuple) else pixel_side
+        size, pixel = feature_size(self.width, self.height, one, max_side=max_side)
+        raster = Raster(size, None if pixel is None else (pixel, pixel), max_side)
+        self.known_features = job_features(self, self.stack, self.features, delivery=str(self.delivery), raster=raster)
+        self.expected_features = self.known_features.count
+        return self.known_features
+
+    def features_access_for(self, body: Any, path: Sequence[str]) -> Access | None:
+        """Return how the features' bucket is reached, ``None`` where as the delivery's."""
+        from sentinelhub_provider.hooks.delivery import access_of
+
+        return None if self.features_conn_id is None else access_of(self.features_conn_id, url_at(body, path))

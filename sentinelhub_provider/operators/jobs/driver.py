@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from collections.abc import Callable, Generator
@@ -10,23 +11,99 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sentinelhub_provider.api.jobs import polling, steps
-from sentinelhub_provider.api.jobs.job import Job, JobKind
-from sentinelhub_provider.api.jobs.steps import Intent
-from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubJobError
-from sentinelhub_provider.operators.jobs.calls import JobCalls, is_passing, seconds_asked_for
-from sentinelhub_provider.operators.waiting import LONGEST_BLOCKING_WAIT
+from sentinelhub_provider.api.jobs.job import Job, JobKind, UnknownJobStateError, job_of
+from sentinelhub_provider.exceptions import (
+    SentinelHubError,
+    SentinelHubJobError,
+    SentinelHubRateLimitError,
+    SentinelHubResponseError,
+)
+from sentinelhub_provider.hooks.jobs import decoded, get_job, get_page
+from sentinelhub_provider.operators.arguments import push
+from sentinelhub_provider.operators.base import LONGEST_BLOCKING_WAIT, check_attempt
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+    from sentinelhub_provider.operators.jobs.attempt import JobStore
     from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator
-    from sentinelhub_provider.operators.jobs.stores import JobStore
 
-JOB_ID_KEY = "job_id"
-"""XCom key of the job's id, pushed as soon as it is known."""
+SEND_WAIT = 5.0
+"""Seconds: the longest wait within sending an Async Process job. 429 may mean a full house, waited for elsewhere."""
 
 STOP_SECONDS = 4.0
 """Airflow kills a task for good 5 seconds after it was asked to end."""
+
+
+class JobCalls:
+    """
+    Makes a worker's calls about its job, and tells what may be left unclear.
+
+    :param tag: of the task's own job.
+    :param arguments: how long each call may take.
+    """
+
+    def __init__(self, hook: SentinelHubHook, kind: JobKind, tag: str, arguments: dict[str, Any]) -> None:
+        self._hook, self._kind, self._tag, self._arguments = hook, kind, tag, arguments
+
+    def get(self, job_id: str) -> Job:
+        """Return a job; ``GONE`` where the service does not know it."""
+        return get_job(self._hook, self._kind, job_id, **self._arguments)
+
+    def page(self, token: str | None) -> steps.Page:
+        """
+        Return a page of the listing, newest first. Jobs of others that cannot be read are left out.
+
+        :raises SentinelHubResponseError: where the task's own job cannot: it must not be taken for none.
+        """
+        page, following = get_page(self._hook, self._kind, token, **self._arguments)
+        jobs = []
+        for document in polling.documents_by_id(page).values():
+            try:
+                jobs.append(job_of(self._kind, document))
+            except SentinelHubResponseError:
+                if self._tag in json.dumps(document):
+                    raise
+        return steps.Page(tuple(jobs), following)
+
+    def create(self, payload: dict[str, Any]) -> Job | SentinelHubError:
+        """Create a job; return the error after which nobody can tell whether there is one."""
+        try:
+            return self._post(payload)
+        except steps.UNCLEAR as error:
+            return error
+
+    def send(self, payload: dict[str, Any]) -> Job | SentinelHubError:
+        """Send a job that runs at once; return the error whatever it is."""
+        try:
+            return self._post(payload, longest_wait=SEND_WAIT)
+        except SentinelHubError as error:
+            return error
+
+    def _post(self, payload: dict[str, Any], **changes: Any) -> Job:
+        options = {**self._arguments, **changes}
+        return job_of(self._kind, decoded(self._hook.request("POST", self._kind.path, json=payload, **options)))
+
+    def act(self, action: steps.Action, job_id: str, **changes: Any) -> SentinelHubError | None:
+        """Tell a job to do something; return the error after which the job has to be looked at."""
+        try:
+            self._hook.request("POST", self._kind.action_path(job_id, action), **{**self._arguments, **changes})
+        except (*steps.UNCLEAR, *steps.REFUSALS) as error:
+            return error
+        return None
+
+    def stop(self, job_id: str, seconds: float) -> SentinelHubError | None:
+        """Tell a job to stop, in so many seconds; return what went wrong, whatever it is."""
+        try:
+            return self.act("stop", job_id, deadline=seconds, timeout=seconds, longest_wait=None)
+        except SentinelHubError as error:
+            return error
+
+
+def seconds_asked_for(error: SentinelHubError) -> float | None:
+    """Return for how long the service asked to be left alone."""
+    return error.retry_after if isinstance(error, SentinelHubRateLimitError) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +112,14 @@ class DeferralState:
     What an attempt takes along when it waits in the triggerer, as plain values.
 
     :param began: when it began, in seconds since the epoch.
+    :param ends: when its ``execution_timeout`` ends it, the same; ``None`` without one.
     :param job_id: the job it has found, ``None`` before.
     :param waited: see :func:`~sentinelhub_provider.api.jobs.lifecycle.job_flow`.
     :param expected_features: how many features the job has, ``None`` where that is not known.
     """
 
     began: float
+    ends: float | None = None
     job_id: str | None = None
     waited: bool = False
     expected_features: int | None = None
@@ -49,6 +128,10 @@ class DeferralState:
     def began_at(self) -> datetime:
         """When it began."""
         return datetime.fromtimestamp(self.began, UTC)
+
+    def bounded(self, moment: datetime) -> datetime:
+        """Return a moment, or the end of the attempt where that comes first."""
+        return moment if self.ends is None else min(moment, datetime.fromtimestamp(self.ends, UTC))
 
 
 class JobDriver:
@@ -64,7 +147,6 @@ class JobDriver:
         self,
         operator: SentinelHubJobOperator,
         context: Context,
-        kind: JobKind,
         calls: JobCalls,
         store: JobStore,
         deferral: DeferralState,
@@ -72,15 +154,9 @@ class JobDriver:
         clock: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._operator = operator
-        self._context = context
-        self._kind = kind
-        self._calls = calls
-        self._store = store
-        self._deferral = deferral
-        self._clock = clock
-        self._jitter = jitter
-        self._log = operator.log
+        self._operator, self._context, self._calls, self._store = operator, context, calls, store
+        self._kind, self._log, self._deferral = operator.kind, operator.log, deferral
+        self._clock, self._jitter = clock, jitter
         self._killed = threading.Event()
         self._shown: str | None = deferral.job_id
 
@@ -90,6 +166,7 @@ class JobDriver:
 
         :raises TaskDeferred: where a wait is spent in the triggerer.
         :raises SentinelHubError: as the flow does, and where a call fails in a way that leaves nothing open.
+        :raises AirflowTaskTimeout: where ``execution_timeout`` passed in a wait.
         """
         answer: Any = None
         try:
@@ -110,7 +187,8 @@ class JobDriver:
             case steps.LoadJobId():
                 return self._load_job_id()
             case steps.SaveJobId(job):
-                return self._save_job_id(job)
+                self._log.info("%s; the service created it at %s", job, job.created)
+                return self._save(job.id, {"id": job.id})
             case steps.ListJobs(token):
                 return self._calls.page(token)
             case steps.Create():
@@ -118,7 +196,10 @@ class JobDriver:
             case steps.Act(action, job):
                 return self._act(action, job)
             case steps.CheckStatus(job_id):
-                return self._check_status(job_id)
+                self._show(job_id)
+                job = self._calls.get(job_id)
+                self._log.info("%s", job)
+                return job
             case steps.AwaitEnd(job, until):
                 return self._await(job, until)
             case steps.WaitUntil():
@@ -150,49 +231,38 @@ class JobDriver:
         job_id = (record or {}).get("id")
         return job_id if isinstance(job_id, str) else None
 
-    def _save_job_id(self, job: Job) -> None:
-        self._show(job.id)
-        self._log.info("%s; the service created it at %s", job, job.created)
-        try:
-            self._store.write({"id": job.id})
-        except Exception as error:  # as above
-            self._log.warning("the task state store cannot be written (%s); a retry finds the job by its tag", error)
-
-    def _load_intent(self) -> Intent | None:
+    def _load_intent(self) -> steps.Intent | None:
         record = self._store.read()  # if it cannot be read, nobody knows whether the job was sent
         if record is None:
             return None
-        intent = Intent(datetime.fromisoformat(record["sent"]), record.get("id"), record.get("digest"))
+        intent = steps.Intent(datetime.fromisoformat(record["sent"]), record.get("id"), record.get("digest"))
         if intent.job_id is not None:
             self._show(intent.job_id)
         return intent
 
-    def _save_intent(self, intent: Intent) -> None:
+    def _save_intent(self, intent: steps.Intent) -> None:
         record = {"sent": intent.sent.isoformat(), "id": intent.job_id, "digest": intent.digest}
         if intent.job_id is None:
             self._store.write(record)  # if it cannot be written, the job is not sent
             return
-        self._show(intent.job_id)
         self._log.info("%s job %s was sent", self._kind, intent.job_id)
+        self._save(intent.job_id, record)
+
+    def _save(self, job_id: str, record: dict[str, Any]) -> None:
+        self._show(job_id)
         try:
             self._store.write(record)
-        except Exception as error:
-            self._log.warning("the id of job %s cannot be kept: %s", intent.job_id, error)
+        except Exception as error:  # whatever a store raises, the job goes on
+            self._log.warning("the id of job %s cannot be kept for a retry: %s", job_id, error)
 
     def _show(self, job_id: str) -> None:
         """Let others see the id, and :meth:`kill` stop the job."""
         if job_id != self._shown:
             self._shown = job_id
-            self._context["ti"].xcom_push(key=JOB_ID_KEY, value=job_id)
+            push(self._operator, self._context, "job_id", job_id)
         self._deferral = replace(self._deferral, job_id=job_id)
 
-    # --- calls -------------------------------------------------------------------------------------------------------
-
-    def _check_status(self, job_id: str) -> Job:
-        self._show(job_id)
-        job = self._calls.get(job_id)
-        self._log.info("%s", job)
-        return job
+    # --- calls and waits ---------------------------------------------------------------------------------------------
 
     def _act(self, action: steps.Action, job: Job) -> SentinelHubError | None:
         self._log.info("%s job %s: %s", job.kind, job.id, action)
@@ -201,9 +271,12 @@ class JobDriver:
             self._log.warning("%s job %s: the answer to %s was lost or refused: %s", job.kind, job.id, action, said)
         return said
 
-    # --- waits -------------------------------------------------------------------------------------------------------
+    def _check_attempt(self) -> None:
+        check_attempt(self._operator, self._deferral.ends, self._clock().timestamp())
 
     def _await(self, job: Job, until: datetime) -> Job:
+        self._check_attempt()
+        until = self._deferral.bounded(until)
         if self._operator.deferrable:
             self._defer_until_over(job, until)
         began, faults = self._clock(), 0
@@ -216,7 +289,7 @@ class JobDriver:
             try:
                 job = self._calls.get(job.id)
             except SentinelHubError as error:
-                if not is_passing(error):
+                if error.final or isinstance(error, UnknownJobStateError):
                     raise
                 faults += 1
                 interval = polling.wait_after_fault(
@@ -252,14 +325,15 @@ class JobDriver:
         )
 
     def _wait(self, wait: steps.WaitUntil) -> None:
-        seconds = (wait.moment - self._clock()).total_seconds()
-        self._log.info("%s: waiting until %s", wait.reason, wait.moment.isoformat(timespec="seconds"))
+        self._check_attempt()
+        moment = self._deferral.bounded(wait.moment)
+        seconds = (moment - self._clock()).total_seconds()
+        self._log.info("%s: waiting until %s", wait.reason, moment.isoformat(timespec="seconds"))
         if self._operator.deferrable and seconds > LONGEST_BLOCKING_WAIT:
-            self.defer_until(wait.moment, waited=wait.waited)
+            self._defer_until(moment, waited=wait.waited)
         self._killed.wait(max(0.0, seconds))
 
-    def defer_until(self, moment: datetime, *, waited: bool) -> NoReturn:
-        """Wait in the triggerer until a moment, then go on with what is known of the job."""
+    def _defer_until(self, moment: datetime, *, waited: bool) -> NoReturn:
         from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
         self._operator.defer(
@@ -277,9 +351,11 @@ class JobDriver:
         if not self._operator.deferrable or seconds is None or seconds <= LONGEST_BLOCKING_WAIT:
             return
         moment = self._clock() + timedelta(seconds=seconds)
-        if moment.timestamp() <= self._deferral.began + self._operator.max_wait_seconds:
+        if moment <= self._deferral.bounded(
+            self._deferral.began_at + timedelta(seconds=self._operator.max_wait_seconds)
+        ):
             self._log.info("rate limited, waiting in the triggerer for %.0f s", seconds)
-            self.defer_until(moment, waited=self._deferral.waited)
+            self._defer_until(moment, waited=self._deferral.waited)
 
     # --- death -------------------------------------------------------------------------------------------------------
 

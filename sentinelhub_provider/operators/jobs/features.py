@@ -1,35 +1,45 @@
-"""The features that a batch job runs over: a GeoPackage that is in a bucket already, or one that is brought there."""
+"""
+The features that a batch job runs over: a GeoPackage that is in a bucket already, or one that is brought there.
+
+Features of any kind become one GeoPackage, named after what it holds: a retry finds it, and uploads it no second time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+import logging
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.exceptions import SentinelHubRequestError
+from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError
+from sentinelhub_provider.operators.jobs.buckets import BucketError, exists, open_path
 
 if TYPE_CHECKING:
     from sentinelhub_provider.api.geo.crs import Crs
+    from sentinelhub_provider.api.geo.feature import Feature
+    from sentinelhub_provider.api.geo.geometry import BBox, Geometry
     from sentinelhub_provider.api.job_requests.delivery import Location
     from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
-    from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator
-    from sentinelhub_provider.operators.jobs.feature_upload import Raster
+    from sentinelhub_provider.operators.jobs.base import SentinelHubListedJobOperator
+
+log = logging.getLogger(__name__)
 
 FOLDER = "features"
 """Where GeoPackages go that are made: below the fixed part of the delivery."""
+
+PROBLEMS = 20
+"""Unusable features that an error names."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobFeatures:
     """
-    A GeoPackage that a job reads.
+    A GeoPackage that a job reads: where it is or will be, what brings it there, and what is known of it.
 
-    :param location: where it is, or will be.
-    :param upload: brings it there.
-    :param count: how many features it has, ``None`` where that is not known.
-    :param sizes: their rasters, the same.
-    :param crs: their CRS, the same.
+    :param count: how many features it has, ``None`` where that is not known; so are ``sizes`` and ``crs``.
     """
 
     location: Location
@@ -39,46 +49,102 @@ class JobFeatures:
     crs: Crs | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """
+    What each feature's raster will be, to work out what a job costs and that none is too large.
+
+    :param size: width and height in pixels; or
+    :param resolution: pixel sides in units of the features' CRS.
+    :param max_side: pixels that a side may have.
+    """
+
+    size: tuple[int, int] | None = None
+    resolution: tuple[float, float] | None = None
+    max_side: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedFeatures:
+    """
+    A GeoPackage that is ready to be uploaded.
+
+    :param path: the local file, which is there as long as the context lasts.
+    :param count: how many features it has.
+    :param digest: SHA-256 of what it holds, as hexadecimal digits.
+    :param crs: CRS of all of them.
+    :param bbox: the box around them.
+    :param sizes: their rasters; ``None`` where these are not known.
+    """
+
+    path: Path
+    count: int
+    digest: str
+    crs: Crs
+    bbox: BBox
+    sizes: FeatureSizes | None
+
+    def url_in(self, folder: str) -> str:
+        """Return the URL that it gets in a folder of a bucket."""
+        return f"{folder.rstrip('/')}/features-{self.digest[:32]}.gpkg"
+
+    def upload(self, folder: str, conn_id: str | None = None) -> str:
+        """
+        Upload it, unless it is there already, and return its URL.
+
+        :param folder: ``s3://bucket/folder`` or any other URL that Airflow's object storage knows.
+        :param conn_id: Airflow connection that may write there.
+        :raises SentinelHubOutputError: where the bucket cannot be written.
+        """
+        from sentinelhub_provider.hooks.output import store
+
+        url = self.url_in(folder)
+        try:
+            place = open_path(url, conn_id)
+            if not exists(place):
+                store(self.path, place, content_type="application/geopackage+sqlite3")
+        except BucketError as error:
+            raise SentinelHubOutputError(f"The features cannot be uploaded: {error}.") from error
+        return url
+
+
 def job_features(
-    operator: SentinelHubJobOperator, stack: ExitStack, features: Any, *, delivery: str, raster: Raster
+    operator: SentinelHubListedJobOperator, stack: ExitStack, features: Any, *, delivery: str, raster: Raster
 ) -> JobFeatures:
     """
     Return the features of a job.
 
-    :param operator: says how the bucket is reached: ``features_conn_id``, else as the delivery's.
     :param stack: keeps a GeoPackage that was made until the task is through with it.
     :param features: URL of a GeoPackage in a bucket that Sentinel Hub reads; or features of any kind.
     :param delivery: URL of the delivery, near which a GeoPackage is brought that is made.
     :raises SentinelHubRequestError: where features cannot be used.
     """
     from sentinelhub_provider.api.job_requests.delivery import Location, fixed_folder
-    from sentinelhub_provider.operators.jobs.feature_upload import prepare_features
+    from sentinelhub_provider.features.files import template_folders
+    from sentinelhub_provider.hooks.delivery import access_of
 
-    conn_id = getattr(operator, "features_conn_id", None)
+    conn_id = operator.features_conn_id
 
     def place(url: str) -> Location:
-        from sentinelhub_provider.hooks.delivery import access_of
-
         return Location(url, operator.access(url) if conn_id is None else access_of(conn_id, url))
 
     if isinstance(features, str) and features.startswith(("s3://", "gs://")) and features.lower().endswith(".gpkg"):
         return JobFeatures(place(features), upload=lambda: None)
-    folder = getattr(operator, "features_folder", None) or f"{fixed_folder(delivery)}/{FOLDER}"
+    folder = str(operator.features_folder or f"{fixed_folder(delivery)}/{FOLDER}")
     if not folder.startswith(("s3://", "gs://")):
         raise SentinelHubRequestError(
             f"features_folder is {folder!r}. Give a folder of a bucket that Sentinel Hub can read, such as "
             "s3://my-bucket/features.",
             field="features_folder",
         )
-    loader = operator.get_template_env().loader
     prepared = stack.enter_context(
         prepare_features(
             features,
-            id_property=getattr(operator, "id_property", None),
-            layer=getattr(operator, "layer", None),
-            crs=getattr(operator, "features_crs", None),
+            id_property=operator.id_property,
+            layer=operator.layer,
+            crs=operator.features_crs,
             raster=raster,
-            folders=[str(path) for path in getattr(loader, "searchpath", ())],
+            folders=template_folders(operator),
         )
     )
 
@@ -87,3 +153,110 @@ def job_features(
         operator.log.info("%d features are at %s", prepared.count, url)
 
     return JobFeatures(place(prepared.url_in(folder)), upload, prepared.count, prepared.sizes, prepared.crs)
+
+
+@contextmanager
+def prepare_features(
+    value: Any,
+    *,
+    id_property: str | None = None,
+    layer: str | None = None,
+    crs: Any = None,
+    raster: Raster | None = None,
+    folders: Iterable[str] = (),
+) -> Iterator[PreparedFeatures]:
+    """
+    Make a GeoPackage of features; it is there as long as the context lasts.
+
+    :param value: see :func:`~sentinelhub_provider.features.open_features`, also for ``layer``.
+    :param id_property: the property that becomes each feature's ``identifier``; by default GeoJSON's ``id`` or the
+        table's key, else its number.
+    :param crs: CRS of features that do not name their own; longitude and latitude by default.
+    :param raster: what each feature's raster will be.
+    :param folders: where a relative path is looked for, after the working directory.
+    :raises SentinelHubRequestError: where features cannot be read or used, and which; all must be areas in one CRS,
+        with different identifiers.
+    """
+    from sentinelhub_provider.api.geo.crs import check_named_crs, parse_crs
+    from sentinelhub_provider.features import open_features
+    from sentinelhub_provider.features.geopackage import write_geopackage
+
+    with (
+        open_features(value, id_property=id_property, layer=layer, folders=folders) as features,
+        tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder,
+    ):
+        system = features.crs if crs is None and features.crs is not None else parse_crs(crs)
+        check_named_crs(features.crs, crs)
+        sent = system.sent_as
+        if raster is not None and raster.resolution is not None and sent.is_geographic and not system.is_geographic:
+            raise SentinelHubRequestError(
+                f"resolution counts units of {system}, which Sentinel Hub does not take, and the features are "
+                "transformed to degrees. Transform them to a projection that it takes, or give width and height.",
+                field="resolution",
+            )
+        if sent != system:
+            log.warning("Sentinel Hub does not take %s: the features are transformed to %s", system, sent)
+        path = Path(folder) / "features.gpkg"
+        survey = _Survey(system, raster)
+        written = write_geopackage(path, survey.good(features), sent)
+        yield PreparedFeatures(path, written.count, written.digest, sent, written.bbox, survey.sizes)
+
+
+class _Survey:
+    """Checks features as they pass, and adds up their rasters."""
+
+    def __init__(self, crs: Crs, raster: Raster | None) -> None:
+        from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
+
+        self._crs, self._raster = crs, raster or Raster()
+        is_known = self._raster.size is not None or self._raster.resolution is not None
+        self.sizes = FeatureSizes() if is_known else None
+
+    def good(self, features: Iterable[Feature]) -> Iterator[tuple[str, Geometry]]:
+        """
+        Yield identifier and polygon of each.
+
+        :raises SentinelHubRequestError: at the end, where some cannot be used: a job would leave them out.
+        """
+        problems: list[str] = []
+        number = 0
+        for feature in features:
+            try:
+                geometry = self._checked(feature)
+            except SentinelHubRequestError as error:
+                number += 1
+                if len(problems) < PROBLEMS:
+                    problems.append(f"feature {feature.id!r} {error}")
+            else:
+                yield str(feature.id), geometry
+        if problems:
+            more = f", and {number - len(problems):,} more" if number > len(problems) else ""
+            raise SentinelHubRequestError(
+                f"features: {number:,} cannot be used: {'; '.join(problems)}{more}. Repair or remove them.",
+                field="features",
+            )
+
+    def _checked(self, feature: Feature) -> Geometry:
+        from sentinelhub_provider.api.geo.bounds import parse_bounds
+
+        if feature.problem is not None:
+            raise SentinelHubRequestError(feature.problem, field="features")
+        bounds = parse_bounds(geometry=feature.geometry, crs=self._crs)
+        assert bounds.geometry is not None  # noqa: S101 - it was given
+        if self.sizes is not None:
+            self.sizes.add(*self._pixels(bounds.box))
+        return bounds.geometry
+
+    def _pixels(self, box: BBox) -> tuple[int, int]:
+        if self._raster.size is not None:
+            width, height = self._raster.size
+        else:
+            assert self._raster.resolution is not None  # noqa: S101 - one of the two is known
+            x, y = self._raster.resolution
+            width, height = max(1, round(box.width / x)), max(1, round(box.height / y))
+        if self._raster.max_side is not None and max(width, height) > self._raster.max_side:
+            raise SentinelHubRequestError(
+                f"would have {width:,} x {height:,} pixels, more than {self._raster.max_side:,} a side",
+                field="resolution",
+            )
+        return width, height

@@ -1,5 +1,5 @@
 """
-What the bucket says about a job that is over.
+What the bucket says about a job: what it will make once it is analysed, and what it made once it is over.
 
 A job that is DONE may hold features that failed, and one of Async Process says nothing at all once it is over. What
 went well, what did not and why stands in the bucket, in a form that differs from API to API. Where it cannot be read,
@@ -15,11 +15,13 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from sentinelhub_provider.api.job_requests.delivery import fixed_folder
+from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
 from sentinelhub_provider.operators.jobs.buckets import (
     BucketError,
     Entry,
@@ -100,10 +102,6 @@ class FeatureResults:
         """Whether no feature is known to have failed or been left out."""
         return not self.failed and not self.pending
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        return asdict(self)
-
     def __str__(self) -> str:
         told = [f"{self.done:,} of {self.total:,} features are done"]
         told += [f"{self.empty:,} of them without data"] if self.empty else []
@@ -150,17 +148,42 @@ def check_batch_process(url: str, job_id: str, conn_id: str | None = None) -> Fe
     """
     name = f"execution-{job_id}.sqlite"
     try:
-        found = find_file_of_job(url, job_id, name, conn_id)
-        if isinstance(found, Unchecked):
-            return Unchecked(f"There is no result database of job {job_id}: {found}.")
-        with tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder:
-            copy = Path(folder) / "execution.sqlite"
-            fetch(found, str(copy))
-            return _read_database(copy, shown(found))
+        with _database_of_job(url, job_id, name, conn_id) as found:
+            if isinstance(found, Unchecked):
+                return Unchecked(f"There is no result database of job {job_id}: {found}.")
+            return _read_results(*found)
     except BucketError as error:
         return Unchecked(f"Features of job {job_id} are unchecked: {error}.")
     except sqlite3.Error as error:
         return Unchecked(f"Features of job {job_id} are unchecked: {name} is no database of features ({error}).")
+
+
+def sizes_in_manifest(url: str, job_id: str, conn_id: str | None = None) -> FeatureSizes | Unchecked:
+    """Read the sizes of an analysed job's features from its manifest; arguments as :func:`check_batch_process`."""
+    name = f"featureManifest-{job_id}.gpkg"
+    try:
+        with _database_of_job(url, job_id, name, conn_id) as found:
+            return found if isinstance(found, Unchecked) else _read_sizes(found[0])
+    except BucketError as error:
+        return Unchecked(str(error))
+    except sqlite3.Error as error:
+        return Unchecked(f"{name} is no manifest of features ({error})")
+
+
+@contextmanager
+def _database_of_job(
+    url: str, job_id: str, name: str, conn_id: str | None
+) -> Iterator[tuple[sqlite3.Connection, str] | Unchecked]:
+    """Open a copy of an SQLite file that a job leaves in its delivery; with it comes its URL."""
+    found = find_file_of_job(url, job_id, name, conn_id)
+    if isinstance(found, Unchecked):
+        yield found
+        return
+    with tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder:
+        copy = Path(folder) / "copy.sqlite"
+        fetch(found, str(copy))
+        with closing(sqlite3.connect(f"{copy.as_uri()}?mode=ro", uri=True)) as database:
+            yield database, shown(found)
 
 
 def check_batch_statistics(
@@ -176,8 +199,6 @@ def check_batch_statistics(
     :param expected: how many features there are, where that is known; those without a file count as not processed.
     :param most: files that are read.
     """
-    from sentinelhub_provider.api.job_requests.delivery import fixed_folder
-
     template = url if "<" in url else f"{url.rstrip('/')}/<REQUEST_ID>/<ID>.json"
     folder = fixed_folder(template.replace("<REQUEST_ID>", job_id))
     try:
@@ -214,8 +235,6 @@ def check_async_process(
     :param outputs: identifiers of its outputs.
     :param conn_id: Airflow connection that reads the bucket.
     """
-    from sentinelhub_provider.api.job_requests.delivery import fixed_folder
-
     template = url if "<" in url else f"{url.rstrip('/')}/<REQUEST_ID>/<OUTPUT>"
     folder = fixed_folder(template.replace("<REQUEST_ID>", job_id) if job_id is not None else template)
     try:
@@ -234,35 +253,45 @@ def check_async_process(
     return AsyncResults("delivered" if all(found.values()) else "nothing", files, source=folder)
 
 
-def _read_database(path: Path, source: str) -> FeatureResults:
+def _read_sizes(database: sqlite3.Connection) -> FeatureSizes:
+    """Add up the features of a manifest; each is listed once for each output, and counted once."""
+    sizes = FeatureSizes()
+    tables = database.execute("SELECT table_name FROM gpkg_contents WHERE data_type = 'features'").fetchall()
+    for (table,) in tables:
+        quoted = '"' + str(table).replace('"', '""') + '"'
+        rows = database.execute(
+            f"SELECT width, height, count(DISTINCT identifier) FROM {quoted} "  # noqa: S608 - quoted as SQL wants it
+            "WHERE width > 0 AND height > 0 GROUP BY width, height"
+        )
+        for width, height, number in rows:
+            sizes.add(int(width), int(height), int(number))
+    if not sizes.count:
+        raise sqlite3.DatabaseError("it lists no feature with a size")
+    return sizes
+
+
+def _read_results(database: sqlite3.Connection, source: str) -> FeatureResults:
     """Count in SQLite, so that no more than the answer is in memory, however many features there are."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-        columns = {row[1] for row in database.execute("PRAGMA table_info(features)")}
-        if not {"name", "status"} <= columns:
-            raise sqlite3.DatabaseError(f"table features has the columns {', '.join(sorted(columns)) or 'none'}")
-        text = "error" if "error" in columns else "NULL"
-        waiting = ", ".join(f"'{status}'" for status in _WAITING)
-        is_failed = f"upper(coalesce(status, '')) NOT IN ('DONE', {waiting}, '')"
-        is_empty = f"lower(trim(coalesce({text}, ''))) = '{NO_DATA}'"
-        delivered = "coalesce(delivered, 1)" if "delivered" in columns else "1"
-        # Only constants of this module are put into the statements.
-        total, done, failed, empty, undelivered = database.execute(
-            f"SELECT count(*), total(upper(status) = 'DONE'), total({is_failed}), "  # noqa: S608
-            f"total(upper(status) = 'DONE' AND {is_empty}), "
-            f"total(upper(status) = 'DONE' AND NOT {is_empty} AND {delivered} IN (0, 'false', 'False')) FROM features"
-        ).fetchone()
-        causes = database.execute(
-            f"SELECT substr(coalesce({text}, ''), 1, {_TEXT_SIZE}) AS cause, count(*) AS number FROM features "  # noqa: S608
-            f"WHERE {is_failed} GROUP BY cause ORDER BY number DESC, cause LIMIT {CAUSES}"
-        ).fetchall()
-        told = []
-        for cause, number in causes:
-            names = database.execute(
-                f"SELECT name FROM features WHERE {is_failed} AND substr(coalesce({text}, ''), 1, {_TEXT_SIZE}) = ? "  # noqa: S608
-                f"LIMIT {EXAMPLES}",
-                (cause,),
-            ).fetchall()
-            told.append(Cause(cause or "no cause given", number, tuple(str(name) for (name,) in names)))
+    columns = {row[1] for row in database.execute("PRAGMA table_info(features)")}
+    if not {"name", "status"} <= columns:
+        raise sqlite3.DatabaseError(f"table features has the columns {', '.join(sorted(columns)) or 'none'}")
+    text = "error" if "error" in columns else "NULL"
+    waiting = ", ".join(f"'{status}'" for status in _WAITING)
+    is_failed = f"upper(coalesce(status, '')) NOT IN ('DONE', {waiting}, '')"
+    is_empty = f"lower(trim(coalesce({text}, ''))) = '{NO_DATA}'"
+    delivered = "coalesce(delivered, 1)" if "delivered" in columns else "1"
+    # Only constants of this module are put into the statements.
+    total, done, failed, empty, undelivered = database.execute(
+        f"SELECT count(*), total(upper(status) = 'DONE'), total({is_failed}), "  # noqa: S608
+        f"total(upper(status) = 'DONE' AND {is_empty}), "
+        f"total(upper(status) = 'DONE' AND NOT {is_empty} AND {delivered} IN (0, 'false', 'False')) FROM features"
+    ).fetchone()
+    cause = f"substr(coalesce({text}, ''), 1, {_TEXT_SIZE})"
+    causes = database.execute(
+        f"SELECT {cause} AS cause, count(*) AS number FROM features "  # noqa: S608
+        f"WHERE {is_failed} GROUP BY cause ORDER BY number DESC, cause LIMIT {CAUSES}"
+    ).fetchall()
+    names = f"SELECT name FROM features WHERE {is_failed} AND {cause} = ? LIMIT {EXAMPLES}"  # noqa: S608
     return FeatureResults(
         total=total,
         done=int(done),
@@ -270,26 +299,12 @@ def _read_database(path: Path, source: str) -> FeatureResults:
         pending=total - int(done) - int(failed),
         empty=int(empty),
         undelivered=int(undelivered),
-        causes=tuple(told),
+        causes=tuple(
+            Cause(said or "no cause given", number, tuple(str(name) for (name,) in database.execute(names, (said,))))
+            for said, number in causes
+        ),
         source=source,
     )
-
-
-@dataclass(slots=True)
-class _Tally:
-    """Failures by their cause."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, list[str]] = field(default_factory=dict)
-
-    def add(self, name: str, cause: str) -> None:
-        self.counts[cause] += 1
-        known = self.examples.setdefault(cause, [])
-        if len(known) < EXAMPLES:
-            known.append(name)
-
-    def causes(self) -> list[Cause]:
-        return [Cause(text, count, tuple(self.examples[text])) for text, count in self.counts.most_common()]
 
 
 def _results(place: ObjectStoragePath, counted: Counter[str]) -> Iterator[Entry]:
@@ -300,14 +315,21 @@ def _results(place: ObjectStoragePath, counted: Counter[str]) -> Iterator[Entry]
 
 
 def _read_files(place: ObjectStoragePath, files: list[Entry]) -> list[Cause]:
-    tally = _Tally()
-    with ThreadPoolExecutor(FILES_AT_A_TIME) as pool:
+    """Return why features failed, the most frequent cause first."""
+    counts, examples = Counter[str](), dict[str, list[str]]()
+    pool = ThreadPoolExecutor(FILES_AT_A_TIME)
+    try:
         for entry, content in zip(files, pool.map(lambda one: read(place / one.name, FILE_SIZE), files), strict=True):
             failure = _failure_of(content)
             if failure is not None:
                 name, cause = failure
-                tally.add(name or _last(entry.name).removesuffix(".json"), cause)
-    return tally.causes()
+                counts[cause] += 1
+                known = examples.setdefault(cause, [])
+                if len(known) < EXAMPLES:
+                    known.append(name or _last(entry.name).removesuffix(".json"))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # a task that is to end waits for none of them
+    return [Cause(text, count, tuple(examples[text])) for text, count in counts.most_common()]
 
 
 def _failure_of(content: bytes) -> tuple[str | None, str] | None:

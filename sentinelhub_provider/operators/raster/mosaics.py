@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubResponseError
-from sentinelhub_provider.hooks.output import is_object_path, place_of
+from sentinelhub_provider.hooks.output import is_object_path, place_of, store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 TIFF = "image/tiff"
 VRT = "application/x-gdal-vrt+xml"
-CHUNK = 1024 * 1024
-"""Bytes that are copied at a time."""
-
 ROWS = 512
 """Rows of a tile that are copied at a time; with 2500 columns of 12 bands of 32 bits, 61 MB."""
 
@@ -44,8 +41,6 @@ def write_vrt(output: Any, grid: PixelGrid, tiles: Sequence[Tile], paths: Mappin
     """
     from sentinelhub_provider.api.tiff import read_tiff_header
     from sentinelhub_provider.api.vrt import vrt_lines
-    from sentinelhub_provider.hooks.output import target_for
-    from sentinelhub_provider.transport.download import DownloadReceiver
 
     first = paths[tiles[0].name]
     with place_of(first).open("rb") as file:
@@ -53,11 +48,8 @@ def write_vrt(output: Any, grid: PixelGrid, tiles: Sequence[Tile], paths: Mappin
             header = read_tiff_header(cast("BinaryIO", file))
         except ValueError as error:
             raise SentinelHubResponseError(f"the tile {first} cannot be read: {error}.") from error
-    with DownloadReceiver(target_for(output)) as receiver:
-        named = [(tile, f"{folder}/{tile.name}.tif") for tile in tiles]
-        for line in vrt_lines(grid, named, header):
-            receiver.feed(f"{line}\n".encode())
-        return receiver.complete(content_type=VRT, processing_units=None, url="")
+    named = [(tile, f"{folder}/{tile.name}.tif") for tile in tiles]
+    return store("".join(f"{line}\n" for line in vrt_lines(grid, named, header)).encode(), output, content_type=VRT)
 
 
 class GeoTiffMosaic:
@@ -126,9 +118,6 @@ class GeoTiffMosaic:
 
     def store(self, output: Any) -> Download:
         """Finish the picture and store it."""
-        from sentinelhub_provider.hooks.output import target_for
-        from sentinelhub_provider.transport.download import DownloadReceiver
-
         self._mosaic.close()
         made = self._folder / "mosaic.tif"
         if self._cog:
@@ -137,10 +126,7 @@ class GeoTiffMosaic:
                 made, copied, driver="COG", compress="DEFLATE", level=1, bigtiff="IF_SAFER"
             )
             made = copied
-        with DownloadReceiver(target_for(output)) as receiver, made.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                receiver.feed(chunk)
-            return receiver.complete(content_type=TIFF, processing_units=None, url="")
+        return store(made, output, content_type=TIFF)
 
     def _local(self, path: Any) -> Path:
         """Return the tile as a file of this machine."""
@@ -149,19 +135,11 @@ class GeoTiffMosaic:
             return Path(place)
         copy = self._folder / "tile.tif"
         with place.open("rb") as source, copy.open("wb") as target:
-            shutil.copyfileobj(source, target, CHUNK)
+            shutil.copyfileobj(source, target, 1024 * 1024)
         return copy
 
     def _profile(self, source: Any) -> dict[str, Any]:
         grid = self._grid
-        transform = import_module("rasterio.transform").Affine(
-            grid.box.width / grid.width,
-            0.0,
-            grid.box.min_x,
-            0.0,
-            -grid.box.height / grid.height,
-            grid.box.max_y,
-        )
         return {
             "driver": "GTiff",
             "width": grid.width,
@@ -169,7 +147,7 @@ class GeoTiffMosaic:
             "count": source.count,
             "dtype": source.dtypes[0],
             "crs": source.crs or f"EPSG:{grid.crs.epsg}",
-            "transform": transform,
+            "transform": import_module("rasterio.transform").from_bounds(*grid.box, grid.width, grid.height),
             "nodata": source.nodata,
             "tiled": True,
             "blockxsize": self._block,

@@ -1,15 +1,23 @@
-"""Pictures of the Process API: made by one request, known again when they are there, described by the task's result."""
+"""
+Pictures of the Process API: where they go, how they are fetched, and known again when they are there.
+
+Several outputs come as one tar archive, which is taken apart into files of their own as it is read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tarfile
+import tempfile
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError
+from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError, SentinelHubResponseError
 
 if TYPE_CHECKING:
     from sentinelhub_provider.api.process import ProcessRequest
-    from sentinelhub_provider.operators.base import SentinelHubOperator
+    from sentinelhub_provider.operators.process import SentinelHubProcessOperator
     from sentinelhub_provider.operators.raster.records import Record, Records
     from sentinelhub_provider.transport.download import Download
 
@@ -19,8 +27,73 @@ if TYPE_CHECKING:
 ENDPOINT = "/process/v1"
 IF_EXISTS = ("overwrite", "skip", "fail")
 
+OUTPUT_FIELD = "{output}"
+"""Stands in ``output_path`` for the identifier of each of several outputs."""
 
-def download_picture(operator: SentinelHubOperator, request: ProcessRequest, path: Any) -> Download:
+CHUNK = 1024 * 1024
+"""Bytes that are copied at a time."""
+
+
+def needs_no_time(item: Any) -> bool:
+    """Tell whether an entry of ``collection`` has a time range of its own, or data without a time."""
+    from sentinelhub_provider.api.collections import COLLECTIONS
+
+    if isinstance(item, Mapping):
+        chosen = item.get("dataFilter")
+        if isinstance(chosen, Mapping) and chosen.get("timeRange"):
+            return True
+        item = item.get("type")
+    known = COLLECTIONS.get(str(item))
+    return known is not None and known.is_timeless
+
+
+def format_by_path(output_path: Any, *, tile: bool) -> str | dict[str, str] | None:
+    """Return the format that a file's name stands for, of several by output; ``None`` where there is no telling."""
+    from sentinelhub_provider.api.process import FORMATS, USER_DATA
+
+    if isinstance(output_path, Mapping):
+        found = {name: format_by_path(path, tile=tile) for name, path in output_path.items()}
+        known = {name: kind for name, kind in found.items() if isinstance(kind, str)}
+        userdata = {USER_DATA: "json"} if USER_DATA in found else {}
+        return {**known, **userdata} if len(known | userdata) == len(found) > 0 else None
+    suffix = str(output_path).rpartition(".")[2].lower()
+    return "tiff" if tile and suffix == "vrt" else suffix if suffix in FORMATS and suffix != "json" else None
+
+
+def output_paths(output_path: Any, formats: Mapping[str, str]) -> dict[str, Any]:
+    """
+    Return where each output goes, by its identifier.
+
+    :param output_path: see ``SentinelHubProcessOperator``.
+    :param formats: the outputs.
+    :raises SentinelHubRequestError: where several outputs would go into one file, or one goes nowhere.
+    """
+    if isinstance(output_path, Mapping):
+        if set(output_path) != set(formats):
+            raise SentinelHubRequestError(
+                f"output_path has paths for {', '.join(map(str, output_path)) or 'nothing'}, but the outputs are "
+                f"{', '.join(formats)}. Give one path for each.",
+                field="output_path",
+            )
+        paths = {name: output_path[name] for name in formats}
+    elif OUTPUT_FIELD in str(output_path):
+        paths = {name: str(output_path).replace(OUTPUT_FIELD, name) for name in formats}
+    elif len(formats) == 1:
+        paths = dict.fromkeys(formats, output_path)
+    else:
+        raise SentinelHubRequestError(
+            f"there are {len(formats)} outputs ({', '.join(formats)}), but output_path is one file. Put {OUTPUT_FIELD} "
+            "into it, such as '/data/{{ dag_run.run_after | ds }}-{output}.tif', or give a dict of paths by output.",
+            field="output_path",
+        )
+    if len({str(path) for path in paths.values()}) < len(paths):
+        raise SentinelHubRequestError(
+            "output_path names one file for several outputs. Give each its own.", field="output_path"
+        )
+    return paths
+
+
+def download_picture(operator: SentinelHubProcessOperator, request: ProcessRequest, path: Any) -> Download:
     """Make one request and stream its answer to a path."""
     return operator.hook.download(
         "POST", ENDPOINT, path, json=request.body, accept=request.accept, **operator.call_arguments
@@ -28,31 +101,30 @@ def download_picture(operator: SentinelHubOperator, request: ProcessRequest, pat
 
 
 def pictures_there(
-    operator: SentinelHubOperator, records: Records, paths: Mapping[str, Any], digest: str, if_exists: str
+    operator: SentinelHubProcessOperator, records: Records, paths: Mapping[str, Any], digest: str
 ) -> Pictures | None:
     """
     Return the outputs where all of them are there, made by this very request, and are to be kept; else ``None``.
 
-    :param records: those of the task.
+    :param operator: says by ``if_exists`` what to do with them.
     :param paths: where each output goes, by its identifier.
     :param digest: that of the request.
-    :param if_exists: one of :data:`IF_EXISTS`.
     :raises SentinelHubOutputError: where one is there that another task made, and ``if_exists`` is ``fail``.
     :raises SentinelHubRequestError: where ``if_exists`` is ``skip`` and there are no records.
     """
     from sentinelhub_provider.hooks.output import place_of
     from sentinelhub_provider.operators.raster.records import exists
 
-    if if_exists == "overwrite":
+    if operator.if_exists == "overwrite":
         return None
-    if if_exists == "skip" and not records.are_kept:
+    if operator.if_exists == "skip" and not records.are_kept:
         raise SentinelHubRequestError(
             "if_exists is 'skip', which needs records of requests, but request_record is false. Give a folder for them "
             "as request_record, or another if_exists.",
             field="request_record",
         )
     found = {name: records.read(path) for name, path in paths.items()}
-    if if_exists == "fail":
+    if operator.if_exists == "fail":
         for name, path in paths.items():
             if exists(path) and not records.is_of_task(found[name]):
                 raise SentinelHubOutputError(
@@ -104,3 +176,65 @@ def result_of(
         "tiles": tiles,
         "coverage": next((record.coverage for _, record in pictures.values() if record.coverage is not None), None),
     }
+
+
+def download_outputs(
+    download: Callable[[Path], Download], paths: Mapping[str, Any], formats: Mapping[str, str]
+) -> dict[str, Download]:
+    """
+    Fetch an archive and store its members, which appear together once all of them are complete.
+
+    That every path can be written is found out before the request is sent. The archive is kept on this machine's disk,
+    not in memory.
+
+    :param download: fetches the archive to a path.
+    :param paths: where each output goes, by its identifier.
+    :param formats: media type of each output, by its identifier.
+    :returns: each output as it was stored.
+    :raises SentinelHubResponseError: where the archive is broken or lacks an output; nothing is stored then.
+    """
+    from sentinelhub_provider.hooks.output import target_for
+    from sentinelhub_provider.transport.download import DownloadReceiver
+
+    with ExitStack() as stack:
+        receivers = {name: stack.enter_context(DownloadReceiver(target_for(path))) for name, path in paths.items()}
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sentinelhub-")))
+        archive = download(folder / "outputs.tar")
+        fed: set[str] = set()
+        try:
+            with tarfile.open(archive.path, "r|*") as members:
+                for member in members:
+                    name = output_of(member.name, receivers)
+                    content = members.extractfile(member)
+                    if content is None or name is None:
+                        continue
+                    receivers[name].restart()
+                    while chunk := content.read(CHUNK):
+                        receivers[name].feed(chunk)
+                    fed.add(name)
+        except tarfile.TarError as error:
+            raise SentinelHubResponseError(
+                f"{archive.url} answered with an archive that cannot be read: {error}."
+            ) from error
+        missing = [name for name in receivers if name not in fed]
+        if missing:
+            raise SentinelHubResponseError(f"{archive.url} answered with an archive that has no {', '.join(missing)}.")
+        return {
+            name: receiver.complete(content_type=formats[name], processing_units=None, url=archive.url)
+            for name, receiver in receivers.items()
+        }
+
+
+def output_of(member: str, outputs: Collection[str]) -> str | None:
+    """
+    Return the identifier of the output that a member of an archive holds; ``None`` for what was not requested.
+
+    A member is named by identifier and format. An identifier may have dots itself: ``ndvi.v1`` is in ``ndvi.v1.tif``.
+
+    :param member: name of the member, which may have folders in front.
+    :param outputs: identifiers of the outputs.
+    """
+    path = member.removeprefix("./")
+    names = (path, Path(path).name)
+    possible = [*(name.rpartition(".")[0] for name in names), *names, Path(path).name.partition(".")[0]]
+    return next((name for name in possible if name in outputs), None)

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
-from dataclasses import dataclass, replace
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRateLimitError, SentinelHubRequestError
+from sentinelhub_provider.exceptions import (
+    SentinelHubError,
+    SentinelHubRateLimitError,
+    SentinelHubRequestError,
+    SentinelHubTransportError,
+)
 from sentinelhub_provider.hooks.output import beside, is_object_path, place_of
 from sentinelhub_provider.operators.arguments import added_units, log_and_check_cost, task_identity
 from sentinelhub_provider.operators.raster.coverage import coverage_of
@@ -16,8 +27,6 @@ from sentinelhub_provider.operators.raster.pictures import download_picture, pic
 from sentinelhub_provider.operators.raster.records import Records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from airflow.sdk import Context
 
     from sentinelhub_provider.api.process import ProcessRequest
@@ -33,26 +42,7 @@ SPENT = ".spent"
 FOLDER = ".tiles"
 """What the name of the folder with a mosaic's tiles ends with."""
 
-
-@dataclass(frozen=True, slots=True)
-class Tiling:
-    """
-    What the Process operator is told of tiles and the picture.
-
-    :param output_path: of the picture.
-    :param if_exists: what to do where it is there.
-    :param mosaic: kind of the picture; ``None`` for what the path says.
-    :param tile_size: largest side of a tile in pixels.
-    :param concurrency: tiles at the same time.
-    :param attempts: how often a tile is tried.
-    """
-
-    output_path: Any
-    if_exists: str
-    mosaic: str | None
-    tile_size: int
-    concurrency: int
-    attempts: int
+log = logging.getLogger(__name__)
 
 
 class TiledProcess:
@@ -63,32 +53,25 @@ class TiledProcess:
     the task finds them, another run does not. They appear there only when they are complete, so that those that are
     there need not be asked for again. Under a GeoTIFF they are removed once it is stored.
 
-    :param operator: the task.
+    :param operator: the task, whose arguments are checked.
     :param request: the whole area's.
-    :param wanted: what the task says about tiles and the picture.
     :param records: of the task's outputs.
     """
 
     def __init__(
-        self,
-        operator: SentinelHubProcessOperator,
-        context: Context,
-        request: ProcessRequest,
-        wanted: Tiling,
-        records: Records,
+        self, operator: SentinelHubProcessOperator, context: Context, request: ProcessRequest, records: Records
     ) -> None:
-        self._records = records
-        self._operator, self._context, self._request, self._wanted = operator, context, request, wanted
-        self._output = wanted.output_path
+        self._operator, self._context, self._request, self._records = operator, context, request, records
+        self._output = _one_path(operator.output_path)
         self._kind = self._checked_kind()
         self._digest = _digest_of(request.digest, self._kind)
-        self._key = _digest_of(self._digest, wanted.tile_size, *task_identity(operator, context))[:16]
+        self._key = _digest_of(self._digest, operator.tile_size, *task_identity(operator, context))[:16]
         self._folder = f"{beside(self._output, FOLDER)}/{self._key}"
 
     def result(self) -> dict[str, Any]:
         """Fetch what is missing, make the picture, and return what the task returns."""
         operator, name = self._operator, next(iter(self._request.formats))
-        kept = pictures_there(operator, self._records, {name: self._output}, self._digest, self._wanted.if_exists)
+        kept = pictures_there(operator, self._records, {name: self._output}, self._digest)
         if kept is not None:
             return result_of(kept, self._digest, spent=0.0, estimated=0.0, skipped=True)
         tiles = self._tiles()
@@ -129,8 +112,9 @@ class TiledProcess:
         if self._kind == "vrt":
             self._fetch(missing, lambda _: None)
             self._records.drop(self._output)
-            return write_vrt(self._output, self._request.grid, tiles, paths, self._folder_in_vrt())
-        with GeoTiffMosaic(self._request.grid, tile_size=self._wanted.tile_size, cog=self._kind == "cog") as mosaic:
+            folder = "/".join(self._folder.rstrip("/").rsplit("/", 2)[-2:])
+            return write_vrt(self._output, self._request.grid, tiles, paths, folder)
+        with GeoTiffMosaic(self._request.grid, tile_size=self._operator.tile_size, cog=self._kind == "cog") as mosaic:
             wanted = {tile.name for tile in missing}
             for tile in tiles:
                 if tile.name not in wanted:
@@ -141,8 +125,6 @@ class TiledProcess:
 
     def _fetch(self, tiles: list[Tile], use: Callable[[Tile], None]) -> None:
         """Fetch tiles, and let each be used as it comes."""
-        from sentinelhub_provider.operators.raster.tile_fetching import fetch_tiles
-
         if not tiles:
             return
         operator = self._operator
@@ -150,9 +132,11 @@ class TiledProcess:
         arrivals = fetch_tiles(
             tiles,
             lambda tile: download_picture(operator, self._request.of_tile(tile), self._path_of(tile)),
-            concurrency=self._wanted.concurrency,
-            attempts=self._wanted.attempts,
-            is_hopeless=self._is_hopeless,
+            concurrency=operator.concurrency,
+            attempts=operator.tile_attempts,
+            is_hopeless=lambda error: (
+                error.final or (operator.deferrable and isinstance(error, SentinelHubRateLimitError))
+            ),
         )
         for number, (tile, _) in enumerate(arrivals, start=1):
             use(tile)
@@ -160,18 +144,13 @@ class TiledProcess:
                 operator.log.info("%d of %d tiles fetched", number, len(tiles))
                 self._keep_spent()
 
-    def _is_hopeless(self, error: BaseException) -> bool:
-        if self._operator.deferrable and isinstance(error, SentinelHubRateLimitError):
-            return True
-        return isinstance(error, SentinelHubError) and error.final
-
     def _tiles(self) -> list[Tile]:
         from sentinelhub_provider.api.tiling import tiles_of
 
         geometry = self._request.bounds.geometry
         shape = None if geometry is None else geometry.shape
         try:
-            tiles = list(tiles_of(self._request.grid, shape, max_size=self._wanted.tile_size))
+            tiles = list(tiles_of(self._request.grid, shape, max_size=self._operator.tile_size))
         except SentinelHubRequestError as error:
             if error.field != "max_size":
                 raise
@@ -182,8 +161,6 @@ class TiledProcess:
 
     def _estimate(self, tiles: Iterable[Tile]) -> Estimate | None:
         """Add up the tiles' costs, which depend on nothing but their sizes."""
-        from collections import Counter
-
         from sentinelhub_provider.api.processing_units import total
 
         examples = {(tile.width, tile.height): tile for tile in tiles}
@@ -198,18 +175,12 @@ class TiledProcess:
 
     def _checked_kind(self) -> str:
         formats = self._request.formats
-        if not isinstance(self._output, str):
-            if not hasattr(self._output, "with_name"):
-                raise SentinelHubRequestError(
-                    "tile=True makes one picture; output_path must be one path.", field="output_path"
-                )
-            self._output = str(self._output)
         if len(formats) != 1 or next(iter(formats.values())) != "image/tiff":
             raise SentinelHubRequestError(
                 f"tile=True makes one TIFF, but outputs are {formats}. Ask for one output as 'tiff'.", field="outputs"
             )
-        is_vrt = str(self._output).lower().endswith(".vrt")
-        kind = self._wanted.mosaic or ("vrt" if is_vrt else "geotiff")
+        is_vrt = self._output.lower().endswith(".vrt")
+        kind = self._operator.mosaic or ("vrt" if is_vrt else "geotiff")
         if kind not in MOSAICS or (kind == "vrt") != is_vrt:
             raise SentinelHubRequestError(
                 f"mosaic is {kind!r} and output_path {self._output}. Give one of {', '.join(MOSAICS)}; 'vrt' goes with "
@@ -220,9 +191,6 @@ class TiledProcess:
 
     def _path_of(self, tile: Tile) -> str:
         return f"{self._folder}/{tile.name}.tif"
-
-    def _folder_in_vrt(self) -> str:
-        return "/".join(str(self._folder).rstrip("/").rsplit("/", 2)[-2:])
 
     def _there(self) -> set[str]:
         """Return the names of the tiles that are there."""
@@ -257,5 +225,116 @@ class TiledProcess:
                 path.unlink()
 
 
+def _one_path(path: Any) -> str:
+    if not isinstance(path, str) and not hasattr(path, "with_name"):
+        raise SentinelHubRequestError("tile=True makes one picture; output_path must be one path.", field="output_path")
+    return str(path)
+
+
 def _digest_of(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def fetch_tiles(
+    tiles: Iterable[Tile],
+    fetch: Callable[[Tile], Download],
+    *,
+    concurrency: int,
+    attempts: int,
+    is_hopeless: Callable[[SentinelHubError], bool],
+) -> Iterator[tuple[Tile, Download]]:
+    """
+    Fetch tiles and yield each as it comes; never more than twice ``concurrency`` are under way or waiting to be taken.
+
+    A failed tile is tried again after the others have had their first turn. After an error of the service, tiles under
+    way are completed, as they are paid for; whatever else ends the task, such as its time-out, waits for none.
+
+    :param fetch: fetches one tile; called in threads.
+    :param concurrency: tiles at the same time.
+    :param attempts: how often a tile is tried.
+    :param is_hopeless: tells of an error whether no other tile will fare better; it ends the whole at once.
+    :raises SentinelHubError: the hopeless error; or, after all other tiles came, one that names those that did not.
+    """
+    source, again, lost = ((tile, 1) for tile in tiles), deque[tuple["Tile", int]](), dict[str, SentinelHubError]()
+    workers = _Workers(fetch, concurrency)
+
+    def submit() -> None:
+        while workers.running < 2 * concurrency:
+            job = next(source, None) or (again.popleft() if again else None)
+            if job is None:
+                return
+            workers.begin(job)
+
+    try:
+        submit()
+        while workers.running:
+            (tile, attempt), result, error = workers.take()
+            if isinstance(error, SentinelHubError) and not is_hopeless(error):
+                if attempt < attempts:
+                    log.warning("tile %s failed and is tried again: %s", tile.name, error)
+                    again.append((tile, attempt + 1))
+                else:
+                    log.error("tile %s failed %d times: %s", tile.name, attempts, error)
+                    lost[tile.name] = error
+            elif error is not None:
+                raise error
+            submit()
+            if error is None:
+                yield tile, result
+    except SentinelHubError:
+        workers.finish()
+        raise
+    finally:
+        workers.end()
+    if lost:
+        shown = ", ".join(sorted(lost)[:10]) + (" and more" if len(lost) > 10 else "")
+        first = next(iter(lost.values()))
+        raise SentinelHubTransportError(
+            f"{len(lost)} tiles failed {attempts} times: {shown}. The others are kept: a retry of the task asks for "
+            f"these alone. The first error: {first}"
+        ) from first
+
+
+class _Workers:
+    """Threads that fetch tiles, and do not keep the process from ending. ``running``: jobs that were not taken yet."""
+
+    def __init__(self, fetch: Callable[[Tile], Download], count: int) -> None:
+        self._fetch, self._count, self.running = fetch, count, 0
+        self._jobs, self._done = SimpleQueue[Any](), SimpleQueue[Any]()
+        for number in range(count):
+            Thread(target=self._work, name=f"sentinelhub-tile-{number}", daemon=True).start()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                self._done.put((job, self._fetch(job[0]), None))
+            except BaseException as error:
+                self._done.put((job, None, error))
+
+    def begin(self, job: tuple[Tile, int]) -> None:
+        """Let a thread fetch a tile; with it goes the number of the attempt."""
+        self._jobs.put(job)
+        self.running += 1
+
+    def take(self) -> tuple[tuple[Tile, int], Any, BaseException | None]:
+        """Wait for the next job that is over, and return it with its result or error."""
+        over: tuple[tuple[Tile, int], Any, BaseException | None] = self._done.get()
+        self.running -= 1
+        return over
+
+    def finish(self) -> None:
+        """Give up what no thread has begun, and wait for the rest."""
+        with suppress(Empty):
+            while True:
+                self._jobs.get_nowait()
+                self.running -= 1
+        while self.running:
+            self.take()
+
+    def end(self) -> None:
+        """Give up what no thread has begun, and let the threads end when they can."""
+        with suppress(Empty):
+            while True:
+                self._jobs.get_nowait()
+        for _ in range(self._count):
+            self._jobs.put(None)

@@ -263,7 +263,7 @@ def test_long_wait_is_spent_in_the_triggerer_and_the_function_called_again():
             {"ti": SimpleNamespace(xcom_push=lambda key, value: None)}, None, **deferred.value.kwargs
         )
 
-    assert set(deferred.value.kwargs) == {"waits_until", "spent"}
+    assert set(deferred.value.kwargs) == {"waits_until", "spent", "ends"}
     assert len(calls) == 2
 
 

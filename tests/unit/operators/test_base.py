@@ -9,12 +9,11 @@ import pytest
 from airflow.sdk import DAG
 
 from sentinelhub_provider.exceptions import SentinelHubRateLimitError
-from sentinelhub_provider.operators.base import SentinelHubOperator
+from sentinelhub_provider.operators.base import LONGEST_BLOCKING_WAIT, SentinelHubOperator
 from sentinelhub_provider.operators.catalog import SentinelHubCatalogSearchOperator
 from sentinelhub_provider.operators.http import SentinelHubHttpOperator
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
 from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
-from sentinelhub_provider.operators.waiting import LONGEST_BLOCKING_WAIT
 
 LEAST: dict[type[SentinelHubOperator], dict[str, Any]] = {
     SentinelHubCatalogSearchOperator: {"collection": "sentinel-2-l2a"},
@@ -24,7 +23,14 @@ LEAST: dict[type[SentinelHubOperator], dict[str, Any]] = {
 }
 """The operators, each with the arguments that it cannot do without."""
 
-COMMON = {"timeout": 5.0, "deadline": 50.0, "deferrable": True, "max_wait": 500.0, "sentinelhub_conn_id": "mine"}
+COMMON = {
+    "timeout": 5.0,
+    "deadline": 50.0,
+    "deferrable": True,
+    "max_wait": 500.0,
+    "repeat_silent": False,
+    "sentinelhub_conn_id": "mine",
+}
 
 
 @pytest.fixture(name="operator_class", params=LEAST, ids=lambda kind: kind.__name__)
@@ -39,7 +45,12 @@ def test_common_arguments_come_from_the_call(operator_class: type[SentinelHubOpe
     operator = operator_class(task_id="t", **LEAST[operator_class], **COMMON)
 
     assert operator.hook.sentinelhub_conn_id == "mine"
-    assert operator.call_arguments == {"timeout": 5.0, "deadline": 50.0, "longest_wait": LONGEST_BLOCKING_WAIT}
+    assert operator.call_arguments == {
+        "timeout": 5.0,
+        "deadline": 50.0,
+        "longest_wait": LONGEST_BLOCKING_WAIT,
+        "repeat_silent": False,
+    }
     assert operator.max_wait == 500.0
 
 
@@ -58,7 +69,12 @@ def test_a_blocking_task_waits_as_long_as_its_deadline_lets_it(operator_class: t
     """No single wait is too long for it."""
     operator = operator_class(task_id="t", **LEAST[operator_class], deferrable=False)
 
-    assert operator.call_arguments == {"timeout": None, "deadline": None, "longest_wait": None}
+    assert operator.call_arguments == {
+        "timeout": None,
+        "deadline": None,
+        "longest_wait": None,
+        "repeat_silent": True,
+    }
 
 
 def test_the_connection_is_a_template(operator_class: type[SentinelHubOperator]):

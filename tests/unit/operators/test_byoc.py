@@ -14,12 +14,12 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from sentinelhub_provider.api.byoc.ingestion import Outcome, finished_event
 from sentinelhub_provider.exceptions import SentinelHubResponseError
 from sentinelhub_provider.operators.byoc import (
+    ByocOperator,
     SentinelHubByocCreateCollectionOperator,
     SentinelHubByocDeleteCollectionOperator,
     SentinelHubByocDeleteTilesOperator,
     SentinelHubByocIngestOperator,
 )
-from sentinelhub_provider.operators.byoc_common import ByocOperator
 
 ID = "12345678-1234-1234-1234-123456789abc"
 GOOD: dict[type[ByocOperator], dict[str, Any]] = {

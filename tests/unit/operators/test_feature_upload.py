@@ -8,7 +8,7 @@ import pytest
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError
 from sentinelhub_provider.features import open_features
-from sentinelhub_provider.operators.jobs.feature_upload import Raster, prepare_features
+from sentinelhub_provider.operators.jobs.features import Raster, prepare_features
 
 
 def field(number: int, **properties: Any) -> dict[str, Any]:

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
-from job_tasks import StateStore
+from job_tasks import StateStore, Variables
 
-from sentinelhub_provider.operators.jobs.stores import (
+from sentinelhub_provider.operators.jobs.attempt import (
     RECORD_NAME,
     BucketJobStore,
-    JobStore,
-    NoJobStore,
     TaskStateJobStore,
-    first_durable,
+    VariableJobStore,
     job_store_of,
 )
 
 RECORD = {"sent": "2026-01-05T06:00:00+00:00", "id": None}
 
 
-@pytest.fixture(name="stores", params=["store", "bucket"])
-def fixture_stores(request: pytest.FixtureRequest, tmp_path: Path):
+LOG = logging.getLogger(__name__)
+
+
+@pytest.fixture(name="stores", params=["store", "bucket", "variable"])
+def fixture_stores(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Return a function that makes the store of another attempt."""
     store = StateStore()
+    if request.param == "variable":
+        monkeypatch.setattr("airflow.sdk.Variable", Variables())
+        return lambda tag="m": VariableJobStore(tag)
     for tag in ("m", "before", "after"):
         (tmp_path / tag).mkdir()  # S3 needs no folders
     if request.param == "store":
         return lambda tag="m": TaskStateJobStore(store, tag)
-    return lambda tag="m": BucketJobStore(f"file://{tmp_path}/{tag}", None)
+    return lambda tag="m": BucketJobStore(f"file://{tmp_path}/{tag}", None, LOG)
 
 
 def test_a_record_outlives_an_attempt(stores):
@@ -61,23 +66,11 @@ def test_before_airflow_3_3_nothing_is_kept():
 
 def test_a_bucket_that_cannot_be_written_keeps_nothing():
     """Found out before anything is entrusted to it."""
-    record = BucketJobStore("file:///proc/no-such-folder", None)
+    record = BucketJobStore("file:///proc/no-such-folder", None, LOG)
 
     assert not record.is_durable
     record.write(RECORD)
     assert record.read() is None
-
-
-def test_airflow_s_store_comes_before_the_bucket(tmp_path: Path):
-    """And where it is there, nothing is written into the bucket."""
-    store, record = TaskStateJobStore(StateStore(), "m"), BucketJobStore(f"file://{tmp_path}/m", None)
-    nothing: JobStore = NoJobStore()
-    (tmp_path / "m").mkdir()
-
-    assert first_durable(store, record) is store
-    assert list((tmp_path / "m").iterdir()) == []
-    assert first_durable(nothing, record) is record
-    assert first_durable(nothing, BucketJobStore("file:///proc/no", None)) is nothing
 
 
 def test_a_record_that_is_none_is_an_error(tmp_path: Path):
@@ -85,4 +78,4 @@ def test_a_record_that_is_none_is_an_error(tmp_path: Path):
     (tmp_path / RECORD_NAME).write_text("half a no")
 
     with pytest.raises(ValueError, match="Expecting value"):
-        BucketJobStore(f"file://{tmp_path}", None).read()
+        BucketJobStore(f"file://{tmp_path}", None, LOG).read()

@@ -24,10 +24,9 @@ from sentinelhub_provider.exceptions import (
     SentinelHubTransportError,
 )
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
-from sentinelhub_provider.operators.raster.archive import download_outputs
 from sentinelhub_provider.operators.raster.mosaics import block_size
-from sentinelhub_provider.operators.raster.process_arguments import format_by_path, output_paths
-from sentinelhub_provider.operators.raster.tile_fetching import fetch_tiles
+from sentinelhub_provider.operators.raster.pictures import download_outputs, format_by_path, output_paths
+from sentinelhub_provider.operators.raster.tiled import fetch_tiles
 from sentinelhub_provider.transport.download import Download
 
 UTM = {"bbox": [400_000, 5_095_000, 403_200, 5_097_400], "crs": 32633}

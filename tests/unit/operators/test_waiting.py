@@ -8,7 +8,7 @@ import pytest
 from airflow.sdk import BaseOperator
 
 from sentinelhub_provider.exceptions import SentinelHubRateLimitError
-from sentinelhub_provider.operators.waiting import LONGEST_BLOCKING_WAIT, wait_in_triggerer
+from sentinelhub_provider.operators.base import LONGEST_BLOCKING_WAIT, wait_in_triggerer
 
 try:
     from airflow.sdk.exceptions import TaskDeferred
