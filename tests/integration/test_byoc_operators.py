@@ -669,8 +669,7 @@ def test_a_long_rate_limit_is_waited_out_in_the_triggerer(tasks: Tasks, sentinel
 @pytest.mark.parametrize("outcome", ["good", "bad"])
 def test_a_tile_is_not_paid_for_twice_over_a_rate_limit(tasks: Tasks, sentinelhub_sandbox, monkeypatch, outcome: str):
     """What the task had ingested again before the wait came to its end meanwhile; it is not asked for once more."""
-    for module in ("base", "waiting"):
-        monkeypatch.setattr(f"sentinelhub_provider.operators.{module}.LONGEST_BLOCKING_WAIT", 0.1)
+    monkeypatch.setattr("sentinelhub_provider.operators.base.LONGEST_BLOCKING_WAIT", 0.1)
     tasks.store.set_ingestion(Durations(0, 0))
     collection = tasks.create()["collection_id"]
     tasks.ingest(collection, f"{outcome}/1", f"{outcome}/2")
