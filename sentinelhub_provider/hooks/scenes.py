@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,12 @@ def search_scenes(hook: SentinelHubHook, body: Mapping[str, Any], **limits: Any)
     return drive(search_flow(body), lambda request: hook.request("POST", ENDPOINT, json=request, **limits).content)
 
 
-async def asearch_scenes(hook: SentinelHubHook, body: Mapping[str, Any], **limits: Any) -> list[dict[str, Any]]:
-    """Do what :func:`search_scenes` does, for the event loop."""
+async def asearch_scenes(
+    hook: SentinelHubHook, body: Mapping[str, Any], *, enough: float = math.inf
+) -> list[dict[str, Any]]:
+    """Do what :func:`search_scenes` does, for the event loop; ask for no more than ``enough`` scenes."""
 
     async def page(request: Mapping[str, Any]) -> bytes:
-        return (await hook.arequest("POST", ENDPOINT, json=request, **limits)).content
+        return (await hook.arequest("POST", ENDPOINT, json=request)).content
 
-    return await adrive(search_flow(body), page)
+    return await adrive(search_flow(body, enough), page)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
-from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.sdk import PokeReturnValue
 
 from sentinelhub_provider.api.values import read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubResponseError
 from sentinelhub_provider.operators.arguments import MAX_XCOM_SIZE, check_xcom_size
 from sentinelhub_provider.operators.base import without_vain_retries
 from sentinelhub_provider.operators.request_arguments import SearchOperator
+from sentinelhub_provider.sensors.deferrable import DeferrableSensor
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from sentinelhub_provider.triggers.catalog import SentinelHubSceneCountTrigger
 
-class SentinelHubSceneSensor(SearchOperator, BaseSensorOperator):
+
+class SentinelHubSceneSensor(SearchOperator, DeferrableSensor):
     """
     Wait until the Catalog has so many scenes.
 
@@ -47,18 +49,7 @@ class SentinelHubSceneSensor(SearchOperator, BaseSensorOperator):
 
     template_fields: Sequence[str] = ("min_scenes", *SearchOperator.template_fields)
 
-    def execute(self, context: Context) -> Any:
-        """Wait, and return the scenes."""
-        if not self.deferrable:
-            return super().execute(context)
-        try:
-            return self._poke_or_defer(context, waits_until=time.time() + self.timeout)
-        except AirflowFailException as error:
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(str(error)) from error
-            raise
-
-    def resume(self, context: Context, event: Any = None) -> Any:
+    def execute_complete(self, context: Context, event: Any = None) -> Any:
         """
         Go on after the trigger has fired.
 
@@ -66,11 +57,17 @@ class SentinelHubSceneSensor(SearchOperator, BaseSensorOperator):
         :raises SentinelHubResponseError: for an event that is not the trigger's.
         """
         status = event.get("status") if isinstance(event, Mapping) else None
-        if status == "error":
-            raise AirflowFailException(f"{event.get('error')}: {event.get('message')}")
-        if status != "found" or not isinstance(event.get("waits_until"), int | float):
+        ends = event.get("waits_until") if isinstance(event, Mapping) else None
+        if status not in ("found", "timeout", "error") or not isinstance(ends, int | float):
             raise SentinelHubResponseError(f"The trigger fired {event!r}, which is no event of a scene sensor.")
-        return self._poke_or_defer(context, waits_until=event["waits_until"])
+
+        def check() -> PokeReturnValue:
+            if status == "error":
+                kind = AirflowFailException if event.get("final") else SentinelHubError
+                raise kind(f"{event.get('error')}: {event.get('message')}")
+            return PokeReturnValue(is_done=False) if status == "timeout" else self.poke(context)
+
+        return self._go_on(context, ends, check)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Search once; done where there are enough scenes."""
@@ -96,26 +93,18 @@ class SentinelHubSceneSensor(SearchOperator, BaseSensorOperator):
             )
             return PokeReturnValue(is_done=True, xcom_value=scenes)
 
-    def _poke_or_defer(self, context: Context, *, waits_until: float) -> Any:
-        found = self.poke(context)
-        if found:
-            return found.xcom_value
+    def _trigger(self, context: Context, ends: float) -> SentinelHubSceneCountTrigger:
         from sentinelhub_provider.triggers.catalog import SentinelHubSceneCountTrigger
 
-        left = max(0.0, waits_until - time.time())
-        self.log.info("waiting in the triggerer, for %.0f s at most", left)
-        self.defer(
-            trigger=SentinelHubSceneCountTrigger(
-                body=self._body(context),
-                min_scenes=self._wanted(),
-                waits_until=waits_until,
-                poll_interval=self.poke_interval,
-                sentinelhub_conn_id=self.sentinelhub_conn_id,
-            ),
-            method_name="resume",
-            timeout=timedelta(seconds=left),
+        return SentinelHubSceneCountTrigger(
+            body=self._body(context),
+            min_scenes=self._wanted(),
+            waits_until=ends,
+            poll_interval=self.poke_interval,
+            exponential_backoff=self.exponential_backoff,
+            max_wait=None if self.max_wait is None else self.max_wait.total_seconds(),
+            sentinelhub_conn_id=self.sentinelhub_conn_id,
         )
-        raise AssertionError("defer() returns never")  # pragma: no cover
 
     def _wanted(self) -> int:
         return read_whole_number(self.min_scenes, "min_scenes")

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk import PokeReturnValue
 
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.operators.base import ConnectedOperator, without_vain_retries
+from sentinelhub_provider.sensors.deferrable import DeferrableSensor
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from sentinelhub_provider.api.jobs.job import Job
+    from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
 
 POLL_DEADLINE = 60.0
 """Seconds that one status check may take, repetitions included."""
 
 
-class SentinelHubJobSensor(ConnectedOperator, BaseSensorOperator):
+class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
     """
     Wait until a job ends that something else started: another DAG, a colleague, the dashboard.
 
@@ -61,53 +63,45 @@ class SentinelHubJobSensor(ConnectedOperator, BaseSensorOperator):
                 return PokeReturnValue(is_done=False)
             return PokeReturnValue(is_done=True, xcom_value=_result(job))
 
-    def execute(self, context: Context) -> Any:
-        """Wait for the job; see the class for what is returned."""
-        if not self.deferrable:
-            return super().execute(context)
-        from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
-
-        from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
-
-        try:
-            done = self.poke(context)
-        except AirflowFailException as error:
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(str(error)) from error
-            raise
-        if done:
-            return done.xcom_value
-
-        trigger = SentinelHubJobTrigger(
-            kind=self.kind,
-            job_id=self.job_id,
-            end_time=time.time() + self.timeout,
-            sentinelhub_conn_id=self.sentinelhub_conn_id,
-            poll_interval=self.poke_interval or DEFAULT_POLL_INTERVAL,
-            stop_on_kill=False,
-        )
-        return self.defer(trigger=trigger, method_name="execute_complete")
-
-    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:  # noqa: ARG002 - Airflow's signature
+    def execute_complete(self, context: Context, event: Any = None) -> Any:
         """
         Go on when the trigger fired.
 
         :raises AirflowSensorTimeout: where the job did not end within ``timeout`` seconds.
         :raises SentinelHubResponseError: for an event that is not of this job.
         """
-        from airflow.providers.common.compat.sdk import AirflowSensorTimeout
-
         from sentinelhub_provider.api.jobs.events import Outcome, validated_event
         from sentinelhub_provider.api.jobs.job import check_job_id, kind_of
 
-        with without_vain_retries():
-            checked = validated_event(event, kind_of(self.kind), check_job_id(self.job_id))
-            if checked.outcome is Outcome.TIMEOUT:
-                raise AirflowSensorTimeout(str(checked.problem()))
-            if checked.error is not None:
-                raise checked.error
-            assert checked.job is not None  # noqa: S101 - a finished event has one
-            return _result(checked.job)
+        def check() -> PokeReturnValue:
+            with without_vain_retries():
+                checked = validated_event(event, kind_of(self.kind), check_job_id(self.job_id))
+                if checked.outcome is Outcome.TIMEOUT:
+                    self.log.warning("%s", checked.problem())
+                    return PokeReturnValue(is_done=False)
+                if checked.error is not None:
+                    raise checked.error
+                assert checked.job is not None  # noqa: S101 - a finished event has one
+                return PokeReturnValue(is_done=True, xcom_value=_result(checked.job))
+
+        ends = event.get("end_time") if isinstance(event, Mapping) else None
+        return self._go_on(context, ends if isinstance(ends, int | float) else time.time(), check)
+
+    def _trigger(self, context: Context, ends: float) -> SentinelHubJobTrigger:  # noqa: ARG002 - for other sensors
+        from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
+
+        longest = self.poke_interval or DEFAULT_POLL_INTERVAL
+        if self.exponential_backoff:
+            # The trigger's interval grows with the job's age, up to this.
+            longest = self.timeout if self.max_wait is None else self.max_wait.total_seconds()
+        return SentinelHubJobTrigger(
+            kind=self.kind,
+            job_id=self.job_id,
+            end_time=ends,
+            sentinelhub_conn_id=self.sentinelhub_conn_id,
+            poll_interval=longest,
+            stop_on_kill=False,
+        )
 
     def _check_status(self) -> Job | None:
         """Check once; ``None`` where that is not possible just now."""

@@ -16,9 +16,10 @@ from sentinelhub_provider.api.byoc.queries import Get
 from sentinelhub_provider.api.flow import adrive
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+from sentinelhub_provider.triggers.stored import StoredTrigger, checking
 
 
-class SentinelHubByocTilesTrigger(BaseTrigger):
+class SentinelHubByocTilesTrigger(StoredTrigger, BaseTrigger):
     """
     Wait until each of these tiles is ingested or has failed.
 
@@ -39,6 +40,7 @@ class SentinelHubByocTilesTrigger(BaseTrigger):
     _clock = staticmethod(time.time)
     _sleep = staticmethod(asyncio.sleep)
 
+    @checking
     def __init__(
         self,
         *,
@@ -60,22 +62,6 @@ class SentinelHubByocTilesTrigger(BaseTrigger):
         self.timeout = timeout
         self.deadline = deadline
         self.sentinelhub_conn_id = sentinelhub_conn_id
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class and its arguments, from which another triggerer makes it anew."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                "collection_id": self.collection_id,
-                "tile_ids": self.tile_ids,
-                "submitted": self.submitted,
-                "waits_until": self.waits_until,
-                "poll_interval": self.poll_interval,
-                "timeout": self.timeout,
-                "deadline": self.deadline,
-                "sentinelhub_conn_id": self.sentinelhub_conn_id,
-            },
-        )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch the tiles, then fire once."""

@@ -5,36 +5,49 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from sentinelhub_provider.api.jobs.polling import wait_after_fault
 from sentinelhub_provider.api.scenes.watch import pause_between
+from sentinelhub_provider.api.values import read_number, read_seconds, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.hooks.scenes import asearch_scenes
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+from sentinelhub_provider.triggers.shared_poll import SharedPoll, first_of, shared_poll
+from sentinelhub_provider.triggers.stored import StoredTrigger, checking
+
+LAST_POLL = 60.0
+"""Seconds that the last poll, which begins at the end of the wait, may take."""
 
 
-class SentinelHubSceneCountTrigger(BaseTrigger):
+class SentinelHubSceneCountTrigger(StoredTrigger, BaseTrigger):
     """
-    Search until so many scenes are found, then fire once.
+    Poll until so many scenes are found, then fire once.
 
-    The event is ``{"status": "found", "scenes": 3, "waits_until": ...}``, or ``{"status": "error", ...}`` where
-    searching on is in vain, such as for a client that is refused. It holds no token and no secret. Passing errors are
-    waited out; when waiting itself ends is up to the time-out of the deferral.
+    The event is ``{"status": "found", "scenes": 3, "waits_until": ...}``; ``timeout`` where there were too few at the
+    end; or ``error``, with ``final`` where polling on is in vain, such as for a client that is refused. It holds no
+    token and no secret. Passing errors are waited out. Triggers of one triggerer that search for the same share each
+    poll, which asks for no more scenes than the most demanding one needs.
 
     :param body: the search, as :func:`~sentinelhub_provider.api.catalog.build_search` makes it, or the same as JSON.
     :param min_scenes: so many.
-    :param waits_until: when the task stops waiting, in seconds since the epoch; handed back with the event.
-    :param poll_interval: seconds between two searches, also before the first.
+    :param waits_until: when the wait ends, in seconds since the epoch; handed back with the event.
+    :param poll_interval: seconds between two polls, also before the first.
+    :param exponential_backoff: whether intervals grow as those of Airflow's sensors do; ``max_wait`` bounds them.
+    :param max_wait: seconds.
     :param sentinelhub_conn_id: the connection.
+    :raises InvalidTriggerError: names the argument.
     """
 
+    _now = staticmethod(time.time)
+    _clock = staticmethod(time.monotonic)
     _sleep = staticmethod(asyncio.sleep)
-    _random = staticmethod(random.random)
+    _jitter = staticmethod(random.random)
 
+    @checking
     def __init__(
         self,
         *,
@@ -42,58 +55,79 @@ class SentinelHubSceneCountTrigger(BaseTrigger):
         min_scenes: int,
         waits_until: float,
         poll_interval: float,
+        exponential_backoff: bool = False,
+        max_wait: float | None = None,
         sentinelhub_conn_id: str = SentinelHubHook.default_conn_name,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.body: dict[str, Any] = json.loads(body) if isinstance(body, str) else dict(body)
-        self.min_scenes = min_scenes
-        self.waits_until = waits_until
-        self.poll_interval = poll_interval
+        self.min_scenes = read_whole_number(min_scenes, "min_scenes")
+        self.waits_until = read_number(waits_until, "waits_until")
+        self.poll_interval = read_number(poll_interval, "poll_interval", least=0)
+        self.exponential_backoff = bool(exponential_backoff)
+        self.max_wait = None if max_wait is None else read_seconds(max_wait, "max_wait")
         self.sentinelhub_conn_id = sentinelhub_conn_id
+        self._polls = 0
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class and its arguments, from which another triggerer makes it anew."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                # As text: a member "type", as GeoJSON has it, means something else to Airflow's serialization.
-                "body": json.dumps(self.body),
-                "min_scenes": self.min_scenes,
-                "waits_until": self.waits_until,
-                "poll_interval": self.poll_interval,
-                "sentinelhub_conn_id": self.sentinelhub_conn_id,
-            },
-        )
+    def _stored(self) -> dict[str, Any]:
+        # As text: a member "type", as GeoJSON has it, means something else to Airflow's serialization.
+        return {"body": json.dumps(self.body, sort_keys=True)}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Search, then fire."""
-        faults, pause = 0, pause_between(self.poll_interval, self._random())
-        while True:
-            await self._sleep(pause)
-            try:
-                found = len(await self._search())
-            except Exception as error:
-                if isinstance(error, SentinelHubError) and error.final:
-                    self.log.error("%s", error)
-                    message = {"status": "error", "error": type(error).__name__, "message": str(error)}
-                    yield TriggerEvent(message)  # type: ignore[no-untyped-call]
-                    return
-                faults += 1
-                pause = wait_after_fault(
-                    faults, self.poll_interval, self._random(), getattr(error, "retry_after", None)
-                )
-                self.log.warning("the search failed, the next one follows in %.0f s: %s", pause, error)
-                continue
-            faults, pause = 0, pause_between(self.poll_interval, self._random())
-            self.log.info("%d of %d scenes are there", found, self.min_scenes)
-            if found >= self.min_scenes:
-                event = {"status": "found", "scenes": found, "waits_until": self.waits_until}
-                yield TriggerEvent(event)  # type: ignore[no-untyped-call]
-                return
+        """Poll, then fire."""
+        event = {**await self._outcome(), "waits_until": self.waits_until}
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
-    async def _search(self) -> list[dict[str, Any]]:
+    async def _outcome(self) -> dict[str, Any]:
+        poll = shared_poll((type(self), self.sentinelhub_conn_id, self._stored()["body"]), self._make_poll)
+        found = 0
+        with poll.subscribe(lambda: self.min_scenes, self._interval, at_once=False) as polls:
+            while True:
+                patience = self._sleep(max(0.0, self.waits_until + LAST_POLL - self._now()))
+                try:
+                    scenes = await first_of(polls.next(), patience)
+                except Exception as error:
+                    self.log.error("%s", error)
+                    is_final = isinstance(error, SentinelHubError) and error.final
+                    return {
+                        "status": "error",
+                        "final": is_final,
+                        "error": type(error).__name__,
+                        "message": str(error),
+                    }
+                if scenes is not None:
+                    found = len(scenes)
+                    self.log.info("%d of %d scenes are there", min(found, self.min_scenes), self.min_scenes)
+                    if found >= self.min_scenes:
+                        return {"status": "found", "scenes": found}
+                if self._now() >= self.waits_until - 0.5:  # the poll is timed by another clock
+                    return {"status": "timeout", "scenes": found}
+
+    def _interval(self) -> float:
+        """Return seconds until the next poll: the last one is at the end of the wait."""
+        interval = pause_between(self.poll_interval, self._jitter())
+        if self.exponential_backoff:
+            # As Airflow's sensors do, whose first poke was before this.
+            least = max(1, int(self.poll_interval * 2.0 ** min(self._polls - 1, 60)))
+            interval = least * (1 + self._jitter())
+            self._polls += 1
+            if self.max_wait is not None:
+                interval = min(interval, self.max_wait)
+        return max(0.0, min(interval, self.waits_until - self._now()))
+
+    def _make_poll(self) -> SharedPoll:
+        return SharedPoll(
+            self._search,
+            f"wait for scenes of {', '.join(self.body.get('collections', ()))}",
+            widest=max,
+            endless=False,
+            clock=self._clock,
+            sleep=self._sleep,
+        )
+
+    async def _search(self, enough: int) -> list[dict[str, Any]]:
         hook = SentinelHubHook(self.sentinelhub_conn_id)
         try:
-            return await asearch_scenes(hook, self.body)
+            return await asearch_scenes(hook, self.body, enough=enough)
         finally:
             await hook.aclose()

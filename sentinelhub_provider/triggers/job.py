@@ -18,6 +18,7 @@ from sentinelhub_provider.api.values import read_seconds
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRequestError
 from sentinelhub_provider.triggers.job_polling import JobPoller, PollFailure, StatusUpdate, watching
 from sentinelhub_provider.triggers.job_source import HookJobSource, QuietHook
+from sentinelhub_provider.triggers.stored import StoredTrigger, checking
 from sentinelhub_provider.triggers.task_state import has_ended, task_state
 
 FIRST_POLL_PATIENCE = 60.0
@@ -27,7 +28,7 @@ STOP_DEADLINE = 15.0
 """Seconds for stopping a job: with the question for the task's state, less than Airflow's limit of 30."""
 
 
-class SentinelHubJobTrigger(BaseTrigger):
+class SentinelHubJobTrigger(StoredTrigger, BaseTrigger):
     """
     Wait until a job ends, whoever started it.
 
@@ -42,9 +43,10 @@ class SentinelHubJobTrigger(BaseTrigger):
     :param poll_interval: seconds between two looks at most; young jobs are looked at more often.
     :param stop_on_kill: whether the job is stopped when a user marks the task as failed or as a success meanwhile
         (Airflow 3.3 and later).
-    :raises SentinelHubRequestError: for an argument that cannot work.
+    :raises InvalidTriggerError: for an argument that cannot work.
     """
 
+    @checking
     def __init__(
         self,
         kind: str,
@@ -62,23 +64,13 @@ class SentinelHubJobTrigger(BaseTrigger):
         self.poll_interval = read_seconds(poll_interval, "poll_interval")
         self.stop_on_kill = bool(stop_on_kill)
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what the trigger is made from again; none of it is secret."""
-        return (
-            "sentinelhub_provider.triggers.job.SentinelHubJobTrigger",
-            {
-                "kind": self.kind.name,
-                "job_id": self.job_id,
-                "end_time": self.end_time,
-                "sentinelhub_conn_id": self.sentinelhub_conn_id,
-                "poll_interval": self.poll_interval,
-                "stop_on_kill": self.stop_on_kill,
-            },
-        )
+    def _stored(self) -> dict[str, Any]:
+        return {"kind": self.kind.name}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event, when the job has ended, its deadline has passed, or nobody can look at it any more."""
-        yield TriggerEvent(await self._outcome())  # type: ignore[no-untyped-call]
+        event = {**await self._outcome(), "end_time": self.end_time}
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def _outcome(self) -> dict[str, Any]:
         job: Job | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ from sentinelhub_provider.api.scenes.watch import (
     batches,
     check_lookback,
     check_reprocessed,
+    pause_between,
 )
 from sentinelhub_provider.api.time_range import format_time, parse_time
 from sentinelhub_provider.api.values import read_seconds
@@ -30,6 +32,7 @@ from sentinelhub_provider.hooks.scenes import asearch_scenes
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 from sentinelhub_provider.triggers.scene_store import SceneStore, open_store
 from sentinelhub_provider.triggers.shared_poll import SHORTEST_PAUSE, SharedPoll, shared_poll
+from sentinelhub_provider.triggers.stored import StoredTrigger, checking
 
 T = TypeVar("T")
 
@@ -46,16 +49,7 @@ SETTLING_SECONDS = 5.0
 """Where nobody confirms, a batch counts as announced so much later: time enough to hand it over and store it."""
 
 
-class InvalidTriggerError(SentinelHubRequestError, TypeError):
-    """
-    Arguments with which a watcher cannot work; ``field`` names the one to change.
-
-    It is a ``TypeError``, too: the triggerer takes those of a constructor for that trigger's own fault, and ends with
-    all its triggers on any other.
-    """
-
-
-class SentinelHubSceneTrigger(BaseEventTrigger):
+class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
     """
     Watch a collection and an area, and announce each new scene once.
 
@@ -87,6 +81,7 @@ class SentinelHubSceneTrigger(BaseEventTrigger):
     _clock = staticmethod(time.monotonic)
     _sleep = staticmethod(asyncio.sleep)
 
+    @checking
     def __init__(
         self,
         *,
@@ -107,32 +102,22 @@ class SentinelHubSceneTrigger(BaseEventTrigger):
         self.max_cloud_cover = max_cloud_cover
         self.sentinelhub_conn_id = sentinelhub_conn_id
         self.asset_state_store = None
-        try:
-            self.intersects = _revived(intersects, "intersects")
-            self.filter = _revived(filter, "filter")
-            self.start = None if start is None else parse_time(start, "start")
-            self.lookback = check_lookback(lookback)
-            self.reprocessed = check_reprocessed(reprocessed)
-            self.poll_interval = _checked_interval(poll_interval)
-            check_has_scenes(collection)
-            # The body has the box as four numbers, whatever it was given as.
-            self.bbox = self._search_body(datetime(2020, 1, 1, tzinfo=UTC)).get("bbox")
-        except SentinelHubRequestError as error:
-            raise InvalidTriggerError(str(error), field=error.field) from error
+        self.intersects = _revived(intersects, "intersects")
+        self.filter = _revived(filter, "filter")
+        self.start = None if start is None else parse_time(start, "start")
+        self.lookback = check_lookback(lookback)
+        self.reprocessed = check_reprocessed(reprocessed)
+        self.poll_interval = _checked_interval(poll_interval)
+        check_has_scenes(collection)
+        # The body has the box as four numbers, whatever it was given as.
+        self.bbox = self._search_body(datetime(2020, 1, 1, tzinfo=UTC)).get("bbox")
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class and its arguments, always in the same form: by them Airflow tells triggers apart."""
-        return (
-            f"{type(self).__module__}.{type(self).__qualname__}",
-            {
-                **self._query(),
-                "start": None if self.start is None else format_time(self.start),
-                "lookback": self.lookback.total_seconds() / 86_400,
-                "reprocessed": self.reprocessed,
-                "poll_interval": self.poll_interval,
-                "sentinelhub_conn_id": self.sentinelhub_conn_id,
-            },
-        )
+    def _stored(self) -> dict[str, Any]:
+        return {
+            **self._query(),
+            "start": None if self.start is None else format_time(self.start),
+            "lookback": self.lookback.total_seconds() / 86_400,
+        }
 
     @property
     def state_key(self) -> str:
@@ -147,7 +132,7 @@ class SentinelHubSceneTrigger(BaseEventTrigger):
         announced = await self._restore(ledger, store)
         confirmer = _Confirmer(self, store, is_known=announced > 0)
         poll = shared_poll(self._poll_key(), self._make_poll)
-        with poll.subscribe(lambda: ledger.search_from(self._now()), self.poll_interval) as looks:
+        with poll.subscribe(lambda: ledger.search_from(self._now()), self._pause) as looks:
             while True:
                 scenes = await looks.next()
                 now, is_first = self._now(), ledger.is_blank
@@ -189,6 +174,9 @@ class SentinelHubSceneTrigger(BaseEventTrigger):
 
     def _poll_key(self) -> str:
         return json.dumps([self.sentinelhub_conn_id, self._query()], sort_keys=True)
+
+    def _pause(self) -> float:
+        return pause_between(self.poll_interval, random.random())  # noqa: S311 - no secret
 
     def _make_poll(self) -> SharedPoll:
         return SharedPoll(self._search, str(self), clock=self._clock, sleep=self._sleep)

@@ -1,111 +1,126 @@
-"""One poll for all who watch the same: of many triggers of one event loop, one asks and all get the answer."""
+"""One poll for all who wait for the same: of many triggers of one event loop, one asks and all get the answer."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
+import math
 import random
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Hashable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from sentinelhub_provider.api.jobs.polling import wait_after_fault
-from sentinelhub_provider.api.scenes.watch import FINAL_PAUSE, pause_between
+from sentinelhub_provider.api.scenes.watch import FINAL_PAUSE
 from sentinelhub_provider.exceptions import SentinelHubError
 
 log = logging.getLogger(__name__)
 
 SHORTEST_PAUSE = 10.0
-"""Seconds between the beginnings of two looks at least."""
+"""Seconds between the beginnings of two polls at least."""
 
 Scenes = list[dict[str, Any]]
-Search = Callable[[datetime], Awaitable[Scenes]]
 
 
 @dataclass(frozen=True, slots=True)
 class PollResult:
-    """What one look found: all scenes sensed from ``since`` on that were in the Catalog at ``began`` (monotonic)."""
+    """What a poll that began at a time (monotonic) found for a need."""
 
-    since: datetime
+    need: Any
     began: float
     scenes: Scenes
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Subscription:
     """
-    One watcher's share in a poll.
+    One trigger's share in a poll.
 
-    :param since: returns from which time of sensing on this watcher needs scenes.
-    :param interval: seconds between two looks at most.
+    :param need: returns what this trigger needs: the earliest time of sensing, or a number of scenes.
+    :param interval: returns the seconds between the last poll and the next at most.
+    :param due: when the next poll begins at the latest (monotonic).
     """
 
-    since: Callable[[], datetime]
-    interval: float
-    is_served: bool = False
-    _latest: asyncio.Queue[PollResult] = field(default_factory=lambda: asyncio.Queue(maxsize=1))
+    need: Callable[[], Any]
+    interval: Callable[[], float]
+    due: float
+    _latest: asyncio.Queue[PollResult | Exception] = field(default_factory=asyncio.Queue)
 
     async def next(self) -> Scenes:
-        """Wait for a look that was not taken yet. Of several, only the latest is kept: each is whole."""
-        return (await self._latest.get()).scenes
+        """Wait for a poll that was not taken yet, or raise why there is none. Of several, only the latest is kept."""
+        latest = await self._latest.get()
+        if isinstance(latest, Exception):
+            raise latest
+        return latest.scenes
 
-    def offer(self, result: PollResult) -> bool:
-        """Hand over a poll's result; return whether it reaches back far enough."""
-        if result.since > self.since():
-            return False
-        with suppress(asyncio.QueueEmpty):
+    def offer(self, latest: PollResult | Exception) -> None:
+        """Hand over what came of a poll."""
+        while not self._latest.empty():
             self._latest.get_nowait()
-        self._latest.put_nowait(result)
-        self.is_served = True
-        return True
+        self._latest.put_nowait(latest)
 
 
 class SharedPoll:
     """
-    A loop that looks at regular intervals, as long as anybody subscribes.
+    A loop that polls at regular intervals, as long as anybody subscribes.
 
-    It ends on no error: a passing one is followed by longer and longer pauses, one that only a person can cure by
-    pauses of a quarter of an hour. Between two looks there are at least ten seconds, whoever comes and goes.
+    A passing error is followed by longer and longer pauses. Between two polls there are at least ten seconds, whoever
+    comes and goes.
 
-    :param search: returns the scenes sensed since a time.
-    :param name: what is watched, for the log.
+    :param search: returns the scenes for the widest need of all subscribers.
+    :param name: what is searched, for the log.
+    :param widest: returns the wider one of two needs: ``min`` for times, ``max`` for numbers.
+    :param endless: whether subscribers wait on after errors that only a person can cure; such a poll is repeated each
+        quarter of an hour. Otherwise they are told.
     """
 
     def __init__(
         self,
-        search: Search,
+        search: Callable[[Any], Awaitable[Scenes]],
         name: str,
         *,
+        widest: Callable[..., Any] = min,
+        endless: bool = True,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._search = search
         self._name = name
+        self._widest = widest
+        self._endless = endless
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
         self._subscriptions: set[Subscription] = set()
-        self._joined = asyncio.Event()
-        self._began: float | None = None
+        self._changed = asyncio.Event()
+        self._rests_until = -math.inf
         self._last: PollResult | None = None
         self._faults = 0
         self._task: asyncio.Task[None] | None = None
 
     @contextmanager
-    def subscribe(self, since: Callable[[], datetime], interval: float) -> Iterator[Subscription]:
-        """Take part until the block ends; the first subscriber starts the loop, the last one ends it."""
-        subscription = Subscription(since, interval)
+    def subscribe(
+        self, need: Callable[[], Any], interval: Callable[[], float], *, at_once: bool = True
+    ) -> Iterator[Subscription]:
+        """
+        Take part until the block ends; the first subscriber starts the loop, the last one ends it.
+
+        :param at_once: whether the first poll is due now; otherwise after the first interval.
+        """
+        now = self._clock()
+        subscription = Subscription(need, interval, now if at_once else now + interval())
         self._subscriptions.add(subscription)
-        last = self._last
-        if last is None or self._clock() - last.began >= SHORTEST_PAUSE or not subscription.offer(last):
-            self._joined.set()
+        if at_once and self._last is not None and now - self._last.began < SHORTEST_PAUSE:
+            self._hand_out(self._last, subscription)
+        self._changed.set()
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._run(), name=f"poll of {self._name}")
+            # In a context of its own: what it logs is not the first trigger's.
+            self._task = asyncio.create_task(self._run(), context=contextvars.Context())
         try:
             yield subscription
         finally:
@@ -117,76 +132,89 @@ class SharedPoll:
     @property
     def is_forgettable(self) -> bool:
         """Whether nobody subscribes, and a new loop might begin at once."""
-        return not self._subscriptions and self._rest() <= 0
+        return not self._subscriptions and self._rests_until <= self._clock()
 
     async def _run(self) -> None:
         while True:
-            # Those who subscribe at the same moment, as after a restart, share the first result.
-            await self._sleep(max(0.0, self._rest()))
-            self._began = self._clock()
-            await self._wait(await self._poll_once(self._began))
+            await self._until_due()
+            await self._poll_once()
 
-    async def _poll_once(self, began: float) -> float:
-        """Look once, hand the result out, and return the seconds until the next result."""
-        interval = min((subscription.interval for subscription in self._subscriptions), default=SHORTEST_PAUSE)
+    async def _until_due(self) -> None:
+        # Those who subscribe at the same moment, as after a restart, share the first result.
+        await asyncio.sleep(0)
+        while True:
+            self._changed.clear()
+            due = min((subscription.due for subscription in self._subscriptions), default=math.inf)
+            seconds = max(due, self._rests_until) - self._clock()
+            if seconds <= 0:
+                return
+            await first_of(self._sleep(seconds), self._changed.wait())
+
+    async def _poll_once(self) -> None:
+        """Poll, and hand out what came of it."""
+        began = self._clock()
+        self._rests_until = began + SHORTEST_PAUSE
         try:
-            since = min(subscription.since() for subscription in self._subscriptions)
-            scenes = await self._search(since)
+            need = self._widest(subscription.need() for subscription in self._subscriptions)
+            self._last = PollResult(need, began, await self._search(need))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # Not this loop was cancelled, but something that the search waited for: its watchers wait on.
-            return self._after_fault(error, interval)
+            # Something that the search waited for was cancelled, not this loop: its subscribers wait on.
+            self._after_fault(error)
         except Exception as error:
-            return self._after_fault(error, interval)
-        if self._faults:
-            log.info("%s: looking works again, after %d failures", self._name, self._faults)
-        self._faults = 0
-        self._last = PollResult(since, began, scenes)
-        for subscription in self._subscriptions:
-            subscription.offer(self._last)
-        if all(subscription.is_served for subscription in self._subscriptions):
-            self._joined.clear()
-        return pause_between(interval, self._jitter())
+            self._after_fault(error)
+        else:
+            if self._faults:
+                log.info("%s: polling works again, after %d failures", self._name, self._faults)
+            self._faults = 0
+            self._hand_out(self._last, *self._subscriptions)
 
-    def _after_fault(self, error: BaseException, interval: float) -> float:
+    def _hand_out(self, result: PollResult, *subscriptions: Subscription) -> None:
+        for subscription in subscriptions:
+            if self._widest(result.need, subscription.need()) == result.need:
+                subscription.offer(result)
+                subscription.due = result.began + subscription.interval()
+
+    def _after_fault(self, error: BaseException) -> None:
         self._faults += 1
-        if isinstance(error, SentinelHubError) and error.final:
+        interval = min((subscription.interval() for subscription in self._subscriptions), default=SHORTEST_PAUSE)
+        is_known = isinstance(error, SentinelHubError)
+        is_final = isinstance(error, SentinelHubError) and error.final
+        if is_final and self._endless:
             pause = max(interval, FINAL_PAUSE * (1 - 0.1 * self._jitter()))
             log.error(
-                "%s: %s No scene is announced until this is cured. Next look in %.0f s.", self._name, error, pause
+                "%s: %s No scene is announced until this is cured. Next poll in %.0f s.", self._name, error, pause
             )
-            return pause
-        retry_after = getattr(error, "retry_after", None)
-        pause = max(SHORTEST_PAUSE, wait_after_fault(self._faults, interval, self._jitter(), retry_after))
-        unexpected = None if isinstance(error, SentinelHubError) else error
-        log.warning(
-            "%s: a look failed (%s: %s), the %d. in a row. Next one in %.0f s.",
-            self._name,
-            type(error).__name__,
-            error,
-            self._faults,
-            pause,
-            exc_info=unexpected,
-        )
-        return pause
-
-    def _rest(self) -> float:
-        """Return the seconds that must pass before the next result."""
-        return 0.0 if self._began is None else self._began + SHORTEST_PAUSE - self._clock()
-
-    async def _wait(self, pause: float) -> None:
-        """Wait for the next look, or until somebody joins; nobody cuts a pause after faults short."""
-        if self._faults:
-            await self._sleep(pause)
+        elif not self._endless and isinstance(error, Exception) and (is_final or not is_known):
+            for subscription in self._subscriptions:
+                subscription.offer(error)
             return
-        waits = [asyncio.ensure_future(self._sleep(pause)), asyncio.ensure_future(self._joined.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+        else:
+            retry_after = getattr(error, "retry_after", None)
+            pause = max(SHORTEST_PAUSE, wait_after_fault(self._faults, interval, self._jitter(), retry_after))
+            log.warning(
+                "%s: a poll failed (%s: %s), the %d. in a row. Next one in %.0f s.",
+                self._name,
+                type(error).__name__,
+                error,
+                self._faults,
+                pause,
+                exc_info=None if is_known else error,
+            )
+        self._rests_until = self._clock() + pause
+
+
+async def first_of(*waits: Awaitable[Any]) -> Any:
+    """Wait for the first of several, cancel the others, and return its result."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return next(task for task in tasks if task in done).result()
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 _polls: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, SharedPoll]] = weakref.WeakKeyDictionary()

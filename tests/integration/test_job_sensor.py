@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -28,6 +30,7 @@ from sentinelhub_provider.exceptions import (
 )
 from sentinelhub_provider.sensors import job as sensors_job
 from sentinelhub_provider.sensors.job import SentinelHubJobSensor
+from sentinelhub_provider.triggers import job as triggers_job
 from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
 
 
@@ -227,3 +230,77 @@ def test_event_that_is_not_a_finished_job_fails(event: Any, expected: type[Excep
     """Each in its own way."""
     with pytest.raises(expected):
         sensor("7f1c", deferrable=True).execute_complete(CONTEXT, event)
+
+
+def run_to_its_end(waiting: SentinelHubJobSensor) -> str:
+    """Run a sensor as Airflow does, deferrals included; return the job's state, or how the sensor ends."""
+    act: Callable[[], Any] = partial(waiting.execute, CONTEXT)
+    while True:
+        try:
+            return str(act()["state"])
+        except TaskDeferred as deferred:
+            _, stored = deferred.trigger.serialize()
+            event = asyncio.run(fired(SentinelHubJobTrigger(**json.loads(json.dumps(stored)))))
+            act = partial(waiting.resume_execution, deferred.method_name, {"event": event}, CONTEXT)
+        except AirflowSkipException:
+            return "skipped"
+        except AirflowSensorTimeout:
+            return "timed out"
+        except AirflowFailException:
+            return "failed"
+        except SentinelHubError:
+            return "to be retried"
+
+
+async def fired(trigger: SentinelHubJobTrigger) -> Any:
+    """Return a trigger's event, as the database gives it back."""
+    async with asyncio.timeout(20):
+        return json.loads(json.dumps((await anext(trigger.run())).payload))
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["poke", "deferrable"])
+@pytest.mark.parametrize(
+    ("happens", "options", "ends"),
+    [
+        ("nothing", {}, "timed out"),
+        ("nothing", {"soft_fail": True}, "skipped"),
+        ("nothing", {"never_fail": True}, "timed out"),
+        ("nothing", {"silent_fail": True}, "timed out"),
+        ("end", {}, "DONE"),
+        ("end", {"exponential_backoff": True, "max_wait": 0.1}, "DONE"),
+        ("deletion", {}, "failed"),
+        ("deletion", {"soft_fail": True}, "skipped"),
+        ("deletion", {"never_fail": True}, "skipped"),
+        ("deletion", {"silent_fail": True}, "failed"),
+        ("want", {}, "to be retried"),
+        ("want", {"soft_fail": True}, "to be retried"),
+        ("want", {"never_fail": True}, "skipped"),
+        ("want", {"silent_fail": True}, "timed out"),
+    ],
+)
+def test_deferred_wait_ends_as_a_poking_one(
+    jobs: Jobs, job: str, sentinelhub_sandbox, monkeypatch, happens, options, ends, deferrable
+):
+    """Whatever becomes of the job after the first status check, and whatever is to become of the task then."""
+    monkeypatch.setattr(triggers_job, "FIRST_POLL_PATIENCE", 0.0)
+    control = jobs.server.control.jobs
+    happen = {
+        "nothing": lambda: None,
+        "end": control.step,
+        "deletion": lambda: control.delete(job),
+        "want": lambda: control.set_balance(sentinelhub_sandbox.client_id, 0),
+    }
+    patience = 1.0 if "timed out" in ends or happens == "nothing" else 20.0
+    waiting = sensor(job, deferrable=deferrable, poke_interval=0.05, timeout=patience, **options)
+    check = waiting._check_status
+    checks: list[Any] = []
+
+    def checked() -> Any:
+        found = check()
+        if not checks:
+            happen[happens]()
+        checks.append(found)
+        return found
+
+    monkeypatch.setattr(waiting, "_check_status", checked)
+    assert run_to_its_end(waiting) == ends

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,7 +21,11 @@ from airflow.sdk import DAG
 from airflow.sdk.bases.sensor import AirflowRescheduleException
 
 from sentinelhub_provider.exceptions import SentinelHubResponseError
+from sentinelhub_provider.hooks import scenes
+from sentinelhub_provider.hooks.scenes import asearch_scenes
 from sentinelhub_provider.sensors.catalog import SentinelHubSceneSensor
+from sentinelhub_provider.sensors.deferrable import PATIENCE, TaskDeferralError
+from sentinelhub_provider.triggers import catalog
 from sentinelhub_provider.triggers.catalog import SentinelHubSceneCountTrigger
 
 TILE = "33TVL"
@@ -56,27 +62,90 @@ def fixture_sensor(control, tmp_path) -> Callable[..., SentinelHubSceneSensor]:
             sensor.hook.get_conn().close()
 
 
-def fire(deferred: TaskDeferred, between: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    """Run the trigger of a deferral as the triggerer does, out of what is stored of it; return its event."""
-    _, kwargs = deferred.trigger.serialize()
-    trigger = SentinelHubSceneCountTrigger(**json.loads(json.dumps(kwargs)))
-    slept: list[float] = []
+class Time:
+    """A clock that stands still while a search is under way, and else goes on to the next who sleeps."""
 
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        if len(slept) == 2:
-            between()
+    def __init__(self, actions: dict[float, Callable[[], None]] | None = None) -> None:
+        self.now = float(int(time.time()))
+        self.begun = self.now
+        self.polls: list[float] = []
+        self._actions = dict(sorted((actions or {}).items()))
+        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
+        self._busy = 0
 
-    trigger._sleep = sleep
+    def time(self) -> float:
+        """Return the time."""
+        return self.now
 
-    async def first() -> dict[str, Any]:
-        events = [event.payload async for event in trigger.run()]
-        [event] = events
-        return event
+    monotonic = time
 
-    event = asyncio.run(asyncio.wait_for(first(), 20))
-    event["slept"] = slept
-    return event
+    def sleep(self, seconds: float) -> None:
+        """Let so many seconds pass, and what happens in them happen."""
+        self.now += seconds
+        for after in [after for after in self._actions if self.begun + after <= self.now]:
+            self._actions.pop(after)()
+
+    async def asleep(self, seconds: float) -> None:
+        """Wait until the time has come."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sleepers.append((self.now + seconds, future))
+        await future
+
+    def fire(self, deferred: TaskDeferred) -> dict[str, Any]:
+        """Run the trigger of a deferral as the triggerer does, out of what is stored of it; return its event."""
+        _, kwargs = deferred.trigger.serialize()
+        return asyncio.run(asyncio.wait_for(self._fire([kwargs]), 30))[0]
+
+    async def _fire(self, stored: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        triggers = [SentinelHubSceneCountTrigger(**json.loads(json.dumps(kwargs))) for kwargs in stored]
+        for trigger in triggers:
+            trigger._now = trigger._clock = self.time
+            trigger._sleep = self.asleep
+            trigger._jitter = lambda: 0.0
+            trigger._search = partial(self._counted, trigger._search)
+        firing = [asyncio.ensure_future(anext(trigger.run())) for trigger in triggers]
+        while not all(each.done() for each in firing):
+            was_busy = self._busy
+            for _ in range(20):
+                await asyncio.sleep(0)
+            if was_busy or self._busy:
+                await asyncio.sleep(0.002)
+                continue
+            self._sleepers = sorted((each for each in self._sleepers if not each[1].done()), key=lambda each: each[0])
+            if self._sleepers:
+                due, future = self._sleepers.pop(0)
+                self.sleep(max(0.0, due - self.now))
+                future.set_result(None)
+        return [event.payload for event in await asyncio.gather(*firing)]
+
+    async def _counted(self, search: Callable[[int], Any], enough: int) -> Any:
+        self.polls.append(self.now - self.begun)
+        self._busy += 1
+        try:
+            return await search(enough)
+        finally:
+            self._busy -= 1
+
+
+def run_to_its_end(sensor: SentinelHubSceneSensor, clock: Time, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run a sensor as Airflow does, deferrals included; return its result, or how it ends."""
+    monkeypatch.setattr("airflow.sdk.bases.sensor.time", clock)
+    monkeypatch.setattr("sentinelhub_provider.sensors.deferrable.time", clock)
+    act: Callable[[], Any] = partial(sensor.execute, {})
+    while True:
+        try:
+            return len(act())
+        except TaskDeferred as deferred:
+            event = clock.fire(deferred)
+            act = partial(sensor.resume_execution, deferred.method_name, {"event": event}, {})
+        except AirflowSkipException:
+            return "skipped"
+        except AirflowSensorTimeout:
+            return "timed out"
+        except AirflowFailException:
+            return "failed"
+        except Exception:
+            return "to be retried"
 
 
 def test_enough_scenes_are_returned_at_once(control, sensor):
@@ -133,15 +202,13 @@ def test_a_deferrable_sensor_waits_in_the_triggerer(control, sensor):
     waiting = sensor(min_scenes="{{ params.enough }}", deferrable=True, poke_interval=100, timeout=3600)
     with pytest.raises(TaskDeferred) as deferred:
         waiting.execute({})
-    assert timedelta(seconds=3590) < deferred.value.timeout <= timedelta(hours=1)
+    assert timedelta(seconds=3590) < deferred.value.timeout <= timedelta(hours=1) + timedelta(seconds=PATIENCE)
 
-    event = fire(deferred.value, lambda: control.publish_scenes(tile=TILE, count=2))
-    slept = event.pop("slept")
-    assert event.pop("waits_until") == deferred.value.trigger.waits_until
-    assert event == {"status": "found", "scenes": 2}
-    assert len(slept) == 2
-    assert all(100 <= pause <= 110 for pause in slept)
-    assert len(waiting.resume({}, {**event, "waits_until": 1.0})) == 2
+    clock = Time({150: lambda: control.publish_scenes(tile=TILE, count=2)})
+    event = clock.fire(deferred.value)
+    assert event == {"status": "found", "scenes": 2, "waits_until": deferred.value.trigger.waits_until}
+    assert clock.polls == [100, 200]
+    assert len(waiting.execute_complete({}, event)) == 2
 
 
 def test_a_deferrable_sensor_with_enough_scenes_does_not_defer(control, sensor):
@@ -157,7 +224,7 @@ def test_scenes_that_vanished_meanwhile_are_waited_for_again(control, sensor):
     with pytest.raises(TaskDeferred) as first:
         waiting.execute({})
     with pytest.raises(TaskDeferred) as second:
-        waiting.resume({}, {"status": "found", "scenes": 1, "waits_until": first.value.trigger.waits_until})
+        waiting.execute_complete({}, {"status": "found", "scenes": 1, "waits_until": first.value.trigger.waits_until})
 
     assert second.value.trigger.serialize() == first.value.trigger.serialize()
     assert second.value.timeout < first.value.timeout
@@ -172,11 +239,10 @@ def test_passing_errors_are_waited_out(control, sensor, monkeypatch):
     with pytest.raises(TaskDeferred) as deferred:
         sensor(deferrable=True, min_scenes=2, poke_interval=100).execute({})
     control.add_fault(path=SEARCH, action={"kind": "html"}, times=1)
-    event = fire(
-        deferred.value, lambda: control.publish_scenes(tile=TILE, sensed=datetime.now(UTC) - timedelta(seconds=20))
-    )
-    assert event["status"] == "found"
-    assert event["slept"][1] <= 5
+    sensed = datetime.now(UTC) - timedelta(seconds=20)
+    clock = Time({105: lambda: control.publish_scenes(tile=TILE, sensed=sensed)})
+    assert clock.fire(deferred.value)["status"] == "found"
+    assert clock.polls == [100, 110], "the poll after a fault comes soon"
 
 
 def test_a_refused_client_fails_the_task_without_retries(control, sensor, connect):
@@ -187,18 +253,18 @@ def test_a_refused_client_fails_the_task_without_retries(control, sensor, connec
 
     with pytest.raises(AirflowFailException):
         sensor().execute({})
-    event = fire(deferred.value)
+    event = Time().fire(deferred.value)
     assert event["error"] == "SentinelHubAuthenticationError"
     assert "a-wrong-secret" not in str(event) + str(deferred.value.trigger.serialize())
     with pytest.raises(AirflowFailException, match="SentinelHubAuthenticationError: "):
-        sensor(deferrable=True).resume({}, event)
+        sensor(deferrable=True).execute_complete({}, event)
 
 
 @pytest.mark.parametrize("event", [None, {}, "found", {"status": "success"}, {"status": "found"}])
 def test_events_of_others_are_refused(sensor, event):
     """An empty, unknown or foreign event is no success."""
     with pytest.raises(SentinelHubResponseError, match="no event of a scene sensor"):
-        sensor(deferrable=True).resume({}, event)
+        sensor(deferrable=True).execute_complete({}, event)
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
@@ -233,11 +299,122 @@ def test_the_data_interval_is_looked_at_by_default(control, sensor):
     assert [scene["id"] for scene in sensor(datetime=None).execute(interval)] == [inside.id]
 
 
-def test_a_soft_failing_sensor_is_skipped(control, sensor):
-    """As Airflow's own are: for its time-out and for errors, deferred or not."""
-    with pytest.raises(AirflowSkipException):
-        sensor(soft_fail=True, timeout=0).execute({})
-    with pytest.raises(AirflowSkipException):
-        sensor(soft_fail=True, deferrable=True, min_scenes=0).execute({})
+REFUSED = {"kind": "status", "status": 403}
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["poke", "deferrable"])
+@pytest.mark.parametrize(
+    ("happens", "options", "ends"),
+    [
+        ("nothing", {}, "timed out"),
+        ("nothing", {"soft_fail": True}, "skipped"),
+        ("nothing", {"never_fail": True}, "timed out"),
+        ("nothing", {"silent_fail": True}, "timed out"),
+        ("scene", {}, 1),
+        ("scene", {"soft_fail": True, "exponential_backoff": True}, 1),
+        ("refusal", {}, "failed"),
+        ("refusal", {"soft_fail": True}, "skipped"),
+        ("refusal", {"never_fail": True}, "skipped"),
+        ("refusal", {"silent_fail": True}, "failed"),
+        ("outage", {}, 1),
+        ("outage", {"never_fail": True}, 1),
+        ("bug", {}, "to be retried"),
+        ("bug", {"soft_fail": True}, "to be retried"),
+        ("bug", {"never_fail": True}, "skipped"),
+        ("bug", {"silent_fail": True}, 1),
+    ],
+)
+def test_a_deferred_wait_ends_as_a_poking_one(control, sensor, monkeypatch, happens, options, ends, deferrable):
+    """Whatever comes while it waits, and whatever is to become of it."""
+
+    def go_wrong() -> None:
+        def broken(*_: Any, **__: Any) -> Any:
+            for undo, name, original in originals:
+                monkeypatch.setattr(undo, name, original)
+            raise RuntimeError("nobody thought of this")
+
+        originals = [(scenes, "search_scenes", scenes.search_scenes), (catalog, "asearch_scenes", asearch_scenes)]
+        for place, name, _ in originals:
+            monkeypatch.setattr(place, name, broken)
+
+    def publish() -> None:
+        control.publish_scenes(tile=TILE)
+
+    actions: dict[str, dict[float, Callable[[], None]]] = {
+        "nothing": {},
+        "scene": {150: publish},
+        "refusal": {150: lambda: control.add_fault(path=SEARCH, action=REFUSED, times=None)},
+        "outage": {150: lambda: control.add_fault(path=SEARCH, action={"kind": "html"}, times=2), 450: publish},
+        "bug": {150: go_wrong, 450: publish},
+    }
+    clock = Time(actions[happens])
+    waiting = sensor(deferrable=deferrable, poke_interval=100, timeout=1000, **options)
+
+    outcome = run_to_its_end(waiting, clock, monkeypatch)
+    assert outcome == ends, (clock.polls, clock.now - clock.begun)
+    if ends == "timed out" or (happens, ends) == ("nothing", "skipped"):
+        assert 1000 <= clock.now - clock.begun <= 1100
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["poke", "deferrable"])
+def test_no_time_is_no_wait(control, sensor, deferrable):
+    """One search, and the sensor has timed out."""
     with pytest.raises(AirflowSensorTimeout):
-        sensor(timeout=0).execute({})
+        sensor(deferrable=deferrable, timeout=0).execute({})
+    with pytest.raises(AirflowSkipException):
+        sensor(deferrable=deferrable, timeout=0, soft_fail=True).execute({})
+
+
+def test_deferred_polls_back_off_as_pokes_do(control, sensor):
+    """Twice as long each time, up to ``max_wait``; the last poll is at the end of the wait."""
+    waiting = sensor(deferrable=True, poke_interval=100, timeout=2000, exponential_backoff=True, max_wait=500)
+    with pytest.raises(TaskDeferred) as deferred:
+        waiting.execute({})
+
+    clock = Time()
+    assert clock.fire(deferred.value)["status"] == "timeout"
+    assert clock.polls[:-1] == [50, 150, 350, 750, 1250, 1750]
+    assert clock.polls[-1] == pytest.approx(2000, abs=5)
+
+
+@pytest.mark.parametrize("option", [{}, {"soft_fail": True}, {"never_fail": True}])
+def test_a_deferral_that_airflow_ends_is_a_time_out(control, sensor, option):
+    """Where no triggerer ran; a trigger that broke is an error like any other."""
+    waiting = sensor(deferrable=True, **option)
+    with pytest.raises(AirflowSkipException if "soft_fail" in option else AirflowSensorTimeout):
+        waiting.resume_execution("__fail__", {"error": "Trigger timeout"}, {})
+    with pytest.raises(AirflowSkipException if "never_fail" in option else TaskDeferralError):
+        waiting.resume_execution("__fail__", {"error": "Trigger failure"}, {})
+
+
+def test_equal_sensors_share_each_poll_and_ask_for_no_more_than_needed(control, sensor):
+    """Forty triggers, of which one wants 120 scenes: two pages a poll for all, and one token."""
+    deferred = []
+    for number in range(40):
+        with pytest.raises(TaskDeferred) as each:
+            sensor(deferrable=True, min_scenes=120 if number == 7 else 1).execute({})
+        deferred.append(each.value.trigger.serialize()[1])
+    bodies = {kwargs["body"] for kwargs in deferred}
+    assert len(bodies) == 1
+    control.publish_scenes(tile=TILE, count=130)
+    before = control.counters().requests[SEARCH]
+
+    events = asyncio.run(asyncio.wait_for(Time()._fire(deferred), 30))
+
+    assert {event["status"] for event in events} == {"found"}
+    assert control.counters().requests[SEARCH] - before == 2
+
+
+def test_a_wait_for_one_scene_costs_a_page_of_one(control, sensor):
+    """However many there are."""
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor(deferrable=True).execute({})
+    control.publish_scenes(tile=TILE, count=130)
+    before = control.counters().requests[SEARCH]
+
+    assert Time().fire(deferred.value) == {
+        "status": "found",
+        "scenes": 1,
+        "waits_until": deferred.value.trigger.waits_until,
+    }
+    assert control.counters().requests[SEARCH] - before == 1

@@ -397,4 +397,4 @@ def test_an_answer_that_is_none_does_not_end_it(control, watch, asset, caplog):
 
     run(scenario())
 
-    assert "a look failed (SentinelHubResponseError" in caplog.text
+    assert "a poll failed (SentinelHubResponseError" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping
 from typing import Any
 
@@ -34,20 +35,21 @@ def check_has_scenes(collection: str) -> None:
         )
 
 
-def search_flow(body: Mapping[str, Any]) -> PageFlow:
+def search_flow(body: Mapping[str, Any], enough: float = math.inf) -> PageFlow:
     """
     Yield the body of each page's request, be sent its answer, and return the short list of all pages.
 
     A scene that is on two pages, since another one was published meanwhile, is in the list once.
 
     :param body: of the first page, as :func:`~sentinelhub_provider.api.catalog.build_search` makes it.
+    :param enough: so many scenes end the search.
     :raises SentinelHubResponseError: for an answer that is no page, or pages without end.
     """
     pages = Pages("POST", "The Catalog")
     change: NextPage | None = NextPage()
     found: dict[str, dict[str, Any]] = {}
-    request = {**body, "limit": MAX_PAGE}
-    while change is not None:
+    request = {**body, "limit": min(MAX_PAGE, enough)}
+    while change is not None and len(found) < enough:
         request = {**request, **change.json}
         page = read_page((yield request))
         for item in items_of(page):

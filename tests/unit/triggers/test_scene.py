@@ -14,7 +14,8 @@ from airflow.serialization.encoders import encode_trigger
 from airflow.triggers.base import BaseEventTrigger
 
 from sentinelhub_provider.exceptions import SentinelHubRequestError
-from sentinelhub_provider.triggers.scene import InvalidTriggerError, SentinelHubSceneTrigger
+from sentinelhub_provider.triggers.scene import SentinelHubSceneTrigger
+from sentinelhub_provider.triggers.stored import InvalidTriggerError
 
 TRIANGLE = {"type": "Polygon", "coordinates": [[[14, 46], [14.1, 46], [14.1, 46.1], [14, 46]]]}
 CQL2 = {"op": "<", "args": [{"property": "eo:cloud_cover"}, 20]}
