@@ -40,7 +40,7 @@ check: .venv/.ready-dev ## Style, format, types and the arrows between the modul
 
 .PHONY: test
 test: check ## All checks, then the unit, contract and integration tests
-	@echo "== pytest" && $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	@echo "== pytest" && $(BIN)/pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-e2e
 test-e2e: .venv/.ready-dev ## The built package in real Airflows (3.1, 3.2, 3.3) and a real browser; takes minutes

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import hypothesis
 import pytest
+from dag_runs import DagRunner, started_dag_runner
 from redis_server import RedisServer
+from xdist.scheduler import LoadFileScheduling
 
 # The same examples in each run: a property that fails now and then tells nothing about the change at hand. For a wider
 # search: HYPOTHESIS_PROFILE=search.
@@ -48,6 +51,47 @@ sys.addaudithook(_refuse_the_outside)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One process more than there are cores: some tests wait for a deadline or for another process."""
     return len(os.sched_getaffinity(0)) + 1
+
+
+IN_AIRFLOW = (
+    "tests/contract/test_examples_contract.py",
+    "tests/integration/test_calendars.py",
+    "tests/integration/test_http_operator.py",
+    "tests/integration/test_token_stores.py",
+)
+"""Files whose DAGs run in one Airflow: one process of xdist has them all, so that Airflow is loaded once."""
+
+
+class FileScheduling(LoadFileScheduling):
+    """Gives a file to one process, in the order of pytest's ``testpaths``."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "airflow" if file in IN_AIRFLOW else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Share the tests between processes."""
+    config.option.loadscopereorder = False
+    return FileScheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without looking for garbage, and never look through what was collected: it is a fifth of the time."""
+    gc.disable()
+    result = yield
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+    return result
+
+
+@pytest.fixture(scope="session")
+def dag_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagRunner]:
+    """A real Airflow for the DAGs of all tests of this process."""
+    with started_dag_runner(tmp_path_factory.mktemp("airflow")) as runner:
+        yield runner
 
 
 @pytest.fixture(name="redis_for_all", scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dag_runs import connection_to, run_dags_with
+from dag_runs import connection_to
 
 from sentinelhub_provider.sandbox.server import SandboxServer
 from tests.contract.openapi import check, described
@@ -23,7 +23,7 @@ FIELDS = 3
 
 
 @pytest.fixture(name="spoken", scope="module")
-def fixture_spoken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str, Any], list[Any]]]:
+def fixture_spoken(dag_runner, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str, Any], list[Any]]]:
     """Run all examples in both spellings of the paths; return the runs and the exchanges of each."""
     home = tmp_path_factory.mktemp("examples")
     dags = shutil.copytree(EXAMPLES, home / "dags", ignore=shutil.ignore_patterns("__pycache__"))
@@ -36,7 +36,7 @@ def fixture_spoken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[
             server.control.record_exchanges()
             server.control.jobs.set_durations(analysing=0.1, processing=0.2)
         connections = [connection_to(server, path_scheme=scheme) for scheme, server in servers.items()]
-        done = run_dags_with(connections, dags, home)
+        done = dag_runner.run_with(connections, dags, home)
         return {
             scheme: (ran.runs, [exchange for exchange in server.control.exchanges() if described(exchange.path)])
             for (scheme, server), ran in zip(servers.items(), done, strict=True)

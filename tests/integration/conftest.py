@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
-import requests
 from clocks import FakeClock
 
-from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+if TYPE_CHECKING:  # the process that only shares the tests out reads this file, too
+    import httpx
+    import requests
+
+    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 
 ENVIRONMENT_VARIABLE = "AIRFLOW_CONN_SENTINELHUB_DEFAULT"
 EVALSCRIPT = """//VERSION=3
@@ -79,6 +81,8 @@ def fixture_waits() -> FakeClock:
 @pytest.fixture(name="connect")
 def fixture_connect(sentinelhub_sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., SentinelHubHook]]:
     """Make a hook whose connection leads to the sandbox; keywords change the connection's fields or extra."""
+    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+
     hooks: list[SentinelHubHook] = []
 
     def connect(*, extra: dict[str, Any] | None = None, **fields: Any) -> SentinelHubHook:

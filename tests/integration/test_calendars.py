@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from dag_runs import run_dags
 
 DAGS = '''
 from airflow.sdk import DAG
@@ -110,14 +109,14 @@ with DAG("documents", schedule=None, tags=["at="]) as documents:
 
 
 @pytest.fixture(name="ran", scope="module")
-def fixture_ran(sentinelhub_sandbox_server, tmp_path_factory) -> Any:
-    """Run the three DAGs once, in an Airflow of their own; return what became of them, and what was sent."""
+def fixture_ran(sentinelhub_sandbox_server, dag_runner, tmp_path_factory) -> Any:
+    """Run the three DAGs once, in a real Airflow; return what became of them, and what was sent."""
     server = sentinelhub_sandbox_server
     server.control.reset()
     home = tmp_path_factory.mktemp("calendars")
     (home / "dags").mkdir()
     (home / "dags" / "calendars.py").write_text(DAGS.replace("FOLDER", str(home)))
-    return run_dags(server, home / "dags", home, auth_cache="memory")
+    return dag_runner.run(server, home / "dags", home, auth_cache="memory")
 
 
 @pytest.mark.parametrize("task", ["catalog", "process", "statistics", "async", "batch", "batch_statistics", "sensor"])

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
-from dag_runs import run_dags
 from loopback import Reply, loopback_server
 
 from sentinelhub_provider.exceptions import (
@@ -480,8 +479,8 @@ with DAG("operator_dag", start_date=datetime(2024, 6, 1), schedule=None, params=
 
 
 @pytest.fixture(name="dag_run", scope="module")
-def fixture_dag_run(sentinelhub_sandbox_server, tmp_path_factory) -> dict[str, Any]:
-    """Run a DAG once in an Airflow of its own and return what became of it."""
+def fixture_dag_run(sentinelhub_sandbox_server, dag_runner, tmp_path_factory) -> dict[str, Any]:
+    """Run a DAG once in a real Airflow and return what became of it."""
     server = sentinelhub_sandbox_server
     server.control.reset()
     home = tmp_path_factory.mktemp("operator-dag")
@@ -494,7 +493,7 @@ def fixture_dag_run(sentinelhub_sandbox_server, tmp_path_factory) -> dict[str, A
     (dags / "search.json").write_text(json.dumps({**SEARCH_BODY, "collections": ["{{ params.collection }}"]}))
     (dags / "tricky.js").write_text(TRICKY_EVALSCRIPT.replace("{{ ds }}", "{{ params.collection }}"))
     (dags / "operator_dag.py").write_text(DAG_FILE.format(request=request, folder=home))
-    ran = run_dags(server, dags, home, auth_cache="memory")
+    ran = dag_runner.run(server, dags, home, auth_cache="memory")
     found: dict[str, Any] = ran.runs["operator_dag"]
     found["log"] = ran.log
     found["logins"] = server.control.counters().token_requests

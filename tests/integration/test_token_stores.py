@@ -9,7 +9,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from dag_runs import run_dags
 
 from sentinelhub_provider.hooks.sharing import open_token_store
 from sentinelhub_provider.oauth.broker import forget_tokens
@@ -141,23 +140,26 @@ with DAG("variables", schedule=None):
 
 
 @pytest.fixture(name="airflow", scope="module")
-def fixture_airflow(sentinelhub_sandbox_server, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """Run the DAG once in an Airflow of its own, its tokens in Variables; return what became of it."""
+def fixture_airflow(
+    sentinelhub_sandbox_server, dag_runner, tmp_path_factory: pytest.TempPathFactory
+) -> SimpleNamespace:
+    """Run the DAG once in a real Airflow, its tokens in Variables; return what became of it."""
     server = sentinelhub_sandbox_server
     server.control.reset()
     home = tmp_path_factory.mktemp("variables-dag")
     dags = home / "dags"
     dags.mkdir()
     (dags / "variables_dag.py").write_text(DAG_FILE)
-    ran = run_dags(server, dags, home, auth_cache="variable")
-    with sqlite3.connect(home / "airflow" / "airflow.db") as database:
+    ran = dag_runner.run(server, dags, home, auth_cache="variable")
+    airflow_home = dag_runner.airflow_home
+    with sqlite3.connect(airflow_home / "airflow.db") as database:
         rows = database.execute("SELECT key, val, is_encrypted, description FROM variable").fetchall()
     database.close()
     return SimpleNamespace(
         run=ran.runs["variables"],
         log=ran.log,
         rows=rows,
-        database=b"".join(path.read_bytes() for path in (home / "airflow").glob("airflow.db*")),
+        database=b"".join(path.read_bytes() for path in airflow_home.glob("airflow.db*")),
         tokens=server.control.tokens(),
         token_requests=server.control.counters().token_requests,
         secret=server.client_secret,

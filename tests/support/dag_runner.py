@@ -1,12 +1,11 @@
 """
-Runs every DAG of a folder in an Airflow of its own, in one process, once with each connection; a test starts it.
+Runs DAGs in one Airflow process, whose first run takes ten seconds and more. ``dag_runs.py`` starts it.
 
-    python dag_runner.py FOLDER RESULT CONNECTION...
+Each line of the standard input is an order, ``{"home": ..., "dags": ..., "connections": [...]}``: every DAG of the folder
+``dags`` is run once with each connection. Then ``home`` has the file ``log`` and ``result.json``, a list with an element
+for each connection: for each DAG its run's state and the states and results of its tasks. A line tells that they are there.
 
 A DAG's tag ``at=2025-03-30`` gives the run that logical date, ``at=`` gives it none, as runs that assets start have.
-
-RESULT is a JSON file, a list with an element for each connection: for each DAG its run's state and the states and
-results of its tasks. Airflow's home comes from the environment.
 """
 
 from __future__ import annotations
@@ -14,25 +13,61 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
 
 
-def main(folder: str, result: str, *connections: str) -> None:
-    """Run the DAGs."""
-    os.environ["AIRFLOW__CORE__DAGS_FOLDER"] = folder
+def main() -> None:
+    """Take orders until there are no more. Airflow's home comes from the environment."""
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+    answers = os.fdopen(os.dup(1), "w")
+    is_first = True
+    for line in sys.stdin:
+        order = json.loads(line)
+        home = Path(order["home"])
+        with (home / "log").open("w") as log:
+            for stream in (1, 2):
+                os.dup2(log.fileno(), stream)
+        try:
+            if is_first:
+                _migrate()
+                is_first = False
+            result = _run(home, order["dags"], order["connections"])
+        except Exception:
+            traceback.print_exc()
+            result = None
+        sys.stdout.flush()
+        sys.stderr.flush()
+        (home / "result.json").write_text(json.dumps(result))
+        print("done", file=answers, flush=True)
 
-    from airflow.dag_processing.dagbag import DagBag
+
+def _migrate() -> None:
     from airflow.utils.db import initdb
 
     initdb()
-    bag = DagBag(dag_folder=folder)
-    assert not bag.import_errors, bag.import_errors
-    runs = []
-    for connection in connections:
-        os.environ["AIRFLOW_CONN_SENTINELHUB_DEFAULT"] = connection
-        runs.append({dag_id: record(dag.test(**dates(dag))) for dag_id, dag in bag.dags.items()})
-    Path(result).write_text(json.dumps(runs))
+
+
+def _run(home: Path, folder: str, connections: list[str]) -> list[dict]:
+    from airflow import settings
+    from airflow.dag_processing.dagbag import DagBag
+
+    from sentinelhub_provider.oauth.broker import forget_tokens
+
+    os.chdir(home)
+    settings.DAGS_FOLDER = folder  # from where each run stores the DAGs
+    sys.path.append(folder)  # Airflow puts the folder of its DAGs there as well
+    try:
+        bag = DagBag(dag_folder=folder)
+        assert not bag.import_errors, bag.import_errors
+        runs = []
+        for connection in connections:
+            os.environ["AIRFLOW_CONN_SENTINELHUB_DEFAULT"] = connection
+            forget_tokens()
+            runs.append({dag_id: record(dag.test(**dates(dag))) for dag_id, dag in bag.dags.items()})
+        return runs
+    finally:
+        sys.path.remove(folder)
 
 
 def dates(dag) -> dict:
@@ -57,4 +92,4 @@ def record(run) -> dict:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

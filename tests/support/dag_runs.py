@@ -1,4 +1,4 @@
-"""Starts ``dag_runner.py``: DAGs run once in an Airflow of their own, against a sandbox."""
+"""DAGs that are run once in a real Airflow, against a sandbox."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,15 +26,40 @@ class DagRuns:
     log: str
 
 
-def run_dags(server: SandboxServer, dags: Path, home: Path, **extra: Any) -> DagRuns:
-    """
-    Run the DAGs of a folder.
+@dataclass(frozen=True)
+class DagRunner:
+    """An Airflow in a process of its own, which runs the DAGs of one test module after the other."""
 
-    :param server: where the connection ``sentinelhub_default`` leads.
-    :param home: folder for Airflow's home and the result.
-    :param extra: further members of the connection's extra.
-    """
-    return run_dags_with([connection_to(server, **extra)], dags, home)[0]
+    airflow_home: Path
+    process: subprocess.Popen[str]
+
+    def run(self, server: SandboxServer, dags: Path, home: Path, **extra: Any) -> DagRuns:
+        """
+        Run the DAGs of a folder.
+
+        :param server: where the connection ``sentinelhub_default`` leads.
+        :param home: working folder of the tasks, which also takes the log and the result.
+        :param extra: further members of the connection's extra.
+        """
+        return self.run_with([connection_to(server, **extra)], dags, home)[0]
+
+    def run_with(self, connections: list[str], dags: Path, home: Path) -> list[DagRuns]:
+        """
+        Run the DAGs of a folder with one connection after the other.
+
+        :param connections: what ``sentinelhub_default`` is, as JSON.
+        """
+        assert self.process.stdin
+        assert self.process.stdout
+        order = {"home": str(home), "dags": str(dags), "connections": connections}
+        self.process.stdin.write(f"{json.dumps(order)}\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        log = (home / "log").read_text()
+        assert answer == "done\n", log[-5000:]
+        done = json.loads((home / "result.json").read_text())
+        assert done is not None, log[-5000:]
+        return [DagRuns(runs, log) for runs in done]
 
 
 def connection_to(server: SandboxServer, **extra: Any) -> str:
@@ -41,25 +68,15 @@ def connection_to(server: SandboxServer, **extra: Any) -> str:
     return client.connection_json(**extra)
 
 
-def run_dags_with(connections: list[str], dags: Path, home: Path) -> list[DagRuns]:
-    """
-    Run the DAGs of a folder with one connection after the other, all in one Airflow: it takes seconds to load.
-
-    :param connections: what ``sentinelhub_default`` is, as JSON.
-    :param home: folder for Airflow's home and the result.
-    """
-    result = home / "result.json"
-    answer = subprocess.run(
-        [sys.executable, Path(__file__).with_name("dag_runner.py"), dags, result, *connections],
-        env={name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-        # Airflow puts the folder of its DAGs there as well.
-        | {"AIRFLOW_HOME": str(home / "airflow"), "PYTHONPATH": os.pathsep.join([str(ROOT), str(dags)])},
-        cwd=home,
-        capture_output=True,
+@contextmanager
+def started_dag_runner(home: Path) -> Iterator[DagRunner]:
+    """Run such an Airflow until the block ends. It loads when the first DAGs come."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    with subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("dag_runner.py")],
+        env=environ | {"AIRFLOW_HOME": str(home), "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=600,
-    )
-    log = answer.stdout + answer.stderr
-    assert answer.returncode == 0, log[-5000:]
-    return [DagRuns(runs, log) for runs in json.loads(result.read_text())]
+    ) as process:
+        yield DagRunner(home, process)

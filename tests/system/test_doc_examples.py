@@ -10,7 +10,6 @@ import subprocess
 import sys
 
 import pytest
-from dag_runs import run_dags
 from doc_blocks import ROOT, Block, all_blocks
 
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
@@ -45,7 +44,7 @@ def with_files_in(folder, text: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def dag_runs(sentinelhub_sandbox_server, tmp_path_factory):
+def dag_runs(sentinelhub_sandbox_server, dag_runner, tmp_path_factory):
     """Run the DAGs of all pages, and the small example, in one Airflow; return what became of them."""
     home = tmp_path_factory.mktemp("doc-dags")
     dags = home / "dags"
@@ -54,7 +53,7 @@ def dag_runs(sentinelhub_sandbox_server, tmp_path_factory):
     for block in all_blocks("dag"):
         (dags / f"{block.name}.py").write_text(with_files_in(home, block.text))
     server = sentinelhub_sandbox_server
-    return run_dags(server, dags, home, auth_cache="memory").runs
+    return dag_runner.run(server, dags, home, auth_cache="memory").runs
 
 
 @pytest.mark.parametrize("block", all_blocks("dag"), ids=str)
