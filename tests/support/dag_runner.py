@@ -1,9 +1,10 @@
 """
 Runs DAGs in one Airflow process, whose first run takes ten seconds and more. ``dag_runs.py`` starts it.
 
-Each line of the standard input is an order, ``{"home": ..., "dags": ..., "connections": [...]}``: every DAG of the folder
-``dags`` is run once with each connection. Then ``home`` has the file ``log`` and ``result.json``, a list with an element
-for each connection: for each DAG its run's state and the states and results of its tasks. A line tells that they are there.
+Each line of the standard input is an order, ``{"home": ..., "dags": ..., "connections": [...]}``: every DAG of the
+folder ``dags`` is run once with each connection. Then ``home`` has the file ``log`` and ``result.json``, a list with an
+element for each connection: for each DAG its run's state and the states and results of its tasks. A line on the
+standard output tells that they are there.
 
 A DAG's tag ``at=2025-03-30`` gives the run that logical date, ``at=`` gives it none, as runs that assets start have.
 """
