@@ -24,6 +24,7 @@ Every message says what happened and what to do next. None of them holds a token
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 _RESTARTABLE = frozenset({"USER_ACTION", "OUT_OF_PU", "UNHEALTHY"})
@@ -78,13 +79,13 @@ def _revived(kind: type[SentinelHubError], message: str, attributes: dict[str, A
 
 
 class _FieldError(SentinelHubError, ValueError):
-    """An error of what the user gave; ``field`` names what must be changed."""
+    """An error of what the user gave; ``field`` names what must be changed, by default the message's first word."""
 
     final = True
 
-    def __init__(self, message: str, *, field: str, **about: Any) -> None:
+    def __init__(self, message: str, *, field: str | None = None, **about: Any) -> None:
         super().__init__(message, **about)
-        self.field = field
+        self.field = field or re.split(r"\W", message, maxsplit=1)[0]
 
 
 class SentinelHubConfigurationError(_FieldError):

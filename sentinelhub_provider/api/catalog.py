@@ -117,14 +117,13 @@ def build_search(
     if ids:
         named: Any = [ids] if isinstance(ids, str) else ids
         if not isinstance(named, list | tuple) or not all(isinstance(name, str) for name in named):
-            raise SentinelHubRequestError(f"ids is {ids!r}. Give the id of an item, or a list of them.", field="ids")
+            raise SentinelHubRequestError(f"ids is {ids!r}. Give the id of an item, or a list of them.")
         body["ids"] = list(named)
     cover = None
     if max_cloud_cover is not None:
         if not found.has_cloud_cover:
             raise SentinelHubRequestError(
-                f"max_cloud_cover is {max_cloud_cover!r}, but scenes of {found.id} have no cloud cover. Leave it out.",
-                field="max_cloud_cover",
+                f"max_cloud_cover is {max_cloud_cover!r}, but scenes of {found.id} have no cloud cover. Leave it out."
             )
         cover = check_cloud_cover(max_cloud_cover)
     body |= _filter(filter, cover)
@@ -133,7 +132,7 @@ def build_search(
     if distinct:
         body["distinct"] = distinct
     if limit is not None and (type(limit) is not int or limit < 1):
-        raise SentinelHubRequestError(f"limit is {limit!r}. Give a whole number, 1 or more.", field="limit")
+        raise SentinelHubRequestError(f"limit is {limit!r}. Give a whole number, 1 or more.")
     body["limit"] = MAX_PAGE if limit is None else min(limit, MAX_PAGE)
     return SearchRequest(body, limit)
 
@@ -168,7 +167,7 @@ def sort_items(items: Iterable[Mapping[str, Any]], by: str) -> list[Mapping[str,
     Items without the property come last. Equals keep an order by id, so that pages in any order sort alike.
     """
     if by not in SORTINGS:
-        raise SentinelHubRequestError(f"sort is {by!r}. Give one of {', '.join(SORTINGS)}.", field="sort")
+        raise SentinelHubRequestError(f"sort is {by!r}. Give one of {', '.join(SORTINGS)}.")
     ordered = sorted(items, key=lambda item: str(item.get("id")))
     if by == "oldest":
         return sorted(ordered, key=lambda item: (_time(item) is None, _seconds(item)))
@@ -179,7 +178,7 @@ def sort_items(items: Iterable[Mapping[str, Any]], by: str) -> list[Mapping[str,
 def one_per(items: Iterable[Mapping[str, Any]], what: str) -> list[Mapping[str, Any]]:
     """Keep the first item of each day (UTC) or tile, in the given order; items that name none are all kept."""
     if what not in ONE_PER:
-        raise SentinelHubRequestError(f"one_per is {what!r}. Give one of {', '.join(ONE_PER)}.", field="one_per")
+        raise SentinelHubRequestError(f"one_per is {what!r}. Give one of {', '.join(ONE_PER)}.")
     seen: set[str] = set()
     kept = []
     for item in items:
@@ -215,7 +214,7 @@ def _interval(value: Any, now: dt.datetime | None) -> str:
         return f"../{format_time(parse_end(end, 'datetime')[0])}"
     if start is None:
         raise SentinelHubRequestError(
-            f"datetime is {value!r}. Give at least one end, such as '2024-06-01T00:00:00Z/..'.", field="datetime"
+            f"datetime is {value!r}. Give at least one end, such as '2024-06-01T00:00:00Z/..'."
         )
     first = parse_time(start, "datetime")
     refuse_future(first, "datetime", now)
@@ -239,7 +238,7 @@ def _check_degrees(box: BBox, field: str) -> None:
         swapped = south >= -180 and north <= 180 and west >= -90 and east <= 90
         advice = "They fit swapped: give longitude first." if swapped else "Give degrees, longitude first."
         raise SentinelHubRequestError(
-            f"{field} has coordinates outside of longitude -180 to 180 and latitude -90 to 90. {advice}", field=field
+            f"{field} has coordinates outside of longitude -180 to 180 and latitude -90 to 90. {advice}"
         )
 
 
@@ -250,8 +249,7 @@ def _filter(given: str | Mapping[str, Any] | None, cover: float | None) -> dict[
         return {"filter": dict(joined), "filter-lang": "cql2-json"}
     if given is not None and not isinstance(given, str):
         raise SentinelHubRequestError(
-            f"filter is a {type(given).__name__}. Give CQL2 as text, such as 'eo:cloud_cover < 20', or as a mapping.",
-            field="filter",
+            f"filter is a {type(given).__name__}. Give CQL2 as text, such as 'eo:cloud_cover < 20', or as a mapping."
         )
     parts = [part for part in (given, None if cover is None else f"{CLOUD_COVER} <= {cover:g}") if part]
     return {"filter": " and ".join(parts), "filter-lang": "cql2-text"} if parts else {}
@@ -260,8 +258,7 @@ def _filter(given: str | Mapping[str, Any] | None, cover: float | None) -> dict[
 def _fields(fields: Any) -> dict[str, Any]:
     if not isinstance(fields, Mapping) or not set(fields) <= {"include", "exclude"}:
         raise SentinelHubRequestError(
-            f"fields is {fields!r}. Give include and exclude, each a list of members such as 'properties.datetime'.",
-            field="fields",
+            f"fields is {fields!r}. Give include and exclude, each a list of members such as 'properties.datetime'."
         )
     return {name: list(members) for name, members in fields.items()}
 

@@ -132,17 +132,14 @@ def find_collection(name: Any, deployment: str | None = None, *, field: str = "c
     :raises SentinelHubRequestError: where the deployment is known to lack the collection, with where it lives.
     """
     if not isinstance(name, str) or not name.strip():
-        raise SentinelHubRequestError(
-            f"{field} is {name!r}. Give a collection's id, such as 'sentinel-2-l2a'.", field=field
-        )
+        raise SentinelHubRequestError(f"{field} is {name!r}. Give a collection's id, such as 'sentinel-2-l2a'.")
     name = name.strip()
     if _OWN.fullmatch(name):
         return Collection(name.lower(), f"own collection {name.lower()}")
     if name.partition("-")[0].lower() in _OWN_PREFIXES:
         raise SentinelHubRequestError(
             f"{field} {name!r} is no name of an own collection. Give its prefix and id, such as "
-            "'byoc-12345678-1234-1234-1234-123456789abc'.",
-            field=field,
+            "'byoc-12345678-1234-1234-1234-123456789abc'."
         )
     collection = COLLECTIONS.get(SHORT_NAMES.get(name.upper(), name))
     if collection is None:
@@ -152,8 +149,7 @@ def find_collection(name: Any, deployment: str | None = None, *, field: str = "c
     if deployment is not None and not collection.is_at(deployment):
         raise SentinelHubRequestError(
             f"{field} {name!r} is not available at {DEPLOYMENTS[deployment].title}. It lives at "
-            f"deployment {_titles(collection.deployments)}: use a connection to it.",
-            field=field,
+            f"deployment {_titles(collection.deployments)}: use a connection to it."
         )
     return collection
 

@@ -53,8 +53,7 @@ class Datasets:
                 raise SentinelHubRequestError(
                     f"{field}: {metres:,.0f} metres per pixel are coarser than the {limit:,.0f} at which "
                     f"{collection.id} is served. Give at least {width} x {height} pixels, a finer resolution, or a "
-                    "smaller area.",
-                    field=field,
+                    "smaller area."
                 )
 
     def estimate(
@@ -95,8 +94,7 @@ def build_datasets(wanted: RequestArguments, *, deployment: str | None = None, n
     given = [named] if isinstance(named, str | Mapping) else named
     if not isinstance(given, Sequence) or not given:
         raise SentinelHubRequestError(
-            f"collection is {named!r}. Give a collection's id, such as 'sentinel-2-l2a', or a list of them.",
-            field="collection",
+            f"collection is {named!r}. Give a collection's id, such as 'sentinel-2-l2a', or a list of them."
         )
     entries = [deepcopy(dict(item)) if isinstance(item, Mapping) else {"type": item} for item in given]
     found = find_collections([entry.get("type", "") for entry in entries], deployment)
@@ -108,9 +106,7 @@ def build_datasets(wanted: RequestArguments, *, deployment: str | None = None, n
 def read_datasets(data: Any, *, deployment: str | None = None, now: datetime | None = None) -> Datasets:
     """Check ``input.data`` of a request's JSON."""
     if not isinstance(data, list) or not data or not all(isinstance(entry, Mapping) for entry in data):
-        raise SentinelHubRequestError(
-            "request: input.data must be a list of one or more datasets with a type.", field="request"
-        )
+        raise SentinelHubRequestError("request: input.data must be a list of one or more datasets with a type.")
     entries = [dict(entry) for entry in data]
     found = find_collections([entry.get("type", "") for entry in entries], deployment)
     for number, entry in enumerate(entries):
@@ -164,8 +160,7 @@ def _check_filter(chosen: dict[str, Any], collection: Collection) -> None:
     if order is not None:
         if not collection.mosaicking_orders:
             raise SentinelHubRequestError(
-                f"mosaicking_order {order!r} makes no sense for {collection.id}, which is one picture. Leave it out.",
-                field="mosaicking_order",
+                f"mosaicking_order {order!r} makes no sense for {collection.id}, which is one picture. Leave it out."
             )
         chosen["mosaickingOrder"] = read_choice(
             order, collection.mosaicking_orders, "mosaicking_order", of=collection.id
@@ -175,8 +170,7 @@ def _check_filter(chosen: dict[str, Any], collection: Collection) -> None:
         return
     if not collection.has_cloud_cover:
         raise SentinelHubRequestError(
-            f"max_cloud_cover is {cover!r}, but scenes of {collection.id} have no cloud cover. Leave it out.",
-            field="max_cloud_cover",
+            f"max_cloud_cover is {cover!r}, but scenes of {collection.id} have no cloud cover. Leave it out."
         )
     chosen["maxCloudCoverage"] = check_cloud_cover(cover)
 
@@ -192,5 +186,5 @@ def _mapping(entry: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise SentinelHubRequestError(f"collection: {name} is {value!r}. Give a mapping.", field="collection")
+        raise SentinelHubRequestError(f"collection: {name} is {value!r}. Give a mapping.")
     return value

@@ -78,14 +78,13 @@ def resolve_endpoint(endpoint: str, *, base_url: str, scheme: PathScheme) -> str
     """
     endpoint = endpoint.strip()
     if not endpoint:
-        raise SentinelHubRequestError("endpoint is empty. Give a path such as '/catalog/v1/search'.", field="endpoint")
+        raise SentinelHubRequestError("endpoint is empty. Give a path such as '/catalog/v1/search'.")
     if endpoint.startswith("//") or "://" in endpoint.partition("?")[0]:
         try:
             Origin.of(endpoint)
         except ValueError as error:
             raise SentinelHubRequestError(
-                f"endpoint {endpoint!r} is neither a path nor an http(s) URL. Give a path like '/catalog/v1/search'.",
-                field="endpoint",
+                f"endpoint {endpoint!r} is neither a path nor an http(s) URL. Give a path like '/catalog/v1/search'."
             ) from error
         return endpoint
     path = f"/{endpoint.lstrip('/')}"

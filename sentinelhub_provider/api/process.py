@@ -178,19 +178,19 @@ def read_process_request(
     """
     if not isinstance(body, Mapping):
         raise SentinelHubRequestError(
-            f"request is a {type(body).__name__}. Give a mapping with input, output and evalscript.", field="request"
+            f"request is a {type(body).__name__}. Give a mapping with input, output and evalscript."
         )
     script = body.get("evalscript")
     if script is not None or not is_script_elsewhere:
         check_evalscript(script)
     request_input = body.get("input")
     if not isinstance(request_input, Mapping):
-        raise SentinelHubRequestError("request: input is missing. Give bounds and data.", field="request")
+        raise SentinelHubRequestError("request: input is missing. Give bounds and data.")
     output = body.get("output")
     if output is None:
         output = {}
     if not isinstance(output, Mapping):
-        raise SentinelHubRequestError("request: output must be a mapping.", field="request")
+        raise SentinelHubRequestError("request: output must be a mapping.")
     bounds = read_bounds(request_input.get("bounds"))
     size = read_size(output, bounds)
     if max_side is not None:
@@ -210,7 +210,7 @@ def build_responses(outputs: Any) -> list[dict[str, Any]]:
         outputs = "image/png"
     named = outputs if isinstance(outputs, Mapping) and "type" not in outputs else {"default": outputs}
     if not named:
-        raise SentinelHubRequestError("outputs is empty. Give a format, such as 'tiff'.", field="outputs")
+        raise SentinelHubRequestError("outputs is empty. Give a format, such as 'tiff'.")
     return [{"identifier": str(name), "format": _format(form, str(name))} for name, form in named.items()]
 
 
@@ -220,7 +220,7 @@ def read_responses(output: Mapping[str, Any], path: str = "output") -> list[Mapp
     if responses is None:
         return [{}]
     if not isinstance(responses, list) or not all(isinstance(response, Mapping) for response in responses):
-        raise SentinelHubRequestError(f"request: {path}.responses must be a list of mappings.", field="request")
+        raise SentinelHubRequestError(f"request: {path}.responses must be a list of mappings.")
     return responses
 
 
@@ -236,13 +236,11 @@ def _format(form: Any, name: str) -> dict[str, Any]:
     kind = FORMATS.get(wanted, wanted)
     if kind not in SUFFIXES:
         raise SentinelHubRequestError(
-            f"outputs: format of {name!r} is {members.get('type')!r}. Give one of png, jpeg, tiff, json.",
-            field="outputs",
+            f"outputs: format of {name!r} is {members.get('type')!r}. Give one of png, jpeg, tiff, json."
         )
     if (kind == "application/json") != (name == USER_DATA):
         raise SentinelHubRequestError(
-            f"outputs: {name!r} has format {kind}. JSON goes with the output {USER_DATA!r}, and only with it.",
-            field="outputs",
+            f"outputs: {name!r} has format {kind}. JSON goes with the output {USER_DATA!r}, and only with it."
         )
     return {**members, "type": kind}
 
@@ -276,17 +274,15 @@ def check_outputs(responses: Sequence[Mapping[str, Any]], setup: Setup | None, f
         output = declared.get(name)
         if output is None:
             raise SentinelHubRequestError(
-                f"{field}: there is no output {name!r} in the evalscript; it has {', '.join(declared)}.", field=field
+                f"{field}: there is no output {name!r} in the evalscript; it has {', '.join(declared)}."
             )
         if kind != "image/tiff" and output.sample_type.endswith("32"):
             raise SentinelHubRequestError(
                 f"{field}: output {name!r} has samples of {output.sample_type}, which only TIFF can hold, not {kind}. "
-                "Request 'tiff'.",
-                field=field,
+                "Request 'tiff'."
             )
         # The fourth is transparency, which JPEG leaves out: the documentation asks for such.
         if output.bands not in {"image/jpeg": (1, 3, 4), "image/png": (1, 2, 3, 4)}.get(kind, (output.bands,)):
             raise SentinelHubRequestError(
-                f"{field}: output {name!r} has {output.bands} bands, which {kind} cannot hold. Request 'tiff'.",
-                field=field,
+                f"{field}: output {name!r} has {output.bands} bands, which {kind} cannot hold. Request 'tiff'."
             )

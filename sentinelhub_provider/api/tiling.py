@@ -198,8 +198,7 @@ def split(
         if size.resolution is None:
             raise SentinelHubRequestError(
                 f"snap=True needs a resolution in a projected CRS; the pixels of {bounds.crs} with the given size lie "
-                "on no common grid.",
-                field="snap",
+                "on no common grid."
             )
         grid = PixelGrid.snapped(bounds.box, size.resolution, bounds.crs)
     return list(tiles_of(grid, bounds.geometry and bounds.geometry.shape, max_size=max_size))
@@ -218,9 +217,7 @@ def tiles_of(
     :param max_size: largest side of a tile, in pixels; all tiles have it but the last of each row and column.
     """
     if type(max_size) is not int or not 1 <= max_size <= MAX_SIDE:
-        raise SentinelHubRequestError(
-            f"max_size is {max_size!r}. Give a whole number of pixels from 1 to {MAX_SIDE}.", field="max_size"
-        )
+        raise SentinelHubRequestError(f"max_size is {max_size!r}. Give a whole number of pixels from 1 to {MAX_SIDE}.")
     columns, rows = -(-grid.width // max_size), -(-grid.height // max_size)
     if columns * rows > MAX_TILES:
         raise SentinelHubRequestError(

@@ -201,8 +201,7 @@ def parse_time_range(
     if last < found.start:
         raise SentinelHubRequestError(
             f"{field} is reversed: it ends {format_time(last)}, before its start {format_time(found.start)}. "
-            "Give the earlier time first.",
-            field=field,
+            "Give the earlier time first."
         )
     refuse_future(found.start, field, now)
     return found
@@ -266,8 +265,7 @@ def refuse_future(start: datetime, field: str, now: datetime | None) -> None:
     if now is not None and start > now:
         raise SentinelHubRequestError(
             f"{field} begins {format_time(start)}, which is in the future (now is {format_time(now)}). "
-            "Nothing was seen then yet.",
-            field=field,
+            "Nothing was seen then yet."
         )
 
 
@@ -279,15 +277,13 @@ def _read_range(value: Any, field: str, until: datetime | None) -> TimeRange:
     if len(parts) != 2 or any(part in (None, "", "..") for part in parts):
         raise SentinelHubRequestError(
             f"{field} is {value!r}. Give a start and an end, such as ['2024-06-01', '2024-06-30'] or "
-            "'2024-06-01T00:00:00Z/2024-06-30T23:59:59Z', or how far to look back from the run, such as 'P7D'.",
-            field=field,
+            "'2024-06-01T00:00:00Z/2024-06-30T23:59:59Z', or how far to look back from the run, such as 'P7D'."
         )
     backs = [_duration(part) for part in parts]
     if isinstance(value, str) and (backs[0] is None) != (backs[1] is None):
         raise SentinelHubRequestError(
             f"{field} is {value!r}, a time and a duration. To count the duration back from the run, give a list, "
-            "such as ['2024-06-01', 'P7D']; else give two times.",
-            field=field,
+            "such as ['2024-06-01', 'P7D']; else give two times."
         )
     start = parse_time(parts[0], field) if backs[0] is None else _before(backs[0], until, value, field)
     if backs[1] is None:
@@ -326,8 +322,7 @@ def _duration(value: Any) -> Duration | None:
 def _before(back: Duration, until: datetime | None, value: Any, field: str) -> datetime:
     if until is None:
         raise SentinelHubRequestError(
-            f"{field} is {value!r}, which is counted back from a DAG run, and there is none here. Give times.",
-            field=field,
+            f"{field} is {value!r}, which is counted back from a DAG run, and there is none here. Give times."
         )
     with _calendar(value, field):
         return back.after(in_utc(until).replace(microsecond=0), -1)
@@ -368,6 +363,5 @@ def _calendar(value: Any, field: str) -> Iterator[None]:
         raise
     except (TypeError, ValueError, OverflowError) as error:
         raise SentinelHubRequestError(
-            f"{field} has {value!r} where a time belongs. Write it like 2024-06-01 or 2024-06-01T00:00:00Z.",
-            field=field,
+            f"{field} has {value!r} where a time belongs. Write it like 2024-06-01 or 2024-06-01T00:00:00Z."
         ) from error

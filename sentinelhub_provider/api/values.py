@@ -84,7 +84,7 @@ def read_choice(value: Any, allowed: Sequence[str], field: str, *, of: str = "")
     known = {word.lower(): word for word in allowed}.get(str(value).strip().lower())
     if known is None:
         whose = f" for {of}" if of else ""
-        raise SentinelHubRequestError(f"{field} is {value!r}. Give one of {', '.join(allowed)}{whose}.", field=field)
+        raise SentinelHubRequestError(f"{field} is {value!r}. Give one of {', '.join(allowed)}{whose}.")
     return known
 
 
@@ -95,9 +95,7 @@ def read_json(value: Any, field: str) -> Any:
     try:
         return json.loads(without_bom(value))
     except ValueError as error:
-        raise SentinelHubRequestError(
-            f"{field} is not JSON: {error}. Check the rendered template.", field=field
-        ) from error
+        raise SentinelHubRequestError(f"{field} is not JSON: {error}. Check the rendered template.") from error
 
 
 def read_structure(value: Any, field: str) -> Any:

@@ -54,8 +54,7 @@ class GeoJson:
             if not isinstance(items, list | tuple):
                 raise SentinelHubRequestError(
                     f"{field} is no list of features, but a {type(items).__name__}. Give a GeoJSON FeatureCollection, "
-                    "or the path of a file that holds one.",
-                    field=field,
+                    "or the path of a file that holds one."
                 )
             self._items = items
         self.crs = named_crs(members, field) if isinstance(members, Mapping) else self._named

@@ -75,7 +75,7 @@ def write_geopackage(path: Path, features: Iterable[tuple[str, Geometry]], crs: 
         count += len(rows)
         boxes.append(shapely.total_bounds(shapes))
     if not count:
-        raise SentinelHubRequestError("features is empty: there is none to process.", field="features")
+        raise SentinelHubRequestError("features is empty: there is none to process.")
     _refuse_repeated(path)
     box = np.array(boxes)
     return Written(count, digest.hexdigest(), BBox(*map(float, (*box[:, :2].min(axis=0), *box[:, 2:].max(axis=0)))))
@@ -85,7 +85,7 @@ def _counted(features: Iterator[tuple[str, Geometry]], before: int) -> Iterator[
     for number, feature in enumerate(features, start=before + 1):
         if number > MAX_FEATURES:
             raise SentinelHubRequestError(
-                f"features has more than {MAX_FEATURES:,}, the most that a job takes. Split them up.", field="features"
+                f"features has more than {MAX_FEATURES:,}, the most that a job takes. Split them up."
             )
         yield feature
 
@@ -98,6 +98,5 @@ def _refuse_repeated(path: Path) -> None:
     if repeated:
         raise SentinelHubRequestError(
             f"features: the identifier {repeated[0]!r} stands for more than one. Choose a property that tells them "
-            "apart with id_property.",
-            field="features",
+            "apart with id_property."
         )

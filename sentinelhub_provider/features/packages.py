@@ -30,6 +30,5 @@ def _require(module: str, extra: str, what: str, field: str, otherwise: str) -> 
     except ImportError as error:
         raise SentinelHubRequestError(
             f"{field}: {what} needs {module}, which is not installed. Install it where the worker runs: pip install "
-            f"'airflow-provider-sentinelhub[{extra}]'; or {otherwise}.",
-            field=field,
+            f"'airflow-provider-sentinelhub[{extra}]'; or {otherwise}."
         ) from error

@@ -62,7 +62,7 @@ class Features:
         self.crs = source.crs
         """What they say of themselves; ``None`` where they do not."""
         if not source.count:
-            raise SentinelHubRequestError(f"features: {name} is empty: it has no feature.", field="features")
+            raise SentinelHubRequestError(f"features: {name} is empty: it has no feature.")
         for field, wanted in (
             ("id_property", [id_property] if id_property is not None else []),
             ("properties", properties),
@@ -71,7 +71,7 @@ class Features:
                 if one not in source.columns:
                     known = ", ".join(list(source.columns)[:50]) or "none"
                     raise SentinelHubRequestError(
-                        f"{field}: no feature of {name} has the property {one!r}. There are: {known}.", field=field
+                        f"{field}: no feature of {name} has the property {one!r}. There are: {known}."
                     )
 
     def __len__(self) -> int:
@@ -172,9 +172,7 @@ def open_features(
         except ValueError as error:
             if isinstance(error, SentinelHubRequestError):
                 raise
-            raise SentinelHubRequestError(
-                f"features is no GeoJSON: {error}. Check that it is whole.", field="features"
-            ) from error
+            raise SentinelHubRequestError(f"features is no GeoJSON: {error}. Check that it is whole.") from error
         _refuse_layer(layer, "features")
         yield Features(source, "features", id_property=id_property, properties=properties)
         return
@@ -226,4 +224,4 @@ def _of_file(path: Path, name: str, layer: str | None, folder: Path) -> _Source:
 
 def _refuse_layer(layer: str | None, name: str) -> None:
     if layer is not None:
-        raise SentinelHubRequestError(f"layer is {layer!r}, but {name} has no layers. Leave layer out.", field="layer")
+        raise SentinelHubRequestError(f"layer is {layer!r}, but {name} has no layers. Leave layer out.")

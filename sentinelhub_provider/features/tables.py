@@ -86,8 +86,7 @@ class ParquetTable:
         if described.get("encoding") != "WKB":
             raise SentinelHubRequestError(
                 f"features: {name} is no GeoParquet with geometries as WKB. Write it with geopandas' to_parquet, or "
-                "with ogr2ogr.",
-                field="features",
+                "with ogr2ogr."
             )
         self.columns = [column for column in names if column != self._geometry]
         system = described.get("crs", "OGC:CRS84")
@@ -133,7 +132,7 @@ def _chosen(layers: list[str], layer: str | None, name: str) -> str:
             field="layer" if layers else "features",
         )
     if layer is not None and layer not in layers:
-        raise SentinelHubRequestError(f"layer is {layer!r}, but {name} has: {names}.", field="layer")
+        raise SentinelHubRequestError(f"layer is {layer!r}, but {name} has: {names}.")
     return layers[0] if layer is None else layer
 
 

@@ -85,8 +85,7 @@ def read_collection_id(value: Any, field: str = "collection_id") -> str:
     if not _UUID.fullmatch(text.removeprefix(_PREFIX)):
         raise SentinelHubRequestError(
             f"{field} is {value!r}. Give the id of a BYOC collection, such as 12345678-1234-1234-1234-123456789abc, "
-            "with or without 'byoc-' in front.",
-            field=field,
+            "with or without 'byoc-' in front."
         )
     return text.removeprefix(_PREFIX)
 
@@ -125,15 +124,12 @@ def build_collection(*, name: Any, s3_bucket: Any, no_data: Any = None, bands: A
     bucket = _text(s3_bucket, "s3_bucket")
     if "/" in bucket or ":" in bucket:
         raise SentinelHubRequestError(
-            f"s3_bucket is {s3_bucket!r}. Give the bucket's name alone, without s3:// and without a path.",
-            field="s3_bucket",
+            f"s3_bucket is {s3_bucket!r}. Give the bucket's name alone, without s3:// and without a path."
         )
     value = None if no_data is None else _number(no_data, "no_data", "no_data")
     described = None if bands is None else _bands(bands)
     if value is not None and any("noData" in band for band in (described or {}).values()):
-        raise SentinelHubRequestError(
-            "no_data is given, and noData of single bands too. Give one of the two.", field="no_data"
-        )
+        raise SentinelHubRequestError("no_data is given, and noData of single bands too. Give one of the two.")
     warnings = tuple(
         f"band {band!r} is no JavaScript name, so that evalscripts can hardly read it"
         for band in described or {}
@@ -164,8 +160,7 @@ def named(collections: Iterable[Collection], name: str) -> Collection | None:
         ids = ", ".join(collection.id for collection in found)
         raise SentinelHubRequestError(
             f"name {name!r} is that of {len(found)} collections: {ids}. Rename or delete all but one, or use one by "
-            "its id.",
-            field="name",
+            "its id."
         )
     return found[0] if found else None
 
@@ -180,8 +175,7 @@ def check_same(found: Collection, wanted: CollectionRequest) -> None:
         if is_ != shall:
             raise SentinelHubRequestError(
                 f"{argument}: the collection {found.name!r} is there already ({found.id}), with {is_!r} instead of "
-                f"{shall!r}. Change {argument}, take another name, or delete that collection.",
-                field=argument,
+                f"{shall!r}. Change {argument}, take another name, or delete that collection."
             )
 
 
@@ -196,8 +190,7 @@ def _bands(bands: Any) -> dict[str, dict[str, Any]]:
     if not isinstance(bands, Mapping) or not bands or len(bands) > MAX_BANDS:
         raise SentinelHubRequestError(
             f"bands is {_short(bands)}. Give 1 to {MAX_BANDS} bands by name, such as "
-            "{'B04': 'uint16'}, or leave it out to take them from the first tile.",
-            field="bands",
+            "{'B04': 'uint16'}, or leave it out to take them from the first tile."
         )
     return {_text(name, "bands"): _band(name, band) for name, band in bands.items()}
 
@@ -208,26 +201,24 @@ def _band(name: str, band: Any) -> dict[str, Any]:
         match = _SAMPLE_TYPE.fullmatch(band.strip())
         if match is None or (match[1].upper() == "FLOAT" and match[2] != "32"):
             raise SentinelHubRequestError(
-                f"{where} is {band!r}. Give uint8, uint16, uint32, int8, int16, int32 or float32.", field="bands"
+                f"{where} is {band!r}. Give uint8, uint16, uint32, int8, int16, int32 or float32."
             )
         return {"bitDepth": int(match[2]), "sampleFormat": match[1].upper()}
     if not isinstance(band, Mapping):
-        raise SentinelHubRequestError(f"{where} is {band!r}. Give a word such as 'uint16', or a dict.", field="bands")
+        raise SentinelHubRequestError(f"{where} is {band!r}. Give a word such as 'uint16', or a dict.")
     for key, known in (("bitDepth", BIT_DEPTHS), ("sampleFormat", SAMPLE_FORMATS)):
         if band.get(key) not in known:
             raise SentinelHubRequestError(
-                f"{where}: {key} is {band.get(key)!r}. Give one of {', '.join(map(str, known))}.", field="bands"
+                f"{where}: {key} is {band.get(key)!r}. Give one of {', '.join(map(str, known))}."
             )
     unknown = [key for key in band if key not in _BAND_FIELDS]
     if unknown:
         raise SentinelHubRequestError(
-            f"{where} has {unknown[0]!r}, which no band has. There are {', '.join(_BAND_FIELDS)}.", field="bands"
+            f"{where} has {unknown[0]!r}, which no band has. There are {', '.join(_BAND_FIELDS)}."
         )
     index = band.get("bandIndex", 1)
     if type(index) is not int or index < 1:
-        raise SentinelHubRequestError(
-            f"{where}: bandIndex is {index!r}. Give a whole number, 1 for the first.", field="bands"
-        )
+        raise SentinelHubRequestError(f"{where}: bandIndex is {index!r}. Give a whole number, 1 for the first.")
     if "noData" in band:
         _number(band["noData"], f"{where}: noData", "bands")
     return dict(band)
@@ -244,7 +235,7 @@ def _comparable(bands: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, A
 
 def _text(value: Any, field: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise SentinelHubRequestError(f"{field} is {value!r}. Give a text that is not empty.", field=field)
+        raise SentinelHubRequestError(f"{field} is {value!r}. Give a text that is not empty.")
     return value.strip()
 
 

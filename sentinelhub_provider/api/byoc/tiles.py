@@ -160,8 +160,7 @@ def build_tiles(value: Any) -> list[TileRequest]:
     if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
         raise SentinelHubRequestError(
             f"tiles is a {type(value).__name__}. Give a list of paths, or of dicts with path, coverGeometry and "
-            "sensingTime.",
-            field="tiles",
+            "sensingTime."
         )
     tiles: list[TileRequest] = []
     places: dict[str, int] = {}
@@ -170,8 +169,7 @@ def build_tiles(value: Any) -> list[TileRequest]:
         for spelling in spellings(tile.path):
             if spelling in places:
                 raise SentinelHubRequestError(
-                    f"tiles[{places[spelling]}] and tiles[{number}] are both the tile {tile.path!r}. Give it once.",
-                    field="tiles",
+                    f"tiles[{places[spelling]}] and tiles[{number}] are both the tile {tile.path!r}. Give it once."
                 )
         places |= dict.fromkeys(spellings(tile.path), number)
         tiles.append(tile)
@@ -233,12 +231,10 @@ def _tile(item: Any, where: str) -> TileRequest:
     if isinstance(item, str):
         item = {"path": item}
     if not isinstance(item, Mapping):
-        raise SentinelHubRequestError(f"{where} is {item!r}. Give a path, or a dict with path.", field="tiles")
+        raise SentinelHubRequestError(f"{where} is {item!r}. Give a path, or a dict with path.")
     unknown = [name for name in item if name not in _FIELDS]
     if unknown:
-        raise SentinelHubRequestError(
-            f"{where} has {unknown[0]!r}. A tile has path, coverGeometry and sensingTime.", field="tiles"
-        )
+        raise SentinelHubRequestError(f"{where} has {unknown[0]!r}. A tile has path, coverGeometry and sensingTime.")
     given = {_FIELDS[name]: value for name, value in item.items() if value is not None}
     path = _path(given.get("path"), f"{where}.path")
     warnings: list[str] = []
@@ -259,18 +255,15 @@ def _tile(item: Any, where: str) -> TileRequest:
 
 def _path(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise SentinelHubRequestError(
-            f"{where} is {value!r}. Give a path in the bucket, such as 'folder/(BAND).tif'.", field="tiles"
-        )
+        raise SentinelHubRequestError(f"{where} is {value!r}. Give a path in the bucket, such as 'folder/(BAND).tif'.")
     path = value.strip()
     if "://" in path:
         raise SentinelHubRequestError(
-            f"{where} is the URL {path!r}. Give the path within the collection's bucket alone.", field="tiles"
+            f"{where} is the URL {path!r}. Give the path within the collection's bucket alone."
         )
     if path.startswith("/") or path.endswith("/") or "//" in path:
         raise SentinelHubRequestError(
-            f"{where} {path!r} begins or ends with a slash, or has two in a row. Write it like 'folder/(BAND).tif'.",
-            field="tiles",
+            f"{where} {path!r} begins or ends with a slash, or has two in a row. Write it like 'folder/(BAND).tif'."
         )
     return path
 
@@ -280,7 +273,7 @@ def _cover(value: Any, where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     try:
         bounds = parse_bounds(geometry=value, across=True)
     except SentinelHubRequestError as error:
-        raise SentinelHubRequestError(f"{where}: {error}", field="tiles") from error
+        raise SentinelHubRequestError(f"{where}: {error}") from error
     assert bounds.geometry is not None  # noqa: S101 - one was given
     cover = bounds.geometry.to_geojson()
     if not bounds.crs.is_geographic:

@@ -42,8 +42,7 @@ def named_evalscript(name: str) -> str:
         hint = f"Did you mean {nearest}? " if nearest else ""
         raise SentinelHubRequestError(
             f"evalscript {name!r} is neither a script nor one of the names {', '.join(EVALSCRIPTS)}. {hint}"
-            "Give a script that begins with //VERSION=3, a path that ends in .js, or one of the names.",
-            field="evalscript",
+            "Give a script that begins with //VERSION=3, a path that ends in .js, or one of the names."
         )
     return files(__package__).joinpath(f"{name.replace('-', '_')}.js").read_text(encoding="utf-8")
 
@@ -68,30 +67,26 @@ def check_evalscript(text: object, *, for_statistics: bool = False) -> None:
     if not isinstance(text, str) or not text.strip():
         raise SentinelHubRequestError(
             f"evalscript is {'empty' if isinstance(text, str) else repr(text)}. Give a script, a path that ends in "
-            f".js, or one of the names {', '.join(EVALSCRIPTS)}.",
-            field="evalscript",
+            f".js, or one of the names {', '.join(EVALSCRIPTS)}."
         )
     if not is_simple(text):
         _check_version(text)
     elif for_statistics:
         raise SentinelHubRequestError(
             "evalscript is a simple script, which has one output. The Statistical API needs setup() and the output "
-            "dataMask, too.",
-            field="evalscript",
+            "dataMask, too."
         )
     else:
         return
     for function in ("setup", "evaluatePixel"):
         if not re.search(rf"\b{function}\b", text):
             raise SentinelHubRequestError(
-                f"evalscript has no function {function}(). Version 3 needs setup() and evaluatePixel().",
-                field="evalscript",
+                f"evalscript has no function {function}(). Version 3 needs setup() and evaluatePixel()."
             )
     if for_statistics and not re.search(r"\bdataMask\b", text):
         raise SentinelHubRequestError(
             "evalscript has no output dataMask, which the Statistical API needs to know the pixels that count. Add "
-            "{id: 'dataMask', bands: 1} to the outputs, and dataMask: [sample.dataMask] to what evaluatePixel returns.",
-            field="evalscript",
+            "{id: 'dataMask', bands: 1} to the outputs, and dataMask: [sample.dataMask] to what evaluatePixel returns."
         )
 
 
@@ -100,11 +95,9 @@ def _check_version(text: str) -> None:
     if version is None:
         raise SentinelHubRequestError(
             "evalscript has no version. Begin it with a line //VERSION=3; without it, the service reads an older "
-            "dialect, in which setup() is ignored.",
-            field="evalscript",
+            "dialect, in which setup() is ignored."
         )
     if version != "3":
         raise SentinelHubRequestError(
-            f"evalscript is of version {version}. Only //VERSION=3 has the setup() and outputs that requests name.",
-            field="evalscript",
+            f"evalscript is of version {version}. Only //VERSION=3 has the setup() and outputs that requests name."
         )

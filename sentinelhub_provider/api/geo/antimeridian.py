@@ -39,8 +39,7 @@ def on_one_side(box: BBox | None, geometry: Geometry | None, *, across: bool) ->
         f"{field} crosses the antimeridian (180 degrees), and a picture of it would span the globe. Split it there "
         f"into two requests, with the boxes [{east}] and [{west}]; or give it in a projection that goes across, such "
         "as UTM zone 1 or 60 (EPSG:32601, EPSG:32660; south: EPSG:32701, EPSG:32760). An edge longer than 180 degrees "
-        "goes the short way round: where it is meant to be long, put positions in between.",
-        field=field,
+        "goes the short way round: where it is meant to be long, put positions in between."
     )
 
 

@@ -124,7 +124,7 @@ def parse_bounds(
     :param as_it_is: leave it in a CRS that the documentation does not list, with a warning.
     """
     if bbox is None and geometry is None:
-        raise SentinelHubRequestError("bbox and geometry are both missing. Give one of them, or both.", field="bbox")
+        raise SentinelHubRequestError("bbox and geometry are both missing. Give one of them, or both.")
     shape = None if geometry is None else parse_geometry(geometry)
     named = shape.crs if shape is not None else None
     system = named if crs is None and named is not None else parse_crs(crs)
@@ -144,8 +144,7 @@ def parse_bounds(
     if box is not None and shape is not None and not _meet(box, shape.bbox):
         raise SentinelHubRequestError(
             f"geometry lies outside of bbox: {described_area(shape.bbox, system)} and {described_area(box, system)}. "
-            "The picture would be empty.",
-            field="geometry",
+            "The picture would be empty."
         )
     if not system.is_listed and as_it_is:
         warnings.append(f"{system} is not among the CRSs that the documentation lists; it may be refused.")
@@ -170,8 +169,7 @@ def _transformed(box: BBox | None, shape: Geometry | None, system: Crs) -> tuple
     for field, numbers in (("bbox", box), ("geometry", shape.bbox if shape is not None else None)):
         if numbers is not None and not all(map(math.isfinite, numbers)):
             raise SentinelHubRequestError(
-                f"{field} has coordinates that cannot be of {system}: they have no place in {target}. Check crs.",
-                field=field,
+                f"{field} has coordinates that cannot be of {system}: they have no place in {target}. Check crs."
             )
     return box, shape
 
@@ -209,8 +207,7 @@ def check_side(size: Size, max_side: int = MAX_SIDE, *, field: str) -> None:
         raise SentinelHubRequestError(
             f"{field}: the picture would have {size.width} x {size.height} pixels; a request delivers at most "
             f"{max_side} x {max_side}. {TILING_HINT} ({columns} x {rows} = {columns * rows} tiles); "
-            "or take a coarser resolution.",
-            field=field,
+            "or take a coarser resolution."
         )
 
 
@@ -221,14 +218,13 @@ def read_bounds(bounds: Any, *, across: bool = False) -> Bounds:
     :param across: see :func:`parse_bounds`.
     """
     if not isinstance(bounds, Mapping):
-        raise SentinelHubRequestError("request: input.bounds is missing. Give bbox or geometry.", field="request")
+        raise SentinelHubRequestError("request: input.bounds is missing. Give bbox or geometry.")
     properties = bounds.get("properties")
     crs = properties.get("crs") if isinstance(properties, Mapping) else None
     if crs is not None and not str(crs).startswith(("http://www.opengis.net/def/crs/", "https://www.opengis.net/def/")):
         raise SentinelHubRequestError(
             f"request: input.bounds.properties.crs is {crs!r}; the service takes only the URI "
-            f"{parse_crs(crs, 'request: input.bounds.properties.crs').uri!r}.",
-            field="request",
+            f"{parse_crs(crs, 'request: input.bounds.properties.crs').uri!r}."
         )
     bbox = bounds.get("bbox")
     if isinstance(bbox, list | tuple) and len(bbox) == 4 and all(isinstance(part, int | float) for part in bbox):
@@ -247,10 +243,10 @@ def read_size(output: Mapping[str, Any], bounds: Bounds, *, default: int = 256, 
     resolved = [name for name in ("resx", "resy") if output.get(name) is not None]
     if sized and resolved:
         raise SentinelHubRequestError(
-            f"request: {path} has {', '.join(sized)} and {', '.join(resolved)}. Give one pair.", field="request"
+            f"request: {path} has {', '.join(sized)} and {', '.join(resolved)}. Give one pair."
         )
     if len(resolved) == 1:
-        raise SentinelHubRequestError(f"request: {path} has {resolved[0]} alone. Give resx and resy.", field="request")
+        raise SentinelHubRequestError(f"request: {path} has {resolved[0]} alone. Give resx and resy.")
     if not resolved:
         width, height = (
             default if output.get(name) is None else read_pixels(output[name], "request", f"request: {path}.{name}")
@@ -262,8 +258,7 @@ def read_size(output: Mapping[str, Any], bounds: Bounds, *, default: int = 256, 
         raise SentinelHubRequestError(
             f"request: {path}.resx {x:g} and resy {y:g} are in degrees, the unit of {bounds.crs}, and a pixel would be "
             f"larger than the area. For metres, give bounds in a projected CRS such as UTM; {x:g} m are about "
-            f"{x / bounds.crs.metres(1, 1, 0)[1]:.6f} degrees.",
-            field="request",
+            f"{x / bounds.crs.metres(1, 1, 0)[1]:.6f} degrees."
         )
     return Size(_pixels(bounds.box.width, x), _pixels(bounds.box.height, y), (x, y))
 
@@ -284,14 +279,13 @@ def _from_resolution(bounds: Bounds, resolution: Any) -> Size:
     pair = resolution if isinstance(resolution, list | tuple) else (resolution, resolution)
     if len(pair) != 2:
         raise SentinelHubRequestError(
-            f"resolution is {resolution!r}. Give metres per pixel: one number, or two for x and y.", field="resolution"
+            f"resolution is {resolution!r}. Give metres per pixel: one number, or two for x and y."
         )
     x, y = (read_positive(part, "resolution") for part in pair)
     if min(x, y) < FINEST_RESOLUTION:
         raise SentinelHubRequestError(
             f"resolution {min(x, y):g} is in metres per pixel, but looks like degrees. Give metres, such as 10; "
-            f"{min(x, y):g} degrees of latitude are {min(x, y) * 111_320:.3g} m.",
-            field="resolution",
+            f"{min(x, y):g} degrees of latitude are {min(x, y) * 111_320:.3g} m."
         )
     across, down = bounds.metres
     size = Size(_pixels(across, x), _pixels(down, y))
@@ -326,14 +320,12 @@ def _check_area(box: BBox, crs: Crs, field: str) -> list[str]:
         )
         raise SentinelHubRequestError(
             f"{field} {described_area(box, crs)} has coordinates outside of longitude -180 to 180 and latitude "
-            f"-90 to 90. {advice}",
-            field=field,
+            f"-90 to 90. {advice}"
         )
     if looks_geographic:
         raise SentinelHubRequestError(
             f"{field} {described_area(box, crs)} looks like longitude and latitude, but crs is {crs}, which counts "
-            "metres. Leave crs out, or transform the coordinates.",
-            field=field,
+            "metres. Leave crs out, or transform the coordinates."
         )
     advice = "It fits with easting and northing swapped." if swapped else "Is it in another CRS?"
     warning = f"{field} {described_area(box, crs)} lies outside of the area of {crs}. {advice}"

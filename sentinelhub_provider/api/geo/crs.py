@@ -188,13 +188,11 @@ def _look_up(text: str, value: Any, field: str) -> int:
     except CRSError as error:
         raise SentinelHubRequestError(
             f"{field} is {value!r}, which names no coordinate reference system. Give an EPSG code such as 32633 or "
-            f"'EPSG:32633', or {CRS84_URI!r} for longitude and latitude.",
-            field=field,
+            f"'EPSG:32633', or {CRS84_URI!r} for longitude and latitude."
         ) from error
     if not (system.is_geographic or system.is_projected):
         raise SentinelHubRequestError(
-            f"{field} is {system.name}, whose coordinates are neither degrees nor a map projection's. Transform them.",
-            field=field,
+            f"{field} is {system.name}, whose coordinates are neither degrees nor a map projection's. Transform them."
         )
     return int(text.removeprefix("EPSG:")) if text.startswith("EPSG:") else system.to_epsg() or 0
 

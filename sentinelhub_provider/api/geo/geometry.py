@@ -95,19 +95,15 @@ def parse_bbox(value: Any, field: str = "bbox", *, in_degrees: bool = False) -> 
     """
     parts = value.strip().strip("[]()").split(",") if isinstance(value, str) else _listed(value)
     if not isinstance(parts, Sequence) or len(parts) != 4:
-        raise SentinelHubRequestError(
-            f"{field} is {value!r}. Give four numbers: west, south, east, north.", field=field
-        )
+        raise SentinelHubRequestError(f"{field} is {value!r}. Give four numbers: west, south, east, north.")
     box = BBox(*(_number(part, value, field) for part in parts))
     if in_degrees and -180 <= box.max_x < box.min_x <= 180 and box.width < -180 and box.height > 0:
         return box
     if box.max_x < box.min_x or box.max_y < box.min_y:
         names = "west is east of east" if box.max_x < box.min_x else "south is north of north"
-        raise SentinelHubRequestError(
-            f"{field} {list(box)} is upside down: {names}. Give west, south, east, north.", field=field
-        )
+        raise SentinelHubRequestError(f"{field} {list(box)} is upside down: {names}. Give west, south, east, north.")
     if box.width == 0 or box.height == 0:
-        raise SentinelHubRequestError(f"{field} {list(box)} is empty: two of its sides are one.", field=field)
+        raise SentinelHubRequestError(f"{field} {list(box)} is empty: two of its sides are one.")
     return box
 
 
@@ -125,23 +121,22 @@ def parse_geometry(value: Any, field: str = "geometry", *, areas_only: bool = Tr
     kind = shape.geom_type
     if kind not in _DEPTH:
         raise SentinelHubRequestError(
-            f"{field} is a {kind}, which Sentinel Hub does not take. Give its polygons as a MultiPolygon.", field=field
+            f"{field} is a {kind}, which Sentinel Hub does not take. Give its polygons as a MultiPolygon."
         )
     if areas_only and kind not in _AREAS:
         raise SentinelHubRequestError(
-            f"{field} is a {kind}, which has no area. Give a Polygon or MultiPolygon, such as a buffer around it.",
-            field=field,
+            f"{field} is a {kind}, which has no area. Give a Polygon or MultiPolygon, such as a buffer around it."
         )
     if shape.is_empty or any(part.is_empty for part in getattr(shape, "geoms", ())):
-        raise SentinelHubRequestError(f"{field} is empty: it has no coordinates, or a part without.", field=field)
+        raise SentinelHubRequestError(f"{field} is empty: it has no coordinates, or a part without.")
     if shapely.get_coordinate_dimension(shape) > 2:
         shape = shapely.force_2d(shape)
     found = Geometry(shape, crs)
     if not all(map(math.isfinite, found.bbox)):
-        raise SentinelHubRequestError(f"{field} has infinity or NaN where a number belongs.", field=field)
+        raise SentinelHubRequestError(f"{field} has infinity or NaN where a number belongs.")
     if kind in _AREAS and (fault := find_fault(shape)):
         raise SentinelHubRequestError(
-            f"{field} {fault}. Repair it, for example with shapely's make_valid or PostGIS's ST_MakeValid.", field=field
+            f"{field} {fault}. Repair it, for example with shapely's make_valid or PostGIS's ST_MakeValid."
         )
     return found
 
@@ -197,18 +192,14 @@ def _shape_of(value: Any, field: str) -> tuple[BaseGeometry, Crs | None]:
         try:
             value = json.loads(text)
         except ValueError as error:
-            raise SentinelHubRequestError(
-                f"{field} begins like GeoJSON, but is no JSON: {error}.", field=field
-            ) from error
+            raise SentinelHubRequestError(f"{field} begins like GeoJSON, but is no JSON: {error}.") from error
     if isinstance(value, BaseGeometry):
         srid = int(shapely.get_srid(value))
         return value, parse_crs(srid, field) if srid else None
     system = getattr(value, "crs", None)
     value = getattr(value, "__geo_interface__", value)
     if not isinstance(value, Mapping):
-        raise SentinelHubRequestError(
-            f"{field} is a {type(value).__name__}. Give a GeoJSON geometry or WKT.", field=field
-        )
+        raise SentinelHubRequestError(f"{field} is a {type(value).__name__}. Give a GeoJSON geometry or WKT.")
     crs = parse_crs(system, f"{field}'s crs") if hasattr(system, "to_wkt") else named_crs(value, field)
     if value.get("type") == "FeatureCollection":
         features = value.get("features")
@@ -216,14 +207,13 @@ def _shape_of(value: Any, field: str) -> tuple[BaseGeometry, Crs | None]:
             count = len(features) if isinstance(features, Sequence) else "no"
             raise SentinelHubRequestError(
                 f"{field} is a FeatureCollection with {count} features. Give one geometry; for many, expand the task "
-                "over them, or use the statistics operator.",
-                field=field,
+                "over them, or use the statistics operator."
             )
         value = features[0]
     if isinstance(value, Mapping) and value.get("type") == "Feature":
         value = value.get("geometry")
     if not isinstance(value, Mapping):
-        raise SentinelHubRequestError(f"{field} is empty: the feature has no geometry.", field=field)
+        raise SentinelHubRequestError(f"{field} is empty: the feature has no geometry.")
     return _build(value, field), crs
 
 
@@ -235,9 +225,7 @@ def _read_wkt(text: str, field: str) -> tuple[BaseGeometry, Crs | None]:
     except shapely.errors.ShapelyError as error:
         excerpt = f"{text[:40]}..." if len(text) > 40 else text
         reason = str(error).removeprefix("ParseException: ").rstrip(".")
-        raise SentinelHubRequestError(
-            f"{field} {excerpt!r} is neither GeoJSON nor WKT: {reason}.", field=field
-        ) from error
+        raise SentinelHubRequestError(f"{field} {excerpt!r} is neither GeoJSON nor WKT: {reason}.") from error
 
 
 def named_crs(geojson: Mapping[str, Any], field: str) -> Crs | None:
@@ -255,7 +243,7 @@ def _build(geojson: Mapping[str, Any], field: str) -> BaseGeometry:
         return shapely.GeometryCollection()
     if kind not in _DEPTH:
         raise SentinelHubRequestError(
-            f"{field} has type {kind!r}. Give a GeoJSON Polygon or MultiPolygon, or the same as WKT.", field=field
+            f"{field} has type {kind!r}. Give a GeoJSON Polygon or MultiPolygon, or the same as WKT."
         )
     what, coordinates = kind.removeprefix("Multi"), geojson.get("coordinates")
     parts = [coordinates] if what == kind else _sequence(coordinates, field)
@@ -287,7 +275,7 @@ def _polygons(polygons: Sequence[Any], field: str) -> Sequence[Any]:
         elif len(ring) < 4:
             fault = f"a ring without area near {_at(*first)}: it needs four positions"
         if fault:
-            raise SentinelHubRequestError(f"{field} has {fault}.", field=field)
+            raise SentinelHubRequestError(f"{field} has {fault}.")
     if len(rings) == 1:
         return [shapely.polygons(shapely.linearrings(positions))]
     shells = shapely.linearrings(positions, indices=np.repeat(np.arange(len(rings)), [len(ring) for ring in rings]))
@@ -307,7 +295,7 @@ def _positions(positions: Any, field: str) -> Any:
         pass  # some have heights and some have not, or there is something else than numbers
     for position in positions:
         if len(_sequence(position, field)) < 2:
-            raise SentinelHubRequestError(f"{field} has {position!r} where a position belongs.", field=field)
+            raise SentinelHubRequestError(f"{field} has {position!r} where a position belongs.")
     return np.array([[_number(one, position, field) for one in position[:2]] for position in positions]).reshape(-1, 2)
 
 
@@ -319,14 +307,14 @@ def _listed(value: Any) -> Any:
 def _sequence(value: Any, field: str) -> Sequence[Any]:
     found: Sequence[Any] = _listed(value)
     if type(found) is not list and (isinstance(found, str | Mapping) or not isinstance(found, Sequence)):
-        raise SentinelHubRequestError(f"{field} has {value!r} where coordinates belong.", field=field)
+        raise SentinelHubRequestError(f"{field} has {value!r} where coordinates belong.")
     return found
 
 
 def _number(value: Any, whole: Any, field: str) -> float:
     number = as_number(value)
     if not math.isfinite(number):
-        raise SentinelHubRequestError(f"{field} has {value!r} where a number belongs, in {whole!r}.", field=field)
+        raise SentinelHubRequestError(f"{field} has {value!r} where a number belongs, in {whole!r}.")
     return number
 
 

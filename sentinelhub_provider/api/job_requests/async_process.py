@@ -145,7 +145,7 @@ def read_async_process(
     refuse_credentials(body)
     named = body.get("evalscriptReference") if isinstance(body, Mapping) else None
     if isinstance(body, Mapping) and (named is None) == (body.get("evalscript") is None):
-        raise SentinelHubRequestError("request: give evalscript or evalscriptReference, and not both.", field="request")
+        raise SentinelHubRequestError("request: give evalscript or evalscriptReference, and not both.")
     picture = read_process_request(body, deployment=deployment, now=now, max_side=None, is_script_elsewhere=True)
     _check_size(picture, "request")
     location = read_location(
@@ -169,8 +169,7 @@ def _check_size(picture: ProcessRequest, field: str) -> None:
     if max(size.width, size.height) > MAX_SIDE:
         raise SentinelHubRequestError(
             f"{field}: the picture would have {size.width:,} x {size.height:,} pixels; Async Process delivers at most "
-            f"{MAX_SIDE:,} x {MAX_SIDE:,}. Take Batch Process, which cuts areas into tiles, or coarser pixels.",
-            field=field,
+            f"{MAX_SIDE:,} x {MAX_SIDE:,}. Take Batch Process, which cuts areas into tiles, or coarser pixels."
         )
 
 

@@ -62,19 +62,17 @@ def parse_cut(
     if (tiling_grid is None) == (features is None):
         given = "are both missing" if features is None else "are both given"
         raise SentinelHubRequestError(
-            f"tiling_grid and features {given}. Give one: the id of a tiling grid, such as 0, or a GeoPackage.",
-            field="tiling_grid",
+            f"tiling_grid and features {given}. Give one: the id of a tiling grid, such as 0, or a GeoPackage."
         )
     if features is None:
         if wanted.width is not None or wanted.height is not None:
             raise SentinelHubRequestError(
-                "width and height are of features; the tiles of a grid have a size of their own. Give resolution.",
-                field="width",
+                "width and height are of features; the tiles of a grid have a size of their own. Give resolution."
             )
         grid = find_grid(tiling_grid)
         return Tiles(grid, check_resolution(grid, wanted.resolution), _buffer(buffer))
     if buffer is not None:
-        raise SentinelHubRequestError("buffer is of a grid's tiles, not of features. Leave it out.", field="buffer")
+        raise SentinelHubRequestError("buffer is of a grid's tiles, not of features. Leave it out.")
     parse_location(features.url, features.access, field="features", needs_access=True, deployment=deployment)
     return Features(features, *feature_size(wanted.width, wanted.height, wanted.resolution))
 
@@ -114,15 +112,13 @@ def read_cut(given: Mapping[str, Any], access: Access | None, deployment: str | 
         resolution = check_resolution(grid, given.get("resolution"), "request: input.resolution")
         return Tiles(grid, resolution, _buffer(buffers, "request: input.bufferX"))
     if kind != "geopackage":
-        raise SentinelHubRequestError(
-            f"request: input.type is {kind!r}. Give 'tiling-grid' or 'geopackage'.", field="request"
-        )
+        raise SentinelHubRequestError(f"request: input.type is {kind!r}. Give 'tiling-grid' or 'geopackage'.")
     location = read_location(
         given.get("features"), access, field="request", path=FEATURES, needs_access=True, deployment=deployment
     )
     defaults = given.get("defaults") or {}
     if not isinstance(defaults, Mapping):
-        raise SentinelHubRequestError("request: input.defaults must be a mapping.", field="request")
+        raise SentinelHubRequestError("request: input.defaults must be a mapping.")
     size = feature_size(defaults.get("width"), defaults.get("height"), defaults.get("resolution"), field="request")
     return Features(location, *size)
 
@@ -145,7 +141,7 @@ def _buffer(value: Any, field: str = "buffer") -> tuple[int, int]:
     pair = (0, 0) if value is None else value if isinstance(value, list | tuple) else (value, value)
     argument = field.partition(":")[0]
     if len(pair) != 2:
-        raise SentinelHubRequestError(f"{field} is {value!r}. Give one number of pixels, or two.", field=argument)
+        raise SentinelHubRequestError(f"{field} is {value!r}. Give one number of pixels, or two.")
     x, y = (read_whole_number(part, argument, least=0, of="pixels", name=field) for part in pair)
     return x, y
 
@@ -158,5 +154,5 @@ def member(body: Any, name: str, path: str = "") -> Mapping[str, Any]:
     """
     value = body.get(name) if isinstance(body, Mapping) else None
     if not isinstance(value, Mapping):
-        raise SentinelHubRequestError(f"request: {path or name} is missing. Give a mapping.", field="request")
+        raise SentinelHubRequestError(f"request: {path or name} is missing. Give a mapping.")
     return value

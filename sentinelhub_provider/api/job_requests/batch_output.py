@@ -84,17 +84,16 @@ def zarr_output(
     """
     for name, value in members.items():
         if value is not None:
-            raise SentinelHubRequestError(f"{name} is of rasters; a Zarr group has no such thing.", field=name)
+            raise SentinelHubRequestError(f"{name} is of rasters; a Zarr group has no such thing.")
     parse_location(
         delivery.url, delivery.access, field="delivery", template=ZARR, needs_access=True, deployment=deployment
     )
     if not isinstance(zarr, Mapping):
-        raise SentinelHubRequestError(f"zarr is {zarr!r}. Give a mapping with arrayParameters.", field="zarr")
+        raise SentinelHubRequestError(f"zarr is {zarr!r}. Give a mapping with arrayParameters.")
     unknown = set(zarr) - {"group", "arrayParameters", "arrayOverrides"}
     if unknown:
         raise SentinelHubRequestError(
-            f"zarr has {', '.join(sorted(map(str, unknown)))}. Give arrayParameters, arrayOverrides and group.",
-            field="zarr",
+            f"zarr has {', '.join(sorted(map(str, unknown)))}. Give arrayParameters, arrayOverrides and group."
         )
     output = {"group": {"zarr_format": 2}, **zarr}
     _check_zarr(output, cut, outputs, "zarr")
@@ -118,7 +117,7 @@ def read_output(
     """
     kind = output.get("type")
     if kind not in ("raster", "zarr"):
-        raise SentinelHubRequestError(f"request: output.type is {kind!r}. Give 'raster' or 'zarr'.", field="request")
+        raise SentinelHubRequestError(f"request: output.type is {kind!r}. Give 'raster' or 'zarr'.")
     location = read_location(
         output.get("delivery"),
         access,

@@ -245,14 +245,11 @@ def _zarr_responses(outputs: Any, setup: Setup | None) -> list[dict[str, Any]]:
         if setup is None:
             raise SentinelHubRequestError(
                 "outputs is missing, and the evalscript's setup() does not plainly say which there are. Give their "
-                "identifiers as a list.",
-                field="outputs",
+                "identifiers as a list."
             )
         names = [output.id for output in setup.outputs]
     if isinstance(names, str) or not isinstance(names, Sequence | Mapping) or not names:
-        raise SentinelHubRequestError(
-            f"outputs is {outputs!r}. With zarr, give a list of the outputs' identifiers.", field="outputs"
-        )
+        raise SentinelHubRequestError(f"outputs is {outputs!r}. With zarr, give a list of the outputs' identifiers.")
     return [{"identifier": str(name), "format": {"type": ZARR_ARRAY}} for name in names]
 
 
@@ -261,7 +258,7 @@ def _check_formats(responses: Sequence[Mapping[str, Any]], setup: Setup | None, 
     for name, kind in formats_of(responses).items():
         if kind not in allowed:
             advice = f"With Zarr, all are {ZARR_ARRAY}" if is_zarr else "Batch delivers TIFF, and JSON of userdata"
-            raise SentinelHubRequestError(f"{field}: format of {name!r} is {kind}. {advice}.", field=field)
+            raise SentinelHubRequestError(f"{field}: format of {name!r} is {kind}. {advice}.")
     check_outputs(
         [{**one, "format": {"type": FORMATS["tiff"]}} for one in responses] if is_zarr else responses, setup, field
     )
@@ -270,6 +267,5 @@ def _check_formats(responses: Sequence[Mapping[str, Any]], setup: Setup | None, 
             if output.bands != 1 and output.id in formats_of(responses):
                 raise SentinelHubRequestError(
                     f"{field}: output {output.id!r} has {output.bands} bands; an array of Zarr holds one. Make each "
-                    "band an output of its own.",
-                    field=field,
+                    "band an output of its own."
                 )

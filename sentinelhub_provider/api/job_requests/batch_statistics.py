@@ -191,9 +191,7 @@ def read_batch_statistics(
     request_input, aggregation = member(body, "input"), member(body, "aggregation")
     script, reference = aggregation.get("evalscript"), aggregation.get("evalscriptReference")
     if (script is None) == (reference is None):
-        raise SentinelHubRequestError(
-            "request: aggregation must have evalscript or evalscriptReference, and not both.", field="request"
-        )
+        raise SentinelHubRequestError("request: aggregation must have evalscript or evalscriptReference, and not both.")
     setup = _check_script(script)
     size, pixel = _read_raster(aggregation)
     time, aggregation = read_split_time(aggregation, now=now)
@@ -224,8 +222,7 @@ def _check_script(script: Any) -> Setup | None:
     if size >= MAX_SCRIPT_SIZE:
         raise SentinelHubRequestError(
             f"evalscript has {size:,} bytes; one within the request must have less than {MAX_SCRIPT_SIZE:,}. Put it "
-            "into a bucket, and give evalscript_url.",
-            field="evalscript",
+            "into a bucket, and give evalscript_url."
         )
     setup = parse_setup(script)
     check_mask(setup)
@@ -237,9 +234,7 @@ def _raster(
 ) -> tuple[tuple[int, int] | None, tuple[float, float] | None]:
     pair = resolution if isinstance(resolution, list | tuple) else (resolution, resolution)
     if len(pair) != 2:
-        raise SentinelHubRequestError(
-            f"resolution is {resolution!r}. Give one number, or two for x and y.", field="resolution"
-        )
+        raise SentinelHubRequestError(f"resolution is {resolution!r}. Give one number, or two for x and y.")
     size, x = feature_size(width, height, pair[0], max_side=MAX_SIDE)
     _, y = feature_size(width, height, pair[1], max_side=MAX_SIDE)
     if size is None and (x is None or y is None):
@@ -252,8 +247,7 @@ def _raster(
     if features_crs is not None and parse_crs(features_crs).is_geographic and max(x, y) > COARSEST_DEGREES:
         raise SentinelHubRequestError(
             f"resolution {max(x, y):g} looks like metres, but the features are in {parse_crs(features_crs)}, which "
-            f"counts degrees: give degrees, such as {max(x, y) / 111_320:.6f}, or features in a CRS of metres.",
-            field="resolution",
+            f"counts degrees: give degrees, such as {max(x, y) / 111_320:.6f}, or features in a CRS of metres."
         )
     return None, (x, y)
 
@@ -270,7 +264,7 @@ def _read_raster(aggregation: Mapping[str, Any]) -> tuple[tuple[int, int] | None
             raise SentinelHubRequestError("give width and height, or resx and resy.", field="request")
         return _raster(None, None, pixel, None)
     except SentinelHubRequestError as error:
-        raise SentinelHubRequestError(f"request: aggregation: {error}", field="request") from error
+        raise SentinelHubRequestError(f"request: aggregation: {error}") from error
 
 
 def _size_json(size: tuple[int, int] | None, pixel: tuple[float, float] | None) -> dict[str, Any]:

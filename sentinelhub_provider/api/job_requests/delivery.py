@@ -191,7 +191,7 @@ def check_one_script(evalscript: Any, reference: Any) -> None:
     """
     if (evalscript is None) == (reference is None):
         given = "are both missing" if evalscript is None else "are both given"
-        raise SentinelHubRequestError(f"evalscript and evalscript_url {given}. Give one.", field="evalscript")
+        raise SentinelHubRequestError(f"evalscript and evalscript_url {given}. Give one.")
 
 
 def parse_script_location(reference: Location, deployment: str | None) -> None:
@@ -280,8 +280,7 @@ def refuse_credentials(body: Any, field: str = "request") -> None:
     for path in _secrets(body, ()):
         raise SentinelHubRequestError(
             f"{field}: {'.'.join(path)} is a credential, which would stand in the DAG's source, its rendered fields "
-            "and the database. Leave it out, and give the id of an Airflow connection that holds it, or an IAM role.",
-            field=field,
+            "and the database. Leave it out, and give the id of an Airflow connection that holds it, or an IAM role."
         )
 
 

@@ -84,10 +84,7 @@ def find_grid(value: Any, field: str = "tiling_grid") -> TilingGrid:
         hint = f" Did you mean {names[near[0]]}?" if near else ""
     else:
         hint = ""
-    raise SentinelHubRequestError(
-        f"{field} is {value!r}. Give one of {', '.join(str(grid) for grid in _ALL)}.{hint}",
-        field=field.partition(":")[0],
-    )
+    raise SentinelHubRequestError(f"{field} is {value!r}. Give one of {', '.join(str(grid) for grid in _ALL)}.{hint}")
 
 
 def check_resolution(grid: TilingGrid, value: Any, field: str = "resolution") -> float:
@@ -103,8 +100,7 @@ def check_resolution(grid: TilingGrid, value: Any, field: str = "resolution") ->
     elsewhere = [str(other) for other in _ALL if number in other.resolutions]
     hint = f" Tiling grid {' or '.join(elsewhere)} has it." if elsewhere else ""
     raise SentinelHubRequestError(
-        f"{field} is {value!r}; tiling grid {grid} has {allowed} {grid.unit} per pixel.{hint}",
-        field=field.partition(":")[0],
+        f"{field} is {value!r}; tiling grid {grid} has {allowed} {grid.unit} per pixel.{hint}"
     )
 
 

@@ -114,9 +114,7 @@ def _error_from(event: Mapping[str, Any]) -> SentinelHubError:
     message = str(event.get("error") or "The triggerer could not look at the job any more, and did not say why.")
     found = getattr(exceptions, str(event.get("error_type")), None)
     kind = found if isinstance(found, type) and issubclass(found, SentinelHubError) else SentinelHubError
+    about = {"field": event["error_field"]} if event.get("error_field") else {}
     if issubclass(kind, SentinelHubJobError):
-        return kind(message, job_status=str(event.get("state")), reason=event.get("reason"))
-    try:
-        return kind(message)
-    except TypeError:  # those that insist on naming a field
-        return kind(message, field=str(event.get("error_field")))  # type: ignore[call-arg]
+        about = {"job_status": str(event.get("state")), "reason": event.get("reason")}
+    return kind(message, **about)

@@ -124,7 +124,7 @@ def kind_of(name: Any) -> JobKind:
     """Return a kind by its name."""
     found = name if isinstance(name, JobKind) else KINDS.get(name) if isinstance(name, str) else None
     if found is None:
-        raise SentinelHubRequestError(f"kind is {name!r}. Give one of {', '.join(KINDS)}.", field="kind")
+        raise SentinelHubRequestError(f"kind is {name!r}. Give one of {', '.join(KINDS)}.")
     return found
 
 
@@ -132,9 +132,7 @@ def check_job_id(value: Any, field: str = "job_id") -> str:
     """Return a job's id."""
     text = value.strip() if isinstance(value, str) else ""
     if text in ("", "None") or not text.isprintable() or "/" in text:
-        raise SentinelHubRequestError(
-            f"{field} is {value!r}. Give the id of a job, as the service names it.", field=field
-        )
+        raise SentinelHubRequestError(f"{field} is {value!r}. Give the id of a job, as the service names it.")
     return text
 
 

@@ -137,9 +137,7 @@ def read_split_time(aggregation: Mapping[str, Any], *, now: datetime | None) -> 
     """
     length = aggregation.get("aggregationInterval")
     if not isinstance(length, Mapping):
-        raise SentinelHubRequestError(
-            "request: aggregation.aggregationInterval is missing. Give {'of': 'P1D'}.", field="request"
-        )
+        raise SentinelHubRequestError("request: aggregation.aggregationInterval is missing. Give {'of': 'P1D'}.")
     given = aggregation.get("timeRange")
     times = parse_time_range(given, "request: aggregation.timeRange", now=now)
     interval = parse_interval(
@@ -154,26 +152,21 @@ def read_split_time(aggregation: Mapping[str, Any], *, now: datetime | None) -> 
 def parse_interval(value: Any, *, last: str = "SKIP", field: str = "aggregation_interval") -> AggregationInterval:
     """Read the length of intervals: an ISO 8601 duration, a number of days, or a ``timedelta``."""
     if last not in LAST_INTERVAL_BEHAVIORS:
-        raise SentinelHubRequestError(
-            f"last_interval is {last!r}. Give one of {', '.join(LAST_INTERVAL_BEHAVIORS)}.", field="last_interval"
-        )
+        raise SentinelHubRequestError(f"last_interval is {last!r}. Give one of {', '.join(LAST_INTERVAL_BEHAVIORS)}.")
     is_number = isinstance(value, int) and not isinstance(value, bool)
     length = parse_duration(timedelta(days=value) if is_number else value)
     if length is None:
         raise SentinelHubRequestError(
-            f"{field} is {value!r}. Give an ISO 8601 duration of a day or more, such as 'P1D', 'P7D' or 'P1M'.",
-            field=field,
+            f"{field} is {value!r}. Give an ISO 8601 duration of a day or more, such as 'P1D', 'P7D' or 'P1M'."
         )
     days, _, hours = length.text.removeprefix("P").partition("T")
     if days and hours:
         raise SentinelHubRequestError(
-            f"{field} {value!r} mixes days and hours, which the service refuses. Give one, as 'P1D' or 'PT36H'.",
-            field=field,
+            f"{field} {value!r} mixes days and hours, which the service refuses. Give one, as 'P1D' or 'PT36H'."
         )
     if not length.months and length.rest < SHORTEST:
         raise SentinelHubRequestError(
-            f"{field} {value!r} is shorter than a day, the least that the service takes. Give 'P1D' or longer.",
-            field=field,
+            f"{field} {value!r} is shorter than a day, the least that the service takes. Give 'P1D' or longer."
         )
     return AggregationInterval(length, last)
 
@@ -184,8 +177,7 @@ def _checked(times: TimeRange, interval: AggregationInterval, field: str, *, is_
     if times.end <= times.start or (end == times.start and interval.last == "SKIP"):
         raise SentinelHubRequestError(
             f"{field}: {times.to_interval()} is shorter than one interval of {interval.of}, so that there is nothing "
-            "to answer. Take a longer time or a shorter interval, or last_interval='SHORTEN'.",
-            field=field,
+            "to answer. Take a longer time or a shorter interval, or last_interval='SHORTEN'."
         )
     if end == times.end or not (is_said or interval.last == "SKIP"):
         return SplitTime(times, interval)

@@ -142,13 +142,11 @@ def read_statistical_request(
 ) -> StatisticalRequest:
     """Check a request's JSON as the documentation and other clients write it; it is sent as it is."""
     if not isinstance(body, Mapping):
-        raise SentinelHubRequestError(
-            f"request is a {type(body).__name__}. Give a mapping with input and aggregation.", field="request"
-        )
+        raise SentinelHubRequestError(f"request is a {type(body).__name__}. Give a mapping with input and aggregation.")
     request_input, aggregation = body.get("input"), body.get("aggregation")
     if not isinstance(request_input, Mapping) or not isinstance(aggregation, Mapping):
         missing = "aggregation" if isinstance(request_input, Mapping) else "input"
-        raise SentinelHubRequestError(f"request: {missing} is missing.", field="request")
+        raise SentinelHubRequestError(f"request: {missing} is missing.")
     script = aggregation.get("evalscript")
     check_evalscript(script, for_statistics=True)
     setup = parse_setup(str(script))
@@ -174,8 +172,7 @@ def check_mask(setup: Setup | None) -> None:
     if setup is not None and all(output.id != DATA_MASK for output in setup.outputs):
         raise SentinelHubRequestError(
             f"evalscript has outputs {', '.join(output.id for output in setup.outputs)}, but no {DATA_MASK}, which the "
-            "Statistical API needs to know the pixels that count. Add {id: 'dataMask', bands: 1} to them.",
-            field="evalscript",
+            "Statistical API needs to know the pixels that count. Add {id: 'dataMask', bands: 1} to them."
         )
 
 
@@ -191,13 +188,10 @@ def build_calculations(wanted: StatisticsArguments) -> dict[str, Any]:
     if calculations is not None:
         if percentiles or histogram is not None:
             raise SentinelHubRequestError(
-                "calculations and percentiles or histogram are both given. Give one: calculations holds both.",
-                field="calculations",
+                "calculations and percentiles or histogram are both given. Give one: calculations holds both."
             )
         if not isinstance(calculations, Mapping):
-            raise SentinelHubRequestError(
-                f"calculations is {calculations!r}. Give a mapping by output.", field="calculations"
-            )
+            raise SentinelHubRequestError(f"calculations is {calculations!r}. Give a mapping by output.")
         return {"calculations": dict(calculations)} if calculations else {}
     everything: dict[str, Any] = {}
     if percentiles:
@@ -220,12 +214,11 @@ def _histogram(value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping) and value:
         if sum(name in value for name in ("nBins", "binWidth", "bins")) != 1:
             raise SentinelHubRequestError(
-                f"histogram is {dict(value)!r}. Give exactly one of nBins, binWidth and bins.", field="histogram"
+                f"histogram is {dict(value)!r}. Give exactly one of nBins, binWidth and bins."
             )
         return dict(value)
     if isinstance(value, list | tuple) and len(value) > 1 and list(value) == sorted(set(value)):
         return {"bins": list(value)}
     raise SentinelHubRequestError(
-        f"histogram is {value!r}. Give a number of bins, a rising list of their edges, or a mapping as the API has it.",
-        field="histogram",
+        f"histogram is {value!r}. Give a number of bins, a rising list of their edges, or a mapping as the API has it."
     )

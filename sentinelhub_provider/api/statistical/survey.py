@@ -113,9 +113,7 @@ def template_of_request(
     :param crs: of the areas; the request's own by default.
     """
     if not isinstance(body, Mapping):
-        raise SentinelHubRequestError(
-            f"request is a {type(body).__name__}. Give a mapping with input and aggregation.", field="request"
-        )
+        raise SentinelHubRequestError(f"request is a {type(body).__name__}. Give a mapping with input and aggregation.")
     given = body.get("input")
     bounds = given.get("bounds") if isinstance(given, Mapping) else None
     properties = bounds.get("properties") if isinstance(bounds, Mapping) else None
@@ -207,8 +205,7 @@ class Survey:
             raise SentinelHubRequestError(
                 "max_processing_units needs an estimate, but the evalscript's setup() is not one plain literal, so its "
                 "bands cannot be told. Write setup() as 'return {input: [...], output: [...]};', or leave "
-                "max_processing_units out.",
-                field="max_processing_units",
+                "max_processing_units out."
             )
         units = self.estimate.processing_units
         if units > max_processing_units:

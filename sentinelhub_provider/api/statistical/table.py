@@ -32,14 +32,13 @@ def table_format(path: Any, wanted: str | None = None) -> str:
     if wanted is not None:
         if wanted not in FORMATS.values():
             known = ", ".join(sorted(set(FORMATS.values())))
-            raise SentinelHubRequestError(f"output_format is {wanted!r}. Give one of {known}.", field="output_format")
+            raise SentinelHubRequestError(f"output_format is {wanted!r}. Give one of {known}.")
         return wanted
     ending = next((ending for ending in FORMATS if str(path).lower().endswith(ending)), None)
     if ending is None:
         raise SentinelHubRequestError(
             f"output_path {path} does not say what table it is to be. Let it end with one of {', '.join(FORMATS)}, or "
-            "give output_format.",
-            field="output_path",
+            "give output_format."
         )
     return FORMATS[ending]
 
@@ -71,8 +70,7 @@ def check_property_names(names: Iterable[str]) -> None:
     if taken:
         raise SentinelHubRequestError(
             f"properties has {', '.join(taken)}, which the table has already as columns of its own. Rename them in the "
-            "file, or leave them out.",
-            field="properties",
+            "file, or leave them out."
         )
 
 
