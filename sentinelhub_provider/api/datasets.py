@@ -57,9 +57,22 @@ class Datasets:
                 )
 
     def estimate(
-        self, size: Size, setup: Setup | None, *, samples: float, bits: int, octet_stream: bool, service: Service
+        self,
+        size: Size,
+        setup: Setup | None,
+        service: Service,
+        *,
+        samples: float,
+        times: int = 1,
+        bits: int = 16,
+        octet_stream: bool = False,
     ) -> Estimate | None:
-        """Estimate the cost; ``None`` where the evalscript does not say plainly what it reads."""
+        """
+        Estimate the cost; ``None`` where the evalscript does not say plainly what it reads.
+
+        :param samples: samples to a pixel where the evalscript's mosaicking is ORBIT or TILE.
+        :param times: of how many intervals.
+        """
         if setup is None:
             return None
         processing = [entry.get("processing", {}) for entry in self.data]
@@ -68,7 +81,7 @@ class Datasets:
             size.width,
             size.height,
             bands=setup.bands,
-            samples=samples,
+            samples=max(1, times) * (1 if setup.is_single_sample else samples),
             bits=bits,
             octet_stream=octet_stream,
             local_collections=len(self.data) - self.remote,

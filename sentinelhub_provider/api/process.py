@@ -100,16 +100,8 @@ class ProcessRequest:
             orbits or tiles, which only the Catalog knows.
         :param accept: the media type that is accepted, where it is not that of the request.
         """
-        if self.setup is not None and self.setup.is_single_sample:
-            samples = 1
-        return self.datasets.estimate(
-            self.size,
-            self.setup,
-            samples=samples,
-            bits=bits_of(self.setup, self.formats),
-            octet_stream=(accept or self.accept) == OCTET_STREAM,
-            service=service,
-        )
+        bits, is_raw = bits_of(self.setup, self.formats), (accept or self.accept) == OCTET_STREAM
+        return self.datasets.estimate(self.size, self.setup, service, samples=samples, bits=bits, octet_stream=is_raw)
 
     def of_tile(self, tile: Tile) -> ProcessRequest:
         """Return the request of one tile of this picture: a geometry still masks, the size is the tile's."""

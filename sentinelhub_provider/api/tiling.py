@@ -11,8 +11,8 @@ Time and memory grow with the number of tiles.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from itertools import repeat
 from typing import Any
 
@@ -23,6 +23,7 @@ from shapely.geometry.base import BaseGeometry
 from sentinelhub_provider.api.geo.bounds import MAX_SIDE, Bounds, Size, parse_bounds, parse_size
 from sentinelhub_provider.api.geo.crs import Crs
 from sentinelhub_provider.api.geo.geometry import BBox
+from sentinelhub_provider.api.values import read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 MAX_TILES = 1_000_000
@@ -35,15 +36,9 @@ _SNAP = 1e-6
 @dataclass(frozen=True, slots=True)
 class Tile:
     """
-    A part of a grid. Rows are counted from the north, columns from the west.
+    A part of a grid: west, south, east, north in units of the CRS, and width and height in pixels.
 
-    :param bbox: west, south, east, north, in units of the CRS.
-    :param width: pixels.
-    :param height: pixels.
-    :param column: number of the tile from west to east.
-    :param row: number of the tile from north to south.
-    :param offset_x: pixels of the whole that lie west of it.
-    :param offset_y: pixels of the whole that lie north of it.
+    ``column`` and ``row`` are counted from west and north; ``offset_x`` and ``offset_y`` are the pixels that lie there.
     """
 
     bbox: tuple[float, float, float, float]
@@ -61,15 +56,7 @@ class Tile:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as XCom and ``.expand()`` take them."""
-        return {
-            "bbox": list(self.bbox),
-            "width": self.width,
-            "height": self.height,
-            "column": self.column,
-            "row": self.row,
-            "offset_x": self.offset_x,
-            "offset_y": self.offset_y,
-        }
+        return {**asdict(self), "bbox": list(self.bbox)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Tile:
@@ -107,8 +94,8 @@ class PixelGrid:
         :param pixel: pixel sides in units of the CRS.
         """
         px, py = pixel
-        left, right = _floor(box.min_x / px), _ceil(box.max_x / px)
-        bottom, top = _floor(box.min_y / py), _ceil(box.max_y / py)
+        left, right = _border(box.min_x / px, math.floor), _border(box.max_x / px, math.ceil)
+        bottom, top = _border(box.min_y / py, math.floor), _border(box.max_y / py, math.ceil)
         wide = BBox(left * px, bottom * py, right * px, top * py)
         return cls(wide, right - left, top - bottom, crs)
 
@@ -136,50 +123,27 @@ class PixelGrid:
         return np.where(np.abs(pixels - whole) < _SNAP, whole, pixels)
 
 
-def split_bbox(
-    bbox: Any,
-    *,
-    crs: Any = None,
-    width: Any = None,
-    height: Any = None,
-    resolution: Any = None,
-    max_size: int = MAX_SIDE,
-    snap: bool = False,
-) -> list[Tile]:
+def split_bbox(bbox: Any, *, crs: Any = None, **raster: Any) -> list[Tile]:
     """
     Split a box into tiles, from north to south and west to east.
 
+    Raises :class:`SentinelHubRequestError` for bounds or sizes that cannot be, or more than ``MAX_TILES`` tiles.
+
     :param bbox: west, south, east, north.
     :param crs: CRS of the box; longitude and latitude without it.
-    :param width: pixels of the whole; or give ``resolution``.
-    :param height: pixels of the whole.
-    :param resolution: metres per pixel.
-    :param max_size: largest side of a tile, in pixels.
-    :param snap: widen the whole to multiples of the resolution (projected CRS only), so that pictures of different
-        areas have common pixels; otherwise it is exactly the picture that a single request would return.
+    :param raster: ``width``, ``height``, ``resolution``, ``max_size`` and ``snap`` of :func:`split`.
     """
-    bounds = parse_bounds(bbox=bbox, crs=crs)
-    return split(bounds, width=width, height=height, resolution=resolution, max_size=max_size, snap=snap)
+    return split(parse_bounds(bbox=bbox, crs=crs), **raster)
 
 
-def split_geometry(
-    geometry: Any,
-    *,
-    crs: Any = None,
-    width: Any = None,
-    height: Any = None,
-    resolution: Any = None,
-    max_size: int = MAX_SIDE,
-    snap: bool = False,
-) -> list[Tile]:
+def split_geometry(geometry: Any, *, crs: Any = None, **raster: Any) -> list[Tile]:
     """
     Split the box around a geometry into tiles, and return those that have some of the geometry inside.
 
     Parameters are those of :func:`split_bbox`; ``geometry`` is GeoJSON or WKT, Polygon or MultiPolygon. A tile that
     only touches the geometry's border is left out.
     """
-    bounds = parse_bounds(geometry=geometry, crs=crs)
-    return split(bounds, width=width, height=height, resolution=resolution, max_size=max_size, snap=snap)
+    return split(parse_bounds(geometry=geometry, crs=crs), **raster)
 
 
 def split(
@@ -188,10 +152,19 @@ def split(
     width: Any = None,
     height: Any = None,
     resolution: Any = None,
-    max_size: int = MAX_SIDE,
+    max_size: Any = MAX_SIDE,
     snap: bool = False,
 ) -> list[Tile]:
-    """Split bounds that were read already; see :func:`split_bbox`."""
+    """
+    Split bounds that were read already.
+
+    :param width: pixels of the whole; or give ``resolution``.
+    :param height: pixels of the whole.
+    :param resolution: metres per pixel.
+    :param max_size: largest side of a tile, in pixels.
+    :param snap: widen the whole to multiples of the resolution (projected CRS only), so that pictures of different
+        areas have common pixels; otherwise it is exactly the picture that a single request would return.
+    """
     size = parse_size(bounds, width=width, height=height, resolution=resolution, max_side=None)
     grid = PixelGrid.of(bounds, size)
     if snap:
@@ -204,20 +177,14 @@ def split(
     return list(tiles_of(grid, bounds.geometry and bounds.geometry.shape, max_size=max_size))
 
 
-def tiles_of(
-    grid: PixelGrid,
-    shape: BaseGeometry | None = None,
-    *,
-    max_size: int = MAX_SIDE,
-) -> Iterator[Tile]:
+def tiles_of(grid: PixelGrid, shape: BaseGeometry | None = None, *, max_size: Any = MAX_SIDE) -> Iterator[Tile]:
     """
     Yield the tiles of a grid, from north to south and west to east.
 
     :param shape: a valid shape in the grid's CRS; only tiles with some of it inside are yielded.
     :param max_size: largest side of a tile, in pixels; all tiles have it but the last of each row and column.
     """
-    if type(max_size) is not int or not 1 <= max_size <= MAX_SIDE:
-        raise SentinelHubRequestError(f"max_size is {max_size!r}. Give a whole number of pixels from 1 to {MAX_SIDE}.")
+    max_size = read_whole_number(max_size, "max_size", most=MAX_SIDE, of="pixels")
     columns, rows = -(-grid.width // max_size), -(-grid.height // max_size)
     if columns * rows > MAX_TILES:
         raise SentinelHubRequestError(
@@ -252,14 +219,7 @@ def _wanted_by_row(grid: PixelGrid, shape: BaseGeometry, max_size: int, columns:
         yield np.flatnonzero(shapely.intersects(in_pixels, boxes))
 
 
-def _on_border(pixels: float) -> float:
+def _border(pixels: float, towards: Callable[[float], int]) -> int:
+    """Round to a pixel border in one direction, unless one is close."""
     whole = round(pixels)
-    return float(whole) if abs(pixels - whole) < _SNAP else pixels
-
-
-def _floor(pixels: float) -> int:
-    return math.floor(_on_border(pixels))
-
-
-def _ceil(pixels: float) -> int:
-    return math.ceil(_on_border(pixels))
+    return whole if abs(pixels - whole) < _SNAP else towards(pixels)

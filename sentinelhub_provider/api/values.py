@@ -16,6 +16,12 @@ from sentinelhub_provider.api.text import without_bom
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 
+def shortened(value: Any, size: int = 500) -> str:
+    """Return what messages show of a value: so many characters of it at most."""
+    text = str(value)
+    return text if len(text) <= size else f"{text[:size]}..."
+
+
 def read_flag(value: Any, field: str, member: str | None = None) -> bool:
     """
     Read ``True`` or ``False``, which may be text in any case.

@@ -12,8 +12,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sentinelhub_provider.api.answers import decode_answer
-from sentinelhub_provider.api.byoc.ingestion import Outcome, Pause, poll_tiles
-from sentinelhub_provider.api.byoc.queries import Get, find_tile, find_tiles, list_items
+from sentinelhub_provider.api.byoc.ingestion import Get, Outcome, Pause, find_tile, find_tiles, list_items, poll_tiles
 from sentinelhub_provider.api.byoc.requests import (
     COLLECTIONS,
     Collection,

@@ -11,8 +11,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from sentinelhub_provider.api.answers import decode_answer
-from sentinelhub_provider.api.byoc.ingestion import Outcome, Pause, error_event, finished_event, poll_tiles
-from sentinelhub_provider.api.byoc.queries import Get
+from sentinelhub_provider.api.byoc.ingestion import Get, Outcome, Pause, error_event, finished_event, poll_tiles
 from sentinelhub_provider.api.flow import adrive
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook

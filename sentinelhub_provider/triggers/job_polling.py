@@ -184,7 +184,7 @@ class JobPoller:
             if any(polling.is_due(watch.due, watch.interval, now, is_first=watch.is_first) for watch in watches)
         }
         requests = 0
-        if self.kind.lists and polling.should_list(len(due), self._depth):
+        if self.kind.actions and polling.should_list(len(due), self._depth):
             pages, unseen = await self._poll_pages(set(due), jitter)
             requests += pages
             due = {job_id: due[job_id] for job_id in unseen}

@@ -1,25 +1,29 @@
 """
-How the ingestion of tiles is watched: what to ask, how long to pause, and what came of it. Pure.
+What the BYOC API is asked without changing anything, and how the ingestion of tiles is watched. Pure.
 
-:func:`watch` is a generator that yields one step at a time - look, or pause - and is sent what came of it. A blocking
-task and a trigger on the event loop drive the same generator.
+Each flow is a generator that yields one step at a time - :class:`Get` or :class:`Pause` - and is sent what came of it,
+so that a blocking task and a trigger on the event loop drive the same one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, TypeAlias
 
-from sentinelhub_provider.api.byoc.queries import NEWEST_FIRST, Get, get_tiles, list_items
-from sentinelhub_provider.api.byoc.tiles import Tile, TileState, read_tile, tiles_endpoint
+from sentinelhub_provider.api.byoc.requests import PAGE_SIZE, data_of
+from sentinelhub_provider.api.byoc.tiles import Tile, TileState, read_tile, spellings, tile_endpoint, tiles_endpoint
+from sentinelhub_provider.api.paging import Pages
+from sentinelhub_provider.api.values import shortened
 from sentinelhub_provider.exceptions import (
     SentinelHubError,
     SentinelHubJobError,
+    SentinelHubNotFoundError,
     SentinelHubRateLimitError,
     SentinelHubResponseError,
 )
 
+NEWEST_FIRST = {"sort": "created:desc"}
 FIRST_PAUSE: Final = 5.0
 """Seconds before the first look, and after each one that saw a tile come to its end."""
 
@@ -29,8 +33,99 @@ GROWTH: Final = 1.5
 SHOWN: Final = 10
 """Tiles that an outcome names; the others are only counted, so that no event grows with a collection."""
 
-_TEXT_SIZE: Final = 500
 _COUNTS: Final = ("ingested", "failed", "warned", "pending")
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Ask the service: GET this endpoint. Sent back: the decoded answer; or its ``SentinelHubError`` is thrown in."""
+
+    endpoint: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+ItemsFlow: TypeAlias = Generator[Get, Any, tuple[list[Any], int]]
+"""Looks at pages until enough is known; returns their items, and how many pages it took."""
+
+
+def list_items(
+    endpoint: str, params: Mapping[str, Any] | None = None, *, enough: Callable[[list[Any]], bool] | None = None
+) -> ItemsFlow:
+    """
+    Look at a list, page by page.
+
+    :param enough: told the items of each page, says whether the pages that follow can be spared.
+    :raises SentinelHubResponseError: for a page that is none, or one that points to itself or back.
+    """
+    items: list[Any] = []
+    asked, number = {"count": PAGE_SIZE, **(params or {})}, 0
+    pages = Pages("GET", endpoint)
+    while True:
+        page = yield Get(endpoint, asked)
+        new = data_of(page, list)
+        items += new
+        number += 1
+        change = pages.after(page)
+        if change is None or (enough is not None and enough(new)):
+            return items, number
+        asked = {**asked, **change.params}
+
+
+def get_tiles(collection_id: str, tile_ids: Iterable[str]) -> Generator[Get, Any, list[Tile]]:
+    """Look at tiles one by one; one that is not there is GONE."""
+    tiles: list[Tile] = []
+    for tile_id in tile_ids:
+        try:
+            document = yield Get(tile_endpoint(collection_id, tile_id))
+        except SentinelHubNotFoundError:
+            tiles.append(Tile(tile_id, f"tile {tile_id}", TileState.GONE, cause="it was deleted meanwhile"))
+        else:
+            tiles.append(read_tile(data_of(document, dict)))
+    return tiles
+
+
+def find_tile(collection_id: str, path: str) -> Generator[Get, Any, Tile | None]:
+    """Look for the tile at a path, however the service spells it."""
+    for spelling in spellings(path):
+        page = yield Get(tiles_endpoint(collection_id), {"path": spelling})
+        found = data_of(page, list)
+        if found:
+            return read_tile(found[0])
+    return None
+
+
+def find_tiles(collection_id: str, paths: Sequence[str]) -> Generator[Get, Any, list[Tile]]:
+    """
+    Look for the tiles at these paths; returned are those that are there, in whichever spelling.
+
+    The list is read, newest first, until looking for the rest one by one takes no more requests than reading took:
+    whether few of many tiles are wanted or many of few, it takes about twice the least number of requests at most.
+    """
+    if not paths:
+        return []
+    wanted = {spelling for path in paths for spelling in spellings(path)}
+    left, pages, is_cut = dict.fromkeys(paths), 0, False
+
+    def met(items: list[Any]) -> list[Tile]:
+        # Others of the collection are not looked into: whatever is odd about them is no matter of this task.
+        return [read_tile(item) for item in items if isinstance(item, Mapping) and item.get("path") in wanted]
+
+    def enough(page: list[Any]) -> bool:
+        nonlocal pages, is_cut
+        pages += 1
+        for tile in met(page):
+            for spelling in spellings(tile.path):
+                left.pop(spelling, None)
+        is_cut = sum(len(spellings(path)) for path in left) <= pages
+        return is_cut
+
+    items, _ = yield from list_items(tiles_endpoint(collection_id), NEWEST_FIRST, enough=enough)
+    tiles = met(items)
+    for path in left if is_cut else ():
+        tile = yield from find_tile(collection_id, path)
+        if tile is not None:
+            tiles.append(tile)
+    return tiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +169,14 @@ class Outcome:
             warned=len(warned),
             pending=sum(not tile.state.is_final for tile in tiles),
             failures=tuple(
-                {"path": tile.path, "state": str(tile.state), "cause": _cut(tile.cause or "no cause is given")}
+                {
+                    "path": tile.path,
+                    "state": str(tile.state),
+                    "cause": shortened(tile.cause or "no cause is given"),
+                }
                 for tile in failed[:SHOWN]
             ),
-            warnings=tuple({"path": tile.path, "warning": _cut(str(tile.warning))} for tile in warned[:SHOWN]),
+            warnings=tuple({"path": tile.path, "warning": shortened(tile.warning)} for tile in warned[:SHOWN]),
         )
 
     def __add__(self, other: Outcome) -> Outcome:
@@ -98,15 +197,16 @@ class Outcome:
     @classmethod
     def from_dict(cls, value: Any) -> Outcome:
         """Read what :meth:`to_dict` wrote. Raises :class:`SentinelHubResponseError` where it is something else."""
-        if not isinstance(value, Mapping) or set(value) != set(cls.__dataclass_fields__):
-            raise SentinelHubResponseError(f"{_cut(repr(value))} is no outcome of an ingestion.")
-        counts = {name: value[name] for name in _COUNTS}
-        lists = {name: value[name] for name in ("failures", "warnings")}
-        if not all(type(count) is int and count >= 0 for count in counts.values()) or not all(
-            isinstance(items, list) and all(isinstance(item, Mapping) for item in items) for items in lists.values()
+        lists = ("failures", "warnings")
+        if (
+            not isinstance(value, Mapping)
+            or set(value) != {*_COUNTS, *lists}
+            or not all(type(value[name]) is int and value[name] >= 0 for name in _COUNTS)
+            or not all(isinstance(value[name], list) for name in lists)
+            or not all(isinstance(item, Mapping) for name in lists for item in value[name])
         ):
-            raise SentinelHubResponseError(f"{_cut(repr(value))} is no outcome of an ingestion.")
-        return cls(**counts, failures=tuple(lists["failures"]), warnings=tuple(lists["warnings"]))
+            raise SentinelHubResponseError(f"{shortened(repr(value))} is no outcome of an ingestion.")
+        return cls(**{**value, **{name: tuple(value[name]) for name in lists}})
 
 
 def poll_tiles(
@@ -233,31 +333,21 @@ def read_event(event: Any, collection_id: str) -> tuple[Outcome, dict[str, Any]]
     :raises SentinelHubJobError: with the error that ended the watch.
     :raises SentinelHubResponseError: for an event that is none, or is of something else.
     """
-    status = event.get("status") if isinstance(event, Mapping) else None
-    if not isinstance(event, Mapping) or status not in ("finished", "timeout", "error"):
+    found = event if isinstance(event, Mapping) else {}
+    submitted, is_error = found.get("submitted"), found.get("status") == "error"
+    if (
+        found.get("status") not in ("finished", "timeout", "error")
+        or found.get("collection_id") != collection_id
+        or not (is_error or isinstance(submitted, Mapping))
+    ):
         raise SentinelHubResponseError(
-            f"The task was woken by {_cut(repr(event))}, which is no event of an ingestion. Run it again: it looks at "
-            "the tiles anew."
+            f"The task was woken by {shortened(repr(event))}, which is no event of an ingestion into "
+            f"collection {collection_id!r}. Run it again: it looks at the tiles anew."
         )
-    if event.get("collection_id") != collection_id:
-        raise SentinelHubResponseError(
-            f"The task was woken by an event of collection {event.get('collection_id')!r} instead of "
-            f"{collection_id!r}. Run it again: it looks at the tiles anew."
-        )
-    if status == "error":
+    if is_error:
         raise SentinelHubJobError(
-            f"The ingestion cannot be watched any more ({event.get('error')}): {event.get('message')}",
+            f"The ingestion cannot be watched any more ({found.get('error')}): {found.get('message')}",
             job_status="UNKNOWN",
-            reason=str(event.get("error")),
+            reason=str(found.get("error")),
         )
-    submitted = event.get("submitted")
-    if not isinstance(submitted, Mapping):
-        raise SentinelHubResponseError(
-            f"The task was woken by {_cut(repr(event))}, an event that does not say what was submitted. Run it again: "
-            "it looks at the tiles anew."
-        )
-    return Outcome.from_dict(event.get("outcome")), dict(submitted)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _TEXT_SIZE else f"{text[:_TEXT_SIZE]}..."
+    return Outcome.from_dict(found.get("outcome")), dict(submitted or {})

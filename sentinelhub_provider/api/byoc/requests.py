@@ -6,13 +6,13 @@ Sources: the API reference, and the documentation's page "BYOC API". Tiles are i
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from sentinelhub_provider.api.processing_units import INGESTION, Estimate, Factor
+from sentinelhub_provider.api.values import read_number, read_whole_number, shortened
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
 COLLECTIONS: Final = "/byoc/v1/collections"
@@ -126,7 +126,7 @@ def build_collection(*, name: Any, s3_bucket: Any, no_data: Any = None, bands: A
         raise SentinelHubRequestError(
             f"s3_bucket is {s3_bucket!r}. Give the bucket's name alone, without s3:// and without a path."
         )
-    value = None if no_data is None else _number(no_data, "no_data", "no_data")
+    value = None if no_data is None else read_number(no_data, "no_data")
     described = None if bands is None else _bands(bands)
     if value is not None and any("noData" in band for band in (described or {}).values()):
         raise SentinelHubRequestError("no_data is given, and noData of single bands too. Give one of the two.")
@@ -189,7 +189,7 @@ def estimate_requests(count: int) -> Estimate:
 def _bands(bands: Any) -> dict[str, dict[str, Any]]:
     if not isinstance(bands, Mapping) or not bands or len(bands) > MAX_BANDS:
         raise SentinelHubRequestError(
-            f"bands is {_short(bands)}. Give 1 to {MAX_BANDS} bands by name, such as "
+            f"bands is {shortened(repr(bands), 80)}. Give 1 to {MAX_BANDS} bands by name, such as "
             "{'B04': 'uint16'}, or leave it out to take them from the first tile."
         )
     return {_text(name, "bands"): _band(name, band) for name, band in bands.items()}
@@ -216,12 +216,12 @@ def _band(name: str, band: Any) -> dict[str, Any]:
         raise SentinelHubRequestError(
             f"{where} has {unknown[0]!r}, which no band has. There are {', '.join(_BAND_FIELDS)}."
         )
-    index = band.get("bandIndex", 1)
-    if type(index) is not int or index < 1:
-        raise SentinelHubRequestError(f"{where}: bandIndex is {index!r}. Give a whole number, 1 for the first.")
+    read: dict[str, float] = {
+        "bandIndex": read_whole_number(band.get("bandIndex", 1), "bands", name=f"{where}: bandIndex")
+    }
     if "noData" in band:
-        _number(band["noData"], f"{where}: noData", "bands")
-    return dict(band)
+        read["noData"] = read_number(band["noData"], "bands", name=f"{where}: noData")
+    return {**band, **{name: value for name, value in read.items() if name in band}}
 
 
 def _comparable(bands: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -237,18 +237,3 @@ def _text(value: Any, field: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise SentinelHubRequestError(f"{field} is {value!r}. Give a text that is not empty.")
     return value.strip()
-
-
-def _number(value: Any, what: str, field: str) -> float:
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise SentinelHubRequestError(f"{what} is {value!r}. Give a number.", field=field)
-    return int(number) if number.is_integer() else number
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}..."

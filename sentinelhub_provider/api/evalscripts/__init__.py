@@ -1,7 +1,7 @@
 """
 Evalscripts: a small set with names, and the checks of any other before it is sent.
 
-The named scripts lie beside this module, each with its source. All declare ``dataMask``, so that they serve the Process
+The named scripts lie beside this module, with their sources. All declare ``dataMask``, so that they serve the Process
 and the Statistical API alike.
 """
 
@@ -31,6 +31,13 @@ EVALSCRIPTS: Mapping[str, str] = MappingProxyType(
 )
 """Names of the scripts that come with this package, and what each shows."""
 
+_DIFFERENCES = {
+    "ndvi": ("B08", "B04", "Vegetation, near infrared and red: Rouse, Haas, Schell, Deering, NASA SP-351, 1974"),
+    "ndwi": ("B03", "B08", "Open water, green and near infrared: McFeeters, Int. J. Remote Sensing 17 (7), 1996"),
+    "ndmi": ("B08", "B11", "Moisture, near and short-wave infrared: Gao, Remote Sensing of Environment 58 (3), 1996"),
+}
+"""Scripts of one form: two bands, and where the index comes from."""
+
 _NAME = re.compile(r"\w[\w -]*")
 
 
@@ -44,7 +51,11 @@ def named_evalscript(name: str) -> str:
             f"evalscript {name!r} is neither a script nor one of the names {', '.join(EVALSCRIPTS)}. {hint}"
             "Give a script that begins with //VERSION=3, a path that ends in .js, or one of the names."
         )
-    return files(__package__).joinpath(f"{name.replace('-', '_')}.js").read_text(encoding="utf-8")
+    file = "normalized_difference" if name in _DIFFERENCES else name.replace("-", "_")
+    text = files(__package__).joinpath(f"{file}.js").read_text(encoding="utf-8")
+    for word, value in zip(("ONE", "OTHER", "ABOUT"), _DIFFERENCES.get(name, ()), strict=False):
+        text = re.sub(rf"\b{word}\b", value, text)
+    return text
 
 
 def read_evalscript(value: Any) -> str:

@@ -9,7 +9,7 @@ to an object storage as rasters or as one Zarr group.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -34,7 +34,14 @@ from sentinelhub_provider.api.job_requests.batch_output import (
     with_flags,
     zarr_output,
 )
-from sentinelhub_provider.api.job_requests.delivery import Access, Location, Path, refuse_credentials, with_credentials
+from sentinelhub_provider.api.job_requests.delivery import (
+    Access,
+    JobRequest,
+    Location,
+    Path,
+    accesses_of,
+    refuse_credentials,
+)
 from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
 from sentinelhub_provider.api.job_requests.tiling_grids import count_tiles
 from sentinelhub_provider.api.jobs.job import full_tag, tagged
@@ -54,31 +61,21 @@ DELIVERY: Path = ("output", "delivery")
 """Where in a request the delivery stands."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchProcessRequest:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchProcessRequest(JobRequest):
     """
     A checked request.
 
-    :param body: the request without credentials: may be logged, compared, recorded.
-    :param accesses: credentials and roles by where in the request they belong.
     :param input: what the area is cut along.
-    :param delivery: where results go.
     :param datasets: its collections.
     :param formats: media type of each output by its identifier.
     :param bounds: its area; ``None`` for all features.
-    :param setup: what the evalscript declares, ``None`` where that cannot be read from its text.
-    :param warnings: what looks wrong, but may be meant.
     """
 
-    body: dict[str, Any]
-    accesses: Mapping[Path, Access] = field(repr=False)
     input: Tiles | Features
-    delivery: Location
     datasets: Datasets
     formats: dict[str, str]
     bounds: Bounds | None
-    setup: Setup | None
-    warnings: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -90,10 +87,6 @@ class BatchProcessRequest:
         return replace(
             self, body={**self.body, "description": tagged(self.body.get("description"), full_tag(tag, self.digest))}
         )
-
-    def payload(self) -> dict[str, Any]:
-        """Return what is sent, credentials included: not to be logged or kept."""
-        return with_credentials(self.body, self.accesses)
 
     def estimate(self, *, samples: float = 1, sizes: FeatureSizes | None = None) -> Estimate | None:
         """
@@ -108,15 +101,11 @@ class BatchProcessRequest:
             orbits or tiles, which only the Catalog knows.
         :param sizes: rasters of the features, without which the cost over a GeoPackage cannot be told.
         """
-        if self.setup is not None and self.setup.is_single_sample:
-            samples = 1
         formats = {name: FORMATS["tiff"] if kind == ZARR_ARRAY else kind for name, kind in self.formats.items()}
         bits = bits_of(self.setup, formats)
 
         def of(size: Size, service: Service) -> Estimate | None:
-            return self.datasets.estimate(
-                size, self.setup, samples=samples, bits=bits, octet_stream=False, service=service
-            )
+            return self.datasets.estimate(size, self.setup, service, samples=samples, bits=bits)
 
         if isinstance(self.input, Features):
             one = of(Size(512, 512), Service.PROCESS)
@@ -148,9 +137,7 @@ def build_batch_process(
         ``width``, ``height``: of each feature that does not say it itself, at most 3,500. ``outputs``: ``"tiff"`` by
         default, or formats by identifier (``json`` for ``userdata``); with ``zarr``, a list of identifiers, all of them
         by default.
-    :param delivery: folder or template where results go; see
-        :func:`~sentinelhub_provider.api.job_requests.delivery.parse_location`, whose checks are made here again for the
-        outputs.
+    :param delivery: folder or template where results go; checked again here for the outputs.
     :param tiling_grid: id or name, see :func:`~sentinelhub_provider.api.job_requests.tiling_grids.find_grid`; or
         ``features``.
     :param buffer: pixels by which each tile is made larger at both ends: one number, or two for x and y.
@@ -187,25 +174,21 @@ def build_batch_process(
     }
     if description:
         body["description"] = str(description)
-    warned = (*(() if bounds is None else bounds.warnings), *warnings)
-    return BatchProcessRequest(body, _accesses(delivery, cut), cut, delivery, datasets, formats, bounds, setup, warned)
+    return _request(body, delivery, warnings, input=cut, datasets=datasets, formats=formats, bounds=bounds, setup=setup)
 
 
 def read_batch_process(
-    body: Any,
-    *,
-    delivery: Access | None = None,
-    features: Access | None = None,
-    deployment: str | None = None,
-    now: datetime | None = None,
+    body: Any, *, delivery: Access | None = None, features: Access | None = None, **checks: Any
 ) -> BatchProcessRequest:
     """
     Check a request's JSON as the documentation and other clients write it; it is sent as it is.
 
     :param delivery: credentials or role for the bucket that results go to; the request itself must hold none.
     :param features: the same for the GeoPackage; that of ``delivery`` by default.
+    :param checks: ``deployment`` and ``now``.
     """
     refuse_credentials(body)
+    deployment = checks.get("deployment")
     process, cut_along, output = (member(body, name) for name in ("processRequest", "input", "output"))
     script = process.get("evalscript")
     check_evalscript(script)
@@ -215,28 +198,22 @@ def read_batch_process(
     bounds = None
     if isinstance(cut, Tiles) or request_input.get("bounds") is not None:
         bounds = read_bounds(request_input.get("bounds"), across=True)
-    datasets = read_datasets(request_input.get("data"), deployment=deployment, now=now)
+    datasets = read_datasets(request_input.get("data"), **checks)
     responses = read_responses(member(process, "output", "processRequest.output"), "processRequest.output")
-    is_zarr = output.get("type") == "zarr"
-    _check_formats(responses, setup, "request", is_zarr=is_zarr)
+    _check_formats(responses, setup, "request", is_zarr=output.get("type") == "zarr")
     formats = formats_of(responses)
     output = with_flags(output, is_request=True)
     location, warnings = read_output(output, delivery, formats, setup, cut=cut, deployment=deployment)
+    process = {**process, "input": {**request_input, "data": datasets.data}}
+    body = {**body, "processRequest": process, "output": output}
+    return _request(body, location, warnings, input=cut, datasets=datasets, formats=formats, bounds=bounds, setup=setup)
+
+
+def _request(body: dict[str, Any], delivery: Location, warnings: Sequence[str], **found: Any) -> BatchProcessRequest:
+    bounds, cut = found["bounds"], found["input"]
+    accesses = accesses_of({DELIVERY: delivery, FEATURES: cut.location if isinstance(cut, Features) else None})
     warned = (*(() if bounds is None else bounds.warnings), *warnings)
-    accesses = _accesses(location, cut)
-    body = {
-        **body,
-        "processRequest": {**process, "input": {**request_input, "data": datasets.data}},
-        "output": output,
-    }
-    return BatchProcessRequest(body, accesses, cut, location, datasets, formats, bounds, setup, warned)
-
-
-def _accesses(delivery: Location, cut: Tiles | Features) -> dict[Path, Access]:
-    accesses = {} if delivery.access is None else {DELIVERY: delivery.access}
-    if isinstance(cut, Features) and cut.location.access is not None:
-        accesses[FEATURES] = cut.location.access
-    return accesses
+    return BatchProcessRequest(body=body, accesses=accesses, delivery=delivery, warnings=warned, **found)
 
 
 def _zarr_responses(outputs: Any, setup: Setup | None) -> list[dict[str, Any]]:

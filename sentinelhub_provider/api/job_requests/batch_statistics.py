@@ -7,7 +7,7 @@ Intervals, calculations and checks are those of the Statistical API, by the same
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,14 +21,15 @@ from sentinelhub_provider.api.job_requests.batch_input import feature_size, memb
 from sentinelhub_provider.api.job_requests.delivery import (
     STATISTICS,
     Access,
+    JobRequest,
     Location,
     Path,
+    accesses_of,
     check_one_script,
     parse_location,
     parse_script_location,
     read_location,
     refuse_credentials,
-    with_credentials,
 )
 from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
 from sentinelhub_provider.api.jobs.job import full_tag
@@ -50,33 +51,23 @@ SCRIPT: Path = ("aggregation", "evalscriptReference")
 """Where in a request the storages stand."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchStatisticsRequest:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchStatisticsRequest(JobRequest):
     """
     A checked request.
 
-    :param body: the request without credentials: may be logged, compared, recorded.
-    :param accesses: credentials and roles by where in the request they belong.
     :param features: where the GeoPackage is.
-    :param delivery: where results go, one file for each feature.
     :param datasets: its collections.
     :param time: its range, and the intervals that this is split into.
     :param size: width and height of each feature's raster in pixels, ``None`` where ``resolution`` says it.
     :param resolution: its pixel sides in units of the features' CRS.
-    :param setup: what the evalscript declares, ``None`` where that cannot be read from its text.
-    :param warnings: what looks wrong, but may be meant.
     """
 
-    body: dict[str, Any]
-    accesses: Mapping[Path, Access] = field(repr=False)
     features: Location
-    delivery: Location
     datasets: Datasets
     time: SplitTime
     size: tuple[int, int] | None
     resolution: tuple[float, float] | None
-    setup: Setup | None
-    warnings: tuple[str, ...] = ()
     untagged_digest: str | None = None
 
     @property
@@ -86,14 +77,7 @@ class BatchStatisticsRequest:
 
     def tagged(self, tag: str) -> BatchStatisticsRequest:
         """Return the request with a folder of its own for its results, by which its job is found again."""
-        delivery = self.delivery.tagged(full_tag(tag, self.digest))
-        storage = {**self.body["output"][delivery.scheme], "url": delivery.url}
-        body = {**self.body, "output": {delivery.scheme: storage}}
-        return replace(self, body=body, delivery=delivery, untagged_digest=self.digest)
-
-    def payload(self) -> dict[str, Any]:
-        """Return what is sent, credentials included: not to be logged or kept."""
-        return with_credentials(self.body, self.accesses)
+        return replace(self.delivered_to(DELIVERY, full_tag(tag, self.digest)), untagged_digest=self.digest)
 
     def estimate(
         self, *, samples: float = 1, intervals: int | None = None, sizes: FeatureSizes | None = None
@@ -108,17 +92,8 @@ class BatchStatisticsRequest:
             most that can be charged.
         :param sizes: rasters of the features, without which the cost cannot be told.
         """
-        if self.setup is not None and self.setup.is_single_sample:
-            samples = 1
         number = self.time.interval.count(self.time.time_range) if intervals is None else intervals
-        one = self.datasets.estimate(
-            Size(512, 512),
-            self.setup,
-            samples=samples * max(1, number),
-            bits=16,
-            octet_stream=False,
-            service=Service.STATISTICAL,
-        )
+        one = self.datasets.estimate(Size(512, 512), self.setup, Service.STATISTICAL, samples=samples, times=number)
         return None if one is None or sizes is None else sizes.estimate(one, Service.BATCH_STATISTICAL)
 
 
@@ -153,10 +128,11 @@ def build_batch_statistics(
     datasets = build_statistical_datasets(wanted, deployment=deployment, now=now)
     parse_location(delivery.url, delivery.access, field="delivery", template=STATISTICS, deployment=deployment)
     parse_location(features.url, features.access, field="features", deployment=deployment)
-    aggregation: dict[str, Any] = {
-        **time.to_json(),
-        **_size_json(size, pixel),
-    }
+    aggregation: dict[str, Any] = {**time.to_json()}
+    if size is not None:
+        aggregation |= {"width": size[0], "height": size[1]}
+    elif pixel is not None:
+        aggregation |= {"resx": pixel[0], "resy": pixel[1]}
     if script is not None:
         aggregation["evalscript"] = script
     if evalscript_reference is not None:
@@ -166,10 +142,10 @@ def build_batch_statistics(
         "input": {"features": features.to_json(), "data": datasets.data},
         "aggregation": aggregation,
         "output": delivery.to_json(),
+        **build_calculations(wanted),
     }
-    body |= build_calculations(wanted)
-    accesses = _accesses({DELIVERY: delivery, FEATURES: features, SCRIPT: evalscript_reference})
-    return BatchStatisticsRequest(body, accesses, features, delivery, datasets, time, size, pixel, setup, time.warnings)
+    places = {DELIVERY: delivery, FEATURES: features, SCRIPT: evalscript_reference}
+    return _request(body, places, datasets=datasets, time=time, size=size, resolution=pixel, setup=setup)
 
 
 def read_batch_statistics(
@@ -178,40 +154,37 @@ def read_batch_statistics(
     delivery: Access | None = None,
     features: Access | None = None,
     evalscript: Access | None = None,
-    deployment: str | None = None,
-    now: datetime | None = None,
+    **checks: Any,
 ) -> BatchStatisticsRequest:
     """
     Check a request's JSON as the documentation and other clients write it; it is sent as it is.
 
     :param delivery: credentials or role for the bucket that results go to; the request itself must hold none.
     :param features: the same for the GeoPackage; that of ``delivery`` by default, as for ``evalscript``.
+    :param checks: ``deployment`` and ``now``.
     """
     refuse_credentials(body)
     request_input, aggregation = member(body, "input"), member(body, "aggregation")
     script, reference = aggregation.get("evalscript"), aggregation.get("evalscriptReference")
-    if (script is None) == (reference is None):
-        raise SentinelHubRequestError("request: aggregation must have evalscript or evalscriptReference, and not both.")
+    check_one_script(script, reference, of_request="request: aggregation")
     setup = _check_script(script)
     size, pixel = _read_raster(aggregation)
-    time, aggregation = read_split_time(aggregation, now=now)
-    datasets = read_datasets(request_input.get("data"), deployment=deployment, now=now)
+    time, aggregation = read_split_time(aggregation, now=checks.get("now"))
+    datasets = read_datasets(request_input.get("data"), **checks)
+    at: dict[str, Any] = {"field": "request", "deployment": checks.get("deployment")}
     places: dict[Path, Location | None] = {
-        DELIVERY: read_location(
-            body.get("output"), delivery, field="request", path=DELIVERY, template=STATISTICS, deployment=deployment
-        ),
-        FEATURES: read_location(
-            request_input.get("features"), features or delivery, field="request", path=FEATURES, deployment=deployment
-        ),
+        DELIVERY: read_location(body.get("output"), delivery, path=DELIVERY, template=STATISTICS, **at),
+        FEATURES: read_location(request_input.get("features"), features or delivery, path=FEATURES, **at),
     }
     if reference is not None:
-        places[SCRIPT] = read_location(
-            reference, evalscript or delivery, field="request", path=SCRIPT, deployment=deployment
-        )
-    to, of = places[DELIVERY], places[FEATURES]
-    assert to is not None and of is not None  # noqa: S101, PT018 - both were read
+        places[SCRIPT] = read_location(reference, evalscript or delivery, path=SCRIPT, **at)
     body = {**body, "input": {**request_input, "data": datasets.data}, "aggregation": aggregation}
-    return BatchStatisticsRequest(body, _accesses(places), of, to, datasets, time, size, pixel, setup, time.warnings)
+    return _request(body, places, datasets=datasets, time=time, size=size, resolution=pixel, setup=setup)
+
+
+def _request(body: dict[str, Any], places: Mapping[Path, Any], **found: Any) -> BatchStatisticsRequest:
+    common = {"accesses": accesses_of(places), "warnings": found["time"].warnings, **found}
+    return BatchStatisticsRequest(body=body, delivery=places[DELIVERY], features=places[FEATURES], **common)
 
 
 def _check_script(script: Any) -> Setup | None:
@@ -265,13 +238,3 @@ def _read_raster(aggregation: Mapping[str, Any]) -> tuple[tuple[int, int] | None
         return _raster(None, None, pixel, None)
     except SentinelHubRequestError as error:
         raise SentinelHubRequestError(f"request: aggregation: {error}") from error
-
-
-def _size_json(size: tuple[int, int] | None, pixel: tuple[float, float] | None) -> dict[str, Any]:
-    if size is not None:
-        return {"width": size[0], "height": size[1]}
-    return {} if pixel is None else {"resx": pixel[0], "resy": pixel[1]}
-
-
-def _accesses(places: Mapping[Path, Location | None]) -> dict[Path, Access]:
-    return {path: place.access for path, place in places.items() if place is not None and place.access is not None}

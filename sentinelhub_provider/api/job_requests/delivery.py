@@ -12,8 +12,10 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from functools import reduce
+from typing import Any, NoReturn, Self
 
+from sentinelhub_provider.api.evalscripts.setup import Setup
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 REDACTED = "***"
@@ -183,19 +185,61 @@ def parse_location(
     return Location(text, access)
 
 
-def check_one_script(evalscript: Any, reference: Any) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """
+    A checked request that makes a job.
+
+    :param body: the request without credentials: may be logged, compared, recorded.
+    :param accesses: credentials and roles by where in the request they belong.
+    :param delivery: where results go.
+    :param setup: what the evalscript declares, ``None`` where that cannot be read from its text.
+    :param warnings: what looks wrong, but may be meant.
+    """
+
+    body: dict[str, Any]
+    accesses: Mapping[Path, Access] = field(repr=False)
+    delivery: Location
+    setup: Setup | None
+    warnings: tuple[str, ...] = ()
+
+    def payload(self) -> dict[str, Any]:
+        """Return what is sent, credentials included: not to be logged or kept."""
+        return with_credentials(self.body, self.accesses)
+
+    def delivered_to(self, path: Path, tag: str) -> Self:
+        """Return the request with a folder of its own for its results; ``path``: where in it the delivery stands."""
+        body, delivery = deepcopy(self.body), self.delivery.tagged(tag)
+        _member_at(body, path)[delivery.scheme]["url"] = delivery.url
+        return replace(self, body=body, delivery=delivery)
+
+
+def _member_at(body: Mapping[str, Any], path: Path) -> Any:
+    return reduce(lambda member, name: member[name], path, body)
+
+
+def accesses_of(places: Mapping[Path, Location | None]) -> dict[Path, Access]:
+    """Return credentials and roles by where in a request they belong. ``places``: the request's storages."""
+    return {path: place.access for path, place in places.items() if place is not None and place.access is not None}
+
+
+def check_one_script(evalscript: Any, reference: Any, *, of_request: str | None = None) -> None:
     """
     Refuse an evalscript that is there twice, or not at all.
 
     :param reference: a file with the evalscript, instead of it.
+    :param of_request: what messages call the part of a request's JSON that has them, instead of arguments.
     """
     if (evalscript is None) == (reference is None):
         given = "are both missing" if evalscript is None else "are both given"
-        raise SentinelHubRequestError(f"evalscript and evalscript_url {given}. Give one.")
+        who = "evalscript and evalscript_url"
+        if of_request is not None:
+            who = f"{of_request}: evalscript and evalscriptReference"
+        raise SentinelHubRequestError(f"{who} {given}. Give one.")
 
 
 def parse_script_location(reference: Location, deployment: str | None) -> None:
-    """Check where an evalscript lies. Raises :class:`SentinelHubRequestError`."""
+    """Check where an evalscript lies."""
     parse_location(reference.url, reference.access, field="evalscript_url", deployment=deployment)
 
 
@@ -256,10 +300,7 @@ def with_credentials(body: Mapping[str, Any], accesses: Mapping[Path, Access]) -
     """
     payload = deepcopy(dict(body))
     for path, access in accesses.items():
-        target: Any = payload
-        for name in path:
-            target = target[name]
-        target[access.scheme].update(access.to_json())
+        _member_at(payload, path)[access.scheme].update(access.to_json())
     return payload
 
 

@@ -172,7 +172,8 @@ def _resolve(plan: AsyncPlan, intent: Intent, clock: Callable[[], datetime]) -> 
         now = clock()
         if found is Delivered.UNREADABLE or plan.if_unclear == "fail" or now >= ends:
             break
-        yield WaitUntil(min(ends, now + _pause(intent, now)), "the job may have been sent: looking for its outputs")
+        pause = min(LONGEST_CHECK, max(SHORTEST_CHECK, (now - intent.sent) / 4))
+        yield WaitUntil(min(ends, now + pause), "the job may have been sent: looking for its outputs")
     since = intent.sent.isoformat(timespec="seconds")
     looked = "its outputs cannot be looked for from here" if found is Delivered.UNREADABLE else "there are no outputs"
     if plan.if_unclear != "resend":
@@ -180,10 +181,6 @@ def _resolve(plan: AsyncPlan, intent: Intent, clock: Callable[[], datetime]) -> 
     yield Warn(f"a job may have been sent at {since}, but {looked}: it is sent again (if_unclear='resend')")
     yield DeleteIntent()
     return False
-
-
-def _pause(intent: Intent, now: datetime) -> timedelta:
-    return min(LONGEST_CHECK, max(SHORTEST_CHECK, (now - intent.sent) / 4))
 
 
 def _unclear(what: str) -> SentinelHubJobError:

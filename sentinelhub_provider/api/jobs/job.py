@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sentinelhub_provider.api.time_range import format_time, parse_time
+from sentinelhub_provider.api.values import as_number, shortened
 from sentinelhub_provider.exceptions import (
     SentinelHubJobError,
     SentinelHubRequestError,
@@ -75,17 +76,16 @@ class JobKind:
 
     :param name: what it is called in arguments and events.
     :param title: what it is called in sentences.
-    :param path: where its jobs are listed and created, and above ``/{id}`` of each.
-    :param lists: whether it lists its jobs.
-    :param actions: whether its jobs can be analysed, started and stopped; otherwise they run as soon as they exist.
+    :param path: where its jobs are created, and above ``/{id}`` of each.
+    :param actions: whether its jobs are listed, and can be analysed, started and stopped; otherwise they run as soon as
+        they exist.
     :param light_status: whether ``/{id}/status`` tells a job's state without its request.
     """
 
     name: str
     title: str
     path: str
-    lists: bool
-    actions: bool
+    actions: bool = True
     light_status: bool = False
 
     @property
@@ -102,7 +102,7 @@ class JobKind:
         return f"{self.job_path(job_id)}/status" if self.light_status else self.job_path(job_id)
 
     def action_path(self, job_id: str, action: str) -> str:
-        """Return the path that ``analyse``, ``start`` or ``stop`` is posted to."""
+        """Return the path that ``analyse``, ``start`` or ``stop`` is posted to, of a kind whose jobs take actions."""
         if not self.actions:
             raise SentinelHubRequestError(f"{self.title} jobs cannot be told to {action}.", field="action")
         return f"{self.job_path(job_id)}/{action}"
@@ -111,11 +111,9 @@ class JobKind:
         return self.title
 
 
-BATCH_PROCESS = JobKind("batch-process", "Batch Process", "/batch/v2/process", lists=True, actions=True)
-BATCH_STATISTICS = JobKind(
-    "batch-statistics", "Batch Statistics", "/statistics/batch/v1", lists=True, actions=True, light_status=True
-)
-ASYNC_PROCESS = JobKind("async-process", "Async Process", "/async/v1/process", lists=False, actions=False)
+BATCH_PROCESS = JobKind("batch-process", "Batch Process", "/batch/v2/process")
+BATCH_STATISTICS = JobKind("batch-statistics", "Batch Statistics", "/statistics/batch/v1", light_status=True)
+ASYNC_PROCESS = JobKind("async-process", "Async Process", "/async/v1/process", actions=False)
 
 KINDS: Mapping[str, JobKind] = {kind.name: kind for kind in (BATCH_PROCESS, BATCH_STATISTICS, ASYNC_PROCESS)}
 
@@ -214,7 +212,8 @@ def job_of(kind: JobKind, document: Any) -> Job:
     """
     job_id = document.get("id") if isinstance(document, Mapping) else None
     if not isinstance(job_id, str) or not job_id:
-        raise SentinelHubResponseError(f"The service described a {kind} job without an id: {_excerpt(document)}.")
+        shown = sorted(document) if isinstance(document, Mapping) else type(document).__name__
+        raise SentinelHubResponseError(f"The service described a {kind} job without an id: {shortened(shown, 200)}.")
     status = document.get("status")
     if status not in kind.states:
         known = ", ".join(sorted(kind.states))
@@ -226,12 +225,14 @@ def job_of(kind: JobKind, document: Any) -> Job:
     request = document.get("request")
     request = request if isinstance(request, Mapping) else {}
     user_action = _text(document.get("userAction"))
+    stopped = USER_ACTION if user_action == "STOP" else None
     return Job(
         id=job_id,
         kind=kind,
         state=state,
-        reason=_stop_reason(state, _text(document.get("stoppedStatusReason")), user_action),
-        error=_short(document.get("error")),
+        # A job that was started again still names the reason of its earlier stop.
+        reason=(_text(document.get("stoppedStatusReason")) or stopped) if state is JobState.STOPPED else None,
+        error=shortened(_text(document.get("error")) or "", _ERROR_SIZE) or None,
         cost=_number(document.get("costPU", document.get("costPu"))),
         completion=_number(document.get("completionPercentage")),
         description=_text(request.get("description") or document.get("description")),
@@ -258,7 +259,7 @@ def problem_of(job: Job) -> SentinelHubJobError | None:
         return None
     said = f": {job.error}" if job.error else ""
     match job.state:
-        case JobState.GONE if not job.kind.lists:
+        case JobState.GONE if not job.kind.actions:
             return None
         case JobState.GONE:
             what = (
@@ -347,12 +348,6 @@ def _full_tag_of(job: Job, tag: str) -> str | None:
     return next((word for word in words if word == tag or word.startswith(f"{tag}-")), None)
 
 
-def _stop_reason(state: JobState, reason: str | None, user_action: str | None) -> str | None:
-    if state is not JobState.STOPPED:
-        return None  # the reason of an earlier stop
-    return reason or (USER_ACTION if user_action == "STOP" else None)
-
-
 def _delivery_url(request: Mapping[str, Any]) -> str | None:
     """Find the only URL that results go to: batch jobs and async ones nest it differently."""
     found: Any = request.get("output")
@@ -370,20 +365,12 @@ def _at(job: Job) -> str:
 
 
 def _text(value: Any) -> str | None:
-    if not isinstance(value, str) or not value.strip():
-        return None
-    return value.strip()
-
-
-def _short(value: Any) -> str | None:
-    text = _text(value)
-    return text if text is None or len(text) <= _ERROR_SIZE else f"{text[:_ERROR_SIZE]}..."
+    return (value.strip() or None) if isinstance(value, str) else None
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)
+    number = as_number(value) if isinstance(value, int | float) else math.nan
+    return number if math.isfinite(number) else None
 
 
 def _time(value: Any) -> datetime | None:
@@ -391,8 +378,3 @@ def _time(value: Any) -> datetime | None:
         return parse_time(value)
     except SentinelHubRequestError:
         return None
-
-
-def _excerpt(document: Any) -> str:
-    shown = sorted(document) if isinstance(document, Mapping) else type(document).__name__
-    return str(shown)[:200]

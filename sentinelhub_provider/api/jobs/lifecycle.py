@@ -132,9 +132,11 @@ def job_flow(plan: Plan, *, clock: Callable[[], datetime], known: str | None = N
         elif was_started(job):
             job = yield AwaitEnd(job, deadline)
             waited = True
-        elif job.state is JobState.ANALYSING or (plan.analyse and job.user_action == "ANALYSE" and _is_new(job)):
+        elif job.state is JobState.ANALYSING or (
+            plan.analyse and job.user_action == "ANALYSE" and job.state is JobState.CREATED
+        ):
             job = yield from _check_later(job, "the job is analysed", clock)
-        elif plan.analyse and _is_new(job):
+        elif plan.analyse and job.state is JobState.CREATED:
             job = yield from _act("analyse", job, clock)
         else:
             if plan.analyse:
@@ -148,6 +150,11 @@ def was_started(job: Job) -> bool:
     if job.state in (JobState.CREATED, JobState.ANALYSIS_DONE):
         return job.user_action == "START"
     return job.state is not JobState.ANALYSING or job.user_action not in ("ANALYSE", "NONE", None)
+
+
+def is_running(job: Job) -> bool:
+    """Tell whether a job goes on to cost until somebody stops it."""
+    return was_started(job) and not job.is_terminal and job.user_action != "STOP"
 
 
 def first_of(jobs: Iterable[Job]) -> Job | None:
@@ -193,10 +200,13 @@ def _search(plan: Plan, extra: Job | None = None) -> Flow[Job | None]:
             if has_tag(job, plan.tag):
                 if _is_usable(plan, job):
                     found[job.id] = job
-            elif _is_superseded(plan, job):
-                yield from _stop_superseded(job)
-        token = page.token
-        if token is None or _is_past(plan, page):
+            elif any(has_tag(job, tag) for tag in plan.earlier_tags) and is_running(job):
+                said = yield Act("stop", job)
+                how = "told to stop" if said is None else f"could not be told to stop: {said}"
+                yield Warn(f"{job} was started by this task before it was cleared; {how}")
+        token, oldest = page.token, page.jobs[-1].created if page.jobs else None
+        is_past = plan.not_before is not None and oldest is not None and oldest < plan.not_before - SLACK
+        if token is None or is_past:  # what follows is too old to be the task's
             return first_of(found.values())
 
 
@@ -225,25 +235,6 @@ def changed_request(job: Job) -> SentinelHubJobError:
     )
 
 
-def _is_superseded(plan: Plan, job: Job) -> bool:
-    """Tell whether a job runs that the task started before a user cleared it."""
-    if not was_started(job) or job.is_terminal or job.user_action == "STOP":
-        return False
-    return any(has_tag(job, tag) for tag in plan.earlier_tags)
-
-
-def _is_past(plan: Plan, page: Page) -> bool:
-    """Tell whether all pages that follow hold jobs that are too old to be the task's."""
-    created = page.jobs[-1].created if page.jobs else None
-    return plan.not_before is not None and created is not None and created < plan.not_before - SLACK
-
-
-def _stop_superseded(job: Job) -> Flow[None]:
-    said = yield Act("stop", job)
-    how = "told to stop" if said is None else f"could not be told to stop: {said}"
-    yield Warn(f"{job} was started by this task before it was cleared; {how}")
-
-
 def _create(plan: Plan, clock: Callable[[], datetime]) -> Flow[Job]:
     """Create the job, or find that an attempt whose answer was lost has done so."""
     lost: SentinelHubError | None = None
@@ -261,21 +252,14 @@ def _create(plan: Plan, clock: Callable[[], datetime]) -> Flow[Job]:
     raise lost
 
 
-def _is_new(job: Job) -> bool:
-    return job.state is JobState.CREATED
-
-
 def _check_later(job: Job, reason: str, clock: Callable[[], datetime], *, waited: bool = False) -> Flow[Job]:
-    yield WaitUntil(_next_check(job, clock()), reason, job, waited)
+    """Look again at a job that passes a state nobody else waits for: sooner at first, then later."""
+    now = clock()
+    age = now - (job.user_action_updated or job.last_updated or job.created or now)
+    pause = SHORTEST_CHECK if age < YOUNG else max(SHORTER_CHECK, min(LONGEST_CHECK, age / 4))
+    yield WaitUntil(now + pause, reason, job, waited)
     seen: Job = yield CheckStatus(job.id)
     return seen
-
-
-def _next_check(job: Job, now: datetime) -> datetime:
-    """Return when to look again at a job that passes a state nobody else waits for: sooner at first, then later."""
-    since = job.user_action_updated or job.last_updated or job.created or now
-    age = now - since
-    return now + (SHORTEST_CHECK if age < YOUNG else max(SHORTER_CHECK, min(LONGEST_CHECK, age / 4)))
 
 
 def _act(action: Action, job: Job, clock: Callable[[], datetime]) -> Flow[Job]:
@@ -291,7 +275,15 @@ def _act(action: Action, job: Job, clock: Callable[[], datetime]) -> Flow[Job]:
         if not isinstance(problem, UNCLEAR):
             break
     assert problem is not None  # noqa: S101 - without one, the loop returns
-    raise _worded(action, job, problem)
+    if action == "start" and job.state is JobState.STOPPED and isinstance(problem, SentinelHubQuotaExceededError):
+        # A retry may follow, as it may after the stop itself.
+        raise SentinelHubJobError(
+            f"{job.kind} job {job.id} cannot be started again: {problem}",
+            job_status=job.state.value,
+            reason=OUT_OF_PU,
+            endpoint=problem.endpoint,
+        )
+    raise problem
 
 
 def _told(action: Action, job: Job, now: datetime) -> Job:
@@ -300,7 +292,7 @@ def _told(action: Action, job: Job, now: datetime) -> Job:
         return replace(job, user_action="START", user_action_updated=now)
     if action == "start" and job.state is JobState.STOPPED and job.user_action != "START":
         return replace(job, user_action="START", user_action_updated=now, reason=USER_ACTION)
-    if action == "analyse" and _is_new(job) and job.user_action != "ANALYSE":
+    if action == "analyse" and job.state is JobState.CREATED and job.user_action != "ANALYSE":
         return replace(job, user_action="ANALYSE", user_action_updated=now)
     return job
 
@@ -311,18 +303,6 @@ def _took_effect(action: Action, before: Job, seen: Job) -> bool:
             return seen.is_restarting or seen.state is not JobState.STOPPED
         return was_started(seen)
     return seen.state is not before.state or seen.user_action != before.user_action
-
-
-def _worded(action: Action, job: Job, problem: SentinelHubError) -> SentinelHubError:
-    """Let a refusal to go on for want of processing units be one that a retry may follow, as the stop itself is."""
-    if action == "start" and job.state is JobState.STOPPED and isinstance(problem, SentinelHubQuotaExceededError):
-        return SentinelHubJobError(
-            f"{job.kind} job {job.id} cannot be started again: {problem}",
-            job_status=job.state.value,
-            reason=OUT_OF_PU,
-            endpoint=problem.endpoint,
-        )
-    return problem
 
 
 def _restart(job: Job, deadline: datetime, clock: Callable[[], datetime]) -> Flow[tuple[Job, bool]]:

@@ -71,12 +71,8 @@ class StatisticalRequest:
         :param intervals: how many intervals have scenes, where that is known. Without it all are counted, which is the
             most that can be charged.
         """
-        if self.setup is not None and self.setup.is_single_sample:
-            samples = 1
         number = len(self.intervals) if intervals is None else intervals
-        return self.datasets.estimate(
-            self.size, self.setup, samples=samples * max(1, number), bits=16, octet_stream=False, service=service
-        )
+        return self.datasets.estimate(self.size, self.setup, service, samples=samples, times=number)
 
     def of_interval(self, interval: TimeRange) -> StatisticalRequest:
         """Return the request for one of the intervals alone, to repeat one that failed."""

@@ -107,7 +107,7 @@ def test_json_is_read_as_it_is_written(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        pytest.param({"evalscript": None}, "give evalscript or evalscriptReference", id="script"),
+        pytest.param({"evalscript": None}, "are both missing", id="script"),
         pytest.param(
             {"output": {"width": 9, "responses": build().body["output"]["responses"]}},
             r"output\.delivery must be a mapping",

@@ -139,7 +139,7 @@ def test_json_is_read_as_it_is_written(changes: dict[str, Any]) -> None:
         pytest.param(("input",), None, "input is missing", id="input"),
         pytest.param(("input", "features"), None, r"input\.features must be a mapping", id="features"),
         pytest.param(("output",), {"s3": {"url": "x"}}, r"output\.s3\.url is 'x'", id="output"),
-        pytest.param(("aggregation", "evalscript"), None, "must have evalscript or", id="script"),
+        pytest.param(("aggregation", "evalscript"), None, "are both missing", id="script"),
         pytest.param(("aggregation", "aggregationInterval"), None, "aggregationInterval is missing", id="interval"),
         pytest.param(("aggregation", "width"), 10, "give width and height, or resx and resy", id="sizes"),
         pytest.param(("aggregation", "resy"), None, "give width and height, or resx and resy", id="half"),

@@ -11,6 +11,7 @@ from clocks import FakeClock
 
 from sentinelhub_provider.api.byoc.ingestion import (
     SHOWN,
+    Get,
     Outcome,
     Pause,
     check_outcome,
@@ -19,7 +20,6 @@ from sentinelhub_provider.api.byoc.ingestion import (
     poll_tiles,
     read_event,
 )
-from sentinelhub_provider.api.byoc.queries import Get
 from sentinelhub_provider.api.byoc.tiles import Tile, TileState
 from sentinelhub_provider.api.flow import drive
 from sentinelhub_provider.exceptions import (
@@ -293,8 +293,8 @@ GOOD = finished_event(outcome_of("INGESTED"), ID, {})
         pytest.param({}, "woken by {}", id="empty"),
         pytest.param("finished", "woken by 'finished'", id="text"),
         pytest.param({**GOOD, "status": "success"}, "no event of an ingestion", id="unknown"),
-        pytest.param({**GOOD, "collection_id": "other"}, "event of collection 'other'", id="foreign"),
-        pytest.param({**GOOD, "submitted": None}, "does not say what was submitted", id="without its past"),
+        pytest.param({**GOOD, "collection_id": "other"}, "no event of an ingestion", id="foreign"),
+        pytest.param({**GOOD, "submitted": None}, "no event of an ingestion", id="without its past"),
         pytest.param({**GOOD, "outcome": None}, "no outcome", id="without outcome"),
         pytest.param({**GOOD, "outcome": {"ingested": 1}}, "no outcome", id="incomplete"),
         pytest.param({**GOOD, "outcome": {**GOOD["outcome"], "failed": "0"}}, "no outcome", id="wrong type"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.api.byoc.queries import Get, find_tiles, list_items
+from sentinelhub_provider.api.byoc.ingestion import Get, find_tiles, list_items
 from sentinelhub_provider.exceptions import SentinelHubResponseError
 
 ID = "12345678-1234-1234-1234-123456789abc"

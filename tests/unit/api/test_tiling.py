@@ -176,7 +176,7 @@ def test_degrees_are_split_too():
     [
         ({"resolution": 10, "max_size": 2501}, "max_size"),
         ({"resolution": 10, "max_size": 0}, "max_size"),
-        ({"resolution": 10, "max_size": 10.0}, "max_size"),
+        ({"resolution": 10, "max_size": 10.5}, "max_size"),
         ({"resolution": 0.01, "max_size": 1}, "max_size"),
         ({"width": 10, "height": 10, "snap": True}, "snap"),
         ({}, "resolution"),
