@@ -9,13 +9,7 @@ from sentinelhub_provider.exceptions import SentinelHubResponseError
 
 
 def decode_answer(content: bytes | str, who: str) -> Any:
-    """
-    Decode an answer.
-
-    :param content: its body.
-    :param who: what answered, for the message: a URL, or an API.
-    :raises SentinelHubResponseError: where it is not JSON.
-    """
+    """Decode an answer's body; ``who`` answered. Raises :class:`SentinelHubResponseError` where it is not JSON."""
     try:
         return json.loads(content)
     except ValueError as error:

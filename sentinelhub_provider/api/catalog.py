@@ -42,12 +42,7 @@ _TILE_IN_ID = re.compile(r"_T(\d{2}[A-Z]{3})_|_(\d{6})_\d{8}_")
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """
-    A checked search.
-
-    :param body: what is sent for the first page.
-    :param limit: items in all, ``None`` for every one there is.
-    """
+    """A checked search: the body for its first page; and the number of items in all, ``None`` for every one."""
 
     body: dict[str, Any]
     limit: int | None = None

@@ -121,15 +121,10 @@ _OWN_PREFIXES = ("byoc", "batch", "zarr")
 
 def find_collection(name: Any, deployment: str | None = None, *, field: str = "collection") -> Collection:
     """
-    Look a collection up.
+    Look a collection up by its id, its short name (``S2L2A``), or the id of a user's own with its prefix.
 
-    :param name: its id, or ``byoc-``, ``batch-`` or ``zarr-`` and the id of a user's own collection.
-    :param deployment: the connection's ``deployment``; a custom one may have any collection. ``None`` for any.
-    :param field: name of the argument, for the error.
-    The short names of the documentation (``S2L2A``) serve as well. A collection that is not known here is left to the
-    service, with a warning that names the nearest: there may be new ones.
-
-    :raises SentinelHubRequestError: where the deployment is known to lack the collection, with where it lives.
+    One that is not known is left to the service, with a warning that names the nearest: there may be new ones. One that
+    the deployment is known to lack is refused, with where it lives.
     """
     if not isinstance(name, str) or not name.strip():
         raise SentinelHubRequestError(f"{field} is {name!r}. Give a collection's id, such as 'sentinel-2-l2a'.")
@@ -155,11 +150,7 @@ def find_collection(name: Any, deployment: str | None = None, *, field: str = "c
 
 
 def find_collections(names: Iterable[str], deployment: str | None = None) -> list[Collection]:
-    """
-    Look up the collections of one request.
-
-    Fused with one that the deployment has, those of other deployments may be named too (documentation, "Data fusion").
-    """
+    """Look up the collections of one request: fused with one that the deployment has, others may live elsewhere."""
     names = list(names)
     found = [find_collection(name) if deployment != "custom" else find_collection(name, deployment) for name in names]
     if deployment is not None and not any(collection.is_at(deployment) for collection in found):

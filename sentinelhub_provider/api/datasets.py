@@ -31,13 +31,7 @@ FLAGS = ("orthorectify", "harmonizeValues", "egm", "clampNegative")
 
 @dataclass(frozen=True, slots=True)
 class Datasets:
-    """
-    Checked datasets.
-
-    :param data: the request's ``input.data``.
-    :param collections: their collections, in the same order.
-    :param remote: how many of them live at another deployment than the connection's.
-    """
+    """Checked ``input.data``, its collections in the same order, and how many live at other deployments."""
 
     data: list[dict[str, Any]]
     collections: tuple[Collection, ...]
@@ -70,8 +64,7 @@ class Datasets:
         """
         Estimate the cost; ``None`` where the evalscript does not say plainly what it reads.
 
-        :param samples: samples to a pixel where the evalscript's mosaicking is ORBIT or TILE.
-        :param times: of how many intervals.
+        ``samples`` to a pixel count where its mosaicking is ORBIT or TILE; ``times`` is the number of intervals.
         """
         if setup is None:
             return None

@@ -18,12 +18,9 @@ from sentinelhub_provider.origins import Origin
 @dataclass(frozen=True, slots=True)
 class Service:
     """
-    One of Sentinel Hub's APIs.
+    One of Sentinel Hub's APIs, with its path prefix in both schemes.
 
-    :param name: what it is called here.
-    :param current: path prefix, service before version.
-    :param legacy: path prefix, version before service.
-    :param only_reads: whether its POST requests only compute an answer, so that repeating one starts nothing twice.
+    ``only_reads``: its POST requests only compute an answer, so that repeating one starts nothing twice.
     """
 
     name: str
@@ -54,12 +51,7 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
 def service_of(path: str) -> tuple[Service, str] | None:
-    """
-    Find the service that a path belongs to, in either spelling.
-
-    :param path: a path, with or without query.
-    :returns: the service and the rest of the path behind its prefix, or ``None``.
-    """
+    """Return the service that a path belongs to, in either spelling, and the rest of the path behind its prefix."""
     for service in SERVICES:
         for prefix in (service.current, service.legacy):
             rest = path.removeprefix(prefix)
@@ -70,11 +62,9 @@ def service_of(path: str) -> tuple[Service, str] | None:
 
 def resolve_endpoint(endpoint: str, *, base_url: str, scheme: PathScheme) -> str:
     """
-    Turn what a caller wrote into the URL that is called.
+    Return the URL to call for a path in either spelling; an absolute URL stays as it is.
 
-    :param endpoint: a path in either spelling, or an absolute URL, which is left as it is.
-    :param base_url: the deployment's base URL, without trailing slash; may hold a path.
-    :param scheme: how the deployment spells its paths.
+    ``base_url`` is the deployment's, without trailing slash, and may hold a path; ``scheme`` is how it spells paths.
     """
     endpoint = endpoint.strip()
     if not endpoint:
@@ -96,12 +86,7 @@ def resolve_endpoint(endpoint: str, *, base_url: str, scheme: PathScheme) -> str
 
 
 def is_repeatable(method: str, url: str) -> bool:
-    """
-    Tell whether a request may be sent again after an unclear failure without doing anything twice.
-
-    :param method: HTTP method.
-    :param url: URL or path; a prefix before the service's path is allowed for.
-    """
+    """Tell whether a request may be sent again after an unclear failure without doing anything twice."""
     if method.upper() in _IDEMPOTENT:
         return True
     found = _service_within(url)

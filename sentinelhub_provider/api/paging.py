@@ -21,37 +21,21 @@ MOST_PAGES = 1_000
 
 @dataclass(frozen=True, slots=True)
 class NextPage:
-    """
-    What changes in the request for the next page.
-
-    :param json: members to set in the JSON body.
-    :param params: query parameters to set.
-    """
+    """What changes in the request for the next page: members of its JSON body, or query parameters."""
 
     json: Mapping[str, Any] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Pages:
-    """
-    Follows an answer from page to page.
-
-    :param method: the method that pages are requested with.
-    :param who: what answers, for messages.
-    :param most: pages at most.
-    :param field: the argument that says so, for the error.
-    """
+    """Follows the answer of ``who`` from page to page, ``most`` at most; ``field`` is the argument that says so."""
 
     def __init__(self, method: str, who: str, *, most: int = MOST_PAGES, field: str | None = None) -> None:
         self._method, self._who, self._most, self._field = method, who, most, field
         self._seen: list[NextPage] = []
 
     def after(self, answer: Any) -> NextPage | None:
-        """
-        Say how to request the page after ``answer``, or ``None`` after the last one.
-
-        :raises SentinelHubResponseError: where it points to a page that was there already.
-        """
+        """Say how to request the page after ``answer``; ``None`` after the last. Raises where it points back."""
         change = next_page(answer, method=self._method)
         if change is None:
             return None
@@ -71,12 +55,7 @@ class Pages:
 
 
 def next_page(answer: Any, *, method: str) -> NextPage | None:
-    """
-    Say how to request the page after ``answer``, or ``None`` after the last one.
-
-    :param answer: the decoded JSON of one page.
-    :param method: the page's own method: a search is continued in its body, a listing in its query.
-    """
+    """Say how to request the page after ``answer``: a search goes on in its body, a listing in its query."""
     if not isinstance(answer, Mapping) or not items_of(answer):
         return None  # an empty page ends it even where it carries a token: some listings always do
     context = answer.get("context")
@@ -100,11 +79,7 @@ def items_of(answer: Mapping[str, Any]) -> list[Any]:
 
 
 def joined(pages: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """
-    Join pages into one answer of the same shape: all items, nothing that points at a further page.
-
-    :param pages: decoded pages, at least one.
-    """
+    """Join pages into one answer of the same shape: all items, nothing that points at a further page."""
     first = pages[0]
     key = next((key for key in _ITEM_KEYS if isinstance(first.get(key), list)), None)
     if key is None:

@@ -55,17 +55,7 @@ OCTET_STREAM = "application/octet-stream"
 
 @dataclass(frozen=True, slots=True)
 class ProcessRequest:
-    """
-    A checked request.
-
-    :param body: what is sent.
-    :param bounds: its area.
-    :param size: its raster.
-    :param datasets: its collections.
-    :param formats: media type of each output by its identifier, in the order of the request.
-    :param setup: what the evalscript declares, ``None`` where that cannot be read from its text.
-    :param warnings: what looks wrong, but may be meant.
-    """
+    """A checked request: what is sent, and what was read of it; media types by output, in the order of the request."""
 
     body: dict[str, Any]
     bounds: Bounds
@@ -96,9 +86,8 @@ class ProcessRequest:
         """
         Estimate the cost; ``None`` where the evalscript does not say plainly what it reads.
 
-        :param samples: samples to a pixel where the evalscript's mosaicking is ORBIT or TILE: as many as there are
-            orbits or tiles, which only the Catalog knows.
-        :param accept: the media type that is accepted, where it is not that of the request.
+        ``samples``: to a pixel, where its mosaicking is ORBIT or TILE: only the Catalog knows how many orbits or tiles
+        there are. ``accept``: the media type that is accepted, where it is not the request's.
         """
         bits, is_raw = bits_of(self.setup, self.formats), (accept or self.accept) == OCTET_STREAM
         return self.datasets.estimate(self.size, self.setup, service, samples=samples, bits=bits, octet_stream=is_raw)
@@ -127,15 +116,9 @@ def build_process_request(
     """
     Build a request.
 
-    :param wanted: its arguments. They are read by :func:`~sentinelhub_provider.api.datasets.build_datasets`,
-        :func:`~sentinelhub_provider.api.evalscripts.read_evalscript`,
-        :func:`~sentinelhub_provider.api.geo.bounds.parse_bounds` and
-        :func:`~sentinelhub_provider.api.geo.bounds.parse_size`. ``outputs`` is PNG without it; a mapping with ``type``
-        is the API's ``format``, any other has formats by output identifier.
-    :param deployment: the connection's, to check where collections live.
-    :param now: the present time; a time range that begins after it is refused.
-    :param max_side: largest side in pixels; ``None`` for a picture that is to be split into tiles.
-    :param is_script_elsewhere: whether there may be no ``evalscript``, because the request will name a file with it.
+    ``outputs`` is PNG without it; a mapping with ``type`` is the API's ``format``, any other has formats by output. A
+    time range that begins after ``now`` is refused. ``max_side``: pixels, ``None`` for a picture that is to be split
+    into tiles. ``is_script_elsewhere``: the request will name a file with the evalscript.
     """
     script = None if is_script_elsewhere and wanted.evalscript is None else read_evalscript(wanted.evalscript)
     bounds = parse_bounds(bbox=wanted.bbox, geometry=wanted.geometry, crs=wanted.crs)
@@ -162,12 +145,7 @@ def read_process_request(
     max_side: int | None = MAX_SIDE,
     is_script_elsewhere: bool = False,
 ) -> ProcessRequest:
-    """
-    Check a request's JSON as the documentation and other clients write it; it is sent as it is.
-
-    :param max_side: largest side in pixels; ``None`` for a picture that is to be split into tiles.
-    :param is_script_elsewhere: whether there may be no ``evalscript``, because the request names a file with it.
-    """
+    """Check a request's JSON as the documentation and other clients write it; it is sent as it is. See above."""
     if not isinstance(body, Mapping):
         raise SentinelHubRequestError(
             f"request is a {type(body).__name__}. Give a mapping with input, output and evalscript."

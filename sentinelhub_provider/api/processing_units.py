@@ -84,14 +84,7 @@ class Factor:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """
-    What something will cost.
-
-    :param processing_units: PU in all.
-    :param factors: what one request's cost is the product of; factors of 1 are left out.
-    :param requests: how many such requests; the minimum holds for each.
-    :param minimum: PU that one request costs at least.
-    """
+    """What something will cost in PU: the factors of one request but those of 1, for so many requests."""
 
     processing_units: float
     factors: tuple[Factor, ...] = ()
@@ -143,19 +136,11 @@ def estimate(
     """
     Estimate the cost of a request, or of several that are alike.
 
-    :param width: pixels of the bounds' box, also where only a geometry within is wanted.
-    :param height: pixels.
-    :param bands: input bands of all collections, by name or number; ``dataMask`` is free unless it is the only one.
-    :param samples: data samples to a pixel: one with mosaicking SIMPLE, else one for each orbit or tile; times the
-        number of intervals of a Statistical request.
-    :param bits: of the deepest TIFF output; other formats have 8 or 16. Statistical answers are no TIFF.
-    :param octet_stream: whether the answer is ``application/octet-stream``.
-    :param local_collections: collections at the deployment that is asked.
-    :param remote_collections: collections that are fused in from other deployments.
-    :param orthorectify: Sentinel-1.
-    :param terrain_correction: Sentinel-1 radiometric terrain correction (``backCoeff`` ``GAMMA0_TERRAIN``).
-    :param speckle_filter: Sentinel-1.
-    :param requests: how many requests like this one.
+    ``width`` and ``height`` are those of the bounds' box, also where only a geometry within is wanted. ``dataMask`` is
+    free unless it is the only band. ``samples`` to a pixel: one with mosaicking SIMPLE, else one for each orbit or
+    tile; times the intervals of a Statistical request. ``bits``: of the deepest TIFF output; other formats have 8 or
+    16. ``remote_collections``: fused in from other deployments. The last three switches are of Sentinel-1 (terrain
+    correction is ``backCoeff`` ``GAMMA0_TERRAIN``).
     """
     counted = bands if isinstance(bands, int) else _counted(bands)
     factors = [
@@ -179,12 +164,7 @@ def estimate(
 
 
 def estimate_catalog(area_km2: float, days: float) -> Estimate:
-    """
-    Estimate one Catalog search.
-
-    :param area_km2: area of the searched box in square kilometres.
-    :param days: length of the searched time; each begun month (30 days) counts.
-    """
+    """Estimate one Catalog search; each begun month (30 days) counts."""
     months = max(1, math.ceil(days / 30))
     area = max(LEAST_AREA, area_km2 / CATALOG_AREA)
     factors = (
@@ -208,13 +188,7 @@ SMALLER_PICTURE = "Take a smaller area, a coarser resolution, fewer bands or a s
 
 
 def check_budget(estimated: Estimate, max_processing_units: float | None, *, advice: str = SMALLER_PICTURE) -> None:
-    """
-    Refuse what would cost more than it may.
-
-    :param max_processing_units: PU, ``None`` for no limit.
-    :param advice: what makes it cheaper.
-    :raises SentinelHubBudgetError: with the arithmetic.
-    """
+    """Raise :class:`SentinelHubBudgetError` for what would cost more; ``advice`` says what makes it cheaper."""
     if max_processing_units is not None and estimated.processing_units > max_processing_units:
         raise SentinelHubBudgetError(
             f"This would cost {_pu(estimated.processing_units)}, more than max_processing_units="

@@ -25,11 +25,7 @@ def encoding_fault(data: bytes) -> str | None:
 
 
 def decode(data: bytes) -> str:
-    """
-    Return a text in UTF-8, without byte order mark.
-
-    :raises ValueError: for another encoding, with its name where that can be told and what to do.
-    """
+    """Return a text in UTF-8, without byte order mark. Raises ``ValueError``, with what to do, for another encoding."""
     if name := encoding_fault(data):
         raise ValueError(f"it is text in {name}. Save it as UTF-8")
     try:

@@ -26,15 +26,7 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class TiffHeader:
-    """
-    The first picture of a TIFF.
-
-    :param width: pixels.
-    :param height: pixels.
-    :param bands: samples of each pixel.
-    :param data_type: GDAL's name of their type, such as ``Float32``.
-    :param nodata: the value that stands for no data, as text; ``None`` where there is none.
-    """
+    """The first picture of a TIFF; ``data_type`` is GDAL's name, such as ``Float32``, ``nodata`` a text."""
 
     width: int
     height: int
@@ -44,12 +36,7 @@ class TiffHeader:
 
 
 def read_tiff_header(file: BinaryIO) -> TiffHeader:
-    """
-    Read the header.
-
-    :param file: opened for reading bytes, and seekable.
-    :raises ValueError: where it is no TIFF, or of a kind that Sentinel Hub does not write.
-    """
+    """Read the header of a seekable file. Raises ``ValueError`` for other than a TIFF as Sentinel Hub writes it."""
     start = file.read(16)
     order = {b"II": "<", b"MM": ">"}.get(start[:2])
     if order is None or len(start) < 8:

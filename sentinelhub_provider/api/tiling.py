@@ -67,14 +67,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class PixelGrid:
-    """
-    A north-up raster over a box.
-
-    :param box: what it covers, in units of the CRS.
-    :param width: pixels from west to east.
-    :param height: pixels from north to south.
-    :param crs: CRS of the box.
-    """
+    """A north-up raster over a box in units of the CRS."""
 
     box: BBox
     width: int
@@ -89,9 +82,7 @@ class PixelGrid:
     @classmethod
     def snapped(cls, box: BBox, pixel: tuple[float, float], crs: Crs) -> PixelGrid:
         """
-        Widen a box to whole multiples of the pixel, so that grids of different areas lie on each other.
-
-        :param pixel: pixel sides in units of the CRS.
+        Widen a box to multiples of the pixel (units of the CRS), so that grids of several areas lie on each other.
         """
         px, py = pixel
         left, right = _border(box.min_x / px, math.floor), _border(box.max_x / px, math.ceil)
@@ -112,11 +103,7 @@ class PixelGrid:
         return self.box.max_y - self.box.height * row / self.height
 
     def to_pixels(self, points: Any) -> Any:
-        """
-        Convert coordinates into pixels from the north-western corner; those nearly on a border are put on it.
-
-        :param points: array of x and y, one pair a row.
-        """
+        """Convert rows of x and y into pixels from the north-western corner; those nearly on a border are put on it."""
         scale = np.array([self.width / self.box.width, self.height / self.box.height])
         pixels = (points - (self.box.min_x, self.box.max_y)) * scale * (1, -1)
         whole = np.rint(pixels)
@@ -181,8 +168,8 @@ def tiles_of(grid: PixelGrid, shape: BaseGeometry | None = None, *, max_size: An
     """
     Yield the tiles of a grid, from north to south and west to east.
 
-    :param shape: a valid shape in the grid's CRS; only tiles with some of it inside are yielded.
-    :param max_size: largest side of a tile, in pixels; all tiles have it but the last of each row and column.
+    Only those with some of ``shape`` inside, which is valid and in the grid's CRS. All have ``max_size`` pixels a side
+    but the last of each row and column.
     """
     max_size = read_whole_number(max_size, "max_size", most=MAX_SIDE, of="pixels")
     columns, rows = -(-grid.width // max_size), -(-grid.height // max_size)

@@ -33,13 +33,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """
-    A duration in ISO 8601, such as ``P7D`` and ``P1M``: of intervals, and of how far back a relative range reaches.
-
-    :param text: in ISO 8601.
-    :param months: its calendar part.
-    :param rest: its part of fixed length.
-    """
+    """A duration such as ``P7D`` or ``P1M``: its text in ISO 8601, its calendar months, its rest of fixed length."""
 
     text: str
     months: int
@@ -49,8 +43,7 @@ class Duration:
         """
         Return the time so many durations after a moment, or before it where ``times`` is negative.
 
-        Months are counted from ``moment`` itself, so that the 31st comes back after a shorter month. Raises
-        ``OverflowError`` outside of the years 1 to 9999.
+        Months are counted from ``moment`` itself, so that the 31st comes back after a shorter month.
         """
         year, month = divmod(moment.year * 12 + moment.month - 1 + self.months * times, 12)
         if not date.min.year <= year <= date.max.year:
@@ -64,14 +57,7 @@ _NOTHING = Duration("P0D", 0, timedelta())
 
 @dataclass(frozen=True, slots=True)
 class TimeRange:
-    """
-    A start and an end, both aware and in UTC.
-
-    :param start: the first moment.
-    :param end: the first moment after the range.
-    :param last: the last moment, for APIs that include both ends; ``end`` by default.
-    :param of_run: whether the DAG run says it, rather than the user.
-    """
+    """A start, the first moment after it, and the last within, in UTC; ``of_run``: the DAG run says it."""
 
     start: datetime
     end: datetime
@@ -113,11 +99,7 @@ def in_utc(value: datetime) -> datetime:
 
 
 def parse_time(value: Any, field: str = "time_range") -> datetime:
-    """
-    Read a time: a ``datetime``, a ``date``, which means its first moment, or an ISO 8601 text of either.
-
-    Milliseconds are what requests can say; smaller parts are cut off.
-    """
+    """Read a ``datetime``, a ``date`` (its first moment), or an ISO 8601 text of either; cut to milliseconds."""
     found = _read(value, field)
     with _calendar(value, field):
         if isinstance(found, datetime):
@@ -126,12 +108,7 @@ def parse_time(value: Any, field: str = "time_range") -> datetime:
 
 
 def parse_duration(value: Any) -> Duration | None:
-    """
-    Read a duration; return ``None`` for anything else.
-
-    :param value: a text in ISO 8601 of whole numbers, or a duration of the standard library, pendulum, dateutil or
-        numpy. Months and years of these are the calendar's.
-    """
+    """Read a duration: ISO 8601 of whole numbers, a ``timedelta``, pendulum's, dateutil's, numpy's; else ``None``."""
     text = value.strip().upper() if isinstance(value, str) else _duration_text(value)
     match = _DURATION.fullmatch(text)
     parts = {name: int(number) for name, number in match.groupdict().items() if number} if match else {}
@@ -190,11 +167,8 @@ def parse_time_range(
     """
     Read a range: a pair, a mapping with ``from`` and ``to``, or a text ``start/end`` as STAC writes it.
 
-    Either end may be relative, an ISO 8601 duration or a ``timedelta`` that is counted back from ``until``; one alone
-    reaches up to ``until``.
-
-    :param now: the time of asking; see :func:`refuse_future`.
-    :param until: when relative ranges end: the DAG run's ``run_after``.
+    Either end may be relative, a duration that is counted back from ``until``, the DAG run's ``run_after``; one alone
+    reaches up to it. A range that begins after ``now`` is refused.
     """
     found = value if isinstance(value, TimeRange) else _read_range(value, field, until)
     last = found.last or found.end
@@ -214,11 +188,7 @@ def run_range(start: datetime, end: datetime) -> TimeRange:
 
 
 def with_times_of_run(document: Any, until: datetime, field: str) -> Any:
-    """
-    Return a request's JSON, or entries of its datasets, with each relative range as a :class:`TimeRange`.
-
-    :param until: when they end: the DAG run's ``run_after``.
-    """
+    """Return a request, or entries of its datasets, whose relative ranges are counted back from the run: ``until``."""
     if isinstance(document, Mapping):
         return {
             name: parse_time_range(member, f"{field}: {name}", until=until)
@@ -257,11 +227,7 @@ def is_instant(value: Any) -> bool:
 
 
 def refuse_future(start: datetime, field: str, now: datetime | None) -> None:
-    """
-    Refuse a range that begins after the time of asking, since nothing was seen then yet.
-
-    :param now: the time of asking; ``None`` to let it pass.
-    """
+    """Refuse a range that begins after the time of asking, since nothing was seen then yet; ``None`` lets it pass."""
     if now is not None and start > now:
         raise SentinelHubRequestError(
             f"{field} begins {format_time(start)}, which is in the future (now is {format_time(now)}). "

@@ -23,11 +23,7 @@ def shortened(value: Any, size: int = 500) -> str:
 
 
 def read_flag(value: Any, field: str, member: str | None = None) -> bool:
-    """
-    Read ``True`` or ``False``, which may be text in any case.
-
-    :param member: name of the value within the argument, where it is not the argument itself.
-    """
+    """Read ``True`` or ``False``, which may be text in any case; ``member`` is its name within the argument."""
     found = {"true": True, "false": False}.get(str(value).strip().lower())
     if found is None:
         name = field if member is None else f"{field}: {member}"
@@ -47,12 +43,10 @@ def read_number(
     value: Any, field: str, *, least: float = -math.inf, most: float = math.inf, what: str = "", name: str = ""
 ) -> float:
     """
-    Read a finite number, which may be text.
+    Read a finite number within bounds, which may be text.
 
-    :param least: the smallest that is allowed.
-    :param most: the largest.
-    :param what: how the message calls what is wanted, such as ``per cent, a number from 0 to 100``.
-    :param name: how it calls the value; ``field`` by default.
+    ``what``: how messages call what is wanted, such as ``per cent, a number from 0 to 100``; ``name``: how they call
+    the value, ``field`` by default.
     """
     number = as_number(value)
     if not (math.isfinite(number) and least <= number <= most):
@@ -82,11 +76,7 @@ def read_whole_number(
 
 
 def read_choice(value: Any, allowed: Sequence[str], field: str, *, of: str = "") -> str:
-    """
-    Read one of several words, in any case, and return it as the API spells it.
-
-    :param of: what has these words only, for the message.
-    """
+    """Read one of several words, in any case, and return it as the API spells it; ``of``: what has only these."""
     known = {word.lower(): word for word in allowed}.get(str(value).strip().lower())
     if known is None:
         whose = f" for {of}" if of else ""

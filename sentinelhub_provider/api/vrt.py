@@ -14,13 +14,7 @@ from sentinelhub_provider.api.tiling import PixelGrid, Tile
 
 
 def vrt_lines(grid: PixelGrid, tiles: Iterable[tuple[Tile, str]], header: TiffHeader) -> Iterator[str]:
-    """
-    Yield the lines of a virtual raster. Pixels without a tile are the no-data value, 0 where there is none.
-
-    :param grid: the whole.
-    :param tiles: each tile, and its path relative to the virtual raster.
-    :param header: that of a tile; all tiles are alike in bands and type.
-    """
+    """Yield the lines of a virtual raster of tiles at paths relative to it; without a tile there are no data, or 0."""
     placed = list(tiles)
     transform = (
         grid.box.min_x,

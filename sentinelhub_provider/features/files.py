@@ -53,11 +53,7 @@ def open_file(path: Any, *, field: str, what: str, folders: Iterable[str] = ()) 
 
 
 def read_text(path: Any, *, field: str, what: str, folders: Iterable[str] = ()) -> str:
-    """
-    Read a text in UTF-8, with or without byte order mark.
-
-    Parameters and errors: see :func:`open_file`.
-    """
+    """Read a text in UTF-8, with or without byte order mark; see :func:`open_file`."""
     with open_file(path, field=field, what=what, folders=folders) as file:
         return decode(file.read_bytes())
 

@@ -30,12 +30,7 @@ _DECODER = json.JSONDecoder()
 
 
 class GeoJson:
-    """
-    The features of a GeoJSON document, as they are written; can be iterated over more than once.
-
-    :param value: a mapping, a list, a text, or the path of a file in UTF-8.
-    :raises ValueError: where it is no JSON.
-    """
+    """The features of a GeoJSON value, text or file, as they are written; can be iterated over more than once."""
 
     def __init__(self, value: Any, field: str = "features") -> None:
         self._field, self._count, self.columns = field, 0, dict[str, None]()

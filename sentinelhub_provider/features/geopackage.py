@@ -27,12 +27,10 @@ MAX_FEATURES = 700_000
 @dataclass(frozen=True, slots=True)
 class Written:
     """
-    What a GeoPackage holds.
+    What a GeoPackage holds: features, and the box around them.
 
-    :param count: features.
-    :param digest: SHA-256 of CRS, identifiers and geometries, as hexadecimal digits: the same for the same features,
-        whatever the file's other bytes are.
-    :param bbox: the box around all of them.
+    ``digest``: SHA-256 of CRS, identifiers and geometries, the same for the same features, whatever the other bytes
+    are.
     """
 
     count: int
@@ -41,13 +39,7 @@ class Written:
 
 
 def write_geopackage(path: Path, features: Iterable[tuple[str, Geometry]], crs: Crs) -> Written:
-    """
-    Write a GeoPackage.
-
-    :param path: a file that is not there yet.
-    :param features: identifier and polygon of each, in the order in which they get their ids, from 1.
-    :param crs: CRS of all of them.
-    """
+    """Write a new GeoPackage of identifiers and polygons in one CRS, which get their ids in this order, from 1."""
     require_pyogrio("the GeoPackage that a job reads", otherwise="give the URL of one that is in a bucket already")
     from pyogrio.raw import write
 

@@ -9,13 +9,7 @@ from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 
 def require_pyarrow(*, field: str, otherwise: str, what: str = "Parquet") -> Any:
-    """
-    Return pyarrow.
-
-    :param field: the argument that asks for Parquet.
-    :param otherwise: what to do where it cannot be installed.
-    :param what: the file or format that needs it.
-    """
+    """Return pyarrow, which ``what`` needs; ``field`` asks for it, and ``otherwise`` says what to do without."""
     return _require("pyarrow", "parquet", what, field, otherwise)
 
 

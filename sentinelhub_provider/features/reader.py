@@ -43,14 +43,7 @@ class _Source(Protocol):
 
 
 class Features:
-    """
-    Features, read one at a time; can be iterated over more than once.
-
-    :param source: where they come from.
-    :param name: what messages call it.
-    :param id_property: the property that names features.
-    :param properties: the properties that features bring along.
-    """
+    """Features of a source, read one at a time; can be iterated over more than once."""
 
     def __init__(
         self, source: _Source, name: str, *, id_property: str | None = None, properties: Sequence[str] = ()

@@ -29,12 +29,9 @@ Row = tuple[Any, Any, dict[str, Any]]
 
 class VectorTable:
     """
-    A layer that GDAL reads.
+    A layer that GDAL reads of a file, a folder that is one, or a ZIP archive.
 
-    :param path: a file, or a folder that is one; a ZIP archive is looked into.
-    :param name: what messages call it.
-    :param layer: which layer; may be left out where there is one.
-    :param folder: takes a copy where GDAL would write beside the file.
+    ``name`` is what messages call it; ``folder`` takes a copy where GDAL would write beside the file.
     """
 
     def __init__(self, path: Path, name: str, *, layer: str | None, folder: Path) -> None:

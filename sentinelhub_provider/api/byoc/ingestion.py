@@ -51,12 +51,7 @@ ItemsFlow: TypeAlias = Generator[Get, Any, tuple[list[Any], int]]
 def list_items(
     endpoint: str, params: Mapping[str, Any] | None = None, *, enough: Callable[[list[Any]], bool] | None = None
 ) -> ItemsFlow:
-    """
-    Look at a list, page by page.
-
-    :param enough: told the items of each page, says whether the pages that follow can be spared.
-    :raises SentinelHubResponseError: for a page that is none, or one that points to itself or back.
-    """
+    """Look at a list, page by page. ``enough``: told the items of a page, says whether all others can be spared."""
     items: list[Any] = []
     asked, number = {"count": PAGE_SIZE, **(params or {})}, 0
     pages = Pages("GET", endpoint)
@@ -139,16 +134,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """
-    What came of tiles.
-
-    :param ingested: how many are INGESTED.
-    :param failed: how many are FAILED or GONE.
-    :param warned: how many the service has a warning about.
-    :param pending: how many have come to no end yet.
-    :param failures: ``path``, ``state`` and ``cause`` of the first that failed.
-    :param warnings: ``path`` and ``warning`` of the first that have one.
-    """
+    """What came of tiles: how many are ingested, FAILED or GONE, warned about, and pending; and the first of them."""
 
     ingested: int = 0
     failed: int = 0
@@ -219,17 +205,10 @@ def poll_tiles(
     random: Callable[[], float],
 ) -> Generator[Get | Pause, Any, Outcome]:
     """
-    Look at tiles until each is ingested or has failed, or until time is up.
+    Look at tiles until each is ingested or has failed, or until it is ``ends`` by ``clock`` (seconds).
 
-    The pause grows from :data:`FIRST_PAUSE` to ``poll_interval``, and starts small again when a tile comes to its end,
-    since others are likely to follow. What is wrong for a while (a broken connection, a rate limit, a failing service)
-    is waited out.
-
-    :param ends: when time is up, by ``clock``; the last look is taken then.
-    :param clock: seconds since the epoch.
-    :param poll_interval: longest pause in seconds, before jitter of a tenth.
-    :param random: a number in [0, 1), for jitter.
-    :raises SentinelHubError: a final one, such as a client that is refused, or a collection that was deleted.
+    The pause grows from :data:`FIRST_PAUSE` to ``poll_interval`` seconds, with a jitter of a tenth, and starts small
+    again when a tile comes to its end, since others are likely to follow. Errors that are not final are waited out.
     """
     pending, ended = dict.fromkeys(tile_ids), dict[str, Tile]()
     pause, pages = min(FIRST_PAUSE, poll_interval), 1
@@ -275,10 +254,7 @@ def _poll(collection_id: str, pending: Sequence[str], pages: int) -> Generator[G
 
 def check_outcome(outcome: Outcome, collection_id: str, *, waited: float) -> None:
     """
-    Raise unless all tiles are ingested.
-
-    :param waited: seconds after which the rest was given up.
-    :raises SentinelHubJobError: with the counts, and path and cause of the first that failed.
+    Raise :class:`SentinelHubJobError` unless all tiles are ingested; the rest was given up after ``waited`` seconds.
     """
     if outcome.failed:
         first = outcome.failures[0] if outcome.failures else {}
@@ -304,8 +280,8 @@ def finished_event(outcome: Outcome, collection_id: str, submitted: Mapping[str,
     """
     Return what a trigger says when the watch is over; ``timeout`` where tiles were left.
 
-    :param submitted: what the task knew before it waited. It comes back with the event, so that the event is all that
-        the task needs to go on: ``dag.test()`` forgets what else a task puts aside.
+    ``submitted`` is what the task knew before. It comes back with the event, as ``dag.test()`` forgets what tasks put
+    aside.
     """
     return {
         "status": "timeout" if outcome.pending else "finished",
@@ -327,11 +303,10 @@ def error_event(error: SentinelHubError, collection_id: str) -> dict[str, Any]:
 
 def read_event(event: Any, collection_id: str) -> tuple[Outcome, dict[str, Any]]:
     """
-    Read the event of a watch of this collection.
+    Return what came of the tiles that were watched, and what the task knew before.
 
-    :returns: what came of the tiles that were watched, and what the task knew before.
-    :raises SentinelHubJobError: with the error that ended the watch.
-    :raises SentinelHubResponseError: for an event that is none, or is of something else.
+    Raises :class:`SentinelHubJobError` for the error that ended the watch, and :class:`SentinelHubResponseError` for
+    any other event.
     """
     found = event if isinstance(event, Mapping) else {}
     submitted, is_error = found.get("submitted"), found.get("status") == "error"

@@ -36,15 +36,7 @@ _Data = TypeVar("_Data", dict[str, Any], list[Any])
 
 @dataclass(frozen=True, slots=True)
 class CollectionRequest:
-    """
-    A collection that shall be there.
-
-    :param name: what people call it; unique among those of an account here.
-    :param s3_bucket: where its files lie.
-    :param no_data: value of pixels without data, ``None`` for none.
-    :param bands: as the API has them, by name; ``None`` leaves them to the first tile.
-    :param warnings: what looks wrong, but may be meant.
-    """
+    """A collection that shall be there. ``bands`` are as the API has them; ``None`` leaves them to the first tile."""
 
     name: str
     s3_bucket: str
@@ -101,13 +93,7 @@ def collection_endpoint(collection_id: str) -> str:
 
 
 def data_of(document: Any, kind: type[_Data]) -> _Data:
-    """
-    Return what an answer of the BYOC API carries.
-
-    :param document: decoded JSON.
-    :param kind: ``dict`` for one item, ``list`` for a page of them.
-    :raises SentinelHubResponseError: where it carries no such thing.
-    """
+    """Return the item (``dict``) or page (``list``) in a BYOC answer, or raise :class:`SentinelHubResponseError`."""
     data = document.get("data") if isinstance(document, Mapping) else None
     if not isinstance(data, kind):
         raise SentinelHubResponseError(f"The BYOC API answered with JSON whose 'data' is no {kind.__name__}.")
@@ -115,12 +101,7 @@ def data_of(document: Any, kind: type[_Data]) -> _Data:
 
 
 def build_collection(*, name: Any, s3_bucket: Any, no_data: Any = None, bands: Any = None) -> CollectionRequest:
-    """
-    Check what a collection shall be.
-
-    :param bands: by name, each as the API has it (``bitDepth``, ``sampleFormat``, ``bandIndex``, ``source``,
-        ``noData``), or as one word, such as ``uint16`` or ``float32``.
-    """
+    """Check what a collection shall be. ``bands``: by name, as the API has them, or one word such as ``uint16``."""
     bucket = _text(s3_bucket, "s3_bucket")
     if "/" in bucket or ":" in bucket:
         raise SentinelHubRequestError(

@@ -54,14 +54,7 @@ REINGEST: Final[Mapping[str, tuple[TileState, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class TileRequest:
-    """
-    A tile that shall be there.
-
-    :param path: within the bucket.
-    :param cover_geometry: GeoJSON of the area that has data, ``None`` to let the service find out.
-    :param sensing_time: aware, ``None`` for none.
-    :param warnings: what looks wrong, but may be meant.
-    """
+    """A tile that shall be there. The service finds out itself which area has data where no GeoJSON says it."""
 
     path: str
     cover_geometry: Mapping[str, Any] | None = None
@@ -93,14 +86,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """
-    What has to be done so that all tiles that shall be there are.
-
-    :param create: tiles that are not there.
-    :param reingest: tiles that are there, and shall be ingested again.
-    :param keep: tiles that are there, and stay as they are.
-    :param warnings: what differs between those that are there and those that shall be.
-    """
+    """What has to be done so that all tiles that shall be there are; ``keep`` stays as it is."""
 
     create: tuple[TileRequest, ...]
     reingest: tuple[Tile, ...]
@@ -124,11 +110,7 @@ def tile_endpoint(collection_id: str, tile_id: str) -> str:
 
 
 def read_tile(document: Any) -> Tile:
-    """
-    Read a tile as the API writes it.
-
-    :raises SentinelHubResponseError: where it is none, or in a state that the API reference does not know.
-    """
+    """Read a tile. Raises :class:`SentinelHubResponseError` for what is none, or in a state that is not known."""
     if not isinstance(document, Mapping) or not isinstance(document.get("id"), str) or not document["id"]:
         raise SentinelHubResponseError("The BYOC API answered with a tile that has no id.")
     try:
@@ -151,12 +133,7 @@ def read_tile(document: Any) -> Tile:
 
 
 def build_tiles(value: Any) -> list[TileRequest]:
-    """
-    Read tiles as users write them.
-
-    :param value: a list of paths, or of dicts with ``path``, ``coverGeometry`` and ``sensingTime``; an empty one is
-        good.
-    """
+    """Read a list of tiles, which may be empty: paths, or dicts with ``path``, ``coverGeometry``, ``sensingTime``."""
     if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
         raise SentinelHubRequestError(
             f"tiles is a {type(value).__name__}. Give a list of paths, or of dicts with path, coverGeometry and "
@@ -204,9 +181,8 @@ def plan(
     """
     Decide what has to be asked for.
 
-    :param there: tiles that are there, as :func:`by_path` returns them.
-    :param reingest: which of them are ingested again, by the names of :data:`REINGEST`.
-    :param begun: ids of tiles whose ingestion this very task began: it is not paid for twice.
+    ``there`` is what :func:`by_path` returns, ``reingest`` a name of :data:`REINGEST`; ``begun`` are ids of tiles whose
+    ingestion this very task began, which is not paid for twice.
     """
     create: list[TileRequest] = []
     again: list[Tile] = []

@@ -73,7 +73,7 @@ def check_evalscript(text: object, *, for_statistics: bool = False) -> None:
     """
     Refuse what is neither an evalscript of version 3 nor a simple script: a body that returns the pixel's values.
 
-    :param for_statistics: it must also return ``dataMask``, without which the Statistical API computes nothing.
+    ``for_statistics``: it must also return ``dataMask``, without which the Statistical API computes nothing.
     """
     if not isinstance(text, str) or not text.strip():
         raise SentinelHubRequestError(

@@ -50,13 +50,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """
-    What a script declares.
-
-    :param inputs: the bands of each dataset, in the order of the request's ``input.data``.
-    :param outputs: its outputs.
-    :param mosaickings: of each dataset: ``SIMPLE``, ``ORBIT`` or ``TILE``.
-    """
+    """What a script declares: the bands and the mosaicking of each dataset in the request's order, and its outputs."""
 
     inputs: tuple[tuple[str, ...], ...]
     outputs: tuple[Output, ...]

@@ -21,10 +21,9 @@ FAR = 1e9
 
 def on_one_side(box: BBox | None, geometry: Geometry | None, *, across: bool) -> tuple[BBox | None, Geometry | None]:
     """
-    Cut an area in degrees at the antimeridian.
+    Cut an area in degrees at the antimeridian; a box whose west is east of its east goes across.
 
-    :param box: one whose west is east of its east goes across.
-    :param across: whether an area may lie on both sides; as geometry then, whose parts lie on one side each.
+    ``across``: it may lie on both sides, and is a geometry then, whose parts lie on one side each.
     """
     if geometry is not None:
         geometry = Geometry(cut(geometry.shape), geometry.crs)

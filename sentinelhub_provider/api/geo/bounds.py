@@ -86,13 +86,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """
-    The raster of a request.
-
-    :param width: pixels.
-    :param height: pixels.
-    :param resolution: pixel sides in units of the CRS, where the request says ``resx`` and ``resy`` instead of a size.
-    """
+    """The raster of a request in pixels; with pixel sides in units of the CRS where ``resx`` and ``resy`` say it."""
 
     width: int
     height: int
@@ -116,12 +110,10 @@ def parse_bounds(
     """
     Read and check an area, and transform it where the service does not take its CRS.
 
-    :param bbox: see :func:`~sentinelhub_provider.api.geo.geometry.parse_bbox`.
-    :param geometry: see :func:`~sentinelhub_provider.api.geo.geometry.parse_geometry`. With both, the picture is that
-        of the box, and has data only inside of the geometry.
-    :param crs: of both; without it, what the geometry names itself, else longitude and latitude.
-    :param across: whether a geometry may lie on both sides of the antimeridian, as where no single picture is made.
-    :param as_it_is: leave it in a CRS that the documentation does not list, with a warning.
+    With ``bbox`` and ``geometry``, the picture is that of the box, and has data only inside of the geometry. ``crs`` is
+    that of both; without it, what the geometry names itself, else longitude and latitude. ``across``: a geometry may
+    lie on both sides of the antimeridian. ``as_it_is``: a CRS that the documentation does not list stays, with a
+    warning.
     """
     if bbox is None and geometry is None:
         raise SentinelHubRequestError("bbox and geometry are both missing. Give one of them, or both.")
@@ -180,11 +172,9 @@ def parse_size(
     """
     Read and check the raster's size: pixels **or** resolution.
 
-    :param width: pixels; with ``height``, or alone for pixels that are as high as wide.
-    :param height: pixels.
-    :param resolution: metres per pixel: one number, or one for each axis. In a CRS of degrees it is turned into a size
-        at the area's central latitude; in a projected one it is sent as it is.
-    :param max_side: largest side in pixels, ``None`` for no limit.
+    One of ``width`` and ``height`` is enough, for pixels that are as high as wide. ``resolution`` is metres per pixel,
+    one number or two; in a CRS of degrees it becomes a size at the central latitude. ``max_side``: pixels, ``None`` for
+    no limit.
     """
     sized = width is not None or height is not None
     if sized == (resolution is not None):
@@ -212,11 +202,7 @@ def check_side(size: Size, max_side: int = MAX_SIDE, *, field: str) -> None:
 
 
 def read_bounds(bounds: Any, *, across: bool = False) -> Bounds:
-    """
-    Check ``input.bounds`` of a request's JSON as the service reads it: opposite corners in any order are good.
-
-    :param across: see :func:`parse_bounds`.
-    """
+    """Check ``input.bounds`` of a request's JSON as the service reads it: opposite corners in any order are good."""
     if not isinstance(bounds, Mapping):
         raise SentinelHubRequestError("request: input.bounds is missing. Give bbox or geometry.")
     properties = bounds.get("properties")
@@ -234,11 +220,7 @@ def read_bounds(bounds: Any, *, across: bool = False) -> Bounds:
 
 
 def read_size(output: Mapping[str, Any], bounds: Bounds, *, default: int = 256, path: str = "output") -> Size:
-    """
-    Check the size in a request's JSON, whose ``resx`` and ``resy`` are in units of the CRS.
-
-    :param default: pixels of a side that is not given (API reference).
-    """
+    """Check the size in a request's JSON; ``resx`` and ``resy`` are in units of the CRS, 256 pixels the default."""
     sized = [name for name in ("width", "height") if output.get(name) is not None]
     resolved = [name for name in ("resx", "resy") if output.get(name) is not None]
     if sized and resolved:

@@ -52,13 +52,7 @@ _WKT = re.compile(r"\s*[A-Z_]+CRS\s*\[|\s*(?:GEOG|PROJ|COMPD|GEOC|LOCAL)_?CS\s*\
 
 @dataclass(frozen=True, slots=True)
 class Crs:
-    """
-    A coordinate reference system.
-
-    :param epsg: EPSG code; 4326 for CRS84 too, whose coordinates are in the same order here; 0 for a system without.
-    :param uri: what a request's ``input.bounds.properties.crs`` says.
-    :param definition: WKT of a system without EPSG code, as a file brings it.
-    """
+    """A CRS: EPSG code (4326 for CRS84, too; 0 for none), the URI in requests, the WKT of one without a code."""
 
     epsg: int
     uri: str
@@ -143,12 +137,7 @@ CRS84 = Crs(WGS84, CRS84_URI)
 
 
 def parse_crs(value: Any, field: str = "crs") -> Crs:
-    """
-    Read a CRS from any of its usual spellings: ``32633``, ``"EPSG:32633"``, an URN or URI, ``"CRS84"``, or WKT.
-
-    :param value: ``None`` stands for CRS84, the service's default; what pyproj and geopandas have is good, too.
-    :param field: name of the argument, for the error.
-    """
+    """Read a CRS: ``32633``, ``"EPSG:32633"``, an URN or URI, ``"CRS84"``, WKT, pyproj's; ``None`` is CRS84."""
     if value is None:
         return CRS84
     if isinstance(value, Crs):

@@ -9,17 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """
-    One area to ask about.
-
-    :param number: its place, counted from 0.
-    :param id: what the table calls it: the property that was chosen, else the file's own id, else its number.
-    :param geometry: as it was written, not checked yet: GeoJSON, WKT, or a geometry of shapely; ``None`` where the
-        request brings its own bounds.
-    :param bbox: a box instead.
-    :param properties: those that were asked for, by name; plain values.
-    :param problem: why it cannot be asked about.
-    """
+    """One area to ask about, not checked yet; ``number`` counts from 0, ``problem`` says why it cannot be asked."""
 
     number: int
     id: int | str

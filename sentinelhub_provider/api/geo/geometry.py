@@ -61,12 +61,7 @@ class BBox(NamedTuple):
 
 @dataclass(frozen=True)
 class Geometry:
-    """
-    A geometry, checked.
-
-    :param shape: it, with two numbers to a position.
-    :param crs: the CRS that the input itself named (EWKT, or a file's ``crs`` member), ``None`` where it did not.
-    """
+    """A checked geometry with two numbers to a position, and the CRS that the input itself named, if any."""
 
     shape: BaseGeometry
     crs: Crs | None = None
@@ -89,9 +84,9 @@ class Geometry:
 
 def parse_bbox(value: Any, field: str = "bbox", *, in_degrees: bool = False) -> BBox:
     """
-    Read a box: four numbers, or a text of four numbers between commas, as a template renders it.
+    Read four numbers, or a text of them between commas.
 
-    :param in_degrees: let pass a west that is east of east, by less than half the globe: a box across the antimeridian.
+    ``in_degrees`` lets pass a west that is east of east, by less than half the globe: a box across the antimeridian.
     """
     parts = value.strip().strip("[]()").split(",") if isinstance(value, str) else _listed(value)
     if not isinstance(parts, Sequence) or len(parts) != 4:
@@ -109,11 +104,9 @@ def parse_bbox(value: Any, field: str = "bbox", *, in_degrees: bool = False) -> 
 
 def parse_geometry(value: Any, field: str = "geometry", *, areas_only: bool = True) -> Geometry:
     """
-    Read a geometry.
+    Read a geometry: GeoJSON, WKT, EWKT, shapely's, or anything with ``__geo_interface__`` that has one feature.
 
-    :param value: GeoJSON geometry or Feature (a mapping, or its text), a FeatureCollection with one feature, WKT, EWKT,
-        a geometry of shapely, or anything with ``__geo_interface__``.
-    :param areas_only: refuse anything but polygons; otherwise points and lines are good too.
+    It must be an area unless ``areas_only`` is false, and may neither be empty nor cross itself.
     """
     if isinstance(value, Geometry):
         return value

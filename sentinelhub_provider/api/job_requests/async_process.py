@@ -66,13 +66,7 @@ def build_async_process(
     deployment: str | None = None,
     now: datetime | None = None,
 ) -> AsyncProcessRequest:
-    """
-    Build a request.
-
-    :param wanted: see :func:`~sentinelhub_provider.api.process.build_process_request`; ``outputs`` is TIFF by default.
-    :param delivery: folder or template where outputs go; checked again here for the outputs.
-    :param evalscript_reference: a file with the evalscript, instead of ``evalscript``. Its cost cannot be told.
-    """
+    """Build a request; ``outputs`` is TIFF by default. The cost of a script in a bucket cannot be told."""
     check_one_script(wanted.evalscript, evalscript_reference)
     wanted = wanted if wanted.outputs is not None else replace(wanted, outputs="image/tiff")
     checks: dict[str, Any] = {"max_side": None, "is_script_elsewhere": True}
@@ -99,9 +93,8 @@ def read_async_process(
     """
     Check a request's JSON as the documentation and other clients write it; it is sent as it is.
 
-    :param delivery: credentials or role for the bucket that outputs go to; the request itself must hold none.
-    :param evalscript: the same for that of ``evalscriptReference``; that of ``delivery`` by default.
-    :param checks: ``deployment`` and ``now``.
+    It holds no credentials itself: those of ``delivery`` serve for the evalscript's bucket, too, unless that has its
+    own.
     """
     refuse_credentials(body)
     named = body.get("evalscriptReference") if isinstance(body, Mapping) else None

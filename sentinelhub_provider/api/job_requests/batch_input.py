@@ -37,13 +37,7 @@ class Tiles:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """
-    The features of a GeoPackage.
-
-    :param location: where it is.
-    :param size: width and height of features that do not say it themselves, in pixels.
-    :param resolution: instead of it, in units of the features' CRS.
-    """
+    """The features of a GeoPackage; pixels, or resolution in units of their CRS, of those that do not say it."""
 
     location: Location
     size: tuple[int, int] | None = None
@@ -80,12 +74,7 @@ def parse_cut(
 def feature_size(
     width: Any, height: Any, resolution: Any, *, max_side: int = MAX_FEATURE_SIDE, field: str | None = None
 ) -> tuple[tuple[int, int] | None, float | None]:
-    """
-    Check the raster that each feature of a GeoPackage gets: a size in pixels or a resolution, or neither.
-
-    :param field: what errors name; the argument's own name by default.
-    :return: width and height; and the resolution.
-    """
+    """Return the raster of each feature: width and height in pixels, and resolution; either or neither is there."""
     if width is None and height is None:
         return None, None if resolution is None else read_positive(resolution, field or "resolution", "resolution")
     if resolution is not None:
@@ -147,11 +136,7 @@ def _buffer(value: Any, field: str = "buffer") -> tuple[int, int]:
 
 
 def member(body: Any, name: str, path: str = "") -> Mapping[str, Any]:
-    """
-    Return an object that a request's JSON must have.
-
-    :param path: where it stands in the request, if not right there.
-    """
+    """Return an object that a request's JSON must have; ``path``: where it stands, if not right there."""
     value = body.get(name) if isinstance(body, Mapping) else None
     if not isinstance(value, Mapping):
         raise SentinelHubRequestError(f"request: {path or name} is missing. Give a mapping.")

@@ -48,12 +48,10 @@ def raster_output(
     **members: Any,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """
-    Make ``output`` of a request for rasters, without credentials.
+    Return ``output`` of a request for rasters, without credentials, and warnings.
 
-    :param formats: media type of each output by its identifier.
-    :param members: ``overwrite``, ``skip_existing``, ``cog``, ``cog_parameters``, ``create_collection``,
-        ``collection_id``; ``None`` for the service's default.
-    :return: the output, and warnings.
+    ``formats``: media types by output; ``members``: those of :data:`RASTER_MEMBERS`, ``None`` for the service's
+    default.
     """
     parse_location(
         delivery.url, delivery.access, field="delivery", template=RASTER, outputs=len(formats), needs_access=True,
@@ -74,14 +72,7 @@ def zarr_output(
     deployment: str | None = None,
     **members: Any,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """
-    Make ``output`` of a request for a Zarr group, without credentials.
-
-    :param zarr: the API's ``arrayParameters``, ``arrayOverrides`` and ``group``.
-    :param cut: a tiling grid in one CRS.
-    :param outputs: identifiers of the outputs, which are the arrays' names.
-    :param members: those of :func:`raster_output`, none of which makes sense here.
-    """
+    """Return ``output`` of a request for a Zarr group of arrays named as ``outputs``, and warnings."""
     for name, value in members.items():
         if value is not None:
             raise SentinelHubRequestError(f"{name} is of rasters; a Zarr group has no such thing.")
@@ -109,12 +100,7 @@ def read_output(
     cut: Tiles | Features,
     deployment: str | None = None,
 ) -> tuple[Location, tuple[str, ...]]:
-    """
-    Check ``output`` of a request's JSON.
-
-    :param access: credentials or role for its bucket.
-    :return: where results go, and warnings.
-    """
+    """Check ``output`` of a request's JSON; return where results go, and warnings."""
     kind = output.get("type")
     if kind not in ("raster", "zarr"):
         raise SentinelHubRequestError(f"request: output.type is {kind!r}. Give 'raster' or 'zarr'.")
@@ -137,12 +123,7 @@ def read_output(
 
 
 def with_flags(given: Mapping[str, Any], *, is_request: bool = False) -> dict[str, Any]:
-    """
-    Return raster output with its booleans read, which may be text.
-
-    :param given: ``output`` of a request's JSON, or members of it.
-    :param is_request: whether messages speak of members of ``request`` rather than of arguments.
-    """
+    """Return raster output with its booleans read. ``is_request``: messages speak of members of ``request``."""
     arguments = {member: name for name, member in RASTER_MEMBERS.items()}
     read = dict(given)
     for name in ("overwrite", "skipExisting", "cogOutput", "createCollection"):

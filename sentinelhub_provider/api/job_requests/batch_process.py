@@ -63,14 +63,7 @@ DELIVERY: Path = ("output", "delivery")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchProcessRequest(JobRequest):
-    """
-    A checked request.
-
-    :param input: what the area is cut along.
-    :param datasets: its collections.
-    :param formats: media type of each output by its identifier.
-    :param bounds: its area; ``None`` for all features.
-    """
+    """A checked request: what its area is cut along, media types by output; no ``bounds`` for all features."""
 
     input: Tiles | Features
     datasets: Datasets
@@ -92,14 +85,9 @@ class BatchProcessRequest(JobRequest):
         """
         Estimate the cost in processing units; ``None`` where it cannot be told.
 
-        Tiles and features that an area meets are paid for whole. Of a grid's tiles an average number is taken, see
-        :func:`~sentinelhub_provider.api.job_requests.tiling_grids.count_tiles`. An area that chooses among the features
-        of a GeoPackage is left out of account: all of them are counted, which is the most that can be charged. Zarr is
+        Tiles and features that an area meets are paid for whole; of a grid's tiles, an average number is taken. Over a
+        GeoPackage the cost needs ``sizes``, and all features are counted, also where bounds choose among them. Zarr is
         counted as TIFF of the same depth.
-
-        :param samples: samples to a pixel where the evalscript's mosaicking is ORBIT or TILE: as many as there are
-            orbits or tiles, which only the Catalog knows.
-        :param sizes: rasters of the features, without which the cost over a GeoPackage cannot be told.
         """
         formats = {name: FORMATS["tiff"] if kind == ZARR_ARRAY else kind for name, kind in self.formats.items()}
         bits = bits_of(self.setup, formats)
@@ -131,21 +119,12 @@ def build_batch_process(
     """
     Build a request.
 
-    :param wanted: see :func:`~sentinelhub_provider.api.process.build_process_request`, with these differences.
-        ``bbox``, ``geometry``: a must with a tiling grid; with features they choose those that meet them.
-        ``resolution``: with a tiling grid, a pixel side that it has, in its unit; with features, in units of their CRS.
-        ``width``, ``height``: of each feature that does not say it itself, at most 3,500. ``outputs``: ``"tiff"`` by
-        default, or formats by identifier (``json`` for ``userdata``); with ``zarr``, a list of identifiers, all of them
-        by default.
-    :param delivery: folder or template where results go; checked again here for the outputs.
-    :param tiling_grid: id or name, see :func:`~sentinelhub_provider.api.job_requests.tiling_grids.find_grid`; or
-        ``features``.
-    :param buffer: pixels by which each tile is made larger at both ends: one number, or two for x and y.
-    :param features: a GeoPackage of polygons.
-    :param zarr: deliver one Zarr group: the API's ``arrayParameters``, ``arrayOverrides``, and ``group``, which has a
-        default.
-    :param description: words for people, by which the job is known in the dashboard.
-    :param members: of raster output, see :data:`~sentinelhub_provider.api.job_requests.batch_output.RASTER_MEMBERS`.
+    With a tiling grid, ``bbox`` or ``geometry`` is a must, and ``resolution`` one that it has, in its unit. With
+    ``features``, an area chooses those that meet it, and ``resolution`` (in units of their CRS) or ``width`` and
+    ``height`` (at most 3,500) are of features that do not say it themselves. ``outputs``: ``"tiff"`` by default, or
+    formats by identifier; with ``zarr`` (the API's ``arrayParameters``, ``arrayOverrides`` and ``group``), a list of
+    identifiers, all by default. ``buffer``: pixels by which a tile is larger at both ends, one number or two.
+    ``members``: see :data:`~sentinelhub_provider.api.job_requests.batch_output.RASTER_MEMBERS`.
     """
     script = read_evalscript(wanted.evalscript)
     setup = parse_setup(script)
@@ -183,9 +162,8 @@ def read_batch_process(
     """
     Check a request's JSON as the documentation and other clients write it; it is sent as it is.
 
-    :param delivery: credentials or role for the bucket that results go to; the request itself must hold none.
-    :param features: the same for the GeoPackage; that of ``delivery`` by default.
-    :param checks: ``deployment`` and ``now``.
+    It holds no credentials itself: those of ``delivery`` serve for the GeoPackage's bucket, too, unless that has its
+    own.
     """
     refuse_credentials(body)
     deployment = checks.get("deployment")

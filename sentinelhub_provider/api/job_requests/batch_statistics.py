@@ -53,15 +53,7 @@ SCRIPT: Path = ("aggregation", "evalscriptReference")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchStatisticsRequest(JobRequest):
-    """
-    A checked request.
-
-    :param features: where the GeoPackage is.
-    :param datasets: its collections.
-    :param time: its range, and the intervals that this is split into.
-    :param size: width and height of each feature's raster in pixels, ``None`` where ``resolution`` says it.
-    :param resolution: its pixel sides in units of the features' CRS.
-    """
+    """A checked request; a feature's raster has a ``size`` in pixels, or a ``resolution`` in units of the CRS."""
 
     features: Location
     datasets: Datasets
@@ -83,14 +75,10 @@ class BatchStatisticsRequest(JobRequest):
         self, *, samples: float = 1, intervals: int | None = None, sizes: FeatureSizes | None = None
     ) -> Estimate | None:
         """
-        Estimate the cost in processing units; ``None`` where it cannot be told.
+        Estimate the cost in processing units; ``None`` where it cannot be told, as without ``sizes``.
 
-        Each interval is a sample of each pixel, and the minimum holds once for the job.
-
-        :param samples: samples to a pixel and interval where the evalscript's mosaicking is ORBIT or TILE.
-        :param intervals: how many intervals have scenes, where that is known; without it all are counted, which is the
-            most that can be charged.
-        :param sizes: rasters of the features, without which the cost cannot be told.
+        Each interval is a sample of each pixel; all ``intervals`` are counted where it is not known how many have
+        scenes. The minimum holds once for the job.
         """
         number = self.time.interval.count(self.time.time_range) if intervals is None else intervals
         one = self.datasets.estimate(Size(512, 512), self.setup, Service.STATISTICAL, samples=samples, times=number)
@@ -110,15 +98,9 @@ def build_batch_statistics(
     """
     Build a request.
 
-    :param wanted: see :func:`~sentinelhub_provider.api.statistical.request.build_statistical_request`, but for the
-        raster of each feature: ``width`` and ``height`` in pixels, at most 2,500; or ``resolution``: pixel side in
-        units of the features' CRS, metres or degrees, one number, or two for x and y. An evalscript has less than 32
-        KB.
-    :param features: a GeoPackage of polygons in one CRS.
-    :param delivery: folder or template where results go; see
-        :func:`~sentinelhub_provider.api.job_requests.delivery.parse_location`, whose checks are made here again.
-    :param evalscript_reference: a file with the evalscript, instead of it. Its cost cannot be told.
-    :param features_crs: the features' CRS where it is known, to check the resolution.
+    Each feature's raster has ``width`` and ``height`` in pixels, at most 2,500, or a ``resolution`` in units of the
+    features' CRS: one number, or two. An evalscript has less than 32 KB; one that ``evalscript_reference`` names has an
+    unknown cost. ``features_crs``: to check the resolution, where it is known.
     """
     check_one_script(wanted.evalscript, evalscript_reference)
     script = None if wanted.evalscript is None else read_evalscript(wanted.evalscript)
@@ -159,9 +141,7 @@ def read_batch_statistics(
     """
     Check a request's JSON as the documentation and other clients write it; it is sent as it is.
 
-    :param delivery: credentials or role for the bucket that results go to; the request itself must hold none.
-    :param features: the same for the GeoPackage; that of ``delivery`` by default, as for ``evalscript``.
-    :param checks: ``deployment`` and ``now``.
+    It holds no credentials itself: those of ``delivery`` serve for other buckets, too, unless they have their own.
     """
     refuse_credentials(body)
     request_input, aggregation = member(body, "input"), member(body, "aggregation")

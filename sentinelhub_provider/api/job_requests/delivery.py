@@ -36,13 +36,7 @@ Path = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class S3Access:
-    """
-    How Sentinel Hub reaches a bucket of S3: with keys, or in a role that it assumes.
-
-    :param access_key: access key id, with ``secret_access_key``.
-    :param role_arn: ARN of the IAM role, instead of the two.
-    :param region: the bucket's; ``None`` for that of the deployment.
-    """
+    """How Sentinel Hub reaches a bucket of S3: with keys, or in an IAM role; by default in the deployment's region."""
 
     access_key: str | None = field(default=None, repr=False)
     secret_access_key: str | None = field(default=None, repr=False)
@@ -91,11 +85,10 @@ Access = S3Access | GsAccess
 @dataclass(frozen=True, slots=True)
 class Template:
     """
-    What the URL of a delivery may hold between ``<`` and ``>``.
+    The placeholders that the URL of a delivery may hold between ``<`` and ``>``.
 
-    :param names: the placeholders.
-    :param unique: one of these must be in a URL that has any, or outputs would overwrite each other.
-    :param output: must be in one too where there are several outputs.
+    A URL that has any has one of ``unique``, and ``output`` where there are several outputs, or they would overwrite
+    each other.
     """
 
     names: tuple[str, ...]
@@ -115,12 +108,7 @@ PLAIN = Template(())
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """
-    A checked place in an object storage.
-
-    :param url: ``s3://bucket/folder`` or ``gs://bucket/folder``, with placeholders where they are allowed.
-    :param access: ``None`` where the bucket itself lets Sentinel Hub in.
-    """
+    """A checked place in an object storage; without ``access``, the bucket itself lets Sentinel Hub in."""
 
     url: str
     access: Access | None = None
@@ -152,15 +140,10 @@ def parse_location(
     deployment: str | None = None,
 ) -> Location:
     """
-    Check a place.
+    Check a place, such as ``s3://bucket/folder`` or ``gs://bucket/folder``.
 
-    :param url: ``s3://bucket/...`` or ``gs://bucket/...``.
-    :param access: how Sentinel Hub reaches the bucket.
-    :param field: name of the argument, for errors.
-    :param template: which placeholders it may have.
-    :param outputs: how many outputs are written there.
-    :param needs_access: whether credentials or a role are a must; of Google Cloud Storage they always are.
-    :param deployment: the connection's, to check what it can reach.
+    ``template``: its placeholders; ``outputs``: how many are written there. ``needs_access``: credentials or a role are
+    a must, as they always are at Google.
     """
     text = url.strip() if isinstance(url, str) else ""
     match = _URL.fullmatch(text)
@@ -187,15 +170,7 @@ def parse_location(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
-    """
-    A checked request that makes a job.
-
-    :param body: the request without credentials: may be logged, compared, recorded.
-    :param accesses: credentials and roles by where in the request they belong.
-    :param delivery: where results go.
-    :param setup: what the evalscript declares, ``None`` where that cannot be read from its text.
-    :param warnings: what looks wrong, but may be meant.
-    """
+    """A checked request that makes a job. Its ``body`` has no credentials: it may be logged, compared, recorded."""
 
     body: dict[str, Any]
     accesses: Mapping[Path, Access] = field(repr=False)
@@ -224,12 +199,7 @@ def accesses_of(places: Mapping[Path, Location | None]) -> dict[Path, Access]:
 
 
 def check_one_script(evalscript: Any, reference: Any, *, of_request: str | None = None) -> None:
-    """
-    Refuse an evalscript that is there twice, or not at all.
-
-    :param reference: a file with the evalscript, instead of it.
-    :param of_request: what messages call the part of a request's JSON that has them, instead of arguments.
-    """
+    """Refuse an evalscript that is there twice, or not at all; ``of_request``: in which part of a request's JSON."""
     if (evalscript is None) == (reference is None):
         given = "are both missing" if evalscript is None else "are both given"
         who = "evalscript and evalscript_url"
@@ -244,13 +214,7 @@ def parse_script_location(reference: Location, deployment: str | None) -> None:
 
 
 def read_location(storage: Any, access: Access | None = None, *, field: str, path: Path, **checks: Any) -> Location:
-    """
-    Check a place as a request's JSON has it: ``{"s3": {"url": ...}}``; credentials are refused.
-
-    :param access: the credentials, which the request must not have itself.
-    :param path: where in the request it stands.
-    :param checks: see :func:`parse_location`.
-    """
+    """Check a place as a request's JSON has it at ``path``: ``{"s3": {"url": ...}}``. ``checks``: see above."""
     where = f"{field}: {'.'.join(path)}"
     found = [name for name in ("s3", "gs") if isinstance(storage, Mapping) and isinstance(storage.get(name), Mapping)]
     if len(found) != 1:
@@ -293,11 +257,7 @@ def fixed_folder(url: str) -> str:
 
 
 def with_credentials(body: Mapping[str, Any], accesses: Mapping[Path, Access]) -> dict[str, Any]:
-    """
-    Return a request with the credentials put where they belong, to be sent and forgotten.
-
-    :param accesses: by where in the request the storage stands.
-    """
+    """Return a request with the credentials put where they belong, to be sent and forgotten."""
     payload = deepcopy(dict(body))
     for path, access in accesses.items():
         _member_at(payload, path)[access.scheme].update(access.to_json())

@@ -20,14 +20,9 @@ from sentinelhub_provider.api.processing_units import (
 @dataclass(slots=True)
 class FeatureSizes:
     """
-    The rasters of many features.
+    The rasters of many features: their number, pixels, longest side, and areas in units of 512 x 512 pixels.
 
-    :param count: how many there are.
-    :param pixels: of all of them.
-    :param largest: pixels of the longest side among them.
-    :param small_area: areas in units of 512 x 512 pixels, each at least the least that counts, of features without a
-        discount.
-    :param large_area: the same of those that are large enough for it.
+    ``large_area`` is that of features with a discount. An area is at least the least that counts.
     """
 
     count: int = 0
@@ -56,10 +51,9 @@ class FeatureSizes:
 
     def estimate(self, one: Estimate, service: Service) -> Estimate:
         """
-        Estimate the cost of a job over all of them.
+        Estimate the cost of a job; ``one`` is that of a single raster, whatever its size, without a discount.
 
-        :param one: the cost of a single raster, whatever its size, without a discount.
-        :param service: its discount goes to each feature that is large enough, its minimum holds once for the job.
+        The discount of ``service`` goes to each feature that is large enough. Its minimum holds once for the job.
         """
         discounted = self.small_area + self.large_area * DISCOUNT.get(service, 1.0)
         area = self.small_area + self.large_area

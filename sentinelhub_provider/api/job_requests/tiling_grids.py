@@ -22,16 +22,7 @@ from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 @dataclass(frozen=True, slots=True)
 class TilingGrid:
-    """
-    One grid.
-
-    :param id: what requests call it.
-    :param name: what people call it.
-    :param tile_size: side of a tile, in ``unit``.
-    :param unit: ``m`` or ``°``; of resolutions too.
-    :param resolutions: pixel sides that it can have.
-    :param crs: what its rasters are in.
-    """
+    """One grid: id and name, side of its tiles and resolutions in ``unit`` (``m`` or ``°``), CRS of its rasters."""
 
     id: int
     name: str
@@ -46,12 +37,7 @@ class TilingGrid:
         return self.crs != "UTM"
 
     def pixels(self, resolution: float, buffer: int = 0) -> int:
-        """
-        Return the pixels of a tile's side.
-
-        :param resolution: one of ``resolutions``.
-        :param buffer: pixels that are added at both ends.
-        """
+        """Return the pixels of a tile's side, with a buffer added at both ends."""
         return round(self.tile_size / resolution) + 2 * buffer
 
     def __str__(self) -> str:

@@ -51,18 +51,12 @@ UNKNOWN = "UNKNOWN"
 @dataclass(frozen=True, slots=True)
 class AsyncPlan:
     """
-    What a task wants of its job.
+    What a task wants of its job, which may take ``timeout`` from when it was sent.
 
-    :param timeout: how long the job may take, from when it was sent.
-    :param began: when this attempt began.
-    :param job_id: reconnect to this job, which somebody else sent.
-    :param if_unclear: where nobody can tell whether the job was sent: ``wait`` for its outputs, then fail; ``fail`` at
-        once; or wait, then ``resend``, at the risk of paying twice.
-    :param unclear_wait: how long such waiting takes, from when it may have been sent.
-    :param remembers: whether an intent survives this attempt.
-    :param is_first_attempt: whether no earlier attempt can have sent a job.
-    :param max_wait: how long waits for leave to send may take in all.
-    :param digest: the first digits of the request's digest, ``None`` where it does not count.
+    ``job_id``: reconnect to this job, which somebody else sent. ``if_unclear``, where nobody can tell whether the job
+    was sent: ``wait`` for its outputs for ``unclear_wait``, then fail; ``fail`` at once; or wait, then ``resend``, at
+    the risk of paying twice. ``remembers``: an intent survives this attempt. ``max_wait``: of all waits for leave to
+    send. ``digest``: its request's first digits, where they count.
     """
 
     timeout: timedelta
@@ -82,11 +76,9 @@ def async_flow(
     """
     Walk through a job's life until it is over, well or not: that is to be seen in the bucket.
 
-    :param clock: the time, aware.
-    :param known: id of the job, where this attempt found it before it waited.
-    :param waited: whether this attempt knows that nothing was sent yet, as it waits for leave to send.
-    :returns: the job in state ``GONE``; ``None`` where its outputs were found, but its id is not known.
-    :raises SentinelHubJobError: where it takes too long, or nobody can tell whether it was sent.
+    ``known``: the job's id, where this attempt found it before it waited. ``waited``: it knows that nothing was sent
+    yet. Returns the job in state ``GONE``; ``None`` where its outputs were found, but not its id. Raises
+    :class:`SentinelHubJobError` where it takes too long, or nobody can tell whether it was sent.
     """
     job_id, ends = plan.job_id or known, plan.began + plan.timeout
     if job_id is None:
@@ -159,11 +151,7 @@ def _send(plan: AsyncPlan, clock: Callable[[], datetime]) -> Flow[Intent]:
 
 
 def _resolve(plan: AsyncPlan, intent: Intent, clock: Callable[[], datetime]) -> Flow[bool]:
-    """
-    Find out what became of a job that may have been sent.
-
-    :returns: whether it is over; if not, it may be sent again.
-    """
+    """Find out whether a job that may have been sent is over; if not, it may be sent again."""
     ends = intent.sent + plan.unclear_wait
     while True:
         found: Delivered = yield CheckOutputs()

@@ -27,12 +27,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """
-    An event that was checked.
-
-    :param job: as it was last seen, ``None`` where it never was.
-    :param error: why nobody can look any more, ``None`` for the other outcomes.
-    """
+    """An event that was checked: the job as it was last seen, or why nobody can look any more."""
 
     kind: JobKind
     job_id: str
@@ -77,8 +72,7 @@ def validated_event(event: Any, kind: JobKind, job_id: str) -> JobEvent:
     """
     Read the event that a task was resumed with.
 
-    :raises SentinelHubResponseError: for none, an empty one, one about another job, or an outcome that is not known:
-        the task must not go on as if its job were done.
+    Raises :class:`SentinelHubResponseError` for any other: the task must not go on as if its job were done.
     """
     if not isinstance(event, Mapping) or not event:
         raise _refused(kind, job_id, f"{'nothing' if not event else f'a {type(event).__name__}'} instead of an event")

@@ -47,11 +47,7 @@ class UnknownJobStateError(SentinelHubResponseError):
 
 
 class JobState(StrEnum):
-    """
-    Where a job is.
-
-    ``GONE`` is ours: the service answers 404, because the job was deleted, or because an Async Process job is over.
-    """
+    """Where a job is. ``GONE`` is ours, for 404: the job was deleted, or an Async Process job is over."""
 
     CREATED = "CREATED"
     ANALYSING = "ANALYSING"
@@ -72,14 +68,10 @@ _BATCH_STATES = frozenset(JobState) - {JobState.RUNNING, JobState.GONE}
 @dataclass(frozen=True, slots=True)
 class JobKind:
     """
-    One API that runs jobs.
+    One API that runs jobs: its name in arguments and events, its title in sentences, its path.
 
-    :param name: what it is called in arguments and events.
-    :param title: what it is called in sentences.
-    :param path: where its jobs are created, and above ``/{id}`` of each.
-    :param actions: whether its jobs are listed, and can be analysed, started and stopped; otherwise they run as soon as
-        they exist.
-    :param light_status: whether ``/{id}/status`` tells a job's state without its request.
+    ``actions``: its jobs are listed, and can be analysed, started and stopped; otherwise they run as soon as they
+    exist. ``light_status``: ``/{id}/status`` tells a job's state without its request.
     """
 
     name: str
@@ -137,15 +129,10 @@ def check_job_id(value: Any, field: str = "job_id") -> str:
 @dataclass(frozen=True, slots=True)
 class Job:
     """
-    A job as the service last described it, without its request.
+    A job as the service last described it, without its request. What the service does not say is ``None``.
 
-    :param reason: why it is stopped, ``None`` while it is not.
-    :param error: the service's words about a failure.
-    :param cost: processing units (PU) spent so far, ``None`` where the service does not say.
-    :param completion: per cent.
-    :param description: what its creator wrote about it; Batch Statistics and Async Process keep none.
-    :param delivery_url: where its results go, ``None`` where the answer did not repeat the request.
-    :param user_action: what a user last told it to do: ``NONE``, ``ANALYSE``, ``START`` or ``STOP``.
+    ``reason``: why it is stopped. ``cost``: processing units so far. ``completion``: per cent. ``user_action``: what a
+    user last told it to do, ``NONE``, ``ANALYSE``, ``START`` or ``STOP``.
     """
 
     id: str
@@ -207,8 +194,7 @@ def job_of(kind: JobKind, document: Any) -> Job:
     """
     Read a job from the service's description of it: one answer, or one item of a listing.
 
-    :raises UnknownJobStateError: for a state that is not known: a job in it must not be waited for as if it ran.
-    :raises SentinelHubResponseError: for what describes no job.
+    Raises :class:`UnknownJobStateError` for a state that is not known: such a job must not be waited for as if it ran.
     """
     job_id = document.get("id") if isinstance(document, Mapping) else None
     if not isinstance(job_id, str) or not job_id:
@@ -250,11 +236,7 @@ def gone(kind: JobKind, job_id: str) -> Job:
 
 
 def problem_of(job: Job) -> SentinelHubJobError | None:
-    """
-    Return the error that a job ended with; ``None`` while it runs and where it is done.
-
-    An Async Process job that is gone is over, well or not: its outcome is in the bucket.
-    """
+    """Return the error that a job ended with; ``None`` where it runs, is done, or is in the bucket (Async Process)."""
     if not job.is_terminal or job.state is JobState.DONE:
         return None
     said = f": {job.error}" if job.error else ""
@@ -314,10 +296,8 @@ def job_tag(dag_id: str, task_id: str, run_id: str, map_index: int, clears: int)
     """
     Return the job tag of a task instance: an idempotency key, by which a retry finds the job of an earlier attempt.
 
-    It fits into a description, and into a URL as a folder: Batch Statistics and Async Process have no description.
-
-    :param map_index: -1 for a task that is not mapped.
-    :param clears: the same for all retries, another one after a user cleared the finished task.
+    It fits into a description, and into a URL as a folder. ``clears`` is the same for all retries, and another number
+    after a user cleared the finished task.
     """
     named = json.dumps([dag_id, task_id, run_id, map_index, clears])
     return f"airflow-{hashlib.sha256(named.encode()).hexdigest()[:20]}"

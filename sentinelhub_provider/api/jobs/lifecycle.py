@@ -77,17 +77,11 @@ SLACK = timedelta(hours=1)
 @dataclass(frozen=True, slots=True)
 class Plan:
     """
-    What a task wants of its job.
+    What a task wants of its job, which is known by its ``tag`` and may take ``timeout`` from its creation.
 
-    :param kind: which API.
-    :param tag: by which the job is recognised.
-    :param timeout: how long the job may take, from its creation.
-    :param began: when this attempt began; where ``job_id`` is given, ``timeout`` counts from here.
-    :param digest: the first digits of the request's digest, ``None`` where it does not count.
-    :param not_before: the task's job cannot have been created before; ``None`` where that is not known.
-    :param earlier_tags: tags that the task's jobs bore before a user cleared it.
-    :param job_id: reconnect to this job, which somebody else created.
-    :param analyse: whether the job is analysed, and its cost checked, before it is started.
+    ``digest``: its request's first digits, where they count. ``not_before``: it cannot have been created before.
+    ``earlier_tags``: those of its jobs before a user cleared it. ``job_id``: reconnect to this job, which somebody else
+    created; ``timeout`` counts from ``began`` then. ``analyse``: its cost is checked before it is started.
     """
 
     kind: JobKind
@@ -110,11 +104,9 @@ def job_flow(plan: Plan, *, clock: Callable[[], datetime], known: str | None = N
     """
     Walk through a job's life until it is done, wholly or in part.
 
-    :param clock: the time, aware.
-    :param known: id of the job, where this attempt found it before it waited.
-    :param waited: whether this attempt has started the job or waited for it: if it stops then, it stays stopped.
-    :returns: the job, ``DONE`` or ``PARTIAL``.
-    :raises SentinelHubJobError: where it ended otherwise, is gone, or takes too long.
+    ``known``: the job's id, where this attempt found it before it waited. ``waited``: it has started the job or waited
+    for it; if the job stops then, it stays stopped. Raises :class:`SentinelHubJobError` where the job ended otherwise,
+    is gone, or takes too long.
     """
     job = yield from _find(plan, known, clock)
     while True:
@@ -158,11 +150,7 @@ def is_running(job: Job) -> bool:
 
 
 def first_of(jobs: Iterable[Job]) -> Job | None:
-    """
-    Return the job of several with one tag that every attempt chooses.
-
-    One that was started comes first; then the oldest, which stays the oldest whatever another attempt creates.
-    """
+    """Return the job that every attempt chooses: one that was started, then the oldest, which stays the oldest."""
     return min(jobs, key=lambda job: (not was_started(job), job.created or _NEVER, job.id), default=None)
 
 
@@ -187,11 +175,7 @@ def _find(plan: Plan, known: str | None, clock: Callable[[], datetime]) -> Flow[
 
 
 def _search(plan: Plan, extra: Job | None = None) -> Flow[Job | None]:
-    """
-    Look which jobs have the tag, and stop those that a cleared attempt left running.
-
-    :param extra: a job of the task that the listing may not have yet.
-    """
+    """Look which jobs have the tag, ``extra`` among them, and stop those that a cleared attempt left running."""
     found = {} if extra is None or extra.state is JobState.GONE else {extra.id: extra}
     token: str | None = None
     while True:
@@ -211,11 +195,7 @@ def _search(plan: Plan, extra: Job | None = None) -> Flow[Job | None]:
 
 
 def _is_usable(plan: Plan, job: Job) -> bool:
-    """
-    Tell whether a job of the task was made of this attempt's request, or is not known to be of another one.
-
-    :raises SentinelHubJobError: where it was made of another one, and started.
-    """
+    """Tell whether a job of the task was made of this attempt's request; raise where another request started it."""
     digest = digest_of(job, plan.tag)
     if plan.digest is None or digest is None or digest == plan.digest:
         return True
@@ -306,11 +286,7 @@ def _took_effect(action: Action, before: Job, seen: Job) -> bool:
 
 
 def _restart(job: Job, deadline: datetime, clock: Callable[[], datetime]) -> Flow[tuple[Job, bool]]:
-    """
-    Start a job again that an earlier attempt left stopped, or wait until it has rested.
-
-    :returns: the job, and whether it was started.
-    """
+    """Start a job again that an earlier attempt left stopped, or wait for it to rest; return whether it was started."""
     rested = restart_not_before(job)
     if rested is None or clock() >= rested + RESTART_MARGIN:
         yield Warn(f"{job} was left stopped: it is started again, and goes on from where it was")

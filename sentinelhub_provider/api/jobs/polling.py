@@ -55,22 +55,15 @@ def first_wait(poll_interval: float) -> float:
 
 def wait_between(age: float, poll_interval: float, jitter: float) -> float:
     """
-    Return seconds until the next look at a job that runs.
+    Return seconds until the next look at a job that runs for ``age`` seconds.
 
-    :param age: seconds since the job was created.
-    :param poll_interval: seconds at most.
-    :param jitter: a random number in [0, 1); the same for all jobs of a round, so that they stay together.
+    ``jitter``: a random number in [0, 1); the same for all jobs of a round, so that they stay together.
     """
     return min(poll_interval, max(SHORTEST_INTERVAL, age * AGE_SHARE)) * (1 - JITTER * jitter)
 
 
 def wait_after_fault(faults: int, poll_interval: float, jitter: float, retry_after: float | None = None) -> float:
-    """
-    Return seconds until the next attempt after a look that failed.
-
-    :param faults: how many looks failed in a row, this one included.
-    :param retry_after: seconds that the service asked to wait.
-    """
+    """Return seconds until the next attempt after so many looks in a row that failed."""
     doubled = min(poll_interval, SHORTEST_INTERVAL) * 2.0 ** min(faults - 1, 16)
     longest = max(LONGEST_BACK_OFF, poll_interval)
     return max(retry_after or 0.0, min(doubled, longest) * (1 - JITTER * jitter))
@@ -82,55 +75,32 @@ def rest_after(requests: int) -> float:
 
 
 def is_due(due: float, interval: float, now: float, *, is_first: bool) -> bool:
-    """
-    Tell whether a round that begins now looks at a job.
-
-    :param due: when it should be looked at.
-    :param interval: seconds that it waited for, or will have.
-    :param is_first: whether it was never looked at: then it joins whichever round comes first.
-    """
+    """Tell whether a round that begins now looks at a job; one that was never looked at joins the first that comes."""
     return is_first or due <= now + EARLY * interval
 
 
 def should_list(due: int, depth: int | None) -> bool:
-    """
-    Tell whether a listing is cheaper than one request for each job.
-
-    :param due: jobs to look at.
-    :param depth: pages that the last listing took to find its jobs, ``None`` where that is not known, or not any more.
-    """
+    """Tell whether a listing, which took ``depth`` pages when last known, is cheaper than a request for each job."""
     return due > FEW and due > (math.ceil(due / PAGE_SIZE) if depth is None else depth)
 
 
 def should_read_on(unseen: int, fruitless: int) -> bool:
     """
-    Tell whether another page is worth it.
+    Tell whether another page is worth it: nobody knows how far down the rest is.
 
-    Nobody knows how far down the rest is. To give up after as many pages without a find as there are jobs left costs
-    at most twice what the better choice would have.
-
-    :param unseen: jobs that no page held so far.
-    :param fruitless: pages in a row that held none of them.
+    To give up after as many fruitless pages in a row as there are jobs left costs at most twice what the better choice
+    would have.
     """
     return unseen > max(1, fruitless)
 
 
 def is_past(oldest_on_page: datetime | None, oldest_unseen: datetime | None) -> bool:
-    """
-    Tell whether a listing, newest first, has gone past all that it was read for.
-
-    :param oldest_on_page: when the last job of a page was created.
-    :param oldest_unseen: when the oldest of the unseen was, ``None`` where one of them is not known.
-    """
+    """Tell whether a listing, newest first, has gone past all that it was read for."""
     return oldest_on_page is not None and oldest_unseen is not None and oldest_on_page < oldest_unseen
 
 
 def documents_by_id(page: Any) -> dict[str, Mapping[str, Any]]:
-    """
-    Return the jobs of one page of a listing as they came, by id.
-
-    :raises SentinelHubResponseError: for what is no page: an empty account has an empty list.
-    """
+    """Return the jobs of one page of a listing by id. Raises :class:`SentinelHubResponseError` for what is no page."""
     items = page.get("data") if isinstance(page, Mapping) else None
     if not isinstance(items, list):
         raise SentinelHubResponseError(

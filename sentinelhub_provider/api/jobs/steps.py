@@ -38,11 +38,7 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True)
 class Step:
-    """
-    What a flow asks its driver for.
-
-    Nothing is sent back unless a step says so.
-    """
+    """What a flow asks its driver for. Nothing is sent back unless a step says so."""
 
     def __init_subclass__(cls) -> None:
         dataclass(frozen=True)(cls)

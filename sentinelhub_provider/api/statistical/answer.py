@@ -40,25 +40,12 @@ class State(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Row:
     """
-    Statistics of one band in one interval.
+    Statistics of one band in one interval. Numbers are NaN, and counts ``None``, where there are none.
 
-    :param feature_id: the feature's id.
-    :param start: start of the interval.
-    :param end: its end.
-    :param output: the evalscript's output; ``None`` in rows without statistics (EMPTY, FAILED).
-    :param band: its band, such as ``B0``.
-    :param state: what the row tells.
-    :param min: NaN where there is none, as the three below it.
-    :param max: largest value.
-    :param mean: mean value.
-    :param stdev: standard deviation.
-    :param sample_count: pixels of the box, those outside of the geometry included.
-    :param no_data_count: pixels that do not count: masked, or outside of the geometry.
-    :param percentiles: values by per cent.
-    :param histogram: bins as (low edge, high edge, count).
-    :param under: values below the first bin; ``None`` where there is no histogram.
-    :param over: values above the last one.
-    :param error: the service's kind of error: ``EXECUTION_ERROR``, ``TIMEOUT`` or ``BAD_REQUEST``.
+    ``output`` and ``band`` are ``None`` in rows without statistics (EMPTY, FAILED). ``sample_count``: pixels of the
+    box; ``no_data_count``: those that do not count, as they are masked or outside of the geometry. ``percentiles``: by
+    per cent; ``histogram``: bins as (low edge, high edge, count), ``under`` and ``over`` what lies outside of them.
+    ``error``: ``EXECUTION_ERROR``, ``TIMEOUT`` or ``BAD_REQUEST``.
     """
 
     feature_id: Any
@@ -121,13 +108,7 @@ class Failure:
 
 
 def rows(answer: Any, *, feature_id: Any = None, expected: Iterable[TimeRange] = ()) -> Iterator[Row]:
-    """
-    Yield the rows of an answer, in the order of their intervals.
-
-    :param feature_id: goes into each row.
-    :param expected: the intervals that were requested; those that the answer says nothing about become EMPTY rows.
-    :raises SentinelHubResponseError: for what is no answer of the Statistical API.
-    """
+    """Yield the rows of an answer in the order of their intervals; ``expected`` ones that it leaves out are EMPTY."""
     entries = {(interval.start, interval.end): entry for interval, entry in _entries(answer)}
     answered = sorted(entries)
     silent = {
@@ -146,11 +127,7 @@ def _has(intervals: Sequence[tuple[datetime, datetime]], moment: datetime) -> bo
 
 
 def failures(answer: Any) -> list[Failure]:
-    """
-    List the intervals that failed, to be requested once more.
-
-    :raises SentinelHubResponseError: for what is no answer, or one that failed without naming intervals.
-    """
+    """List the intervals that failed. Raises :class:`SentinelHubResponseError` for a failure that names none."""
     found = [Failure(interval, _error_of(entry)) for interval, entry in _entries(answer) if "error" in entry]
     if not found and answer.get("status") == "FAILED":
         raise SentinelHubResponseError("The Statistical API answered with status FAILED and names no interval.")
@@ -169,12 +146,7 @@ def joined(answers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def merge(answer: Mapping[str, Any], again: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """
-    Put the answers to repeated requests into the first: what they computed replaces what had failed.
-
-    :param answer: the first answer.
-    :param again: answers for single intervals of it.
-    """
+    """Put answers to repeated requests into the first: what they computed replaces what had failed."""
     repaired = {
         (interval.start, interval.end): entry
         for one in again

@@ -33,12 +33,7 @@ _MONTHS_DIFFER_BY = timedelta(days=2.5)
 
 @dataclass(frozen=True, slots=True)
 class AggregationInterval:
-    """
-    Length of the intervals that a Statistical request splits its time range into.
-
-    :param length: such as ``P7D``.
-    :param last: what happens to a last interval that does not fit: ``SKIP``, ``SHORTEN`` or ``EXTEND``.
-    """
+    """Length of the intervals of a Statistical request, and what happens to a last one that does not fit."""
 
     length: Duration
     last: str = "SKIP"
@@ -88,13 +83,7 @@ class AggregationInterval:
 
 @dataclass(frozen=True, slots=True)
 class SplitTime:
-    """
-    A range with the intervals that it is split into.
-
-    :param time_range: the range.
-    :param interval: length of the intervals.
-    :param warnings: what is left out or shortened.
-    """
+    """A range with the length of the intervals that it is split into, and what is left out or shortened."""
 
     time_range: TimeRange
     interval: AggregationInterval
@@ -117,10 +106,8 @@ def split_time(
     """
     Read a range and the length of its intervals.
 
-    :param time_range: see :func:`~sentinelhub_provider.api.time_range.parse_time_range`.
-    :param length: see :func:`parse_interval`.
-    :param last: what happens to a last interval that does not fit. Without a word on it, it is skipped where the user
-        says the range, and shortened where the DAG run does; a run of about the length of one interval is one.
+    Unless ``last`` says it, a last interval that does not fit is skipped where the user says the range, and shortened
+    where the DAG run does; a run of about the length of one interval is one.
     """
     times = parse_time_range(time_range, field, now=now)
     interval = parse_interval(length, last=last or ("SHORTEN" if times.of_run else "SKIP"))

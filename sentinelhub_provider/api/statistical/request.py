@@ -34,17 +34,7 @@ from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 @dataclass(frozen=True, slots=True)
 class StatisticalRequest:
-    """
-    A checked request.
-
-    :param body: what is sent.
-    :param bounds: its area.
-    :param size: the raster that is computed.
-    :param datasets: its collections.
-    :param time: its range, and the intervals that this is split into.
-    :param setup: what the evalscript declares, ``None`` where that cannot be read from its text.
-    :param warnings: what looks wrong, but may be meant.
-    """
+    """A checked request: what is sent, and what was read of it."""
 
     body: dict[str, Any]
     bounds: Bounds
@@ -65,11 +55,8 @@ class StatisticalRequest:
         """
         Estimate the cost; ``None`` where the evalscript does not say plainly what it reads.
 
-        Each interval is a sample of each pixel, as an answer is no picture but one of many times.
-
-        :param samples: samples to a pixel and interval where the evalscript's mosaicking is ORBIT or TILE.
-        :param intervals: how many intervals have scenes, where that is known. Without it all are counted, which is the
-            most that can be charged.
+        Each interval is a sample of each pixel; all ``intervals`` are counted where it is not known how many have
+        scenes. ``samples``: to a pixel and interval, where the mosaicking is ORBIT or TILE.
         """
         number = len(self.intervals) if intervals is None else intervals
         return self.datasets.estimate(self.size, self.setup, service, samples=samples, times=number)
@@ -104,14 +91,7 @@ def build_statistical_request(
     deployment: str | None = None,
     now: datetime | None = None,
 ) -> StatisticalRequest:
-    """
-    Build a request.
-
-    :param wanted: its arguments. Those that the Process API has too are read as by
-        :func:`~sentinelhub_provider.api.process.build_process_request`, the others by
-        :func:`~sentinelhub_provider.api.statistical.intervals.split_time` and :func:`build_calculations`.
-    :param bbox: the area, as ``geometry`` and ``crs``; see :func:`~sentinelhub_provider.api.geo.bounds.parse_bounds`.
-    """
+    """Build a request for an area, which :func:`~sentinelhub_provider.api.geo.bounds.parse_bounds` reads."""
     script = read_evalscript(wanted.evalscript)
     check_evalscript(script, for_statistics=True)
     setup = parse_setup(script)
@@ -176,9 +156,9 @@ def build_calculations(wanted: StatisticsArguments) -> dict[str, Any]:
     """
     Make a request's ``calculations`` member; nothing for the plain statistics.
 
-    :param wanted: arguments. ``percentiles``: numbers from 0 to 100, of every band of every output. ``histogram``:
-        number of bins, list of their edges, or the API's definition (``nBins`` or ``binWidth`` with ``lowEdge`` and
-        ``highEdge``, or ``bins``), of every band of every output. ``calculations``: the API's own, by output, instead.
+    Of every band of every output: ``percentiles``, from 0 to 100; ``histogram``, a number of bins, a list of their
+    edges, or the API's definition (``nBins`` or ``binWidth`` with ``lowEdge`` and ``highEdge``, or ``bins``). Or the
+    API's own ``calculations``.
     """
     percentiles, histogram, calculations = wanted.percentiles, wanted.histogram, wanted.calculations
     if calculations is not None:

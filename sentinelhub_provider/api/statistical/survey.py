@@ -34,13 +34,7 @@ _OF_AN_AREA = ("bbox", "geometry", "width", "height", "resolution")
 
 @dataclass(frozen=True, slots=True)
 class RequestTemplate:
-    """
-    What the requests of all areas have in common.
-
-    :param example: the request of one of them.
-    :param size_of: works out an area's raster.
-    :param crs: of areas that do not name their own.
-    """
+    """What the requests of all areas have in common. ``crs`` is that of areas that do not name their own."""
 
     example: StatisticalRequest
     size_of: Callable[[Bounds], Size]
@@ -88,13 +82,7 @@ def area_key(bounds: Bounds, size: Size) -> str:
 def template_of_arguments(
     wanted: StatisticsArguments, feature: Feature, *, crs: Any = None, **checks: Any
 ) -> RequestTemplate:
-    """
-    Build the template from arguments, and check it with a first area.
-
-    :param crs: of areas that do not name their own.
-    :param checks: ``deployment`` and ``now`` of
-        :func:`~sentinelhub_provider.api.statistical.request.build_statistical_request`.
-    """
+    """Build the template from arguments, and check it with a first area. ``checks``: ``deployment`` and ``now``."""
     template = build_statistical_request(wanted, bbox=feature.bbox, geometry=feature.geometry, crs=crs, **checks)
 
     def size_of(bounds: Bounds) -> Size:
@@ -106,12 +94,7 @@ def template_of_arguments(
 def template_of_request(
     body: Any, feature: Feature, *, crs: Any = None, deployment: str | None = None, now: Any = None
 ) -> RequestTemplate:
-    """
-    Make the template of a request's JSON, whose bounds give way to those of each area.
-
-    :param body: the request; its own ``input.bounds`` is needed only where the feature has no area.
-    :param crs: of the areas; the request's own by default.
-    """
+    """Make the template of a request's JSON, whose bounds, but for their CRS, give way to those of each area."""
     if not isinstance(body, Mapping):
         raise SentinelHubRequestError(f"request is a {type(body).__name__}. Give a mapping with input and aggregation.")
     given = body.get("input")
@@ -152,14 +135,9 @@ class Survey:
     """
     What is known before anything is sent.
 
-    :param template: of the requests.
-    :param keys: for the number of each usable feature, what tells its request from the others'.
-    :param problems: the other features.
-    :param estimate: what it will cost; ``None`` where the evalscript does not say plainly what it reads.
-    :param largest: the dearest request's share.
-    :param warnings: what looks wrong, but may be meant.
-    :param properties: kinds of the properties that features bring along, by name, see
-        :func:`~sentinelhub_provider.api.statistical.table.joined_kind`.
+    ``keys``: for the number of each usable feature, what tells its request from the others'; ``problems`` are of all
+    others. ``largest``: the dearest request's share. ``properties``: see
+    :func:`~sentinelhub_provider.api.statistical.table.joined_kind`.
     """
 
     template: RequestTemplate
@@ -183,12 +161,7 @@ class Survey:
         return len(self.keys)
 
     def count_cost(self, sizes: Mapping[Size, int], samples: float) -> None:
-        """
-        Estimate the cost.
-
-        :param sizes: how many features have a raster of each size.
-        :param samples: samples to a pixel and interval, where the evalscript's mosaicking is ORBIT or TILE.
-        """
+        """Estimate the cost of so many features with a raster of each size."""
         example = self.template.example
         intervals = len(example.intervals)
         each = {size: replace(example, size=size).estimate(samples=samples, intervals=intervals) for size in sizes}
@@ -229,11 +202,8 @@ def survey(
     """
     Check all features before anything is sent.
 
-    :param make_template: builds the template with a first area.
-    :param crs: what the user says the features are in.
-    :param named: what the features' collection says of itself.
-    :param samples: see :class:`Survey`.
-    :param is_one_area: whether the one feature is no feature, but an area that the user gave as an argument.
+    ``make_template`` takes a first area. ``crs`` is what the user says of features, ``named`` what they say of
+    themselves. ``is_one_area``: the one feature is an area that the user gave as an argument.
     """
     check_named_crs(named, crs)
     found: Survey | None = None

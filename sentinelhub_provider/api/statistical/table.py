@@ -54,11 +54,7 @@ def percentile_names(body: Mapping[str, Any]) -> list[str]:
 
 
 def column_names(body: Mapping[str, Any], properties: Iterable[str] = ()) -> list[str]:
-    """
-    Return the columns of the table that a request's answers make.
-
-    :param properties: those of features that the table has, too.
-    """
+    """Return the columns of the table that a request's answers make, with ``properties`` of features."""
     histogram = HISTOGRAM if any(True for _ in _bands(body, "histograms")) else ()
     return ["feature_id", *properties, *_HEAD, *NUMBERS, *COUNTS, *percentile_names(body), *histogram, "error"]
 
@@ -104,11 +100,7 @@ def _bands(body: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
 
 
 def record(row: Row, columns: list[str]) -> dict[str, Any]:
-    """
-    Return a row's cells.
-
-    A number without a value is ``None``; NaN and infinity stay where the evalscript itself made them.
-    """
+    """Return a row's cells; what is no number is ``None``, unless the evalscript itself made it NaN or infinite."""
     cells = row.to_dict()
     if row.histogram:
         cells["histogram_under"], cells["histogram_over"] = row.under, row.over
@@ -133,15 +125,7 @@ def _for_json(value: Any) -> Any:
 
 
 def progress_line(*, done: int, requested: int, whole: int, seconds: float, units: float, failed: int) -> str:
-    """
-    Tell how far the work is.
-
-    :param done: features that have an answer, those of earlier attempts included.
-    :param requested: features that were requested about in this try.
-    :param whole: features in all.
-    :param seconds: since this try began.
-    :param units: PU spent.
-    """
+    """Tell how far the work is: ``requested`` features in ``seconds`` of this try, ``done`` in all tries."""
     rate = requested / seconds if seconds > 0 else 0.0
     left = max(0, whole - done - failed)
     remaining = f", {_duration(left / rate)} left" if left and rate else ""
