@@ -81,9 +81,7 @@ class PixelGrid:
 
     @classmethod
     def snapped(cls, box: BBox, pixel: tuple[float, float], crs: Crs) -> PixelGrid:
-        """
-        Widen a box to multiples of the pixel (units of the CRS), so that grids of several areas lie on each other.
-        """
+        """Widen a box to multiples of the pixel (units of the CRS), so that grids of all areas lie on each other."""
         px, py = pixel
         left, right = _border(box.min_x / px, math.floor), _border(box.max_x / px, math.ceil)
         bottom, top = _border(box.min_y / py, math.floor), _border(box.max_y / py, math.ceil)

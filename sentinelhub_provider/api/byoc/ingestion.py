@@ -253,9 +253,7 @@ def _poll(collection_id: str, pending: Sequence[str], pages: int) -> Generator[G
 
 
 def check_outcome(outcome: Outcome, collection_id: str, *, waited: float) -> None:
-    """
-    Raise :class:`SentinelHubJobError` unless all tiles are ingested; the rest was given up after ``waited`` seconds.
-    """
+    """Raise :class:`SentinelHubJobError` unless all tiles are ingested after ``waited`` seconds."""
     if outcome.failed:
         first = outcome.failures[0] if outcome.failures else {}
         causes = "; ".join(f"{one['path']!r} is {one['state']}: {one['cause'].rstrip('.')}" for one in outcome.failures)
