@@ -1,8 +1,8 @@
 """
 A table that grows with every pass of the satellite.
 
-A watcher looks for new scenes of the area, and each one starts a run: what it shows of the area becomes a row of the
-table (NDVI of that day, without clouds). Scenes that arrive together share a run. Started by hand, the DAG takes the
+A watcher polls for new scenes of the area. Those that it finds in one poll are one event, which starts one run: what
+they show of the area becomes a row of the table (NDVI of that day, without clouds). Started by hand, the DAG takes the
 newest scene of the last ten days.
 """
 
@@ -27,7 +27,11 @@ TABLE = Param(
 )
 
 new_scenes = SentinelHubSceneTrigger(collection=COLLECTION, bbox=AREA, max_cloud_cover=70)
-scenes = Asset("sentinelhub_example_scenes", watchers=[AssetWatcher(name="sentinel_2", trigger=new_scenes)])
+scenes = Asset(
+    "sentinelhub_example_scenes",
+    extra=new_scenes.asset_extra,
+    watchers=[AssetWatcher(name="sentinel_2", trigger=new_scenes)],
+)
 
 
 def statistics_of(arrived: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -54,14 +58,16 @@ def _size(box: list[float]) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-@dag(schedule=[scenes], max_active_runs=1, params={"table": TABLE}, tags=["example", "sentinelhub"], doc_md=__doc__)
+# No max_active_runs=1: an event that comes while the run of another one waits for its turn would be left out of both.
+@dag(schedule=[scenes], params={"table": TABLE}, tags=["example", "sentinelhub"], doc_md=__doc__)
 def example_sentinelhub_new_scenes() -> None:
     """Take the scenes that started the run, ask for their statistics, and let the table grow."""
 
     @task
     def arrived(*, triggering_asset_events: Any) -> list[dict[str, Any]]:
         events = [event for of_asset in triggering_asset_events.values() for event in of_asset]
-        return statistics_of([event.extra["payload"] for event in events] or [newest_scene()])
+        found = [scene for event in events for scene in event.extra["payload"]["scenes"]]
+        return statistics_of(found or [newest_scene()])
 
     ndvi = SentinelHubStatisticsOperator.partial(
         task_id="ndvi",
@@ -71,7 +77,7 @@ def example_sentinelhub_new_scenes() -> None:
         map_index_template="{{ task.time_range[0] }}",
     ).expand_kwargs(arrived())  # type: ignore[call-arg] # Airflow gives triggering_asset_events
 
-    @task
+    @task(max_active_tis_per_dag=1)
     def table(results: list[dict[str, Any]], *, params: dict[str, Any]) -> str:
         path = Path(params["table"]).expanduser()
         old = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import math
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from sentinelhub_provider.api.catalog import build_search
-from sentinelhub_provider.api.jobs.polling import wait_after_fault
-from sentinelhub_provider.api.scenes.events import KEY_PREFIX, scene_event, watcher_key
+from sentinelhub_provider.api.catalog import MAX_PAGE, build_search
+from sentinelhub_provider.api.scenes.events import KEY_PREFIX, scenes_event, watcher_key
 from sentinelhub_provider.api.scenes.search import SHORT_FIELDS, check_has_scenes
 from sentinelhub_provider.api.scenes.watch import (
     DEFAULT_LOOKBACK,
     IGNORE,
     SceneLedger,
-    batches,
     check_lookback,
     check_reprocessed,
     pause_between,
@@ -30,23 +30,19 @@ from sentinelhub_provider.api.values import read_seconds
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.hooks.scenes import asearch_scenes
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-from sentinelhub_provider.triggers.scene_store import SceneStore, open_store
+from sentinelhub_provider.triggers.scene_announcer import SceneAnnouncer
+from sentinelhub_provider.triggers.scene_store import open_store
 from sentinelhub_provider.triggers.shared_poll import SHORTEST_PAUSE, SharedPoll, shared_poll
 from sentinelhub_provider.triggers.stored import StoredTrigger, checking
 
-T = TypeVar("T")
+DEFAULT_POLL_INTERVAL = 1800.0
+"""Seconds: 1,440 polls a month."""
 
-CONFIRMATION_SECONDS = 60.0
-"""How long the first confirmation is waited for. Airflow stores a hundred events within a few seconds."""
+FREE_REQUESTS = 10_000
+"""Requests a month that the free plan of the Copernicus Data Space has (2026)."""
 
-LONGEST_CONFIRMATION_SECONDS = 600.0
-"""How long one is waited for where there was one before: whoever confirms is there, and may be busy."""
-
-CONFIRMATION_PAUSE = 1.0
-"""Seconds between two looks for a confirmation: the triggerer hands events over once a second."""
-
-SETTLING_SECONDS = 5.0
-"""Where nobody confirms, a batch counts as announced so much later: time enough to hand it over and store it."""
+MONTH = 30 * 86_400.0
+"""Seconds."""
 
 
 class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
@@ -55,11 +51,12 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
 
     ::
 
-        trigger = SentinelHubSceneTrigger(collection="sentinel-2-l2a", bbox=AREA, max_cloud_cover=30)
-        scenes = Asset("scenes", watchers=[AssetWatcher(name="new_scenes", trigger=trigger)])
+        new = SentinelHubSceneTrigger(collection="sentinel-2-l2a", bbox=AREA, max_cloud_cover=30)
+        scenes = Asset("scenes", extra=new.asset_extra, watchers=[AssetWatcher(name="new_scenes", trigger=new)])
 
-    The event's payload has ``id``, ``datetime``, ``cloud_cover`` (per cent), ``bbox`` (degrees), ``collection`` and
-    ``watch``, under which the watcher takes the announcement down. It holds no token and no secret.
+    One event carries all new scenes of a poll, 250 at most. Its payload has ``scenes``, each with ``id``, ``datetime``,
+    ``cloud_cover`` (per cent) and ``bbox`` (degrees); ``collection``; ``area`` (its box in degrees, ``None`` for
+    everywhere); and ``watch``, by which the watcher knows its event. It holds no token and no secret.
 
     .. seealso:: :doc:`/scene-trigger`
 
@@ -68,11 +65,12 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
     :param intersects: GeoJSON as a dict, or WKT, in degrees.
     :param max_cloud_cover: per cent.
     :param filter: CQL2, as text or as JSON in a dict.
-    :param start: the first look announces scenes that were sensed since then; by default none, so that only those are
+    :param start: the first poll announces scenes that were sensed since then; by default none, so that only those are
         announced that are published from now on.
     :param lookback: days (or a ``timedelta``) for which a scene may be published late, counted from its sensing.
     :param reprocessed: ``ignore`` scenes that are a new processing of one that was announced, or ``announce`` them.
-    :param poll_interval: seconds between two looks, 10 or more.
+    :param poll_interval: seconds between two polls, 10 or more; half an hour by default. Each poll costs a request for
+        each 100 scenes of the ``lookback``.
     :param sentinelhub_conn_id: the connection.
     :raises InvalidTriggerError: names the argument. Nothing is sent for it.
     """
@@ -93,7 +91,7 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
         start: datetime | str | None = None,
         lookback: timedelta | float = DEFAULT_LOOKBACK,
         reprocessed: str = IGNORE,
-        poll_interval: float = 300.0,
+        poll_interval: float = DEFAULT_POLL_INTERVAL,
         sentinelhub_conn_id: str = SentinelHubHook.default_conn_name,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -110,7 +108,9 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
         self.poll_interval = _checked_interval(poll_interval)
         check_has_scenes(collection)
         # The body has the box as four numbers, whatever it was given as.
-        self.bbox = self._search_body(datetime(2020, 1, 1, tzinfo=UTC)).get("bbox")
+        body = self._search_body(datetime(2020, 1, 1, tzinfo=UTC))
+        self.bbox = body.get("bbox")
+        self.area: list[float] | None = _box(body)
 
     def _stored(self) -> dict[str, Any]:
         return {
@@ -125,39 +125,54 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
         watched = {**self._query(), "reprocessed": self.reprocessed, "connection": self.sentinelhub_conn_id}
         return watcher_key(watched)
 
+    @property
+    def asset_extra(self) -> dict[str, Any]:
+        """Collection and area, for the ``extra`` of the watched asset."""
+        return {"collection": self.collection, "area": self.area}
+
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch for ever."""
-        store = open_store(getattr(self, "asset_state_store", None), self.state_key)
+        store = open_store(getattr(self, "asset_state_store", None), self.state_key, sleep=self._sleep)
         ledger = SceneLedger(self.start, self.lookback, self.reprocessed)
-        announced = await self._restore(ledger, store)
-        confirmer = _Confirmer(self, store, is_known=announced > 0)
+        announcer = SceneAnnouncer(ledger, store, str(self), clock=self._clock, sleep=self._sleep)
+        announced = await announcer.adopt()
+        if store is None:
+            self._warn_of_memory()
+        else:
+            self.log.info("%s: %d scenes are known, the last event is number %d", self, ledger.known, announced)
         poll = shared_poll(self._poll_key(), self._make_poll)
-        with poll.subscribe(lambda: ledger.search_from(self._now()), self._pause) as looks:
+        with poll.subscribe(lambda: ledger.search_from(self._now()), self._pause) as polls:
+            is_first = True
             while True:
-                scenes = await looks.next()
-                now, is_first = self._now(), ledger.is_blank
-                new = ledger.new_scenes(scenes, now)
+                scenes = await polls.next()
                 if is_first:
-                    self.log.info("%s: the first look found %d scenes, %d to announce", self, len(scenes), len(new))
-                    await self._save(ledger, store)
-                for batch in batches(new):
-                    announcements = ledger.begin(batch)
-                    await self._save(ledger, store)
-                    for announcement in announcements:
-                        event = scene_event(announcement.scene, self.collection, self.state_key, announcement.number)
-                        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
-                    is_confirmed = await confirmer.wait(announcements[-1].number)
-                    ledger.commit()
-                    if not is_confirmed:
-                        await self._save(ledger, store)
-                shortened = ledger.move_on(now)
-                if shortened is not None:
-                    self.log.warning(
-                        "%s: too many scenes to remember, so only those sensed since %s are announced. Watch a smaller "
-                        "area, or set a shorter lookback.",
-                        self,
-                        shortened,
-                    )
+                    is_first = self._log_cost(len(scenes))
+                async for number, batch in announcer.batches(scenes, self._now()):
+                    event = scenes_event(batch, self.collection, self.area, self.state_key, number)
+                    yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+    def _warn_of_memory(self) -> None:
+        self.log.warning(
+            "%s: what was announced is kept in memory, as this Airflow has no asset state store (3.3 has one). After a "
+            "restart of the triggerer, %s.",
+            self,
+            "scenes published meanwhile are not announced"
+            if self.start is None
+            else f"all scenes sensed since {format_time(self.start)} are announced again",
+        )
+
+    def _log_cost(self, scenes: int) -> bool:
+        requests = max(1, math.ceil(scenes / MAX_PAGE))
+        monthly = requests * MONTH / self.poll_interval
+        self.log.log(
+            logging.INFO if monthly <= FREE_REQUESTS else logging.WARNING,
+            "%s: %d request(s) a poll, so %.0f a month; the free plan of the Copernicus Data Space has %d",
+            self,
+            requests,
+            monthly,
+            FREE_REQUESTS,
+        )
+        return False
 
     def __str__(self) -> str:
         """Name the watcher in the log."""
@@ -194,98 +209,13 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
         ).body
 
     async def _search(self, since: datetime) -> list[dict[str, Any]]:
-        # A hook for each look: a connection that was changed meanwhile is in force with the next one.
+        # A hook for each poll: a connection that was changed meanwhile is in force with the next one.
         hook = SentinelHubHook(self.sentinelhub_conn_id)
         try:
             settings = await hook.asettings()
             return await asearch_scenes(hook, self._search_body(since, settings.deployment.name))
         finally:
             await hook.aclose()
-
-    async def _restore(self, ledger: SceneLedger, store: SceneStore | None) -> int:
-        """Go on from what is stored; return the highest number that was announced."""
-        if store is None:
-            self.log.warning(
-                "%s: what was announced is kept in memory, as this Airflow has no asset state store (3.3 has one). "
-                "After a restart of the triggerer, %s.",
-                self,
-                "scenes published meanwhile are not announced"
-                if self.start is None
-                else f"all scenes sensed since {format_time(self.start)} are announced again",
-            )
-            return 0
-        stored = await self._persistently(store.load)
-        announced = await self._persistently(store.announced)
-        try:
-            ledger.restore(stored, announced)
-        except ValueError as error:
-            self.log.error("%s: the stored memory cannot be read, watching begins anew: %s", self, error)
-            ledger.restore(None, announced)
-        self.log.info("%s: %d scenes are known, %d were announced", self, ledger.known, announced)
-        return announced
-
-    async def _save(self, ledger: SceneLedger, store: SceneStore | None) -> None:
-        if store is not None:
-            value = ledger.to_json()
-            await self._persistently(lambda: store.save(value))
-
-    async def _persistently(self, action: Callable[[], Awaitable[T]]) -> T:
-        """Do it until it works: to announce without having written it down might announce twice."""
-        faults = 0
-        while True:
-            try:
-                return await action()
-            except Exception as error:
-                faults += 1
-                pause = wait_after_fault(faults, self.poll_interval, 0.0)
-                self.log.warning("%s: the asset state store fails (%s). Next try in %.0f s.", self, error, pause)
-                await self._sleep(pause)
-
-
-class _Confirmer:
-    """
-    Waits until Airflow has stored the events of a batch.
-
-    :param is_known: whether events were confirmed before, so that somebody is there who does.
-    """
-
-    def __init__(self, trigger: SentinelHubSceneTrigger, store: SceneStore | None, *, is_known: bool) -> None:
-        self._trigger = trigger
-        self._store = store
-        self._is_known = is_known
-        self._is_heard = True
-
-    async def wait(self, number: int) -> bool:
-        """
-        Wait until the announcement of this number is stored; events are stored in order.
-
-        :returns: whether it is known to be.
-        """
-        if self._store is None:
-            return True
-        trigger, was_heard = self._trigger, self._is_heard
-        self._is_heard = await self._hear(self._store, number)
-        if was_heard and not self._is_heard:
-            trigger.log.warning(
-                "%s: nobody confirms that events are stored: the provider's plugin is not loaded in the triggerer, see "
-                "'airflow plugins'. Should the triggerer be killed, the last scenes may be announced twice.",
-                trigger,
-            )
-        return self._is_heard
-
-    async def _hear(self, store: SceneStore, number: int) -> bool:
-        trigger = self._trigger
-        if not self._is_heard:
-            await trigger._sleep(SETTLING_SECONDS)
-            return await trigger._persistently(store.announced) >= number
-        ends = trigger._clock() + (LONGEST_CONFIRMATION_SECONDS if self._is_known else CONFIRMATION_SECONDS)
-        while trigger._clock() < ends:
-            await trigger._sleep(CONFIRMATION_PAUSE)
-            if await trigger._persistently(store.announced) >= number:
-                self._is_known = True
-                return True
-        self._is_known = False
-        return False
 
 
 def _as_text(value: Any) -> Any:
@@ -301,6 +231,14 @@ def _revived(value: Any, field: str) -> Any:
         return json.loads(value)
     except ValueError as error:
         raise SentinelHubRequestError(f"{field} looks like JSON, but is none: {error}.", field=field) from error
+
+
+def _box(body: Mapping[str, Any]) -> list[float] | None:
+    if "intersects" not in body:
+        return None if "bbox" not in body else [float(number) for number in body["bbox"]]
+    from shapely.geometry import shape
+
+    return [float(number) for number in shape(body["intersects"]).bounds]
 
 
 def _checked_interval(value: Any) -> float:

@@ -7,47 +7,75 @@ Two values belong to a watcher: its memory, which the watcher writes, and the hi
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from sentinelhub_provider.api.jobs.polling import wait_after_fault
 from sentinelhub_provider.api.scenes.events import announced_key
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 
+log = logging.getLogger(__name__)
+
+INTERVAL = 60.0
+"""Seconds from which on the waits for a store that fails grow more slowly."""
+
 
 class SceneStore:
     """
-    A watcher's memory in the state store of its assets.
+    A watcher's memory in the state store of its assets. Each method is repeated until it works.
 
     Several assets that are watched with the same arguments share one trigger: the memory is written to each of them,
     and the one that got furthest is read.
 
     :param accessors: one for each asset.
     :param key: names the watcher among the others of an asset.
+    :param sleep: waits for so many seconds.
     """
 
-    def __init__(self, accessors: list[Any], key: str) -> None:
+    def __init__(
+        self, accessors: list[Any], key: str, *, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep
+    ) -> None:
         self._accessors = accessors
         self._key = key
+        self._sleep = sleep
 
-    async def load(self) -> Any:
-        """Return the memory, ``None`` where there is none yet."""
-        values = [await accessor.aget(self._key) for accessor in self._accessors]
-        stored = [value for value in values if value is not None]
-        return max(stored, key=_number, default=None)
+    async def load(self) -> tuple[Any, int]:
+        """Return the memory, ``None`` where there is none yet, and the highest number that was announced."""
+        stored = [value for value in await self._get(self._key) if value is not None]
+        return max(stored, key=_number, default=None), await self.announced()
 
     async def save(self, value: dict[str, Any]) -> None:
         """Write the memory."""
-        for accessor in self._accessors:
-            await accessor.aset(self._key, value)
+        await self._persistently(lambda accessor: accessor.aset(self._key, value))
 
     async def announced(self) -> int:
-        """Return the highest number that was announced; 0 where none was, or nobody takes the numbers down."""
-        values = [await accessor.aget(announced_key(self._key)) for accessor in self._accessors]
+        """Return the highest number that was announced; 0 where none was, or nobody stores the numbers."""
+        values = await self._get(announced_key(self._key))
         return max((value for value in values if isinstance(value, int)), default=0)
 
+    async def _get(self, key: str) -> list[Any]:
+        return await self._persistently(lambda accessor: accessor.aget(key))
 
-def open_store(accessors: AssetStateStoreAccessors | None, key: str) -> SceneStore | None:
+    async def _persistently(self, act: Callable[[Any], Awaitable[Any]]) -> list[Any]:
+        """Act on each asset until it works: to announce without having written it down might announce twice."""
+        faults = 0
+        while True:
+            try:
+                return [await act(accessor) for accessor in self._accessors]
+            except Exception as error:
+                faults += 1
+                pause = wait_after_fault(faults, INTERVAL, 0.0)
+                log.warning("%s: the asset state store fails (%s). Next try in %.0f s.", self._key, error, pause)
+                await self._sleep(pause)
+
+
+def open_store(
+    accessors: AssetStateStoreAccessors | None, key: str, *, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep
+) -> SceneStore | None:
     """
     Return the store of a watcher.
 
@@ -58,7 +86,7 @@ def open_store(accessors: AssetStateStoreAccessors | None, key: str) -> SceneSto
         return None
     # With several assets, the methods of the whole refuse to choose, and there is no public list of its parts.
     names: dict[str, Any] = getattr(accessors, "_by_name", {})
-    return SceneStore([names[name] for name in sorted(names)] or [accessors], key)
+    return SceneStore([names[name] for name in sorted(names)] or [accessors], key, sleep=sleep)
 
 
 def _number(value: Any) -> int:

@@ -65,7 +65,7 @@ class Accessor:
     @property
     def ids(self) -> list[str]:
         """The scenes of the events that were stored."""
-        return [payload["id"] for payload in self.events]
+        return [scene["id"] for payload in self.events for scene in payload["scenes"]]
 
 
 class Accessors:
@@ -112,7 +112,7 @@ async def until(condition: Callable[[], object]) -> None:
         await asyncio.sleep(0.005)
 
 
-async def first_look(trigger: SentinelHubSceneTrigger, asset: Accessor) -> AsyncIterator[Any]:
+async def first_poll(trigger: SentinelHubSceneTrigger, asset: Accessor) -> AsyncIterator[Any]:
     """Start a watcher and return its events, once it has made its first result."""
     events = trigger.run()
     waiting = asyncio.ensure_future(anext(events))
@@ -133,62 +133,90 @@ def run(scenario: Any, seconds: float = 30) -> Any:
     return asyncio.run(asyncio.wait_for(scenario, seconds))
 
 
-def test_each_published_scene_is_an_event(control, watch, asset):
+def ids_of(event: Any) -> list[str]:
+    """Return the ids of an event's scenes."""
+    payload = event if isinstance(event, dict) else event.payload
+    return [scene["id"] for scene in payload["scenes"]]
+
+
+def test_the_new_scenes_of_a_poll_are_one_event(control, watch, asset):
     """New and late ones, with what the next task needs; none that is too cloudy."""
     now = datetime.now(UTC)
 
     async def scenario() -> None:
-        async with aclosing(await first_look(watch(max_cloud_cover=30), asset)) as events:
-            [new] = control.publish_scenes(tile=TILE, cloud_cover=12.5)
-            assert asset.store(await anext(events)) == {
-                "id": new.id,
-                "datetime": f"{new.datetime:%Y-%m-%dT%H:%M:%SZ}",
-                "cloud_cover": 12.5,
-                "bbox": list(new.bbox),
+        async with aclosing(await first_poll(watch(max_cloud_cover=30), asset)) as events:
+            [new, older] = control.publish_scenes(tile=TILE, count=2, cloud_cover=12.5)
+            stored = asset.store(await anext(events))
+            assert stored == {
+                "scenes": [
+                    {
+                        "id": each.id,
+                        "datetime": f"{each.datetime:%Y-%m-%dT%H:%M:%SZ}",
+                        "cloud_cover": 12.5,
+                        "bbox": list(each.bbox),
+                    }
+                    for each in (older, new)
+                ],
                 "collection": "sentinel-2-l2a",
+                "area": [14.05, 45.95, 14.05, 45.95],
                 "watch": {"key": watch(max_cloud_cover=30).state_key, "number": 1},
             }
+            assert watch().asset_extra == {name: stored[name] for name in ("collection", "area")}
             control.publish_scenes(tile=TILE, sensed=now - timedelta(days=1), cloud_cover=31)
             [late] = control.publish_scenes(tile=TILE, sensed=now - timedelta(days=5), cloud_cover=30)
-            assert asset.store(await anext(events))["id"] == late.id
+            assert ids_of(asset.store(await anext(events))) == [late.id]
 
     run(scenario())
 
 
 def test_a_restart_loses_none_and_repeats_none(control, watch, asset):
-    """In the midst of a batch, with scenes published while nobody watches, and a new processing among them."""
+    """In the midst of an event, with scenes published while nobody watches, and a new processing among them."""
     now = datetime.now(UTC)
 
     async def scenario() -> None:
-        async with aclosing(await first_look(watch(), asset)) as events:
-            published = control.publish_scenes(tile=TILE, count=5, sensed=now - timedelta(days=1))
-            for _ in range(3):
-                asset.store(await anext(events))
+        async with aclosing(await first_poll(watch(), asset)) as events:
+            published = control.publish_scenes(tile=TILE, count=3, sensed=now - timedelta(days=1))
+            asset.store(await anext(events))
+            published += control.publish_scenes(tile=TILE, count=3, sensed=now - timedelta(days=3))
             await anext(events)  # handed over, but not stored: the triggerer was killed
-        control.publish_scenes(replaces=published[-1].id)
+        control.publish_scenes(replaces=published[0].id)
         published += control.publish_scenes(tile=TILE, count=2, sensed=now - timedelta(days=2))
         async with aclosing(watch().run()) as events:
-            while len(asset.events) < 7:
+            while len(asset.ids) < 8:
                 asset.store(await anext(events))
         assert sorted(asset.ids) == sorted(scene.id for scene in published)
 
     run(scenario())
 
 
-def test_two_hundred_scenes_come_in_batches(control, watch, asset):
-    """Each batch is written down before it is announced, and stored before the next one begins."""
+def test_many_scenes_come_in_bounded_events(control, watch, asset):
+    """Each is written down before it is announced, and stored before the next one begins."""
 
     async def scenario() -> None:
-        async with aclosing(await first_look(watch(), asset)) as events:
-            control.publish_scenes(tile=TILE, count=210)
-            for number in range(210):
+        async with aclosing(await first_poll(watch(), asset)) as events:
+            control.publish_scenes(tile=TILE, count=260)
+            for number in (1, 2):
                 event = await anext(events)
                 memory = json.loads(asset.values[event.payload["watch"]["key"]])
-                assert event.payload["watch"]["number"] <= memory["number"] <= (number // 100 + 1) * 100
+                assert event.payload["watch"]["number"] == memory["number"] == number
                 asset.store(event)
-        assert len(set(asset.ids)) == 210
+        assert [len(event["scenes"]) for event in asset.events] == [250, 10]
+        assert len(set(asset.ids)) == 260
 
     run(scenario())
+
+
+@pytest.mark.parametrize("interval", [10, 100], ids=["free plan exceeded", "free plan"])
+def test_the_cost_of_polls_is_logged(control, watch, asset, capsys, interval):
+    """Beside what the free plan has."""
+
+    async def scenario() -> None:
+        await (await first_poll(watch(poll_interval=interval * 5), asset)).aclose()
+
+    run(scenario())
+
+    monthly = 30 * 86_400 // (interval * 5)
+    assert f"1 request(s) a poll, so {monthly} a month" in capsys.readouterr().out
 
 
 def test_watchers_of_one_query_share_its_searches(control, watch):
@@ -202,8 +230,8 @@ def test_watchers_of_one_query_share_its_searches(control, watch):
         trigger._sleep = asyncio.sleep
 
     async def scenario() -> None:
-        looks = [asyncio.ensure_future(first_look(*pair)) for pair in zip(triggers, assets, strict=True)]
-        for events in await asyncio.gather(*looks):
+        polls = [asyncio.ensure_future(first_poll(*pair)) for pair in zip(triggers, assets, strict=True)]
+        for events in await asyncio.gather(*polls):
             await events.aclose()
 
     run(scenario())
@@ -217,42 +245,42 @@ def test_an_asset_beside_the_first_shares_the_memory(control, watch, asset):
     other = Accessor()
 
     async def scenario() -> None:
-        async with aclosing(await first_look(watch(), asset)) as events:
+        async with aclosing(await first_poll(watch(), asset)) as events:
             control.publish_scenes(tile=TILE)
             asset.store(await anext(events))
         async with aclosing(watch(Accessors(another=other, watched=asset)).run()) as events:
             [new] = control.publish_scenes(tile=TILE, sensed=datetime.now(UTC) - timedelta(days=1))
-            assert asset.store(await anext(events))["id"] == new.id
+            assert ids_of(asset.store(await anext(events))) == [new.id]
         assert other.values
 
     run(scenario())
 
 
-def test_a_store_that_fails_for_a_while_is_waited_for(control, watch, asset, capsys):
+def test_a_store_that_fails_for_a_while_is_waited_for(control, watch, asset, caplog):
     """Nothing is announced before it is written down."""
 
     async def scenario() -> None:
-        async with aclosing(await first_look(watch(), asset)) as events:
+        async with aclosing(await first_poll(watch(), asset)) as events:
             asset.failures = 4
             [new] = control.publish_scenes(tile=TILE)
-            assert asset.store(await anext(events))["id"] == new.id
+            assert ids_of(asset.store(await anext(events))) == [new.id]
             assert asset.failures == 0
 
     run(scenario())
 
-    assert capsys.readouterr().out.count("the asset state store fails (database is locked)") == 4
+    assert caplog.text.count("the asset state store fails (database is locked)") == 4
 
 
-def test_without_confirmation_it_goes_on_and_says_so(control, watch, asset, capsys):
+def test_without_confirmation_it_goes_on_and_says_so(control, watch, asset, caplog):
     """The plugin is not loaded: events count as stored after a while, also after a restart."""
     now = datetime.now(UTC)
 
     async def scenario() -> list[str]:
         ids = []
-        async with aclosing(await first_look(watch(), asset)) as events:
+        async with aclosing(await first_poll(watch(), asset)) as events:
             for day in (1, 2, 3):
                 control.publish_scenes(tile=TILE, sensed=now - timedelta(days=day))
-                ids.append((await anext(events)).payload["id"])
+                ids += ids_of(await anext(events))
             waiting = asyncio.ensure_future(anext(events))
             key = watch().state_key
             await until(lambda: not json.loads(asset.values[key])["pending"])
@@ -260,20 +288,20 @@ def test_without_confirmation_it_goes_on_and_says_so(control, watch, asset, caps
             await asyncio.wait([waiting])
         async with aclosing(watch().run()) as events:
             control.publish_scenes(tile=TILE, sensed=now - timedelta(days=4))
-            ids.append((await anext(events)).payload["id"])
+            ids += ids_of(await anext(events))
         return ids
 
     assert len(set(run(scenario()))) == 4
-    assert capsys.readouterr().out.count("nobody confirms that events are stored") == 1
+    assert caplog.text.count("nobody confirms that events are stored") == 1
 
 
-def test_a_confirmation_that_comes_late_is_waited_for_again(control, watch, asset, capsys):
+def test_a_confirmation_that_comes_late_is_waited_for_again(control, watch, asset, caplog):
     """Whoever stores events was held up: from then on, a batch counts as announced only when it is stored."""
     now = datetime.now(UTC)
 
     async def scenario() -> None:
         key = watch().state_key
-        async with aclosing(await first_look(watch(), asset)) as events:
+        async with aclosing(await first_poll(watch(), asset)) as events:
             control.publish_scenes(tile=TILE, sensed=now - timedelta(days=1))
             held = await anext(events)
             control.publish_scenes(tile=TILE, sensed=now - timedelta(days=2))
@@ -291,16 +319,16 @@ def test_a_confirmation_that_comes_late_is_waited_for_again(control, watch, asse
 
     run(scenario())
 
-    assert capsys.readouterr().out.count("nobody confirms that events are stored") == 1
+    assert caplog.text.count("nobody confirms that events are stored") == 1
 
 
-def test_a_confirmation_is_waited_for_longer_where_there_was_one(control, watch, asset, capsys):
+def test_a_confirmation_is_waited_for_longer_where_there_was_one(control, watch, asset, caplog):
     """A triggerer that stores events late is not taken for one that never does."""
     now = datetime.now(UTC)
 
     async def scenario() -> None:
         trigger = watch()
-        async with aclosing(await first_look(trigger, asset)) as events:
+        async with aclosing(await first_poll(trigger, asset)) as events:
             for day in (1, 2):
                 control.publish_scenes(tile=TILE, sensed=now - timedelta(days=day))
                 event = await anext(events)
@@ -314,7 +342,7 @@ def test_a_confirmation_is_waited_for_longer_where_there_was_one(control, watch,
 
     run(scenario())
 
-    assert "nobody confirms" not in capsys.readouterr().out
+    assert "nobody confirms" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -335,9 +363,9 @@ def test_without_a_store_the_memory_is_lost_with_the_process(control, watch, cap
             await until(lambda: SEARCH in control.counters().requests)
             await asyncio.sleep(0.1)
             [new] = control.publish_scenes(tile=TILE, sensed=datetime.now(UTC) - timedelta(minutes=5))
-            found = (await waiting).payload["id"]
-            while found != new.id:
-                found = (await anext(events)).payload["id"]
+            found = ids_of(await waiting)
+            while new.id not in found:
+                found = ids_of(await anext(events))
 
     run(scenario())
 
@@ -346,7 +374,7 @@ def test_without_a_store_the_memory_is_lost_with_the_process(control, watch, cap
     assert told in log
 
 
-def test_a_memory_that_cannot_be_read_is_begun_anew(control, watch, asset, capsys):
+def test_a_memory_that_cannot_be_read_is_begun_anew(control, watch, asset, caplog):
     """Told as an error; the watcher does not end."""
     asset.values[watch().state_key] = json.dumps({"version": 99})
 
@@ -355,11 +383,11 @@ def test_a_memory_that_cannot_be_read_is_begun_anew(control, watch, asset, capsy
             waiting = asyncio.ensure_future(anext(events))
             await until(lambda: "since" in json.loads(asset.values[watch().state_key]))
             [new] = control.publish_scenes(tile=TILE)
-            assert (await waiting).payload["id"] == new.id
+            assert ids_of(await waiting) == [new.id]
 
     run(scenario())
 
-    assert "the stored memory cannot be read" in capsys.readouterr().out
+    assert "the stored memory cannot be read" in caplog.text
 
 
 def test_a_wrong_secret_ends_nothing_and_shows_nowhere(control, watch, asset, connect, caplog, capsys):
@@ -381,7 +409,7 @@ def test_a_wrong_secret_ends_nothing_and_shows_nowhere(control, watch, asset, co
     trigger = watch()
     log = caplog.text + capsys.readouterr().out
     shown = log + repr(trigger) + str(trigger.serialize()) + json.dumps(asset.events) + str(asset.values)
-    assert "the first look found" in log
+    assert "the first poll found" in log
     for secret in ("a-wrong-secret", *control.tokens()):
         assert secret not in shown
 
@@ -391,9 +419,9 @@ def test_an_answer_that_is_none_does_not_end_it(control, watch, asset, caplog):
     control.add_fault(path=SEARCH, action={"kind": "html"}, times=2)
 
     async def scenario() -> None:
-        async with aclosing(await first_look(watch(), asset)) as events:
+        async with aclosing(await first_poll(watch(), asset)) as events:
             [new] = control.publish_scenes(tile=TILE)
-            assert asset.store(await anext(events))["id"] == new.id
+            assert ids_of(asset.store(await anext(events))) == [new.id]
 
     run(scenario())
 

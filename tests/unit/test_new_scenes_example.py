@@ -22,23 +22,23 @@ def fixture_dag() -> Any:
     return bag.dags["example_sentinelhub_new_scenes"]
 
 
-def event(name: str, moment: str, bbox: list[float]) -> Any:
-    """Return an asset event as a task sees it."""
-    payload = {"id": name, "datetime": moment, "cloud_cover": 3.0, "bbox": bbox}
-    return SimpleNamespace(extra={"from_trigger": True, "payload": payload})
+def scene(name: str, moment: str, bbox: list[float]) -> dict[str, Any]:
+    """Return a scene of an event."""
+    return {"id": name, "datetime": moment, "cloud_cover": 3.0, "bbox": bbox}
 
 
-def arrived(dag: Any, *events: Any) -> Any:
-    """Run the task that reads the events."""
-    return dag.get_task("arrived").python_callable(triggering_asset_events={"asset": list(events)})
+def arrived(dag: Any, *events: list[dict[str, Any]]) -> Any:
+    """Run the task that reads the events, each with its scenes."""
+    seen = [SimpleNamespace(extra={"from_trigger": True, "payload": {"scenes": scenes}}) for scenes in events]
+    return dag.get_task("arrived").python_callable(triggering_asset_events={"asset": seen})
 
 
 def test_the_scene_says_where_and_when_to_look(dag):
     """Its day, and what it shows of the area."""
     found = arrived(
         dag,
-        event("b", "2025-06-12T09:40:01Z", [20, 47, 21, 48]),
-        event("a", "2025-06-10T09:40:01Z", [20, 47, 20.55, 47.55]),
+        [scene("b", "2025-06-12T09:40:01Z", [20, 47, 21, 48])],
+        [scene("a", "2025-06-10T09:40:01Z", [20, 47, 20.55, 47.55])],
     )
 
     assert found == [
@@ -51,8 +51,10 @@ def test_two_tiles_of_a_pass_are_one_row(dag):
     """The one that shows more of the area."""
     found = arrived(
         dag,
-        event("a", "2025-06-10T09:40:01Z", [20, 47, 20.55, 48]),
-        event("b", "2025-06-10T09:40:15Z", [20.52, 47, 22, 48]),
+        [
+            scene("a", "2025-06-10T09:40:01Z", [20, 47, 20.55, 48]),
+            scene("b", "2025-06-10T09:40:15Z", [20.52, 47, 22, 48]),
+        ],
     )
 
     assert found == [{"time_range": ["2025-06-10", "2025-06-10"], "bbox": [20.52, 47.5, 20.62, 47.56]}]
@@ -83,3 +85,4 @@ def test_new_scenes_start_it(dag):
     [asset] = dag.timetable.asset_condition.objects
 
     assert [type(watcher.trigger).__name__ for watcher in asset.watchers] == ["SentinelHubSceneTrigger"]
+    assert asset.extra == {"collection": "sentinel-2-l2a", "area": [20.5, 47.5, 20.62, 47.56]}

@@ -1,5 +1,5 @@
 """
-The event of a new scene, and how it says which watcher announced it under which number.
+The event of new scenes, and how it says which watcher announced them under which number.
 
 The watcher writes the event, the provider's plugin reads it where Airflow stores it. Both values that belong to a
 watcher lie in the state store of the watched asset: its memory under the watcher's key, and under
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 KEY_PREFIX = "sentinelhub.scenes."
@@ -29,9 +29,16 @@ def announced_key(key: str) -> str:
     return f"{key}.announced"
 
 
-def scene_event(scene: Mapping[str, Any], collection: str, key: str, number: int) -> dict[str, Any]:
-    """Return the payload of an event: the scene's short list, its collection, and how it was announced."""
-    return {**scene, "collection": collection, "watch": {"key": key, "number": number}}
+def scenes_event(
+    scenes: Sequence[Mapping[str, Any]], collection: str, area: Sequence[float] | None, key: str, number: int
+) -> dict[str, Any]:
+    """Return the payload of an event: scenes, their collection, the watched area, and how they were announced."""
+    return {
+        "collection": collection,
+        "area": area,
+        "scenes": [dict(scene) for scene in scenes],
+        "watch": {"key": key, "number": number},
+    }
 
 
 def watch_of(extra: Any) -> tuple[str, int] | None:

@@ -2,17 +2,17 @@
 Which scenes of a watched area are new.
 
 The Catalog can be asked when a scene was sensed, not when it was published, and scenes are published late and out of
-order. So each look searches a window of days that ends now, and what was announced in that window is remembered:
+order. So each poll searches a window of days that ends now, and what was announced in that window is remembered:
 
 - A scene counts by the day it was sensed. Its id is remembered until its day leaves the window, ``lookback`` behind
   the present. What is published later than that is not announced.
-- The window moves on only as looks succeed: after a stop of weeks, the first look goes back all those weeks.
+- The window moves on only as polls succeed: after a stop of weeks, the first poll goes back all those weeks.
 - The memory is bounded: beyond :data:`MAX_KNOWN` scenes the window is shortened, day by day, down to two days.
 - A scene that was processed anew has another id but tile and time of the old one. By default it is no new scene.
 
-A batch of new scenes is numbered and written down **before** it is announced. Whoever stores an announcement stores
-its number with it; after a crash that number tells which of the batch were announced, and the others are announced
-again.
+A batch of new scenes is numbered and written down **before** it is announced, in one event. Whoever stores the event
+stores its number with it; after a crash that number tells whether the batch was announced. Several watchers of one
+asset may overlap, as when a triggerer was thought to be dead: each adopts what the others wrote before it announces.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -40,11 +41,11 @@ MAX_KNOWN = 5_000
 KEPT_DAYS = 2
 """Days that stay in the window however many scenes they have."""
 
-BATCH = 100
-"""Scenes that are announced before their announcement is waited for."""
+BATCH = 250
+"""Scenes of one event: some 50 KB of JSON, within the 64 KB that a text column of MySQL holds."""
 
 FINAL_PAUSE = 900.0
-"""Seconds between looks while an error stands that only a person can cure, such as a wrong secret."""
+"""Seconds between polls while an error stands that only a person can cure, such as a wrong secret."""
 
 _VERSION = 1
 
@@ -103,16 +104,8 @@ def check_lookback(value: Any) -> timedelta:
 
 
 def pause_between(poll_interval: float, jitter: float) -> float:
-    """Return seconds until the next look; ``jitter`` in [0, 1) makes it up to a tenth longer."""
+    """Return seconds until the next poll; ``jitter`` in [0, 1) makes it up to a tenth longer."""
     return poll_interval * (1 + 0.1 * jitter)
-
-
-@dataclass(frozen=True, slots=True)
-class Announcement:
-    """A scene to announce, with the number under which it is written down."""
-
-    number: int
-    scene: Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -120,19 +113,21 @@ class SceneLedger:
     """
     What was announced of one watched area.
 
-    Order of calls: :meth:`restore`; then for each look :meth:`search_from`, :meth:`new_scenes`; for each batch of the
-    new ones :meth:`begin`, and :meth:`commit` once all of it is announced; :meth:`move_on` at the end of the look.
-    :meth:`to_json` may be stored at any moment, and must be between :meth:`begin` and the first announcement.
+    Order of calls: :meth:`adopt`; then for each poll :meth:`search_from`, :meth:`new_scenes`; for each batch of the new
+    ones :meth:`adopt` and :meth:`begin`, and :meth:`commit` once it is announced; :meth:`move_on` at the end.
+    :meth:`to_json` may be stored at any moment, and must be between :meth:`begin` and the announcement.
 
-    :param start: the first look announces the scenes sensed since then; ``None``: it announces none, so that only
+    :param start: the first poll announces the scenes sensed since then; ``None``: it announces none, so that only
         scenes published from now on are.
     :param lookback: how far behind the present scenes are looked for.
     :param reprocessed: ``ignore`` or ``announce``.
+    :param writer: tells this ledger from others of the same watch.
     """
 
     start: datetime | None = None
     lookback: timedelta = DEFAULT_LOOKBACK
     reprocessed: str = IGNORE
+    writer: str = field(default_factory=lambda: secrets.token_hex(4))
     _since: date | None = None
     _number: int = 0
     _known: dict[date, set[str]] = field(default_factory=dict)
@@ -140,53 +135,54 @@ class SceneLedger:
 
     @property
     def is_blank(self) -> bool:
-        """Whether nothing was looked at yet."""
+        """Whether no poll was made yet."""
         return self._since is None
 
     @property
     def known(self) -> int:
         """How many scenes are remembered."""
-        return sum(len(marks) for marks in self._known.values())
+        return sum(len(prints) for prints in self._known.values())
 
-    def restore(self, stored: Any, announced: int = 0) -> None:
+    def adopt(self, stored: Any, announced: int = 0) -> None:
         """
-        Go on from what :meth:`to_json` returned, or begin where it is ``None``.
+        Add what is stored, by whichever writer, to what is known.
 
-        :param announced: the highest number that is known to be announced. Of the batch that was under way, scenes
-            with higher numbers count as not announced.
-        :raises ValueError: for anything else than what :meth:`to_json` returns.
+        :param stored: what :meth:`to_json` returned, ``None`` where nothing is stored.
+        :param announced: the highest number that is known to be announced. A stored batch with a higher one counts as
+            not announced.
+        :raises ValueError: for anything else than what :meth:`to_json` returns; nothing is adopted then.
         """
+        # Numbers go on even where the memory was deleted: an old one must not stand for a new scene.
+        self._number = max(self._number, announced)
         if stored is None:
-            # Numbers go on even where the memory was deleted: an old one must not stand for a new scene.
-            self._number = announced
             return
         try:
             if stored["version"] != _VERSION:
                 raise ValueError(f"version {stored['version']!r}")
             number = int(stored["number"])
-            pending = [(date.fromisoformat(day), str(mark)) for day, mark in stored["pending"]]
-            known = {date.fromisoformat(day): set(marks.split()) for day, marks in stored["known"].items()}
+            pending = [(date.fromisoformat(day), str(fingerprint)) for day, fingerprint in stored["pending"]]
+            known = {date.fromisoformat(day): set(prints.split()) for day, prints in stored["known"].items()}
             since = date.fromisoformat(stored["since"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"this is no memory of announced scenes ({type(error).__name__}: {error})") from error
-        first = number - len(pending) + 1
-        for offset, (day, mark) in enumerate(pending):
-            if first + offset <= announced:
-                known.setdefault(day, set()).add(mark)
-        self._since, self._known = since, known
-        self._number = max(number, announced)
-        self._pending = []
+        for day, prints in known.items():
+            self._known.setdefault(day, set()).update(prints)
+        if number <= announced:
+            self._remember(pending)
+        self._number = max(self._number, number)
+        self._forget_before(max(since, self._since or since))
 
     def to_json(self) -> dict[str, Any]:
-        """Return what to store. Raises ``ValueError`` before the first look."""
+        """Return what to store. Raises ``ValueError`` before the first poll."""
         if self._since is None:
-            raise ValueError("nothing was looked at yet")
+            raise ValueError("no poll was made yet")
         return {
             "version": _VERSION,
+            "writer": self.writer,
             "since": self._since.isoformat(),
             "number": self._number,
-            "known": {day.isoformat(): " ".join(sorted(marks)) for day, marks in sorted(self._known.items())},
-            "pending": [[day.isoformat(), mark] for day, mark in self._pending],
+            "known": {day.isoformat(): " ".join(sorted(prints)) for day, prints in sorted(self._known.items())},
+            "pending": [[day.isoformat(), fingerprint] for day, fingerprint in self._pending],
         }
 
     def search_from(self, now: datetime) -> datetime:
@@ -195,48 +191,45 @@ class SceneLedger:
 
     def new_scenes(self, items: Iterable[Mapping[str, Any]], now: datetime) -> list[Mapping[str, Any]]:
         """
-        Return the scenes of a look that are to be announced, oldest first; of several processings the latest.
+        Return the scenes of a poll that are to be announced, oldest first; of several processings the latest.
 
-        The first look of all without a ``start`` remembers every scene and returns none.
+        The first poll of all without a ``start`` remembers every scene and returns none.
         """
         begins = self.search_from(now)
         is_first, self._since = self.is_blank, begins.date()
         new: dict[str, Mapping[str, Any]] = {}
         for item in items:
             moment = _moment(item)
-            if moment is None or moment < begins:
+            if moment is None or moment < begins or self._knows(item):
                 continue
-            mark = self._mark(item)
-            if mark in self._known.get(moment.date(), ()):
-                continue
+            fingerprint = self._fingerprint(item)
             if is_first and self.start is None:
-                self._known.setdefault(moment.date(), set()).add(mark)
+                self._remember([(moment.date(), fingerprint)])
             elif (self.start is None or moment >= self.start) and str(item["id"]) > str(
-                new.get(mark, {}).get("id", "")
+                new.get(fingerprint, {}).get("id", "")
             ):
-                new[mark] = item
+                new[fingerprint] = item
         return sorted(new.values(), key=lambda item: (str(item["datetime"]), str(item["id"])))
 
-    def begin(self, batch: Sequence[Mapping[str, Any]]) -> list[Announcement]:
-        """Number a batch of new scenes, which is under way from now on."""
+    def begin(self, scenes: Sequence[Mapping[str, Any]]) -> tuple[int, list[Mapping[str, Any]]]:
+        """Number those of a batch that are not known, which are under way from now on; return the number and them."""
         if self._pending:
             raise ValueError("the batch before is still under way")
-        announcements = []
-        for scene in batch:
+        batch = [scene for scene in scenes if not self._knows(scene)]
+        if batch:
             self._number += 1
-            self._pending.append(self._entry(scene))
-            announcements.append(Announcement(self._number, scene))
-        return announcements
+            self._pending = [self._entry(scene) for scene in batch]
+        return self._number, batch
 
-    def commit(self) -> None:
-        """Remember the batch that is under way as announced."""
-        for day, mark in self._pending:
-            self._known.setdefault(day, set()).add(mark)
+    def commit(self, *, is_announced: bool = True) -> None:
+        """End the batch that is under way: remember it, unless it is not announced after all."""
+        if is_announced:
+            self._remember(self._pending)
         self._pending = []
 
     def move_on(self, now: datetime) -> date | None:
         """
-        Let the window go on after a look of which everything is announced.
+        Let the window go on after a poll of which everything is announced.
 
         :returns: the first day of the window where it had to be shortened, as too many scenes are in it.
         """
@@ -247,28 +240,45 @@ class SceneLedger:
         while total > MAX_KNOWN and days and days[0] <= now.date() - timedelta(days=KEPT_DAYS):
             total -= len(self._known[days[0]])
             since = shortened = days.pop(0) + timedelta(days=1)
-        self._since = since
-        self._known = {day: marks for day, marks in self._known.items() if day >= since}
+        self._forget_before(since)
         return shortened
 
     def _first_day(self, now: datetime) -> date:
         return (now - self.lookback if self.start is None else min(self.start, now)).astimezone(UTC).date()
 
-    def _mark(self, item: Mapping[str, Any]) -> str:
+    def _forget_before(self, since: date) -> None:
+        self._since = since
+        self._known = {day: prints for day, prints in self._known.items() if day >= since}
+
+    def _remember(self, entries: Iterable[tuple[date, str]]) -> None:
+        for day, fingerprint in entries:
+            self._known.setdefault(day, set()).add(fingerprint)
+
+    def _knows(self, item: Mapping[str, Any]) -> bool:
+        day, fingerprint = self._entry(item)
+        return fingerprint in self._known.get(day, ())
+
+    def _fingerprint(self, item: Mapping[str, Any]) -> str:
         name = acquisition(item) if self.reprocessed == IGNORE else str(item["id"])
-        # 48 bits: among 5,000 scenes, two share a mark once in some 20 million memories.
+        # 48 bits: among 5,000 scenes, two share one once in some 20 million memories.
         return base64.urlsafe_b64encode(hashlib.sha256(name.encode()).digest()[:6]).decode()
 
     def _entry(self, item: Mapping[str, Any]) -> tuple[date, str]:
         moment = _moment(item)
         if moment is None:
             raise ValueError(f"{item.get('id')} has no time")
-        return moment.date(), self._mark(item)
+        return moment.date(), self._fingerprint(item)
 
 
-def batches(scenes: Sequence[Mapping[str, Any]], size: int = BATCH) -> list[Sequence[Mapping[str, Any]]]:
-    """Cut a list into batches."""
-    return [scenes[begin : begin + size] for begin in range(0, len(scenes), size)]
+def is_under_way(stored: Any, announced: int, writer: str) -> bool:
+    """Tell whether a stored memory holds a batch of another writer that may still become an event."""
+    return (
+        isinstance(stored, Mapping)
+        and bool(stored.get("pending"))
+        and stored.get("writer") != writer
+        and isinstance(stored.get("number"), int)
+        and stored["number"] > announced
+    )
 
 
 def _moment(item: Mapping[str, Any]) -> datetime | None:

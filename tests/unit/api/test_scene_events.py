@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sentinelhub_provider.api.scenes.events import announced_key, scene_event, watch_of, watcher_key
+from sentinelhub_provider.api.scenes.events import announced_key, scenes_event, watch_of, watcher_key
 
 KEY = watcher_key({"collection": "sentinel-2-l2a", "bbox": [1.0, 2.0, 3.0, 4.0]})
 SCENE = {"id": "a", "datetime": "2024-06-01T10:00:00Z", "cloud_cover": 1.0, "bbox": [1, 2, 3, 4]}
@@ -14,10 +14,10 @@ SCENE = {"id": "a", "datetime": "2024-06-01T10:00:00Z", "cloud_cover": 1.0, "bbo
 
 def test_an_event_tells_who_announced_it():
     """Through JSON and back."""
-    payload = json.loads(json.dumps(scene_event(SCENE, "sentinel-2-l2a", KEY, 7)))
+    payload = json.loads(json.dumps(scenes_event([SCENE, SCENE], "sentinel-2-l2a", [1.0, 2.0, 3.0, 4.0], KEY, 7)))
 
-    assert payload.items() >= SCENE.items()
-    assert payload["collection"] == "sentinel-2-l2a"
+    assert payload["scenes"] == [SCENE, SCENE]
+    assert (payload["collection"], payload["area"]) == ("sentinel-2-l2a", [1.0, 2.0, 3.0, 4.0])
     assert watch_of({"from_trigger": True, "payload": payload}) == (KEY, 7)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinelhub_provider.api.scenes import watch as scene_watch
-from sentinelhub_provider.api.scenes.watch import ANNOUNCE, SceneLedger, acquisition, batches, check_lookback
+from sentinelhub_provider.api.scenes.watch import ANNOUNCE, SceneLedger, acquisition, check_lookback, is_under_way
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 NOW = datetime(2024, 6, 15, 12, tzinfo=UTC)
@@ -32,13 +32,11 @@ def scene(
 
 
 def announce(ledger: SceneLedger, items: list[dict[str, Any]], now: datetime = NOW) -> list[str]:
-    """Make one look and announce all that is new; return the ids."""
-    found = []
-    for batch in batches(ledger.new_scenes(items, now)):
-        found += [announcement.scene["id"] for announcement in ledger.begin(batch)]
-        ledger.commit()
+    """Make one poll and announce all that is new; return the ids."""
+    _, found = ledger.begin(ledger.new_scenes(items, now))
+    ledger.commit()
     ledger.move_on(now)
-    return found
+    return [str(item["id"]) for item in found]
 
 
 @pytest.fixture(name="ledger")
@@ -156,7 +154,7 @@ def test_after_a_long_stop_the_first_look_goes_all_the_way_back(ledger):
     """What was published while the triggerer was down is found, though the lookback is shorter."""
     announce(ledger, [scene(0)])
     restarted = SceneLedger()
-    restarted.restore(ledger.to_json())
+    restarted.adopt(ledger.to_json())
     weeks = NOW + timedelta(days=30)
 
     assert restarted.search_from(weeks) == ledger.search_from(NOW)
@@ -180,32 +178,76 @@ def test_the_memory_stays_small(ledger):
     assert ledger.new_scenes(days, NOW) == []
 
 
-def test_of_a_batch_under_way_the_rest_is_announced_again(ledger):
-    """A restart finds in the number that was stored with the events how far it came."""
+@pytest.mark.parametrize("is_stored", [True, False], ids=["stored", "not stored"])
+def test_a_batch_under_way_is_announced_again_where_its_event_is_not_stored(ledger, is_stored):
+    """A restart finds that in the number that is stored with an event."""
     scenes = [scene(back) for back in (3, 2, 1)]
-    first = ledger.begin(ledger.new_scenes(scenes, NOW))
+    first, _ = ledger.begin(ledger.new_scenes(scenes, NOW))
     restarted = SceneLedger()
-    restarted.restore(json.loads(json.dumps(ledger.to_json())), first[1].number)
+    restarted.adopt(json.loads(json.dumps(ledger.to_json())), first if is_stored else first - 1)
 
-    again = restarted.begin(restarted.new_scenes(scenes, NOW))
+    number, again = restarted.begin(restarted.new_scenes(scenes, NOW))
 
-    assert [announcement.scene["id"] for announcement in again] == [scene(1)["id"]]
-    assert again[0].number > first[-1].number
+    assert len(again) == (0 if is_stored else 3)
+    assert is_stored or number > first
+
+
+def test_a_ledger_adopts_what_another_one_announced(ledger):
+    """In either order; nothing that both know is lost, and numbers go on from the highest."""
+    other = SceneLedger()
+    other.adopt(ledger.to_json())
+    announce(ledger, [scene(1), scene(3)])
+    announce(other, [scene(2), scene(3)])
+    ledger.adopt(other.to_json(), 1)
+
+    assert announce(ledger, [scene(1), scene(2), scene(3), scene(4)]) == [scene(4)["id"]]
+    assert ledger.to_json()["number"] == 2
+
+
+def test_what_another_one_adopted_after_a_batch_began_is_left_out_of_it(ledger):
+    """A scene that became known between the poll and the announcement."""
+    new = ledger.new_scenes([scene(1), scene(2)], NOW)
+    other = SceneLedger()
+    other.adopt(ledger.to_json())
+    announce(other, [scene(1)])
+    ledger.adopt(other.to_json(), 1)
+
+    assert [item["id"] for item in ledger.begin(new)[1]] == [scene(2)["id"]]
+
+
+def test_a_batch_that_was_not_announced_after_all_is_new_again(ledger):
+    """Another watcher came first."""
+    ledger.begin(ledger.new_scenes([scene(1)], NOW))
+    ledger.commit(is_announced=False)
+
+    assert announce(ledger, [scene(1)]) == [scene(1)["id"]]
+
+
+def test_only_another_writers_unconfirmed_batch_is_under_way(ledger):
+    """Not one's own, not one that has become an event, and nothing that cannot be read."""
+    assert not is_under_way(ledger.to_json(), 0, "me")
+    number, _ = ledger.begin(ledger.new_scenes([scene(1)], NOW))
+    stored = json.loads(json.dumps(ledger.to_json()))
+
+    assert is_under_way(stored, number - 1, "me")
+    assert not is_under_way(stored, number, "me")
+    assert not is_under_way(stored, number - 1, ledger.writer)
+    assert not any(is_under_way(odd, 0, "me") for odd in (None, {}, [], "text", {"pending": [1], "number": "x"}))
 
 
 def test_numbers_go_on_where_the_memory_was_deleted():
     """An old number must not stand for a new scene."""
     ledger = SceneLedger(start=NOW - timedelta(days=2))
-    ledger.restore(None, 41)
+    ledger.adopt(None, 41)
 
-    assert ledger.begin(ledger.new_scenes([scene(1)], NOW))[0].number == 42
+    assert ledger.begin(ledger.new_scenes([scene(1)], NOW))[0] == 42
 
 
 @pytest.mark.parametrize("stored", [{}, [], "text", 5, {"version": 2}, {"version": 1, "number": 1, "pending": [1]}])
 def test_a_foreign_memory_is_refused(stored):
     """Rather than taken for an empty one."""
     with pytest.raises(ValueError, match="no memory of announced scenes"):
-        SceneLedger().restore(stored)
+        SceneLedger().adopt(stored)
 
 
 def test_of_a_memory_that_is_broken_nothing_is_kept():
@@ -216,7 +258,7 @@ def test_of_a_memory_that_is_broken_nothing_is_kept():
 
     restarted = SceneLedger(start=NOW - timedelta(days=2))
     with pytest.raises(ValueError, match="no memory of announced scenes"):
-        restarted.restore(broken)
+        restarted.adopt(broken)
 
     assert restarted.is_blank
     assert announce(restarted, [scene(1)]) == [scene(1)["id"]]
@@ -241,17 +283,17 @@ def test_none_is_lost_and_none_is_announced_twice(published, crashes):
     def watch(until_events: int | None) -> None:
         """Run a watcher until it is at rest, or killed after so many events were stored."""
         ledger = SceneLedger(start=NOW - timedelta(days=7))
-        ledger.restore(database["state"], database["announced"])
-        for batch in batches(ledger.new_scenes(catalog, NOW), 4):
-            announcements = ledger.begin(batch)
+        ledger.adopt(database["state"], database["announced"])
+        new = ledger.new_scenes(catalog, NOW)
+        for begin in range(0, len(new), 4):
+            number, batch = ledger.begin(new[begin : begin + 4])
             database["state"] = json.loads(json.dumps(ledger.to_json()))
-            for announcement in announcements:
-                if until_events == 0:
-                    return
-                # One transaction stores both.
-                database["events"].append(announcement.scene["id"])
-                database["announced"] = announcement.number
-                until_events = None if until_events is None else until_events - 1
+            if until_events == 0:
+                return
+            # One transaction stores both.
+            database["events"] += [item["id"] for item in batch]
+            database["announced"] = number
+            until_events = None if until_events is None else until_events - 1
             ledger.commit()
         ledger.move_on(NOW)
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from clocks import SteppedTime
 
 from sentinelhub_provider.exceptions import (
     SentinelHubAuthenticationError,
@@ -20,46 +21,10 @@ from sentinelhub_provider.triggers.shared_poll import SHORTEST_PAUSE, SharedPoll
 TODAY = datetime(2024, 6, 15, tzinfo=UTC)
 
 
-class Time:
-    """A clock whose sleepers wake in order, without anybody waiting; it stands still at ``end``."""
-
-    def __init__(self, end: float = 10_000.0) -> None:
-        self.now = 0.0
-        self._end = end
-        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait until :meth:`run` has come so far."""
-        if seconds <= 0:
-            await asyncio.sleep(0)
-            return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sleepers.append((self.now + seconds, future))
-        await future
-
-    async def run(self, seconds: float) -> None:
-        """Let so many seconds pass."""
-        until = self.now + seconds
-        while True:
-            for _ in range(20):
-                await asyncio.sleep(0)
-            self._sleepers = [each for each in self._sleepers if not each[1].done()]
-            due = min(self._sleepers, key=lambda each: each[0], default=None)
-            if due is None or due[0] > until:
-                break
-            self.now = due[0]
-            due[1].set_result(None)
-        self.now = until
-
-
 class Catalog:
     """Counts looks; answers with what it is told."""
 
-    def __init__(self, time: Time) -> None:
+    def __init__(self, time: SteppedTime) -> None:
         self._time = time
         self.answer: Any = [{"id": "a"}]
         self.looks: list[tuple[float, datetime]] = []
@@ -78,19 +43,19 @@ class Catalog:
 
 
 @pytest.fixture(name="time")
-def fixture_time() -> Time:
+def fixture_time() -> SteppedTime:
     """The time."""
-    return Time()
+    return SteppedTime()
 
 
 @pytest.fixture(name="catalog")
-def fixture_catalog(time: Time) -> Catalog:
+def fixture_catalog(time: SteppedTime) -> Catalog:
     """What is polled."""
     return Catalog(time)
 
 
 @pytest.fixture(name="poll")
-def fixture_poll(time: Time, catalog: Catalog) -> SharedPoll:
+def fixture_poll(time: SteppedTime, catalog: Catalog) -> SharedPoll:
     """A poll of it, without jitter."""
     return SharedPoll(catalog.search, "watcher", clock=time, sleep=time.sleep, jitter=lambda: 0.0)
 

@@ -1,0 +1,150 @@
+"""Announces each new scene once, though triggerers are killed and watchers of one asset overlap."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sentinelhub_provider.api.scenes.watch import BATCH, SceneLedger, is_under_way
+from sentinelhub_provider.triggers.scene_store import SceneStore
+
+log = logging.getLogger(__name__)
+
+CONFIRMATION_SECONDS = 60.0
+"""How long the first confirmation is waited for. Airflow stores a hundred events within a few seconds."""
+
+LONGEST_CONFIRMATION_SECONDS = 600.0
+"""How long one is waited for where there was one before: whoever confirms is there, and may be busy."""
+
+CONFIRMATION_PAUSE = 1.0
+"""Seconds between two status checks of a confirmation: the triggerer hands events over once a second."""
+
+SETTLING_SECONDS = 5.0
+"""Where nobody confirms, a batch counts as announced so much later: time enough to hand it over and store it."""
+
+CLAIM_SECONDS = 2.0
+"""Seconds after which a written batch must still be there to be announced: longer than a write takes."""
+
+OTHERS_SECONDS = CONFIRMATION_SECONDS + 15.0
+"""How long another watcher's batch is waited for: longer than that one waits. Whoever wrote it may have been killed."""
+
+BATCH_PAUSE = 60.0
+"""Seconds between two events of one poll: Airflow makes the run of the first without the second, or with it."""
+
+Batch = tuple[int, Sequence[Mapping[str, Any]]]
+
+
+@dataclass
+class SceneAnnouncer:
+    """
+    Announces the new scenes of one watcher.
+
+    :param store: ``None`` where the memory is lost with the process.
+    :param name: of the watcher, for the log.
+    """
+
+    ledger: SceneLedger
+    store: SceneStore | None
+    name: str
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep
+    _given_up: Any = None
+    _was_confirmed: bool = field(default=False)
+    _is_heard: bool = field(default=True)
+
+    async def adopt(self) -> int:
+        """Take in what is stored, once no other watcher is about to announce; return the highest announced number."""
+        if self.store is None:
+            return 0
+        ends = self.clock() + OTHERS_SECONDS
+        stored, announced = await self.store.load()
+        while is_under_way(stored, announced, self.ledger.writer) and stored != self._given_up:
+            if self.clock() >= ends:
+                self._given_up = stored
+            else:
+                await self.sleep(CONFIRMATION_PAUSE)
+                stored, announced = await self.store.load()
+        try:
+            self.ledger.adopt(stored, announced)
+        except ValueError as error:
+            log.error("%s: the stored memory cannot be read, watching begins anew: %s", self.name, error)
+        self._was_confirmed = self._was_confirmed or announced > 0
+        return announced
+
+    async def batches(self, scenes: Sequence[Mapping[str, Any]], now: datetime) -> AsyncIterator[Batch]:
+        """Yield the new ones of a poll's scenes, to be announced in one event for each batch, with its number."""
+        await self.adopt()
+        is_first = self.ledger.is_blank
+        new = self.ledger.new_scenes(scenes, now)
+        if is_first:
+            log.info("%s: the first poll found %d scenes, %d to announce", self.name, len(scenes), len(new))
+            await self._save()
+        for begin in range(0, len(new), BATCH):
+            if begin:
+                await self.sleep(BATCH_PAUSE)
+            number, batch = await self._claim(new[begin : begin + BATCH])
+            if batch:
+                yield number, batch
+                is_confirmed = await self._confirmed(number)
+                self.ledger.commit()
+                if not is_confirmed:
+                    await self._save()
+        shortened = self.ledger.move_on(now)
+        if shortened is not None:
+            log.warning(
+                "%s: too many scenes to remember, so only those sensed since %s are announced. Watch a smaller area, "
+                "or set a shorter lookback.",
+                self.name,
+                shortened,
+            )
+
+    async def _claim(self, scenes: Sequence[Mapping[str, Any]]) -> Batch:
+        """Write a batch down; return what no other watcher announced or is about to."""
+        while True:
+            await self.adopt()
+            number, batch = self.ledger.begin(scenes)
+            if self.store is None or not batch:
+                return number, batch
+            await self._save()
+            await self.sleep(CLAIM_SECONDS)
+            # The last writer is in the right: all others find its batch in the place of theirs.
+            stored, _ = await self.store.load()
+            if stored is not None and stored.get("writer") == self.ledger.writer:
+                return number, batch
+            self.ledger.commit(is_announced=False)
+
+    async def _save(self) -> None:
+        if self.store is not None:
+            await self.store.save(self.ledger.to_json())
+
+    async def _confirmed(self, number: int) -> bool:
+        """Wait until Airflow has stored the event of this number; return whether it is known to have."""
+        if self.store is None:
+            return True
+        was_heard = self._is_heard
+        self._is_heard = await self._hear(self.store, number)
+        if was_heard and not self._is_heard:
+            log.warning(
+                "%s: nobody confirms that events are stored: the provider's plugin is not loaded in the triggerer, see "
+                "'airflow plugins'. Should the triggerer be killed, the last scenes may be announced twice.",
+                self.name,
+            )
+        return self._is_heard
+
+    async def _hear(self, store: SceneStore, number: int) -> bool:
+        if not self._is_heard:
+            await self.sleep(SETTLING_SECONDS)
+            return await store.announced() >= number
+        ends = self.clock() + (LONGEST_CONFIRMATION_SECONDS if self._was_confirmed else CONFIRMATION_SECONDS)
+        while self.clock() < ends:
+            await self.sleep(CONFIRMATION_PAUSE)
+            if await store.announced() >= number:
+                self._was_confirmed = True
+                return True
+        self._was_confirmed = False
+        return False
