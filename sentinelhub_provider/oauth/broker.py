@@ -16,13 +16,14 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from enum import Enum, auto
+from enum import Enum
 from functools import partial
 from typing import Any, TypeAlias
 
+from sentinelhub_provider.both_ways import at_once, awaited
 from sentinelhub_provider.exceptions import (
     SentinelHubAuthenticationError,
     SentinelHubError,
@@ -62,21 +63,13 @@ class Renewal(Future[AccessToken]):
 
     def __init__(self, ends: float, *, is_hurried: bool) -> None:
         super().__init__()
-        self.ends = ends
-        self.is_hurried = is_hurried
+        self.ends, self.is_hurried = ends, is_hurried
         self.set_running_or_notify_cancel()  # so that no caller who is cancelled cancels it
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """
-    All that a decision depends on.
-
-    :param token: the latest token.
-    :param renewal: a fetch that is under way.
-    :param refusal: the latest refusal, its end by the process's timer.
-    :param renew_after: time before which a token that works is not renewed, by the process's timer.
-    """
+    """All that a decision depends on; the end of a refusal, and when renewing may begin, are by the process's timer."""
 
     token: AccessToken | None = None
     renewal: Renewal | None = None
@@ -87,25 +80,15 @@ class Known:
 class Decision(Enum):
     """What a caller who needs a token does."""
 
-    USE = auto()
-    """Use the token."""
-    RENEW = auto()
-    """Use the token, and start a fetch."""
-    FETCH = auto()
-    """Start a fetch and wait for it."""
-    FOLLOW = auto()
-    """Wait for the fetch that is under way."""
-    REFUSE = auto()
-    """Raise the refusal without asking the endpoint."""
+    USE = "use the token"
+    RENEW = "use the token, and start a fetch"
+    FETCH = "start a fetch and wait for it"
+    FOLLOW = "wait for the fetch that is under way"
+    REFUSE = "raise the refusal without asking the endpoint"
 
 
 def decide(known: Known, now: float, tick: float) -> Decision:
-    """
-    Say what a caller who needs a token does.
-
-    :param now: seconds since the epoch.
-    :param tick: seconds of the process's timer, which nobody sets back.
-    """
+    """Say what a caller does at ``now``, in seconds since the epoch, and ``tick`` of a timer that nobody sets back."""
     state = known.token.state(now) if known.token else TokenState.INVALID
     if state is TokenState.FRESH:
         return Decision.USE
@@ -140,10 +123,7 @@ class TokenBroker:
         timer: Callable[[], float] = time.monotonic,
         run: Callable[[Callable[[], None]], None] | None = run_in_thread,
     ) -> None:
-        self._shared = shared
-        self._clock = clock
-        self._timer = timer
-        self._run = run
+        self._shared, self._clock, self._timer, self._run = shared, clock, timer, run
         self._forget_what_goes_on(Known())
         _brokers.add(self)
 
@@ -163,26 +143,31 @@ class TokenBroker:
         :raises SentinelHubError: whatever the fetch raised. A caller with more time than the one that started it tries
             again.
         """
-        ends = self._timer() + patience
-        while True:
-            found, started = self._token_or_fetch(fetch, rejected, ends)
-            if isinstance(found, Renewal):
-                left = max(0.0, ends - self._timer()) + GRACE
-                with _outcome(found, started, patience):
-                    found = found.result(left)
-            if not isinstance(found, Renewal) and not _same(found, rejected):
-                return found
+        return at_once(self._get(fetch, rejected, patience, lambda renewal, left: renewal.result(left)))
 
     async def aget(self, fetch: Fetch, *, rejected: AccessToken | None = None, patience: float = 60.0) -> AccessToken:
         """Do what :meth:`get` does, for the event loop; ``fetch`` blocks its own thread only."""
+
+        def wait(renewal: Renewal, left: float) -> Awaitable[AccessToken]:
+            return asyncio.wait_for(asyncio.wrap_future(renewal), left)
+
+        return await self._get(fetch, rejected, patience, wait)
+
+    async def _get(
+        self,
+        fetch: Fetch,
+        rejected: AccessToken | None,
+        patience: float,
+        wait: Callable[[Renewal, float], AccessToken | Awaitable[AccessToken]],
+    ) -> AccessToken:
         ends = self._timer() + patience
         while True:
             found, started = self._token_or_fetch(fetch, rejected, ends)
             if isinstance(found, Renewal):
                 left = max(0.0, ends - self._timer()) + GRACE
                 with _outcome(found, started, patience):
-                    found = await asyncio.wait_for(asyncio.wrap_future(found), left)
-            if not isinstance(found, Renewal) and not _same(found, rejected):
+                    found = await awaited(wait(found, left))
+            if isinstance(found, AccessToken) and not _same(found, rejected):
                 return found
 
     def distrust(self, place: str, error: SentinelHubAuthenticationError) -> None:
@@ -197,7 +182,7 @@ class TokenBroker:
         """
         refusal = self._distrusted.get(place)
         if refusal is not None and refusal.stands(self._timer()):
-            raise _copy_of(refusal.error)
+            raise copy.copy(refusal.error)
 
     def needs_masking(self, token: AccessToken) -> bool:
         """Tell whether a token is new to this process: it must be masked in the logs before it is used."""
@@ -217,25 +202,21 @@ class TokenBroker:
             known, tick = self._known, self._timer()
             decision = decide(known, self._clock(), tick)
             last = tick + FETCH_DEADLINE
-            if decision is Decision.FETCH:
-                renewal = Renewal(min(ends, last), is_hurried=ends < last)
-            else:
-                renewal = Renewal(last, is_hurried=False)
+            is_hurried = decision is Decision.FETCH and ends < last
+            renewal = Renewal(ends if is_hurried else last, is_hurried=is_hurried)
             starts = decision is Decision.FETCH or (decision is Decision.RENEW and self._run is not None)
             if starts:
                 self._change(renewal=renewal)
         if starts:
             job = partial(self._renew, renewal, fetch, known.token, rejected)
             try:
-                self._run(job) if self._run is not None else job()
+                (self._run or _call)(job)
             except BaseException:  # no thread can be started, or a signal came first: nobody is to wait for it
                 self._settle(renewal)
                 raise
-        if decision is Decision.REFUSE:
-            assert known.refusal is not None  # noqa: S101 - it was decided by it
-            raise _copy_of(known.refusal.error)
-        if decision in (Decision.USE, Decision.RENEW):
-            assert known.token is not None  # noqa: S101 - it was decided by it
+        if decision is Decision.REFUSE and known.refusal is not None:
+            raise copy.copy(known.refusal.error)
+        if decision in (Decision.USE, Decision.RENEW) and known.token is not None:
             return known.token, False
         return known.renewal or renewal, starts
 
@@ -317,13 +298,11 @@ class TokenBroker:
         :raises SentinelHubAuthenticationError: where others were refused a moment ago.
         """
         entry = None if self._shared is None else self._shared.load()
-        if isinstance(entry, Refusal):
-            if entry.stands(self._clock()):
-                raise _copy_of(entry.error)
-            return None
-        if entry is None or entry.state(self._clock()) is TokenState.INVALID or _same(entry, rejected):
-            return None
-        return entry
+        if isinstance(entry, AccessToken):
+            return None if entry.state(self._clock()) is TokenState.INVALID or _same(entry, rejected) else entry
+        if entry is not None and entry.stands(self._clock()):
+            raise copy.copy(entry.error)
+        return None
 
     def _settle(self, renewal: Renewal, **changes: Any) -> None:
         with self._lock:
@@ -338,7 +317,11 @@ class TokenBroker:
 
 @contextlib.contextmanager
 def _outcome(renewal: Renewal, started: bool, patience: float) -> Iterator[None]:
-    """Raise an error of a shared fetch as each caller's own; leave it where another caller had too little time."""
+    """
+    Raise an error of a shared fetch as each caller's own; leave it where another caller had too little time.
+
+    It is copied: an exception collects the traceback of everyone who raises it.
+    """
     try:
         yield
     except TimeoutError:
@@ -349,12 +332,11 @@ def _outcome(renewal: Renewal, started: bool, patience: float) -> Iterator[None]
         ) from None
     except SentinelHubError as error:
         if started or not renewal.is_hurried or error.final:
-            raise _copy_of(error) from error.__cause__
+            raise copy.copy(error) from error.__cause__
 
 
-def _copy_of(error: SentinelHubError) -> SentinelHubError:
-    """Make a new object: an exception collects the traceback of everyone who raises it."""
-    return copy.copy(error)
+def _call(job: Callable[[], None]) -> None:
+    job()
 
 
 def _same(one: AccessToken | None, other: AccessToken | None) -> bool:
@@ -368,17 +350,11 @@ _by_key_lock = threading.Lock()
 
 
 def broker_for(key: str, make: Callable[[], TokenBroker] = TokenBroker) -> TokenBroker:
-    """
-    Return this process's broker for a client.
-
-    :param key: names the client and the place where its tokens are shared.
-    :param make: makes the broker; called once for each key.
-    """
+    """Return this process's broker for ``key``, which names the client and the place where its tokens are shared."""
     with _by_key_lock:
-        broker = _by_key.get(key)
-        if broker is None:
-            broker = _by_key[key] = make()
-        return broker
+        if key not in _by_key:
+            _by_key[key] = make()
+        return _by_key[key]
 
 
 def forget_tokens() -> None:
@@ -388,11 +364,7 @@ def forget_tokens() -> None:
 
 
 def _after_fork() -> None:
-    """
-    Let a forked child (an Airflow task) start with what was known but without what was going on.
-
-    A lock or a fetch that another thread of the parent held would never be released in the child.
-    """
+    """Let a forked child (an Airflow task) start without its parent's locks and fetches, which nobody would end."""
     global _by_key_lock
     _by_key_lock = threading.Lock()
     for broker in list(_brokers):

@@ -18,7 +18,7 @@ from urllib.parse import quote_plus
 from oauthlib.oauth2 import BackendApplicationClient
 
 from sentinelhub_provider.exceptions import SentinelHubResponseError
-from sentinelhub_provider.oauth.token import AccessToken, seconds_from, unverified_claims
+from sentinelhub_provider.oauth.token import AccessToken, json_object, seconds_from, unverified_claims
 
 CLIENT_SECRET_BASIC = "client_secret_basic"  # noqa: S105 - a method's name
 
@@ -33,9 +33,6 @@ ASSUMED_LIFETIME = 300.0
 _LEGACY_REFUSAL = re.compile(r"illegal (client|secret)", re.IGNORECASE)
 """How the legacy token endpoint begins: "Illegal client_id", "Illegal secret!"."""
 
-_LONGEST_CODE = 80
-_LONGEST_MESSAGE = 500
-
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
@@ -43,8 +40,6 @@ class ClientCredentials:
     A client, and where and how it gets its tokens.
 
     :param auth_url: token endpoint.
-    :param client_id: the client's id.
-    :param client_secret: its secret; not in ``repr``.
     :param client_auth: ``client_secret_post`` or ``client_secret_basic``.
     :param scope: scope to ask for, ``None`` for the default.
     """
@@ -63,13 +58,10 @@ class ClientCredentials:
         The secret is in it, so that a changed secret is a new key and tried at once; the connection's id is not, so
         that two connections with the same client share a token.
         """
-        parts = (
-            self.auth_url,
-            self.client_id,
-            hashlib.sha256(self.client_secret.encode()).hexdigest(),
-            self.scope or "",
-        )
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        secret = hashlib.sha256(self.client_secret.encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps((self.auth_url, self.client_id, secret, self.scope or "")).encode()
+        ).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +91,14 @@ def token_request(credentials: ClientCredentials) -> TokenRequest:
 
 def parse_token_answer(body: bytes, *, auth_url: str, now: float) -> AccessToken:
     """
-    Read an answer of the token endpoint whose status is 200.
+    Read the body of an answer of the token endpoint whose status is 200.
 
-    :param body: the answer's body.
     :param auth_url: for messages.
     :param now: when the request was sent, in seconds since the epoch; the lifetime counts from there.
     :raises SentinelHubResponseError: where it holds no usable token. ``code`` and ``service_message`` are those of an
         OAuth2 error that it holds instead.
     """
-    answer = _json_object(body)
+    answer = json_object(body)
     value = answer.get("access_token")
     if not isinstance(value, str) or not value:
         said = read_error_members(answer)
@@ -120,27 +111,19 @@ def parse_token_answer(body: bytes, *, auth_url: str, now: float) -> AccessToken
     if lifetime <= 0:
         raise _unusable(auth_url, "with a token that has already expired; check this machine's clock")
     scope = answer.get("scope")
-    return AccessToken(
-        value, expires_at=now + lifetime, lifetime=lifetime, scope=scope if isinstance(scope, str) else None
-    )
+    return AccessToken(value, now + lifetime, lifetime, scope if isinstance(scope, str) else None)
 
 
 def is_refused_client(code: str | None, message: str | None) -> bool:
-    """
-    Tell whether the token endpoint refuses the client's id or secret.
-
-    :param code: OAuth2's error code (RFC 6749 section 5.2), or Sentinel Hub's.
-    :param message: the endpoint's own words; the legacy endpoint says it by these alone.
-    """
+    """Tell whether id or secret are refused: by OAuth2's error code, or in the legacy endpoint's own words."""
     return code in REFUSED_CLIENT_CODES or bool(_LEGACY_REFUSAL.match(message or ""))
 
 
 def read_error_members(answer: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Read OAuth2's ``error`` and ``error_description``; each is ``None`` where it is absent or no text."""
     code, words = answer.get("error"), answer.get("error_description")
-    return (
-        code[:_LONGEST_CODE] if isinstance(code, str) and code else None,
-        words[:_LONGEST_MESSAGE] if isinstance(words, str) and words else None,
+    return (code[:80] or None if isinstance(code, str) else None), (
+        words[:500] or None if isinstance(words, str) else None
     )
 
 
@@ -158,21 +141,11 @@ def _lifetime(answer: Mapping[str, Any], value: str, now: float) -> float:
     return expires_at - (issued_at if issued_at is not None else now)
 
 
-def _json_object(body: bytes) -> Mapping[str, Any]:
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
-
-
-def _unusable(
-    auth_url: str, how: str, code: str | None = None, service_message: str | None = None
-) -> SentinelHubResponseError:
+def _unusable(auth_url: str, how: str, code: str | None = None, words: str | None = None) -> SentinelHubResponseError:
     return SentinelHubResponseError(
         f"The token endpoint {auth_url} answered {how}. "
         "Check that auth_url is an OAuth2 token endpoint and that no proxy answers in its place.",
         code=code,
-        service_message=service_message,
+        service_message=words,
         endpoint=f"POST {auth_url}",
     )

@@ -32,12 +32,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """
-    A client that the token endpoint refused.
-
-    :param error: what it was refused with.
-    :param until: until when it is raised again without asking, in seconds by the clock of whoever keeps it.
-    """
+    """A refused client; its error is raised again without asking, until a time by the clock of who keeps it."""
 
     error: SentinelHubAuthenticationError
     until: float
@@ -54,17 +49,13 @@ class SharedEntry:
     """
     What all that share a store know of one client.
 
-    :param store: where it is kept.
-    :param key: the client's key.
+    :param key: the client's key in the store.
     :param secret: the client secret; the key that encrypts the entry is derived from it.
-    :param clock: seconds since the epoch.
     """
 
     def __init__(self, store: TokenStore, *, key: str, secret: str, clock: Callable[[], float] = time.time) -> None:
-        self._store = store
-        self._key = key
+        self._store, self._key, self._clock = store, key, clock
         self._cipher = Cipher(secret, key)
-        self._clock = clock
         self._paused_until = 0.0
         self._failing: str | None = None
         self._unreadable = False
@@ -117,9 +108,7 @@ class SharedLock:
     """A store's lock, for one use. Where the store fails every caller has it: one fetch too many does no harm."""
 
     def __init__(self, lock: StoreLock | None, softly: Callable[..., bool]) -> None:
-        self._lock = lock
-        self._softly = softly
-        self._held = False
+        self._lock, self._softly, self._held = lock, softly, False
 
     def acquire(self, patience: float) -> bool:
         """Take the lock; ``False`` if somebody else has held it for ``patience`` seconds."""
@@ -144,15 +133,7 @@ def _plain_from(entry: Entry) -> bytes:
             "scope": entry.scope,
         }
     else:
-        error = entry.error
-        document = {
-            "refused": str(error),
-            "until": entry.until,
-            "status": error.status,
-            "code": error.code,
-            "service_message": error.service_message,
-            "endpoint": error.endpoint,
-        }
+        document = {"refused": str(entry.error), "until": entry.until, "about": entry.error.about}
     return json.dumps(document).encode()
 
 
@@ -165,8 +146,7 @@ def _entry_from(plain: bytes, blob: Blob, now: float) -> Entry | None:
             left = float(document["expires_at"]) - now if blob.seconds_left is None else blob.seconds_left
             # No token lives longer than it was given, whatever the writer's clock said.
             return AccessToken(document["token"], now + min(left, lifetime), lifetime, document["scope"])
-        about = {name: document[name] for name in ("status", "code", "service_message", "endpoint")}
         until = float(document["until"]) if blob.seconds_left is None else now + blob.seconds_left
-        return Refusal(SentinelHubAuthenticationError(document["refused"], **about), until)
+        return Refusal(SentinelHubAuthenticationError(document["refused"], **document["about"]), until)
     except (ValueError, KeyError, TypeError):
         return None

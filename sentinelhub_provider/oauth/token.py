@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum, auto
+from enum import Enum
 from typing import Any
 
 MAX_LEEWAY = 120.0
@@ -21,12 +20,9 @@ MAX_MARGIN = 5.0
 class TokenState(Enum):
     """What may be done with a token now."""
 
-    FRESH = auto()
-    """Use it."""
-    STALE = auto()
-    """Use it, and let exactly one caller renew it meanwhile."""
-    INVALID = auto()
-    """Do not use it."""
+    FRESH = "use it"
+    STALE = "use it, and let exactly one caller renew it meanwhile"
+    INVALID = "do not use it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +30,6 @@ class AccessToken:
     """
     A bearer token; neither ``repr`` nor ``str`` shows its value.
 
-    :param value: what goes behind ``Bearer``.
     :param expires_at: seconds since the epoch by this machine's clock.
     :param lifetime: seconds between issue and expiry, by which the leeway is measured.
     :param scope: what the token endpoint granted, ``None`` where it did not say.
@@ -70,15 +65,21 @@ def unverified_claims(token: str) -> Mapping[str, Any]:
     For information and for the expiry only. What a token allows is the service's to decide.
     """
     parts = token.split(".")
-    if len(parts) != 3:
-        return {}
-    payload = parts[1]
     try:
-        decoded = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
-        claims = json.loads(decoded)
-    except (binascii.Error, ValueError):
+        return (
+            json_object(base64.urlsafe_b64decode(f"{parts[1]}{'=' * (-len(parts[1]) % 4)}")) if len(parts) == 3 else {}
+        )
+    except ValueError:
         return {}
-    return claims if isinstance(claims, dict) else {}
+
+
+def json_object(text: bytes) -> Mapping[str, Any]:
+    """Read a JSON object; empty for anything else."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def seconds_from(value: object) -> float | None:

@@ -13,12 +13,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """
-    Encrypted bytes as a store keeps them.
-
-    :param data: the bytes.
-    :param seconds_left: how long the store will still keep them by its own clock, ``None`` where it has none.
-    """
+    """Encrypted bytes as a store keeps them, and for how long still by its own clock, ``None`` where it has none."""
 
     data: bytes
     seconds_left: float | None = None

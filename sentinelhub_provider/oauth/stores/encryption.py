@@ -17,11 +17,9 @@ _PURPOSE = b"airflow-provider-sentinelhub token store 1"
 
 class Cipher:
     """
-    Encrypts and decrypts bytes for one client.
+    Encrypts and decrypts bytes for one client, with its secret.
 
-    :param secret: the client secret.
-    :param key: the client's key in the store. It salts the encryption key, so that what was encrypted under one key
-        cannot be decrypted under another.
+    :param key: the client's key in the store, as salt: what was encrypted under one cannot be decrypted under another.
     """
 
     def __init__(self, secret: str, key: str) -> None:

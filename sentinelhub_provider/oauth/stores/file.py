@@ -24,11 +24,7 @@ _PART_LIFETIME = 60.0  # seconds; writing takes some thousandths of one
 
 
 class FileStore:
-    """
-    One file by key in a folder that only its owner can enter.
-
-    :param folder: from :func:`usable_folder`.
-    """
+    """One file by key in a folder that only its owner can enter, from :func:`usable_folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -42,13 +38,12 @@ class FileStore:
 
     def write(self, key: str, data: bytes, lifetime: float) -> None:  # noqa: ARG002 - files do not expire
         """Keep ``data`` under ``key``: written beside its place and renamed, so that no reader sees half of it."""
-        path = self._path(key)
         self._make_ready()
         handle, part = tempfile.mkstemp(dir=self._folder, prefix=f".{key[:8]}.", suffix=_PART)  # made 0600
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
-            Path(part).replace(path)
+            Path(part).replace(self._path(key))
         except BaseException:
             Path(part).unlink(missing_ok=True)
             raise
@@ -80,10 +75,9 @@ class FileStoreLock:
     def acquire(self, patience: float) -> bool:
         """Take the lock; ``False`` if it is not to be had within ``patience`` seconds."""
         try:
-            self._lock.acquire(timeout=patience)
+            return bool(self._lock.acquire(timeout=patience))
         except Timeout:
             return False
-        return True
 
     def release(self) -> None:
         """Give the lock back."""

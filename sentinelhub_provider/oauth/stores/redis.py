@@ -34,12 +34,7 @@ def redis_client(url: str) -> Any:
 
 
 class RedisStore:
-    """
-    One value by key, with the token's lifetime as its time to live.
-
-    :param url: ``redis://`` or ``rediss://`` URL.
-    :param prefix: what the names of its keys begin with.
-    """
+    """One value by key, with the token's lifetime as its time to live; ``prefix`` begins the names of its keys."""
 
     def __init__(self, url: str, prefix: str = "sentinelhub") -> None:
         self._client = redis_client(url)
@@ -49,16 +44,10 @@ class RedisStore:
         return f"{self._prefix}:token:{key}"
 
     def read(self, key: str) -> Blob | None:
-        """
-        Return what is kept under ``key`` and for how long still.
-
-        The time left is by Redis's own clock, so that hosts whose clocks differ agree on it.
-        """
+        """Return what is kept under ``key``, and for how long still by Redis's clock: those of hosts may differ."""
         with self._client.pipeline(transaction=True) as pipeline:
             data, milliseconds = pipeline.get(self._name(key)).pttl(self._name(key)).execute()
-        if data is None:
-            return None
-        return Blob(data, milliseconds / 1000 if milliseconds >= 0 else None)
+        return None if data is None else Blob(data, milliseconds / 1000 if milliseconds >= 0 else None)
 
     def write(self, key: str, data: bytes, lifetime: float) -> None:
         """Keep ``data`` under ``key`` for ``lifetime`` seconds."""
