@@ -42,48 +42,35 @@ class Deployment:
     auth_url: str
     path_scheme: PathScheme = PathScheme.CURRENT
     token_info_path: str | None = None
-    dashboard: str = "the Sentinel Hub Dashboard (User settings > OAuth clients)"
+    dashboard: str = ""
 
 
-_MAIN_AUTH_URL = "https://services.sentinel-hub.com/auth/realms/main/protocol/openid-connect/token"
-_TOKEN_INFO_PATH = "/oauth/tokeninfo"  # noqa: S105 - a path, not a credential
+_DASHBOARD = "the {} (User settings > OAuth clients)"
+
+
+def _of_sinergise(name: str, title: str, host: str) -> Deployment:
+    return Deployment(
+        name,
+        title,
+        f"https://{host}.sentinel-hub.com",
+        "https://services.sentinel-hub.com/auth/realms/main/protocol/openid-connect/token",
+        token_info_path="/oauth/tokeninfo",  # noqa: S106 - a path, not a credential
+        dashboard=_DASHBOARD.format("Sentinel Hub Dashboard"),
+    )
+
 
 _ALL = (
+    _of_sinergise("sentinel-hub", "Sentinel Hub (AWS eu-central-1)", "services"),
+    _of_sinergise("sentinel-hub-us-west-2", "Sentinel Hub (AWS us-west-2)", "services-uswest2"),
     Deployment(
-        name="sentinel-hub",
-        title="Sentinel Hub (AWS eu-central-1)",
-        base_url="https://services.sentinel-hub.com",
-        auth_url=_MAIN_AUTH_URL,
-        token_info_path=_TOKEN_INFO_PATH,
+        "copernicus-data-space",
+        "Copernicus Data Space",
+        "https://sh.dataspace.copernicus.eu",
+        "https://identity.dataspace.copernicus.eu/auth/realms/CDSE/protocol/openid-connect/token",
+        dashboard=_DASHBOARD.format("Copernicus Data Space dashboard"),
     ),
-    Deployment(
-        name="sentinel-hub-us-west-2",
-        title="Sentinel Hub (AWS us-west-2)",
-        base_url="https://services-uswest2.sentinel-hub.com",
-        auth_url=_MAIN_AUTH_URL,
-        token_info_path=_TOKEN_INFO_PATH,
-    ),
-    Deployment(
-        name="copernicus-data-space",
-        title="Copernicus Data Space",
-        base_url="https://sh.dataspace.copernicus.eu",
-        auth_url="https://identity.dataspace.copernicus.eu/auth/realms/CDSE/protocol/openid-connect/token",
-        dashboard="the Copernicus Data Space dashboard (User settings > OAuth clients)",
-    ),
-    Deployment(
-        name="creodias",
-        title="Sentinel Hub on Creodias",
-        base_url="https://creodias.sentinel-hub.com",
-        auth_url=_MAIN_AUTH_URL,
-        token_info_path=_TOKEN_INFO_PATH,
-    ),
-    Deployment(
-        name="custom",
-        title="custom Sentinel Hub",
-        base_url="",
-        auth_url="",
-        dashboard="the dashboard of that deployment",
-    ),
+    _of_sinergise("creodias", "Sentinel Hub on Creodias", "creodias"),
+    Deployment("custom", "custom Sentinel Hub", "", "", dashboard="the dashboard of that deployment"),
 )
 
 DEPLOYMENTS: Mapping[str, Deployment] = MappingProxyType({deployment.name: deployment for deployment in _ALL})

@@ -24,13 +24,9 @@ HOOK_CLASS_NAME = "sentinelhub_provider.hooks.sentinelhub.SentinelHubHook"
 
 _INTEGRATION = "Sentinel Hub"
 
-_UI_FIELD_BEHAVIOUR: dict[str, Any] = {
+UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "hidden-fields": ["schema", "port"],
-    "relabeling": {
-        "login": "Client ID",
-        "password": "Client secret",
-        "host": "Base URL",
-    },
+    "relabeling": {"login": "Client ID", "password": "Client secret", "host": "Base URL"},
     "placeholders": {
         "login": "ID of an OAuth client of your deployment: choose that in Extra Fields below",
         "password": "shown once, when the OAuth client is created",
@@ -38,122 +34,103 @@ _UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     },
 }
 
+
+def _field(label: str, description: str, kind: str = "string", **schema: Any) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": [kind, "null"], **schema}}
+
+
+def _choice(label: str, description: str, choices: dict[str, str], **schema: Any) -> dict[str, Any]:
+    return _field(label, description, enum=[*choices], values_display=choices, **schema)
+
+
 CONN_FIELDS: dict[str, dict[str, Any]] = {
-    "deployment": {
-        "label": "Deployment",
-        "description": (
-            "Where your account lives: it decides base URL and token URL, there is none to copy. Register the OAuth "
-            "client there, in the dashboard of Sentinel Hub or of the Copernicus Data Space, under User settings, "
-            "OAuth clients. A client of one does not work at the other."
-        ),
-        "schema": {
-            "type": ["string", "null"],
-            "enum": ["sentinel-hub", "sentinel-hub-us-west-2", "copernicus-data-space", "creodias", "custom"],
-            "values_display": {
-                "sentinel-hub": "Sentinel Hub (AWS eu-central-1)",
-                "sentinel-hub-us-west-2": "Sentinel Hub (AWS us-west-2)",
-                "copernicus-data-space": "Copernicus Data Space",
-                "creodias": "Sentinel Hub on Creodias",
-                "custom": "Custom (needs Base URL and Token URL)",
-            },
-            "default": "sentinel-hub",
+    "deployment": _choice(
+        "Deployment",
+        "Where your account lives: it decides base URL and token URL, there is none to copy. Register the OAuth "
+        "client there, in the dashboard of Sentinel Hub or of the Copernicus Data Space, under User settings, "
+        "OAuth clients. A client of one does not work at the other.",
+        {
+            "sentinel-hub": "Sentinel Hub (AWS eu-central-1)",
+            "sentinel-hub-us-west-2": "Sentinel Hub (AWS us-west-2)",
+            "copernicus-data-space": "Copernicus Data Space",
+            "creodias": "Sentinel Hub on Creodias",
+            "custom": "Custom (needs Base URL and Token URL)",
         },
-    },
+        default="sentinel-hub",
+    ),
     # Not "token_url": Airflow would mask its value (see the module's docstring).
-    "auth_url": {
-        "label": "Token URL",
-        "description": (
-            "Address that issues access tokens. Only a custom deployment needs it; empty: the one of the deployment. "
-            "It starts with https://; http:// is for this machine (localhost) only."
-        ),
-        "schema": {"type": ["string", "null"], "format": "url"},
-    },
-    "client_auth": {
-        "label": "Client authentication",
-        "description": (
-            "How ID and secret travel to the token URL: in the form body, as Sentinel Hub documents it, or in an HTTP "
-            "Basic header, for a gateway that asks for it."
-        ),
-        "schema": {
-            "type": ["string", "null"],
-            "enum": ["client_secret_post", "client_secret_basic"],
-            "values_display": {
-                "client_secret_post": "Form body (client_secret_post)",
-                "client_secret_basic": "HTTP Basic header (client_secret_basic)",
-            },
-            "default": "client_secret_post",
+    "auth_url": _field(
+        "Token URL",
+        "Address that issues access tokens. Only a custom deployment needs it; empty: the one of the deployment. "
+        "It starts with https://; http:// is for this machine (localhost) only.",
+        format="url",
+    ),
+    "client_auth": _choice(
+        "Client authentication",
+        "How ID and secret travel to the token URL: in the form body, as Sentinel Hub documents it, or in an HTTP "
+        "Basic header, for a gateway that asks for it.",
+        {
+            "client_secret_post": "Form body (client_secret_post)",
+            "client_secret_basic": "HTTP Basic header (client_secret_basic)",
         },
-    },
-    "scope": {
-        "label": "Scope",
-        "description": "OAuth2 scopes to ask for, separated by spaces. Sentinel Hub needs none: leave it empty.",
-        "schema": {"type": ["string", "null"]},
-    },
-    "path_scheme": {
-        "label": "Path scheme",
-        "description": (
-            "How the deployment spells its paths: the current way puts the service first, the legacy way the version. "
-            "Empty: the deployment's own."
-        ),
-        "schema": {
-            "type": ["string", "null"],
-            "enum": ["current", "legacy"],
-            "values_display": {"current": "Current (/process/v1)", "legacy": "Legacy (/api/v1/process)"},
-        },
-    },
-    "auth_cache": {
-        "label": "Authorization cache",
-        "description": (
-            "Where access tokens are kept, encrypted, so that each task need not ask for one: 'file', shared by this "
-            "host's tasks (default); 'memory', this process only; 'redis://host:6379/0' or the ID of an Airflow "
-            "connection of type Redis, shared by several hosts; 'variable', an Airflow Variable. Enter a URL without "
-            "a password: the API shows it."
-        ),
-        "schema": {
-            "type": ["string", "null"],
-            # No default: the form would save it, and Airflow warns of every extra shorter than five letters.
-            "examples": ["file", "memory", "redis://localhost:6379/0", "variable"],
-        },
-    },
-    "auth_cache_prefix": {
-        "label": "Prefix in Redis",
-        "description": "What the names of Redis keys begin with. Empty: sentinelhub.",
-        "schema": {"type": ["string", "null"]},
-    },
-    "requests_per_minute": {
-        "label": "Requests per minute",
-        "description": (
-            "Stay under this many requests a minute, counted across all tasks; your plan says how many it allows. "
-            "Empty: the limit is learnt from Sentinel Hub's answers."
-        ),
-        "schema": {"type": ["integer", "null"], "minimum": 1},
-    },
-    "processing_units_per_minute": {
-        "label": "Processing units per minute",
-        "description": (
-            "Stay under this many processing units (PU) a minute, counted across all tasks. Empty: no limit."
-        ),
-        "schema": {"type": ["integer", "null"], "minimum": 1},
-    },
-    "timeout": {
-        "label": "Timeout (seconds)",
-        "description": "How long a request waits for a connection, and for the next byte of its answer. Empty: 120.",
-        "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 3600},
-    },
-    "verify": {
-        "label": "Verify TLS certificates",
-        "description": "Leave it on. Turn it off only for a test server with a self-signed certificate.",
-        "schema": {"type": ["boolean", "null"], "default": True},
-    },
-    "allowed_hosts": {
-        "label": "Further allowed hosts",
-        "description": (
-            "Hosts besides the base URL's that may be sent the access token, one per line; Airflow 3.1: separated by "
-            "commas. Usually empty."
-        ),
-        "schema": {"type": ["array", "null"], "items": {"type": "string"}},
-    },
+        default="client_secret_post",
+    ),
+    "scope": _field("Scope", "OAuth2 scopes to ask for, separated by spaces. Sentinel Hub needs none: leave it empty."),
+    "path_scheme": _choice(
+        "Path scheme",
+        "How the deployment spells its paths: the current way puts the service first, the legacy way the version. "
+        "Empty: the deployment's own.",
+        {"current": "Current (/process/v1)", "legacy": "Legacy (/api/v1/process)"},
+    ),
+    "auth_cache": _field(
+        "Authorization cache",
+        "Where access tokens are kept, encrypted, so that each task need not ask for one: 'file', shared by this "
+        "host's tasks (default); 'memory', this process only; 'redis://host:6379/0' or the ID of an Airflow "
+        "connection of type Redis, shared by several hosts; 'variable', an Airflow Variable. Enter a URL without "
+        "a password: the API shows it.",
+        # No default: the form would save it, and Airflow warns of every extra shorter than five letters.
+        examples=["file", "memory", "redis://localhost:6379/0", "variable"],
+    ),
+    "auth_cache_prefix": _field("Prefix in Redis", "What the names of Redis keys begin with. Empty: sentinelhub."),
+    "requests_per_minute": _field(
+        "Requests per minute",
+        "Stay under this many requests a minute, counted across all tasks; your plan says how many it allows. "
+        "Empty: the limit is learnt from Sentinel Hub's answers.",
+        "integer",
+        minimum=1,
+    ),
+    "processing_units_per_minute": _field(
+        "Processing units per minute",
+        "Stay under this many processing units (PU) a minute, counted across all tasks. Empty: no limit.",
+        "integer",
+        minimum=1,
+    ),
+    "timeout": _field(
+        "Timeout (seconds)",
+        "How long a request waits for a connection, and for the next byte of its answer. Empty: 120.",
+        "integer",
+        minimum=1,
+        maximum=3600,
+    ),
+    "verify": _field(
+        "Verify TLS certificates",
+        "Leave it on. Turn it off only for a test server with a self-signed certificate.",
+        "boolean",
+        default=True,
+    ),
+    "allowed_hosts": _field(
+        "Further allowed hosts",
+        "Hosts besides the base URL's that may be sent the access token, one per line; Airflow 3.1: separated by "
+        "commas. Usually empty.",
+        "array",
+        items={"type": "string"},
+    ),
 }
+
+
+def _modules(package: str, *names: str) -> list[dict[str, Any]]:
+    modules = [f"sentinelhub_provider.{package}.{name}" for name in names]
+    return [{"integration-name": _INTEGRATION, "python-modules": modules}]
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -181,41 +158,13 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "hooks": [
-            {"integration-name": _INTEGRATION, "python-modules": ["sentinelhub_provider.hooks.sentinelhub"]},
-        ],
-        "operators": [
-            {
-                "integration-name": _INTEGRATION,
-                "python-modules": [
-                    "sentinelhub_provider.operators.async_process",
-                    "sentinelhub_provider.operators.batch",
-                    "sentinelhub_provider.operators.batch_statistics",
-                    "sentinelhub_provider.operators.byoc",
-                    "sentinelhub_provider.operators.catalog",
-                    "sentinelhub_provider.operators.http",
-                    "sentinelhub_provider.operators.process",
-                    "sentinelhub_provider.operators.statistics",
-                ],
-            },
-        ],
-        "sensors": [
-            {
-                "integration-name": _INTEGRATION,
-                "python-modules": ["sentinelhub_provider.sensors.catalog", "sentinelhub_provider.sensors.job"],
-            },
-        ],
-        "triggers": [
-            {
-                "integration-name": _INTEGRATION,
-                "python-modules": [
-                    "sentinelhub_provider.triggers.byoc",
-                    "sentinelhub_provider.triggers.catalog",
-                    "sentinelhub_provider.triggers.job",
-                    "sentinelhub_provider.triggers.scene",
-                ],
-            },
-        ],
+        "hooks": _modules("hooks", "sentinelhub"),
+        "operators": _modules(
+            "operators",
+            *("async_process", "batch", "batch_statistics", "byoc", "catalog", "http", "process", "statistics"),
+        ),
+        "sensors": _modules("sensors", "catalog", "job"),
+        "triggers": _modules("triggers", "byoc", "catalog", "job", "scene"),
         "task-decorators": [
             {"name": "sentinelhub", "class-name": "sentinelhub_provider.decorators.sentinelhub.sentinelhub_task"},
         ],
@@ -224,7 +173,7 @@ def get_provider_info() -> dict[str, Any]:
                 "connection-type": CONNECTION_TYPE,
                 "hook-class-name": HOOK_CLASS_NAME,
                 "hook-name": _INTEGRATION,
-                "ui-field-behaviour": _UI_FIELD_BEHAVIOUR,
+                "ui-field-behaviour": UI_FIELD_BEHAVIOUR,
                 "conn-fields": CONN_FIELDS,
             }
         ],

@@ -28,11 +28,7 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """
-    Scheme, host and port of a URL (RFC 6454), normalised: lower case, the port always present.
-
-    ``Origin.of`` raises ``ValueError`` for what is not an absolute http or https URL.
-    """
+    """Scheme, host and port of a URL (RFC 6454), normalised: lower case, the port always present."""
 
     scheme: str
     host: str
@@ -40,7 +36,7 @@ class Origin:
 
     @classmethod
     def of(cls, url: str) -> Origin:
-        """Read the origin of an absolute URL."""
+        """Read the origin of an absolute http or https URL. Raises ``ValueError`` for anything else."""
         parts = urlsplit(url)
         scheme = parts.scheme.lower()
         if scheme not in _DEFAULT_PORTS or not parts.hostname or _AMBIGUOUS.search(url):
@@ -60,12 +56,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class TrustedOrigins:
-    """
-    The places that may see a connection's bearer token: its own origin and the hosts that it lists.
-
-    :param own: origin of the connection's base URL.
-    :param allowed_hosts: further hosts, each ``host`` (https, port 443) or ``host:port``.
-    """
+    """The places that may see a token: its connection's own, and hosts as ``host`` (port 443) or ``host:port``."""
 
     own: Origin
     allowed_hosts: frozenset[str] = frozenset()
@@ -83,12 +74,9 @@ class TrustedOrigins:
         # User info would replace the bearer token by Basic authentication, in some HTTP libraries.
         if not origin.is_protected or "@" in urlsplit(str(url)).netloc:
             return False
-        if origin == self.own:
+        if origin == self.own or f"{origin.host}:{origin.port}" in self.allowed_hosts:
             return True
-        is_default_port = origin.port == _DEFAULT_PORTS[origin.scheme]
-        return f"{origin.host}:{origin.port}" in self.allowed_hosts or (
-            is_default_port and origin.host in self.allowed_hosts
-        )
+        return origin.port == _DEFAULT_PORTS[origin.scheme] and origin.host in self.allowed_hosts
 
 
 def without_query(url: str) -> str:

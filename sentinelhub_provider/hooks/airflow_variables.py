@@ -41,16 +41,10 @@ def are_within_reach() -> bool:
 
 
 class VariableStore:
-    """
-    One Airflow Variable by key.
-
-    :param variables: Airflow's class, or what has its ``get`` and ``set``.
-    :param chance: a number in [0, 1).
-    """
+    """One Airflow Variable by key; ``chance`` is a number in [0, 1)."""
 
     def __init__(self, variables: Any = Variable, *, chance: Callable[[], float] = random.random) -> None:
-        self._variables = variables
-        self._chance = chance
+        self._variables, self._chance = variables, chance
 
     def read(self, key: str) -> Blob | None:
         """Return what is kept under ``key``, ``None`` where there is nothing."""

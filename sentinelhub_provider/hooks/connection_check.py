@@ -19,6 +19,7 @@ from sentinelhub_provider.exceptions import (
 from sentinelhub_provider.hooks.sharing import check_cache
 from sentinelhub_provider.transport.policy import Call
 from sentinelhub_provider.transport.receive import MemoryReceiver
+from sentinelhub_provider.transport.steps import duration
 
 if TYPE_CHECKING:
     from sentinelhub_provider.transport.session import SentinelHubSession
@@ -34,11 +35,7 @@ TEST_DEADLINE = 14.0
 
 
 def check_connection(open_session: Callable[[], tuple[ConnectionSettings, SentinelHubSession]]) -> tuple[bool, str]:
-    """
-    Try a connection; see :meth:`SentinelHubHook.test_connection`.
-
-    :param open_session: reads the connection; it is called in this thread, since Airflow looks connections up by it.
-    """
+    """Try a connection, which is read in this thread: see :meth:`SentinelHubHook.test_connection`."""
     try:
         settings, session = open_session()
     except Exception as error:
@@ -53,7 +50,7 @@ def check_connection(open_session: Callable[[], tuple[ConnectionSettings, Sentin
             check_cache(settings)
             message = (
                 f"Connected to {settings.deployment.title}. Client {settings.client_id} at {settings.base_url}; "
-                f"its token lives for {_minutes(token.lifetime)}."
+                f"its token lives for {duration(token.lifetime)}."
             )
             outcome.append((True, message))
         except Exception as error:
@@ -84,11 +81,11 @@ def _cheap_call(settings: ConnectionSettings) -> Call:
 
 def _worded(error: Exception) -> str:
     """Put the verdict first, in a few words; ours have details, others are named only: their text may hold anything."""
+    if isinstance(error, SentinelHubConfigurationError) and error.field == "sentinelhub_conn_id":
+        return "There is no connection of this ID. Save it first."
     if isinstance(error, SentinelHubError):
         details = _CONNECTION_AND_FIELD.sub("", str(error))
         return f"{_verdict(error)} {details[:1].upper()}{details[1:]}"
-    if type(error).__name__ == "AirflowNotFoundException":
-        return "There is no connection of this ID. Save it first."
     return f"The connection could not be read ({type(error).__name__}). See the log of the process that tried."
 
 
@@ -105,7 +102,3 @@ def _verdict(error: SentinelHubError) -> str:
         case SentinelHubTransportError():
             return "No connection: check base URL, token URL, network and proxy."
     return "The service did not answer as it should."
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

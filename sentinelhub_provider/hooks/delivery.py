@@ -15,7 +15,7 @@ from typing import Any
 
 from sentinelhub_provider.api.job_requests.delivery import Access, GsAccess, S3Access
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
-from sentinelhub_provider.hooks.masking import mask
+from sentinelhub_provider.hooks.masking import mask, named_if_missing
 
 TEMPORARY_KEY = "ASIA"
 """Beginning of the access key ids that AWS gives out for a time, which are worth nothing without a session token."""
@@ -48,7 +48,8 @@ def access_of(
         return None
     from airflow.providers.common.compat.sdk import BaseHook
 
-    connection = BaseHook.get_connection(conn_id)
+    with named_if_missing(conn_id, field="conn_id"):
+        connection = BaseHook.get_connection(conn_id)
     extra = _extra_of(connection, conn_id)
     if url.strip().startswith("gs://"):
         return _google(conn_id, extra)
@@ -60,9 +61,8 @@ def _amazon(
 ) -> S3Access:
     key = login or extra.get("aws_access_key_id") or None
     secret = password or extra.get("aws_secret_access_key") or None
-    for value in (key, secret):
-        if value is not None:
-            mask(str(value))
+    for value in filter(None, (key, secret)):
+        mask(str(value))
     region = region or extra.get("region_name") or None
     role = extra.get("role_arn") or None
     if extra.get("aws_session_token") or str(key or "").startswith(TEMPORARY_KEY):
@@ -71,14 +71,12 @@ def _amazon(
             conn_id,
             "holds temporary keys (of a session), which Sentinel Hub cannot use. Give a connection with the lasting "
             "keys of a user who may only reach this bucket, or an IAM role",
-            "extra",
         )
     if key is not None and role is not None:
         raise _unusable(
             conn_id,
             "holds keys and a role_arn. Sentinel Hub takes one of them: give a connection with one, or name the role "
             "that Sentinel Hub may assume as an argument",
-            "extra",
         )
     if key is None and secret is None and role is not None:
         return S3Access(role_arn=str(role), region=region)
@@ -97,22 +95,17 @@ def _google(conn_id: str, extra: Mapping[str, Any]) -> GsAccess:
         try:
             given = Path(str(path)).expanduser().read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise _unusable(
-                conn_id, f"names the key file {path}, which cannot be read ({type(error).__name__})", "extra"
-            ) from error
+            what = f"names the key file {path}, which cannot be read ({type(error).__name__})"
+            raise _unusable(conn_id, what) from error
     if given is None:
-        raise _unusable(
-            conn_id, "has neither keyfile_dict nor key_path. Give the JSON key of a service account", "extra"
-        )
+        raise _unusable(conn_id, "has neither keyfile_dict nor key_path. Give the JSON key of a service account")
     account = _account(given)
     if account is None:
-        raise _unusable(
-            conn_id, "has a key that is no JSON of a service account: it needs type, client_email and private_key",
-            "extra",
-        )  # fmt: skip
+        what = "has a key that is no JSON of a service account: it needs type, client_email and private_key"
+        raise _unusable(conn_id, what)
     credentials = base64.b64encode(json.dumps(account, separators=(",", ":")).encode()).decode()
-    for secret in (str(account["private_key"]), credentials):
-        mask(secret)
+    mask(str(account["private_key"]))
+    mask(credentials)
     return GsAccess(credentials)
 
 
@@ -132,13 +125,11 @@ def _extra_of(connection: Any, conn_id: str) -> Mapping[str, Any]:
         extra = json.loads(connection.extra) if connection.extra else {}
     except ValueError as error:
         # The parser's message holds the text, and a traceback would show it.
-        raise _unusable(
-            conn_id, f"has an extra that is no JSON (at character {getattr(error, 'pos', 0)})", "extra"
-        ) from None
+        raise _unusable(conn_id, f"has an extra that is no JSON (at character {getattr(error, 'pos', 0)})") from None
     if not isinstance(extra, Mapping):
-        raise _unusable(conn_id, "has an extra that is no JSON object", "extra")
+        raise _unusable(conn_id, "has an extra that is no JSON object")
     return extra
 
 
-def _unusable(conn_id: str, what: str, field: str) -> SentinelHubConfigurationError:
+def _unusable(conn_id: str, what: str, field: str = "extra") -> SentinelHubConfigurationError:
     return SentinelHubConfigurationError(f"Connection {conn_id!r} {what}.", field=field)

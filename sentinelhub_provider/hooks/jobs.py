@@ -20,7 +20,6 @@ def get_job(hook: SentinelHubHook, kind: JobKind, job_id: str, **limits: Any) ->
 
     :param limits: ``timeout``, ``deadline`` and ``longest_wait`` of :meth:`SentinelHubHook.request`.
     :raises SentinelHubResponseError: where the answer is not about that job, or names a state that is not known.
-    :raises SentinelHubError: as the hook does.
     """
     try:
         return named(kind, job_id, hook.request("GET", kind.job_path(job_id), **limits))
@@ -41,11 +40,7 @@ async def aget_job(hook: SentinelHubHook, kind: JobKind, job_id: str, **limits: 
 
 
 def get_page(hook: SentinelHubHook, kind: JobKind, token: str | None, **limits: Any) -> tuple[Any, str | None]:
-    """
-    Return one page of a kind's jobs, newest first, and the token of the page after it.
-
-    :param token: of the page, ``None`` for the first.
-    """
+    """Return one page of a kind's jobs, newest first, and the token of the page after it; the first has ``None``."""
     return _page_of(hook.request("GET", kind.path, params=_page_params(token), **limits))
 
 
@@ -66,12 +61,7 @@ def _page_of(response: Any) -> tuple[Any, str | None]:
 
 
 def named(kind: JobKind, job_id: str, response: Any) -> Job:
-    """
-    Read the answer about one job.
-
-    :param response: of ``requests`` or ``httpx``.
-    :raises SentinelHubResponseError: where it is about another one, or about none.
-    """
+    """Read the answer about one job. Raises :class:`SentinelHubResponseError` where it is about another one."""
     job = job_of(kind, decoded(response))
     if job.id != job_id:
         raise SentinelHubResponseError(f"Asked for {kind} job {job_id}, the service described job {job.id}.")

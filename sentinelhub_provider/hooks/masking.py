@@ -1,10 +1,30 @@
-"""
-Keeps what was acquired at run time out of the logs.
-
-Airflow masks a connection's own secrets when it hands the connection out. A token is ours to mask.
-"""
+"""What Airflow has to be told, or asked, with care: secrets to keep out of the logs, and connections."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sentinelhub_provider.exceptions import SentinelHubConfigurationError
+
+
+@contextmanager
+def named_if_missing(conn_id: str, *, field: str) -> Iterator[None]:
+    """
+    Say in words that there is no such Airflow connection, which no retry cures.
+
+    :param field: the argument or field that names it.
+    :raises SentinelHubConfigurationError: instead of Airflow's error.
+    """
+    try:
+        yield
+    except Exception as error:
+        # Airflow has two classes of this name, the SDK's and that of its core.
+        if all(kind.__name__ != "AirflowNotFoundException" for kind in type(error).__mro__):
+            raise
+        raise SentinelHubConfigurationError(
+            f"There is no Airflow connection {conn_id!r}. Create it, or correct {field}.", field=field
+        ) from error
 
 
 def mask(secret: str) -> None:

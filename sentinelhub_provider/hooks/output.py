@@ -22,11 +22,7 @@ CHUNK = 1024 * 1024
 
 
 def is_object_path(path: Any) -> bool:
-    """
-    Tell whether a path is an ``ObjectStoragePath``.
-
-    On Airflow 3.1 that is a ``pathlib.Path`` as well. Its ``fs`` is asked of the type, as it connects.
-    """
+    """Tell whether a path is an ``ObjectStoragePath``; on Airflow 3.1 also a ``pathlib.Path``. ``fs`` connects."""
     return hasattr(type(path), "fs")
 
 
@@ -74,12 +70,7 @@ def target_for(path: Any) -> Target:
 
 
 def check_connection(place: Any) -> None:
-    """
-    Look up the connection that a path names: some storages go on without any where there is none of that name.
-
-    :param place: an ``ObjectStoragePath``.
-    :raises Exception: Airflow's, where there is no such connection.
-    """
+    """Look up the connection that an ``ObjectStoragePath`` names: some storages go on without one that is missing."""
     conn_id = getattr(place, "conn_id", None) or getattr(place, "storage_options", {}).get("conn_id")
     if conn_id is not None:
         from airflow.providers.common.compat.sdk import BaseHook
@@ -88,11 +79,7 @@ def check_connection(place: Any) -> None:
 
 
 def check_writable(path: Any) -> None:
-    """
-    Find out whether a file can be written, and leave nothing behind.
-
-    :raises SentinelHubOutputError: where it cannot.
-    """
+    """Find out whether a file can be written, and leave nothing behind. Raises :class:`SentinelHubOutputError`."""
     from sentinelhub_provider.transport.download import DownloadReceiver
 
     with DownloadReceiver(target_for(path)):
@@ -100,11 +87,7 @@ def check_writable(path: Any) -> None:
 
 
 def store(body: bytes | Path, path: Any, *, content_type: str) -> Download:
-    """
-    Store bytes that are at hand, or a copy of a local file, in the way downloads are stored.
-
-    :raises SentinelHubOutputError: where the path cannot be written.
-    """
+    """Store bytes, or a copy of a local file, as downloads are stored. Raises :class:`SentinelHubOutputError`."""
     from sentinelhub_provider.transport.download import DownloadReceiver
 
     with (

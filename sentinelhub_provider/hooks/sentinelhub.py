@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from airflow.sdk import BaseHook, Connection
 
 from sentinelhub_provider.api.endpoints import is_repeatable, resolve_endpoint, spends_units
+from sentinelhub_provider.both_ways import at_once, awaited
 from sentinelhub_provider.connection import ConnectionSettings, settings_from_connection
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.hooks.connection_form import connection_form_widgets, ui_field_behaviour
-from sentinelhub_provider.hooks.masking import amask, mask
+from sentinelhub_provider.hooks.masking import amask, mask, named_if_missing
 from sentinelhub_provider.hooks.metrics import Meter
 from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call
 from sentinelhub_provider.transport.steps import Wait
@@ -67,8 +69,7 @@ class SentinelHubHook(BaseHook):
     Makes authorized calls with a ``sentinelhub`` connection.
 
     The token is fetched once and shared by all who use the same client, as far as the connection's ``auth_cache``
-    reaches: a process, a host, a fleet. It is renewed shortly before it expires, and once more should the service
-    refuse it early.
+    reaches: a process, a host, a fleet. It is renewed shortly before it expires, or when the service refuses it.
 
     :param sentinelhub_conn_id: id of the Airflow connection.
     """
@@ -87,8 +88,6 @@ class SentinelHubHook(BaseHook):
             weakref.WeakKeyDictionary()
         )
 
-    # Airflow 3.1 asks the class for the form; 3.2 and later read get_provider_info(). Both show the same data.
-
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the connection form's extra fields, for Airflow 3.1."""
@@ -106,23 +105,22 @@ class SentinelHubHook(BaseHook):
 
         :raises SentinelHubConfigurationError: naming the field that must be changed.
         """
-        if self._settings is None:
-            settings = settings_from_connection(self.get_connection(self.sentinelhub_conn_id))
-            if settings.cache_conn_id:
-                settings = settings.with_cache(self.get_connection(settings.cache_conn_id))
-            if settings.cache_password:
-                mask(settings.cache_password)
-            self._settings = settings
-        return self._settings
+        return at_once(self._read(self.get_connection, mask))
 
     async def asettings(self) -> ConnectionSettings:
         """Return :attr:`settings`, looked up in a way that does not block the event loop."""
+        return await self._read(self._alook_up, amask)
+
+    async def _read(self, look_up: Callable[[str], Any], mask: Callable[[str], Any]) -> ConnectionSettings:
         if self._settings is None:
-            settings = settings_from_connection(await self._alook_up(self.sentinelhub_conn_id))
+            with named_if_missing(self.sentinelhub_conn_id, field="sentinelhub_conn_id"):
+                connection = await awaited(look_up(self.sentinelhub_conn_id))
+            settings = settings_from_connection(connection)
             if settings.cache_conn_id:
-                settings = settings.with_cache(await self._alook_up(settings.cache_conn_id))
+                with named_if_missing(settings.cache_conn_id, field="auth_cache"):
+                    settings = settings.with_cache(await awaited(look_up(settings.cache_conn_id)))
             if settings.cache_password:
-                await amask(settings.cache_password)
+                await awaited(mask(settings.cache_password))
             self._settings = settings
         return self._settings
 
@@ -153,42 +151,37 @@ class SentinelHubHook(BaseHook):
 
     @cached_property
     def _session(self) -> SentinelHubSession:
-        from sentinelhub_provider.hooks.sharing import rate_limiter, token_broker
         from sentinelhub_provider.transport.session import SentinelHubSession
 
-        settings = self.settings
-        return SentinelHubSession(
-            settings,
-            token_broker(settings),
-            rate_limiter(settings),
-            resolve=self._resolve,
-            on_token=mask,
-            on_wait=self._log_wait,
-            count=self.meter,
-        )
+        return SentinelHubSession(**self._shared(self.settings), resolve=self._resolve, on_token=mask)
 
     async def _asession(self) -> AsyncSentinelHubSession:
         """Return the running loop's session: connections of one event loop are of no use to another."""
         import asyncio
 
-        from sentinelhub_provider.hooks.sharing import rate_limiter, token_broker
         from sentinelhub_provider.transport.async_session import AsyncSentinelHubSession
 
         settings = await self.asettings()
         loop = asyncio.get_running_loop()
-        session = self._async_sessions.get(loop)
-        if session is None:
-            session = AsyncSentinelHubSession(
-                settings,
-                token_broker(settings),
-                rate_limiter(settings),
+        if loop not in self._async_sessions:
+            self._async_sessions[loop] = AsyncSentinelHubSession(
+                **self._shared(settings),
                 fetch=lambda *arguments: self._session.fetch_new_token(*arguments),
                 on_token=amask,
-                on_wait=self._log_wait,
-                count=self.meter,
             )
-            self._async_sessions[loop] = session
-        return session
+        return self._async_sessions[loop]
+
+    def _shared(self, settings: ConnectionSettings) -> dict[str, Any]:
+        """Return what sessions of both kinds have in common."""
+        from sentinelhub_provider.hooks.sharing import rate_limiter, token_broker
+
+        return {
+            "settings": settings,
+            "broker": token_broker(settings),
+            "limiter": rate_limiter(settings),
+            "on_wait": self._log_wait,
+            "count": self.meter,
+        }
 
     async def aclose(self) -> None:
         """Close the connections that :meth:`arequest` opened on the running event loop."""
@@ -258,11 +251,7 @@ class SentinelHubHook(BaseHook):
             )
 
     def get_token(self) -> str:
-        """
-        Return a bearer token that works now.
-
-        Meant for libraries that make their own calls. Do not store it and do not return it from a task.
-        """
+        """Return a bearer token that works now, for libraries that make their own calls. Do not store it."""
         return self._session.current_token().value
 
     async def aget_token(self) -> str:
@@ -271,22 +260,16 @@ class SentinelHubHook(BaseHook):
         return (await session.current_token()).value
 
     def token_info(self) -> TokenInfo:
-        """
-        Tell about the current token: client, account, scopes, issued, expires, seconds left.
-
-        The deployment's token info endpoint is asked where there is one; otherwise the token's own claims are read.
-        """
+        """Tell about the current token, as its deployment's token info endpoint says, or the token's own claims."""
         from sentinelhub_provider.hooks.token_info import token_info
 
         return token_info(self.settings, self.get_conn())
 
     def test_connection(self) -> tuple[bool, str]:
         """
-        Try the connection: get a token, and list the catalog's collections with it.
+        Try the connection: get a token, and list the catalog's collections with it, in 15 seconds at most.
 
-        Never raises, takes 15 seconds at most, and names no secret.
-
-        :returns: whether it works, and one sentence for a person.
+        :returns: whether it works, and one sentence for a person, which names no secret.
         """
         from sentinelhub_provider.hooks.connection_check import check_connection
 
@@ -305,6 +288,7 @@ class SentinelHubHook(BaseHook):
             )
         url = self._resolve(endpoint)
         accept = options.get("accept")
+        content: dict[str, Any] = {name: options.get(name) for name in ("json", "params", "data", "files")}
         call = Call(
             method=method.upper(),
             url=url,
@@ -316,18 +300,14 @@ class SentinelHubHook(BaseHook):
             read_timeout=_seconds("timeout", options.get("timeout"), self.settings.timeout),
             deadline=_seconds("deadline", options.get("deadline"), DEFAULT_DEADLINE),
             longest_wait=options.get("longest_wait"),
-            has_body=any(options.get(name) is not None for name in ("json", "data", "files")),
+            has_body=any(content[name] is not None for name in ("json", "data", "files")),
             repeat_silent=options.get("repeat_silent", True),
         )
-        content: dict[str, Any] = {name: options.get(name) for name in ("json", "params", "data", "files")}
         content["headers"] = {**(options.get("headers") or {}), **({"Accept": accept} if accept else {})}
         return call, content
 
     def _log_wait(self, wait: Wait) -> None:
-        if wait.is_turn:
-            self.log.debug("%s", wait)
-        else:
-            self.log.warning("%s", wait)
+        self.log.log(logging.DEBUG if wait.is_turn else logging.WARNING, "%s", wait)
 
 
 def _seconds(name: str, value: float | None, default: float) -> float:

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from sentinelhub_provider.connection import DEFAULT_PREFIX, ConnectionSettings
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
-from sentinelhub_provider.oauth.broker import TokenBroker, broker_for
+from sentinelhub_provider.oauth.broker import TokenBroker, broker_for, run_in_thread
 from sentinelhub_provider.oauth.shared import SharedEntry
 from sentinelhub_provider.oauth.stores import TokenStore
 from sentinelhub_provider.transport.rate_limit import Limits
@@ -47,9 +47,8 @@ def token_broker(settings: ConnectionSettings) -> TokenBroker:
     def make() -> TokenBroker:
         store = open_token_store(settings.auth_cache, settings.auth_cache_prefix)
         shared = None if store is None else SharedEntry(store, key=key, secret=settings.client_secret)
-        if settings.auth_cache == "variable" and not variables_answer_any_thread():
-            return TokenBroker(shared, run=None)
-        return TokenBroker(shared)
+        is_bound = settings.auth_cache == "variable" and not variables_answer_any_thread()
+        return TokenBroker(shared, run=None if is_bound else run_in_thread)
 
     return broker_for(f"{key} {settings.auth_cache} {settings.auth_cache_prefix}", make)
 
@@ -72,12 +71,11 @@ def rate_limiter(settings: ConnectionSettings) -> RateLimiter:
     account = hashlib.sha256(f"{settings.client_id} {settings.base_url}".encode()).hexdigest()
     place = f"{settings.auth_cache} {settings.auth_cache_prefix} {account}"
     with _limiters_lock:
-        found = _limiters.get((place, limits))
-        if found is None:
-            if place not in _stores:
-                _stores[place] = _state_store(settings.auth_cache, settings.auth_cache_prefix, account)
-            found = _limiters[place, limits] = RateLimiter(_stores[place], limits)
-        return found
+        if place not in _stores:
+            _stores[place] = _state_store(settings.auth_cache, settings.auth_cache_prefix, account)
+        if (place, limits) not in _limiters:
+            _limiters[place, limits] = RateLimiter(_stores[place], limits)
+        return _limiters[place, limits]
 
 
 def open_token_store(auth_cache: str, prefix: str = DEFAULT_PREFIX) -> TokenStore | None:

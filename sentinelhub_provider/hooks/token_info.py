@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.connection import ConnectionSettings
 from sentinelhub_provider.exceptions import SentinelHubError
-from sentinelhub_provider.oauth.token import AccessToken, seconds_from, unverified_claims
+from sentinelhub_provider.oauth.token import AccessToken, json_object, seconds_from, unverified_claims
 from sentinelhub_provider.origins import TrustedOrigins
 from sentinelhub_provider.transport.policy import Call
 from sentinelhub_provider.transport.receive import MemoryReceiver
@@ -55,27 +55,18 @@ def token_info(settings: ConnectionSettings, session: SentinelHubSession) -> Tok
     claims: Mapping[str, Any] = {}
     source = "endpoint"
     if url:
+        # The token goes back to the very host that issued it, which need not be the one that serves the APIs.
+        call = Call("GET", url, TrustedOrigins.for_urls(url), deadline=TOKEN_INFO_DEADLINE, max_attempts=1)
+        receiver = MemoryReceiver()
         try:
-            claims = _ask(session, url)
+            session.call(call, receiver, headers={"Accept": "application/json"})
+            claims = json_object(receiver.body)
         except SentinelHubError as error:
             log.info("the token info endpoint did not answer, reading the token's own claims instead: %s", error)
     if not claims:
         claims = unverified_claims(token.value)
         source = "claims" if claims else "answer"
     return describe(token, claims, source=source, client_id=settings.client_id, now=time.time())
-
-
-def _ask(session: SentinelHubSession, url: str) -> Mapping[str, Any]:
-    # The token goes back to the very host that issued it, which need not be the one that serves the APIs.
-    call = Call("GET", url, TrustedOrigins.for_urls(url), deadline=TOKEN_INFO_DEADLINE, max_attempts=1)
-    receiver = MemoryReceiver()
-    response, _ = session.call(call, receiver, headers={"Accept": "application/json"})
-    response._content = receiver.body
-    try:
-        answer = response.json()
-    except ValueError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
 
 
 def describe(token: AccessToken, claims: Mapping[str, Any], *, source: str, client_id: str, now: float) -> TokenInfo:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import ssl
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -19,7 +17,7 @@ import httpx
 
 from sentinelhub_provider.connection import ConnectionSettings
 from sentinelhub_provider.exceptions import SentinelHubError
-from sentinelhub_provider.oauth.broker import TokenBroker
+from sentinelhub_provider.oauth.broker import Fetch, TokenBroker
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.transport.answers import Answer
 from sentinelhub_provider.transport.driver import FlowDriver
@@ -28,7 +26,7 @@ from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call, call_f
 from sentinelhub_provider.transport.rate_limiter import RateLimiter
 from sentinelhub_provider.transport.receive import Intake, Receiver
 from sentinelhub_provider.transport.request_body import RequestBody, header_fields, unsendable
-from sentinelhub_provider.transport.steps import Count, Failure, FailureKind, Send, Wait
+from sentinelhub_provider.transport.steps import Failure, FailureKind, Send
 
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 """How many connections there are, callers decide by how much they ask at a time; httpx would close those above 20."""
@@ -42,7 +40,7 @@ class AsyncSentinelHubSession(FlowDriver):
 
     It uses httpx's transports without httpx's client, which would log each URL with its query.
 
-    The parameters are those of :class:`~sentinelhub_provider.transport.driver.FlowDriver`; ``fetch`` blocks its thread.
+    :param options: those of :class:`~sentinelhub_provider.transport.driver.FlowDriver`.
     """
 
     def __init__(
@@ -51,28 +49,10 @@ class AsyncSentinelHubSession(FlowDriver):
         broker: TokenBroker,
         limiter: RateLimiter,
         *,
-        fetch: Callable[[list[AccessToken], float], AccessToken],
-        on_token: Callable[[str], Awaitable[None]],
-        on_wait: Callable[[Wait], None],
-        count: Count = lambda _, __, ___: None,
-        clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        jitter: Callable[[], float] = random.random,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            settings,
-            broker,
-            limiter,
-            get_token=broker.aget,
-            fetch=fetch,
-            act=self._limit,
-            on_token=on_token,
-            on_wait=on_wait,
-            count=count,
-            sleep=sleep,
-        )
-        self._clock, self._jitter = clock, jitter
-        self._process = os.getpid()
+        super().__init__(settings, broker, limiter, sleep=sleep, **options)
         self._transports: dict[str | None, httpx.AsyncHTTPTransport] = {}
 
     def _transport(self, url: str) -> httpx.AsyncHTTPTransport:
@@ -105,7 +85,7 @@ class AsyncSentinelHubSession(FlowDriver):
         """
         call = replace(call, url=with_query(call.url, kwargs.pop("params", None)))
         headers = kwargs.pop("headers", None)
-        body = RequestBody(data=kwargs.pop("data", None), document=kwargs.pop("json", None), **kwargs)
+        body = RequestBody(**kwargs)
         content = body.content()
         carried: dict[str, Any] = {"data" if isinstance(content, Mapping) else "content": content, "files": body.files}
         response = httpx.Response(200)
@@ -158,6 +138,9 @@ class AsyncSentinelHubSession(FlowDriver):
     ) -> AccessToken:
         """Return a token that works, within ``timeout`` seconds; see :meth:`TokenBroker.aget`."""
         return await self._token(rejected, timeout)
+
+    def _from_broker(self, fetch: Fetch, **limits: Any) -> Any:
+        return self._broker.aget(fetch, **limits)
 
     async def _limit(self, act: Callable[[], Any]) -> Any:
         """Let the rate limiter act, in a thread if need be, which goes on whoever is cancelled."""

@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError
@@ -52,16 +51,12 @@ class DownloadReceiver:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._digest = hashlib.sha256()
-        self.size = 0
 
     def __enter__(self) -> Self:
         self.restart()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._target.discard()
 
     def restart(self) -> None:
@@ -82,14 +77,7 @@ class DownloadReceiver:
         """Make the file appear and describe it."""
         with storing(self._target.path):
             self._target.commit()
-        return Download(
-            path=self._target.path,
-            size=self.size,
-            sha256=self._digest.hexdigest(),
-            content_type=content_type,
-            processing_units=processing_units,
-            url=url,
-        )
+        return Download(self._target.path, self.size, self._digest.hexdigest(), content_type, processing_units, url)
 
 
 @contextmanager

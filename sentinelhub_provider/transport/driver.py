@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import random
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from sentinelhub_provider.both_ways import awaited
 from sentinelhub_provider.connection import ConnectionSettings
-from sentinelhub_provider.oauth.broker import TokenBroker
+from sentinelhub_provider.oauth.broker import Fetch, TokenBroker
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.transport.answers import Answer
 from sentinelhub_provider.transport.policy import Flow
@@ -29,18 +32,16 @@ from sentinelhub_provider.transport.steps import (
 
 class FlowDriver:
     """
-    Does what the steps of a flow say. Whatever may wait is either a function or a coroutine function, as the session.
+    Does what the steps of a flow say. Whatever may wait is a function, or a coroutine function, as the session is.
 
     :param settings: the connection.
     :param broker: where tokens come from.
     :param limiter: says when requests may start.
-    :param get_token: the broker's ``get`` or ``aget``.
-    :param fetch: asks the token endpoint, for so many seconds at most, and notes the token in the list.
-    :param act: lets the rate limiter act.
+    :param fetch: asks the token endpoint, in a thread, for so many seconds at most, and notes the token in the list.
     :param on_token: told every token that is new to this process, before it is used: masks it in the logs.
     :param on_wait: told of every wait.
-    :param count: adds to a counter; see :mod:`~sentinelhub_provider.transport.steps`.
     :param sleep: waits so many seconds.
+    :param count: adds to a counter; see :mod:`~sentinelhub_provider.transport.steps`.
     """
 
     def __init__(
@@ -49,25 +50,33 @@ class FlowDriver:
         broker: TokenBroker,
         limiter: RateLimiter,
         *,
-        get_token: Callable[..., Any],
         fetch: Callable[[list[AccessToken], float], AccessToken],
-        act: Callable[[Callable[[], Any]], Any],
         on_token: Callable[[str], Any],
         on_wait: Callable[[Wait], None],
-        count: Count,
         sleep: Callable[[float], Any],
+        count: Count = lambda _, __, ___: None,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._settings, self._broker, self._limiter = settings, broker, limiter
-        self._get_token, self._fetch, self._act = get_token, fetch, act
-        self._on_token, self._on_wait, self._count = on_token, on_wait, count
-        self._sleep = sleep
+        self._fetch, self._on_token, self._on_wait, self._count = fetch, on_token, on_wait, count
+        self._clock, self._sleep, self._jitter = clock, sleep, jitter
+        self._process = os.getpid()
+
+    def _from_broker(self, fetch: Fetch, **limits: Any) -> Any:
+        """Get a token in the session's way."""
+        return self._broker.get(fetch, **limits)
+
+    def _limit(self, act: Callable[[], Any]) -> Any:
+        """Let the rate limiter act."""
+        return act()
 
     async def _token(self, rejected: AccessToken | None, timeout: float) -> AccessToken:
         fetched: list[AccessToken] = []
         if rejected is not None:
             self._broker.check_trust(self._settings.base_url)
         fetch = partial(self._fetch, fetched)
-        token: AccessToken = await awaited(self._get_token(fetch, rejected=rejected, patience=timeout))
+        token: AccessToken = await awaited(self._from_broker(fetch, rejected=rejected, patience=timeout))
         if self._broker.needs_masking(token):
             await awaited(self._on_token(token.value))
             self._broker.masked(token)
@@ -91,10 +100,10 @@ class FlowDriver:
                 event = None
                 match step:
                     case Reserve():
-                        event = await awaited(self._act(partial(reserve, step)))
+                        event = await awaited(self._limit(partial(reserve, step)))
                     case Settle(slot, status, retry_after, spent):
                         settle = partial(self._limiter.settle, status=status, retry_after=retry_after, spent=spent)
-                        await awaited(self._act(partial(settle, slot)))
+                        await awaited(self._limit(partial(settle, slot)))
                     case Authorize(rejected, timeout):
                         event = await self._token(rejected, timeout)
                     case Distrust(error):
@@ -112,4 +121,4 @@ class FlowDriver:
             return answer
         finally:
             if held is not None:  # whoever gave up
-                await awaited(self._act(partial(self._limiter.give_back, held)))
+                await awaited(self._limit(partial(self._limiter.give_back, held)))

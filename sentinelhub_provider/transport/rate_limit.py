@@ -15,7 +15,6 @@ Without a configured limit, or where the service allows less, the interval is le
 from __future__ import annotations
 
 import math
-from bisect import insort
 from dataclasses import dataclass, replace
 
 from sentinelhub_provider.transport.retry_after import LONGEST_ASKED, LONGEST_BACKOFF
@@ -54,12 +53,7 @@ MOST_RETURNED = 1000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """
-    What a connection says about its account.
-
-    :param requests_per_minute: ``None`` where it does not say.
-    :param processing_units_per_minute: PU, ``None`` where it does not say.
-    """
+    """What a connection says about its account; ``None`` where it does not say."""
 
     requests_per_minute: float | None = None
     processing_units_per_minute: float | None = None
@@ -67,12 +61,16 @@ class Limits:
     @property
     def interval(self) -> float:
         """Seconds between requests; 0 where nothing is said."""
-        return 60.0 * SAFETY / self.requests_per_minute if self.requests_per_minute else 0.0
+        return _seconds_each(self.requests_per_minute)
 
     @property
     def seconds_per_unit(self) -> float:
         """Seconds that a processing unit takes; 0 where nothing is said."""
-        return 60.0 * SAFETY / self.processing_units_per_minute if self.processing_units_per_minute else 0.0
+        return _seconds_each(self.processing_units_per_minute)
+
+
+def _seconds_each(per_minute: float | None) -> float:
+    return 60.0 * SAFETY / per_minute if per_minute else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +124,7 @@ class Slot:
     :param taken: whether it is leave to start; otherwise nothing was taken.
     :param spends: whether the request costs processing units.
     :param units: processing units that were set aside for it.
-    :param round: that it belongs to.
-    :param number: slots that the round gave before this one.
-    :param span: seconds from the round's start to its own.
-    :param gap: seconds by which the slot before it was earlier.
+    :param given_by: the state that gave it.
     """
 
     starts: float
@@ -137,10 +132,7 @@ class Slot:
     taken: bool = True
     spends: bool = True
     units: float = 0.0
-    round: int = 0
-    number: int = 0
-    span: float = 0.0
-    gap: float = 0.0
+    given_by: RateState = RateState()
 
     @property
     def wait(self) -> float:
@@ -173,7 +165,7 @@ def reserve(
         returns = min(max(starts, state.next_return), now + max(FORGETTING, starts - now))
         state = replace(state, next_return=returns + max(gap, units * limits.seconds_per_unit))
         return state, Slot(returns, made=now, taken=False)
-    slot = Slot(starts, now, True, spends, units, state.round, state.given, state.span, state.gap)
+    slot = Slot(starts, now, True, spends, units, given_by=state)
     if spends_units:
         state = replace(state, next_units=starts + units * limits.seconds_per_unit)
         if state.units < 0.0:
@@ -186,12 +178,12 @@ def reserve(
 
 def free_slot(state: RateState, now: float) -> Slot:
     """Give leave to start at once where nothing holds requests back, which needs no change to the state."""
-    return Slot(now, made=now, round=state.round)
+    return Slot(now, made=now, given_by=state)
 
 
 def still_holds(state: RateState, slot: Slot) -> bool:
     """Tell whether a slot may be used now that its time has come: a 429 since it was given takes it back."""
-    return slot.taken and slot.round == state.round
+    return slot.taken and slot.given_by.round == state.round
 
 
 def give_back(state: RateState, limits: Limits, slot: Slot, now: float) -> RateState:
@@ -199,11 +191,9 @@ def give_back(state: RateState, limits: Limits, slot: Slot, now: float) -> RateS
     if not slot.taken:
         return state
     state = _spent(state, limits, slot, now, 0.0)
-    if slot.round != state.round or slot.starts <= now:
+    if slot.given_by.round != state.round or slot.starts <= now:
         return state
-    returned = list(state.returned)
-    insort(returned, slot.starts)
-    return replace(state, returned=tuple(returned[:MOST_RETURNED]))
+    return replace(state, returned=tuple(sorted((*state.returned, slot.starts))[:MOST_RETURNED]))
 
 
 def teaches(limits: Limits, slot: Slot, *, status: int) -> bool:
@@ -216,7 +206,6 @@ def learn(
     limits: Limits,
     slot: Slot,
     now: float,
-    *,
     status: int,
     retry_after: float | None = None,
     spent: float | None = None,
@@ -224,7 +213,6 @@ def learn(
     """
     Learn from an answer.
 
-    :param status: its HTTP status.
     :param retry_after: seconds that a 429 asked to wait, ``None`` where it did not say.
     :param spent: processing units that it cost, ``None`` where the service does not say.
     """
@@ -252,22 +240,23 @@ def _spent(state: RateState, limits: Limits, slot: Slot, now: float, spent: floa
 def _refused(state: RateState, limits: Limits, slot: Slot, now: float, asked: float) -> RateState:
     """Start a new round: nobody starts before the service allows, and then no faster than what passed."""
     asked = min(asked, LONGEST_ASKED)
-    if slot.round != state.round:
+    then = slot.given_by
+    if then.round != state.round:
         # It was sent before the last 429, and says nothing new but how long to wait.
         return replace(state, next_request=max(state.next_request, now + asked))
     interval, doubles_after, span, refusals = state.interval, state.doubles_after, 0.0, 0
-    own = min(max(interval, limits.interval), PAUSE)
-    if not interval or not state.round:
-        interval, doubles_after, own = 1.0 / PROBE_RATE, PROBE_SLOTS, PAUSE
-    elif slot.number:
-        passed = slot.number
+    is_first = not interval or not state.round
+    if is_first:
+        interval, doubles_after = 1.0 / PROBE_RATE, PROBE_SLOTS
+    elif then.given:
         # The bucket was not quite empty at the round's end, hence the quarter of a request.
-        interval = min(slot.span / (passed + 0.25), 1.5 * (slot.span - slot.gap) / passed)
+        interval = min(then.span / (then.given + 0.25), 1.5 * (then.span - then.gap) / then.given)
         # The more passed, the better the limit is known, and the later it is tried again.
-        doubles_after = min(max(8.0, 3.0 * passed**1.5), 200.0)
-        own = min(max(interval, limits.interval), PAUSE)
+        doubles_after = min(max(8.0, 3.0 * then.given**1.5), 200.0)
     else:
-        span, refusals = slot.span, state.refusals + 1
+        span, refusals = then.span, state.refusals + 1
+    own = PAUSE if is_first else min(max(interval, limits.interval), PAUSE)
+    if refusals:
         own = min(own * 2.0 ** min(refusals, 16), LONGEST_BACKOFF)
     pause = max(own, asked)
     return replace(

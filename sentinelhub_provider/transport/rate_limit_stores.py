@@ -27,11 +27,7 @@ class StateStore(Protocol):
     """Keeps one state, and the clock that its times are by."""
 
     def read(self) -> tuple[RateState, float]:
-        """
-        Return the state and the time.
-
-        The time is taken first: who then goes by this state does so before whatever changes it in the meantime.
-        """
+        """Return the state, and the time just before: who goes by this state does so before whatever changes it."""
 
     def update(self, change: Change) -> None:
         """Replace the state by what ``change`` makes of it and the time, as the only one to do so."""
@@ -59,9 +55,7 @@ class MemoryStateStore:
     """For the threads and coroutines of one process."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._state = RateState()
-        self._clock = clock
-        self._turns = _Turns()
+        self._state, self._clock, self._turns = RateState(), clock, _Turns()
 
     def read(self) -> tuple[RateState, float]:
         """Return the state and the time."""
@@ -75,15 +69,10 @@ class MemoryStateStore:
 
 
 class FileStateStore:
-    """
-    For the processes of one host.
-
-    :param path: the file; its folder is made anew where it was cleared away.
-    """
+    """For the processes of one host: a file, whose folder is made anew where it was cleared away."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self._path = path
-        self._clock = clock
+        self._path, self._clock = path, clock
         self._turns = _Turns()  # or threads would wait for each other by polling the file
 
     def read(self) -> tuple[RateState, float]:
@@ -112,16 +101,10 @@ class FileStateStore:
 
 
 class RedisStateStore:
-    """
-    For all hosts that reach one Redis; times are by its clock.
-
-    :param client: a ``redis.Redis``.
-    :param name: the value's name.
-    """
+    """For all hosts that reach one Redis, by a ``redis.Redis`` and the value's name; times are by its clock."""
 
     def __init__(self, client: Any, name: str) -> None:
-        self._client = client
-        self._name = name
+        self._client, self._name = client, name
         self._turns = _Turns()  # or threads would make each other's transactions fail
 
     def read(self) -> tuple[RateState, float]:

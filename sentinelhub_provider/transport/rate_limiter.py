@@ -20,7 +20,7 @@ from sentinelhub_provider.transport.rate_limit import (
     still_holds,
     teaches,
 )
-from sentinelhub_provider.transport.rate_limit_stores import MemoryStateStore, StateStore
+from sentinelhub_provider.transport.rate_limit_stores import Change, MemoryStateStore, StateStore
 
 log = logging.getLogger(__name__)
 
@@ -37,17 +37,13 @@ class RateLimiter:
     While the store fails, which costs one warning, the process keeps a state of its own.
 
     :param store: where the state is kept, ``None`` for this limiter alone.
-    :param limits: what the connection says about its account.
-    :param clock: seconds since the epoch.
     """
 
     def __init__(self, store: StateStore | None, limits: Limits, clock: Callable[[], float] = time.time) -> None:
         self._own = MemoryStateStore(clock)
         self._store = self._own if store is None else store
-        self._limits = limits
-        self._clock = clock
-        self._own_until = 0.0
-        self._warned = False
+        self._limits, self._clock = limits, clock
+        self._own_until, self._warned = 0.0, False
 
     @property
     def may_block(self) -> bool:
@@ -85,28 +81,16 @@ class RateLimiter:
 
     def give_back(self, slot: Slot) -> None:
         """Let others have a slot that is not used."""
-        self._with_store(
-            lambda store: (
-                store.update(lambda state, now: give_back(state, self._limits, slot, now)) if slot.taken else None
-            )
-        )
+        if slot.taken:
+            self._change(lambda state, now: give_back(state, self._limits, slot, now))
 
     def settle(self, slot: Slot, *, status: int, retry_after: float | None, spent: float | None) -> None:
-        """
-        Learn from an answer.
-
-        :param status: its HTTP status.
-        :param retry_after: seconds that a 429 asked to wait, ``None`` where it did not say.
-        :param spent: processing units that it cost, ``None`` where it does not say.
-        """
+        """Learn from an answer; see :func:`~sentinelhub_provider.transport.rate_limit.learn`."""
         if teaches(self._limits, slot, status=status):
-            self._with_store(
-                lambda store: store.update(
-                    lambda state, now: learn(
-                        state, self._limits, slot, now, status=status, retry_after=retry_after, spent=spent
-                    )
-                )
-            )
+            self._change(lambda state, now: learn(state, self._limits, slot, now, status, retry_after, spent))
+
+    def _change(self, change: Change) -> None:
+        self._with_store(lambda store: store.update(change))
 
     def _with_store(self, act: Callable[[StateStore], _Result]) -> _Result:
         """Act on the shared store, or on this process's own while that fails."""

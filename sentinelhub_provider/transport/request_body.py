@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +22,21 @@ class RequestBody:
     A request's body: a stream is rewound for each attempt, or read into memory where it cannot be.
 
     :param data: text, bytes, a form's fields, an open file, or an iterator of bytes.
-    :param document: anything that can be written as JSON.
+    :param json: anything that can be written as JSON.
     :param files: parts of a multipart body, as ``requests`` takes them.
     :raises SentinelHubRequestError: for a document that is not JSON, or one beside ``data`` or ``files``.
     """
 
-    def __init__(self, *, data: Any = None, document: Any = None, files: Any = None) -> None:
+    def __init__(self, *, data: Any = None, json: Any = None, files: Any = None) -> None:
         self.content_type: str | None = None
         self._start = 0
-        if document is not None:
+        if json is not None:
             if data is not None or files is not None:
                 raise SentinelHubRequestError(
                     "json (or evalscript) is given beside data or files, but a request has one body. Give one of them.",
                     field="json",
                 )
-            data = _encoded(document)
+            data = _encoded(json)
             self.content_type = "application/json"
         if hasattr(data, "read"):
             if data.seekable():
@@ -46,8 +46,9 @@ class RequestBody:
         elif hasattr(data, "__next__"):
             data = b"".join(data)
         self._data = data
+        files = files.items() if hasattr(files, "items") else files
         # HTTP libraries read files whole in any case, but only once.
-        self.files = None if files is None else [(name, _part(part)) for name, part in _items(files)]
+        self.files = None if files is None else [(name, _part(part)) for name, part in files]
 
     def data(self) -> Any:
         """Return the body as it was given, a stream at its start; for HTTP libraries that read streams themselves."""
@@ -57,8 +58,7 @@ class RequestBody:
 
     def content(self) -> Any:
         """Return the body in memory; for the event loop, which must not wait for a file with each piece."""
-        data = self.data()
-        return data.read() if hasattr(data, "read") else data
+        return _content(self.data())
 
 
 def header_fields(
@@ -71,9 +71,7 @@ def header_fields(
     """
     Put a request's header fields together; names are one in whichever case they are written.
 
-    :param given: the caller's.
-    :param content_type: of the body, where the caller names none.
-    :param token: what authorizes the request, in place of any ``Authorization`` of the caller's.
+    :param given: the caller's; their ``Authorization`` gives way to the token, their content type counts.
     :param is_foreign: whether it goes to another host: then without credentials and without a body.
     """
     fields = dict(given or {})
@@ -101,13 +99,9 @@ def unsendable(error: Exception, url: str) -> SentinelHubRequestError:
 
 def _encoded(document: Any) -> bytes:
     try:
-        return json.dumps(document, allow_nan=False).encode()
+        return dumps(document, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise SentinelHubRequestError(f"json cannot be written as JSON: {error}", field="json") from error
-
-
-def _items(files: Any) -> Any:
-    return files.items() if hasattr(files, "items") else files
 
 
 def _part(part: Any) -> Any:

@@ -26,10 +26,8 @@ def parse_retry_after(value: str | None, *, now: datetime | None = None) -> floa
     """
     Read ``Retry-After`` in seconds, :data:`LONGEST_ASKED` at most; ``None`` for absence and nonsense.
 
-    An integer is milliseconds, a decimal is seconds, a date is a date. An integer that was meant as seconds thus
-    reads as next to nothing; the back-off, which is never undercut, makes up for it.
-
-    :param now: the time to count a date from, aware; the present by default.
+    An integer is milliseconds, a decimal is seconds, a date counts from ``now``. An integer that was meant as seconds
+    thus reads as next to nothing; the back-off, which is never undercut, makes up for it.
     """
     text = (value or "").strip()
     try:
@@ -46,18 +44,14 @@ def _seconds_until(text: str, now: datetime) -> float | None:
         moment = parsedate_to_datetime(text)
     except (TypeError, ValueError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
+    return max(0.0, ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds())
 
 
 def backoff(attempt: int, random: Callable[[], float]) -> float:
     """
-    Return the seconds to wait after failed attempt number ``attempt`` (from 1).
+    Return the seconds to wait after failed attempt number ``attempt`` (from 1); ``random`` is a number in [0, 1).
 
     Doubles from :data:`FIRST_WAIT`; jitter comes after the cap, so that a fleet at the cap stays spread out.
-
-    :param random: a number in [0, 1).
     """
     ceiling = min(LONGEST_BACKOFF, FIRST_WAIT * 2.0 ** min(attempt - 1, 16))
     return ceiling * (0.5 + 0.5 * random())

@@ -7,7 +7,6 @@ What to send, repeat, follow or refuse is decided in :mod:`~sentinelhub_provider
 from __future__ import annotations
 
 import os
-import random
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -34,7 +33,7 @@ from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call, author
 from sentinelhub_provider.transport.rate_limiter import RateLimiter
 from sentinelhub_provider.transport.receive import Intake, Receiver
 from sentinelhub_provider.transport.request_body import RequestBody, header_fields, unsendable
-from sentinelhub_provider.transport.steps import Count, Failure, FailureKind, Send, Wait
+from sentinelhub_provider.transport.steps import Failure, FailureKind, Send
 from sentinelhub_provider.transport.token_endpoint import fetch_token
 
 READ_SIZE = 256 * 1024
@@ -50,8 +49,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
     ``allowed_hosts`` only. :meth:`call` is the careful way: it repeats what is safe to repeat and raises typed errors.
 
     :param resolve: turns a path into a URL.
-
-    The other parameters are those of :class:`~sentinelhub_provider.transport.driver.FlowDriver`.
+    :param options: further ones of :class:`~sentinelhub_provider.transport.driver.FlowDriver`.
     """
 
     def __init__(
@@ -61,29 +59,14 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         limiter: RateLimiter,
         *,
         resolve: Callable[[str], str],
-        on_token: Callable[[str], None],
-        on_wait: Callable[[Wait], None],
-        count: Count = lambda _, __, ___: None,
-        clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
-        jitter: Callable[[], float] = random.random,
+        **options: Any,
     ) -> None:
         OAuth2Session.__init__(self, client=BackendApplicationClient(client_id=settings.client_id))
-        FlowDriver.__init__(
-            self,
-            settings,
-            broker,
-            limiter,
-            get_token=broker.get,
-            fetch=lambda *arguments: self.fetch_new_token(*arguments),
-            act=lambda act: act(),
-            on_token=on_token,
-            on_wait=on_wait,
-            count=count,
-            sleep=sleep,
-        )
-        self._resolve, self._clock, self._wall_clock, self._jitter = resolve, clock, wall_clock, jitter
+        options["fetch"] = lambda *arguments: self.fetch_new_token(*arguments)  # which a subclass may replace
+        FlowDriver.__init__(self, settings, broker, limiter, sleep=sleep, **options)
+        self._resolve, self._wall_clock = resolve, wall_clock
         self.verify = settings.verify
         self.trust_env = False  # the environment is read in one place, for the event loop as well
         self._open_connections()
@@ -189,16 +172,12 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         return at_once(self._token(rejected, timeout))
 
     def fetch_new_token(self, fetched: list[AccessToken], timeout: float) -> AccessToken:
-        """Ask the token endpoint, for ``timeout`` seconds at most, and note the token in ``fetched``."""
+        """Ask the token endpoint; see :class:`~sentinelhub_provider.transport.driver.FlowDriver`."""
         fetched.append(fetch_token(self._settings, self.call, timeout=timeout, wall_clock=self._wall_clock))
         return fetched[-1]
 
     def fetch_token(self, *_: Any, **__: Any) -> dict[str, Any]:
-        """
-        Return the current token as a dict; arguments are ignored.
-
-        Code written for a plain ``OAuth2Session`` calls this first. Here the connection knows where tokens come from.
-        """
+        """Return the current token as a dict, for code that calls this first; arguments are ignored."""
         token = self.current_token()
         return {
             "access_token": token.value,
@@ -212,29 +191,12 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         """Always true: the session gets its token when it needs one."""
         return True
 
-    def _prepared(
-        self,
-        method: str,
-        url: str,
-        *,
-        params: Any = None,
-        headers: Mapping[str, str] | None = None,
-        data: Any = None,
-        json: Any = None,
-        files: Any = None,
-        **fields: Any,
-    ) -> requests.PreparedRequest:
-        body = RequestBody(data=data, document=json, files=files)
-        return self.prepare_request(
-            requests.Request(
-                method.upper(),
-                with_query(url, params),
-                headers=header_fields(headers, content_type=body.content_type),
-                data=body.data(),
-                files=body.files,
-                **fields,
-            )
-        )
+    def _prepared(self, method: str, url: str, **given: Any) -> requests.PreparedRequest:
+        body = RequestBody(**{name: given.pop(name, None) for name in ("data", "json", "files")})
+        url = with_query(url, given.pop("params", None))
+        headers = header_fields(given.pop("headers", None), content_type=body.content_type)
+        request = requests.Request(method.upper(), url, headers=headers, data=body.data(), files=body.files, **given)
+        return self.prepare_request(request)
 
     def _transmit(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         """Send once through ``requests`` itself, past OAuth2Session, which would refuse loopback and log the token."""
@@ -244,9 +206,8 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
             kwargs["timeout"] = (CONNECT_TIMEOUT, self._settings.timeout)
         kwargs = {name: value for name, value in kwargs.items() if value is not None}
         if str(request.url).startswith("https:"):
-            ssl_context(
-                kwargs.get("verify", self.verify) or False
-            )  # requests would take what is wrong with it for the URL's
+            # requests would take what is wrong with it for the URL's
+            ssl_context(kwargs.get("verify", self.verify) or False)
         proxy = proxy_for(str(request.url))
         kwargs["proxies"] = {**({"all": proxy} if proxy else {}), **self.proxies, **kwargs.get("proxies", {})}
         if is_loopback(urlsplit(str(request.url)).hostname or ""):

@@ -8,22 +8,13 @@ the service's code that an error carries, and a few names.
 from __future__ import annotations
 
 import errno
+import re
+from contextlib import suppress
 from typing import Any
 
-_PASSING_CODES = frozenset(
-    {
-        "ExpiredToken",
-        "InternalError",
-        "OperationAborted",
-        "RequestExpired",
-        "RequestTimeout",
-        "RequestTimeTooSkewed",
-        "ServiceUnavailable",
-        "SlowDown",
-        "Throttling",
-        "ThrottlingException",
-        "TokenRefreshRequired",
-    }
+_PASSING_CODES = re.compile(
+    "ExpiredToken|InternalError|OperationAborted|RequestExpired|RequestTimeout|RequestTimeTooSkewed|ServiceUnavailable"
+    "|SlowDown|Throttling|ThrottlingException|TokenRefreshRequired"
 )
 """Codes of S3 that pass, whatever status they come with."""
 
@@ -42,16 +33,9 @@ _FINAL_KINDS = (
     TypeError,
 )
 _FINAL_NUMBERS = frozenset({errno.ENAMETOOLONG, errno.EROFS, errno.EINVAL, errno.ELOOP, errno.ENXIO})
-_FINAL_NAMES = frozenset(
-    {
-        "AirflowNotFoundException",
-        "ClientAuthenticationError",
-        "DefaultCredentialsError",
-        "NoCredentialsError",
-        "ParamValidationError",
-        "PartialCredentialsError",
-        "ProfileNotFound",
-    }
+_FINAL_NAMES = re.compile(
+    "AirflowNotFoundException|ClientAuthenticationError|DefaultCredentialsError|NoCredentialsError"
+    "|ParamValidationError|PartialCredentialsError|ProfileNotFound"
 )
 """Airflow's missing connection, and what the libraries of AWS, Google and Azure say of credentials."""
 
@@ -63,34 +47,30 @@ def is_final(error: BaseException) -> bool:
     All else passes: a store that does not answer, or answers that it is busy, and a disk that is full.
     """
     code, status = _code(error), _status(error)
-    if code in _PASSING_CODES or status in _PASSING_STATUSES:
+    if _PASSING_CODES.fullmatch(code) or status in _PASSING_STATUSES:
         return False
-    if isinstance(error, _FINAL_KINDS) or any(kind.__name__ in _FINAL_NAMES for kind in type(error).__mro__):
+    if isinstance(error, _FINAL_KINDS) or any(_FINAL_NAMES.fullmatch(kind.__name__) for kind in type(error).__mro__):
         return True
     if isinstance(error, OSError) and error.errno in _FINAL_NUMBERS:
         return True
     return status is not None and 400 <= status < 500
 
 
-def _code(error: BaseException) -> str | None:
-    for one in (error, error.__cause__):
-        response = getattr(one, "response", None)
-        if isinstance(response, dict):
-            return str(response.get("Error", {}).get("Code"))
-    return None
+def _code(error: BaseException) -> str:
+    responses = (getattr(one, "response", None) for one in (error, error.__cause__))
+    found = next((response for response in responses if isinstance(response, dict)), None)
+    return str((found or {}).get("Error", {}).get("Code"))
 
 
 def _status(error: BaseException) -> int | None:
     for one in (error, error.__cause__):
         response: Any = getattr(one, "response", None)
         if isinstance(response, dict):
-            found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            named = [response.get("ResponseMetadata", {}).get("HTTPStatusCode")]
         else:
-            named = (getattr(one, name, None) for name in ("status_code", "status", "code"))
-            found = next((value for value in named if value is not None), None)
-        try:
-            if found is not None and not isinstance(found, bool):
+            named = [getattr(one, name, None) for name in ("status_code", "status", "code")]
+        found = next((value for value in named if value is not None), None)
+        if found is not None and not isinstance(found, bool):
+            with suppress(TypeError, ValueError):
                 return int(found)
-        except (TypeError, ValueError):
-            continue
     return None

@@ -41,7 +41,32 @@ class Target(Protocol):
         """Leave nothing behind. Does nothing after ``commit``."""
 
 
-class LocalTarget:
+class _FileTarget:
+    """Collects a file's bytes in a file of this machine."""
+
+    _file: IO[bytes] | None = None
+
+    def write(self, chunk: bytes) -> None:
+        """Write the next bytes."""
+        if self._file is not None:
+            self._file.write(chunk)
+
+    def discard(self) -> None:
+        """Leave nothing behind. Does nothing after ``commit``."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _restarted(self) -> bool:
+        """Drop what was written before; tell whether there is a file already."""
+        if self._file is None:
+            return False
+        self._file.seek(0)
+        self._file.truncate()
+        return True
+
+
+class LocalTarget(_FileTarget):
     """
     A file on this machine, written without a name where the file system can do that, so that a kill leaves nothing.
 
@@ -54,14 +79,11 @@ class LocalTarget:
         self._final = Path(path).expanduser().absolute()
         self._names_folder = str(path).endswith("/")
         self.path = str(self._final)
-        self._file: IO[bytes] | None = None
         self._part: Path | None = None
 
     def open(self) -> None:
         """Make ready to write from the start, dropping what was written before."""
-        if self._file is not None:
-            self._file.seek(0)
-            self._file.truncate()
+        if self._restarted():
             return
         self._final = Path(os.path.realpath(self._final))
         if self._names_folder or self._final.is_dir():
@@ -73,30 +95,21 @@ class LocalTarget:
         self._final.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._nameless() or self._named()
 
-    def write(self, chunk: bytes) -> None:
-        """Write the next bytes."""
-        if self._file is not None:
-            self._file.write(chunk)
-
     def commit(self) -> None:
         """Make the file appear under its name, whole."""
-        if self._file is None:
-            return
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        part = self._part or self._name_it(self._file)
-        part.replace(self._final)
-        self._file.close()
-        self._file = self._part = None
+        if self._file is not None:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            (self._part or self._name_it(self._file)).replace(self._final)
+            self._part = None
+            super().discard()
 
     def discard(self) -> None:
         """Leave nothing behind. Does nothing after ``commit``."""
-        if self._file is None:
-            return
-        self._file.close()
+        super().discard()
         if self._part is not None:
             self._part.unlink(missing_ok=True)
-        self._file = self._part = None
+            self._part = None
 
     def _nameless(self) -> IO[bytes] | None:
         """Open a file that has no name yet; ``None`` where the system has no such files."""
@@ -139,7 +152,7 @@ class LocalTarget:
         return self._final.parent / _PART.format(secrets.token_hex(8))
 
 
-class FileSystemTarget:
+class FileSystemTarget(_FileTarget):
     """
     An object in a store that fsspec reaches: collected on this machine's disk, uploaded once it is complete.
 
@@ -162,36 +175,26 @@ class FileSystemTarget:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._file_system = file_system
-        self._path = path
-        self.path = shown
+        self._file_system, self._path, self.path = file_system, path, shown
         self._clock, self._sleep = clock, sleep
-        self._spool: IO[bytes] | None = None
 
     def open(self) -> None:
         """Make ready to write from the start, dropping what was written before."""
         if self.path.endswith("/"):
             raise IsADirectoryError("it ends with a slash, so it names a folder")
-        if self._spool is None:
+        if not self._restarted():
             prove_writable(self._file_system, self._path)
-            self._spool = _spool()
-        self._spool.seek(0)
-        self._spool.truncate()
-
-    def write(self, chunk: bytes) -> None:
-        """Write the next bytes."""
-        if self._spool is not None:
-            self._spool.write(chunk)
+            self._file = _spool()
 
     def commit(self) -> None:
         """Make the object appear, whole; a store that does not take it for now is tried again for two minutes."""
-        if self._spool is None:
+        if self._file is None:
             return
-        self._spool.flush()
+        self._file.flush()
         ends, wait = self._clock() + STORE_PATIENCE, 1.0
         while True:
             try:
-                self._file_system.put_file(_name_of(self._spool), self._path)
+                self._file_system.put_file(_name_of(self._file), self._path)
                 break
             except Exception as error:  # of the storage's library, whichever that is
                 if is_final(error) or self._clock() + wait > ends:
@@ -200,12 +203,6 @@ class FileSystemTarget:
             wait = min(2 * wait, 16.0)
         self.discard()
 
-    def discard(self) -> None:
-        """Leave nothing behind. Does nothing after ``commit``."""
-        if self._spool is not None:
-            self._spool.close()
-            self._spool = None
-
 
 def prove_writable(file_system: Any, path: str) -> None:
     """
@@ -213,8 +210,6 @@ def prove_writable(file_system: Any, path: str) -> None:
 
     S3 is asked to begin an upload, which is taken back. Other stores are asked whether the bucket is there.
 
-    :param file_system: an ``fsspec.AbstractFileSystem``.
-    :param path: the object's path within it.
     :raises Exception: what the store's library raises.
     """
     if hasattr(file_system, "call_s3"):

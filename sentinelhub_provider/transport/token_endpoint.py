@@ -104,7 +104,7 @@ def _in_terms_of_the_connection(error: SentinelHubError, settings: ConnectionSet
             field="scope",
             **error.about,
         )
-    if error.status is not None and not isinstance(error, SentinelHubServerError):
+    if (error.status or 0) >= 400 and not isinstance(error, SentinelHubServerError):
         return SentinelHubResponseError(
             f"{where} answered {error.status} {said or 'without an OAuth2 error'}, which says nothing about the "
             "client. It may pass. If it goes on, check auth_url and whether a gateway or proxy answers in its place.",

@@ -1018,11 +1018,11 @@ def test_redis_connection_keeps_the_tokens(connect, sentinelhub_sandbox, monkeyp
 
 
 def test_redis_connection_that_is_missing_is_named(connect):
-    """Airflow says so itself; the form's test, too."""
+    """By the field that names it, and by its ID."""
     works, said = connect(extra={"auth_cache": "no_such_redis"}).test_connection()
 
     assert not works
-    assert said == "There is no connection of this ID. Save it first."
+    assert said.startswith("The connection's field 'auth_cache' cannot work. There is no Airflow connection 'no_such")
 
 
 # --- the four documented ways ----------------------------------------------------------------------------------------

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import json
 import logging
 import traceback
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
+from airflow.sdk import Connection
 
 from sentinelhub_provider.exceptions import SentinelHubError
+from sentinelhub_provider.get_provider_info import CONN_FIELDS
+from sentinelhub_provider.hooks.delivery import access_of
+from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 from sentinelhub_provider.sandbox.gateway.faults.model import TOKEN_PATHS
 
 SECRET = "./*& +ü%-a-very-secret-secret"
@@ -109,3 +116,56 @@ def test_nothing_that_is_left_behind_holds_a_secret(
     for form in forms_of(sentinelhub_sandbox.client_id, SECRET) | tokens:
         assert form not in everything
     assert not any(token.split(".")[2] in everything for token in tokens), "a token's signature"
+
+
+@pytest.fixture(name="warned")
+def fixture_warned(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    """Tell whether Airflow has warned of a secret that is too short to mask, which it does once in a process."""
+    from airflow.sdk._shared.secrets_masker import secrets_masker
+
+    monkeypatch.setattr(secrets_masker.SecretsMasker, "_has_warned_short_secret", False, raising=False)
+    yield lambda: "too short" in caplog.text
+    secrets_masker.mask_secret({"x": "y"})
+    assert "too short" in caplog.text, "this Airflow words its warning otherwise"
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        pytest.param(lambda: SentinelHubHook("sh").settings, id="task"),
+        pytest.param(lambda: asyncio.run(SentinelHubHook("sh").asettings()), id="trigger"),
+        pytest.param(lambda: access_of("bucket", "s3://results/x"), id="bucket"),
+    ],
+)
+def test_short_value_in_an_extra_makes_no_warning(read, warned, monkeypatch: pytest.MonkeyPatch):
+    """It is no secret: nothing here hands it to Airflow's masker, whichever way the connection came."""
+    client: dict[str, Any] = {"login": "the-client-id", "password": "the-client-secret"}
+    extras = {
+        "sh": ("sentinelhub", {"timeout": "30", "scope": "SH", "verify": "no", "auth_cache": "redis"}),
+        "redis": ("redis", {"db": "1", "ssl": "no"}),
+        "bucket": ("aws", {"region_name": "eu", "x": "y"}),
+    }
+    connections = {
+        name: Connection(conn_id=name, conn_type=kind, host="localhost", extra=json.dumps(extra), **client)
+        for name, (kind, extra) in extras.items()
+    }
+
+    async def aget(conn_id: str) -> Connection:
+        return connections[conn_id]
+
+    monkeypatch.setattr("airflow.sdk.BaseHook.get_connection", staticmethod(connections.__getitem__))
+    monkeypatch.setattr("airflow.sdk.BaseHook.aget_connection", staticmethod(aget), raising=False)
+    read()
+
+    assert not warned()
+
+
+def test_untouched_form_saves_no_value_that_airflow_warns_of(warned):
+    """Airflow hands what is in the extra to its masker by itself."""
+    from airflow.sdk._shared.secrets_masker import secrets_masker
+
+    saved = {name: field["schema"]["default"] for name, field in CONN_FIELDS.items() if "default" in field["schema"]}
+    secrets_masker.mask_secret(saved)
+
+    assert saved["deployment"]
+    assert not warned()

@@ -380,7 +380,7 @@ def test_round_counts_no_time_in_which_nobody_asked():
     state, _ = slots(slowed(), NO_LIMITS, 10)
     state, busy = reserve(state, NO_LIMITS, NOW)
     _, late = reserve(state, NO_LIMITS, NOW + 300)
-    assert late.span == pytest.approx(busy.span + 1.0 / PROBE_RATE, rel=0.05)
+    assert late.given_by.span == pytest.approx(busy.given_by.span + 1.0 / PROBE_RATE, rel=0.05)
 
 
 def test_round_counts_no_long_pause_that_the_service_asked_for():

@@ -50,7 +50,7 @@ def test_form_fields_stay_a_mapping():
 
 def test_document_is_written_as_json():
     """With the content type that says so."""
-    body = RequestBody(document={"a": [1, None]})
+    body = RequestBody(json={"a": [1, None]})
 
     assert (body.content(), body.content_type) == (b'{"a": [1, null]}', "application/json")
 
@@ -59,7 +59,7 @@ def test_document_is_written_as_json():
 def test_document_that_is_not_json_is_refused(document: Any):
     """Before anything is sent."""
     with pytest.raises(SentinelHubRequestError, match="json cannot be written as JSON") as error:
-        RequestBody(document=document)
+        RequestBody(json=document)
 
     assert error.value.field == "json"
 
@@ -68,7 +68,7 @@ def test_document_that_is_not_json_is_refused(document: Any):
 def test_two_bodies_are_refused(other: dict[str, Any]):
     """One of them would be dropped without a word."""
     with pytest.raises(SentinelHubRequestError, match="one body"):
-        RequestBody(document={}, **other)
+        RequestBody(json={}, **other)
 
 
 def test_files_are_read_for_good(tmp_path: Path):
