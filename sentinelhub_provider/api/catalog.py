@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sentinelhub_provider.api.answers import decode_answer
 from sentinelhub_provider.api.collections import find_collection
 from sentinelhub_provider.api.datasets import check_cloud_cover
 from sentinelhub_provider.api.geo.antimeridian import cut, on_one_side, sides_of
@@ -25,6 +24,7 @@ from sentinelhub_provider.api.time_range import (
     plain_time,
     refuse_future,
 )
+from sentinelhub_provider.api.values import decode_answer
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
 MAX_PAGE = 100

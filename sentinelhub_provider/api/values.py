@@ -6,14 +6,43 @@ A value that cannot be meant is refused by the argument's name. Callers leave ou
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from sentinelhub_provider.api.text import without_bom
-from sentinelhub_provider.exceptions import SentinelHubRequestError
+from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
+
+_OTHERS = {
+    "UTF-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    "UTF-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+}
+"""Encodings that a byte order mark names; UTF-32's little-endian mark begins like UTF-16's."""
+
+
+def without_bom(text: str) -> str:
+    """Return a text without the byte order mark that Windows editors write at its start."""
+    return text.removeprefix("\ufeff")
+
+
+def encoding_fault(data: bytes) -> str | None:
+    """Name the encoding that the first bytes of a text say it has, where that is not UTF-8; else ``None``."""
+    marked = next((name for name, marks in _OTHERS.items() if data.startswith(marks)), None)
+    if marked is None and sorted(data[:2])[:1] == [0] and 32 < max(data[:2]) < 127:
+        return "UTF-16"
+    return marked
+
+
+def decode(data: bytes) -> str:
+    """Return a text in UTF-8, without byte order mark. Raises ``ValueError``, with what to do, for another encoding."""
+    if name := encoding_fault(data):
+        raise ValueError(f"it is text in {name}. Save it as UTF-8")
+    try:
+        return without_bom(data.decode())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not text in UTF-8 ({error}). Save it as UTF-8") from error
 
 
 def shortened(value: Any, size: int = 500) -> str:
@@ -104,3 +133,11 @@ def _range(least: float, most: float) -> str:
     if most < math.inf:
         return f"number from {least:g} to {most:g}"
     return "number" if least == -math.inf else f"number, {least:g} or more"
+
+
+def decode_answer(content: bytes | str, who: str) -> Any:
+    """Decode an answer's body; ``who`` answered. Raises :class:`SentinelHubResponseError` where it is not JSON."""
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise SentinelHubResponseError(f"{who} answered with something other than JSON: {error}.") from error

@@ -1,14 +1,15 @@
-"""The files that arguments name: found beside the DAG, on a disk or in a bucket, and brought to this machine."""
+"""The files that arguments name, brought to this machine from a disk or a bucket; packages that some formats need."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.api.text import decode
+from sentinelhub_provider.api.values import decode
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRequestError, SentinelHubTransportError
 from sentinelhub_provider.transport.storage_faults import is_final
 
@@ -91,3 +92,23 @@ def _unreadable(path: Any, error: Exception, field: str, what: str, *, is_remote
         "as s3://my_conn@my-bucket/fields.geojson.",
         field=field,
     )
+
+
+def require_pyarrow(*, field: str, otherwise: str, what: str = "Parquet") -> Any:
+    """Return pyarrow, which ``what`` needs; ``field`` asks for it, and ``otherwise`` says what to do without."""
+    return _require("pyarrow", "parquet", what, field, otherwise)
+
+
+def require_pyogrio(what: str, *, otherwise: str) -> Any:
+    """Return pyogrio; parameters and errors as those of :func:`require_pyarrow`, of the argument ``features``."""
+    return _require("pyogrio", "vector", what, "features", otherwise)
+
+
+def _require(module: str, extra: str, what: str, field: str, otherwise: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise SentinelHubRequestError(
+            f"{field}: {what} needs {module}, which is not installed. Install it where the worker runs: pip install "
+            f"'airflow-provider-sentinelhub[{extra}]'; or {otherwise}."
+        ) from error

@@ -16,7 +16,7 @@ import shapely
 from sentinelhub_provider.api.geo.crs import Crs
 from sentinelhub_provider.api.geo.geometry import BBox, Geometry
 from sentinelhub_provider.exceptions import SentinelHubRequestError
-from sentinelhub_provider.features.packages import require_pyogrio
+from sentinelhub_provider.features.files import require_pyogrio
 from sentinelhub_provider.features.tables import ROWS
 
 TABLE = "features"

@@ -12,7 +12,7 @@ from typing import Any
 import shapely
 from shapely.geometry import shape as shape_of
 
-from sentinelhub_provider.features.packages import require_pyarrow
+from sentinelhub_provider.features.files import require_pyarrow
 
 CONTENT_TYPE = "application/vnd.apache.parquet"
 

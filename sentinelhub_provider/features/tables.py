@@ -13,7 +13,7 @@ import shapely
 
 from sentinelhub_provider.api.geo.crs import CRS84, Crs, parse_crs
 from sentinelhub_provider.exceptions import SentinelHubRequestError
-from sentinelhub_provider.features.packages import require_pyarrow, require_pyogrio
+from sentinelhub_provider.features.files import require_pyarrow, require_pyogrio
 
 ROWS = 5_000
 """Rows that are in memory at a time."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.api.answers import decode_answer
 from sentinelhub_provider.api.jobs.job import Job, JobKind, JobState, gone, job_of
 from sentinelhub_provider.api.jobs.polling import PAGE_SIZE
 from sentinelhub_provider.api.paging import next_page
+from sentinelhub_provider.api.values import decode_answer
 from sentinelhub_provider.exceptions import SentinelHubNotFoundError, SentinelHubResponseError
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sentinelhub_provider.api.answers import decode_answer
 from sentinelhub_provider.api.byoc.ingestion import Get, Outcome, Pause, find_tile, find_tiles, list_items, poll_tiles
 from sentinelhub_provider.api.byoc.requests import (
     COLLECTIONS,
@@ -33,6 +32,7 @@ from sentinelhub_provider.api.byoc.tiles import (
 from sentinelhub_provider.api.flow import drive
 from sentinelhub_provider.api.jobs.steps import UNCLEAR
 from sentinelhub_provider.api.processing_units import INGESTION
+from sentinelhub_provider.api.values import decode_answer
 from sentinelhub_provider.exceptions import (
     SentinelHubBadRequestError,
     SentinelHubError,

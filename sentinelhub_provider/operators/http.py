@@ -8,10 +8,9 @@ from dataclasses import asdict
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.api.answers import decode_answer
 from sentinelhub_provider.api.endpoints import is_service
 from sentinelhub_provider.api.paging import NextPage, Pages, joined
-from sentinelhub_provider.api.values import read_flag, read_json, read_whole_number
+from sentinelhub_provider.api.values import decode_answer, read_flag, read_json, read_whole_number
 from sentinelhub_provider.exceptions import (
     SentinelHubRequestError,
     SentinelHubResponseError,

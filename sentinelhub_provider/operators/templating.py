@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from sentinelhub_provider.api.text import encoding_fault, without_bom
+from sentinelhub_provider.api.values import encoding_fault, without_bom
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 if TYPE_CHECKING:

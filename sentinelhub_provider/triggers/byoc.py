@@ -10,9 +10,9 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from sentinelhub_provider.api.answers import decode_answer
 from sentinelhub_provider.api.byoc.ingestion import Get, Outcome, Pause, error_event, finished_event, poll_tiles
 from sentinelhub_provider.api.flow import adrive
+from sentinelhub_provider.api.values import decode_answer
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 from sentinelhub_provider.triggers.stored import StoredTrigger, checking

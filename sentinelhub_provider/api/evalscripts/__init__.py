@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sentinelhub_provider.api.evalscripts.setup import is_simple, parse_version
-from sentinelhub_provider.api.text import without_bom
+from sentinelhub_provider.api.values import without_bom
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 EVALSCRIPTS: Mapping[str, str] = MappingProxyType(

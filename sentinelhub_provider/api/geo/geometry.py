@@ -18,8 +18,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from sentinelhub_provider.api.geo.crs import CRS84, Crs, parse_crs
-from sentinelhub_provider.api.text import without_bom
-from sentinelhub_provider.api.values import as_number
+from sentinelhub_provider.api.values import as_number, without_bom
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 _DEPTH = {"Point": 0, "LineString": 1, "MultiPoint": 1, "Polygon": 2, "MultiLineString": 2, "MultiPolygon": 3}

@@ -42,7 +42,6 @@ from sentinelhub_provider.api.job_requests.delivery import (
     accesses_of,
     refuse_credentials,
 )
-from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
 from sentinelhub_provider.api.job_requests.tiling_grids import count_tiles
 from sentinelhub_provider.api.jobs.job import full_tag, tagged
 from sentinelhub_provider.api.process import (
@@ -54,7 +53,7 @@ from sentinelhub_provider.api.process import (
     read_responses,
     request_digest,
 )
-from sentinelhub_provider.api.processing_units import Estimate, Service
+from sentinelhub_provider.api.processing_units import Estimate, FeatureSizes, Service
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 DELIVERY: Path = ("output", "delivery")

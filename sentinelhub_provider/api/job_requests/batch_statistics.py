@@ -31,10 +31,9 @@ from sentinelhub_provider.api.job_requests.delivery import (
     read_location,
     refuse_credentials,
 )
-from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
 from sentinelhub_provider.api.jobs.job import full_tag
 from sentinelhub_provider.api.process import request_digest
-from sentinelhub_provider.api.processing_units import Estimate, Service
+from sentinelhub_provider.api.processing_units import Estimate, FeatureSizes, Service
 from sentinelhub_provider.api.statistical.intervals import SplitTime, read_split_time, split_time
 from sentinelhub_provider.api.statistical.request import build_calculations, build_statistical_datasets, check_mask
 from sentinelhub_provider.exceptions import SentinelHubRequestError

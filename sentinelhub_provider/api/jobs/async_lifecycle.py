@@ -14,24 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from sentinelhub_provider.api.jobs import steps
 from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, Job, JobState
 from sentinelhub_provider.api.jobs.lifecycle import changed_request
-from sentinelhub_provider.api.jobs.steps import (
-    MAX_ATTEMPTS,
-    UNCLEAR,
-    AwaitEnd,
-    CheckOutputs,
-    CheckStatus,
-    DeleteIntent,
-    Delivered,
-    Flow,
-    Intent,
-    LoadIntent,
-    SaveIntent,
-    Send,
-    WaitUntil,
-    Warn,
-)
+from sentinelhub_provider.api.jobs.steps import Flow
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubJobError, SentinelHubRateLimitError
 
 IF_UNCLEAR = ("wait", "fail", "resend")
@@ -83,12 +69,12 @@ def async_flow(
     job_id, ends = plan.job_id or known, plan.began + plan.timeout
     if job_id is None:
         # Also after a wait: what goes on twice after it must not send twice.
-        intent: Intent | None = yield LoadIntent()
+        intent: steps.Intent | None = yield steps.LoadIntent()
         if intent is not None and plan.digest is not None and intent.digest not in (None, plan.digest):
             raise changed_request(Job(intent.job_id or "of unknown id", ASYNC_PROCESS, JobState.RUNNING))
         if intent is None and not waited:
             yield from _check_memory(plan)
-        for _ in range(MAX_ATTEMPTS):
+        for _ in range(steps.MAX_ATTEMPTS):
             if intent is None:
                 intent = yield from _send(plan, clock)
             ends = intent.sent + plan.timeout
@@ -99,8 +85,8 @@ def async_flow(
                 return None
             intent = None
         if job_id is None:
-            raise _unclear(f"an Async Process job was sent {MAX_ATTEMPTS} times, and no answer came")
-    job: Job = yield CheckStatus(job_id)
+            raise _unclear(f"an Async Process job was sent {steps.MAX_ATTEMPTS} times, and no answer came")
+    job: Job = yield steps.CheckStatus(job_id)
     while job.state is not JobState.GONE:
         if clock() >= ends:
             raise SentinelHubJobError(
@@ -109,7 +95,7 @@ def async_flow(
                 f"Give job_id={job.id!r} to wait for it, or clear the task for a new job.",
                 job_status=job.state.value,
             )
-        job = yield AwaitEnd(job, ends)
+        job = yield steps.AwaitEnd(job, ends)
     return job
 
 
@@ -118,56 +104,60 @@ def _check_memory(plan: AsyncPlan) -> Flow[None]:
     if plan.remembers:
         return
     if plan.is_first_attempt:
-        yield Warn(
+        yield steps.Warn(
             "the job's id is kept nowhere: there is no task state store (Airflow 3.3), and the bucket cannot be "
             "written from here. If this attempt dies, the next one cannot tell whether the job was sent"
         )
     elif plan.if_unclear == "resend":
-        yield Warn("an earlier attempt may have sent a job; nobody can tell, so it is sent again (if_unclear='resend')")
+        yield steps.Warn(
+            "an earlier attempt may have sent a job; nobody can tell, so it is sent again (if_unclear='resend')"
+        )
     else:
         raise _unclear("an earlier attempt of this task may have sent an Async Process job, and left no note")
 
 
-def _send(plan: AsyncPlan, clock: Callable[[], datetime]) -> Flow[Intent]:
+def _send(plan: AsyncPlan, clock: Callable[[], datetime]) -> Flow[steps.Intent]:
     """Keep the intent, send, keep the id. An unclear answer leaves the intent as it is."""
     while True:
-        intent = Intent(clock(), digest=plan.digest)
-        yield SaveIntent(intent)
-        answer: Job | SentinelHubError = yield Send()
+        intent = steps.Intent(clock(), digest=plan.digest)
+        yield steps.SaveIntent(intent)
+        answer: Job | SentinelHubError = yield steps.Send()
         if isinstance(answer, Job):
             intent = replace(intent, job_id=answer.id)
-            yield SaveIntent(intent)
+            yield steps.SaveIntent(intent)
             return intent
-        if isinstance(answer, UNCLEAR):
-            yield Warn(f"the answer to the job was lost ({type(answer).__name__}): {answer}")
+        if isinstance(answer, steps.UNCLEAR):
+            yield steps.Warn(f"the answer to the job was lost ({type(answer).__name__}): {answer}")
             return intent
-        yield DeleteIntent()
+        yield steps.DeleteIntent()
         if not isinstance(answer, SentinelHubRateLimitError):
             raise answer
         moment = clock() + max(CONCURRENCY_WAIT, timedelta(seconds=answer.retry_after or 0))
         if moment >= plan.began + min(plan.timeout, plan.max_wait):
             raise answer
-        yield WaitUntil(moment, "too many requests or concurrent jobs (429), nothing was started", waited=True)
+        yield steps.WaitUntil(moment, "too many requests or concurrent jobs (429), nothing was started", waited=True)
 
 
-def _resolve(plan: AsyncPlan, intent: Intent, clock: Callable[[], datetime]) -> Flow[bool]:
+def _resolve(plan: AsyncPlan, intent: steps.Intent, clock: Callable[[], datetime]) -> Flow[bool]:
     """Find out whether a job that may have been sent is over; if not, it may be sent again."""
     ends = intent.sent + plan.unclear_wait
     while True:
-        found: Delivered = yield CheckOutputs()
-        if found in (Delivered.OUTPUTS, Delivered.ERROR):
+        found: steps.Delivered = yield steps.CheckOutputs()
+        if found in (steps.Delivered.OUTPUTS, steps.Delivered.ERROR):
             return True
         now = clock()
-        if found is Delivered.UNREADABLE or plan.if_unclear == "fail" or now >= ends:
+        if found is steps.Delivered.UNREADABLE or plan.if_unclear == "fail" or now >= ends:
             break
         pause = min(LONGEST_CHECK, max(SHORTEST_CHECK, (now - intent.sent) / 4))
-        yield WaitUntil(min(ends, now + pause), "the job may have been sent: looking for its outputs")
+        yield steps.WaitUntil(min(ends, now + pause), "the job may have been sent: looking for its outputs")
     since = intent.sent.isoformat(timespec="seconds")
-    looked = "its outputs cannot be looked for from here" if found is Delivered.UNREADABLE else "there are no outputs"
+    looked = (
+        "its outputs cannot be looked for from here" if found is steps.Delivered.UNREADABLE else "there are no outputs"
+    )
     if plan.if_unclear != "resend":
         raise _unclear(f"an Async Process job may have been sent at {since}; no answer came, and {looked}")
-    yield Warn(f"a job may have been sent at {since}, but {looked}: it is sent again (if_unclear='resend')")
-    yield DeleteIntent()
+    yield steps.Warn(f"a job may have been sent at {since}, but {looked}: it is sent again (if_unclear='resend')")
+    yield steps.DeleteIntent()
     return False
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from sentinelhub_provider.api.jobs import steps
 from sentinelhub_provider.api.jobs.job import (
     OUT_OF_PU,
     REST_AFTER_OUT_OF_PU,
@@ -27,23 +28,7 @@ from sentinelhub_provider.api.jobs.job import (
     problem_of,
     restart_not_before,
 )
-from sentinelhub_provider.api.jobs.steps import (
-    MAX_ATTEMPTS,
-    UNCLEAR,
-    Act,
-    Action,
-    Analysed,
-    AwaitEnd,
-    CheckStatus,
-    Create,
-    Flow,
-    ListJobs,
-    LoadJobId,
-    Page,
-    SaveJobId,
-    WaitUntil,
-    Warn,
-)
+from sentinelhub_provider.api.jobs.steps import Flow
 from sentinelhub_provider.exceptions import (
     SentinelHubBadRequestError,
     SentinelHubError,
@@ -122,7 +107,7 @@ def job_flow(plan: Plan, *, clock: Callable[[], datetime], known: str | None = N
             job = yield from _check_later(job, "the job was told to start, and still says STOPPED", clock, waited=True)
             waited = True
         elif was_started(job):
-            job = yield AwaitEnd(job, deadline)
+            job = yield steps.AwaitEnd(job, deadline)
             waited = True
         elif job.state is JobState.ANALYSING or (
             plan.analyse and job.user_action == "ANALYSE" and job.state is JobState.CREATED
@@ -132,7 +117,7 @@ def job_flow(plan: Plan, *, clock: Callable[[], datetime], known: str | None = N
             job = yield from _act("analyse", job, clock)
         else:
             if plan.analyse:
-                yield Analysed(job)
+                yield steps.Analysed(job)
             job = yield from _act("start", job, clock)
             waited = True
 
@@ -159,9 +144,9 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 def _find(plan: Plan, known: str | None, clock: Callable[[], datetime]) -> Flow[Job]:
     """Find the task's job, or create it."""
-    job_id = plan.job_id or known or (yield LoadJobId())
+    job_id = plan.job_id or known or (yield steps.LoadJobId())
     if job_id is not None:
-        job: Job = yield CheckStatus(job_id)
+        job: Job = yield steps.CheckStatus(job_id)
         if plan.job_id or (_is_usable(plan, job) and was_started(job)):
             return job
         # Found before, but not started: another attempt that is still alive may have chosen another one since.
@@ -170,7 +155,7 @@ def _find(plan: Plan, known: str | None, clock: Callable[[], datetime]) -> Flow[
         found = yield from _search(plan)
     if found is None:
         found = yield from _create(plan, clock)
-    yield SaveJobId(found)
+    yield steps.SaveJobId(found)
     return found
 
 
@@ -179,15 +164,15 @@ def _search(plan: Plan, extra: Job | None = None) -> Flow[Job | None]:
     found = {} if extra is None or extra.state is JobState.GONE else {extra.id: extra}
     token: str | None = None
     while True:
-        page: Page = yield ListJobs(token)
+        page: steps.Page = yield steps.ListJobs(token)
         for job in page.jobs:
             if has_tag(job, plan.tag):
                 if _is_usable(plan, job):
                     found[job.id] = job
             elif any(has_tag(job, tag) for tag in plan.earlier_tags) and is_running(job):
-                said = yield Act("stop", job)
+                said = yield steps.Act("stop", job)
                 how = "told to stop" if said is None else f"could not be told to stop: {said}"
-                yield Warn(f"{job} was started by this task before it was cleared; {how}")
+                yield steps.Warn(f"{job} was started by this task before it was cleared; {how}")
         token, oldest = page.token, page.jobs[-1].created if page.jobs else None
         is_past = plan.not_before is not None and oldest is not None and oldest < plan.not_before - SLACK
         if token is None or is_past:  # what follows is too old to be the task's
@@ -218,13 +203,13 @@ def changed_request(job: Job) -> SentinelHubJobError:
 def _create(plan: Plan, clock: Callable[[], datetime]) -> Flow[Job]:
     """Create the job, or find that an attempt whose answer was lost has done so."""
     lost: SentinelHubError | None = None
-    for _ in range(MAX_ATTEMPTS):
-        answer: Job | SentinelHubError = yield Create()
+    for _ in range(steps.MAX_ATTEMPTS):
+        answer: Job | SentinelHubError = yield steps.Create()
         found = yield from _search(plan, extra=answer if isinstance(answer, Job) else None)
         if found is None and isinstance(answer, SentinelHubError):
             lost = answer
             reason = f"the answer to the job's creation was lost ({type(answer).__name__}); looking for it once more"
-            yield WaitUntil(clock() + LISTING_DELAY, reason)
+            yield steps.WaitUntil(clock() + LISTING_DELAY, reason)
             found = yield from _search(plan)
         if found is not None:
             return found
@@ -237,22 +222,22 @@ def _check_later(job: Job, reason: str, clock: Callable[[], datetime], *, waited
     now = clock()
     age = now - (job.user_action_updated or job.last_updated or job.created or now)
     pause = SHORTEST_CHECK if age < YOUNG else max(SHORTER_CHECK, min(LONGEST_CHECK, age / 4))
-    yield WaitUntil(now + pause, reason, job, waited)
-    seen: Job = yield CheckStatus(job.id)
+    yield steps.WaitUntil(now + pause, reason, job, waited)
+    seen: Job = yield steps.CheckStatus(job.id)
     return seen
 
 
-def _act(action: Action, job: Job, clock: Callable[[], datetime]) -> Flow[Job]:
+def _act(action: steps.Action, job: Job, clock: Callable[[], datetime]) -> Flow[Job]:
     """Tell a job to do something, and return it as it is then; send again only what was seen to have had no effect."""
     problem: SentinelHubError | None = None
-    for _ in range(MAX_ATTEMPTS):
-        problem = yield Act(action, job)
-        seen: Job = yield CheckStatus(job.id)
+    for _ in range(steps.MAX_ATTEMPTS):
+        problem = yield steps.Act(action, job)
+        seen: Job = yield steps.CheckStatus(job.id)
         if problem is None:
             return _told(action, seen, clock())
         if _took_effect(action, job, seen):
             return seen
-        if not isinstance(problem, UNCLEAR):
+        if not isinstance(problem, steps.UNCLEAR):
             break
     assert problem is not None  # noqa: S101 - without one, the loop returns
     if action == "start" and job.state is JobState.STOPPED and isinstance(problem, SentinelHubQuotaExceededError):
@@ -266,7 +251,7 @@ def _act(action: Action, job: Job, clock: Callable[[], datetime]) -> Flow[Job]:
     raise problem
 
 
-def _told(action: Action, job: Job, now: datetime) -> Job:
+def _told(action: steps.Action, job: Job, now: datetime) -> Job:
     """Return a job that accepted an action as one that says so: an action may take effect late."""
     if action == "start" and not was_started(job):
         return replace(job, user_action="START", user_action_updated=now)
@@ -277,7 +262,7 @@ def _told(action: Action, job: Job, now: datetime) -> Job:
     return job
 
 
-def _took_effect(action: Action, before: Job, seen: Job) -> bool:
+def _took_effect(action: steps.Action, before: Job, seen: Job) -> bool:
     if action == "start":
         if before.state is JobState.STOPPED:
             return seen.is_restarting or seen.state is not JobState.STOPPED
@@ -289,7 +274,7 @@ def _restart(job: Job, deadline: datetime, clock: Callable[[], datetime]) -> Flo
     """Start a job again that an earlier attempt left stopped, or wait for it to rest; return whether it was started."""
     rested = restart_not_before(job)
     if rested is None or clock() >= rested + RESTART_MARGIN:
-        yield Warn(f"{job} was left stopped: it is started again, and goes on from where it was")
+        yield steps.Warn(f"{job} was left stopped: it is started again, and goes on from where it was")
         try:
             return (yield from _act("start", job, clock)), True
         except SentinelHubBadRequestError:
@@ -308,8 +293,8 @@ def _restart(job: Job, deadline: datetime, clock: Callable[[], datetime]) -> Flo
             reason=job.reason,
             final=True,
         )
-    yield WaitUntil(moment, f"{job} was left stopped, and may be started again only then", job)
-    return (yield CheckStatus(job.id)), False
+    yield steps.WaitUntil(moment, f"{job} was left stopped, and may be started again only then", job)
+    return (yield steps.CheckStatus(job.id)), False
 
 
 def _outcome(job: Job) -> Job:
@@ -333,7 +318,7 @@ def _give_up(plan: Plan, job: Job) -> Flow[None]:
     if not was_started(job) or job.is_terminal:
         how = "It does not run"
     else:
-        said = yield Act("stop", job)
+        said = yield steps.Act("stop", job)
         how = "It was told to stop" if said is None else f"It could not be told to stop ({said}): see the dashboard"
     raise SentinelHubJobError(
         f"{job} was not over by {_shown(plan.deadline(job))}, when its job_timeout of "

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.api.answers import decode_answer
 from sentinelhub_provider.api.geo.feature import Feature
 from sentinelhub_provider.api.statistical.answer import Failure, failures, joined, merge, timed_out
 from sentinelhub_provider.api.statistical.request import StatisticalRequest
 from sentinelhub_provider.api.statistical.survey import Problem, RequestTemplate
 from sentinelhub_provider.api.statistical.table import progress_line
+from sentinelhub_provider.api.values import decode_answer
 from sentinelhub_provider.exceptions import (
     SentinelHubBadRequestError,
     SentinelHubError,

@@ -20,7 +20,7 @@ from sentinelhub_provider.api.statistical.table import (
     record,
     table_format,
 )
-from sentinelhub_provider.features.packages import require_pyarrow
+from sentinelhub_provider.features.files import require_pyarrow
 from sentinelhub_provider.hooks.output import target_for
 from sentinelhub_provider.operators.feature_statistics.part_file import PartFile
 from sentinelhub_provider.transport.download import DownloadReceiver

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.geo.feature import Feature
     from sentinelhub_provider.api.geo.geometry import BBox, Geometry
     from sentinelhub_provider.api.job_requests.delivery import Location
-    from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
+    from sentinelhub_provider.api.processing_units import FeatureSizes
     from sentinelhub_provider.operators.jobs.base import SentinelHubListedJobOperator
 
 log = logging.getLogger(__name__)
@@ -206,7 +206,7 @@ class _Survey:
     """Checks features as they pass, and adds up their rasters."""
 
     def __init__(self, crs: Crs, raster: Raster | None) -> None:
-        from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
+        from sentinelhub_provider.api.processing_units import FeatureSizes
 
         self._crs, self._raster = crs, raster or Raster()
         is_known = self._raster.size is not None or self._raster.resolution is not None

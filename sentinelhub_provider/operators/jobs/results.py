@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sentinelhub_provider.api.job_requests.delivery import fixed_folder
-from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
+from sentinelhub_provider.api.processing_units import FeatureSizes
 from sentinelhub_provider.operators.jobs.buckets import (
     BucketError,
     Entry,

@@ -39,8 +39,7 @@ def write_vrt(output: Any, grid: PixelGrid, tiles: Sequence[Tile], paths: Mappin
     :param folder: the tiles' folder, relative to the virtual raster.
     :raises SentinelHubResponseError: where a tile is no TIFF.
     """
-    from sentinelhub_provider.api.tiff import read_tiff_header
-    from sentinelhub_provider.api.vrt import vrt_lines
+    from sentinelhub_provider.api.tiff import read_tiff_header, vrt_lines
 
     first = paths[tiles[0].name]
     with place_of(first).open("rb") as file:

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from job_service import START
 
-from sentinelhub_provider.api.jobs import async_lifecycle as steps
-from sentinelhub_provider.api.jobs.async_lifecycle import AsyncPlan, Delivered, Intent, async_flow
+from sentinelhub_provider.api.jobs import steps
+from sentinelhub_provider.api.jobs.async_lifecycle import AsyncPlan, async_flow
 from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, Job, JobState, gone
-from sentinelhub_provider.api.jobs.lifecycle import AwaitEnd, CheckStatus, WaitUntil, Warn
+from sentinelhub_provider.api.jobs.steps import AwaitEnd, CheckStatus, Delivered, Intent, WaitUntil, Warn
 from sentinelhub_provider.exceptions import (
     SentinelHubBadRequestError,
     SentinelHubJobError,

@@ -12,7 +12,7 @@ from sentinelhub_provider.api.job_requests.batch_process import (
     read_batch_process,
 )
 from sentinelhub_provider.api.job_requests.delivery import Location, S3Access
-from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
+from sentinelhub_provider.api.processing_units import FeatureSizes
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 KEYS = S3Access("AKIAEXAMPLE", "a-secret-key")

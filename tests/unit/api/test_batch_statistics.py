@@ -12,7 +12,7 @@ from sentinelhub_provider.api.job_requests.batch_statistics import (
     read_batch_statistics,
 )
 from sentinelhub_provider.api.job_requests.delivery import Location, S3Access
-from sentinelhub_provider.api.job_requests.feature_sizes import FeatureSizes
+from sentinelhub_provider.api.processing_units import FeatureSizes
 from sentinelhub_provider.api.statistical.request import build_statistical_request
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
