@@ -482,7 +482,7 @@ from types import SimpleNamespace
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
 
 operator = SentinelHubProcessOperator(task_id="t", **eval(sys.argv[1]))
-download, left = operator.hook.download, [37]
+download, left = operator.hook.download, [9]
 
 def until_killed(*arguments, **named):
     if left[0] == 0:
@@ -494,14 +494,14 @@ operator.hook.download = until_killed
 ti = SimpleNamespace(dag_id="d", task_id="t", map_index=-1, xcom_push=lambda key, value: None)
 operator.execute({"ti": ti, "run_id": "monday"})
 """
-"""A task whose worker loses power with its 38th tile."""
+"""A task whose worker loses power with its tenth tile."""
 
 
 def test_killed_task_goes_on_where_it_stopped(connect, ndvi, sent, tmp_path: Path):
-    """Of eighty tiles, those that were there are not asked for again."""
+    """Of twenty tiles, those that were there are not asked for again."""
     connect()
     arguments = {
-        "resolution": 80,
+        "resolution": 160,
         "tile": True,
         "tile_size": 4,
         "concurrency": 1,
@@ -513,10 +513,10 @@ def test_killed_task_goes_on_where_it_stopped(connect, ndvi, sent, tmp_path: Pat
     result = ndvi(**arguments)
 
     assert died.returncode == -signal.SIGKILL, died.stderr
-    assert before == 37
-    assert result["tiles"] == {"total": 80, "fetched": 80 - 37}
-    assert sent.count() == 80
-    assert_same_picture(result["path"], ndvi(resolution=80, output_path=str(tmp_path / "whole.tif"))["path"])
+    assert before == 9
+    assert result["tiles"] == {"total": 20, "fetched": 20 - 9}
+    assert sent.count() == 20
+    assert_same_picture(result["path"], ndvi(resolution=160, output_path=str(tmp_path / "whole.tif"))["path"])
 
 
 def test_another_run_asks_for_all_tiles(ndvi, tmp_path: Path):

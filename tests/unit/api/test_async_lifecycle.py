@@ -313,7 +313,7 @@ MOVES = st.lists(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(moves=MOVES, readable=st.booleans(), policy=st.sampled_from(["wait", "fail"]))
 def test_whatever_dies_and_gets_lost_one_job_is_sent(moves, readable: bool, policy: str):
     """At most one; and the task ends well, or says that nobody knows."""

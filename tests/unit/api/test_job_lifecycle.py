@@ -541,7 +541,7 @@ def arrive(service: Service) -> None:
             service.late.pop(0)()
 
 
-@settings(max_examples=600)
+@settings(max_examples=200)
 @given(
     moves=st.lists(MOVES, min_size=8, max_size=50),
     ends=st.lists(st.sampled_from(ENDS), max_size=3),

@@ -86,7 +86,7 @@ def stars(draw: Any) -> list[tuple[float, float]]:
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 @given(stars(), st.integers(3, 30), st.booleans())
 def test_only_tiles_that_meet_the_geometry(vertices: list[tuple[float, float]], max_size: int, with_box: bool):
     """All that have some of it inside, none that is away from it, as shapely judges."""

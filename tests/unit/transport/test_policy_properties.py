@@ -229,7 +229,7 @@ def live(call: Call, data: st.DataObject, jitter: float = 0.5) -> tuple[World, L
     return world, world.run(jitter)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(call=CALLS, jitter=st.floats(0, 1, exclude_max=True), data=st.data())
 def test_call_ends_in_time_with_an_answer_or_a_typed_error(call: Call, jitter: float, data: st.DataObject):
     """Within its deadline, with a status below 300 or a ``SentinelHubError`` that names the endpoint and no secret."""
@@ -252,7 +252,7 @@ def test_call_ends_in_time_with_an_answer_or_a_typed_error(call: Call, jitter: f
         assert life.error.endpoint.startswith(f"{call.method} https://")
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(call=CALLS, data=st.data())
 def test_attempts_tokens_and_redirects_are_bounded(call: Call, data: st.DataObject):
     """Attempts besides 429s that are waited out; two tokens, and a handful of redirects, for each of them."""
@@ -267,7 +267,7 @@ def test_attempts_tokens_and_redirects_are_bounded(call: Call, data: st.DataObje
         assert first.rejected is None or second.rejected is None, "a third token for one attempt"
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(call=CALLS, data=st.data())
 def test_renewed_token_is_the_one_that_was_refused(call: Call, data: st.DataObject):
     """Exactly the token that a 401 answered is handed back, and the new one is sent."""
@@ -282,7 +282,7 @@ def test_renewed_token_is_the_one_that_was_refused(call: Call, data: st.DataObje
         assert step.rejected is None or step.rejected in refused
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(call=CALLS, data=st.data())
 def test_every_answer_of_a_rate_limited_call_is_settled_once(call: Call, data: st.DataObject):
     """All who share the account learn of each attempt's last answer; nobody learns of what is not rate limited."""
@@ -299,7 +299,7 @@ def test_every_answer_of_a_rate_limited_call_is_settled_once(call: Call, data: s
     assert life.result is None or told[-1] == life.result.status or (told[-1], life.result.status) == (404, 204)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(call=CALLS, data=st.data(), retry_after=st.integers(1, 4_000_000))
 def test_wait_that_was_asked_for_is_never_undercut(call: Call, data: st.DataObject, retry_after: int):
     """``Retry-After`` in milliseconds is waited, two minutes at most, or the error says how long it would have been."""

@@ -27,7 +27,7 @@ from sentinelhub_provider.triggers.job_polling import JobPoller, PollFailure, Po
 
 FIRST_CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 
-PATIENCE = 20
+PATIENCE = 120
 """Real seconds after which a test that waits in vain fails."""
 
 

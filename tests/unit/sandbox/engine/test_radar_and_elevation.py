@@ -82,11 +82,11 @@ def test_a_scene_is_found_by_its_id(source: SyntheticScenes, passes: list[Scene]
     )
 
 
-def test_searches_of_the_world_are_in_order(source: SyntheticScenes):
+def test_searches_round_the_world_are_in_order(source: SyntheticScenes):
     """Morning and evening passes of neighbouring local days interleave; time goes down all the same."""
-    found = source.search(S1, bbox=None, start=MAY, end=MAY + timedelta(days=2))
+    found = source.search(S1, bbox=(-180, 40, 180, 48), start=MAY, end=MAY + timedelta(days=2))
     times = [scene.datetime for scene in found]
-    assert len(times) > 1000
+    assert len(times) > 200
     assert times == sorted(times, reverse=True)
     assert min(times) >= MAY
 

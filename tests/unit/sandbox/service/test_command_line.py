@@ -55,35 +55,24 @@ def _ready(process: subprocess.Popen[str]) -> re.Match[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_it_starts_and_stops_cleanly(start: Start, number: signal.Signals) -> None:
-    """One line when it accepts connections, nothing else on stdout, exit code 0, no traceback."""
+    """One line when it accepts connections, nothing else on stdout, exit code 0, no traceback; a line for a request."""
     process = start("--port", "0")
     url, client_id, secret = _ready(process).groups()
     form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
     token = requests.post(f"{url}/auth/realms/main/protocol/openid-connect/token", data=form, timeout=60)
+    requests.get(f"{url}/catalog/v1/conformance", timeout=60)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert token.status_code == 200
     assert (out, process.returncode) == ("", 0)
     assert "Traceback" not in err
+    assert "GET /catalog/v1/conformance 200" in err
     assert secret not in err
     assert token.json()["access_token"] not in err
 
 
-def test_each_request_leaves_a_line_on_stderr_unless_quiet(start: Start) -> None:
-    """Method, path, status; nothing with ``--quiet``."""
-    errors = []
-    for arguments in ((), ("--quiet",)):
-        process = start("--port", "0", *arguments)
-        url = _ready(process)[1]
-        requests.get(f"{url}/catalog/v1/conformance", timeout=60)
-        process.terminate()
-        errors.append(process.communicate(timeout=60)[1])
-    assert "GET /catalog/v1/conformance 200" in errors[0]
-    assert errors[1] == ""
-
-
 def test_options_reach_the_sandbox(start: Start) -> None:
-    """Client, further client, lifetime and limits are those of the command line."""
+    """Client, further client, lifetime and limits are those of the command line; ``--quiet`` leaves no line."""
     process = start(
         *("--port", "0", "--client-id", "me", "--client-secret", "mine", "--client", "you:yours"),
         *("--token-lifetime", "30", "--requests-per-minute", "1", "--control", "--quiet"),
@@ -97,6 +86,8 @@ def test_options_reach_the_sandbox(start: Start) -> None:
     statuses = [requests.get(f"{url}/catalog/v1/collections", headers=headers, timeout=60).status_code for _ in "ab"]
     assert statuses == [200, 429]
     assert requests.get(f"{url}/sandbox/control/counters", timeout=60).json()["rate_limited"] == 1
+    process.terminate()
+    assert process.communicate(timeout=60)[1] == ""
 
 
 def test_a_taken_port_is_one_clear_line(start: Start) -> None:
@@ -120,13 +111,15 @@ def test_a_taken_port_is_one_clear_line(start: Start) -> None:
         (["--scenes", str(Path(__file__).parent)], "has no STAC item"),
     ],
 )
-def test_wrong_options_are_usage_errors(start: Start, arguments: list[str], message: str) -> None:
+def test_wrong_options_are_usage_errors(arguments: list[str], message: str, monkeypatch, capsys) -> None:
     """Exit code 2 with what is wrong."""
-    process = start(*arguments)
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, out) == (2, "")
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr("sentinelhub_provider.sandbox.__main__._log_to_stderr", lambda **_: None)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out) == (2, "")
     assert message in err
-    assert "Traceback" not in err
 
 
 SIGNALLED = """

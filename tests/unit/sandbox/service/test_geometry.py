@@ -44,7 +44,7 @@ geometries = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(first=geometries, second=polygons)
 def test_intersection_agrees_with_a_geometry_library(first: dict[str, Any], second: dict[str, Any]) -> None:
     """Whatever the shapes, the answer is that of shapely, and does not depend on the order."""

@@ -332,7 +332,7 @@ def _workers() -> list[threading.Thread]:
 def _until(condition: Callable[[], bool]) -> None:
     """Wait for another thread, at most 5 seconds."""
     for thread in _workers():
-        thread.join(timeout=5)
+        thread.join(timeout=60)
     assert condition()
 
 

@@ -18,7 +18,7 @@ def test_a_server_accepts_connections_as_soon_as_it_has_started() -> None:
     """No polling is needed after ``start``; the port is free again after ``stop``."""
     server = SandboxServer().start()
     try:
-        assert requests.get(f"{server.url}/catalog/v1/conformance", timeout=5).status_code == 200
+        assert requests.get(f"{server.url}/catalog/v1/conformance", timeout=60).status_code == 200
     finally:
         server.stop()
     address = urlsplit(server.url)
@@ -30,10 +30,10 @@ def test_servers_do_not_share_state() -> None:
     """A token of one sandbox is garbage for another."""
     with SandboxServer() as one, SandboxServer() as other:
         form = {"grant_type": "client_credentials", "client_id": one.client_id, "client_secret": one.client_secret}
-        token = requests.post(one.token_url(), data=form, timeout=5).json()["access_token"]
+        token = requests.post(one.token_url(), data=form, timeout=60).json()["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
-        assert requests.get(f"{one.url}/configuration/v1/wms/instances", headers=headers, timeout=5).ok
-        refused = requests.get(f"{other.url}/configuration/v1/wms/instances", headers=headers, timeout=5)
+        assert requests.get(f"{one.url}/configuration/v1/wms/instances", headers=headers, timeout=60).ok
+        refused = requests.get(f"{other.url}/configuration/v1/wms/instances", headers=headers, timeout=60)
         assert refused.status_code == 401
         assert other.control.counters().token_requests == 0
 
@@ -70,7 +70,7 @@ def test_stopping_leaves_no_thread_even_with_a_request_that_hangs() -> None:
     server = SandboxServer().start()
     server.control.add_fault(action={"kind": "silence"})
     address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port), timeout=5) as raw:
+    with socket.create_connection((address.hostname, address.port), timeout=60) as raw:
         raw.sendall(b"GET /catalog/v1 HTTP/1.1\r\nHost: x\r\n\r\n")
         while not server.control.faults()[0].struck:
             threading.Event().wait(0.01)
@@ -85,7 +85,7 @@ def test_ipv6_loopback_works() -> None:
     """The address is written with brackets."""
     with SandboxServer(host="::1") as server:
         assert server.url.startswith("http://[::1]:")
-        assert requests.get(f"{server.url}/catalog/v1/conformance", timeout=5).status_code == 200
+        assert requests.get(f"{server.url}/catalog/v1/conformance", timeout=60).status_code == 200
 
 
 def test_a_client_that_goes_away_leaves_no_traceback(server: SandboxServer, capfd, caplog) -> None:
