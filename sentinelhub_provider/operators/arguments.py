@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
+from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError, SentinelHubTransportError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -142,6 +144,23 @@ def log_and_push_spent(operator: BaseOperator, context: Context, units: float | 
         return
     operator.log.info("spent: %.4g PU", units)
     push(operator, context, SPENT_UNITS_KEY, units)
+
+
+@contextmanager
+def telling_cost(estimate: Callable[[], Estimate | None]) -> Iterator[None]:
+    """
+    Let the error about a request that was sent, and stayed without an answer, say what it may have cost.
+
+    :raises SentinelHubTransportError: that error.
+    """
+    try:
+        yield
+    except SentinelHubTransportError as error:
+        cost = estimate() if error.was_sent else None
+        if cost is None:
+            raise
+        said = f"{error} By estimate, a request costs {cost.processing_units:.4g} PU."
+        raise SentinelHubTransportError(said, endpoint=error.endpoint, was_sent=True) from error
 
 
 def added_units(one: float | None, other: float | None) -> float | None:

@@ -244,6 +244,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
                 concurrency=self.concurrency,
                 arguments=lambda: self.call_arguments,
                 log=logging.getLogger(self.log.name),
+                samples=self.sample_count,
             )
             self.spent_before = part.spent
             requests.run(found.of_use(features))

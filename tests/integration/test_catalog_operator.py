@@ -44,7 +44,7 @@ def fixture_search(connect, ti: TaskInstance, tmp_path: Path) -> Callable[..., l
     connect()
     operators: list[SentinelHubCatalogSearchOperator] = []
 
-    def run(**arguments: Any) -> list[Any]:
+    def run(*, sleep: Callable[[float], None] | None = None, **arguments: Any) -> list[Any]:
         with DAG("d", schedule=None, template_searchpath=[str(tmp_path)]):
             given = {"collection": "sentinel-2-l2a", "bbox": AREA, **arguments}
             operator = SentinelHubCatalogSearchOperator(task_id="t", **given)
@@ -58,6 +58,8 @@ def fixture_search(connect, ti: TaskInstance, tmp_path: Path) -> Callable[..., l
         operator.render_template_fields(context)
         operators.append(operator)
         request = operator.hook.request
+        if sleep is not None:
+            operator.hook.get_conn()._sleep = sleep
 
         def recorded(*parts: Any, **named: Any) -> Any:
             run.sent.append(named["json"])  # type: ignore[attr-defined]
@@ -107,6 +109,20 @@ def test_all_pages_are_followed(search, sentinelhub_sandbox):
     assert len(found) > 100
     assert len({item["id"] for item in found}) == len(found)
     assert len(search.sent) == -(-len(found) // 100)
+
+
+def test_pages_that_are_there_are_kept_in_a_wait_for_the_rate_limit(search, sentinelhub_sandbox, waits):
+    """A deferrable task waits on its worker then: in the triggerer it would lose them, and pay for them again."""
+    pages = -(-len(search(datetime=YEARS)) // 100)
+    search.sent.clear()
+    action = {"kind": "rate_limit", "retry_after": "90000"}
+    sentinelhub_sandbox.control.add_fault(path="/catalog/v1/search", action=action, after=1)
+
+    found = search(datetime=YEARS, deferrable=True, sleep=waits.sleep)
+
+    assert len(found) == len({item["id"] for item in found}) > 100
+    assert len(search.sent) == pages > 1
+    assert max(waits.waits) > 60
 
 
 def test_no_more_is_asked_than_wanted(search):

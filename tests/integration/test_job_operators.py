@@ -95,6 +95,8 @@ def fixture_s3(s3_of_module: S3Server, sentinelhub_sandbox, connect, monkeypatch
     """An empty bucket that the sandbox delivers to, and connections to both."""
     connect()
     monkeypatch.setattr("sentinelhub_provider.api.jobs.lifecycle.SHORTEST_CHECK", timedelta(seconds=0.05))
+    for module in ("lifecycle", "async_lifecycle"):  # deleted jobs are new, too
+        monkeypatch.setattr(f"sentinelhub_provider.api.jobs.{module}.UNKNOWN_AT_FIRST", timedelta(0))
     monkeypatch.setenv("AIRFLOW_CONN_BUCKET", s3_of_module.connection())
     s3_of_module.empty()
     jobs = sentinelhub_sandbox.control.jobs
@@ -145,6 +147,17 @@ def test_one_job_is_made_waited_for_and_checked(kind: str, deferrable: bool, job
         assert result["features"]["total"] == result["features"]["done"] > 0
         assert result["processing_units"] == pytest.approx(job.cost)
         assert one.instance.xcom["processing_units"] == result["processing_units"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_pushed_where_nothing_shall_be(kind: str, jobs):
+    """Neither the job's id nor what it cost."""
+    one = task(kind, do_xcom_push=False)
+
+    one.attempt()
+
+    assert len(jobs.all()) == 1
+    assert one.instance.xcom == {}
 
 
 def test_the_delivery_of_statistics_is_a_folder_of_the_task_s_own(jobs, s3: S3Server):
@@ -219,6 +232,58 @@ def test_a_create_without_answer_and_without_listing_fails_and_the_retry_finds_t
 
     (job,) = jobs.all()
     assert (job.starts, result["id"]) == (1, job.id)
+
+
+@pytest.fixture(name="patience")
+def fixture_patience(jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let jobs be unknown at first, and be asked for again soon."""
+    for module in ("lifecycle", "async_lifecycle"):
+        monkeypatch.setattr(f"sentinelhub_provider.api.jobs.{module}.UNKNOWN_AT_FIRST", timedelta(minutes=5))
+        monkeypatch.setattr(f"sentinelhub_provider.api.jobs.{module}.LISTING_DELAY", timedelta(seconds=0.05))
+
+
+@pytest.mark.usefixtures("patience")
+@pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "blocking"])
+@pytest.mark.parametrize(
+    ("kind", "method", "path", "times"),
+    [
+        pytest.param("batch", "POST", "/start", 2, id="batch-start"),
+        pytest.param("batch", "POST", "/start", 4, id="batch-start-often"),
+        pytest.param("batch", "GET", "", 2, id="batch-status"),
+        pytest.param("statistics", "POST", "/start", 2, id="statistics-start"),
+        pytest.param("statistics", "GET", "*", 2, id="statistics-status"),
+        pytest.param("async", "GET", "", 2, id="async-status"),
+    ],
+)
+def test_a_new_job_that_is_not_known_yet_is_no_failure(
+    kind: str, method: str, path: str, times: int, deferrable: bool, jobs, sentinelhub_sandbox
+):
+    """The service answers 404 to the start of a job, or to the first looks at it, right after it created the job."""
+    operator, _ = KINDS[kind]
+    fault = {"action": {"kind": "status", "status": 404}, "method": method, "path": f"{operator.kind.path}/*{path}"}
+    sentinelhub_sandbox.control.add_fault(**fault, times=times)
+    if kind == "async":
+        jobs.set_durations(processing=1.0)
+
+    result = task(kind, deferrable=deferrable).attempt()
+
+    (job,) = jobs.all()
+    assert (job.starts, result["id"], result["state"]) == (1, job.id, "DONE")
+
+
+@pytest.mark.usefixtures("patience")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_job_that_stays_unknown_fails(kind: str, jobs, sentinelhub_sandbox, monkeypatch):
+    """The patience has an end."""
+    for module in ("lifecycle", "async_lifecycle"):
+        monkeypatch.setattr(f"sentinelhub_provider.api.jobs.{module}.UNKNOWN_AT_FIRST", timedelta(seconds=0.5))
+    operator, _ = KINDS[kind]
+    fault = {"action": {"kind": "status", "status": 404}, "path": f"{operator.kind.path}/*"}
+    sentinelhub_sandbox.control.add_fault(**fault, times=None)
+    jobs.set_durations(processing=None)
+
+    with pytest.raises(AirflowFailException):
+        task(kind, deferrable=False).attempt()
 
 
 @pytest.mark.parametrize(

@@ -264,6 +264,20 @@ def test_plain_request_and_arguments_make_the_same_picture(run, ndvi, sent, tmp_
 # --- cost ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("tile", [False, True])
+@pytest.mark.parametrize(("repeat_silent", "times"), [("{{ 'false' }}", "once"), (True, "twice")])
+def test_silence_is_repeated_as_the_task_says(ndvi, sentinelhub_sandbox, repeat_silent: Any, times: str, tile: bool):
+    """Once at most, also by the attempts at a tile; the error says what each request may have cost."""
+    silence = {"kind": "silence", "seconds": 30}
+    sentinelhub_sandbox.control.add_fault(path="/process/v1", action=silence, times=None)
+    said = rf"sent {times}; .* may have charged .* By estimate, a request costs 0\.\d+ PU"
+
+    with pytest.raises(SentinelHubTransportError, match=said) as raised:
+        ndvi(repeat_silent=repeat_silent, tile=tile, timeout=0.3)
+
+    assert not tile or "1 tiles failed 1 times" in str(raised.value)
+
+
 def test_too_dear_a_picture_is_not_asked_for(ndvi, sent):
     """With the arithmetic in the message."""
     with pytest.raises(AirflowFailException, match=r"max_processing_units=0\.01; nothing was sent.*160 x 120"):

@@ -85,6 +85,11 @@ def record(run) -> dict:
     return {
         "state": str(run.state),
         "tasks": {f"{ti.task_id}[{ti.map_index}]": str(ti.state) for ti in instances},
+        "seconds": {
+            f"{ti.task_id}[{ti.map_index}]": (ti.end_date - ti.start_date).total_seconds()
+            for ti in instances
+            if ti.start_date and ti.end_date
+        },
         "results": {
             f"{ti.task_id}[{ti.map_index}]": ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index)
             for ti in instances

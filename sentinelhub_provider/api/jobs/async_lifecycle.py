@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from sentinelhub_provider.api.jobs import steps
 from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, Job, JobState
-from sentinelhub_provider.api.jobs.lifecycle import changed_request
+from sentinelhub_provider.api.jobs.lifecycle import LISTING_DELAY, UNKNOWN_AT_FIRST, changed_request
 from sentinelhub_provider.api.jobs.steps import Flow
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubJobError, SentinelHubRateLimitError
 
@@ -66,7 +66,7 @@ def async_flow(
     yet. Returns the job in state ``GONE``; ``None`` where its outputs were found, but not its id. Raises
     :class:`SentinelHubJobError` where it takes too long, or nobody can tell whether it was sent.
     """
-    job_id, ends = plan.job_id or known, plan.began + plan.timeout
+    job_id, ends, since = plan.job_id or known, plan.began + plan.timeout, plan.began
     if job_id is None:
         # Also after a wait: what goes on twice after it must not send twice.
         intent: steps.Intent | None = yield steps.LoadIntent()
@@ -77,8 +77,7 @@ def async_flow(
         for _ in range(steps.MAX_ATTEMPTS):
             if intent is None:
                 intent = yield from _send(plan, clock)
-            ends = intent.sent + plan.timeout
-            job_id = intent.job_id
+            ends, since, job_id = intent.sent + plan.timeout, intent.sent, intent.job_id
             if job_id is not None:
                 break
             if (yield from _resolve(plan, intent, clock)):
@@ -86,7 +85,7 @@ def async_flow(
             intent = None
         if job_id is None:
             raise _unclear(f"an Async Process job was sent {steps.MAX_ATTEMPTS} times, and no answer came")
-    job: Job = yield steps.CheckStatus(job_id)
+    job = yield from _check_known(plan, job_id, since, clock)
     while job.state is not JobState.GONE:
         if clock() >= ends:
             raise SentinelHubJobError(
@@ -96,7 +95,28 @@ def async_flow(
                 job_status=job.state.value,
             )
         job = yield steps.AwaitEnd(job, ends)
+        if job.state is JobState.GONE:
+            job = yield from _check_known(plan, job_id, since, clock, seen=job)
     return job
+
+
+def _check_known(
+    plan: AsyncPlan, job_id: str, since: datetime, clock: Callable[[], datetime], *, seen: Job | None = None
+) -> Flow[Job]:
+    """
+    Check the status of a job. A new one may not be known yet: a 404 ends it only with its outputs, or after a while.
+
+    ``since``: when it was sent. ``seen``: the job as it was seen just now.
+    """
+    while True:
+        job: Job = seen or (yield steps.CheckStatus(job_id))
+        if job.state is not JobState.GONE or plan.job_id or clock() >= since + UNKNOWN_AT_FIRST:
+            return job
+        found: steps.Delivered = yield steps.CheckOutputs()
+        if found in (steps.Delivered.OUTPUTS, steps.Delivered.ERROR):
+            return job
+        yield steps.WaitUntil(clock() + LISTING_DELAY, "the service does not know the job, which is new (404)")
+        seen = None
 
 
 def _check_memory(plan: AsyncPlan) -> Flow[None]:

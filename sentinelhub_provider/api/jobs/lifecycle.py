@@ -33,11 +33,15 @@ from sentinelhub_provider.exceptions import (
     SentinelHubBadRequestError,
     SentinelHubError,
     SentinelHubJobError,
+    SentinelHubNotFoundError,
     SentinelHubQuotaExceededError,
 )
 
 LISTING_DELAY = timedelta(seconds=5)
 """After a lost answer a created job may take a moment to be listed: so much later it is looked for once more."""
+
+UNKNOWN_AT_FIRST = timedelta(seconds=30)
+"""So long after its creation the service may not know a job yet, and answers 404 to its start or its status check."""
 
 SHORTEST_CHECK = timedelta(seconds=5)
 YOUNG = timedelta(seconds=20)
@@ -93,7 +97,7 @@ def job_flow(plan: Plan, *, clock: Callable[[], datetime], known: str | None = N
     for it; if the job stops then, it stays stopped. Raises :class:`SentinelHubJobError` where the job ended otherwise,
     is gone, or takes too long.
     """
-    job = yield from _find(plan, known, clock)
+    job, young_until = yield from _find(plan, known, clock)
     while True:
         if job.is_terminal and (job.state is not JobState.STOPPED or waited):
             return _outcome(job)
@@ -109,16 +113,18 @@ def job_flow(plan: Plan, *, clock: Callable[[], datetime], known: str | None = N
         elif was_started(job):
             job = yield steps.AwaitEnd(job, deadline)
             waited = True
+            if job.state is JobState.GONE and clock() < young_until:
+                job = yield from _check_known(job.id, young_until, clock)
         elif job.state is JobState.ANALYSING or (
             plan.analyse and job.user_action == "ANALYSE" and job.state is JobState.CREATED
         ):
             job = yield from _check_later(job, "the job is analysed", clock)
         elif plan.analyse and job.state is JobState.CREATED:
-            job = yield from _act("analyse", job, clock)
+            job = yield from _act("analyse", job, clock, young_until)
         else:
             if plan.analyse:
                 yield steps.Analysed(job)
-            job = yield from _act("start", job, clock)
+            job = yield from _act("start", job, clock, young_until)
             waited = True
 
 
@@ -142,13 +148,14 @@ def first_of(jobs: Iterable[Job]) -> Job | None:
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-def _find(plan: Plan, known: str | None, clock: Callable[[], datetime]) -> Flow[Job]:
-    """Find the task's job, or create it."""
+def _find(plan: Plan, known: str | None, clock: Callable[[], datetime]) -> Flow[tuple[Job, datetime]]:
+    """Find the task's job, or create it; return it, and until when the service may not know it yet."""
     job_id = plan.job_id or known or (yield steps.LoadJobId())
+    young_until = plan.began + (timedelta(0) if plan.job_id else UNKNOWN_AT_FIRST)
     if job_id is not None:
-        job: Job = yield steps.CheckStatus(job_id)
+        job = yield from _check_known(job_id, young_until, clock)
         if plan.job_id or (_is_usable(plan, job) and was_started(job)):
-            return job
+            return job, young_until
         # Found before, but not started: another attempt that is still alive may have chosen another one since.
         found = yield from _search(plan, extra=job if _is_usable(plan, job) else None)
     else:
@@ -156,7 +163,19 @@ def _find(plan: Plan, known: str | None, clock: Callable[[], datetime]) -> Flow[
     if found is None:
         found = yield from _create(plan, clock)
     yield steps.SaveJobId(found)
-    return found
+    return found, clock() + UNKNOWN_AT_FIRST
+
+
+def _check_known(job_id: str, young_until: datetime, clock: Callable[[], datetime]) -> Flow[Job]:
+    """Check the status of a job that the service has named; that it does not know it yet passes."""
+    while True:
+        seen: Job = yield steps.CheckStatus(job_id)
+        if seen.state is not JobState.GONE or clock() >= young_until:
+            return seen
+        yield steps.WaitUntil(clock() + LISTING_DELAY, _NOT_KNOWN_YET)
+
+
+_NOT_KNOWN_YET = "the service does not know the job, which is new (404)"
 
 
 def _search(plan: Plan, extra: Job | None = None) -> Flow[Job | None]:
@@ -227,18 +246,25 @@ def _check_later(job: Job, reason: str, clock: Callable[[], datetime], *, waited
     return seen
 
 
-def _act(action: steps.Action, job: Job, clock: Callable[[], datetime]) -> Flow[Job]:
+def _act(
+    action: steps.Action, job: Job, clock: Callable[[], datetime], young_until: datetime | None = None
+) -> Flow[Job]:
     """Tell a job to do something, and return it as it is then; send again only what was seen to have had no effect."""
     problem: SentinelHubError | None = None
-    for _ in range(steps.MAX_ATTEMPTS):
+    young_until, attempts = young_until or clock(), 0
+    while attempts < steps.MAX_ATTEMPTS:
         problem = yield steps.Act(action, job)
-        seen: Job = yield steps.CheckStatus(job.id)
+        seen = yield from _check_known(job.id, young_until, clock)
         if problem is None:
             return _told(action, seen, clock())
         if _took_effect(action, job, seen):
             return seen
+        if isinstance(problem, SentinelHubNotFoundError) and clock() < young_until:
+            yield steps.WaitUntil(clock() + LISTING_DELAY, _NOT_KNOWN_YET, job)
+            continue
         if not isinstance(problem, steps.UNCLEAR):
             break
+        attempts += 1
     assert problem is not None  # noqa: S101 - without one, the loop returns
     if action == "start" and job.state is JobState.STOPPED and isinstance(problem, SentinelHubQuotaExceededError):
         # A retry may follow, as it may after the stop itself.

@@ -24,6 +24,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubServerError,
     SentinelHubTransportError,
 )
+from sentinelhub_provider.operators.arguments import telling_cost
 from sentinelhub_provider.transport.answers import UNITS_HEADER, spent_units
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class FeatureRequests:
     :param concurrency: requests at a time.
     :param arguments: tells how long the next call may take; raises where the task's time is over.
     :param log: gets progress lines.
+    :param samples: data samples to a pixel that estimates count.
     :param clock: seconds, monotonic.
     """
 
@@ -77,6 +79,7 @@ class FeatureRequests:
     concurrency: int
     arguments: Callable[[], dict[str, Any]]
     log: logging.Logger
+    samples: float = 1
     clock: Callable[[], float] = time.monotonic
     problems: list[Problem] = field(default_factory=list)
     done: int = 0
@@ -211,7 +214,8 @@ class FeatureRequests:
         return (answers[0] if len(answers) == 1 else joined(answers)), units
 
     async def _post(self, request: StatisticalRequest) -> tuple[dict[str, Any], float]:
-        response = await self.hook.arequest("POST", ENDPOINT, json=request.body, **self.arguments())
+        with telling_cost(lambda: request.estimate(samples=self.samples)):
+            response = await self.hook.arequest("POST", ENDPOINT, json=request.body, **self.arguments())
         answer = decode_answer(response.content, "The Statistical API")
         return answer, spent_units(response.headers.get(UNITS_HEADER)) or 0.0
 

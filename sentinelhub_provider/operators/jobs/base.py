@@ -165,7 +165,7 @@ class SentinelHubJobOperator(RequestOperator):
         :param state: see :meth:`resume`.
         :raises SentinelHubResponseError: for an event that is none, or about another job.
         """
-        from sentinelhub_provider.api.jobs.events import validated_event
+        from sentinelhub_provider.api.jobs.events import Outcome, validated_event
 
         with without_vain_retries():
             named = event.get("id") if isinstance(event, Mapping) else None
@@ -173,6 +173,8 @@ class SentinelHubJobOperator(RequestOperator):
             seen = validated_event(event, self.kind, job_id)
             if seen.error is not None:
                 raise seen.error
+        if seen.outcome is Outcome.TIMEOUT and self.execution_timeout is not None:
+            state = {"ends": self._clock().timestamp(), **state}  # where dag.test() lost it: job_timeout, or this
         return self.resume(context, **{"waited": True, **state, "job_id": job_id})
 
     @staticmethod

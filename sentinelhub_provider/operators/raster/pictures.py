@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError, SentinelHubResponseError
+from sentinelhub_provider.operators.arguments import telling_cost
 
 if TYPE_CHECKING:
     from sentinelhub_provider.api.process import ProcessRequest
@@ -95,9 +96,10 @@ def output_paths(output_path: Any, formats: Mapping[str, str]) -> dict[str, Any]
 
 def download_picture(operator: SentinelHubProcessOperator, request: ProcessRequest, path: Any) -> Download:
     """Make one request and stream its answer to a path."""
-    return operator.hook.download(
-        "POST", ENDPOINT, path, json=request.body, accept=request.accept, **operator.call_arguments
-    )
+    with telling_cost(lambda: request.estimate(samples=operator.sample_count)):
+        return operator.hook.download(
+            "POST", ENDPOINT, path, json=request.body, accept=request.accept, **operator.call_arguments
+        )
 
 
 def pictures_there(

@@ -246,8 +246,9 @@ def fetch_tiles(
     """
     Fetch tiles and yield each as it comes; never more than twice ``concurrency`` are under way or waiting to be taken.
 
-    A failed tile is tried again after the others have had their first turn. After an error of the service, tiles under
-    way are completed, as they are paid for; whatever else ends the task, such as its time-out, waits for none.
+    A failed tile is tried again after the others have had their first turn, unless it may have been paid for. After an
+    error of the service, tiles under way are completed, as they are paid for; whatever else ends the task, such as its
+    time-out, waits for none.
 
     :param fetch: fetches one tile; called in threads.
     :param concurrency: tiles at the same time.
@@ -256,7 +257,7 @@ def fetch_tiles(
     :raises SentinelHubError: the hopeless error; or, after all other tiles came, one that names those that did not.
     """
     source, again, lost = ((tile, 1) for tile in tiles), deque[tuple["Tile", int]](), dict[str, SentinelHubError]()
-    workers = _Workers(fetch, concurrency)
+    workers, most = _Workers(fetch, concurrency), 0
 
     def submit() -> None:
         while workers.running < 2 * concurrency:
@@ -270,12 +271,13 @@ def fetch_tiles(
         while workers.running:
             (tile, attempt), result, error = workers.take()
             if isinstance(error, SentinelHubError) and not is_hopeless(error):
-                if attempt < attempts:
+                is_paid = isinstance(error, SentinelHubTransportError) and error.was_sent  # perhaps, each time
+                if attempt < attempts and not is_paid:
                     log.warning("tile %s failed and is tried again: %s", tile.name, error)
                     again.append((tile, attempt + 1))
                 else:
-                    log.error("tile %s failed %d times: %s", tile.name, attempts, error)
-                    lost[tile.name] = error
+                    log.error("tile %s failed %d times: %s", tile.name, attempt, error)
+                    lost[tile.name], most = error, max(most, attempt)
             elif error is not None:
                 raise error
             submit()
@@ -290,7 +292,7 @@ def fetch_tiles(
         shown = ", ".join(sorted(lost)[:10]) + (" and more" if len(lost) > 10 else "")
         first = next(iter(lost.values()))
         raise SentinelHubTransportError(
-            f"{len(lost)} tiles failed {attempts} times: {shown}. The others are kept: a retry of the task asks for "
+            f"{len(lost)} tiles failed {most} times: {shown}. The others are kept: a retry of the task asks for "
             f"these alone. The first error: {first}"
         ) from first
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
 from airflow.sdk import DAG
 
 from sentinelhub_provider.exceptions import SentinelHubRateLimitError
@@ -63,6 +65,37 @@ def test_common_arguments_come_from_the_dag(operator_class: type[SentinelHubOper
 
     assert {name: getattr(operator, name) for name in COMMON} == COMMON
     assert {name: getattr(unmapped, name) for name in COMMON} == {**COMMON, "timeout": 2.0}
+
+
+def test_no_call_takes_longer_than_the_attempt_may(operator_class: type[SentinelHubOperator]):
+    """``execution_timeout`` counts from its beginning, with its waits in the triggerer, which Airflow leaves out."""
+    given = {**LEAST[operator_class], "execution_timeout": timedelta(seconds=100)}
+    operator = operator_class(task_id="t", **given)
+    operator.ends = time.time() + 40
+
+    assert 0 < operator.call_arguments["deadline"] <= 40
+    operator.deadline = 5
+    assert operator.call_arguments["deadline"] == 5
+    operator.ends = time.time() - 1
+    with pytest.raises(AirflowTaskTimeout, match="execution_timeout=0:01:40"):
+        _ = operator.call_arguments
+
+
+@pytest.mark.parametrize(("retry_after", "is_deferred"), [(300.0, True), (4000.0, False)])
+def test_a_wait_ends_with_the_attempt(operator_class: type[SentinelHubOperator], retry_after: float, is_deferred: bool):
+    """A rate limit that lasts longer is not waited for, and the end is passed on."""
+
+    class Limited(operator_class):  # type: ignore[valid-type,misc]
+        def _result(self, context: Any) -> Any:
+            raise SentinelHubRateLimitError("later", retry_after=retry_after)
+
+    given = {**LEAST[operator_class], "execution_timeout": timedelta(hours=1), "deferrable": True}
+    began = time.time()
+    with pytest.raises(TaskDeferred if is_deferred else SentinelHubRateLimitError) as raised:
+        Limited(task_id="t", **given).execute({})
+    if is_deferred:
+        assert raised.value.kwargs["ends"] == pytest.approx(began + 3600, abs=60)
+        assert raised.value.kwargs["waits_until"] <= raised.value.kwargs["ends"]
 
 
 def test_a_blocking_task_waits_as_long_as_its_deadline_lets_it(operator_class: type[SentinelHubOperator]):

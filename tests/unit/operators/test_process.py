@@ -333,6 +333,27 @@ def test_hopeless_error_ends_all():
     assert len(tried) <= 3
 
 
+def test_a_task_that_is_ended_waits_for_no_tile():
+    """Airflow ends it by an exception that is no error of the service; a thread may wait for minutes then."""
+    release, ended = threading.Event(), threading.Event()
+
+    def fetch(tile: Tile) -> Any:
+        if tile.column:
+            raise KeyboardInterrupt
+        release.wait()
+
+    def run() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            list(fetch_tiles(tiles(9), fetch, concurrency=2, attempts=3, is_hopeless=is_final))
+        ended.set()
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        assert ended.wait(60)
+    finally:
+        release.set()
+
+
 @pytest.mark.parametrize(("side", "block"), [(2048, 512), (2500, 512), (2496, 416), (1000, 512), (64, 512), (384, 384)])
 def test_tiles_meet_between_blocks_where_they_can(side: int, block: int):
     """Blocks are multiples of 16 pixels; not every tile is."""
