@@ -1,8 +1,10 @@
-"""One piece of code for tasks, which block, and for the event loop."""
+"""One piece of code for tasks, which block, and for the event loop; and locks for threads of processes that fork."""
 
 from __future__ import annotations
 
 import inspect
+import os
+import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -23,3 +25,21 @@ def at_once(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
         return result
     coroutine.close()
     raise RuntimeError("a coroutine that must not wait did so")
+
+
+class Turns:
+    """A lock for the threads of one process, which a forked child does not inherit in its locked state."""
+
+    def __init__(self) -> None:
+        self._renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()

@@ -25,19 +25,14 @@ from sentinelhub_provider.get_provider_info import CONN_FIELDS
 from sentinelhub_provider.origins import Origin, TrustedOrigins
 
 log = logging.getLogger(__name__)
-
+# Seconds that the service may stay silent within one answer; the largest Process requests take over a minute.
 DEFAULT_TIMEOUT = 120.0
-"""Seconds that the service may stay silent within one answer; the largest Process requests take over a minute."""
-
-DEFAULT_PREFIX = "sentinelhub"
-"""What the names of Redis keys begin with, unless the connection says otherwise."""
-
+DEFAULT_PREFIX = "sentinelhub"  # what the names of Redis keys begin with, unless the connection says otherwise
 _AUTH_CACHE_KINDS = ("memory", "file", "variable")
 _AUTH_CACHE_SCHEMES = ("redis", "rediss")
 _CONNECTION_ID = re.compile(r"[\w.-]+")
 _HOST_PATTERN = re.compile(r"(?!-)[a-z0-9.-]+(:\d{1,5})?", re.IGNORECASE)
 _Choice = TypeVar("_Choice", bound=StrEnum)
-
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 
@@ -66,16 +61,10 @@ class ConnectionSettings:
     """
     What a connection says, ready for use.
 
-    :param conn_id: id of the Airflow connection, for messages only.
-    :param client_id: OAuth2 client id (the connection's login).
-    :param client_secret: OAuth2 client secret (the connection's password).
-    :param deployment: the preset that the connection chose.
     :param base_url: where the APIs live, without trailing slash.
     :param auth_url: OAuth2 token endpoint.
     :param token_info_url: endpoint that tells about a token, ``None`` where the deployment has none.
-    :param client_auth: how the client authenticates at the token endpoint.
     :param scope: OAuth2 scope to ask for, ``None`` for the deployment's default.
-    :param path_scheme: how the deployment spells its paths.
     :param auth_cache: where tokens are shared: ``file``, ``memory``, ``variable``, a URL (``file:///folder``,
         ``redis://`` or ``rediss://``), or the ID of an Airflow connection of type Redis.
     :param auth_cache_prefix: what the names of Redis keys begin with.
@@ -122,11 +111,7 @@ class ConnectionSettings:
         return self.auth_cache if names_connection else None
 
     def with_cache(self, connection: AirflowConnection) -> ConnectionSettings:
-        """
-        Return these settings with the URL of a Redis connection as ``auth_cache``.
-
-        :raises SentinelHubConfigurationError: where the connection names no host.
-        """
+        """Return these settings with the URL of a Redis connection as ``auth_cache``."""
         read = _FieldReader(self.conn_id, {})
         options = _FieldReader(connection.conn_id, _extra(connection))
         if not connection.host:
@@ -251,21 +236,18 @@ class _FieldReader:
 
     def choice(self, name: str, choices: type[_Choice]) -> _Choice | None:
         value = self.text(name)
-        if value is None:
-            return None
-        try:
-            return choices(value)
-        except ValueError:
-            raise self.error(name, f"unknown value {value!r}. {_did_you_mean(value, [*choices])}") from None
+        if value is not None and value not in [*choices]:
+            raise self.error(name, f"unknown value {value!r}. {_did_you_mean(value, [*choices])}")
+        return None if value is None else choices(value)
 
     def positive_number(self, name: str) -> float | None:
         value = self.raw(name)
         if value is None:
             return None
         try:
-            number = float("nan") if isinstance(value, bool) else float(value)
+            number = 0.0 if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
-            number = float("nan")
+            number = 0.0
         if not 0 < number < float("inf"):
             raise self.error(name, f"expected a number greater than 0, got {value!r}. Leave it empty for the default.")
         return number
@@ -354,14 +336,11 @@ def _bracketed(host: str) -> str:
 
 def _auth_cache(read: _FieldReader) -> str:
     value = read.text("auth_cache") or "file"
-    if value in _AUTH_CACHE_KINDS:
-        return value
     parts = urlsplit(value)
-    if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
-        return value
-    if parts.scheme in _AUTH_CACHE_SCHEMES and parts.hostname:
-        return value
-    if _CONNECTION_ID.fullmatch(value) and not get_close_matches(value.lower(), _AUTH_CACHE_KINDS, n=1, cutoff=0.7):
+    is_folder = parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc
+    is_redis = parts.scheme in _AUTH_CACHE_SCHEMES and parts.hostname
+    is_slip = get_close_matches(value.lower(), _AUTH_CACHE_KINDS, n=1, cutoff=0.7)
+    if value in _AUTH_CACHE_KINDS or is_folder or is_redis or (_CONNECTION_ID.fullmatch(value) and not is_slip):
         return value
     # The value is not repeated: a mistyped Redis URL may hold a password.
     raise read.error(
@@ -388,11 +367,10 @@ def _allowed_hosts(read: _FieldReader) -> tuple[str, ...]:
     if not isinstance(hosts, list | tuple) or not all(isinstance(host, str) for host in hosts):
         raise read.error("allowed_hosts", "expected a list of host names.")
     hosts = [host.strip() for host in hosts if host.strip()]
-    for host in hosts:
-        if not _HOST_PATTERN.fullmatch(host):
-            raise read.error(
-                "allowed_hosts",
-                f"{host!r} is not a host name. Enter names like data.example.org or data.example.org:8443, "
-                "without https:// and without wildcards.",
-            )
+    for wrong in (host for host in hosts if not _HOST_PATTERN.fullmatch(host)):
+        raise read.error(
+            "allowed_hosts",
+            f"{wrong!r} is not a host name. Enter names like data.example.org or data.example.org:8443, "
+            "without https:// and without wildcards.",
+        )
     return tuple(hosts)

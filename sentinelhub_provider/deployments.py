@@ -73,7 +73,6 @@ _ALL = (
     Deployment("custom", "custom Sentinel Hub", "", "", dashboard="the dashboard of that deployment"),
 )
 
+# All known deployments by the name that the connection's ``deployment`` field takes.
 DEPLOYMENTS: Mapping[str, Deployment] = MappingProxyType({deployment.name: deployment for deployment in _ALL})
-"""All known deployments by the name that the connection's ``deployment`` field takes."""
-
 DEFAULT_DEPLOYMENT = "sentinel-hub"

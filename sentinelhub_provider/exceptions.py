@@ -162,8 +162,7 @@ class SentinelHubOutputError(SentinelHubError, OSError):
     """
     The answer cannot be stored at the path that was given.
 
-    :param final: whether a retry is in vain, as where there is no such bucket or no permission; it is not where the
-        storage does not answer for now.
+    It is not final where the storage does not answer for now; it is where there is no such bucket or no permission.
     """
 
     final = True
@@ -179,8 +178,7 @@ class SentinelHubJobError(SentinelHubError):
 
     :param job_status: the job's last state, such as ``FAILED``.
     :param reason: the service's reason, such as ``OUT_OF_PU``.
-    :param final: whether a retry is in vain; by default it is, except for a job that was stopped (``USER_ACTION``,
-        ``OUT_OF_PU``, ``UNHEALTHY``): started again, it goes on from where it was.
+    :param final: whether a retry is in vain; by default it is, except for a job that can go on from where it stopped.
     """
 
     final = True

@@ -3,7 +3,7 @@
 Every Airflow process loads this module, so it imports nothing but the version beside it.
 
 The connection form is declared here and nowhere else. Airflow 3.2 and later read it as it stands; for Airflow 3.1 the
-hook's form methods are derived from it (:mod:`sentinelhub_provider.hooks.connection_form`). Keys are kebab-case, as
+hook's form methods are derived from it. Keys are kebab-case, as
 ``airflow/provider.yaml.schema.json`` spells them: Airflow silently ignores any other spelling.
 
 The key of an extra field never contains *token*, *secret*, *password* or *proxy*: Airflow masks the values of such
@@ -16,11 +16,11 @@ from typing import Any
 
 from sentinelhub_provider import __version__
 
+# Airflow's name for the connection type: lower case, since connection URIs lose the case of their scheme.
 CONNECTION_TYPE = "sentinelhub"
-"""Airflow's name for the connection type: lower case, since connection URIs lose the case of their scheme."""
 
+# Import path of the hook that Airflow builds for a connection of this type.
 HOOK_CLASS_NAME = "sentinelhub_provider.hooks.sentinelhub.SentinelHubHook"
-"""Import path of the hook that Airflow builds for a connection of this type."""
 
 _INTEGRATION = "Sentinel Hub"
 

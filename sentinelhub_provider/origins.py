@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-
+# What parsers disagree about: for one ``https://a\\@b`` names host b, for another (urllib3's) host a.
 _AMBIGUOUS = re.compile(r"[\\\x00-\x20\x7f]")
-"""What parsers disagree about: for one ``https://a\\\\@b`` names host b, for another (urllib3's) host a."""
 
 
 def is_loopback(host: str) -> bool:

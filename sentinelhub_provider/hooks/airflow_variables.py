@@ -17,16 +17,12 @@ from packaging.version import Version
 
 from sentinelhub_provider.oauth.stores import Blob
 
+# Chance with which a process renews a token that still works.
+# Many tasks find the same token near its end in the same second. With this chance a few of them renew it, not all; a
+# token that nobody renewed is fetched when it has ended.
 RENEWAL_CHANCE = 0.1
-"""
-Chance with which a process renews a token that still works.
-
-Many tasks find the same token near its end in the same second. With this chance a few of them renew it, not all; a
-token that nobody renewed is fetched when it has ended.
-"""
-
+# Whether Airflow (3.2 and later) keeps the answers to several threads of a process apart.
 ANSWERS_ANY_THREAD = Version(sdk_version) >= Version("1.2")
-"""Whether Airflow (3.2 and later) keeps the answers to several threads of a process apart."""
 
 
 def are_within_reach() -> bool:

@@ -24,14 +24,11 @@ from sentinelhub_provider.transport.steps import duration
 if TYPE_CHECKING:
     from sentinelhub_provider.transport.session import SentinelHubSession
 
+# How errors of a connection begin: with its ID, which is a transient one while the form tests it.
 _CONNECTION_AND_FIELD = re.compile(r"^Connection '[^']*', field '\w+': ")
-"""How errors of a connection begin: with its ID, which is a transient one while the form tests it."""
-
-CALL_DEADLINE = 12.0
-"""Seconds for token and call together."""
-
+CALL_DEADLINE = 12.0  # seconds for token and call together
+# Seconds after which an answer is given whatever goes on: looking up a host's name obeys no time-out.
 TEST_DEADLINE = 14.0
-"""Seconds after which an answer is given whatever goes on: looking up a host's name obeys no time-out."""
 
 
 def check_connection(open_session: Callable[[], tuple[ConnectionSettings, SentinelHubSession]]) -> tuple[bool, str]:

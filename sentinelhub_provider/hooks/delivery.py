@@ -17,9 +17,8 @@ from sentinelhub_provider.api.job_requests.delivery import Access, GsAccess, S3A
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
 from sentinelhub_provider.hooks.masking import mask, named_if_missing
 
+# Beginning of the access key ids that AWS gives out for a time, which are worth nothing without a session token.
 TEMPORARY_KEY = "ASIA"
-"""Beginning of the access key ids that AWS gives out for a time, which are worth nothing without a session token."""
-
 _KEYFILE_DICT = ("keyfile_dict", "extra__google_cloud_platform__keyfile_dict")
 _KEYFILE_PATH = ("key_path", "keyfile_path", "extra__google_cloud_platform__key_path")
 

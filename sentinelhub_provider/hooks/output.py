@@ -14,11 +14,8 @@ if TYPE_CHECKING:
     from sentinelhub_provider.transport.download import Download
     from sentinelhub_provider.transport.targets import Target
 
-LOCAL = ("", "file", "local")
-"""Protocols of this machine's disk."""
-
-CHUNK = 1024 * 1024
-"""Bytes that are copied at a time."""
+LOCAL = ("", "file", "local")  # protocols of this machine's disk
+CHUNK = 1024 * 1024  # bytes that are copied at a time
 
 
 def is_object_path(path: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -14,7 +15,7 @@ from sentinelhub_provider.api.endpoints import is_repeatable, resolve_endpoint, 
 from sentinelhub_provider.both_ways import at_once, awaited
 from sentinelhub_provider.connection import ConnectionSettings, settings_from_connection
 from sentinelhub_provider.exceptions import SentinelHubRequestError
-from sentinelhub_provider.hooks.connection_form import connection_form_widgets, ui_field_behaviour
+from sentinelhub_provider.get_provider_info import CONN_FIELDS, UI_FIELD_BEHAVIOUR
 from sentinelhub_provider.hooks.masking import amask, mask, named_if_missing
 from sentinelhub_provider.hooks.metrics import Meter
 from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call
@@ -90,13 +91,31 @@ class SentinelHubHook(BaseHook):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the connection form's extra fields, for Airflow 3.1."""
-        return connection_form_widgets()
+        """
+        Return one wtforms field for each extra field, by its key, for Airflow 3.1; later ones read the metadata.
+
+        Airflow 3.1 knows text, integer and boolean fields only: a drop-down is a text field with an ``any_of``
+        validator, and a list of strings is a text field, whose value stays one string.
+        """
+        from wtforms import BooleanField, IntegerField, StringField
+        from wtforms.validators import Optional, any_of
+
+        classes = {"boolean": BooleanField, "integer": IntegerField, "string": StringField, "array": StringField}
+        widgets: dict[str, Any] = {}
+        for key, field in CONN_FIELDS.items():
+            schema = field["schema"]
+            widgets[key] = classes[schema["type"][0]](
+                label=field["label"],
+                description=field["description"],
+                default=schema.get("default"),
+                validators=[Optional(), *([any_of(schema["enum"])] if "enum" in schema else [])],
+            )
+        return widgets
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return the connection form's labels, placeholders and hidden fields, for Airflow 3.1."""
-        return ui_field_behaviour()
+        return {name.replace("-", "_"): copy(value) for name, value in UI_FIELD_BEHAVIOUR.items()}
 
     @property
     def settings(self) -> ConnectionSettings:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import threading
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from sentinelhub_provider.both_ways import Turns
 from sentinelhub_provider.connection import DEFAULT_PREFIX, ConnectionSettings
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
 from sentinelhub_provider.oauth.broker import TokenBroker, broker_for, run_in_thread
@@ -30,10 +30,9 @@ from sentinelhub_provider.transport.rate_limiter import RateLimiter
 from sentinelhub_provider.transport.token_endpoint import credentials_of
 
 log = logging.getLogger(__name__)
-
 _stores: dict[str, StateStore] = {}
 _limiters: dict[tuple[str, Limits], RateLimiter] = {}
-_limiters_lock = threading.Lock()
+_limiters_lock = Turns()
 
 
 def token_broker(settings: ConnectionSettings) -> TokenBroker:
@@ -148,12 +147,3 @@ def _usable_folder(auth_cache: str) -> Path | None:
     path = unquote(urlsplit(auth_cache).path) if auth_cache != "file" else ""
     home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
     return usable_folder(Path(path) if path else home / "sentinelhub")
-
-
-def _after_fork() -> None:
-    global _limiters_lock
-    _limiters_lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from sentinelhub_provider.transport.session import SentinelHubSession
 
 log = logging.getLogger(__name__)
-
-TOKEN_INFO_DEADLINE = 10.0
-"""Seconds for asking the token info endpoint: there is another way to know."""
+TOKEN_INFO_DEADLINE = 10.0  # seconds for asking the token info endpoint: there is another way to know
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from enum import Enum
 from functools import partial
 from typing import Any, TypeAlias
 
-from sentinelhub_provider.both_ways import at_once, awaited
+from sentinelhub_provider.both_ways import Turns, at_once, awaited
 from sentinelhub_provider.exceptions import (
     SentinelHubAuthenticationError,
     SentinelHubError,
@@ -33,24 +33,14 @@ from sentinelhub_provider.oauth.shared import REFUSAL_MEMORY, Refusal, SharedEnt
 from sentinelhub_provider.oauth.token import AccessToken, TokenState
 
 log = logging.getLogger(__name__)
-
+# Seconds between attempts to renew a token that still works, so that a token endpoint that is down is left alone.
 RENEWAL_PAUSE = 10.0
-"""Seconds between attempts to renew a token that still works, so that a token endpoint that is down is left alone."""
-
+# Seconds that a fetch may take, repeating included; less where the call that needs it has less left.
 FETCH_DEADLINE = 60.0
-"""Seconds that a fetch may take, repeating included; less where the call that needs it has less left."""
-
-LOCK_PATIENCE = 75.0
-"""Seconds to wait for another process's fetch: longer than any takes."""
-
-LOCK_POLL = 1.0
-"""Seconds between checks whether another process has shared its token meanwhile."""
-
-GRACE = 1.0
-"""Seconds for which a caller waits longer than the fetch may take, to be told why it failed."""
-
-Fetch: TypeAlias = Callable[[float], AccessToken]
-"""Asks the token endpoint, within so many seconds."""
+LOCK_PATIENCE = 75.0  # seconds to wait for another process's fetch: longer than any takes
+LOCK_POLL = 1.0  # seconds between checks whether another process has shared its token meanwhile
+GRACE = 1.0  # seconds for which a caller waits longer than the fetch may take, to be told why it failed
+Fetch: TypeAlias = Callable[[float], AccessToken]  # asks the token endpoint, within so many seconds
 
 
 class Renewal(Future[AccessToken]):
@@ -110,8 +100,7 @@ class TokenBroker:
     The tokens of one client within this process.
 
     :param shared: what other processes know of the client, ``None`` where nothing is shared.
-    :param clock: seconds since the epoch.
-    :param timer: seconds, monotonic.
+    :param clock: seconds since the epoch; ``timer``: seconds, monotonic.
     :param run: starts a fetch and returns. ``None`` fetches in the caller's thread, and then never before it must.
     """
 
@@ -175,11 +164,7 @@ class TokenBroker:
         self._distrusted[place] = Refusal(error, until=self._timer() + REFUSAL_MEMORY)
 
     def check_trust(self, place: str) -> None:
-        """
-        Raise where another token would be refused, too.
-
-        :raises SentinelHubAuthenticationError: where the API at ``place`` has refused two in a row a moment ago.
-        """
+        """Raise the error with which the API at ``place`` refused two tokens in a row, if that was just now."""
         refusal = self._distrusted.get(place)
         if refusal is not None and refusal.stands(self._timer()):
             raise copy.copy(refusal.error)
@@ -292,11 +277,7 @@ class TokenBroker:
             raise
 
     def _load(self, rejected: AccessToken | None) -> AccessToken | None:
-        """
-        Return the shared token if it may be used, stale ones included.
-
-        :raises SentinelHubAuthenticationError: where others were refused a moment ago.
-        """
+        """Return the shared token if it may be used, stale ones included; raise where others were just refused."""
         entry = None if self._shared is None else self._shared.load()
         if isinstance(entry, AccessToken):
             return None if entry.state(self._clock()) is TokenState.INVALID or _same(entry, rejected) else entry
@@ -346,7 +327,7 @@ def _same(one: AccessToken | None, other: AccessToken | None) -> bool:
 
 _brokers: weakref.WeakSet[TokenBroker] = weakref.WeakSet()
 _by_key: dict[str, TokenBroker] = {}
-_by_key_lock = threading.Lock()
+_by_key_lock = Turns()
 
 
 def broker_for(key: str, make: Callable[[], TokenBroker] = TokenBroker) -> TokenBroker:
@@ -365,8 +346,6 @@ def forget_tokens() -> None:
 
 def _after_fork() -> None:
     """Let a forked child (an Airflow task) start without its parent's locks and fetches, which nobody would end."""
-    global _by_key_lock
-    _by_key_lock = threading.Lock()
     for broker in list(_brokers):
         broker._forget_what_goes_on(broker._known)
 

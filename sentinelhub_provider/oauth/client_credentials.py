@@ -21,17 +21,13 @@ from sentinelhub_provider.exceptions import SentinelHubResponseError
 from sentinelhub_provider.oauth.token import AccessToken, json_object, seconds_from, unverified_claims
 
 CLIENT_SECRET_BASIC = "client_secret_basic"  # noqa: S105 - a method's name
-
+# The error codes that say that id or secret are wrong. Every other error may pass, or is about something else.
 REFUSED_CLIENT_CODES = frozenset({"invalid_client", "unauthorized_client"})
-"""The error codes that say that id or secret are wrong. Every other error may pass, or is about something else."""
-
 INVALID_SCOPE = "invalid_scope"
-
+# Seconds that a token is used for whose lifetime nobody names. Where it ends sooner, a 401 tells.
 ASSUMED_LIFETIME = 300.0
-"""Seconds that a token is used for whose lifetime nobody names. Where it ends sooner, a 401 tells."""
-
+# How the legacy token endpoint begins: "Illegal client_id", "Illegal secret!".
 _LEGACY_REFUSAL = re.compile(r"illegal (client|secret)", re.IGNORECASE)
-"""How the legacy token endpoint begins: "Illegal client_id", "Illegal secret!"."""
 
 
 @dataclass(frozen=True, slots=True)

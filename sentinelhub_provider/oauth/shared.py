@@ -6,6 +6,7 @@ Whatever goes wrong with a store (it is slow, full, corrupt, gone) costs one war
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import time
@@ -14,19 +15,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
 from sentinelhub_provider.exceptions import SentinelHubAuthenticationError
 from sentinelhub_provider.oauth.stores import Blob, StoreLock, TokenStore
-from sentinelhub_provider.oauth.stores.encryption import Cipher
 from sentinelhub_provider.oauth.token import AccessToken
 
 log = logging.getLogger(__name__)
-
-STORE_PAUSE = 30.0
-"""Seconds for which a store that failed is left alone, so that not every call waits for it."""
-
+STORE_PAUSE = 30.0  # seconds for which a store that failed is left alone, so that not every call waits for it
+# Seconds for which a refused client is not asked about again: 500 tasks with a wrong secret make one failed login.
 REFUSAL_MEMORY = 60.0
-"""Seconds for which a refused client is not asked about again: 500 tasks with a wrong secret make one failed login."""
-
+_PURPOSE = b"airflow-provider-sentinelhub token store 1"
 _Result = TypeVar("_Result")
 
 
@@ -43,6 +44,30 @@ class Refusal:
 
 
 Entry: TypeAlias = AccessToken | Refusal
+
+
+class Cipher:
+    """
+    Encrypts what is kept at rest, with a key that is derived from the client secret.
+
+    Who can decrypt it could have asked for a token with that secret. Who can read the store but not the connection
+    cannot. The client's key in the store is the salt: what was encrypted under one cannot be decrypted under another.
+    """
+
+    def __init__(self, secret: str, key: str) -> None:
+        material = HKDF(algorithm=SHA256(), length=32, salt=key.encode(), info=_PURPOSE).derive(secret.encode())
+        self._fernet = Fernet(base64.urlsafe_b64encode(material))
+
+    def encrypt(self, plain: bytes) -> bytes:
+        """Encrypt bytes; the result is ASCII."""
+        return self._fernet.encrypt(plain)
+
+    def decrypt(self, encrypted: bytes) -> bytes | None:
+        """Decrypt bytes; ``None`` for what another key encrypted, or what is damaged."""
+        try:
+            return self._fernet.decrypt(encrypted)
+        except InvalidToken:
+            return None
 
 
 class SharedEntry:

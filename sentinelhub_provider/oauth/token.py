@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+# Seconds before expiry from which a token is renewed while it still works: the official client's figure.
 MAX_LEEWAY = 120.0
-"""Seconds before expiry from which a token is renewed while it still works: the official client's figure."""
-
+# Seconds before expiry from which a token is not shown to the service any more: it must survive the way there.
 MAX_MARGIN = 5.0
-"""Seconds before expiry from which a token is not shown to the service any more: it must survive the way there."""
 
 
 class TokenState(Enum):

@@ -26,16 +26,14 @@ from sentinelhub_provider.exceptions import (
     SentinelHubServerError,
 )
 
+# Bytes of a body that are looked at: enough for every error document, and for any file's magic number.
 EXCERPT_SIZE = 16 * 1024
-"""Bytes of a body that are looked at: enough for every error document, and for any file's magic number."""
-
-UNITS_HEADER = "x-processingunits-spent"
-"""The header field that says what a request cost."""
-
+UNITS_HEADER = "x-processingunits-spent"  # the header field that says what a request cost
 QUOTA_CODE = "ACCESS_INSUFFICIENT_PROCESSING_UNITS"
+# A 429 that no waiting cures: this one request costs more than the account may ever spend at once.
 OVER_CAPACITY_CODE = "RATE_LIMIT_TOKEN_COUNT_EXCEEDS_CAPACITY"
-"""A 429 that no waiting cures: this one request costs more than the account may ever spend at once."""
 
+# Codes that say that the request is refused, whatever status they come with.
 _REFUSING_CODES = frozenset(
     {
         "COMMON_BAD_PAYLOAD",
@@ -48,8 +46,9 @@ _REFUSING_CODES = frozenset(
         "RENDERER_S1_MISSING_POLARIZATION",
     }
 )
-"""Codes that say that the request is refused, whatever status they come with."""
 
+# Words of a 500 about the request, its script, or data that cannot be read: a corrupt tile, a band that is not there.
+# openEO's client repeats neither ``IllegalArgumentException`` nor ``Illegal request to ... HTTP Status: 404``.
 _HOPELESS = re.compile(
     r"\b(type|reference|syntax|range)error\b|failed to evaluate script|script must|is not (a function|defined)"
     r"|(illegalargument|unsupportedoperation|numberformat|dateparse|datetimeparse|classcast|outofbounds)exception"
@@ -58,18 +57,13 @@ _HOPELESS = re.compile(
     r"|cannot parse",
     re.IGNORECASE,
 )
-"""
-Words of a 500 about the request, its script, or data that cannot be read: a corrupt tile, a band that is not there.
 
-openEO's client repeats neither ``IllegalArgumentException`` nor ``Illegal request to ... HTTP Status: 404``.
-"""
-
+# Words by which even such a 500 may pass.
 _PASSING = re.compile(
     r"\b(429|50[0234])\b|time.?out|timed out|unavailable|overload|too many|try again|temporar|service failure"
     r"|connection|upstream|gateway|interrupted",
     re.IGNORECASE,
 )
-"""Words by which even such a 500 may pass."""
 
 _MESSAGE_SIZE = 2000
 _REQUEST_ID_HEADERS = ("x-request-id", "x-correlation-id", "x-amzn-requestid", "x-amzn-trace-id")

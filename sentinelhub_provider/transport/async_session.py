@@ -28,9 +28,8 @@ from sentinelhub_provider.transport.receive import Intake, Receiver
 from sentinelhub_provider.transport.request_body import RequestBody, header_fields, unsendable
 from sentinelhub_provider.transport.steps import Failure, FailureKind, Send
 
+# How many connections there are, callers decide by how much they ask at a time; httpx would close those above 20.
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-"""How many connections there are, callers decide by how much they ask at a time; httpx would close those above 20."""
-
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": f"python-httpx/{httpx.__version__}"}
 
 
@@ -74,15 +73,7 @@ class AsyncSentinelHubSession(FlowDriver):
             await self._transports.popitem()[1].aclose()
 
     async def call(self, call: Call, receiver: Receiver, **kwargs: Any) -> tuple[httpx.Response, Answer]:
-        """
-        Make one call, repeated where that is safe, until it has a usable answer.
-
-        :param call: what is asked for.
-        :param receiver: takes the body of the good answer.
-        :param kwargs: ``params``, ``data``, ``json``, ``files``, ``headers``, as for the blocking session.
-        :returns: the response, its body consumed, and the answer as it was judged.
-        :raises SentinelHubError: see :mod:`sentinelhub_provider.exceptions`.
-        """
+        """Make one call, repeated where that is safe, as ``SentinelHubSession.call`` does."""
         call = replace(call, url=with_query(call.url, kwargs.pop("params", None)))
         headers = kwargs.pop("headers", None)
         body = RequestBody(**kwargs)

@@ -25,12 +25,8 @@ from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from sentinelhub_provider.transport.network import ssl_context
 
-_FIRST_CONNECTIONS = 8
-"""Places for connections that a pool starts with; it grows with the threads that call at once."""
-
-_PIECE = 64 * 1024
-"""Bytes that are sent before the deadline is looked at again."""
-
+_FIRST_CONNECTIONS = 8  # places for connections that a pool starts with; it grows with the threads that call at once
+_PIECE = 64 * 1024  # bytes that are sent before the deadline is looked at again
 _remaining: ContextVar[Callable[[], float] | None] = ContextVar("remaining", default=None)
 
 
@@ -39,8 +35,7 @@ def bounded_reads(remaining: Callable[[], float]) -> Iterator[None]:
     """
     Bound the reads of every answer that begins within the block, also those that come after it.
 
-    Works for requests through :class:`BoundedAdapter`. A read that takes too long raises ``TimeoutError``, which
-    reaches the caller as the HTTP library's read timeout.
+    A read that takes too long raises ``TimeoutError``, which reaches the caller as the HTTP library's read timeout.
 
     :param remaining: tells how many seconds are left.
     """
@@ -52,11 +47,7 @@ def bounded_reads(remaining: Callable[[], float]) -> Iterator[None]:
 
 
 class BoundedAdapter(HTTPAdapter):
-    """
-    The adapter of ``requests``, for answers whose reads are bounded, with the package's own TLS settings.
-
-    :param verify: the connection's ``verify``, which also holds for a proxy that is spoken to over TLS.
-    """
+    """The adapter of ``requests`` for bounded reads; ``verify`` also holds for a proxy that is spoken to over TLS."""
 
     def __init__(self, *, verify: bool | str = True) -> None:
         self._verify = verify
@@ -95,9 +86,7 @@ class _BoundedReader(io.RawIOBase):
     """Reads from a socket's file, each time no longer than there is time left."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, remaining: Callable[[], float]) -> None:
-        self._raw = raw
-        self._sock = sock
-        self._remaining = remaining
+        self._raw, self._sock, self._remaining = raw, sock, remaining
 
     def readable(self) -> bool:
         return True
@@ -159,19 +148,15 @@ class _SecureConnection(_BoundedConnection, HTTPSConnection):
             raise NewConnectionError(self, f"the TLS handshake broke: {error}") from error
 
 
-def _growing_queue(_: int) -> LifoQueue[Any]:
-    """Keep as many idle connections as were used at once; with a bound, urllib3 warns of each one above it."""
-    return LifoQueue()
-
-
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _BoundedConnection
-    QueueCls = staticmethod(_growing_queue)  # type: ignore[assignment]
+    # As many idle connections as were used at once: with a bound, urllib3 warns of each one above it.
+    QueueCls: Any = staticmethod(lambda _: LifoQueue())
 
 
 class _SecurePool(HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
-    QueueCls = staticmethod(_growing_queue)  # type: ignore[assignment]
+    QueueCls: Any = staticmethod(_Pool.QueueCls)
 
 
 _POOLS = {"http": _Pool, "https": _SecurePool}

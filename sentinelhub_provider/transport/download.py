@@ -80,13 +80,19 @@ class DownloadReceiver:
         return Download(self._target.path, self.size, self._digest.hexdigest(), content_type, processing_units, url)
 
 
+_STAYS = (
+    "Check that it names a file, that the folder or bucket exists and is writable, that the provider package for that "
+    "storage is installed, and the connection."
+)
+_PASSES = "This may pass: a retry of the task tries again. Check that there is space, and that the storage answers."
+
+
 @contextmanager
 def storing(path: Any, what: str = "output_path") -> Iterator[None]:
     """
     Turn what a disk or a store says into an error that names the path, and says whether it stays so.
 
-    :param path: as the user wrote it.
-    :param what: the argument that has it.
+    :param path: as the user wrote it, in the argument ``what``.
     :raises SentinelHubOutputError: for whatever is raised.
     """
     try:
@@ -95,14 +101,6 @@ def storing(path: Any, what: str = "output_path") -> Iterator[None]:
         raise
     except Exception as error:
         said = str(error).rstrip(".") or type(error).__name__
-        if is_final(error):
-            message = (
-                f"{what} {path} cannot be written: {said}. Check that it names a file, that the folder or bucket "
-                "exists and is writable, that the provider package for that storage is installed, and the connection."
-            )
-        else:
-            message = (
-                f"{what} {path} cannot be written for now: {said}. This may pass: a retry of the task tries again. "
-                "Check that there is space, and that the storage answers."
-            )
+        when, advice = ("", _STAYS) if is_final(error) else (" for now", _PASSES)
+        message = f"{what} {path} cannot be written{when}: {said}. {advice}"
         raise SentinelHubOutputError(message, final=is_final(error)) from error

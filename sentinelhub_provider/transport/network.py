@@ -26,12 +26,9 @@ import certifi
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
 from sentinelhub_provider.origins import is_loopback
 
-CONNECT_TIMEOUT = 10.0
-"""Seconds until a connection must stand."""
-
+CONNECT_TIMEOUT = 10.0  # seconds until a connection must stand
+# Variables that name trusted certificates, the first that is set counts.
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
-"""Variables that name trusted certificates, the first that is set counts."""
-
 _PROXY_PACKAGES = {"http": (), "https": (), "socks5": ("socks", "socksio"), "socks5h": ("socks", "socksio")}
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -41,8 +38,8 @@ def ssl_context(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
     """
     Return the TLS settings of a connection; reading all authorities takes long, so that is done once in a process.
 
-    :param verify: ``False`` accepts every certificate. A path names a file or folder of trusted certificates. ``True``
-        trusts those that the environment names, else certifi's.
+    :param verify: ``False`` accepts every certificate; ``True`` trusts those that the environment names, else
+        certifi's; a path names a file or folder of trusted ones.
     :raises SentinelHubConfigurationError: where no certificates can be read from there.
     """
     if verify is False:
@@ -106,15 +103,15 @@ def proxy_for(url: str) -> str | None:
 
 
 def _is_exempt(host: str, port: int, no_proxy: str) -> bool:
-    """
-    Tell whether ``NO_PROXY`` names a host: by name, domain, address, network, with or without port, or by ``*``.
-
-    Written here because requests changes the environment while it looks, and because requests and httpx disagree.
-    """
     return any(_names_host(entry, host, port) for entry in re.split(r"[\s,]+", no_proxy.lower()) if entry)
 
 
 def _names_host(entry: str, host: str, port: int) -> bool:
+    """
+    Tell whether an entry of ``NO_PROXY`` names a host: by name, domain, address, network, with or without port.
+
+    Written here because requests changes the environment while it looks, and because requests and httpx disagree.
+    """
     with_port = re.fullmatch(r"(\[.*\]|[^:]*):(\d+)", entry)
     if with_port:
         entry = with_port[1]
@@ -158,14 +155,12 @@ def with_query(url: str, params: Any) -> str:
     """
     Join query parameters to those that a URL has.
 
-    :param url: the URL.
     :param params: a mapping or pairs, whose values are text, numbers, booleans or lists of these; ``None`` leaves a
         parameter out. Text is taken as an encoded query.
     """
     if not params:
         return url
-    if isinstance(params, bytes):
-        params = params.decode()
+    params = params.decode() if isinstance(params, bytes) else params
     query = params.lstrip("?&") if isinstance(params, str) else urlencode(list(_pairs(params)))
     parts = urlsplit(url)
     return urlunsplit(parts._replace(query="&".join(part for part in (parts.query, query) if part)))

@@ -46,22 +46,17 @@ from sentinelhub_provider.transport.steps import (
     duration,
 )
 
-MAX_ATTEMPTS = 8
-"""Attempts of one call, unless the deadline ends it sooner."""
-
-DEFAULT_DEADLINE = 600.0
-"""Seconds that one call may take in all, waiting and repeating included."""
-
+MAX_ATTEMPTS = 8  # attempts of one call, unless the deadline ends it sooner
+DEFAULT_DEADLINE = 600.0  # seconds that one call may take in all, waiting and repeating included
 MAX_REDIRECTS = 5
-
+# Behind the error of a call that must not be done twice, where nobody can tell whether the service acted on it.
 UNCLEAR_OUTCOME = " It may have taken effect, so it was not repeated: look whether it did before you repeat it."
-"""Behind the error of a call that must not be done twice, where nobody can tell whether the service acted on it."""
 
+# Behind the error of a call that costs processing units, where the service stayed silent.
 COSTLY_SILENCE = (
     " It was sent {}; the service may have charged processing units each time. To send it no more than once, set "
     "repeat_silent=False."
 )
-"""Behind the error of a call that costs processing units, where the service stayed silent."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEPING_METHOD = frozenset({307, 308})
@@ -74,7 +69,6 @@ class Call:
     """
     What is asked for, as far as decisions need it.
 
-    :param url: absolute URL.
     :param trusted: where the bearer token may go; ``None`` for a call without a token.
     :param repeatable: whether repeating after an unclear failure does no harm.
     :param accept: media type asked for, where one was.

@@ -19,36 +19,22 @@ from dataclasses import dataclass, replace
 
 from sentinelhub_provider.transport.retry_after import LONGEST_ASKED, LONGEST_BACKOFF
 
+# A configured limit is kept with one per cent to spare: neither the service's clock nor the network is ours.
 SAFETY = 1.01
-"""A configured limit is kept with one per cent to spare: neither the service's clock nor the network is ours."""
-
+# Requests per second at the start of a round of which nothing is known: few are on their way when the 429 comes.
 PROBE_RATE = 120.0
-"""Requests per second at the start of a round of which nothing is known: few are on their way when the 429 comes."""
-
-PROBE_SLOTS = 60
-"""Slots after which a round of which nothing is known is twice as fast as at its start."""
-
-PAUSE = 0.7
-"""Seconds of a pause after a 429: less than the second's worth of requests that most token buckets hold."""
-
+PROBE_SLOTS = 60  # slots after which a round of which nothing is known is twice as fast as at its start
+PAUSE = 0.7  # seconds of a pause after a 429: less than the second's worth of requests that most token buckets hold
+# Seconds of pauses that count as time in which the limit was measured; in longer ones the bucket may have run over.
 MOST_COUNTED = 10.0
-"""Seconds of pauses that count as time in which the limit was measured; in longer ones the bucket may have run over."""
-
-FREE_RATE = 1000.0
-"""Requests per second from which on a learnt rate is no limit any more."""
-
+FREE_RATE = 1000.0  # requests per second from which on a learnt rate is no limit any more
+# Seconds without any request after which what was learnt is dropped; also how far ahead anybody is told to return.
 FORGETTING = 600.0
-"""Seconds without any request after which what was learnt is dropped; also how far ahead anybody is told to return."""
-
+# While nobody knows what a request costs, one at a time goes ahead. The others ask again after UNIT_POLL seconds;
+# after UNIT_LEASE seconds without an answer, the next one goes.
 UNIT_POLL = 1.0
 UNIT_LEASE = 10.0
-"""
-While nobody knows what a request costs, one at a time goes ahead. The others ask again after :data:`UNIT_POLL` seconds;
-after :data:`UNIT_LEASE` seconds without an answer, the next one goes.
-"""
-
-MOST_RETURNED = 1000
-"""Unused slots that are kept for others."""
+MOST_RETURNED = 1000  # unused slots that are kept for others
 
 
 @dataclass(frozen=True, slots=True)

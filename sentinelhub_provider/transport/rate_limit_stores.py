@@ -13,52 +13,24 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
+from sentinelhub_provider.both_ways import Turns
 from sentinelhub_provider.transport.rate_limit import RateState
 
+# Seconds to wait for the file: it is held for a millisecond at a time, and a thousand processes may start at once.
 LOCK_PATIENCE = 20.0
-"""Seconds to wait for the file: it is held for a millisecond at a time, and a thousand processes may start at once."""
-
 Change = Callable[[RateState, float], RateState]
-
-
-class StateStore(Protocol):
-    """Keeps one state, and the clock that its times are by."""
-
-    def read(self) -> tuple[RateState, float]:
-        """Return the state, and the time just before: who goes by this state does so before whatever changes it."""
-
-    def update(self, change: Change) -> None:
-        """Replace the state by what ``change`` makes of it and the time, as the only one to do so."""
-
-
-class _Turns:
-    """A lock for the threads of one process, which a forked child does not inherit in its locked state."""
-
-    def __init__(self) -> None:
-        self._renew()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._renew)
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-    def _renew(self) -> None:
-        self._lock = threading.Lock()
 
 
 class MemoryStateStore:
     """For the threads and coroutines of one process."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._state, self._clock, self._turns = RateState(), clock, _Turns()
+        self._state, self._clock, self._turns = RateState(), clock, Turns()
 
     def read(self) -> tuple[RateState, float]:
-        """Return the state and the time."""
+        """Return the state, and the time just before: who goes by it does so before whatever changes it."""
         now = self._clock()
         return self._state, now
 
@@ -73,7 +45,7 @@ class FileStateStore:
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._path, self._clock = path, clock
-        self._turns = _Turns()  # or threads would wait for each other by polling the file
+        self._turns = Turns()  # or threads would wait for each other by polling the file
 
     def read(self) -> tuple[RateState, float]:
         """Return the state and the time; what is seen half written counts as damaged."""
@@ -105,7 +77,7 @@ class RedisStateStore:
 
     def __init__(self, client: Any, name: str) -> None:
         self._client, self._name = client, name
-        self._turns = _Turns()  # or threads would make each other's transactions fail
+        self._turns = Turns()  # or threads would make each other's transactions fail
 
     def read(self) -> tuple[RateState, float]:
         """Return the state and Redis's time."""
@@ -125,6 +97,10 @@ class RedisStateStore:
 
         with self._turns:
             self._client.transaction(attempt, self._name)
+
+
+# Keeps one state, and the clock that its times are by. ``update`` is called by one at a time.
+StateStore: TypeAlias = MemoryStateStore | FileStateStore | RedisStateStore
 
 
 def _lock(file: io.FileIO) -> None:

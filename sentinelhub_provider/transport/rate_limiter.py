@@ -23,10 +23,7 @@ from sentinelhub_provider.transport.rate_limit import (
 from sentinelhub_provider.transport.rate_limit_stores import Change, MemoryStateStore, StateStore
 
 log = logging.getLogger(__name__)
-
-STORE_PAUSE = 30.0
-"""Seconds for which a store that failed is left alone."""
-
+STORE_PAUSE = 30.0  # seconds for which a store that failed is left alone
 _Result = TypeVar("_Result")
 
 

@@ -11,10 +11,10 @@ from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.origins import without_query
 
+# Header fields, in lower case, that no other host gets along a redirect.
 _OWN_FIELDS = frozenset(
     {"authorization", "cookie", "proxy-authorization", "content-type", "content-length", "transfer-encoding"}
 )
-"""Header fields, in lower case, that no other host gets along a redirect."""
 
 
 class RequestBody:

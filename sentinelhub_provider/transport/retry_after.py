@@ -12,14 +12,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-FIRST_WAIT = 1.0
-"""Seconds before the first repetition, before jitter."""
-
-LONGEST_BACKOFF = 60.0
-"""Seconds that the exponential back-off never exceeds."""
-
+FIRST_WAIT = 1.0  # seconds before the first repetition, before jitter
+LONGEST_BACKOFF = 60.0  # seconds that the exponential back-off never exceeds
+# Seconds of ``Retry-After`` that are believed: one odd answer must not stop everybody for longer without a probe.
 LONGEST_ASKED = 120.0
-"""Seconds of ``Retry-After`` that are believed: one odd answer must not stop everybody for longer without a probe."""
 
 
 def parse_retry_after(value: str | None, *, now: datetime | None = None) -> float | None:

@@ -36,8 +36,7 @@ from sentinelhub_provider.transport.request_body import RequestBody, header_fiel
 from sentinelhub_provider.transport.steps import Failure, FailureKind, Send
 from sentinelhub_provider.transport.token_endpoint import fetch_token
 
-READ_SIZE = 256 * 1024
-"""Bytes taken from the socket at a time."""
+READ_SIZE = 256 * 1024  # bytes taken from the socket at a time
 
 
 class SentinelHubSession(FlowDriver, OAuth2Session):
@@ -92,12 +91,10 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         **kwargs: Any,
     ) -> requests.Response:
         """
-        Send one authorized request, as ``requests.Session.request`` would.
+        Send one authorized request, as ``requests.Session.request`` would; connections fail with the same errors.
 
-        :raises SentinelHubRequestError: for a URL on a host that may not see the token.
-        :raises SentinelHubResponseError: for a redirect that must not be followed.
-        :raises SentinelHubAuthenticationError: if no token can be had, or two in a row are refused.
-        :raises requests.RequestException: for connections that fail, as with any session.
+        :raises SentinelHubError: for a URL on a host that may not see the token, a redirect that must not be followed,
+            and where no token can be had, or two in a row are refused.
         """
         fields = {name: kwargs.pop(name, None) for name in ("params", "json", "files", "cookies", "auth", "hooks")}
         prepared = self._prepared(method, self._resolve(url), headers=headers, data=data, **fields)
@@ -127,7 +124,6 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         """
         Make one call, repeated where that is safe, until it has a usable answer.
 
-        :param call: what is asked for.
         :param receiver: takes the body of the good answer.
         :param kwargs: ``params``, ``data``, ``json``, ``files``, ``headers`` as for ``requests``.
         :returns: the response, its body consumed, and the answer as it was judged.

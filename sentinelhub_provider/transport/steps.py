@@ -18,9 +18,7 @@ REQUESTS = "requests"
 RETRIES = "retries"
 RATE_LIMITED = "rate_limited"
 PROCESSING_UNITS = "processing_units"
-
-Count: TypeAlias = Callable[[str, float, str], None]
-"""Adds a number to a counter, for a call to a URL."""
+Count: TypeAlias = Callable[[str, float, str], None]  # adds a number to a counter, for a call to a URL
 
 
 class FailureKind(Enum):
@@ -77,11 +75,9 @@ class Failure:
 @dataclass(frozen=True, slots=True)
 class Reserve:
     """
-    Ask for leave to start. Sent back: a :class:`Slot`.
+    Ask for leave to start. Sent back: a :class:`Slot`; one that is further off than ``patience`` is not to be taken.
 
-    :param previous: a slot whose time has come.
-    :param patience: seconds; a slot that is further off is not to be taken.
-    :param spends: whether the request may cost processing units.
+    ``previous`` is a slot whose time has come. ``spends`` tells whether the request may cost processing units.
     """
 
     previous: Slot | None
@@ -119,7 +115,7 @@ class Send:
     """
     Send the request once and receive its answer whole. Sent back: :class:`Answer` or :class:`Failure`.
 
-    :param is_foreign: whether it goes to another host, which gets neither credentials nor a body.
+    A foreign one goes to another host, which gets neither credentials nor a body.
     """
 
     method: str
@@ -134,7 +130,6 @@ class Wait:
     """
     Wait for so many seconds, then go on.
 
-    :param reason: why, for a person.
     :param attempt: the attempt that failed, from 1.
     :param remaining: seconds until the deadline, before the wait.
     :param is_turn: whether nothing went wrong: it is just not this request's turn yet.

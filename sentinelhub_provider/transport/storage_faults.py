@@ -12,14 +12,13 @@ import re
 from contextlib import suppress
 from typing import Any
 
+# Codes of S3 that pass, whatever status they come with.
 _PASSING_CODES = re.compile(
     "ExpiredToken|InternalError|OperationAborted|RequestExpired|RequestTimeout|RequestTimeTooSkewed|ServiceUnavailable"
     "|SlowDown|Throttling|ThrottlingException|TokenRefreshRequired"
 )
-"""Codes of S3 that pass, whatever status they come with."""
 
-_PASSING_STATUSES = frozenset({408, 409, 425, 429})
-"""Client errors (4xx) that pass."""
+_PASSING_STATUSES = frozenset({408, 409, 425, 429})  # client errors (4xx) that pass
 
 _FINAL_KINDS = (
     PermissionError,
@@ -33,11 +32,11 @@ _FINAL_KINDS = (
     TypeError,
 )
 _FINAL_NUMBERS = frozenset({errno.ENAMETOOLONG, errno.EROFS, errno.EINVAL, errno.ELOOP, errno.ENXIO})
+# Airflow's missing connection, and what the libraries of AWS, Google and Azure say of credentials.
 _FINAL_NAMES = re.compile(
     "AirflowNotFoundException|ClientAuthenticationError|DefaultCredentialsError|NoCredentialsError"
     "|ParamValidationError|PartialCredentialsError|ProfileNotFound"
 )
-"""Airflow's missing connection, and what the libraries of AWS, Google and Azure say of credentials."""
 
 
 def is_final(error: BaseException) -> bool:

@@ -11,39 +11,20 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, TypeAlias
 
 from sentinelhub_provider.transport.storage_faults import is_final
 
+# Seconds for which a store that does not take an object is tried again: what it is to take is paid for.
 STORE_PATIENCE = 120.0
-"""Seconds for which a store that does not take an object is tried again: what it is to take is paid for."""
-
 _PART = ".sentinelhub-{}.part"
-_STALE = 24 * 3600.0
-"""Age in seconds at which a part belongs to nobody any more."""
-
-
-class Target(Protocol):
-    """A place for one file. ``open`` fails where nothing can be written; ``commit`` makes the file appear."""
-
-    path: str
-
-    def open(self) -> None:
-        """Make ready to write from the start, dropping what was written before."""
-
-    def write(self, chunk: bytes) -> None:
-        """Write the next bytes."""
-
-    def commit(self) -> None:
-        """Make the file appear under its name, whole."""
-
-    def discard(self) -> None:
-        """Leave nothing behind. Does nothing after ``commit``."""
+_STALE = 24 * 3600.0  # age in seconds at which a part belongs to nobody any more
 
 
 class _FileTarget:
-    """Collects a file's bytes in a file of this machine."""
+    """Collects bytes in a file of this machine."""
 
+    path: str
     _file: IO[bytes] | None = None
 
     def write(self, chunk: bytes) -> None:
@@ -202,6 +183,10 @@ class FileSystemTarget(_FileTarget):
             self._sleep(wait)
             wait = min(2 * wait, 16.0)
         self.discard()
+
+
+# A place for one file. ``open`` fails where nothing can be written; ``commit`` makes the file appear.
+Target: TypeAlias = LocalTarget | FileSystemTarget
 
 
 def prove_writable(file_system: Any, path: str) -> None:

@@ -25,8 +25,8 @@ from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.transport.policy import Call
 from sentinelhub_provider.transport.receive import MemoryReceiver
 
+# Seconds that the token endpoint may stay silent: it answers at once or not at all, and another try must fit in.
 TOKEN_READ_TIMEOUT = 15.0
-"""Seconds that the token endpoint may stay silent: it answers at once or not at all, and another try must fit in."""
 
 
 def credentials_of(settings: ConnectionSettings) -> ClientCredentials:
@@ -48,7 +48,6 @@ def fetch_token(
 
     :param call: makes one call, as ``SentinelHubSession.call``.
     :param timeout: seconds that it may take, repeating included.
-    :param wall_clock: seconds since the epoch.
     :raises SentinelHubAuthenticationError: the endpoint refuses the client id or the secret.
     :raises SentinelHubConfigurationError: it refuses the scope.
     :raises SentinelHubError: for everything else, which may pass.

@@ -16,7 +16,6 @@ from filelock import FileLock, Timeout
 from sentinelhub_provider.oauth.stores import Blob
 
 log = logging.getLogger(__name__)
-
 _FILE_MODE = 0o600
 _FOLDER_MODE = 0o700
 _PART = ".part"

@@ -17,15 +17,10 @@ except ImportError as error:
         field="auth_cache",
     ) from error
 
-ANSWER_TIMEOUT = 2.0
-"""Seconds that Redis may take to answer: a token request takes less than waiting for a slow one."""
-
+ANSWER_TIMEOUT = 2.0  # seconds that Redis may take to answer: a token request takes less than waiting for a slow one
+# Seconds after which a lock frees itself: for so long a fleet waits for a holder that died.
+# A token request takes a second or two. One that takes longer than this may get company, which does no harm.
 LOCK_LIFETIME = 20.0
-"""
-Seconds after which a lock frees itself: for so long a fleet waits for a holder that died.
-
-A token request takes a second or two. One that takes longer than this may get company, which does no harm.
-"""
 
 
 def redis_client(url: str) -> Any:

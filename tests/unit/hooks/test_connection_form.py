@@ -11,7 +11,7 @@ import pytest
 from wtforms import BooleanField, Form, IntegerField, StringField
 
 from sentinelhub_provider.get_provider_info import get_provider_info
-from sentinelhub_provider.hooks.connection_form import connection_form_widgets, ui_field_behaviour
+from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 
 CONNECTION_TYPE = get_provider_info()["connection-types"][0]
 CONN_FIELDS: dict[str, dict[str, Any]] = CONNECTION_TYPE["conn-fields"]
@@ -28,7 +28,7 @@ class Posted(dict[str, str]):
 @pytest.fixture(name="form")
 def fixture_form() -> Form:
     """An untouched form made of the widgets, as Flask would show it."""
-    return type("ConnectionForm", (Form,), connection_form_widgets())()
+    return type("ConnectionForm", (Form,), SentinelHubHook.get_connection_form_widgets())()
 
 
 def test_form_has_the_fields_of_the_metadata_in_order(form):
@@ -63,7 +63,7 @@ def test_value_type_chooses_the_field_class(form, key: str, field_class: type):
 @pytest.mark.parametrize("key", [key for key, field in CONN_FIELDS.items() if "enum" in field["schema"]])
 def test_drop_down_accepts_its_choices_only(key: str):
     """A drop-down is a text field that refuses everything which is not a choice."""
-    form_class = type("ConnectionForm", (Form,), {key: connection_form_widgets()[key]})
+    form_class = type("ConnectionForm", (Form,), {key: SentinelHubHook.get_connection_form_widgets()[key]})
     choices = CONN_FIELDS[key]["schema"]["enum"]
 
     assert [form_class(Posted({key: choice})).validate() for choice in choices] == [True] * len(choices)
@@ -72,7 +72,7 @@ def test_drop_down_accepts_its_choices_only(key: str):
 
 def test_every_field_may_stay_empty():
     """An empty form is valid: what matters is checked when the connection is used."""
-    form_class = type("ConnectionForm", (Form,), connection_form_widgets())
+    form_class = type("ConnectionForm", (Form,), SentinelHubHook.get_connection_form_widgets())
 
     form = form_class(Posted(dict.fromkeys(CONN_FIELDS, "")))
 
@@ -83,7 +83,7 @@ def test_field_behaviour_is_the_metadatas_in_the_old_spelling():
     """Hidden fields, labels and placeholders are the same in every Airflow version."""
     declared = CONNECTION_TYPE["ui-field-behaviour"]
 
-    assert ui_field_behaviour() == {
+    assert SentinelHubHook.get_ui_field_behaviour() == {
         "hidden_fields": declared["hidden-fields"],
         "relabeling": declared["relabeling"],
         "placeholders": declared["placeholders"],
@@ -92,7 +92,7 @@ def test_field_behaviour_is_the_metadatas_in_the_old_spelling():
 
 def test_import_needs_no_form_library():
     """Tasks import the hook, so importing the form module loads no wtforms; only asking for the widgets does."""
-    script = "import sys, sentinelhub_provider.hooks.connection_form; print('wtforms' in sys.modules)"
+    script = "import sys, sentinelhub_provider.hooks.sentinelhub; print('wtforms' in sys.modules)"
 
     answer = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3]

@@ -9,8 +9,7 @@ from token_stores import MemoryVariables
 
 from sentinelhub_provider.exceptions import SentinelHubAuthenticationError
 from sentinelhub_provider.hooks.airflow_variables import VariableStore
-from sentinelhub_provider.oauth.shared import Refusal, SharedEntry
-from sentinelhub_provider.oauth.stores.encryption import Cipher
+from sentinelhub_provider.oauth.shared import Cipher, Refusal, SharedEntry
 from sentinelhub_provider.oauth.stores.file import FileStore
 from sentinelhub_provider.oauth.stores.redis import RedisStore
 from sentinelhub_provider.oauth.token import AccessToken
