@@ -27,8 +27,7 @@ from sentinelhub_provider.api.time_range import (
 from sentinelhub_provider.api.values import decode_answer
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
-MAX_PAGE = 100
-"""Items that a page holds at most (API reference)."""
+MAX_PAGE = 100  # Items that a page holds at most (API reference)
 
 CLOUD_COVER = "eo:cloud_cover"
 DEFAULT_MEMBERS = ("id", "type", "geometry", "bbox", "links", "assets", "properties.datetime")

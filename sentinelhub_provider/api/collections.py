@@ -47,6 +47,7 @@ class Collection:
 
     id: str
     title: str
+    short: str = ""
     deployments: tuple[str, ...] = ()
     mosaicking_orders: tuple[str, ...] = BY_TIME
     has_cloud_cover: bool = False
@@ -64,54 +65,30 @@ _SENTINEL_2 = (MAIN, CDSE, CREODIAS)
 _EVERYWHERE = (MAIN, US_WEST, CDSE, CREODIAS)
 
 _ALL = (
-    Collection("sentinel-2-l1c", "Sentinel-2 L1C", _SENTINEL_2, BY_CLOUD, True, False, SENTINEL_2_COARSEST),
-    Collection("sentinel-2-l2a", "Sentinel-2 L2A", _SENTINEL_2, BY_CLOUD, True, False, SENTINEL_2_COARSEST),
-    Collection("sentinel-1-grd", "Sentinel-1 GRD", _SENTINEL_2),
-    Collection("dem", "Digital elevation model", _EVERYWHERE, (), is_timeless=True),
-    Collection("sentinel-3-olci", "Sentinel-3 OLCI L1B", (CDSE, CREODIAS)),
-    Collection("sentinel-3-olci-l2", "Sentinel-3 OLCI L2", (CDSE,), BY_CLOUD, True),
-    Collection("sentinel-3-slstr", "Sentinel-3 SLSTR L1B", (CDSE, CREODIAS), BY_CLOUD, True),
-    Collection("sentinel-3-slstr-l2", "Sentinel-3 SLSTR L2", (CDSE,), BY_CLOUD, True),
-    Collection("sentinel-3-synergy-l2", "Sentinel-3 SYNERGY L2", (CDSE,)),
-    Collection("sentinel-5p-l2", "Sentinel-5P L2", (CDSE, CREODIAS)),
-    Collection("landsat-ot-l1", "Landsat 8-9 L1", (US_WEST, CDSE), BY_CLOUD, True),
-    Collection("landsat-ot-l2", "Landsat 8-9 L2", (US_WEST,), BY_CLOUD, True),
-    Collection("landsat-8-l1c", "Landsat 8 L1 (Collection 1)", (US_WEST,), BY_CLOUD, True),
-    Collection("landsat-etm-l1", "Landsat 7 L1", (US_WEST,), BY_CLOUD, True),
-    Collection("landsat-etm-l2", "Landsat 7 L2", (US_WEST,), BY_CLOUD, True),
-    Collection("landsat-tm-l1", "Landsat 4-5 L1", (US_WEST,), BY_CLOUD, True),
-    Collection("landsat-tm-l2", "Landsat 4-5 L2", (US_WEST,), BY_CLOUD, True),
-    Collection("landsat-mss-l1", "Landsat 1-5 MSS L1", (US_WEST,), BY_CLOUD, True),
-    Collection("modis", "MODIS MCD43A4", (US_WEST,)),
-    Collection("hls", "Harmonized Landsat Sentinel", (US_WEST,), BY_CLOUD, True),
+    Collection("sentinel-2-l1c", "Sentinel-2 L1C", "S2L1C", _SENTINEL_2, BY_CLOUD, True, False, SENTINEL_2_COARSEST),
+    Collection("sentinel-2-l2a", "Sentinel-2 L2A", "S2L2A", _SENTINEL_2, BY_CLOUD, True, False, SENTINEL_2_COARSEST),
+    Collection("sentinel-1-grd", "Sentinel-1 GRD", "S1GRD", _SENTINEL_2),
+    Collection("dem", "Digital elevation model", "DEM", _EVERYWHERE, (), is_timeless=True),
+    Collection("sentinel-3-olci", "Sentinel-3 OLCI L1B", "S3OLCI", (CDSE, CREODIAS)),
+    Collection("sentinel-3-olci-l2", "Sentinel-3 OLCI L2", "S3OLCIL2", (CDSE,), BY_CLOUD, True),
+    Collection("sentinel-3-slstr", "Sentinel-3 SLSTR L1B", "S3SLSTR", (CDSE, CREODIAS), BY_CLOUD, True),
+    Collection("sentinel-3-slstr-l2", "Sentinel-3 SLSTR L2", "S3SLSTRL2", (CDSE,), BY_CLOUD, True),
+    Collection("sentinel-3-synergy-l2", "Sentinel-3 SYNERGY L2", "S3SYNL2", (CDSE,)),
+    Collection("sentinel-5p-l2", "Sentinel-5P L2", "S5PL2", (CDSE, CREODIAS)),
+    Collection("landsat-ot-l1", "Landsat 8-9 L1", "LOTL1", (US_WEST, CDSE), BY_CLOUD, True),
+    Collection("landsat-ot-l2", "Landsat 8-9 L2", "LOTL2", (US_WEST,), BY_CLOUD, True),
+    Collection("landsat-8-l1c", "Landsat 8 L1 (Collection 1)", "L8L1C", (US_WEST,), BY_CLOUD, True),
+    Collection("landsat-etm-l1", "Landsat 7 L1", "LETML1", (US_WEST,), BY_CLOUD, True),
+    Collection("landsat-etm-l2", "Landsat 7 L2", "LETML2", (US_WEST,), BY_CLOUD, True),
+    Collection("landsat-tm-l1", "Landsat 4-5 L1", "LTML1", (US_WEST,), BY_CLOUD, True),
+    Collection("landsat-tm-l2", "Landsat 4-5 L2", "LTML2", (US_WEST,), BY_CLOUD, True),
+    Collection("landsat-mss-l1", "Landsat 1-5 MSS L1", "LMSSL1", (US_WEST,), BY_CLOUD, True),
+    Collection("modis", "MODIS MCD43A4", "MODIS", (US_WEST,)),
+    Collection("hls", "Harmonized Landsat Sentinel", "HLS", (US_WEST,), BY_CLOUD, True),
 )
 
-COLLECTIONS = {collection.id: collection for collection in _ALL}
-"""All collections with a name of their own."""
-
-SHORT_NAMES = {
-    "S2L1C": "sentinel-2-l1c",
-    "S2L2A": "sentinel-2-l2a",
-    "S1GRD": "sentinel-1-grd",
-    "DEM": "dem",
-    "S3OLCI": "sentinel-3-olci",
-    "S3OLCIL2": "sentinel-3-olci-l2",
-    "S3SLSTR": "sentinel-3-slstr",
-    "S3SLSTRL2": "sentinel-3-slstr-l2",
-    "S3SYNL2": "sentinel-3-synergy-l2",
-    "S5PL2": "sentinel-5p-l2",
-    "LOTL1": "landsat-ot-l1",
-    "LOTL2": "landsat-ot-l2",
-    "L8L1C": "landsat-8-l1c",
-    "LETML1": "landsat-etm-l1",
-    "LETML2": "landsat-etm-l2",
-    "LTML1": "landsat-tm-l1",
-    "LTML2": "landsat-tm-l2",
-    "LMSSL1": "landsat-mss-l1",
-    "MODIS": "modis",
-    "HLS": "hls",
-}
-"""Names that the documentation also writes for ``type``."""
+COLLECTIONS = {collection.id: collection for collection in _ALL}  # All collections with a name of their own
+SHORT_NAMES = {one.short: one.id for one in _ALL}  # Names that the documentation also writes for ``type``
 
 _OWN = re.compile(r"(byoc|batch|zarr)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 """Collections of users carry their id in the name."""

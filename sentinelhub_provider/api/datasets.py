@@ -22,8 +22,7 @@ from sentinelhub_provider.api.time_range import as_sent, parse_time_range
 from sentinelhub_provider.api.values import read_choice, read_flag, read_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
-INTERPOLATIONS = ("NEAREST", "BILINEAR", "BICUBIC")
-"""What ``upsampling`` and ``downsampling`` may be (API reference)."""
+INTERPOLATIONS = ("NEAREST", "BILINEAR", "BICUBIC")  # What ``upsampling`` and ``downsampling`` may be (API reference)
 
 FLAGS = ("orthorectify", "harmonizeValues", "egm", "clampNegative")
 """Members of ``processing`` that are true or false (API reference). The documentation also writes them as text."""

@@ -15,8 +15,7 @@ from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHub
 
 _ITEM_KEYS = ("features", "data")
 
-MOST_PAGES = 1_000
-"""Pages that are followed: 100,000 items of the Catalog."""
+MOST_PAGES = 1_000  # Pages that are followed: 100,000 items of the Catalog
 
 
 @dataclass(frozen=True, slots=True)

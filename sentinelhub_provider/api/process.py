@@ -46,8 +46,7 @@ FORMATS = {
 SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/tiff": ".tif", "application/json": ".json"}
 """What a file of each format is usually called."""
 
-USER_DATA = "userdata"
-"""Identifier of the response that carries the evalscript's own JSON instead of a picture."""
+USER_DATA = "userdata"  # Identifier of the response that carries the evalscript's own JSON instead of a picture
 
 TAR = "application/tar"
 OCTET_STREAM = "application/octet-stream"

@@ -16,38 +16,23 @@ from enum import StrEnum
 
 from sentinelhub_provider.exceptions import SentinelHubBudgetError
 
-PIXELS = 512 * 512
-"""Pixels of one PU."""
+PIXELS = 512 * 512  # Pixels of one PU
+LEAST_AREA = 0.01  # Least factor of the area: 51 x 51 pixels cost as much as one
+BANDS = 3  # Input bands of one PU
+DATA_MASK = "dataMask"  # The one band that is free, unless it is the only one
 
-LEAST_AREA = 0.01
-"""Least factor of the area: 51 x 51 pixels cost as much as one."""
-
-BANDS = 3
-"""Input bands of one PU."""
-
-DATA_MASK = "dataMask"
-"""The one band that is free, unless it is the only one."""
-
+# Factors of the output's format: TIFF of 32 bits, and raw bytes
 FLOAT_TIFF = 2.0
 OCTET_STREAM = 1.4
-"""Factors of the output's format: TIFF of 32 bits, and raw bytes."""
+REMOTE = 2  # What a fused collection of another deployment counts; one of the same counts 1
 
-REMOTE = 2
-"""What a fused collection of another deployment counts; one of the same counts 1."""
-
+# Factors of Sentinel-1; terrain correction includes orthorectification
 ORTHORECTIFICATION = 2.0
 TERRAIN_CORRECTION = 2.5
 SPECKLE_FILTER = 2.0
-"""Factors of Sentinel-1; terrain correction includes orthorectification."""
-
-DISCOUNT_PIXELS = 10_000
-"""Pixels of a request or a tile from which on Async and Batch are cheaper."""
-
-INGESTION = 1.0
-"""PU of each request to the BYOC and Zarr APIs but GET."""
-
-CATALOG_AREA = 1_000_000.0
-"""Square kilometres of one PU in the Catalog, for each month begun."""
+DISCOUNT_PIXELS = 10_000  # Pixels of a request or a tile from which on Async and Batch are cheaper
+INGESTION = 1.0  # PU of each request to the BYOC and Zarr APIs but GET
+CATALOG_AREA = 1_000_000.0  # Square kilometres of one PU in the Catalog, for each month begun
 
 
 class Service(StrEnum):
@@ -142,7 +127,9 @@ def estimate(
     16. ``remote_collections``: fused in from other deployments. The last three switches are of Sentinel-1 (terrain
     correction is ``backCoeff`` ``GAMMA0_TERRAIN``).
     """
-    counted = bands if isinstance(bands, int) else _counted(bands)
+    counted = bands if isinstance(bands, int) else sum(band != DATA_MASK for band in bands) or 1
+    is_fused = local_collections + remote_collections > 1
+    fused = local_collections + REMOTE * remote_collections if is_fused else 1
     factors = [
         _area(width, height),
         Factor("bands", counted / BANDS, f"{counted} / {BANDS}"),
@@ -150,7 +137,7 @@ def estimate(
         if octet_stream
         else Factor("format", FLOAT_TIFF if bits > 16 else 1.0, f"{bits} bit"),
         Factor("samples", float(max(samples, 1)), f"{max(samples, 1):g}"),
-        _fusion(local_collections, remote_collections),
+        Factor("fusion", float(fused), f"{local_collections} + {REMOTE} x {remote_collections} collections"),
         Factor("terrain correction", TERRAIN_CORRECTION if terrain_correction else 1.0, "yes"),
         Factor("orthorectification", ORTHORECTIFICATION if orthorectify and not terrain_correction else 1.0, "yes"),
         Factor("speckle filter", SPECKLE_FILTER if speckle_filter else 1.0, "yes"),
@@ -245,21 +232,11 @@ def check_budget(estimated: Estimate, max_processing_units: float | None, *, adv
         )
 
 
-def _counted(bands: Sequence[str]) -> int:
-    return sum(1 for band in bands if band != DATA_MASK) or 1
-
-
 def _area(width: int, height: int) -> Factor:
     share = width * height / PIXELS
     if share < LEAST_AREA:
         return Factor("area", LEAST_AREA, f"{width} x {height} px, at least")
     return Factor("area", share, f"{width} x {height} / 512 x 512 px")
-
-
-def _fusion(local: int, remote: int) -> Factor:
-    if local + remote < 2:
-        return Factor("fusion", 1.0, "")
-    return Factor("fusion", float(local + REMOTE * remote), f"{local} + {REMOTE} x {remote} collections")
 
 
 def _pu(units: float) -> str:

@@ -21,8 +21,7 @@ _DATE = r"\d{4}-?\d\d-?\d\d|\d{4}-?W\d\d-?\d"
 _TEXT = re.compile(rf"(?P<date>{_DATE})(?:[T ](?P<time>\d.*))?")
 _MIDNIGHT = re.compile(r"24(?::?00){0,2}(?:[.,]0+)?(?P<zone>Z|[+-].*)?")
 """The end of a day as ISO 8601 has it, which Python does not read."""
-_AS_SENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)")
-"""How requests write times."""
+_AS_SENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)")  # How requests write times
 _DURATION = re.compile(
     r"P(?:(?P<years>\d+)Y)?(?:(?P<months>\d+)M)?(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
     r"(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?)?"
@@ -103,7 +102,8 @@ def parse_time(value: Any, field: str = "time_range") -> datetime:
     found = _read(value, field)
     with _calendar(value, field):
         if isinstance(found, datetime):
-            return _to_milliseconds(in_utc(found))
+            moment = in_utc(found)
+            return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
         return datetime.combine(date(found.year, found.month, found.day), time(), UTC)
 
 
@@ -263,8 +263,8 @@ def _parts(value: Any) -> list[Any]:
     """Return the ends that a range names, as they are; one day twice."""
     value = plain_time(value)
     if isinstance(value, str):
-        parts = value.split("/")
-        return [part.strip() for part in (parts * 2 if len(parts) == 1 and _is_day(value) else parts)]
+        parts = [part.strip() for part in value.split("/")]
+        return parts * 2 if len(parts) == 1 and re.fullmatch(_DATE, parts[0].upper()) else parts
     if isinstance(value, Mapping):
         return [value.get("from"), value.get("to")]
     if isinstance(value, date) and not isinstance(value, datetime):
@@ -294,10 +294,6 @@ def _before(back: Duration, until: datetime | None, value: Any, field: str) -> d
         return back.after(in_utc(until).replace(microsecond=0), -1)
 
 
-def _is_day(text: str) -> bool:
-    return re.fullmatch(_DATE, text.strip().upper()) is not None
-
-
 def _read(value: Any, field: str) -> date:
     """Return a ``datetime`` or a ``date``."""
     given = plain_time(value)
@@ -314,10 +310,6 @@ def _read(value: Any, field: str) -> date:
         if midnight is not None:
             return datetime.fromisoformat(f"{day}T00:00:00{midnight['zone'] or ''}") + _DAY
         return datetime.fromisoformat(f"{day}T{match['time']}")
-
-
-def _to_milliseconds(value: datetime) -> datetime:
-    return value.replace(microsecond=value.microsecond // 1000 * 1000)
 
 
 @contextmanager

@@ -17,8 +17,7 @@ from typing import IO, Any
 from sentinelhub_provider.api.geo.geometry import named_crs
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
-CHUNK = 1 << 18
-"""Characters that are read at a time."""
+CHUNK = 1 << 18  # Characters that are read at a time
 
 LONGEST_TOKEN = 1000
 """Characters: an error that lies farther from the end of what has been read is none of a text that goes on."""

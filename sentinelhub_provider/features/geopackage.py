@@ -20,8 +20,7 @@ from sentinelhub_provider.features.files import require_pyogrio
 from sentinelhub_provider.features.tables import ROWS
 
 TABLE = "features"
-MAX_FEATURES = 700_000
-"""Features that a GeoPackage may have (documentation of both APIs)."""
+MAX_FEATURES = 700_000  # Features that a GeoPackage may have (documentation of both APIs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,7 @@ from sentinelhub_provider.api.geo.crs import CRS84, Crs, parse_crs
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.features.files import require_pyarrow, require_pyogrio
 
-ROWS = 5_000
-"""Rows that are in memory at a time."""
+ROWS = 5_000  # Rows that are in memory at a time
 
 ENDINGS = (".shp", ".gpkg", ".fgb", ".kml", ".gml", ".tab", ".geojson", ".json")
 """Files of features that are looked for in a ZIP archive."""

@@ -15,11 +15,8 @@ from sentinelhub_provider.api.processing_units import INGESTION, Estimate, Facto
 from sentinelhub_provider.api.values import read_number, read_whole_number, shortened
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
-COLLECTIONS: Final = "/byoc/v1/collections"
-"""Endpoint of all collections."""
-
-PAGE_SIZE: Final = 100
-"""Items of one page of a list, the most that the API gives."""
+COLLECTIONS: Final = "/byoc/v1/collections"  # Endpoint of all collections
+PAGE_SIZE: Final = 100  # Items of one page of a list, the most that the API gives
 
 MAX_BANDS: Final = 100
 BIT_DEPTHS: Final = (8, 16, 32)

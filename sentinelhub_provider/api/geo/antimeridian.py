@@ -15,8 +15,7 @@ from shapely.geometry.base import BaseGeometry
 from sentinelhub_provider.api.geo.geometry import BBox, Geometry
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
-FAR = 1e9
-"""Degrees: no latitude is cut off, so that one that cannot be is still found."""
+FAR = 1e9  # Degrees: no latitude is cut off, so that one that cannot be is still found
 
 
 def on_one_side(box: BBox | None, geometry: Geometry | None, *, across: bool) -> tuple[BBox | None, Geometry | None]:

@@ -20,11 +20,8 @@ from sentinelhub_provider.api.geo.geometry import (
 from sentinelhub_provider.api.values import read_positive, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
-SIZES = ("width", "height", "resx", "resy")
-"""Members of a request that say how large its raster is."""
-
-MAX_SIDE = 2500
-"""Pixels: the largest width and height of Process and Statistical requests (API reference)."""
+SIZES = ("width", "height", "resx", "resy")  # Members of a request that say how large its raster is
+MAX_SIDE = 2500  # Pixels: the largest width and height of Process and Statistical requests (API reference)
 
 FINEST_RESOLUTION = 0.01
 """Metres: below it, a resolution is believed to be meant in degrees; no satellite and no drone sees finer."""
@@ -133,7 +130,7 @@ def parse_bounds(
     for field, checked in (("bbox", box), ("geometry", shape.bbox if shape is not None else None)):
         if checked is not None:
             warnings += _check_area(checked, system, field)
-    if box is not None and shape is not None and not _meet(box, shape.bbox):
+    if box is not None and shape is not None and not box.meets(shape.bbox):
         raise SentinelHubRequestError(
             f"geometry lies outside of bbox: {described_area(shape.bbox, system)} and {described_area(box, system)}. "
             "The picture would be empty."
@@ -284,16 +281,12 @@ def _pixels(extent: float, side: float) -> int:
     return max(1, math.floor(extent / side + 0.5))
 
 
-def _meet(one: BBox, other: BBox) -> bool:
-    return one.min_x < other.max_x and other.min_x < one.max_x and one.min_y < other.max_y and other.min_y < one.max_y
-
-
 def _check_area(box: BBox, crs: Crs, field: str) -> list[str]:
     """Raise where coordinates cannot be of that CRS; return warnings where they hardly are."""
-    area, looks_geographic = crs.area, _inside(box, DEGREES)
-    if not (looks_geographic and not crs.is_geographic) and (area is None or _inside(box, area)):
+    area, looks_geographic = crs.area, box.is_within(DEGREES)
+    if not (looks_geographic and not crs.is_geographic) and (area is None or box.is_within(area)):
         return []
-    swapped = area is not None and _inside(_swapped(box), area)
+    swapped = area is not None and BBox(box.min_y, box.min_x, box.max_y, box.max_x).is_within(area)
     if crs.is_geographic:
         advice = (
             "They fit with longitude and latitude swapped: give longitude first."
@@ -314,11 +307,3 @@ def _check_area(box: BBox, crs: Crs, field: str) -> list[str]:
     if not crs.is_listed:  # nothing good comes of transforming it
         raise SentinelHubRequestError(warning, field=field)
     return [warning]
-
-
-def _inside(box: BBox, area: tuple[float, float, float, float]) -> bool:
-    return area[0] <= box.min_x and area[1] <= box.min_y and box.max_x <= area[2] and box.max_y <= area[3]
-
-
-def _swapped(box: BBox) -> BBox:
-    return BBox(box.min_y, box.min_x, box.max_y, box.max_x)

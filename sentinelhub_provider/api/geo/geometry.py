@@ -57,6 +57,15 @@ class BBox(NamedTuple):
         """From south to north, in units of the CRS."""
         return self.max_y - self.min_y
 
+    def meets(self, other: BBox) -> bool:
+        """Tell whether some area is in both."""
+        across = self.min_x < other.max_x and other.min_x < self.max_x
+        return across and self.min_y < other.max_y and other.min_y < self.max_y
+
+    def is_within(self, area: tuple[float, float, float, float]) -> bool:
+        """Tell whether it lies inside of another box."""
+        return area[0] <= self.min_x and area[1] <= self.min_y and self.max_x <= area[2] and self.max_y <= area[3]
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -147,7 +156,8 @@ def find_fault(shape: BaseGeometry) -> str | None:
         reason, _, place = shapely.is_valid_reason(broken[0]).partition("[")
         x, y = (float(number) for number in place.rstrip("]").split())
         what = _FAULTS.get(reason, reason.lower())
-        if reason == "Self-intersection" and _rings_cross(broken[0]):
+        rings = (broken[0].exterior, *broken[0].interiors)
+        if reason == "Self-intersection" and all(map(shapely.is_simple, rings)):
             what = "has rings that cross each other"
         return f"{what} near {_at(x, y)}"
     one, other = shapely.STRtree(parts).query(parts)
@@ -161,10 +171,6 @@ def find_fault(shape: BaseGeometry) -> str | None:
     first = overlapping[0]
     place = shapely.point_on_surface(shapely.intersection(one[first], other[first]))
     return f"has parts that overlap near {_at(place.x, place.y)}"
-
-
-def _rings_cross(polygon: Any) -> bool:
-    return all(shapely.is_simple(ring) for ring in (polygon.exterior, *polygon.interiors))
 
 
 def transform(shape: BaseGeometry, source: Crs, target: Crs) -> BaseGeometry:

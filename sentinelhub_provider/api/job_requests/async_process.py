@@ -25,12 +25,10 @@ from sentinelhub_provider.api.process import ProcessRequest, build_process_reque
 from sentinelhub_provider.api.processing_units import Estimate, Service
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
-MAX_SIDE = 10_000
-"""Pixels: the largest width and height (API reference)."""
+MAX_SIDE = 10_000  # Pixels: the largest width and height (API reference)
 
 DELIVERY: Path = ("output", "delivery")
-SCRIPT: Path = ("evalscriptReference",)
-"""Where in a request the storages stand."""
+SCRIPT: Path = ("evalscriptReference",)  # Where in a request the storages stand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

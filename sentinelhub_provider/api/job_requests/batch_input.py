@@ -13,11 +13,8 @@ from sentinelhub_provider.api.job_requests.tiling_grids import TilingGrid, check
 from sentinelhub_provider.api.values import read_positive, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
-FEATURES: Path = ("input", "features")
-"""Where in a request the GeoPackage stands."""
-
-MAX_FEATURE_SIDE = 3500
-"""Pixels: the largest width and height of a feature of a GeoPackage (API reference)."""
+FEATURES: Path = ("input", "features")  # Where in a request the GeoPackage stands
+MAX_FEATURE_SIDE = 3500  # Pixels: the largest width and height of a feature of a GeoPackage (API reference)
 
 
 @dataclass(frozen=True, slots=True)

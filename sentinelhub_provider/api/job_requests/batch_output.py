@@ -18,8 +18,7 @@ from sentinelhub_provider.api.job_requests.delivery import (
 from sentinelhub_provider.api.values import read_flag
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
-ZARR_ARRAY = "zarr/array"
-"""Format of all outputs where a Zarr group is delivered."""
+ZARR_ARRAY = "zarr/array"  # Format of all outputs where a Zarr group is delivered
 
 TIFF = "image/tiff"
 

@@ -56,8 +56,7 @@ from sentinelhub_provider.api.process import (
 from sentinelhub_provider.api.processing_units import Estimate, FeatureSizes, Service
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
-DELIVERY: Path = ("output", "delivery")
-"""Where in a request the delivery stands."""
+DELIVERY: Path = ("output", "delivery")  # Where in a request the delivery stands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,8 +102,7 @@ ASYNC = Template(("REQUEST_ID", "OUTPUT"), output="OUTPUT")
 STATISTICS = Template(("REQUEST_ID", "ID", "IDENTIFIER"), unique=("ID", "IDENTIFIER"))
 """Of Batch Process with raster and Zarr output, Async Process, and Batch Statistics (API reference)."""
 
-PLAIN = Template(())
-"""Of what is read: no placeholder."""
+PLAIN = Template(())  # Of what is read: no placeholder
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,8 +53,7 @@ _ALL = (
     TilingGrid(7, "LAEA 20km", 20_000.0, "m", (10.0, 20.0), "EPSG:3035"),
 )
 
-GRIDS: Mapping[int, TilingGrid] = MappingProxyType({grid.id: grid for grid in _ALL})
-"""All grids by their id."""
+GRIDS: Mapping[int, TilingGrid] = MappingProxyType({grid.id: grid for grid in _ALL})  # All grids by their id
 
 
 def find_grid(value: Any, field: str = "tiling_grid") -> TilingGrid:

@@ -54,6 +54,7 @@ def event_of(
     kind: JobKind, job_id: str, outcome: Outcome, *, job: Job | None = None, error: SentinelHubError | None = None
 ) -> dict[str, Any]:
     """Return the event as plain values that JSON can hold. The errors of this package name no secret."""
+    public = (one.__name__ for one in type(error).__mro__ if one.__module__ == exceptions.__name__)
     return {
         "kind": kind.name,
         "id": job_id,
@@ -62,7 +63,7 @@ def event_of(
         "reason": job.reason if job else None,
         "cost": job.cost if job else None,
         "error": str(error) if error else job.error if job else None,
-        "error_type": _public_name(error) if error else None,
+        "error_type": next(public, None),
         "error_field": getattr(error, "field", None),
         "job": job.to_dict() if job else None,
     }
@@ -97,11 +98,6 @@ def _refused(kind: JobKind, job_id: str, what: str) -> SentinelHubResponseError:
         f"The task was to reconnect to {kind} job {job_id}, but was given {what}. Nothing was done; a retry "
         "checks the job anew. Check that the triggerer runs the same version of this provider as the workers."
     )
-
-
-def _public_name(error: SentinelHubError) -> str:
-    """Return the name of the error's class in the tree that users know."""
-    return next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == exceptions.__name__)
 
 
 def _error_from(event: Mapping[str, Any]) -> SentinelHubError:

@@ -30,10 +30,10 @@ from sentinelhub_provider.exceptions import (
     SentinelHubResponseError,
 )
 
+# Why a job was stopped (``stoppedStatusReason``)
 USER_ACTION = "USER_ACTION"
 OUT_OF_PU = "OUT_OF_PU"
 UNHEALTHY = "UNHEALTHY"
-"""Why a job was stopped (``stoppedStatusReason``)."""
 
 REST_AFTER_USER_STOP = timedelta(minutes=30)
 REST_AFTER_OUT_OF_PU = timedelta(minutes=60)
@@ -288,8 +288,7 @@ def restart_not_before(job: Job) -> datetime | None:
     return None
 
 
-DIGEST_SIZE = 8
-"""Digits of a request's digest behind a job tag."""
+DIGEST_SIZE = 8  # Digits of a request's digest behind a job tag
 
 
 def job_tag(dag_id: str, task_id: str, run_id: str, map_index: int, clears: int) -> str:

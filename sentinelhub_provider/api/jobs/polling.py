@@ -14,35 +14,19 @@ from typing import Any
 
 from sentinelhub_provider.exceptions import SentinelHubResponseError
 
-DEFAULT_POLL_INTERVAL = 30.0
-"""Seconds between two looks at a job that has been running for a while."""
-
-SHORTEST_INTERVAL = 5.0
-"""Seconds before the first look, and between the looks at a young job."""
+DEFAULT_POLL_INTERVAL = 30.0  # Seconds between two looks at a job that has been running for a while
+SHORTEST_INTERVAL = 5.0  # Seconds before the first look, and between the looks at a young job
 
 AGE_SHARE = 0.1
 """A job is looked at about seven times while its age doubles, so that short ones are not waited for too long."""
 
-JITTER = 0.1
-"""Share by which an interval may be shorter, so that several processes do not ask in step."""
-
-EARLY = 0.2
-"""Share of its interval that a job may be looked at too early, to share a round with others."""
-
-LONGEST_BACK_OFF = 300.0
-"""Seconds between two attempts at most, however long the service fails."""
-
-PAGE_SIZE = 100
-"""Jobs that a page is asked to hold."""
-
-FEW = 3
-"""So many jobs are looked at one by one, whatever a listing might cost."""
-
-RELEARN = 20
-"""Rounds after which it is found out again how far down a listing the jobs are."""
-
-MOST_SINGLES = 30
-"""Jobs that one round looks at one by one; the others keep their place in the queue."""
+JITTER = 0.1  # Share by which an interval may be shorter, so that several processes do not ask in step
+EARLY = 0.2  # Share of its interval that a job may be looked at too early, to share a round with others
+LONGEST_BACK_OFF = 300.0  # Seconds between two attempts at most, however long the service fails
+PAGE_SIZE = 100  # Jobs that a page is asked to hold
+FEW = 3  # So many jobs are looked at one by one, whatever a listing might cost
+RELEARN = 20  # Rounds after which it is found out again how far down a listing the jobs are
+MOST_SINGLES = 30  # Jobs that one round looks at one by one; the others keep their place in the queue
 
 REST_PER_REQUEST = 1.0
 """Seconds of rest for each request of a round beyond :data:`FEW`: 60 a minute, a fifth of the smallest plan's 300."""

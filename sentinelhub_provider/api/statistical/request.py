@@ -173,15 +173,12 @@ def build_calculations(wanted: StatisticsArguments) -> dict[str, Any]:
     if percentiles:
         if not isinstance(percentiles, list | tuple):
             percentiles = [percentiles]
-        everything["statistics"] = {"default": {"percentiles": {"k": [_percentile(value) for value in percentiles]}}}
+        what = "numbers from 0 to 100, such as 50 for the median"
+        wanted_k = [read_number(value, "percentiles", least=0, most=100, what=what) for value in percentiles]
+        everything["statistics"] = {"default": {"percentiles": {"k": wanted_k}}}
     if histogram is not None:
         everything["histograms"] = {"default": _histogram(histogram)}
     return {"calculations": {"default": everything}} if everything else {}
-
-
-def _percentile(value: Any) -> float:
-    what = "numbers from 0 to 100, such as 50 for the median"
-    return read_number(value, "percentiles", least=0, most=100, what=what)
 
 
 def _histogram(value: Any) -> dict[str, Any]:

@@ -28,8 +28,7 @@ from sentinelhub_provider.api.statistical.request import (
 from sentinelhub_provider.api.statistical.table import joined_kind
 from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
 
-_OF_AN_AREA = ("bbox", "geometry", "width", "height", "resolution")
-"""Arguments whose errors may lie in one area alone."""
+_OF_AN_AREA = ("bbox", "geometry", "width", "height", "resolution")  # Arguments whose errors may lie in one area alone
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,23 +105,20 @@ def record(row: Row, columns: list[str]) -> dict[str, Any]:
     if row.histogram:
         cells["histogram_under"], cells["histogram_over"] = row.under, row.over
         cells["histogram"] = [{"low": low, "high": high, "count": count} for low, high, count in row.histogram]
-    keeps = row.state is State.NOT_A_NUMBER
-    return {name: _value(cells.get(name), keeps=keeps) for name in columns}
-
-
-def _value(value: Any, *, keeps: bool) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) and not keeps else value
+    found = {name: cells.get(name) for name in columns}
+    if row.state is State.NOT_A_NUMBER:
+        return found
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in found.items()}
 
 
 def json_record(cells: Mapping[str, Any]) -> dict[str, Any]:
     """Return cells as JSON can hold them: times as text, and no NaN or infinity."""
-    return {name: _for_json(value) for name, value in cells.items()}
-
-
-def _for_json(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else value
+    plain: dict[str, Any] = {}
+    for name, value in cells.items():
+        is_number = not isinstance(value, float) or math.isfinite(value)
+        text = value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else value
+        plain[name] = text if is_number else None
+    return plain
 
 
 def progress_line(*, done: int, requested: int, whole: int, seconds: float, units: float, failed: int) -> str:
