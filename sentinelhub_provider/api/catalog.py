@@ -24,7 +24,7 @@ from sentinelhub_provider.api.time_range import (
     plain_time,
     refuse_future,
 )
-from sentinelhub_provider.api.values import decode_answer
+from sentinelhub_provider.api.values import decode_answer, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
 MAX_PAGE = 100  # Items that a page holds at most (API reference)
@@ -58,7 +58,8 @@ class SearchRequest:
         else:
             return None
         days = (parse_time(end or start) - parse_time(start)).total_seconds() / 86_400
-        return estimate_catalog(sum(map(_square_kilometres, boxes)), days)
+        sides = [CRS84.metres(box.width, box.height, (box.min_y + box.max_y) / 2) for box in boxes]
+        return estimate_catalog(sum(width * height for width, height in sides) / 1e6, days)
 
 
 def build_search(
@@ -107,7 +108,11 @@ def build_search(
         else:
             body["intersects"] = sides.to_geojson()
     if intersects is not None:
-        body["intersects"] = _anywhere(intersects).to_geojson()
+        geometry = parse_geometry(intersects, "intersects", areas_only=False)
+        shape, system = geometry.shape, geometry.crs or CRS84
+        geometry = Geometry(cut(shape if system.epsg == CRS84.epsg else transform(shape, system, CRS84)))
+        _check_degrees(geometry.bbox, "intersects")
+        body["intersects"] = geometry.to_geojson()
     if ids:
         named: Any = [ids] if isinstance(ids, str) else ids
         if not isinstance(named, list | tuple) or not all(isinstance(name, str) for name in named):
@@ -125,8 +130,7 @@ def build_search(
         body["fields"] = _fields(fields)
     if distinct:
         body["distinct"] = distinct
-    if limit is not None and (type(limit) is not int or limit < 1):
-        raise SentinelHubRequestError(f"limit is {limit!r}. Give a whole number, 1 or more.")
+    limit = None if limit is None else read_whole_number(limit, "limit")
     body["limit"] = MAX_PAGE if limit is None else min(limit, MAX_PAGE)
     return SearchRequest(body, limit)
 
@@ -176,7 +180,8 @@ def one_per(items: Iterable[Mapping[str, Any]], what: str) -> list[Mapping[str, 
     seen: set[str] = set()
     kept = []
     for item in items:
-        key = _day(item) if what == "day" else tile_of(item)
+        day = dt.datetime.fromtimestamp(_seconds(item), dt.UTC).date().isoformat() if _time(item) else None
+        key = day if what == "day" else tile_of(item)
         if key is None or key not in seen:
             kept.append(item)
         if key is not None:
@@ -213,16 +218,6 @@ def _interval(value: Any, now: dt.datetime | None) -> str:
     first = parse_time(start, "datetime")
     refuse_future(first, "datetime", now)
     return f"{format_time(first)}/.."
-
-
-def _anywhere(intersects: Any) -> Geometry:
-    geometry = parse_geometry(intersects, "intersects", areas_only=False)
-    shape = geometry.shape
-    if geometry.crs is not None and geometry.crs.epsg != CRS84.epsg:
-        shape = transform(shape, geometry.crs, CRS84)
-    geometry = Geometry(cut(shape))
-    _check_degrees(geometry.bbox, "intersects")
-    return geometry
 
 
 def _check_degrees(box: BBox, field: str) -> None:
@@ -294,17 +289,6 @@ def _seconds(item: Mapping[str, Any]) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
 
 
-def _day(item: Mapping[str, Any]) -> str | None:
-    value = _time(item)
-    return None if value is None else dt.datetime.fromtimestamp(_seconds(item), dt.UTC).date().isoformat()
-
-
 def _cover(item: Mapping[str, Any]) -> float:
     cover = (item.get("properties") or {}).get(CLOUD_COVER)
     return float(cover) if isinstance(cover, int | float) else math.inf
-
-
-def _square_kilometres(box: Any) -> float:
-    west, south, east, north = box
-    width, height = CRS84.metres(east - west, north - south, (south + north) / 2)
-    return width * height / 1e6

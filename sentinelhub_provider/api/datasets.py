@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from sentinelhub_provider.api.arguments import RequestArguments
 from sentinelhub_provider.api.collections import Collection, find_collections
@@ -26,6 +26,13 @@ INTERPOLATIONS = ("NEAREST", "BILINEAR", "BICUBIC")  # What ``upsampling`` and `
 
 FLAGS = ("orthorectify", "harmonizeValues", "egm", "clampNegative")
 """Members of ``processing`` that are true or false (API reference). The documentation also writes them as text."""
+
+
+class Checks(TypedDict, total=False):
+    """What requests are checked against: the connection's deployment, ``None`` for any, and the present time."""
+
+    deployment: str | None
+    now: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,22 @@ class Datasets:
             speckle_filter=any(kind != "NONE" for kind in speckle),
             service=service,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RasterRequest:
+    """
+    A checked request for one raster: what is sent, and what was read of it.
+
+    ``setup`` is ``None`` where the evalscript's text does not plainly say it; ``warnings``: what may be meant.
+    """
+
+    body: dict[str, Any]
+    bounds: Bounds
+    size: Size
+    datasets: Datasets
+    setup: Setup | None
+    warnings: tuple[str, ...] = ()
 
 
 def build_datasets(wanted: RequestArguments, *, deployment: str | None = None, now: datetime | None = None) -> Datasets:

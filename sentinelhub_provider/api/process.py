@@ -10,11 +10,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from sentinelhub_provider.api.arguments import ImageryArguments
-from sentinelhub_provider.api.datasets import Datasets, build_datasets, read_datasets
+from sentinelhub_provider.api.datasets import Checks, RasterRequest, build_datasets, read_datasets
 from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
 from sentinelhub_provider.api.evalscripts.setup import Setup, parse_setup
 from sentinelhub_provider.api.geo.bounds import (
@@ -52,17 +51,11 @@ TAR = "application/tar"
 OCTET_STREAM = "application/octet-stream"
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessRequest:
-    """A checked request: what is sent, and what was read of it; media types by output, in the order of the request."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessRequest(RasterRequest):
+    """A checked request, with the media types of its outputs in their order."""
 
-    body: dict[str, Any]
-    bounds: Bounds
-    size: Size
-    datasets: Datasets
     formats: dict[str, str]
-    setup: Setup | None
-    warnings: tuple[str, ...] = ()
 
     @property
     def accept(self) -> str:
@@ -107,10 +100,9 @@ class ProcessRequest:
 def build_process_request(
     wanted: ImageryArguments,
     *,
-    deployment: str | None = None,
-    now: datetime | None = None,
     max_side: int | None = MAX_SIDE,
     is_script_elsewhere: bool = False,
+    **checks: Unpack[Checks],
 ) -> ProcessRequest:
     """
     Build a request.
@@ -122,7 +114,7 @@ def build_process_request(
     script = None if is_script_elsewhere and wanted.evalscript is None else read_evalscript(wanted.evalscript)
     bounds = parse_bounds(bbox=wanted.bbox, geometry=wanted.geometry, crs=wanted.crs)
     size = parse_size(bounds, width=wanted.width, height=wanted.height, resolution=wanted.resolution, max_side=max_side)
-    datasets = build_datasets(wanted, deployment=deployment, now=now)
+    datasets = build_datasets(wanted, **checks)
     datasets.check_resolution(bounds, size, "resolution" if wanted.resolution is not None else "width")
     responses = build_responses(wanted.outputs)
     setup = None if script is None else parse_setup(script)
@@ -133,16 +125,11 @@ def build_process_request(
     }
     if script is not None:
         body["evalscript"] = script
-    return ProcessRequest(body, bounds, size, datasets, formats_of(responses), setup, bounds.warnings)
+    return _request(body, bounds, responses, size=size, datasets=datasets, setup=setup)
 
 
 def read_process_request(
-    body: Any,
-    *,
-    deployment: str | None = None,
-    now: datetime | None = None,
-    max_side: int | None = MAX_SIDE,
-    is_script_elsewhere: bool = False,
+    body: Any, *, max_side: int | None = MAX_SIDE, is_script_elsewhere: bool = False, **checks: Unpack[Checks]
 ) -> ProcessRequest:
     """Check a request's JSON as the documentation and other clients write it; it is sent as it is. See above."""
     if not isinstance(body, Mapping):
@@ -164,13 +151,18 @@ def read_process_request(
     size = read_size(output, bounds)
     if max_side is not None:
         check_side(size, max_side, field="request")
-    datasets = read_datasets(request_input.get("data"), deployment=deployment, now=now)
+    datasets = read_datasets(request_input.get("data"), **checks)
     datasets.check_resolution(bounds, size, "request")
     responses = read_responses(output)
     setup = None if script is None else parse_setup(str(script))
     check_outputs(responses, setup, "request")
     body = {**body, "input": {**request_input, "data": datasets.data}}
-    return ProcessRequest(body, bounds, size, datasets, formats_of(responses), setup, bounds.warnings)
+    return _request(body, bounds, responses, size=size, datasets=datasets, setup=setup)
+
+
+def _request(body: dict[str, Any], bounds: Bounds, responses: Sequence[Any], **found: Any) -> ProcessRequest:
+    formats = formats_of(responses)
+    return ProcessRequest(body=body, bounds=bounds, formats=formats, warnings=bounds.warnings, **found)
 
 
 def build_responses(outputs: Any) -> list[dict[str, Any]]:

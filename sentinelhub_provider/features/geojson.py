@@ -32,7 +32,7 @@ class GeoJson:
     """The features of a GeoJSON value, text or file, as they are written; can be iterated over more than once."""
 
     def __init__(self, value: Any, field: str = "features") -> None:
-        self._field, self._count, self.columns = field, 0, dict[str, None]()
+        self._field, self.count, self.columns = field, 0, dict[str, None]()
         self._items: list[Any] | tuple[Any, ...] | None = None
         self._start: int | None = None
         self._open: Callable[[], IO[str]] = lambda: io.StringIO(value)
@@ -55,16 +55,11 @@ class GeoJson:
         if self._items is not None:
             self._survey(self._items)
 
-    @property
-    def count(self) -> int:
-        """How many features there are."""
-        return self._count
-
     def _survey(self, items: Iterable[Any]) -> None:
         """Count features, and note which properties they have."""
-        self._count, self.columns = 0, {}
+        self.count, self.columns = 0, {}
         for item in items:
-            self._count += 1
+            self.count += 1
             properties = item.get("properties") if isinstance(item, Mapping) else None
             if isinstance(properties, Mapping):
                 self.columns.update(dict.fromkeys(properties))
@@ -156,23 +151,22 @@ class _Cursor:
 
     def elements(self) -> Iterator[Any]:
         """Yield the elements of an array."""
-        self.take("[")
-        if self.peek() != "]":
-            yield self.value()
-            while self.peek() == ",":
-                self.take(",")
-                yield self.value()
-        self.take("]")
+        return self._series("[", "]", self.value)
 
     def members(self) -> Iterator[str]:
         """Yield the names of an object's members; whoever asks takes each value before the next name."""
-        self.take("{")
-        if self.peek() != "}":
-            yield self._name()
-            while self.peek() == ",":
-                self.take(",")
-                yield self._name()
-        self.take("}")
+        return self._series("{", "}", self._name)
+
+    def _series(self, opening: str, closing: str, one: Callable[[], Any]) -> Iterator[Any]:
+        self.take(opening)
+        separator = closing
+        while self.peek() != closing or separator == ",":
+            yield one()
+            separator = self.peek()
+            if separator != ",":
+                break
+            self.take(",")
+        self.take(closing)
 
     def documents(self) -> Iterator[Any]:
         """Yield values that follow each other to the end of the text."""

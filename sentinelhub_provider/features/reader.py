@@ -92,15 +92,11 @@ class Features:
         return Feature(number, name, None if problem else geometry, properties=properties, problem=problem)
 
 
-class _JsonRows:
+class _JsonRows(GeoJson):
     """GeoJSON as rows."""
 
-    def __init__(self, value: Any) -> None:
-        self._features = GeoJson(value)
-        self.count, self.crs, self.columns = self._features.count, self._features.crs, self._features.columns
-
     def rows(self, wanted: Sequence[str]) -> Iterator[Row]:
-        for item in self._features:
+        for item in self:
             item = getattr(item, "__geo_interface__", item)
             if not isinstance(item, Mapping):
                 yield _ABSENT, f"is no GeoJSON feature, but a {type(item).__name__}", {}

@@ -7,6 +7,7 @@ from ``setup()``; that literal is read here. One that computes what it returns i
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ _BAND = re.compile(
     r"(?:sun|view)\w+(?:Angles|Mean)|CO|NO2|O3|SO2|CH4|HCHO|CLOUD_\w+|AER_AI_\w+)(?![\w$])"
 )
 _TOKEN = re.compile(rf"\s*({_STRING.pattern}|-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[A-Za-z_$][\w$.]*|[{{}}\[\],:])")
+_COLON = re.compile(r"\s*:")
 _WORDS = {"true": True, "false": False, "null": None, "undefined": None}
 
 DATA_MASK = "dataMask"
@@ -92,69 +94,42 @@ def parse_setup(evalscript: str) -> Setup | None:
     if start is None:
         return None
     try:
-        return _setup_of(_Reader(code, start.end()).value())
+        return _setup_of(_literal(code, start.end()))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-class _Reader:
-    """Reads a literal of JavaScript."""
-
-    def __init__(self, code: str, position: int) -> None:
-        self._code, self._position = code, position
-
-    def value(self) -> Any:
-        word = self._take()
-        if word == "{":
-            return self._object()
-        if word == "[":
-            return self._array()
-        if word[0] in "\"'`":
-            return word[1:-1]
-        if word[0].isdigit() or word[0] in "-.":
-            return float(word)
-        if word in _WORDS:
-            return _WORDS[word]
-        if re.fullmatch(r"(SampleType|Mosaicking)\.\w+", word):
-            return word.partition(".")[2]
-        raise ValueError(word)
-
-    def _take(self) -> str:
-        match = _TOKEN.match(self._code, self._position)
+def _literal(code: str, position: int) -> Any:
+    """Read a literal of JavaScript by writing it as JSON. Raises ``ValueError`` for what is computed."""
+    parts: list[str] = []
+    depth = 0
+    while True:
+        match = _TOKEN.match(code, position)
         if match is None:
-            raise ValueError(self._code[self._position : self._position + 20])
-        self._position = match.end()
-        return match[1]
+            raise ValueError(code[position : position + 20])
+        word, position = match[1], match.end()
+        if word in "}]" and parts and parts[-1] == ",":
+            parts.pop()
+        parts.append(
+            word if word in "{}[],:" else json.dumps(_plain(word, is_key=_COLON.match(code, position) is not None))
+        )
+        depth += (word in "{[") - (word in "}]")
+        if depth == 0:
+            return json.loads("".join(parts))
 
-    def _next_is(self, wanted: str) -> bool:
-        match = _TOKEN.match(self._code, self._position)
-        if match is not None and match[1] == wanted:
-            self._position = match.end()
-            return True
-        return False
 
-    def _object(self) -> dict[str, Any]:
-        members: dict[str, Any] = {}
-        while not self._next_is("}"):
-            key = self._take().strip("\"'")
-            if not self._next_is(":"):
-                raise ValueError(key)
-            members[key] = self.value()
-            if not self._next_is(","):
-                if not self._next_is("}"):
-                    raise ValueError(key)
-                break
-        return members
-
-    def _array(self) -> list[Any]:
-        items: list[Any] = []
-        while not self._next_is("]"):
-            items.append(self.value())
-            if not self._next_is(","):
-                if not self._next_is("]"):
-                    raise ValueError("]")
-                break
-        return items
+def _plain(word: str, *, is_key: bool) -> Any:
+    if word[0] in "\"'`":
+        return word[1:-1]
+    if is_key:
+        return word
+    if word[0].isdigit() or word[0] in "-.":
+        return float(word)
+    if word in _WORDS:
+        return _WORDS[word]
+    if re.fullmatch(r"(SampleType|Mosaicking)\.\w+", word):
+        return word.partition(".")[2]
+    raise ValueError(word)
 
 
 def _outermost(code: str) -> str:
@@ -199,12 +174,13 @@ def _setup_of(declared: Mapping[str, Any]) -> Setup:
     everywhere = declared.get("mosaicking") or "SIMPLE"
     return Setup(
         inputs=tuple(tuple(dict.fromkeys(str(band) for band in item["bands"])) for item in inputs),
-        outputs=tuple(_output_of(output) for output in outputs),
+        outputs=tuple(
+            Output(
+                str(output.get("id") or "default"),
+                len(output["bands"]) if isinstance(output["bands"], list) else int(output["bands"]),
+                str(output.get("sampleType") or "AUTO"),
+            )
+            for output in outputs
+        ),
         mosaickings=tuple(str(item.get("mosaicking") or everywhere) for item in inputs),
     )
-
-
-def _output_of(output: Mapping[str, Any]) -> Output:
-    bands = output["bands"]
-    count = len(bands) if isinstance(bands, list) else int(bands)
-    return Output(str(output.get("id") or "default"), count, str(output.get("sampleType") or "AUTO"))

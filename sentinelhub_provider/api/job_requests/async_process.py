@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from sentinelhub_provider.api.arguments import ImageryArguments
+from sentinelhub_provider.api.datasets import Checks
 from sentinelhub_provider.api.job_requests.delivery import (
     ASYNC,
     Access,
@@ -61,23 +61,16 @@ def build_async_process(
     *,
     delivery: Location,
     evalscript_reference: Location | None = None,
-    deployment: str | None = None,
-    now: datetime | None = None,
+    **checks: Unpack[Checks],
 ) -> AsyncProcessRequest:
     """Build a request; ``outputs`` is TIFF by default. The cost of a script in a bucket cannot be told."""
     check_one_script(wanted.evalscript, evalscript_reference)
+    deployment = checks.get("deployment")
     wanted = wanted if wanted.outputs is not None else replace(wanted, outputs="image/tiff")
-    checks: dict[str, Any] = {"max_side": None, "is_script_elsewhere": True}
-    picture = build_process_request(wanted, deployment=deployment, now=now, **checks)
+    picture = build_process_request(wanted, max_side=None, is_script_elsewhere=True, **checks)
     _check_size(picture, "resolution" if wanted.resolution is not None else "width")
-    parse_location(
-        delivery.url,
-        delivery.access,
-        field="delivery",
-        template=ASYNC,
-        outputs=len(picture.formats),
-        deployment=deployment,
-    )
+    at: dict[str, Any] = {"field": "delivery", "deployment": deployment}
+    parse_location(delivery.url, delivery.access, template=ASYNC, outputs=len(picture.formats), **at)
     body = {**picture.body, "output": {**picture.body["output"], "delivery": delivery.to_json()}}
     if evalscript_reference is not None:
         parse_script_location(evalscript_reference, deployment)
@@ -86,7 +79,7 @@ def build_async_process(
 
 
 def read_async_process(
-    body: Any, *, delivery: Access | None = None, evalscript: Access | None = None, **checks: Any
+    body: Any, *, delivery: Access | None = None, evalscript: Access | None = None, **checks: Unpack[Checks]
 ) -> AsyncProcessRequest:
     """
     Check a request's JSON as the documentation and other clients write it; it is sent as it is.

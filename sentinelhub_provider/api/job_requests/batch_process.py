@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from sentinelhub_provider.api.arguments import ImageryArguments
-from sentinelhub_provider.api.datasets import Datasets, build_datasets, read_datasets
+from sentinelhub_provider.api.datasets import Checks, Datasets, build_datasets, read_datasets
 from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
 from sentinelhub_provider.api.evalscripts.setup import Setup, parse_setup
 from sentinelhub_provider.api.geo.bounds import Bounds, Size, parse_bounds, read_bounds
@@ -155,7 +155,7 @@ def build_batch_process(
 
 
 def read_batch_process(
-    body: Any, *, delivery: Access | None = None, features: Access | None = None, **checks: Any
+    body: Any, *, delivery: Access | None = None, features: Access | None = None, **checks: Unpack[Checks]
 ) -> BatchProcessRequest:
     """
     Check a request's JSON as the documentation and other clients write it; it is sent as it is.

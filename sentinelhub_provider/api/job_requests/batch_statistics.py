@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from sentinelhub_provider.api.arguments import StatisticsArguments
-from sentinelhub_provider.api.datasets import Datasets, read_datasets
+from sentinelhub_provider.api.datasets import Checks, Datasets, read_datasets
 from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
 from sentinelhub_provider.api.evalscripts.setup import Setup, parse_setup
 from sentinelhub_provider.api.geo.bounds import MAX_SIDE, Size
@@ -89,8 +88,7 @@ def build_batch_statistics(
     delivery: Location,
     evalscript_reference: Location | None = None,
     features_crs: Any = None,
-    deployment: str | None = None,
-    now: datetime | None = None,
+    **checks: Unpack[Checks],
 ) -> BatchStatisticsRequest:
     """
     Build a request.
@@ -100,11 +98,12 @@ def build_batch_statistics(
     unknown cost. ``features_crs``: to check the resolution, where it is known.
     """
     check_one_script(wanted.evalscript, evalscript_reference)
+    deployment = checks.get("deployment")
     script = None if wanted.evalscript is None else read_evalscript(wanted.evalscript)
     setup = _check_script(script)
     size, pixel = _raster(wanted.width, wanted.height, wanted.resolution, features_crs)
-    time = split_time(wanted.time_range, wanted.aggregation_interval, wanted.last_interval, now=now)
-    datasets = build_statistical_datasets(wanted, deployment=deployment, now=now)
+    time = split_time(wanted.time_range, wanted.aggregation_interval, wanted.last_interval, now=checks.get("now"))
+    datasets = build_statistical_datasets(wanted, **checks)
     parse_location(delivery.url, delivery.access, field="delivery", template=STATISTICS, deployment=deployment)
     parse_location(features.url, features.access, field="features", deployment=deployment)
     aggregation: dict[str, Any] = {**time.to_json()}
@@ -133,7 +132,7 @@ def read_batch_statistics(
     delivery: Access | None = None,
     features: Access | None = None,
     evalscript: Access | None = None,
-    **checks: Any,
+    **checks: Unpack[Checks],
 ) -> BatchStatisticsRequest:
     """
     Check a request's JSON as the documentation and other clients write it; it is sent as it is.

@@ -9,16 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from sentinelhub_provider.api.arguments import StatisticsArguments
-from sentinelhub_provider.api.datasets import Datasets, build_datasets, read_datasets
+from sentinelhub_provider.api.datasets import Checks, Datasets, RasterRequest, build_datasets, read_datasets
 from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
 from sentinelhub_provider.api.evalscripts.setup import DATA_MASK, Setup, parse_setup
 from sentinelhub_provider.api.geo.bounds import (
     Bounds,
-    Size,
     check_side,
     parse_bounds,
     parse_size,
@@ -32,17 +30,11 @@ from sentinelhub_provider.api.values import read_number, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 
-@dataclass(frozen=True, slots=True)
-class StatisticalRequest:
-    """A checked request: what is sent, and what was read of it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatisticalRequest(RasterRequest):
+    """A checked request, with its time."""
 
-    body: dict[str, Any]
-    bounds: Bounds
-    size: Size
-    datasets: Datasets
     time: SplitTime
-    setup: Setup | None
-    warnings: tuple[str, ...] = ()
 
     @property
     def intervals(self) -> list[TimeRange]:
@@ -83,13 +75,7 @@ class StatisticalRequest:
 
 
 def build_statistical_request(
-    wanted: StatisticsArguments,
-    *,
-    bbox: Any = None,
-    geometry: Any = None,
-    crs: Any = None,
-    deployment: str | None = None,
-    now: datetime | None = None,
+    wanted: StatisticsArguments, *, bbox: Any = None, geometry: Any = None, crs: Any = None, **checks: Unpack[Checks]
 ) -> StatisticalRequest:
     """Build a request for an area, which :func:`~sentinelhub_provider.api.geo.bounds.parse_bounds` reads."""
     script = read_evalscript(wanted.evalscript)
@@ -98,24 +84,18 @@ def build_statistical_request(
     check_mask(setup)
     bounds = parse_bounds(bbox=bbox, geometry=geometry, crs=crs)
     size = parse_size(bounds, width=wanted.width, height=wanted.height, resolution=wanted.resolution)
-    time = split_time(wanted.time_range, wanted.aggregation_interval, wanted.last_interval, now=now)
-    datasets = build_statistical_datasets(wanted, deployment=deployment, now=now)
+    time = split_time(wanted.time_range, wanted.aggregation_interval, wanted.last_interval, now=checks.get("now"))
+    datasets = build_statistical_datasets(wanted, **checks)
     datasets.check_resolution(bounds, size, "resolution" if wanted.resolution is not None else "width")
     body: dict[str, Any] = {
         "input": {"bounds": bounds.to_json(), "data": datasets.data},
-        "aggregation": {
-            **time.to_json(),
-            **size.to_json(),
-            "evalscript": script,
-        },
+        "aggregation": {**time.to_json(), **size.to_json(), "evalscript": script},
+        **build_calculations(wanted),
     }
-    body |= build_calculations(wanted)
-    return StatisticalRequest(body, bounds, size, datasets, time, setup, (*bounds.warnings, *time.warnings))
+    return _request(body, bounds, time, size=size, datasets=datasets, setup=setup)
 
 
-def read_statistical_request(
-    body: Any, *, deployment: str | None = None, now: datetime | None = None
-) -> StatisticalRequest:
+def read_statistical_request(body: Any, **checks: Unpack[Checks]) -> StatisticalRequest:
     """Check a request's JSON as the documentation and other clients write it; it is sent as it is."""
     if not isinstance(body, Mapping):
         raise SentinelHubRequestError(f"request is a {type(body).__name__}. Give a mapping with input and aggregation.")
@@ -129,18 +109,21 @@ def read_statistical_request(
     bounds = read_bounds(request_input.get("bounds"))
     size = read_size(aggregation, bounds, path="aggregation")
     check_side(size, field="request")
-    time, aggregation = read_split_time(aggregation, now=now)
-    datasets = read_datasets(request_input.get("data"), deployment=deployment, now=now)
+    time, aggregation = read_split_time(aggregation, now=checks.get("now"))
+    datasets = read_datasets(request_input.get("data"), **checks)
     datasets.check_resolution(bounds, size, "request")
     body = {**body, "input": {**request_input, "data": datasets.data}, "aggregation": aggregation}
-    return StatisticalRequest(body, bounds, size, datasets, time, setup, (*bounds.warnings, *time.warnings))
+    return _request(body, bounds, time, size=size, datasets=datasets, setup=setup)
 
 
-def build_statistical_datasets(
-    wanted: StatisticsArguments, *, deployment: str | None, now: datetime | None
-) -> Datasets:
+def _request(body: dict[str, Any], bounds: Bounds, time: SplitTime, **found: Any) -> StatisticalRequest:
+    warnings = (*bounds.warnings, *time.warnings)
+    return StatisticalRequest(body=body, bounds=bounds, time=time, warnings=warnings, **found)
+
+
+def build_statistical_datasets(wanted: StatisticsArguments, **checks: Unpack[Checks]) -> Datasets:
     """Make ``input.data``. The time is the aggregation's; a second one in the datasets would only narrow it."""
-    return build_datasets(replace(wanted, time_range=None), deployment=deployment, now=now)
+    return build_datasets(replace(wanted, time_range=None), **checks)
 
 
 def check_mask(setup: Setup | None) -> None:
