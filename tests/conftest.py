@@ -11,13 +11,19 @@ import sys
 import tempfile
 import threading
 from collections.abc import Generator, Iterator
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 from dag_runs import DagRunner, started_dag_runner
 from redis_server import RedisServer
+from s3_server import S3Server, s3_server
+from task_instance import TaskInstance
 from xdist.scheduler import LoadFileScheduling
+
+if TYPE_CHECKING:
+    from job_deaths import Deaths
 
 # The same examples in each run: a property that fails now and then tells nothing about the change at hand. For a wider
 # search: HYPOTHESIS_PROFILE=search.
@@ -92,6 +98,37 @@ def dag_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagRunner]:
     """A real Airflow for the DAGs of all tests of this process."""
     with started_dag_runner(tmp_path_factory.mktemp("airflow")) as runner:
         yield runner
+
+
+@pytest.fixture(name="ti")
+def fixture_ti() -> TaskInstance:
+    """A task instance."""
+    return TaskInstance()
+
+
+@pytest.fixture(scope="session")
+def s3_for_all() -> Iterator[S3Server]:
+    """One S3 server for the tests that need a bucket."""
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module", name="made_deaths")
+def fixture_made_deaths(sentinelhub_sandbox_server, tmp_path_factory: pytest.TempPathFactory):
+    """What attempts are forked from, and a gate in front of the sandbox."""
+    from attempt_process import attempts
+    from gate import gate
+
+    with attempts(tmp_path_factory.mktemp("attempts")) as processes, gate(sentinelhub_sandbox_server.url) as before:
+        yield processes, before
+
+
+@pytest.fixture
+def deaths(made_deaths, sentinelhub_sandbox, tmp_path: Path) -> Deaths:
+    """A task whose attempts die, with a sandbox of no bucket."""
+    from job_deaths import Deaths
+
+    return Deaths(*made_deaths, sentinelhub_sandbox, tmp_path)
 
 
 @pytest.fixture(name="redis_for_all", scope="session")

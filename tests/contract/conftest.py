@@ -33,19 +33,14 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
         terminalreporter.write_line(line)
 
 
-@pytest.fixture(scope="session")
-def contract_server() -> Iterator[SandboxServer]:
-    """One sandbox for all contract tests."""
-    with SandboxServer(control=True) as server:
-        yield server
-
-
 @pytest.fixture
-def server(contract_server: SandboxServer) -> SandboxServer:
+def server(sentinelhub_sandbox_server: SandboxServer) -> Iterator[SandboxServer]:
     """A sandbox that records every exchange."""
-    contract_server.control.reset()
-    contract_server.control.record_exchanges()
-    return contract_server
+    control = sentinelhub_sandbox_server.control
+    control.reset()
+    control.record_exchanges()
+    yield sentinelhub_sandbox_server
+    control.reset()
 
 
 @pytest.fixture

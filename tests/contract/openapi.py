@@ -14,16 +14,18 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import yaml
 from openapi_core import Config, OpenAPI
 from openapi_core.exceptions import OpenAPIError
 from openapi_core.testing import MockRequest, MockResponse
+
+from sentinelhub_provider.sandbox.gateway.ledger import Exchange
 
 SPEC_FOLDER = Path(os.environ.get("SENTINELHUB_OPENAPI") or Path(__file__).parents[3] / "shared" / "spec")
 CURRENT = "sentinel-hub.openapi.yaml"
@@ -34,19 +36,6 @@ HOSTS = {CURRENT: "https://services.sentinel-hub.com", LEGACY: "https://sh.datas
 BINARY = ("image/png", "image/jpeg", "image/tiff", "application/x-tar", "multipart/mixed")
 
 Part = Literal["request", "response"]
-
-
-class Exchange(Protocol):
-    """A request and its answer, as ``SandboxServer.control.exchanges()`` returns them; header names in lower case."""
-
-    method: str
-    path: str
-    query: str
-    request_headers: Mapping[str, str]
-    request_body: bytes
-    status: int
-    response_headers: Mapping[str, str]
-    response_body: bytes
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ SEARCH: dict[str, Any] = {
     "limit": 3,
 }
 CLOUD = {"property": "eo:cloud_cover"}
+UNKNOWN = ("unknown", "sentinel-2-l2a/items?limit=1000", "sentinel-2-l2a/items/unknown")
+REFUSED_SEARCHES = ({}, {**SEARCH, "filter": "eo:cloud_cover <"}, {**SEARCH, "collections": ["unknown"]})
 GEOMETRY = {"type": "Polygon", "coordinates": [[[13, 45], [14, 45], [14, 46], [13, 45]]]}
 PROCESS: dict[str, Any] = {
     "input": {
@@ -147,14 +149,9 @@ def test_a_multipart_process_request(server: SandboxServer, bearer: dict[str, st
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
-        ("GET", "/collections/unknown", None),
-        ("GET", "/collections/sentinel-2-l2a/items?limit=1000", None),
-        ("GET", "/collections/sentinel-2-l2a/items/unknown", None),
-        ("GET", "/search", None),
-        ("POST", "/search", {}),
-        ("POST", "/search", {**SEARCH, "filter": "eo:cloud_cover <"}),
-        ("POST", "/search", {**SEARCH, "collections": ["unknown"]}),
-        ("DELETE", "/search", None),
+        *(("GET", f"/collections/{path}", None) for path in UNKNOWN),
+        *((method, "/search", None) for method in ("GET", "DELETE")),
+        *(("POST", "/search", body) for body in REFUSED_SEARCHES),
     ],
 )
 def test_catalog_errors(

@@ -12,6 +12,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from clocks import FakeClock
 from job_tasks import StateStore, Variables
+from task_instance import TaskInstance
 
 from sentinelhub_provider.exceptions import (
     SentinelHubServerError,
@@ -25,17 +26,6 @@ from sentinelhub_provider.sandbox.apis.byoc.state import ByocStore
 UNKNOWN = "00000000-0000-0000-0000-000000000000"
 COLLECTIONS = "/byoc/v1/collections"
 SQUARE = {"type": "Polygon", "coordinates": [[[14.0, 46.0], [14.1, 46.0], [14.1, 46.1], [14.0, 46.0]]]}
-
-
-class TaskInstance:
-    """What an operator needs of one: somewhere to push to."""
-
-    def __init__(self) -> None:
-        self.pushed: dict[str, Any] = {}
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        """Keep what is pushed."""
-        self.pushed[key] = value
 
 
 class Tasks:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
+from task_instance import TaskInstance
 
 from sentinelhub_provider.operators.catalog import SentinelHubCatalogSearchOperator
 
@@ -19,23 +20,6 @@ SUMMER = "2024-06-01T00:00:00Z/2024-08-31T23:59:59Z"
 YEARS = "2019-01-01T00:00:00Z/2024-12-31T23:59:59Z"
 WKT = "POLYGON ((14 46, 14.1 46, 14.1 46.1, 14 46))"
 TRIANGLE = {"type": "Polygon", "coordinates": [[[14, 46], [14.1, 46], [14.1, 46.1], [14, 46]]]}
-
-
-class TaskInstance:
-    """What an operator needs of one: somewhere to push to."""
-
-    def __init__(self) -> None:
-        self.pushed: dict[str, Any] = {}
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        """Keep what is pushed."""
-        self.pushed[key] = value
-
-
-@pytest.fixture(name="ti")
-def fixture_ti() -> TaskInstance:
-    """A task instance."""
-    return TaskInstance()
 
 
 @pytest.fixture(name="search")

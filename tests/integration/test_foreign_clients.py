@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pystac_client
 import pytest
 import requests
 from oauthlib.oauth2 import BackendApplicationClient
+from official_client import at, configuration
 from requests_oauthlib import OAuth2Session
 from sentinelhub import (
     CRS,
@@ -27,7 +27,6 @@ from sentinelhub import (
     SentinelHubRequest,
     SHConfig,
 )
-from sentinelhub.download import SentinelHubDownloadClient
 from sentinelhub.exceptions import DownloadFailedException
 
 from sentinelhub_provider.sandbox.server import SandboxServer
@@ -44,18 +43,11 @@ function evaluatePixel(s) {
 """
 
 
-@pytest.fixture(scope="module")
-def module_server() -> Iterator[SandboxServer]:
-    """One sandbox for all clients."""
-    with SandboxServer(control=True) as server:
-        yield server
-
-
 @pytest.fixture
-def server(module_server: SandboxServer) -> SandboxServer:
+def server(sentinelhub_sandbox_server: SandboxServer) -> SandboxServer:
     """The sandbox as it was at its start."""
-    module_server.control.reset()
-    return module_server
+    sentinelhub_sandbox_server.control.reset()
+    return sentinelhub_sandbox_server
 
 
 class TestSentinelhubPy:
@@ -64,22 +56,12 @@ class TestSentinelhubPy:
     @pytest.fixture
     def config(self, server: SandboxServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SHConfig:
         """The client's configuration for the sandbox."""
-        # oauthlib refuses tokens over plain http unless told so; only this client's tests need it.
-        monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
-        monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-        monkeypatch.setattr(SentinelHubDownloadClient, "_CACHED_SESSIONS", {})
-        return SHConfig(
-            use_defaults=True,
-            sh_client_id=server.client_id,
-            sh_client_secret=server.client_secret,
-            sh_base_url=server.url,
-            sh_token_url=server.token_url(),
-        )
+        return configuration(server, monkeypatch, tmp_path)
 
     @pytest.fixture
     def l2a(self, server: SandboxServer) -> DataCollection:
-        """The collection at another deployment, defined as the client's documentation says: its own names the cloud."""
-        return DataCollection.SENTINEL2_L2A.define_from(f"L2A_{server.url}", service_url=server.url)
+        """The collection at the sandbox."""
+        return at(server.url, DataCollection.SENTINEL2_L2A)
 
     def test_it_pages_through_a_catalog_search(self, server: SandboxServer, config: SHConfig) -> None:
         """All pages are read, with a cloud filter, under one token."""

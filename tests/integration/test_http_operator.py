@@ -11,6 +11,7 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 from loopback import Reply, loopback_server
+from task_instance import TaskInstance
 
 from sentinelhub_provider.exceptions import (
     SentinelHubRateLimitError,
@@ -35,23 +36,6 @@ function setup() { return { input: ["B04"], output: { bands: 1 } } }
 var gain = {a: {b: 1}}; // {{ ds }}
 function evaluatePixel(sample) { if (sample.B04 %2) {return [1]} return [sample.B04 * gain.a.b] }
 """
-
-
-class TaskInstance:
-    """What an operator needs of one: somewhere to push to."""
-
-    def __init__(self) -> None:
-        self.pushed: dict[str, Any] = {}
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        """Keep what is pushed."""
-        self.pushed[key] = value
-
-
-@pytest.fixture(name="ti")
-def fixture_ti() -> TaskInstance:
-    """A task instance."""
-    return TaskInstance()
 
 
 @pytest.fixture(name="run")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, s3_server
+from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 
 from sentinelhub_provider.api.job_requests.delivery import S3Access
 from sentinelhub_provider.features import open_features
@@ -34,19 +34,12 @@ FIELD = {
 }
 
 
-@pytest.fixture(name="server", scope="module")
-def fixture_server() -> Iterator[S3Server]:
-    """One server for all tests of this file."""
-    with s3_server() as server:
-        yield server
-
-
 @pytest.fixture(name="bucket")
-def fixture_bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+def fixture_bucket(s3_for_all: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     """The server with an empty bucket, and a connection to it."""
-    monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", server.connection())
-    yield server
-    server.empty()
+    monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", s3_for_all.connection())
+    yield s3_for_all
+    s3_for_all.empty()
 
 
 def put_database(bucket: S3Server, tmp_path: Path, key: str) -> None:
@@ -129,11 +122,11 @@ def test_bucket_that_is_not_there(bucket: S3Server, check: Any) -> None:
     assert JOB in str(found)
 
 
-def test_server_that_is_not_there(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_that_is_not_there(s3_for_all: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor where nobody listens."""
     refused = {"retries": {"total_max_attempts": 1}}
     extra = {"endpoint_url": "http://127.0.0.1:1", "config_kwargs": refused}
-    monkeypatch.setenv("AIRFLOW_CONN_DEAD", server.connection(extra=extra))
+    monkeypatch.setenv("AIRFLOW_CONN_DEAD", s3_for_all.connection(extra=extra))
 
     found = check_async_process(f"s3://{BUCKET}/pictures", JOB, ["default"], "dead")
 

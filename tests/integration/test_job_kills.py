@@ -9,42 +9,11 @@ all kinds, modes and memories, are in ``tests/system/test_all_job_kills.py``.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from attempt_process import Attempts, attempts
-from gate import Gate, gate
 from job_deaths import Deaths, hold_at
-from s3_server import S3Server, s3_server
-
-
-@pytest.fixture(scope="module", name="processes")
-def fixture_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attempts]:
-    """What attempts are forked from."""
-    with attempts(tmp_path_factory.mktemp("attempts")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module", name="gate_of_module")
-def fixture_gate_of_module(sentinelhub_sandbox_server) -> Iterator[Gate]:
-    """A gate in front of the sandbox."""
-    with gate(sentinelhub_sandbox_server.url) as made:
-        yield made
-
-
-@pytest.fixture(scope="module", name="s3_of_module")
-def fixture_s3_of_module() -> Iterator[S3Server]:
-    """One S3 server for the tests that need a bucket."""
-    with s3_server() as server:
-        yield server
-
-
-@pytest.fixture(name="deaths")
-def fixture_deaths(processes: Attempts, gate_of_module: Gate, sentinelhub_sandbox, tmp_path: Path) -> Deaths:
-    """A task whose attempts die, with a sandbox of no bucket."""
-    return Deaths(processes, gate_of_module, sentinelhub_sandbox, tmp_path)
+from s3_server import S3Server
 
 
 @pytest.mark.parametrize(
@@ -106,12 +75,12 @@ def test_an_attempt_that_is_asked_to_end_stops_its_job(deaths: Deaths):
 
 
 def test_an_async_attempt_killed_with_the_answer_on_its_way_is_followed_by_one_that_finds_the_outputs(
-    deaths: Deaths, s3_of_module: S3Server
+    deaths: Deaths, s3_for_all: S3Server
 ):
     """Nobody has the job's id; its outputs are in the folder of the task, beside the note that it was sent."""
-    deaths.environment["AIRFLOW_CONN_BUCKET"] = s3_of_module.connection()
-    s3_of_module.empty()
-    deaths.jobs.set_delivery(s3_of_module.endpoint)
+    deaths.environment["AIRFLOW_CONN_BUCKET"] = s3_for_all.connection()
+    s3_for_all.empty()
+    deaths.jobs.set_delivery(s3_for_all.endpoint)
     deaths.killed_at("async", hold_at("async", "create", "after"), store=False)
     deaths.jobs.settle()
 

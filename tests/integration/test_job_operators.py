@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 from job_requests import BOX, EVALSCRIPT, STATISTICS_EVALSCRIPT, geopackage
 from job_tasks import StateStore, Task, plain
-from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, s3_server
+from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 
 from sentinelhub_provider.api.jobs.events import Outcome, event_of
 from sentinelhub_provider.api.jobs.job import BATCH_PROCESS
@@ -28,6 +27,7 @@ from sentinelhub_provider.operators.async_process import SentinelHubAsyncProcess
 from sentinelhub_provider.operators.batch import SentinelHubBatchProcessOperator
 from sentinelhub_provider.operators.batch_statistics import SentinelHubBatchStatisticsOperator
 from sentinelhub_provider.operators.jobs.driver import JobCalls, JobDriver
+from sentinelhub_provider.sandbox.world.delivery import stores
 
 TIMES = ["2024-06-01", "2024-06-30"]
 BATCH = {
@@ -79,31 +79,25 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module", name="s3_of_module")
-def fixture_s3_of_module() -> Iterator[S3Server]:
-    """One S3 server for all tests of this file."""
-    from sentinelhub_provider.sandbox.world.delivery import stores
-
-    with s3_server() as server, pytest.MonkeyPatch.context() as patch:
-        # To make a client takes longer than most of these tests.
-        patch.setattr(stores, "_make_client", functools.cache(stores._make_client))
-        yield server
+MAKE_CLIENT = functools.cache(stores._make_client)
+"""To make a client takes longer than most of these tests."""
 
 
 @pytest.fixture(name="s3")
-def fixture_s3(s3_of_module: S3Server, sentinelhub_sandbox, connect, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+def fixture_s3(s3_for_all: S3Server, sentinelhub_sandbox, connect, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     """An empty bucket that the sandbox delivers to, and connections to both."""
     connect()
     monkeypatch.setattr("sentinelhub_provider.api.jobs.lifecycle.SHORTEST_CHECK", timedelta(seconds=0.05))
     for module in ("lifecycle", "async_lifecycle"):  # deleted jobs are new, too
         monkeypatch.setattr(f"sentinelhub_provider.api.jobs.{module}.UNKNOWN_AT_FIRST", timedelta(0))
-    monkeypatch.setenv("AIRFLOW_CONN_BUCKET", s3_of_module.connection())
-    s3_of_module.empty()
+    monkeypatch.setenv("AIRFLOW_CONN_BUCKET", s3_for_all.connection())
+    s3_for_all.empty()
     jobs = sentinelhub_sandbox.control.jobs
-    jobs.set_delivery(s3_of_module.endpoint)
+    jobs.set_delivery(s3_for_all.endpoint)
     jobs.set_durations(analysing=0.05, processing=0.1, stopping=0.0)
     jobs.set_rasters(False)
-    return s3_of_module
+    monkeypatch.setattr(stores, "_make_client", MAKE_CLIENT)
+    return s3_for_all
 
 
 @pytest.fixture(name="jobs")

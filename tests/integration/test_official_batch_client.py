@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import requests
 from job_requests import BOX, DATA, EVALSCRIPT, STATISTICS_EVALSCRIPT, geopackage
-from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server, s3_server
+from official_client import at, configuration
+from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 from sentinelhub import (
     CRS,
     BBox,
@@ -25,7 +26,6 @@ from sentinelhub import (
 )
 from sentinelhub.api.batch.base import BatchRequestStatus, BatchUserAction, StoppedStatusReason
 from sentinelhub.api.batch.process import BatchProcessClient
-from sentinelhub.download import SentinelHubDownloadClient
 from sentinelhub.exceptions import DownloadFailedException
 
 from sentinelhub_provider.sandbox.server import SandboxServer
@@ -34,57 +34,35 @@ KEYS = {"access_key": ACCESS_KEY, "secret_access_key": SECRET_KEY}
 JUNE = ("2024-06-01", "2024-06-30")
 
 
-@pytest.fixture(scope="module")
-def module_s3() -> Iterator[S3Server]:
-    """An S3 server."""
-    with s3_server() as server:
-        yield server
-
-
 @pytest.fixture
-def s3(module_s3: S3Server) -> S3Server:
+def s3(s3_for_all: S3Server) -> S3Server:
     """The server with three polygons in its bucket and nothing else."""
-    module_s3.empty()
-    module_s3.put("fields.gpkg", geopackage(["north", "middle", "south"]))
-    return module_s3
-
-
-@pytest.fixture(scope="module")
-def module_server(module_s3: S3Server) -> Iterator[SandboxServer]:
-    """One sandbox for all tests."""
-    with SandboxServer(control=True, delivery=module_s3.endpoint) as server:
-        yield server
+    s3_for_all.empty()
+    s3_for_all.put("fields.gpkg", geopackage(["north", "middle", "south"]))
+    return s3_for_all
 
 
 @pytest.fixture
-def server(module_server: SandboxServer) -> SandboxServer:
-    """The sandbox as it was at its start; jobs are moved on by steps."""
-    module_server.control.reset()
-    module_server.control.jobs.set_durations(analysing=None, processing=None, stopping=0, restart_after_stop=0)
-    return module_server
+def server(sentinelhub_sandbox_server: SandboxServer, s3_for_all: S3Server) -> Iterator[SandboxServer]:
+    """A sandbox that delivers to the S3 server, whose jobs are moved on by steps."""
+    control = sentinelhub_sandbox_server.control
+    control.reset()
+    control.jobs.set_delivery(s3_for_all.endpoint)
+    control.jobs.set_durations(analysing=None, processing=None, stopping=0, restart_after_stop=0)
+    yield sentinelhub_sandbox_server
+    control.reset()
 
 
 @pytest.fixture
 def config(server: SandboxServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SHConfig:
     """The client's configuration for the sandbox."""
-    # oauthlib refuses tokens over plain http unless told so; only this client's tests need it.
-    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setattr(SentinelHubDownloadClient, "_CACHED_SESSIONS", {})
-    return SHConfig(
-        use_defaults=True,
-        sh_client_id=server.client_id,
-        sh_client_secret=server.client_secret,
-        sh_base_url=server.url,
-        sh_token_url=server.token_url(),
-        max_download_attempts=1,
-    )
+    return configuration(server, monkeypatch, tmp_path, max_download_attempts=1)
 
 
 @pytest.fixture
 def l2a(server: SandboxServer) -> DataCollection:
     """Sentinel-2 L2A at the sandbox."""
-    return DataCollection.SENTINEL2_L2A.define_from(f"S2_JOBS_{id(server)}", service_url=server.url)
+    return at(server.url, DataCollection.SENTINEL2_L2A)
 
 
 def process_request(l2a: DataCollection, config: SHConfig) -> SentinelHubRequest:

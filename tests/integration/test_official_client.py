@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from official_client import at, configuration
 from PIL import Image
 from questions import DAYS, ELEVATION, FLAT_RADAR, LONLAT, PICTURES, RADAR, TABLES, TRIANGLE, TWO_TIMES, UTM, execute
 from sentinelhub import (
@@ -30,7 +31,6 @@ from sentinelhub import (
     SHConfig,
 )
 from sentinelhub.constants import ResamplingType
-from sentinelhub.download import SentinelHubDownloadClient
 
 from sentinelhub_provider.api.evalscripts import named_evalscript
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
@@ -109,18 +109,9 @@ TABLES_THEIRS: dict[str, tuple[list[tuple[DataCollection, dict[str, Any]]], dict
 
 
 @pytest.fixture(name="config")
-def fixture_config(sentinelhub_sandbox, monkeypatch: pytest.MonkeyPatch) -> SHConfig:
+def fixture_config(sentinelhub_sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SHConfig:
     """The client's configuration for the sandbox."""
-    # oauthlib refuses tokens over plain http unless told so; only this client needs it.
-    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
-    monkeypatch.setattr(SentinelHubDownloadClient, "_CACHED_SESSIONS", {})
-    return SHConfig(
-        use_defaults=True,
-        sh_client_id=sentinelhub_sandbox.client_id,
-        sh_client_secret=sentinelhub_sandbox.client_secret,
-        sh_base_url=sentinelhub_sandbox.url,
-        sh_token_url=sentinelhub_sandbox.token_url,
-    )
+    return configuration(sentinelhub_sandbox, monkeypatch, tmp_path)
 
 
 @pytest.fixture(name="sent")
@@ -151,12 +142,7 @@ def alike(body: dict[str, Any]) -> dict[str, Any]:
 
 def input_data(builder: Any, datasets: list[Any], url: str, times: dict[str, Any]) -> list[Any]:
     """Return the client's datasets, of collections at the sandbox: the client's own have the cloud's address."""
-    return [
-        builder.input_data(
-            collection.define_from(f"{collection.name}_{url}", service_url=url), **{**times, **arguments}
-        )
-        for collection, arguments in datasets
-    ]
+    return [builder.input_data(at(url, collection), **{**times, **arguments}) for collection, arguments in datasets]
 
 
 def pixels(path: Path) -> np.ndarray:

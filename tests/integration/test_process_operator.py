@@ -17,6 +17,7 @@ import pytest
 import rasterio
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
+from task_instance import TaskInstance
 
 from sentinelhub_provider.exceptions import SentinelHubTransportError
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
@@ -31,25 +32,6 @@ TRIANGLE = {
 BANDS = """//VERSION=3
 function setup() { return { input: ["B04", "B08"], output: { bands: 2, sampleType: "UINT16" } } }
 function evaluatePixel(sample) { return [10000 * sample.B04, 10000 * sample.B08] }"""
-
-
-class TaskInstance:
-    """What an operator needs of one: its names, and somewhere to push to."""
-
-    dag_id, task_id, map_index = "d", "t", -1
-
-    def __init__(self) -> None:
-        self.pushed: dict[str, Any] = {}
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        """Keep what is pushed."""
-        self.pushed[key] = value
-
-
-@pytest.fixture(name="ti")
-def fixture_ti() -> TaskInstance:
-    """A task instance."""
-    return TaskInstance()
 
 
 class Sent:

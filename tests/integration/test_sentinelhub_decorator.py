@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 from airflow.sdk import DAG, task
+from task_instance import TaskInstance
 
 AREA = {"bbox": [400_000, 5_095_000, 403_200, 5_097_400], "crs": 32633, "resolution": 20}
 SEARCH = {
@@ -18,19 +19,6 @@ SEARCH = {
     "datetime": "2024-06-01T00:00:00Z/2024-06-30T23:59:59Z",
     "limit": 20,
 }
-
-
-class TaskInstance:
-    """What an operator needs of one."""
-
-    dag_id, task_id, map_index = "d", "t", -1
-
-    def __init__(self) -> None:
-        self.pushed: dict[str, Any] = {}
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        """Keep what is pushed."""
-        self.pushed[key] = value
 
 
 def clearest_day(hook: Any, width: int) -> dict[str, Any]:

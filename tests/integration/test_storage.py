@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from clocks import FakeClock
-from s3_server import BUCKET, S3Server, s3_server
+from s3_server import BUCKET, S3Server
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError
 from sentinelhub_provider.hooks.output import check_writable, place_of, store
@@ -26,22 +25,15 @@ PICTURE = {"input": {}, "output": {}}
 TABLE = f"s3://storage@{BUCKET}/tables/table.csv"
 
 
-@pytest.fixture(scope="module", name="s3_of_module")
-def fixture_s3_of_module() -> Iterator[S3Server]:
-    """One S3 server for all tests of this file."""
-    with s3_server() as server:
-        yield server
-
-
 @pytest.fixture(name="s3")
-def fixture_s3(s3_of_module: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+def fixture_s3(s3_for_all: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     """An empty bucket, and connections: to it, and to a server that is away."""
-    monkeypatch.setenv("AIRFLOW_CONN_STORAGE", s3_of_module.connection())
+    monkeypatch.setenv("AIRFLOW_CONN_STORAGE", s3_for_all.connection())
     away = {"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"max_attempts": 1}}}
-    monkeypatch.setenv("AIRFLOW_CONN_AWAY", s3_of_module.connection(extra=away))
+    monkeypatch.setenv("AIRFLOW_CONN_AWAY", s3_for_all.connection(extra=away))
     monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
-    s3_of_module.empty()
-    return s3_of_module
+    s3_for_all.empty()
+    return s3_for_all
 
 
 def left_in(s3: S3Server) -> tuple[list[str], list[Any]]:

@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from attempt_process import Attempts, attempts
-from gate import Gate, Hold, gate
+from gate import Hold
 from job_deaths import PACE, PATHS, STEPS, Deaths, hold_at
-from s3_server import S3Server, s3_server
+from s3_server import S3Server
 
 pytestmark = pytest.mark.system
 
 MODES = [pytest.param(True, id="deferrable"), pytest.param(False, id="blocking")]
 STORES = [pytest.param(True, id="remembers"), pytest.param(False, id="forgets")]
-
-
-@pytest.fixture(scope="module", name="processes")
-def fixture_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attempts]:
-    """What attempts are forked from."""
-    with attempts(tmp_path_factory.mktemp("attempts")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module", name="gate_of_module")
-def fixture_gate_of_module(sentinelhub_sandbox_server) -> Iterator[Gate]:
-    """A gate in front of the sandbox."""
-    with gate(sentinelhub_sandbox_server.url) as made:
-        yield made
-
-
-@pytest.fixture(scope="module", name="s3_of_module")
-def fixture_s3_of_module() -> Iterator[S3Server]:
-    """One S3 server."""
-    with s3_server() as server:
-        yield server
-
-
-@pytest.fixture(name="deaths")
-def fixture_deaths(processes: Attempts, gate_of_module: Gate, sentinelhub_sandbox, tmp_path: Path) -> Deaths:
-    """A task whose attempts die."""
-    return Deaths(processes, gate_of_module, sentinelhub_sandbox, tmp_path)
 
 
 @pytest.mark.parametrize("store", STORES)
@@ -90,12 +60,12 @@ def test_two_deaths_in_a_row(deaths: Deaths, first: str, second: str, store: boo
 @pytest.mark.parametrize("deferrable", MODES)
 @pytest.mark.parametrize(("step", "when"), [("create", "after"), ("first look", "before"), ("first look", "after")])
 def test_one_async_job_is_sent_whatever_step_kills(
-    deaths: Deaths, s3_of_module: S3Server, step: str, when: Any, deferrable: bool, store: bool
+    deaths: Deaths, s3_for_all: S3Server, step: str, when: Any, deferrable: bool, store: bool
 ):
     """Found by its id where that was kept, else by its outputs."""
-    deaths.environment["AIRFLOW_CONN_BUCKET"] = s3_of_module.connection()
-    s3_of_module.empty()
-    deaths.jobs.set_delivery(s3_of_module.endpoint)
+    deaths.environment["AIRFLOW_CONN_BUCKET"] = s3_for_all.connection()
+    s3_for_all.empty()
+    deaths.jobs.set_delivery(s3_for_all.endpoint)
     deaths.killed_at("async", hold_at("async", step, when), store=store, deferrable=deferrable)
     deaths.jobs.settle()
 
@@ -106,13 +76,11 @@ def test_one_async_job_is_sent_whatever_step_kills(
 
 
 @pytest.mark.parametrize("store", STORES)
-def test_an_async_job_that_died_before_it_was_sent_is_not_sent_again(
-    deaths: Deaths, s3_of_module: S3Server, store: bool
-):
+def test_an_async_job_that_died_before_it_was_sent_is_not_sent_again(deaths: Deaths, s3_for_all: S3Server, store: bool):
     """Nobody can know: the task fails for good, and says so; told to take the risk, it sends."""
-    deaths.environment["AIRFLOW_CONN_BUCKET"] = s3_of_module.connection()
-    s3_of_module.empty()
-    deaths.jobs.set_delivery(s3_of_module.endpoint)
+    deaths.environment["AIRFLOW_CONN_BUCKET"] = s3_for_all.connection()
+    s3_for_all.empty()
+    deaths.jobs.set_delivery(s3_for_all.endpoint)
     deaths.killed_at("async", Hold("POST", f"^{PATHS['async']}$", "before"), store=store)
 
     left = deaths.begin("async", store=store).outcome()

@@ -145,12 +145,15 @@ def test_templates_that_cannot_be(url: str, template: Template, words: str) -> N
 @pytest.mark.parametrize(
     ("url", "folder", "tagged"),
     [
-        ("s3://bucket/a", "s3://bucket/a", "s3://bucket/a/m"),
-        ("s3://bucket", "s3://bucket", "s3://bucket/m"),
-        ("s3://bucket/a/", "s3://bucket/a", "s3://bucket/a/m"),
-        ("s3://bucket/a/<ID>.json", "s3://bucket/a", "s3://bucket/a/m/<ID>.json"),
-        ("s3://bucket/a/x-<ID>/b", "s3://bucket/a", "s3://bucket/a/m/x-<ID>/b"),
-        ("s3://bucket/<ID>.json", "s3://bucket", "s3://bucket/m/<ID>.json"),
+        row.split()
+        for row in (
+            "s3://bucket/a s3://bucket/a s3://bucket/a/m",
+            "s3://bucket s3://bucket s3://bucket/m",
+            "s3://bucket/a/ s3://bucket/a s3://bucket/a/m",
+            "s3://bucket/a/<ID>.json s3://bucket/a s3://bucket/a/m/<ID>.json",
+            "s3://bucket/a/x-<ID>/b s3://bucket/a s3://bucket/a/m/x-<ID>/b",
+            "s3://bucket/<ID>.json s3://bucket s3://bucket/m/<ID>.json",
+        )
     ],
 )
 def test_folder_of_its_own(url: str, folder: str, tagged: str) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from loopback import Loopback, Received, Reply, loopback_server
+from task_instance import TaskInstance
 
 from sentinelhub_provider.api.statistical.answer import State
 from sentinelhub_provider.api.statistical.table import column_names
@@ -123,19 +124,6 @@ class Service:
         return Reply(headers={"x-processingunits-spent": "0.5"}, body=json.dumps(document).encode())
 
 
-class TaskInstance:
-    """What the operator needs of one."""
-
-    dag_id, run_id, map_index = "dag", "run", -1
-
-    def __init__(self) -> None:
-        self.pushed: dict[str, Any] = {}
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        """Keep what is pushed."""
-        self.pushed[key] = value
-
-
 @pytest.fixture(name="service")
 def fixture_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     """A service, and the connection that leads to it."""
@@ -146,12 +134,6 @@ def fixture_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
         connection = {"conn_type": "sentinelhub", "login": "me", "password": "secret-of-mine", "host": server.url}
         monkeypatch.setenv("AIRFLOW_CONN_SENTINELHUB_DEFAULT", json.dumps({**connection, "extra": extra}))
         yield service
-
-
-@pytest.fixture(name="ti")
-def fixture_ti() -> TaskInstance:
-    """A task instance."""
-    return TaskInstance()
 
 
 @pytest.fixture(name="run")
