@@ -1,8 +1,7 @@
 """
-An Airflow connection of type ``sentinelhub``, checked and frozen.
+An Airflow connection of type ``sentinelhub``, checked and frozen, whichever shape it arrived in.
 
-The same connection arrives in three shapes - from the form, as JSON, as a URI - and with them as typed values, as
-strings, or as ``null`` for fields nobody touched. All end as one :class:`ConnectionSettings`. What cannot work is
+From the form, JSON or a URI come typed values, strings, or ``null`` for fields nobody touched. What cannot work is
 refused here with the name of the field, before anything is sent.
 """
 
@@ -126,11 +125,9 @@ class ConnectionSettings:
 
 def settings_from_connection(connection: AirflowConnection) -> ConnectionSettings:
     """
-    Check an Airflow connection and freeze it.
+    Check an Airflow connection and freeze it. Raises :class:`SentinelHubConfigurationError`, which names the field.
 
     Its extra is read as text: asking Airflow for it as a dict registers each value as a secret.
-
-    :raises SentinelHubConfigurationError: naming the field, what is wrong with it and what to do.
     """
     extra = _extra(connection)
     read = _FieldReader(connection.conn_id, extra)

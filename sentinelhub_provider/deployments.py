@@ -1,9 +1,4 @@
-"""
-Where each Sentinel Hub lives.
-
-Sources: the services' OpenAPI descriptions and documentation (authentication, data regions). All deployments that
-Sinergise runs itself share the token endpoint of the main one; the Copernicus Data Space has its own.
-"""
+"""Where each Sentinel Hub lives, as the OpenAPI descriptions and the documentation say."""
 
 from __future__ import annotations
 
@@ -25,14 +20,10 @@ class PathScheme(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """
-    One Sentinel Hub installation.
+    One Sentinel Hub installation; URLs are empty for ``custom``.
 
-    :param name: the connection's ``deployment`` value.
-    :param title: how it is called in messages.
-    :param base_url: where its APIs live; empty for ``custom``.
-    :param auth_url: OAuth2 token endpoint; empty for ``custom``.
     :param path_scheme: the scheme that is used when the connection does not name one.
-    :param token_info_path: path of the token info endpoint on the token endpoint's host, ``None`` where there is none.
+    :param token_info_path: on the token endpoint's host, ``None`` where there is no token info endpoint.
     :param dashboard: where a user registers an OAuth client.
     """
 

@@ -166,7 +166,7 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": _modules("sensors", "catalog", "job"),
         "triggers": _modules("triggers", "byoc", "catalog", "job", "scene"),
         "task-decorators": [
-            {"name": "sentinelhub", "class-name": "sentinelhub_provider.decorators.sentinelhub.sentinelhub_task"},
+            {"name": "sentinelhub", "class-name": "sentinelhub_provider.decorators.sentinelhub.sentinelhub_task"}
         ],
         "connection-types": [
             {

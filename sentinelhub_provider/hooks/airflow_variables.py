@@ -1,8 +1,4 @@
-"""
-Keeps tokens in Airflow Variables, which every task reaches without further infrastructure.
-
-Variables know no lock: tasks that start at the same moment without a token each fetch one.
-"""
+"""Keeps tokens in Airflow Variables. These know no lock: tasks that start at once without a token each fetch one."""
 
 from __future__ import annotations
 

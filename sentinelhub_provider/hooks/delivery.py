@@ -1,8 +1,7 @@
 """
-Credentials for the buckets of jobs, from Airflow connections.
+Credentials for the buckets of jobs, from Airflow connections, without the providers of Amazon and Google.
 
-The connection is read as plain data, so that the providers of Amazon and Google need not be installed. What is read is
-masked at once; it goes into the request that is sent, and nowhere else.
+What is read is masked at once; it goes into the request that is sent, and nowhere else.
 """
 
 from __future__ import annotations
@@ -27,19 +26,15 @@ def access_of(
     conn_id: str | None, url: str, *, role_arn: str | None = None, region: str | None = None
 ) -> Access | None:
     """
-    Return how Sentinel Hub is to reach a bucket.
+    Return how Sentinel Hub is to reach a bucket; ``None`` where neither a connection nor a role is given.
 
     A connection of Amazon Web Services has the keys as login and password, or as ``aws_access_key_id`` and
     ``aws_secret_access_key`` in its extra, or a ``role_arn`` instead of keys; and ``region_name``. One of Google Cloud
     has a service account's key as ``keyfile_dict``, or the path of a file with it as ``key_path``.
 
-    :param conn_id: the connection, ``None`` for none.
     :param url: where the bucket is; its scheme says what the connection must hold.
     :param role_arn: ARN of an IAM role for Sentinel Hub to assume, instead of the connection's keys.
-    :param region: the bucket's, instead of the connection's.
-    :return: ``None`` where neither a connection nor a role is given.
-    :raises SentinelHubConfigurationError: where the connection does not hold what it takes; names it, and shows none
-        of its values.
+    :raises SentinelHubConfigurationError: where the connection does not hold what it takes.
     """
     if role_arn is not None:
         return S3Access(role_arn=role_arn, region=region)

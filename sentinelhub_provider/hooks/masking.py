@@ -10,12 +10,7 @@ from sentinelhub_provider.exceptions import SentinelHubConfigurationError
 
 @contextmanager
 def named_if_missing(conn_id: str, *, field: str) -> Iterator[None]:
-    """
-    Say in words that there is no such Airflow connection, which no retry cures.
-
-    :param field: the argument or field that names it.
-    :raises SentinelHubConfigurationError: instead of Airflow's error.
-    """
+    """Raise :class:`SentinelHubConfigurationError`, which no retry cures, where there is no such Airflow connection."""
     try:
         yield
     except Exception as error:

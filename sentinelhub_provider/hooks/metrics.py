@@ -13,8 +13,6 @@ class Meter:
     Counts what the calls of one hook do: in Airflow's metrics, and the processing units (PU) for its task.
 
     Metrics carry the tags ``conn_id`` and ``api``: the name of the API, ``token`` or ``other``. Threads may share it.
-
-    :param conn_id: id of the connection.
     """
 
     def __init__(self, conn_id: str) -> None:
@@ -24,11 +22,7 @@ class Meter:
         """PU that all answers so far name as their cost, also those of failed calls; ``None`` where none named any."""
 
     def __call__(self, name: str, value: float, url: str = "") -> None:
-        """
-        Add to the counter ``sentinelhub.<name>``.
-
-        :param url: URL or path of the call.
-        """
+        """Add to the counter ``sentinelhub.<name>``, for a call to a URL or path."""
         from airflow.providers.common.compat.sdk import Stats
 
         if name == PROCESSING_UNITS:

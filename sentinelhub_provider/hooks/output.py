@@ -24,11 +24,7 @@ def is_object_path(path: Any) -> bool:
 
 
 def place_of(path: Any) -> Path | ObjectStoragePath:
-    """
-    Return a path that can be looked at, read and written.
-
-    :param path: a local path, a URL that Airflow's object storage knows, or an ``ObjectStoragePath``.
-    """
+    """Return a local path, a URL that Airflow's object storage knows, or an ``ObjectStoragePath``, ready to be used."""
     if is_object_path(path):
         location = path
     elif isinstance(path, Path) or "://" not in str(path):
@@ -46,12 +42,7 @@ def beside(path: Any, suffix: str) -> Any:
 
 
 def target_for(path: Any) -> Target:
-    """
-    Return the place that a path names.
-
-    :param path: see :func:`place_of`.
-    :raises SentinelHubOutputError: where the path's scheme is unknown or its package or connection is missing.
-    """
+    """Return the place that a path names; see :func:`place_of`. Raises :class:`SentinelHubOutputError`."""
     from sentinelhub_provider.transport.download import storing
     from sentinelhub_provider.transport.targets import FileSystemTarget, LocalTarget
 

@@ -19,7 +19,6 @@ def search_scenes(hook: SentinelHubHook, body: Mapping[str, Any], **limits: Any)
 
     :param body: of the first page.
     :param limits: ``timeout``, ``deadline`` and ``longest_wait`` of :meth:`SentinelHubHook.request`, for each page.
-    :raises SentinelHubError: as the hook does.
     """
     return drive(search_flow(body), lambda request: hook.request("POST", ENDPOINT, json=request, **limits).content)
 

@@ -119,11 +119,7 @@ class SentinelHubHook(BaseHook):
 
     @property
     def settings(self) -> ConnectionSettings:
-        """
-        The connection, checked and frozen.
-
-        :raises SentinelHubConfigurationError: naming the field that must be changed.
-        """
+        """The connection, checked and frozen. Raises :class:`SentinelHubConfigurationError`, which names the field."""
         return at_once(self._read(self.get_connection, mask))
 
     async def asettings(self) -> ConnectionSettings:
@@ -158,9 +154,7 @@ class SentinelHubHook(BaseHook):
 
     def get_conn(self) -> SentinelHubSession:
         """
-        Return a ``requests_oauthlib.OAuth2Session`` that authorizes every call and renews its token by itself.
-
-        It is the same session each time, so that its connections are kept open; threads may share it.
+        Return an ``OAuth2Session`` that authorizes every call and renews its token by itself; threads may share it.
 
         ::
 

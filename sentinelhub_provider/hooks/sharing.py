@@ -1,8 +1,7 @@
 """
 What is shared by all who use a connection: its tokens, and its account's rate limit.
 
-Both are kept where the connection's ``auth_cache`` says: in this process, in files of this host, in Redis, or (the
-tokens alone) in Airflow Variables.
+The connection's ``auth_cache`` says how far: this process, files of this host, Redis, or (tokens alone) Variables.
 """
 
 from __future__ import annotations
@@ -36,11 +35,7 @@ _limiters_lock = Turns()
 
 
 def token_broker(settings: ConnectionSettings) -> TokenBroker:
-    """
-    Return this process's source of tokens for a connection.
-
-    :raises SentinelHubConfigurationError: where ``auth_cache`` needs a package that is not installed.
-    """
+    """Return this process's source of tokens for a connection."""
     key = credentials_of(settings).key
 
     def make() -> TokenBroker:
@@ -60,11 +55,7 @@ def variables_answer_any_thread() -> bool:
 
 
 def rate_limiter(settings: ConnectionSettings) -> RateLimiter:
-    """
-    Return what lets this process's requests start in time.
-
-    :raises SentinelHubConfigurationError: where ``auth_cache`` needs a package that is not installed.
-    """
+    """Return what lets this process's requests start in time."""
     limits = Limits(settings.requests_per_minute, settings.processing_units_per_minute)
     # Limits hold for an account at one deployment: whoever shares the client there shares them, with any secret.
     account = hashlib.sha256(f"{settings.client_id} {settings.base_url}".encode()).hexdigest()
@@ -103,11 +94,7 @@ def open_token_store(auth_cache: str, prefix: str = DEFAULT_PREFIX) -> TokenStor
 
 
 def check_cache(settings: ConnectionSettings) -> None:
-    """
-    Try the shared cache, whose faults cost a call nothing but a warning.
-
-    :raises SentinelHubConfigurationError: where tokens are not shared as the connection says.
-    """
+    """Try the shared cache, whose faults cost a call a warning only. Raises :class:`SentinelHubConfigurationError`."""
     problem = "no folder can be written to"
     try:
         store = open_token_store(settings.auth_cache, settings.auth_cache_prefix)

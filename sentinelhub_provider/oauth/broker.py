@@ -24,11 +24,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from sentinelhub_provider.both_ways import Turns, at_once, awaited
-from sentinelhub_provider.exceptions import (
-    SentinelHubAuthenticationError,
-    SentinelHubError,
-    SentinelHubTransportError,
-)
+from sentinelhub_provider.exceptions import SentinelHubAuthenticationError, SentinelHubError, SentinelHubTransportError
 from sentinelhub_provider.oauth.shared import REFUSAL_MEMORY, Refusal, SharedEntry
 from sentinelhub_provider.oauth.token import AccessToken, TokenState
 
@@ -45,10 +41,9 @@ Fetch: TypeAlias = Callable[[float], AccessToken]  # asks the token endpoint, wi
 
 class Renewal(Future[AccessToken]):
     """
-    A fetch that is under way.
+    A fetch that is under way, until ``ends``, by the broker's timer.
 
-    :param ends: when it must be over, by the broker's timer.
-    :param is_hurried: whether that is sooner than a fetch may take, as the call that started it has little time left.
+    It is hurried where that is sooner than a fetch may take, as the call that started it has little time left.
     """
 
     def __init__(self, ends: float, *, is_hurried: bool) -> None:

@@ -1,8 +1,4 @@
-"""
-The token request of the client credentials grant, and how its answer is read (RFC 6749 sections 4.4 and 5).
-
-No I/O: :func:`token_request` says what to send, :func:`parse_token_answer` what came back means.
-"""
+"""The token request of the client credentials grant, and how its answer is read (RFC 6749 sections 4.4 and 5)."""
 
 from __future__ import annotations
 
@@ -32,13 +28,7 @@ _LEGACY_REFUSAL = re.compile(r"illegal (client|secret)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
-    """
-    A client, and where and how it gets its tokens.
-
-    :param auth_url: token endpoint.
-    :param client_auth: ``client_secret_post`` or ``client_secret_basic``.
-    :param scope: scope to ask for, ``None`` for the default.
-    """
+    """A client, and where and how it gets its tokens; ``client_auth`` as OpenID Connect names it."""
 
     auth_url: str
     client_id: str
@@ -51,8 +41,7 @@ class ClientCredentials:
         """
         Under which its tokens are kept: a digest of all that makes one token differ from another.
 
-        The secret is in it, so that a changed secret is a new key and tried at once; the connection's id is not, so
-        that two connections with the same client share a token.
+        A changed secret is a new key and tried at once. Connections with the same client share a token.
         """
         secret = hashlib.sha256(self.client_secret.encode()).hexdigest()
         return hashlib.sha256(
@@ -89,10 +78,8 @@ def parse_token_answer(body: bytes, *, auth_url: str, now: float) -> AccessToken
     """
     Read the body of an answer of the token endpoint whose status is 200.
 
-    :param auth_url: for messages.
     :param now: when the request was sent, in seconds since the epoch; the lifetime counts from there.
-    :raises SentinelHubResponseError: where it holds no usable token. ``code`` and ``service_message`` are those of an
-        OAuth2 error that it holds instead.
+    :raises SentinelHubResponseError: where it holds no usable token, with what an OAuth2 error in its place says.
     """
     answer = json_object(body)
     value = answer.get("access_token")

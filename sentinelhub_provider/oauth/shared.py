@@ -71,12 +71,7 @@ class Cipher:
 
 
 class SharedEntry:
-    """
-    What all that share a store know of one client.
-
-    :param key: the client's key in the store.
-    :param secret: the client secret; the key that encrypts the entry is derived from it.
-    """
+    """What all that share a store know of one client, under the client's key."""
 
     def __init__(self, store: TokenStore, *, key: str, secret: str, clock: Callable[[], float] = time.time) -> None:
         self._store, self._key, self._clock = store, key, clock

@@ -31,7 +31,6 @@ class AccessToken:
 
     :param expires_at: seconds since the epoch by this machine's clock.
     :param lifetime: seconds between issue and expiry, by which the leeway is measured.
-    :param scope: what the token endpoint granted, ``None`` where it did not say.
     """
 
     value: str = field(repr=False)
@@ -58,11 +57,7 @@ class AccessToken:
 
 
 def unverified_claims(token: str) -> Mapping[str, Any]:
-    """
-    Read the claims of a JWT (RFC 7519) without checking its signature; empty where ``token`` is not a JWT.
-
-    For information and for the expiry only. What a token allows is the service's to decide.
-    """
+    """Read the claims of a JWT (RFC 7519), for information and the expiry only: its signature is not checked."""
     parts = token.split(".")
     try:
         return (

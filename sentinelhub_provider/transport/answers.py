@@ -76,12 +76,7 @@ _MAGIC: Mapping[str, tuple[bytes, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """
-    One answer, as far as decisions need it.
-
-    :param headers: header fields; names in any case.
-    :param excerpt: the first :data:`EXCERPT_SIZE` bytes of the body, which has ``size`` bytes.
-    """
+    """One answer; ``excerpt`` is the first :data:`EXCERPT_SIZE` bytes of the body, which has ``size`` bytes."""
 
     status: int
     headers: Mapping[str, str]
@@ -153,8 +148,7 @@ def _from_json(document: Any) -> ServiceMessage:
     elif isinstance(violations, dict):
         words += [f"[{name}: {problem}]" for name, problem in list(violations.items())[:5]]
     return ServiceMessage(
-        code=str(code)[:80] if code is not None else None,
-        message=_short(" ".join(str(word) for word in words if word)),
+        code=str(code)[:80] if code is not None else None, message=_short(" ".join(str(word) for word in words if word))
     )
 
 

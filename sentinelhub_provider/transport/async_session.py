@@ -1,8 +1,4 @@
-"""
-The event loop's way to Sentinel Hub, over httpx.
-
-What to send, repeat, follow or refuse is decided in :mod:`~sentinelhub_provider.transport.policy`.
-"""
+"""The event loop's way to Sentinel Hub, over httpx; decisions are those of the policy."""
 
 from __future__ import annotations
 
@@ -38,8 +34,6 @@ class AsyncSentinelHubSession(FlowDriver):
     Makes authorized calls on one event loop; the counterpart of ``SentinelHubSession.call``.
 
     It uses httpx's transports without httpx's client, which would log each URL with its query.
-
-    :param options: those of :class:`~sentinelhub_provider.transport.driver.FlowDriver`.
     """
 
     def __init__(
@@ -84,9 +78,7 @@ class AsyncSentinelHubSession(FlowDriver):
         async def send(step: Send) -> Answer | Failure:
             nonlocal response
             timeout = httpx.Timeout(
-                min(call.read_timeout, step.timeout),
-                connect=min(CONNECT_TIMEOUT, step.timeout),
-                write=step.timeout,
+                min(call.read_timeout, step.timeout), connect=min(CONNECT_TIMEOUT, step.timeout), write=step.timeout
             )
             try:
                 fields = httpx.Headers(_HEADERS)

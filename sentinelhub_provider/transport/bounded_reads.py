@@ -1,9 +1,7 @@
 """
 Connections of ``requests`` whose reads end at a call's deadline, whatever is being read.
 
-A read timeout begins anew with every byte: a server that sends one now and then holds a client for as long as it likes,
-in the middle of a status line, a header field, a chunk's size or a body. Here every single read may take no longer than
-the call has left.
+A read timeout begins anew with every byte: a server that sends one now and then holds a client for as long as it likes.
 """
 
 from __future__ import annotations
@@ -33,11 +31,9 @@ _remaining: ContextVar[Callable[[], float] | None] = ContextVar("remaining", def
 @contextmanager
 def bounded_reads(remaining: Callable[[], float]) -> Iterator[None]:
     """
-    Bound the reads of every answer that begins within the block, also those that come after it.
+    Bound the reads of every answer that begins within the block, by the seconds that are left.
 
     A read that takes too long raises ``TimeoutError``, which reaches the caller as the HTTP library's read timeout.
-
-    :param remaining: tells how many seconds are left.
     """
     token = _remaining.set(remaining)
     try:

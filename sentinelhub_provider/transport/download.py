@@ -1,8 +1,7 @@
 """
 Streams a body to a file that appears under its name only when it is complete.
 
-Everything that can be wrong with the path is found out before the request is sent: a picture that cannot be stored
-would be paid for all the same.
+What can be wrong with the path is found out first: a picture that cannot be stored would be paid for all the same.
 """
 
 from __future__ import annotations
@@ -43,10 +42,7 @@ class DownloadReceiver:
     """
     Takes a body to a target; the file appears when :meth:`complete` is called, and never otherwise.
 
-    A context manager: entering opens the target (and finds out whether it can be written), leaving discards what was
-    not completed.
-
-    :raises SentinelHubOutputError: where the target cannot be written.
+    A context manager: entering opens the target, or raises :class:`SentinelHubOutputError`; leaving discards the rest.
     """
 
     def __init__(self, target: Target) -> None:
@@ -90,10 +86,9 @@ _PASSES = "This may pass: a retry of the task tries again. Check that there is s
 @contextmanager
 def storing(path: Any, what: str = "output_path") -> Iterator[None]:
     """
-    Turn what a disk or a store says into an error that names the path, and says whether it stays so.
+    Turn what a disk or a store says into a :class:`SentinelHubOutputError`, which says whether it stays so.
 
     :param path: as the user wrote it, in the argument ``what``.
-    :raises SentinelHubOutputError: for whatever is raised.
     """
     try:
         yield

@@ -1,9 +1,8 @@
 """
 The way to a host: which certificates are trusted, and through which proxy. One answer for requests and httpx.
 
-The environment is read the way its users know it: ``REQUESTS_CA_BUNDLE``, ``CURL_CA_BUNDLE``, ``SSL_CERT_FILE``,
-``SSL_CERT_DIR``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``, each also in lower case where that is the custom. What
-cannot work is a :class:`SentinelHubConfigurationError` that names the variable or field.
+The environment is read the way its users know it, from ``REQUESTS_CA_BUNDLE`` to ``NO_PROXY``. What cannot work is a
+:class:`SentinelHubConfigurationError` that names the variable or field.
 """
 
 from __future__ import annotations
@@ -40,7 +39,6 @@ def ssl_context(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
 
     :param verify: ``False`` accepts every certificate; ``True`` trusts those that the environment names, else
         certifi's; a path names a file or folder of trusted ones.
-    :raises SentinelHubConfigurationError: where no certificates can be read from there.
     """
     if verify is False:
         return _unverified()
@@ -88,8 +86,6 @@ def proxy_for(url: str) -> str | None:
     Return the URL of the proxy that the environment names for a URL, ``None`` for a direct connection.
 
     Nothing stands between here and this machine: plain http is allowed there because nobody listens on the way.
-
-    :raises SentinelHubConfigurationError: for a proxy that cannot be used.
     """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)

@@ -111,11 +111,10 @@ Flow: TypeAlias = Generator[Step, Any, Answer]
 
 def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], float]) -> Flow:
     """
-    Walk through one call until it has a usable answer.
+    Walk through one call until it has a usable answer. Raises a :class:`SentinelHubError` otherwise.
 
     :param clock: seconds, monotonic.
     :param random: a number in [0, 1), for jitter.
-    :raises SentinelHubError: of the kind that says what to do; see the tree in :mod:`sentinelhub_provider.exceptions`.
     """
     _refuse_foreign_host(call)
     ends = clock() + call.deadline
@@ -155,11 +154,7 @@ def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], fl
 def _turn(
     call: Call, attempt: int, limited: SentinelHubRateLimitError | None, *, ends: float, clock: Callable[[], float]
 ) -> Generator[Step, Any, Slot]:
-    """
-    Wait until the rate limiter lets this call start.
-
-    :param limited: the 429 that made it queue again, where there was one.
-    """
+    """Wait until the rate limiter lets this call start; ``limited`` is the 429 that made it queue again, if one did."""
     slot: Slot | None = None
     while True:
         remaining = ends - clock()
@@ -186,7 +181,6 @@ def authorized_flow(call: Call, *, ends: float, clock: Callable[[], float]) -> G
     A redirect of a GET to another host (a presigned URL, say) is followed without the token, and without it from there.
 
     :param ends: when the whole call must be over, by ``clock``.
-    :raises SentinelHubRequestError: for a URL on a host that may not see the token, before anything is sent.
     """
     _refuse_foreign_host(call)
     url, redirects, is_foreign = call.url, 0, False
@@ -221,12 +215,7 @@ def authorized_flow(call: Call, *, ends: float, clock: Callable[[], float]) -> G
 
 @dataclass(frozen=True, slots=True)
 class _Problem:
-    """
-    Why an attempt failed.
-
-    :param reason: why another attempt is worth it, for a person; ``None`` where it is not.
-    :param retry_after: seconds that the service asked to wait.
-    """
+    """Why an attempt failed, and the reason why another one is worth it, for a person: ``None`` where it is not."""
 
     error: SentinelHubError
     reason: str | None = None
@@ -234,11 +223,7 @@ class _Problem:
 
 
 def _problem_of(call: Call, failure: Failure, silences: int) -> _Problem:
-    """
-    Judge an attempt without a whole answer.
-
-    :param silences: attempts so far to which the service stayed silent.
-    """
+    """Judge an attempt without a whole answer; it is silence number ``silences``, if it is one."""
     kind = failure.kind
     worth_it = not kind.is_final and (call.repeatable or not kind.was_sent)
     note = UNCLEAR_OUTCOME if kind.was_sent and not call.repeatable else ""

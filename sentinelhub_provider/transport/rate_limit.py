@@ -132,8 +132,7 @@ def reserve(
     """
     Give leave to start one request: the first slot that was given back, or the one after all others.
 
-    :param patience: seconds; where the wait would be longer, no slot is taken, and the caller is told when to return.
-    :param spends: whether the request costs processing units.
+    Where the wait would be longer than ``patience``, no slot is taken, and the caller is told when to return.
     """
     if state.used_at and not -1.0 <= now - state.used_at <= FORGETTING:  # or the clock was set back
         state = RateState(units=state.units)
@@ -196,12 +195,7 @@ def learn(
     retry_after: float | None = None,
     spent: float | None = None,
 ) -> RateState:
-    """
-    Learn from an answer.
-
-    :param retry_after: seconds that a 429 asked to wait, ``None`` where it did not say.
-    :param spent: processing units that it cost, ``None`` where the service does not say.
-    """
+    """Learn from an answer, the wait that a 429 asked for, and the PU that were spent, as far as the service says."""
     state = _spent(state, limits, slot, now, 0.0 if spent is None and status >= 400 else spent)
     if slot.spends and spent is None and status < 300:
         state = replace(state, units=max(0.0, state.units))  # the service does not tell: nothing to wait for

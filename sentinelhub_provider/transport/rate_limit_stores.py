@@ -56,11 +56,7 @@ class FileStateStore:
             return RateState(), now
 
     def update(self, change: Change) -> None:
-        """
-        Replace the state, in its place: to replace a file makes some file systems wait for the disk each time.
-
-        :raises TimeoutError: where somebody holds the file for more than :data:`LOCK_PATIENCE` seconds.
-        """
+        """Replace the state, in its place: to replace a file makes some file systems wait for the disk each time."""
         self._path.parent.mkdir(mode=0o700, exist_ok=True)
         with self._turns, os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
             _lock(file)

@@ -31,9 +31,7 @@ class RateLimiter:
     """
     Lets requests start in time, and learns from what comes back.
 
-    While the store fails, which costs one warning, the process keeps a state of its own.
-
-    :param store: where the state is kept, ``None`` for this limiter alone.
+    While the store fails, which costs one warning, or where there is none, the limiter keeps a state of its own.
     """
 
     def __init__(self, store: StateStore | None, limits: Limits, clock: Callable[[], float] = time.time) -> None:
@@ -51,9 +49,8 @@ class RateLimiter:
         """
         Return leave to start a request, or word of when to ask again.
 
-        :param previous: a slot whose time has come; it is returned without any wait, unless a 429 took it back.
-        :param patience: seconds; a slot that is further off is not taken.
-        :param spends: whether the request costs processing units.
+        A previous slot, whose time has come, is returned without any wait, unless a 429 took it back. A slot that is
+        further off than ``patience`` is not taken.
         """
 
         def act(store: StateStore) -> Slot:

@@ -22,9 +22,8 @@ class RequestBody:
     A request's body: a stream is rewound for each attempt, or read into memory where it cannot be.
 
     :param data: text, bytes, a form's fields, an open file, or an iterator of bytes.
-    :param json: anything that can be written as JSON.
+    :param json: anything that can be written as JSON; not beside the others.
     :param files: parts of a multipart body, as ``requests`` takes them.
-    :raises SentinelHubRequestError: for a document that is not JSON, or one beside ``data`` or ``files``.
     """
 
     def __init__(self, *, data: Any = None, json: Any = None, files: Any = None) -> None:

@@ -1,8 +1,4 @@
-"""
-The blocking way to Sentinel Hub: a ``requests_oauthlib.OAuth2Session`` that authorizes every call by itself.
-
-What to send, repeat, follow or refuse is decided in :mod:`~sentinelhub_provider.transport.policy`.
-"""
+"""The blocking way to Sentinel Hub, over requests; decisions are those of the policy."""
 
 from __future__ import annotations
 
@@ -47,8 +43,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
     a path is taken relative to the connection's base URL. The token goes to the connection's own host and its
     ``allowed_hosts`` only. :meth:`call` is the careful way: it repeats what is safe to repeat and raises typed errors.
 
-    :param resolve: turns a path into a URL.
-    :param options: further ones of :class:`~sentinelhub_provider.transport.driver.FlowDriver`.
+    :param resolve: turns a path into a URL. The other parameters are those of the driver.
     """
 
     def __init__(
@@ -93,8 +88,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         """
         Send one authorized request, as ``requests.Session.request`` would; connections fail with the same errors.
 
-        :raises SentinelHubError: for a URL on a host that may not see the token, a redirect that must not be followed,
-            and where no token can be had, or two in a row are refused.
+        Raises a :class:`SentinelHubError` where a URL or redirect must not be followed, or no token is accepted.
         """
         fields = {name: kwargs.pop(name, None) for name in ("params", "json", "files", "cookies", "auth", "hooks")}
         prepared = self._prepared(method, self._resolve(url), headers=headers, data=data, **fields)

@@ -128,11 +128,9 @@ class Send:
 @dataclass(frozen=True, slots=True)
 class Wait:
     """
-    Wait for so many seconds, then go on.
+    Wait for so many seconds after an attempt that failed, then go on; ``remaining`` until the deadline.
 
-    :param attempt: the attempt that failed, from 1.
-    :param remaining: seconds until the deadline, before the wait.
-    :param is_turn: whether nothing went wrong: it is just not this request's turn yet.
+    Where it is a turn, nothing went wrong: it is just not this request's turn yet.
     """
 
     seconds: float

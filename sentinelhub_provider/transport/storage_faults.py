@@ -1,8 +1,7 @@
 """
 What a disk or an object store says when it does not do as told: whether that passes, or stays.
 
-Storage libraries share no tree of errors. What they have in common is read here: Python's own kinds, the HTTP status or
-the service's code that an error carries, and a few names.
+Storage libraries share no tree of errors: Python's kinds, a status or code, and a few names are what they share.
 """
 
 from __future__ import annotations

@@ -140,11 +140,8 @@ class FileSystemTarget(_FileTarget):
     Uploading while it arrives would save the disk space, but fsspec's stores do not agree on how to take back a
     half-written object, and some show it.
 
-    :param file_system: an ``fsspec.AbstractFileSystem``.
-    :param path: the object's path within it.
+    :param path: the object's path within the file system.
     :param shown: the path as the user wrote it.
-    :param clock: seconds, monotonic.
-    :param sleep: waits so many seconds.
     """
 
     def __init__(
@@ -194,8 +191,6 @@ def prove_writable(file_system: Any, path: str) -> None:
     Find out whether an object can be written, and leave nothing behind, not even when killed on the way.
 
     S3 is asked to begin an upload, which is taken back. Other stores are asked whether the bucket is there.
-
-    :raises Exception: what the store's library raises.
     """
     if hasattr(file_system, "call_s3"):
         bucket, key, _ = file_system.split_path(path)

@@ -44,10 +44,8 @@ def fetch_token(
     settings: ConnectionSettings, call: Callable[..., Any], *, timeout: float, wall_clock: Callable[[], float]
 ) -> AccessToken:
     """
-    Ask a connection's token endpoint for a token.
+    Ask a connection's token endpoint for a token; ``call`` makes one call, as ``SentinelHubSession.call``.
 
-    :param call: makes one call, as ``SentinelHubSession.call``.
-    :param timeout: seconds that it may take, repeating included.
     :raises SentinelHubAuthenticationError: the endpoint refuses the client id or the secret.
     :raises SentinelHubConfigurationError: it refuses the scope.
     :raises SentinelHubError: for everything else, which may pass.

@@ -1,9 +1,4 @@
-"""
-Where tokens are shared beyond one process.
-
-A store keeps encrypted bytes under a key and offers a lock by key. It may be slow, full, corrupt or gone: then it
-raises, and :mod:`~sentinelhub_provider.oauth.shared` turns that into one warning, never into a failed task.
-"""
+"""Where tokens are shared beyond one process. A store may be slow, full, corrupt or gone: then it raises."""
 
 from __future__ import annotations
 

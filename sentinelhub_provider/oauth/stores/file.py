@@ -98,11 +98,7 @@ def _refuse_foreign(folder: Path) -> None:
 
 @functools.cache  # once for each process and folder, and so is the warning
 def usable_folder(preferred: Path) -> Path | None:
-    """
-    Return ``preferred`` if it can be written to, else a folder of this user's below the temporary one, else ``None``.
-
-    One warning says where tokens are kept when it is not where they should be.
-    """
+    """Return ``preferred`` if it can be written to, else a temporary one, with a warning, else ``None``."""
     problem = _problem_with(preferred)
     if problem is None:
         return preferred
