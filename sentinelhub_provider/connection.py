@@ -24,6 +24,7 @@ from sentinelhub_provider.get_provider_info import CONN_FIELDS
 from sentinelhub_provider.origins import Origin, TrustedOrigins
 
 log = logging.getLogger(__name__)
+
 # Seconds that the service may stay silent within one answer; the largest Process requests take over a minute.
 DEFAULT_TIMEOUT = 120.0
 DEFAULT_PREFIX = "sentinelhub"  # what the names of Redis keys begin with, unless the connection says otherwise

@@ -17,8 +17,8 @@ from sentinelhub_provider.exceptions import (
     SentinelHubTransportError,
 )
 from sentinelhub_provider.hooks.sharing import check_cache
+from sentinelhub_provider.transport.download import MemoryReceiver
 from sentinelhub_provider.transport.policy import Call
-from sentinelhub_provider.transport.receive import MemoryReceiver
 from sentinelhub_provider.transport.steps import duration
 
 if TYPE_CHECKING:

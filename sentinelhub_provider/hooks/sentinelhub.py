@@ -218,7 +218,7 @@ class SentinelHubHook(BaseHook):
         :param options: see :class:`RequestOptions`.
         :raises SentinelHubError: of the kind that says what to do; see :mod:`sentinelhub_provider.exceptions`.
         """
-        from sentinelhub_provider.transport.receive import MemoryReceiver
+        from sentinelhub_provider.transport.download import MemoryReceiver
 
         call, content = self._call(method, endpoint, options)
         receiver = MemoryReceiver()
@@ -229,7 +229,7 @@ class SentinelHubHook(BaseHook):
 
     async def arequest(self, method: str, endpoint: str, **options: Unpack[RequestOptions]) -> httpx.Response:
         """Do what :meth:`request` does, for the event loop; the answer is httpx's."""
-        from sentinelhub_provider.transport.receive import MemoryReceiver
+        from sentinelhub_provider.transport.download import MemoryReceiver
 
         session = await self._asession()
         call, content = self._call(method, endpoint, options)

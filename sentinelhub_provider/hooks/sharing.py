@@ -19,13 +19,13 @@ from sentinelhub_provider.oauth.broker import TokenBroker, broker_for, run_in_th
 from sentinelhub_provider.oauth.shared import SharedEntry
 from sentinelhub_provider.oauth.stores import TokenStore
 from sentinelhub_provider.transport.rate_limit import Limits
-from sentinelhub_provider.transport.rate_limit_stores import (
+from sentinelhub_provider.transport.rate_limiter import (
     FileStateStore,
     MemoryStateStore,
+    RateLimiter,
     RedisStateStore,
     StateStore,
 )
-from sentinelhub_provider.transport.rate_limiter import RateLimiter
 from sentinelhub_provider.transport.token_endpoint import credentials_of
 
 log = logging.getLogger(__name__)

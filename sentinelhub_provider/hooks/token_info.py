@@ -13,8 +13,8 @@ from sentinelhub_provider.connection import ConnectionSettings
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.oauth.token import AccessToken, json_object, seconds_from, unverified_claims
 from sentinelhub_provider.origins import TrustedOrigins
+from sentinelhub_provider.transport.download import MemoryReceiver
 from sentinelhub_provider.transport.policy import Call
-from sentinelhub_provider.transport.receive import MemoryReceiver
 
 if TYPE_CHECKING:
     from sentinelhub_provider.transport.session import SentinelHubSession

@@ -29,6 +29,7 @@ from sentinelhub_provider.oauth.shared import REFUSAL_MEMORY, Refusal, SharedEnt
 from sentinelhub_provider.oauth.token import AccessToken, TokenState
 
 log = logging.getLogger(__name__)
+
 # Seconds between attempts to renew a token that still works, so that a token endpoint that is down is left alone.
 RENEWAL_PAUSE = 10.0
 # Seconds that a fetch may take, repeating included; less where the call that needs it has less left.

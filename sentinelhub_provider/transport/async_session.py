@@ -16,11 +16,11 @@ from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.oauth.broker import Fetch, TokenBroker
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.transport.answers import Answer
+from sentinelhub_provider.transport.download import Intake, Receiver
 from sentinelhub_provider.transport.driver import FlowDriver
 from sentinelhub_provider.transport.network import CONNECT_TIMEOUT, proxy_for, root_cause, ssl_context, with_query
 from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call, call_flow
 from sentinelhub_provider.transport.rate_limiter import RateLimiter
-from sentinelhub_provider.transport.receive import Intake, Receiver
 from sentinelhub_provider.transport.request_body import RequestBody, header_fields, unsendable
 from sentinelhub_provider.transport.steps import Failure, FailureKind, Send
 

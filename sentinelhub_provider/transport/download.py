@@ -1,5 +1,5 @@
 """
-Streams a body to a file that appears under its name only when it is complete.
+Where the body of an answer goes: into memory, or to a file that appears only when it is complete.
 
 What can be wrong with the path is found out first: a picture that cannot be stored would be paid for all the same.
 """
@@ -7,14 +7,36 @@ What can be wrong with the path is found out first: a picture that cannot be sto
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from io import BytesIO
+from typing import Any, Self, TypeAlias
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError
+from sentinelhub_provider.transport.answers import EXCERPT_SIZE, Answer
 from sentinelhub_provider.transport.storage_faults import is_final
 from sentinelhub_provider.transport.targets import Target
+
+
+class MemoryReceiver:
+    """Keeps the body in memory, once."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was fed so far."""
+        self._buffer = BytesIO()
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        self._buffer.write(chunk)
+
+    @property
+    def body(self) -> bytes:
+        """All bytes that were fed since the last restart; the buffer's own, not a copy."""
+        return self._buffer.getvalue()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +96,34 @@ class DownloadReceiver:
         with storing(self._target.path):
             self._target.commit()
         return Download(self._target.path, self.size, self._digest.hexdigest(), content_type, processing_units, url)
+
+
+Receiver: TypeAlias = MemoryReceiver | DownloadReceiver
+"""Takes a body chunk by chunk. ``restart`` comes before each attempt and drops what an earlier one left."""
+
+
+class Intake:
+    """Takes in one answer: a good one's body goes to the receiver, of every one the beginning is kept."""
+
+    def __init__(self, receiver: Receiver, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        self.excerpt = b""
+        self.size = 0
+        self._status, self._headers = status, headers or {}
+        self._receiver = receiver if status < 300 else MemoryReceiver()
+        self._receiver.restart()
+
+    def feed(self, chunk: bytes) -> bool:
+        """Take the next bytes; tell whether more are wanted, which of a long error are not."""
+        if self.size < EXCERPT_SIZE:
+            self.excerpt += chunk[: EXCERPT_SIZE - self.size]
+        self.size += len(chunk)
+        self._receiver.feed(chunk)
+        return self._status < 300 or self.size < EXCERPT_SIZE
+
+    @property
+    def answer(self) -> Answer:
+        """What came."""
+        return Answer(self._status, self._headers, self.excerpt, self.size)
 
 
 _STAYS = (

@@ -22,8 +22,8 @@ from sentinelhub_provider.oauth.client_credentials import (
     token_request,
 )
 from sentinelhub_provider.oauth.token import AccessToken
+from sentinelhub_provider.transport.download import MemoryReceiver
 from sentinelhub_provider.transport.policy import Call
-from sentinelhub_provider.transport.receive import MemoryReceiver
 
 # Seconds that the token endpoint may stay silent: it answers at once or not at all, and another try must fit in.
 TOKEN_READ_TIMEOUT = 15.0

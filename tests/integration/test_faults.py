@@ -37,11 +37,10 @@ from sentinelhub_provider.sandbox.gateway.faults.model import TOKEN_PATHS
 from sentinelhub_provider.sandbox.server import SandboxServer
 from sentinelhub_provider.transport import token_endpoint
 from sentinelhub_provider.transport.async_session import AsyncSentinelHubSession
-from sentinelhub_provider.transport.download import DownloadReceiver
+from sentinelhub_provider.transport.download import DownloadReceiver, MemoryReceiver, Receiver
 from sentinelhub_provider.transport.policy import Call
 from sentinelhub_provider.transport.rate_limit import Limits
 from sentinelhub_provider.transport.rate_limiter import RateLimiter
-from sentinelhub_provider.transport.receive import MemoryReceiver, Receiver
 from sentinelhub_provider.transport.session import SentinelHubSession
 from sentinelhub_provider.transport.steps import Wait
 from sentinelhub_provider.transport.targets import LocalTarget

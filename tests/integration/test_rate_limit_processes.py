@@ -15,10 +15,9 @@ from pathlib import Path
 import pytest
 from redis_server import RedisServer
 
-from sentinelhub_provider.transport import rate_limit_stores
+from sentinelhub_provider.transport import rate_limiter as rate_limit_stores
 from sentinelhub_provider.transport.rate_limit import PROBE_RATE, PROBE_SLOTS, SAFETY, Limits, RateState
-from sentinelhub_provider.transport.rate_limit_stores import FileStateStore
-from sentinelhub_provider.transport.rate_limiter import RateLimiter
+from sentinelhub_provider.transport.rate_limiter import FileStateStore, RateLimiter
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests" / "support" / "rate_limit_process.py"

@@ -156,8 +156,8 @@ def work(plan: Plan) -> None:
     from sentinelhub_provider.connection import ConnectionSettings
     from sentinelhub_provider.deployments import DEPLOYMENTS
     from sentinelhub_provider.hooks.sharing import rate_limiter, token_broker
+    from sentinelhub_provider.transport.download import MemoryReceiver
     from sentinelhub_provider.transport.policy import Call
-    from sentinelhub_provider.transport.receive import MemoryReceiver
     from sentinelhub_provider.transport.session import SentinelHubSession
 
     warnings: list[str] = []

@@ -15,8 +15,7 @@ from pathlib import Path
 import redis
 
 from sentinelhub_provider.transport.rate_limit import Limits
-from sentinelhub_provider.transport.rate_limit_stores import FileStateStore, RedisStateStore, StateStore
-from sentinelhub_provider.transport.rate_limiter import RateLimiter
+from sentinelhub_provider.transport.rate_limiter import FileStateStore, RateLimiter, RedisStateStore, StateStore
 
 
 def open_store(where: str) -> StateStore:

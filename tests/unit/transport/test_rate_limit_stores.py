@@ -17,9 +17,9 @@ from clocks import FakeClock
 from redis_server import RedisServer
 
 from sentinelhub_provider.oauth.stores.redis import redis_client
-from sentinelhub_provider.transport import rate_limit_stores
+from sentinelhub_provider.transport import rate_limiter as rate_limit_stores
 from sentinelhub_provider.transport.rate_limit import Limits, RateState, reserve
-from sentinelhub_provider.transport.rate_limit_stores import (
+from sentinelhub_provider.transport.rate_limiter import (
     FileStateStore,
     MemoryStateStore,
     RedisStateStore,

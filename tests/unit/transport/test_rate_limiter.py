@@ -8,8 +8,7 @@ import pytest
 from clocks import FakeClock
 
 from sentinelhub_provider.transport.rate_limit import PAUSE, SAFETY, Limits, RateState
-from sentinelhub_provider.transport.rate_limit_stores import Change, MemoryStateStore
-from sentinelhub_provider.transport.rate_limiter import STORE_PAUSE, RateLimiter
+from sentinelhub_provider.transport.rate_limiter import STORE_PAUSE, Change, MemoryStateStore, RateLimiter
 
 PER_MINUTE = Limits(requests_per_minute=60)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinelhub_provider.transport.answers import EXCERPT_SIZE
-from sentinelhub_provider.transport.receive import Intake, MemoryReceiver
+from sentinelhub_provider.transport.download import Intake, MemoryReceiver
 
 
 @given(st.lists(st.integers(0, EXCERPT_SIZE), max_size=6))
