@@ -1,9 +1,4 @@
-"""
-The arguments of requests, each declared once.
-
-Operators name their arguments by these classes, and builders take them. What an argument means is said where a user
-reads it: at :mod:`sentinelhub_provider.operators.request_arguments`.
-"""
+"""The arguments of requests, each declared once; what they mean is said at the operators."""
 
 from __future__ import annotations
 

@@ -159,11 +159,7 @@ def summary(item: Any) -> dict[str, Any] | Any:
 
 
 def sort_items(items: Iterable[Mapping[str, Any]], by: str) -> list[Mapping[str, Any]]:
-    """
-    Sort items: ``newest`` or ``oldest`` first, or ``clearest`` first and the newest of equals.
-
-    Items without the property come last. Equals keep an order by id, so that pages in any order sort alike.
-    """
+    """Sort items, equals by id: ``newest``, ``oldest`` or ``clearest`` first, those without the property last."""
     if by not in SORTINGS:
         raise SentinelHubRequestError(f"sort is {by!r}. Give one of {', '.join(SORTINGS)}.")
     ordered = sorted(items, key=lambda item: str(item.get("id")))

@@ -1,9 +1,4 @@
-"""
-Data collections: which there are, where each lives, and what requests may say about it.
-
-Sources: the API references of both deployments (``input.data`` of Process), the data pages of their documentation, and
-the service's own errors for the coarsest resolution. What none of these says is ``None``, and then not checked.
-"""
+"""Data collections: which there are, where each lives, and what requests may say about it; ``None`` is not known."""
 
 from __future__ import annotations
 

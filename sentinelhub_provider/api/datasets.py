@@ -1,8 +1,4 @@
-"""
-``input.data`` of a request: which collections, which of their scenes, and how they are resampled.
-
-Process, Statistical and Batch requests share it.
-"""
+"""``input.data`` of all requests: which collections, which of their scenes, and how they are resampled."""
 
 from __future__ import annotations
 
@@ -67,11 +63,7 @@ class Datasets:
         bits: int = 16,
         octet_stream: bool = False,
     ) -> Estimate | None:
-        """
-        Estimate the cost; ``None`` where the evalscript does not say plainly what it reads.
-
-        ``samples`` to a pixel count where its mosaicking is ORBIT or TILE; ``times`` is the number of intervals.
-        """
+        """Estimate the cost of so many ``times``; ``None`` where it is not known what the evalscript reads."""
         if setup is None:
             return None
         processing = [entry.get("processing", {}) for entry in self.data]
@@ -94,11 +86,7 @@ class Datasets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RasterRequest:
-    """
-    A checked request for one raster: what is sent, and what was read of it.
-
-    ``setup`` is ``None`` where the evalscript's text does not plainly say it; ``warnings``: what may be meant.
-    """
+    """A checked request for one raster: what is sent, and what was read of it; an odd evalscript has no ``setup``."""
 
     body: dict[str, Any]
     bounds: Bounds

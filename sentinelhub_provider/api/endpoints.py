@@ -1,9 +1,4 @@
-"""
-Where each service lives under a deployment's base URL, in both spellings of its path.
-
-Since March 2026 a service's name comes before its version (``/process/v1``); before, it was the other way round
-(``/api/v1/process``). Deployments answer to both for now. Callers may write either; the connection's scheme is sent.
-"""
+"""Where each service lives under a deployment's base URL, in both spellings of its path."""
 
 from __future__ import annotations
 
@@ -17,11 +12,7 @@ from sentinelhub_provider.origins import Origin
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """
-    One of Sentinel Hub's APIs, with its path prefix in both schemes.
-
-    ``only_reads``: its POST requests only compute an answer, so that repeating one starts nothing twice.
-    """
+    """An API and its path in both schemes; ``only_reads``: its POST requests may be repeated, they start nothing."""
 
     name: str
     current: str
@@ -61,11 +52,7 @@ def service_of(path: str) -> tuple[Service, str] | None:
 
 
 def resolve_endpoint(endpoint: str, *, base_url: str, scheme: PathScheme) -> str:
-    """
-    Return the URL to call for a path in either spelling; an absolute URL stays as it is.
-
-    ``base_url`` is the deployment's, without trailing slash, and may hold a path; ``scheme`` is how it spells paths.
-    """
+    """Return the URL to call for a path in either spelling; an absolute URL stays as it is."""
     endpoint = endpoint.strip()
     if not endpoint:
         raise SentinelHubRequestError("endpoint is empty. Give a path such as '/catalog/v1/search'.")

@@ -1,8 +1,4 @@
-"""
-Drives flows: generators that yield what to do next and are sent what came of it.
-
-A flow holds the decisions, its driver the calls and the waits, so that blocking and asynchronous code share a flow.
-"""
+"""Drives flows, which decide: generators that yield what to do next and are sent what came of it."""
 
 from __future__ import annotations
 
@@ -43,11 +39,7 @@ class _Run(Generic[T]):
 
 
 def drive(flow: Generator[Any, Any, T], take: Callable[[Any], Any]) -> T:
-    """
-    Take the steps of a flow until it ends, and return its result.
-
-    :param take: takes one step and returns its result. A :class:`SentinelHubError` of it is thrown into the flow.
-    """
+    """Take a flow's steps until it ends, and return its result. The flow gets a :class:`SentinelHubError` of a step."""
     run = _Run(flow)
     for step in run:
         with run:

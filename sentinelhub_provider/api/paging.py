@@ -1,9 +1,4 @@
-"""
-How Sentinel Hub's APIs split long answers into pages.
-
-Catalog: the same search again with ``next`` set to the answer's ``context.next``. All others: ``viewtoken`` set to
-``links.nextToken``. Items are under ``features`` (Catalog) or ``data``.
-"""
+"""How long answers are split into pages: the Catalog goes on with ``context.next``, others with ``viewtoken``."""
 
 from __future__ import annotations
 

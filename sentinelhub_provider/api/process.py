@@ -1,8 +1,4 @@
-"""
-Requests of the Process API: built from what a user says, or taken as plain JSON, and checked either way.
-
-Everything that can be known to fail is refused here, before anything is sent, with the argument's name and what to do.
-"""
+"""Requests of the Process API: built from what a user says, or taken as plain JSON, and checked either way."""
 
 from __future__ import annotations
 

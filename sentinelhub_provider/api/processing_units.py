@@ -152,11 +152,7 @@ def estimate(
 
 @dataclass(slots=True)
 class FeatureSizes:
-    """
-    The rasters of many features: their number, pixels, longest side, and areas in units of 512 x 512 pixels.
-
-    ``large_area`` is that of features with a discount. An area is at least the least that counts.
-    """
+    """The rasters of many features; areas are in units of 512 x 512 pixels, ``large_area`` is that with a discount."""
 
     count: int = 0
     pixels: int = 0
@@ -183,11 +179,7 @@ class FeatureSizes:
         return sizes
 
     def estimate(self, one: Estimate, service: Service) -> Estimate:
-        """
-        Estimate the cost of a job; ``one`` is that of a single raster, whatever its size, without a discount.
-
-        The discount of ``service`` goes to each feature that is large enough. Its minimum holds once for the job.
-        """
+        """Estimate the cost of a job, whose minimum holds once; ``one`` is that of a raster without a discount."""
         discounted = self.small_area + self.large_area * DISCOUNT.get(service, 1.0)
         area = self.small_area + self.large_area
         factors = [Factor("area", area, f"{self.count:,} features of {self.pixels:,} px in all")]

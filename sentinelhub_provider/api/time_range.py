@@ -39,11 +39,7 @@ class Duration:
     rest: timedelta
 
     def after(self, moment: datetime, times: int = 1) -> datetime:
-        """
-        Return the time so many durations after a moment, or before it where ``times`` is negative.
-
-        Months are counted from ``moment`` itself, so that the 31st comes back after a shorter month.
-        """
+        """Return the time so many durations after a moment; the 31st comes back after a shorter month."""
         year, month = divmod(moment.year * 12 + moment.month - 1 + self.months * times, 12)
         if not date.min.year <= year <= date.max.year:
             raise OverflowError(f"{self.text} leads out of the calendar")

@@ -1,8 +1,4 @@
-"""
-Reads the values of arguments: lenient with their spelling, as templates render everything as text, strict in meaning.
-
-A value that cannot be meant is refused by the argument's name. Callers leave out arguments that are ``None``.
-"""
+"""Reads texts, answers and arguments: lenient with their spelling, as templates render text, strict in meaning."""
 
 from __future__ import annotations
 

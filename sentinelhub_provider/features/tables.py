@@ -27,11 +27,7 @@ Row = tuple[Any, Any, dict[str, Any]]
 
 
 class VectorTable:
-    """
-    A layer that GDAL reads of a file, a folder that is one, or a ZIP archive.
-
-    ``name`` is what messages call it; ``folder`` takes a copy where GDAL would write beside the file.
-    """
+    """A layer of what GDAL reads; ``folder`` takes a copy where GDAL would write beside the file."""
 
     def __init__(self, path: Path, name: str, *, layer: str | None, folder: Path) -> None:
         pyogrio = require_pyogrio(name, otherwise=CONVERT)

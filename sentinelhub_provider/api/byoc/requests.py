@@ -1,8 +1,4 @@
-"""
-Bring your own COG: collections of one's own files, as the BYOC API describes them.
-
-Sources: the API reference, and the documentation's page "BYOC API". Tiles are in :mod:`.byoc_tiles`.
-"""
+"""Bring your own COG: collections of one's own files (API reference; documentation, page "BYOC API")."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""
-Tiles of BYOC collections: which shall be there, which are, and what has to be asked for.
-
-A tile is a path in the collection's bucket, with ``(BAND)`` where the names of its files differ. Ingestion is the
-service's work: it begins when the tile is created, and ends with INGESTED or FAILED.
-"""
+"""Tiles of BYOC collections: which shall be there, which are, and what has to be asked for."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""
-Evalscripts: a small set with names, and the checks of any other before it is sent.
-
-The named scripts lie beside this module, with their sources. All declare ``dataMask``, so that they serve the Process
-and the Statistical API alike.
-"""
+"""Evalscripts: a small set with names, whose texts lie beside this module, and the checks of any other."""
 
 from __future__ import annotations
 
@@ -70,11 +65,7 @@ def read_evalscript(value: Any) -> str:
 
 
 def check_evalscript(text: object, *, for_statistics: bool = False) -> None:
-    """
-    Refuse what is neither an evalscript of version 3 nor a simple script: a body that returns the pixel's values.
-
-    ``for_statistics``: it must also return ``dataMask``, without which the Statistical API computes nothing.
-    """
+    """Refuse what is no evalscript of version 3 and no simple script; ``for_statistics``: or has no ``dataMask``."""
     if not isinstance(text, str) or not text.strip():
         raise SentinelHubRequestError(
             f"evalscript is {'empty' if isinstance(text, str) else repr(text)}. Give a script, a path that ends in "

@@ -1,9 +1,4 @@
-"""
-What an evalscript declares, read from its text without running it: its version, and what ``setup()`` returns.
-
-Cost and checks need the bands, the kind of samples and the mosaicking. Nearly every script returns one object literal
-from ``setup()``; that literal is read here. One that computes what it returns is not understood, and ``None``.
-"""
+"""What an evalscript declares, read from its text: its version, and the literal that ``setup()`` returns."""
 
 from __future__ import annotations
 
@@ -82,11 +77,7 @@ def parse_version(evalscript: str) -> str | None:
 
 
 def parse_setup(evalscript: str) -> Setup | None:
-    """
-    Read what ``setup()`` declares; ``None`` where it is not one plain literal.
-
-    Of a simple script: the bands that it names, and how many values its last ``return`` lists.
-    """
+    """Read what ``setup()`` declares, or a simple script's bands and values; ``None`` for what is computed."""
     code = _CODE.sub(lambda match: match[1] or " ", evalscript)
     if is_simple(evalscript):
         return _simple_setup(_TEXT.sub('""', code))

@@ -19,11 +19,7 @@ FAR = 1e9  # Degrees: no latitude is cut off, so that one that cannot be is stil
 
 
 def on_one_side(box: BBox | None, geometry: Geometry | None, *, across: bool) -> tuple[BBox | None, Geometry | None]:
-    """
-    Cut an area in degrees at the antimeridian; a box whose west is east of its east goes across.
-
-    ``across``: it may lie on both sides, and is a geometry then, whose parts lie on one side each.
-    """
+    """Cut an area in degrees at the antimeridian; ``across``: a geometry with parts on both sides will do."""
     if geometry is not None:
         geometry = Geometry(cut(geometry.shape), geometry.crs)
     sides = halves(box) if box is not None else sides_of(geometry) if geometry is not None else ()

@@ -1,9 +1,4 @@
-"""
-Coordinate reference systems: how Sentinel Hub names them, which of them it takes, and what PROJ knows of all others.
-
-Requests name a CRS by the URI of its definition, never as ``EPSG:4326``. Coordinates are in the order easting, northing
-or longitude, latitude, also for EPSG:4326 (documentation, page "CRS support").
-"""
+"""Coordinate reference systems: how Sentinel Hub names them, which it takes, and what PROJ knows of all others."""
 
 from __future__ import annotations
 

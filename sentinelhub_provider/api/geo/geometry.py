@@ -1,8 +1,4 @@
-"""
-Areas as users write them - boxes, GeoJSON, WKT - read and checked.
-
-What leaves this module has finite numbers, two to a position, closed rings, and an area that does not cross itself.
-"""
+"""Areas as users write them - boxes, GeoJSON, WKT - read and checked."""
 
 from __future__ import annotations
 
@@ -111,11 +107,7 @@ def parse_bbox(value: Any, field: str = "bbox", *, in_degrees: bool = False) -> 
 
 
 def parse_geometry(value: Any, field: str = "geometry", *, areas_only: bool = True) -> Geometry:
-    """
-    Read a geometry: GeoJSON, WKT, EWKT, shapely's, or anything with ``__geo_interface__`` that has one feature.
-
-    It must be an area unless ``areas_only`` is false, and may neither be empty nor cross itself.
-    """
+    """Read GeoJSON, WKT, EWKT, shapely's, or ``__geo_interface__`` with one feature: an area, if ``areas_only``."""
     if isinstance(value, Geometry):
         return value
     shape, crs = _shape_of(value, field)
@@ -143,11 +135,7 @@ def parse_geometry(value: Any, field: str = "geometry", *, areas_only: bool = Tr
 
 
 def find_fault(shape: BaseGeometry) -> str | None:
-    """
-    Say what is wrong with polygons, and near which position; ``None`` for nothing.
-
-    GEOS judges, but for one thing: parts of a MultiPolygon may share borders, as neighbouring fields do.
-    """
+    """Say what GEOS finds wrong with polygons, and where; parts may share borders, as neighbouring fields do."""
     if shapely.is_valid(shape):
         return None
     parts = shapely.get_parts(shape)

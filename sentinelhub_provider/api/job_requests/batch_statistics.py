@@ -1,8 +1,4 @@
-"""
-Requests of the Batch Statistical API: one statistical request for all features of a GeoPackage.
-
-Intervals, calculations and checks are those of the Statistical API, by the same code; bounds come from the features.
-"""
+"""Requests of the Batch Statistical API: one statistical request for all features of a GeoPackage."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""
-The grids that Batch Process cuts an area along, and how many of their tiles an area meets.
-
-Source: the documentation's page "Batch Processing V2 API", section "Tiling grid".
-"""
+"""The grids that Batch Process cuts an area along (documentation, "Batch Processing V2 API", "Tiling grid")."""
 
 from __future__ import annotations
 

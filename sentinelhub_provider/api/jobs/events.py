@@ -70,11 +70,7 @@ def event_of(
 
 
 def validated_event(event: Any, kind: JobKind, job_id: str) -> JobEvent:
-    """
-    Read the event that a task was resumed with.
-
-    Raises :class:`SentinelHubResponseError` for any other: the task must not go on as if its job were done.
-    """
+    """Read the event that a task was resumed with. Raises :class:`SentinelHubResponseError` for any other."""
     if not isinstance(event, Mapping) or not event:
         raise _refused(kind, job_id, f"{'nothing' if not event else f'a {type(event).__name__}'} instead of an event")
     if event.get("kind") != kind.name or event.get("id") != job_id:

@@ -1,9 +1,4 @@
-"""
-How often jobs are looked at, and with which requests.
-
-One loop looks at all jobs of a kind that a process waits for. Each job has a time at which it is due; a round looks at
-all that are due about now: with the pages of one listing, or job by job, whichever takes fewer requests.
-"""
+"""How often jobs are looked at, and whether by the pages of one listing or job by job."""
 
 from __future__ import annotations
 
@@ -38,11 +33,7 @@ def first_wait(poll_interval: float) -> float:
 
 
 def wait_between(age: float, poll_interval: float, jitter: float) -> float:
-    """
-    Return seconds until the next look at a job that runs for ``age`` seconds.
-
-    ``jitter``: a random number in [0, 1); the same for all jobs of a round, so that they stay together.
-    """
+    """Return seconds until the next look at a job of that age; ``jitter``, in [0, 1), is the same for a round."""
     return min(poll_interval, max(SHORTEST_INTERVAL, age * AGE_SHARE)) * (1 - JITTER * jitter)
 
 

@@ -1,9 +1,4 @@
-"""
-The steps of a job's life, which both flows yield. The driver takes each step and sends back its result.
-
-The flows are in :mod:`~sentinelhub_provider.api.jobs.lifecycle` and
-:mod:`~sentinelhub_provider.api.jobs.async_lifecycle`.
-"""
+"""The steps of a job's life, which both flows yield. The driver takes each step and sends back its result."""
 
 from __future__ import annotations
 

@@ -1,10 +1,4 @@
-"""
-Answers of the Statistical API as tidy rows: one for each interval, output and band.
-
-A 200 is not yet success: ``status`` may be PARTIAL or FAILED, and each interval may carry an error of its own. Nothing
-is dropped on the way: an interval that failed, one without any scene, and one that is clouded all over are rows of
-their own, told apart by their state.
-"""
+"""Answers of the Statistical API as tidy rows: one for each interval, output and band, also failed and empty ones."""
 
 from __future__ import annotations
 

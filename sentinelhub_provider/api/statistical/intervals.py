@@ -1,8 +1,4 @@
-"""
-The time of a Statistical request: a range that the service splits into intervals of equal length.
-
-How many intervals there are, and which, is worked out here too. What the service would leave out is said.
-"""
+"""The time of a Statistical request, which intervals it is split into, and what the service would leave out."""
 
 from __future__ import annotations
 
@@ -116,11 +112,7 @@ def split_time(
 
 
 def read_split_time(aggregation: Mapping[str, Any], *, now: datetime | None) -> tuple[SplitTime, dict[str, Any]]:
-    """
-    Read these members of a request's JSON; return them, and ``aggregation`` as it is sent.
-
-    It is sent as it is, but for a time range that names days, or the end of a day in another way than the service's.
-    """
+    """Read these members of a request's JSON; return them, and ``aggregation`` with days as the service has them."""
     length = aggregation.get("aggregationInterval")
     if not isinstance(length, Mapping):
         raise SentinelHubRequestError("request: aggregation.aggregationInterval is missing. Give {'of': 'P1D'}.")

@@ -1,8 +1,4 @@
-"""
-Requests of the Statistical API: built from what a user says, or taken as plain JSON, and checked either way.
-
-Their answers are read in :mod:`sentinelhub_provider.api.statistical.answer`.
-"""
+"""Requests of the Statistical API: built from what a user says, or taken as plain JSON, and checked either way."""
 
 from __future__ import annotations
 

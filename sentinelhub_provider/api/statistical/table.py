@@ -1,9 +1,4 @@
-"""
-The table that statistics make: its columns, and each row's cells for the format that holds them.
-
-Formats differ in what they can say. Parquet has numbers without a value and NaN; CSV writes ``NaN`` and nothing; JSON
-has no NaN at all. The column ``state`` says in each of them why a number is missing.
-"""
+"""The table that statistics make: its columns, and each row's cells for the format that holds them."""
 
 from __future__ import annotations
 
