@@ -104,14 +104,7 @@ def _exactly(file: BinaryIO, size: int) -> bytes:
 def vrt_lines(grid: PixelGrid, tiles: Iterable[tuple[Tile, str]], header: TiffHeader) -> Iterator[str]:
     """Yield the lines of a virtual raster of tiles at paths relative to it; without a tile there are no data, or 0."""
     placed = list(tiles)
-    transform = (
-        grid.box.min_x,
-        grid.box.width / grid.width,
-        0.0,
-        grid.box.max_y,
-        0.0,
-        -grid.box.height / grid.height,
-    )
+    transform = (grid.box.min_x, grid.box.width / grid.width, 0.0, grid.box.max_y, 0.0, -grid.box.height / grid.height)
     yield f'<VRTDataset rasterXSize="{grid.width}" rasterYSize="{grid.height}">'
     yield f"  <SRS>EPSG:{grid.crs.epsg}</SRS>"
     yield f"  <GeoTransform>{', '.join(repr(number) for number in transform)}</GeoTransform>"

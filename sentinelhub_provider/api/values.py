@@ -11,10 +11,7 @@ from typing import Any
 
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
-_OTHERS = {
-    "UTF-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
-    "UTF-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
-}
+_OTHERS = {"UTF-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "UTF-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)}
 """Encodings that a byte order mark names; UTF-32's little-endian mark begins like UTF-16's."""
 
 

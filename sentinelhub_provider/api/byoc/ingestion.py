@@ -150,11 +150,7 @@ class Outcome:
             warned=len(warned),
             pending=sum(not tile.state.is_final for tile in tiles),
             failures=tuple(
-                {
-                    "path": tile.path,
-                    "state": str(tile.state),
-                    "cause": shortened(tile.cause or "no cause is given"),
-                }
+                {"path": tile.path, "state": str(tile.state), "cause": shortened(tile.cause or "no cause is given")}
                 for tile in failed[:SHOWN]
             ),
             warnings=tuple({"path": tile.path, "warning": shortened(tile.warning)} for tile in warned[:SHOWN]),
@@ -286,12 +282,7 @@ def finished_event(outcome: Outcome, collection_id: str, submitted: Mapping[str,
 
 def error_event(error: SentinelHubError, collection_id: str) -> dict[str, Any]:
     """Return what a trigger says when no watching on can help."""
-    return {
-        "status": "error",
-        "collection_id": collection_id,
-        "error": type(error).__name__,
-        "message": str(error),
-    }
+    return {"status": "error", "collection_id": collection_id, "error": type(error).__name__, "message": str(error)}
 
 
 def read_event(event: Any, collection_id: str) -> tuple[Outcome, dict[str, Any]]:

@@ -9,14 +9,7 @@ from typing import Any
 
 from sentinelhub_provider.api.geo.antimeridian import on_one_side, sides_of
 from sentinelhub_provider.api.geo.crs import DEGREES, Crs, parse_crs
-from sentinelhub_provider.api.geo.geometry import (
-    BBox,
-    Geometry,
-    described_area,
-    parse_bbox,
-    parse_geometry,
-    transform,
-)
+from sentinelhub_provider.api.geo.geometry import BBox, Geometry, described_area, parse_bbox, parse_geometry, transform
 from sentinelhub_provider.api.values import read_positive, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 

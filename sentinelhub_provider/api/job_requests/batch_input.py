@@ -42,12 +42,7 @@ class Features:
 
 
 def parse_cut(
-    wanted: ImageryArguments,
-    tiling_grid: Any,
-    buffer: Any,
-    features: Location | None,
-    *,
-    deployment: str | None = None,
+    wanted: ImageryArguments, tiling_grid: Any, buffer: Any, features: Location | None, *, deployment: str | None = None
 ) -> Tiles | Features:
     """Read the arguments of :func:`~sentinelhub_provider.api.job_requests.batch_process.build_batch_process`."""
     if (tiling_grid is None) == (features is None):

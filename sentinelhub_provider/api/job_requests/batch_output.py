@@ -7,14 +7,7 @@ from typing import Any, NoReturn
 
 from sentinelhub_provider.api.evalscripts.setup import Setup
 from sentinelhub_provider.api.job_requests.batch_input import Features, Tiles
-from sentinelhub_provider.api.job_requests.delivery import (
-    RASTER,
-    ZARR,
-    Access,
-    Location,
-    parse_location,
-    read_location,
-)
+from sentinelhub_provider.api.job_requests.delivery import RASTER, ZARR, Access, Location, parse_location, read_location
 from sentinelhub_provider.api.values import read_flag
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 

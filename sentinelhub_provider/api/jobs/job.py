@@ -24,11 +24,7 @@ from urllib.parse import quote
 
 from sentinelhub_provider.api.time_range import format_time, parse_time
 from sentinelhub_provider.api.values import as_number, shortened
-from sentinelhub_provider.exceptions import (
-    SentinelHubJobError,
-    SentinelHubRequestError,
-    SentinelHubResponseError,
-)
+from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRequestError, SentinelHubResponseError
 
 # Why a job was stopped (``stoppedStatusReason``)
 USER_ACTION = "USER_ACTION"

@@ -11,14 +11,7 @@ from sentinelhub_provider.api.arguments import StatisticsArguments
 from sentinelhub_provider.api.datasets import Checks, Datasets, RasterRequest, build_datasets, read_datasets
 from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
 from sentinelhub_provider.api.evalscripts.setup import DATA_MASK, Setup, parse_setup
-from sentinelhub_provider.api.geo.bounds import (
-    Bounds,
-    check_side,
-    parse_bounds,
-    parse_size,
-    read_bounds,
-    read_size,
-)
+from sentinelhub_provider.api.geo.bounds import Bounds, check_side, parse_bounds, parse_size, read_bounds, read_size
 from sentinelhub_provider.api.processing_units import Estimate, Service
 from sentinelhub_provider.api.statistical.intervals import SplitTime, alone, read_split_time, split_time
 from sentinelhub_provider.api.time_range import TimeRange
