@@ -16,8 +16,6 @@ from sentinelhub_provider.api.job_requests.delivery import (
     Path,
     accesses_of,
     check_one_script,
-    parse_location,
-    parse_script_location,
     read_location,
     refuse_credentials,
 )
@@ -69,11 +67,10 @@ def build_async_process(
     wanted = wanted if wanted.outputs is not None else replace(wanted, outputs="image/tiff")
     picture = build_process_request(wanted, max_side=None, is_script_elsewhere=True, **checks)
     _check_size(picture, "resolution" if wanted.resolution is not None else "width")
-    at: dict[str, Any] = {"field": "delivery", "deployment": deployment}
-    parse_location(delivery.url, delivery.access, template=ASYNC, outputs=len(picture.formats), **at)
+    delivery.check("delivery", template=ASYNC, outputs=len(picture.formats), deployment=deployment)
     body = {**picture.body, "output": {**picture.body["output"], "delivery": delivery.to_json()}}
     if evalscript_reference is not None:
-        parse_script_location(evalscript_reference, deployment)
+        evalscript_reference.check("evalscript_url", deployment=deployment)
         body["evalscriptReference"] = evalscript_reference.to_json()
     return _request(picture, body, delivery, evalscript_reference)
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from sentinelhub_provider.api.evalscripts.setup import Setup
 from sentinelhub_provider.api.job_requests.batch_input import Features, Tiles
-from sentinelhub_provider.api.job_requests.delivery import RASTER, ZARR, Access, Location, parse_location, read_location
+from sentinelhub_provider.api.job_requests.delivery import RASTER, ZARR, Access, Location, read_location
 from sentinelhub_provider.api.values import read_flag
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
@@ -45,8 +45,7 @@ def raster_output(
     ``formats``: media types by output; ``members``: those of :data:`RASTER_MEMBERS`, ``None`` for the service's
     default.
     """
-    parse_location(
-        delivery.url, delivery.access, field="delivery", template=RASTER, outputs=len(formats), needs_access=True,
+    delivery.check("delivery", template=RASTER, outputs=len(formats), needs_access=True,
         deployment=deployment,
     )  # fmt: skip
     given = {RASTER_MEMBERS[name]: value for name, value in members.items() if value is not None}
@@ -68,9 +67,7 @@ def zarr_output(
     for name, value in members.items():
         if value is not None:
             raise SentinelHubRequestError(f"{name} is of rasters; a Zarr group has no such thing.")
-    parse_location(
-        delivery.url, delivery.access, field="delivery", template=ZARR, needs_access=True, deployment=deployment
-    )
+    delivery.check("delivery", template=ZARR, needs_access=True, deployment=deployment)
     if not isinstance(zarr, Mapping):
         raise SentinelHubRequestError(f"zarr is {zarr!r}. Give a mapping with arrayParameters.")
     unknown = set(zarr) - {"group", "arrayParameters", "arrayOverrides"}

@@ -22,6 +22,7 @@ from sentinelhub_provider.api.job_requests.batch_input import (
     FEATURES,
     Features,
     Tiles,
+    count_tiles,
     cut_json,
     member,
     parse_cut,
@@ -42,7 +43,6 @@ from sentinelhub_provider.api.job_requests.delivery import (
     accesses_of,
     refuse_credentials,
 )
-from sentinelhub_provider.api.job_requests.tiling_grids import count_tiles
 from sentinelhub_provider.api.jobs.job import full_tag, tagged
 from sentinelhub_provider.api.process import (
     FORMATS,

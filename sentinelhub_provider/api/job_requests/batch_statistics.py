@@ -21,8 +21,6 @@ from sentinelhub_provider.api.job_requests.delivery import (
     Path,
     accesses_of,
     check_one_script,
-    parse_location,
-    parse_script_location,
     read_location,
     refuse_credentials,
 )
@@ -100,8 +98,8 @@ def build_batch_statistics(
     size, pixel = _raster(wanted.width, wanted.height, wanted.resolution, features_crs)
     time = split_time(wanted.time_range, wanted.aggregation_interval, wanted.last_interval, now=checks.get("now"))
     datasets = build_statistical_datasets(wanted, **checks)
-    parse_location(delivery.url, delivery.access, field="delivery", template=STATISTICS, deployment=deployment)
-    parse_location(features.url, features.access, field="features", deployment=deployment)
+    delivery.check("delivery", template=STATISTICS, deployment=deployment)
+    features.check("features", deployment=deployment)
     aggregation: dict[str, Any] = {**time.to_json()}
     if size is not None:
         aggregation |= {"width": size[0], "height": size[1]}
@@ -110,7 +108,7 @@ def build_batch_statistics(
     if script is not None:
         aggregation["evalscript"] = script
     if evalscript_reference is not None:
-        parse_script_location(evalscript_reference, deployment)
+        evalscript_reference.check("evalscript_url", deployment=deployment)
         aggregation["evalscriptReference"] = evalscript_reference.to_json()
     body: dict[str, Any] = {
         "input": {"features": features.to_json(), "data": datasets.data},

@@ -123,6 +123,10 @@ class Location:
         shown = {name: value for name, value in members.items() if name not in SECRET_MEMBERS}
         return {self.scheme: {"url": self.url, **shown}}
 
+    def check(self, field: str, **checks: Any) -> None:
+        """Check it once more, with what is known by now: see :func:`parse_location`."""
+        parse_location(self.url, self.access, field=field, **checks)
+
     def tagged(self, tag: str) -> Location:
         """Return the place in a folder of its own, see :func:`tagged_url`."""
         return replace(self, url=tagged_url(self.url, tag))
@@ -205,11 +209,6 @@ def check_one_script(evalscript: Any, reference: Any, *, of_request: str | None 
         if of_request is not None:
             who = f"{of_request}: evalscript and evalscriptReference"
         raise SentinelHubRequestError(f"{who} {given}. Give one.")
-
-
-def parse_script_location(reference: Location, deployment: str | None) -> None:
-    """Check where an evalscript lies."""
-    parse_location(reference.url, reference.access, field="evalscript_url", deployment=deployment)
 
 
 def read_location(storage: Any, access: Access | None = None, *, field: str, path: Path, **checks: Any) -> Location:

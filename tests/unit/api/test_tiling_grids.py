@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sentinelhub_provider.api.geo.bounds import parse_bounds
-from sentinelhub_provider.api.job_requests.tiling_grids import GRIDS, check_resolution, count_tiles, find_grid
+from sentinelhub_provider.api.job_requests.batch_input import GRIDS, check_resolution, count_tiles, find_grid
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 UTM_20KM = GRIDS[0]
