@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from environment import airflow_environment, free_port
 PARTS = ("api-server", "scheduler", "triggerer", "dag-processor")
 USER = "admin"
 START_SECONDS = 180.0
+TRIGGER_LOG_PORT = "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT"
 HEARTBEAT_TIMEOUT = 8
 """Seconds after which a task that gives no sign of life is taken for dead."""
 
@@ -44,19 +46,19 @@ class AirflowParts:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     sessions: list[int] = field(default_factory=list)
 
-    def start(self, part: str) -> None:
-        """Start a part in a session of its own."""
-        with (self.home / f"{part}.log").open("ab") as log:
-            self.processes[part] = subprocess.Popen(
+    def start(self, part: str, *, name: str = "") -> None:
+        """Start a part in a session of its own; ``name`` tells a second one of its kind from the first."""
+        with (self.home / f"{name or part}.log").open("ab") as log:
+            self.processes[name or part] = subprocess.Popen(
                 [self.python, "-m", "airflow", part],
-                env=dict(self.environ),
+                env=dict(self.environ) | ({TRIGGER_LOG_PORT: str(free_port())} if name else {}),
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.sessions.append(self.processes[part].pid)
+        self.sessions.append(self.processes[name or part].pid)
 
     def kill(self, part: str) -> None:
         """SIGKILL a part; of the scheduler, only itself: its executor's tasks live on, as they would."""
@@ -77,9 +79,30 @@ class AirflowParts:
         _kill(victims)
         return len(victims)
 
+    def freeze(self, name: str) -> None:
+        """Let a part with all its processes hang, as on a machine that hangs, but not while it locks the database."""
+        while True:
+            self._signal(name, signal.SIGSTOP)
+            try:
+                with closing(sqlite3.connect(self.home / "airflow.db", timeout=5, isolation_level=None)) as database:
+                    database.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError:
+                self.thaw(name)
+                time.sleep(0.1)
+
+    def thaw(self, name: str) -> None:
+        """Let a part that hangs go on."""
+        self._signal(name, signal.SIGCONT)
+
+    def _signal(self, name: str, number: signal.Signals) -> None:
+        process = psutil.Process(self.processes[name].pid)
+        for each in [process, *process.children(recursive=True)]:
+            each.send_signal(number)
+
     def stop(self) -> None:
         """End everything: the session of each part that was ever started, with what a killed one left behind in it."""
-        for number, grace in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
+        for number, grace in ((signal.SIGCONT, 0.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
             members = [process for process in psutil.process_iter() if _session(process) in self.sessions]
             for process in members:
                 try:
@@ -162,7 +185,7 @@ def airflow_parts(
         "AIRFLOW__API_AUTH__JWT_SECRET": "the parts of one test share it",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+        TRIGGER_LOG_PORT: str(free_port()),
         # With the default of 5 s, Airflow 3.3 often fails a deferred task whose trigger fires within that time.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         # What has died is missed within seconds.

@@ -21,6 +21,7 @@ from pathlib import Path
 def main() -> None:
     """Take orders until there are no more. Airflow's home comes from the environment."""
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+    os.environ["AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY"] = "1"  # a task that fails is not waited for
     answers = os.fdopen(os.dup(1), "w")
     is_first = True
     for line in sys.stdin:
@@ -51,7 +52,11 @@ def _migrate() -> None:
 
 def _run(home: Path, folder: str, connections: list[str]) -> list[dict]:
     from airflow import settings
-    from airflow.dag_processing.dagbag import DagBag
+
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # Airflow 3.1
+        from airflow.models.dagbag import DagBag
 
     from sentinelhub_provider.oauth.broker import forget_tokens
 

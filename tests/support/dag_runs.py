@@ -69,12 +69,16 @@ def connection_to(server: SandboxServer, **extra: Any) -> str:
 
 
 @contextmanager
-def started_dag_runner(home: Path) -> Iterator[DagRunner]:
-    """Run such an Airflow until the block ends. It loads when the first DAGs come."""
+def started_dag_runner(home: Path, *, python: Path | None = None) -> Iterator[DagRunner]:
+    """
+    Run such an Airflow until the block ends. It loads when the first DAGs come.
+
+    :param python: the interpreter of an environment that the package is installed in; this one's without it.
+    """
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     with subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("dag_runner.py")],
-        env=environ | {"AIRFLOW_HOME": str(home), "PYTHONPATH": str(ROOT)},
+        [python or sys.executable, Path(__file__).with_name("dag_runner.py")],
+        env=environ | {"AIRFLOW_HOME": str(home), "PYTHONPATH": "" if python else str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

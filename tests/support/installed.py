@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CONSTRAINTS = ROOT / "tests" / "system" / "constraints"
 ENVIRONMENTS = ROOT / ".venvs"
 DISTRIBUTION = "airflow-provider-sentinelhub"
+EXTRAS = "parquet,raster,redis,vector"
+"""What a worker needs; the sandbox runs in the environment of the tests."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,17 @@ class Installed:
     airflow_version: str
     bin: Path
     home: Path
+
+    @property
+    def python(self) -> Path:
+        """The environment's interpreter."""
+        return self.bin / "python"
+
+    def moved_pins(self) -> dict[str, str]:
+        """Return the packages that are installed in another version than Airflow's constraints say, with that version."""
+        pins = dict(pin.split("==") for pin in _constraints(self.airflow_version).read_text().split() if "==" in pin)
+        there = dict(line.split("==") for line in uv("pip", "freeze", "--python", self.python).split() if "==" in line)
+        return {name: version for name, version in there.items() if version != pins.get(name, version)}
 
     def run(self, command: str, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run one of the environment's commands, outside the checkout, and return what it printed."""
@@ -66,7 +79,7 @@ def build(folder: Path) -> tuple[Path, Path]:
 
 
 def install(wheel: Path, airflow_version: str, python: str, home: Path) -> Installed:
-    """Install the wheel beside an Airflow. The Airflow part of the environment is kept for the next time.
+    """Install the wheel and its extras beside an Airflow. The Airflow part of the environment is kept for next time.
 
     :param wheel: the built package.
     :param airflow_version: the Airflow, whose versions of everything are pinned in the folder of constraints.
@@ -74,15 +87,20 @@ def install(wheel: Path, airflow_version: str, python: str, home: Path) -> Insta
     :param home: Airflow's home.
     """
     interpreter = find_python(python)
-    constraints = CONSTRAINTS / f"airflow-{airflow_version}.txt"
+    constraints = _constraints(airflow_version)
     digest = hashlib.sha256(constraints.read_bytes() + str(interpreter).encode()).hexdigest()[:8]
     environment = ENVIRONMENTS / f"airflow-{airflow_version}-{digest}"
     if not (environment / "ready").exists():
         uv("venv", "--quiet", "--clear", "--python", interpreter, environment)
         uv_install(environment, "--constraint", constraints, f"apache-airflow=={airflow_version}")
         (environment / "ready").touch()
-    uv_install(environment, "--constraint", constraints, "--reinstall-package", DISTRIBUTION, wheel)
+    package = f"{DISTRIBUTION}[{EXTRAS}] @ {wheel.as_uri()}"
+    uv_install(environment, "--constraint", constraints, "--reinstall-package", DISTRIBUTION, package)
     return Installed(airflow_version, environment / "bin", home)
+
+
+def _constraints(airflow_version: str) -> Path:
+    return CONSTRAINTS / f"airflow-{airflow_version}.txt"
 
 
 def find_python(version: str) -> Path:
@@ -98,12 +116,13 @@ def find_python(version: str) -> Path:
     return Path(sys.executable)
 
 
-def uv(*arguments: str | Path) -> None:
-    """Run uv and show what it said when it fails."""
+def uv(*arguments: str | Path) -> str:
+    """Run uv and return what it printed; show what it said when it fails."""
     answer = subprocess.run(
         [Path(sys.executable).with_name("uv"), *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     assert answer.returncode == 0, f"uv {arguments[0]} failed:\n{answer.stderr[-3000:]}"
+    return answer.stdout
 
 
 def uv_install(environment: Path, *arguments: str | Path) -> None:

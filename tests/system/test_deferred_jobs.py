@@ -20,6 +20,8 @@ pytestmark = pytest.mark.system
 
 LISTING = "/batch/v2/process"
 POLL = 2.0
+CANCELLED = "the trigger was cancelled here, but the task is"
+"""What the job trigger says when Airflow gives it to another triggerer."""
 HAS_ON_KILL = tuple(map(int, airflow_version.split(".")[:2])) >= (3, 3)
 
 
@@ -40,6 +42,11 @@ class Stage:
     def polls(self) -> list[str]:
         """Return the paths that were asked for."""
         return [record.path for record in self.sandbox.control.requests() if record.method == "GET"]
+
+    def said(self, dag_id: str, run_id: str, words: str) -> bool:
+        """Tell whether a log of a run's task, or of its trigger, has these words."""
+        logs = (self.airflow.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}").rglob("*.log")
+        return any(words in log.read_text() for log in logs)
 
     def states(self, dag_id: str, run_id: str) -> list[str]:
         """Return the states of the tasks that wait."""
@@ -92,6 +99,40 @@ def test_deferred_tasks_share_one_loop_and_succeed(stage: Stage):
     assert state == "success"
     assert set(asked) == {LISTING}
     assert 4 <= len(asked) <= 7
+
+
+@pytest.mark.skipif(not HAS_ON_KILL, reason="before Airflow 3.3, nothing is called when a trigger is cancelled")
+def test_frozen_triggerer_stops_no_job(stage: Stage):
+    """A triggerer hangs until another one takes its triggers, and wakes up: Airflow cancels them, no job is stopped."""
+    jobs = [stage.start_job() for _ in range(4)]
+    runs = [stage.airflow.trigger("own_job", {"job": job}) for job in jobs]
+
+    def triggerers() -> set[int | None]:
+        tasks = [task for run in runs for task in stage.airflow.tasks("own_job", run)]
+        return {(task["triggerer_job"] or {}).get("id") if task["state"] == "deferred" else None for task in tasks}
+
+    stage.airflow.wait_until(lambda: None not in triggerers(), "all triggers to run", seconds=240)
+    stage.airflow.wait_until(
+        lambda: {job for job in jobs for path in stage.polls() if job in path or path.endswith(LISTING)} == set(jobs),
+        "the jobs to be polled",
+    )
+    (first,) = triggerers()
+
+    stage.airflow.freeze("triggerer")
+    stage.airflow.start("triggerer", name="second-triggerer")
+    stage.airflow.wait_until(lambda: not triggerers() & {first, None}, "the second to take all triggers", seconds=240)
+    stage.airflow.thaw("triggerer")
+    stage.airflow.wait_until(
+        lambda: all(stage.said("own_job", run, CANCELLED) for run in runs), "the first to cancel all", seconds=240
+    )
+    states = [stage.jobs.status(job) for job in jobs]
+    for job in jobs:
+        stage.sandbox.control.jobs.step(job)
+
+    assert states == ["PROCESSING"] * len(jobs)
+    assert [stage.airflow.wait_for_run("own_job", run, seconds=240) for run in runs] == ["success"] * len(jobs)
+    assert [job.stops for job in stage.sandbox.control.jobs.all() if job.id in jobs] == [0] * len(jobs)
+    assert [task["try_number"] for run in runs for task in stage.airflow.tasks("own_job", run)] == [1] * len(jobs)
 
 
 def test_killed_task_stops_its_job(stage: Stage):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from dag_runs import started_dag_runner
 from doc_blocks import ROOT, Block, all_blocks
 
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
@@ -44,8 +45,8 @@ def with_files_in(folder, text: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def dag_runs(sentinelhub_sandbox_server, dag_runner, tmp_path_factory):
-    """Run the DAGs of all pages, and the small example, in one Airflow; return what became of them."""
+def dag_runs(installed, sentinelhub_sandbox_server, tmp_path_factory):
+    """Run the DAGs of all pages, and the small example, in each supported Airflow; return what became of them."""
     home = tmp_path_factory.mktemp("doc-dags")
     dags = home / "dags"
     dags.mkdir()
@@ -53,7 +54,8 @@ def dag_runs(sentinelhub_sandbox_server, dag_runner, tmp_path_factory):
     for block in all_blocks("dag"):
         (dags / f"{block.name}.py").write_text(with_files_in(home, block.text))
     server = sentinelhub_sandbox_server
-    return dag_runner.run(server, dags, home, auth_cache="memory").runs
+    with started_dag_runner(home / "airflow", python=installed.python) as runner:
+        return runner.run(server, dags, home, auth_cache="memory").runs
 
 
 @pytest.mark.parametrize("block", all_blocks("dag"), ids=str)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from doc_blocks import all_blocks
 from environment import sentinel_hub
 
 from sentinelhub_provider import __version__
@@ -19,6 +20,11 @@ pytestmark = pytest.mark.system
 
 CONNECTION_TYPE = get_provider_info()["connection-types"][0]
 CONN_FIELDS = CONNECTION_TYPE["conn-fields"]
+
+
+def test_installing_moves_no_pin(installed: Installed):
+    """The wheel and its extras go beside an Airflow that was installed with its constraints, and change none of it."""
+    assert installed.moved_pins() == {}
 
 
 def test_provider_is_listed_with_its_version(installed: Installed):
@@ -75,6 +81,22 @@ def test_connection_test_makes_an_authorized_call(installed: Installed):
         )
 
     assert "Connection success!" in answer.stdout
+
+
+def test_first_dag_of_the_readme_runs(installed: Installed, tmp_path: Path):
+    """``airflow dags test`` runs it to its end, as a person who tries it does."""
+    (block,) = (block for block in all_blocks("dag") if block.path == "README.md")
+    (tmp_path / "first.py").write_text(block.text)
+    settings = {
+        "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
+    }
+    installed.run("airflow", "db", "migrate", **settings)
+    with sentinel_hub() as service:
+        answer = installed.run("airflow", "dags", "test", "first_sentinelhub_dag", **settings, **service.environment)
+
+    assert "state=success" in answer.stdout + answer.stderr
 
 
 def read_form(installed: Installed) -> dict[str, object]:

@@ -56,7 +56,7 @@ def attempt_of(operator: BaseOperator, context: Context) -> Attempt:
     The start of the run is no part of the tag, as Airflow resets it when a user clears a finished run. The address of
     Airflow is part of it: another Airflow with the same DAG may use the same account.
     """
-    from airflow.providers.common.compat.sdk import conf
+    from airflow.configuration import conf  # not in common-compat 1.10
 
     ti: Any = context["ti"]
     run: Any = context.get("dag_run")
