@@ -37,7 +37,7 @@ class Installed:
         return self.bin / "python"
 
     def moved_pins(self) -> dict[str, str]:
-        """Return the packages that are installed in another version than Airflow's constraints say, with that version."""
+        """Return the packages that stand in another version than Airflow's constraints say, with that version."""
         pins = dict(pin.split("==") for pin in _constraints(self.airflow_version).read_text().split() if "==" in pin)
         there = dict(line.split("==") for line in uv("pip", "freeze", "--python", self.python).split() if "==" in line)
         return {name: version for name, version in there.items() if version != pins.get(name, version)}
