@@ -1,4 +1,4 @@
-"""Looks at remote jobs: one at a time or page by page, for tasks (blocking) and triggers (event loop)."""
+"""Checks the status of remote jobs: one at a time or page by page, for tasks (blocking) and triggers (event loop)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def get_job(hook: SentinelHubHook, kind: JobKind, job_id: str, **limits: Any) -> Job:
     """
-    Look at one job; one that the service does not know is ``GONE``.
+    Check the status of a job; one that the service does not know is ``GONE``.
 
     :param limits: ``timeout``, ``deadline`` and ``longest_wait`` of :meth:`SentinelHubHook.request`.
     :raises SentinelHubResponseError: where the answer is not about that job, or names a state that is not known.

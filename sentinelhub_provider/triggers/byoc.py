@@ -30,9 +30,9 @@ class SentinelHubByocTilesTrigger(StoredTrigger, BaseTrigger):
     :param tile_ids: the tiles.
     :param submitted: what the task knew before it waited; it comes back with the event.
     :param waits_until: when to give up, in seconds since the epoch.
-    :param poll_interval: longest pause between two looks in seconds.
+    :param poll_interval: longest pause between two polls in seconds.
     :param timeout: seconds that the service may stay silent; the connection's ``timeout`` by default.
-    :param deadline: seconds that one look may take in all; 600 by default.
+    :param deadline: seconds that one poll may take in all; 600 by default.
     :param sentinelhub_conn_id: the connection.
     """
 

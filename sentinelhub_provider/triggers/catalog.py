@@ -7,6 +7,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -16,7 +17,7 @@ from sentinelhub_provider.api.values import read_number, read_seconds, read_whol
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.hooks.scenes import asearch_scenes
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-from sentinelhub_provider.triggers.shared_poll import SharedPoll, first_of, shared_poll
+from sentinelhub_provider.triggers.shared_poll import SharedPoll, first_of, shared_poll, wait_for
 from sentinelhub_provider.triggers.stored import StoredTrigger, checking
 
 LAST_POLL = 60.0
@@ -122,7 +123,7 @@ class SentinelHubSceneCountTrigger(StoredTrigger, BaseTrigger):
             widest=max,
             endless=False,
             clock=self._clock,
-            sleep=self._sleep,
+            wait=partial(wait_for, sleep=self._sleep),
         )
 
     async def _search(self, enough: int) -> list[dict[str, Any]]:

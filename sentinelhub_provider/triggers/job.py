@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -14,15 +13,28 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from sentinelhub_provider.api.jobs.events import Outcome, event_of
 from sentinelhub_provider.api.jobs.job import Job, check_job_id, kind_of
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
-from sentinelhub_provider.api.values import read_seconds
-from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRequestError
+from sentinelhub_provider.api.values import read_number, read_seconds
+from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.triggers.job_polling import JobPoller, PollFailure, StatusUpdate, watching
 from sentinelhub_provider.triggers.job_source import HookJobSource, QuietHook
 from sentinelhub_provider.triggers.stored import StoredTrigger, checking
-from sentinelhub_provider.triggers.task_state import has_ended, task_state
 
 FIRST_POLL_PATIENCE = 60.0
-"""Seconds that the first look may take even past the deadline: the job may have ended while no triggerer ran."""
+"""Seconds that the first status check may take even past the deadline: the job may have ended without a triggerer."""
+
+ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+"""
+States of a task in which its job may be stopped.
+
+A task that is deferred waits on another triggerer. One that is scheduled, runs or waits for its retry has an attempt
+that takes care of the job: it reconnects to it, or stops it where a user cleared the task.
+"""
+
+UNKNOWN = "unknown"
+"""Airflow did not tell the state, for whatever reason."""
+
+ASK_SECONDS = 13.0
+"""How long Airflow may take to tell the state; it gives ``on_kill`` 30 seconds in all."""
 
 STOP_DEADLINE = 15.0
 """Seconds for stopping a job: with the question for the task's state, less than Airflow's limit of 30."""
@@ -40,7 +52,7 @@ class SentinelHubJobTrigger(StoredTrigger, BaseTrigger):
     :param job_id: the job's id.
     :param end_time: when waiting ends in vain, in seconds since the epoch.
     :param sentinelhub_conn_id: the connection.
-    :param poll_interval: seconds between two looks at most; young jobs are looked at more often.
+    :param poll_interval: seconds between two status checks at most; young jobs are checked more often.
     :param stop_on_kill: whether the job is stopped when a user marks the task as failed or as a success meanwhile
         (Airflow 3.3 and later).
     :raises InvalidTriggerError: for an argument that cannot work.
@@ -59,7 +71,7 @@ class SentinelHubJobTrigger(StoredTrigger, BaseTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         self.kind = kind_of(kind)
         self.job_id = check_job_id(job_id)
-        self.end_time = _checked_time(end_time)
+        self.end_time = read_number(end_time, "end_time", what="seconds since the epoch, such as time.time() + 3600")
         self.sentinelhub_conn_id = sentinelhub_conn_id
         self.poll_interval = read_seconds(poll_interval, "poll_interval")
         self.stop_on_kill = bool(stop_on_kill)
@@ -68,19 +80,19 @@ class SentinelHubJobTrigger(StoredTrigger, BaseTrigger):
         return {"kind": self.kind.name}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event, when the job has ended, its deadline has passed, or nobody can look at it any more."""
+        """Yield one event: the job has ended, its deadline has passed, or its status cannot be checked any more."""
         event = {**await self._outcome(), "end_time": self.end_time}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def _outcome(self) -> dict[str, Any]:
         job: Job | None = None
-        looked = False
+        checked = False
         patient_until = time.time() + FIRST_POLL_PATIENCE
         async with watching(
             self.kind, self.sentinelhub_conn_id, self.job_id, self.poll_interval, make=self._poller
         ) as watch:
             while True:
-                ends = self.end_time if looked else max(self.end_time, patient_until)
+                ends = self.end_time if checked else max(self.end_time, patient_until)
                 try:
                     async with asyncio.timeout(max(0.0, ends - time.time())):
                         update = await watch.inbox.get()
@@ -88,17 +100,17 @@ class SentinelHubJobTrigger(StoredTrigger, BaseTrigger):
                     if time.time() < ends:
                         continue  # the two clocks differ a little
                     return event_of(self.kind, self.job_id, Outcome.TIMEOUT, job=job)
-                looked = True
+                checked = True
                 match update:
                     case StatusUpdate(seen, recovered):
                         job = seen
-                        self.log.info("%s%s", job, ", can be looked at again" if recovered else "")
+                        self.log.info("%s%s", job, ", can be checked again" if recovered else "")
                         if job.is_terminal:
                             return event_of(self.kind, self.job_id, Outcome.FINISHED, job=job)
                     case PollFailure(error, is_final=True):
                         return event_of(self.kind, self.job_id, Outcome.ERROR, job=job, error=error)
                     case PollFailure(error):
-                        self.log.warning("%s job %s cannot be looked at, going on: %s", self.kind, self.job_id, error)
+                        self.log.warning("%s job %s cannot be checked, going on: %s", self.kind, self.job_id, error)
 
     def _poller(self) -> JobPoller:
         return JobPoller(self.kind, HookJobSource(self.kind, self.sentinelhub_conn_id))
@@ -120,7 +132,7 @@ class SentinelHubJobTrigger(StoredTrigger, BaseTrigger):
 
     async def _stop_where_ended(self) -> None:
         state = await task_state(self)
-        if not has_ended(state):
+        if state not in ENDED:
             self.log.info(
                 "%s job %s goes on: the trigger was cancelled here, but the task is %s", self.kind, self.job_id, state
             )
@@ -143,9 +155,33 @@ class SentinelHubJobTrigger(StoredTrigger, BaseTrigger):
             await hook.aclose()
 
 
-def _checked_time(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise SentinelHubRequestError(
-            f"end_time is {value!r}. Give seconds since the epoch, such as time.time() + 3600.", field="end_time"
+async def task_state(trigger: BaseTrigger) -> str | None:
+    """
+    Return the state of the trigger's task, such as ``deferred``.
+
+    :returns: ``None`` for a task that was cleared and is not scheduled yet; :data:`UNKNOWN` where Airflow does not say.
+    """
+    task = trigger.task_instance
+    if task is None:
+        return UNKNOWN
+    map_index = getattr(task, "map_index", None)
+    is_mapped = map_index is not None and map_index >= 0
+
+    def ask() -> str | None:
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        states = RuntimeTaskInstance.get_task_states(
+            dag_id=task.dag_id,
+            task_ids=[task.task_id],
+            run_ids=[task.run_id],
+            map_index=map_index if is_mapped else None,
         )
-    return float(value)
+        state = states[task.run_id][f"{task.task_id}_{map_index}" if is_mapped else task.task_id]
+        return None if state is None else str(getattr(state, "value", state))
+
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            return await asyncio.to_thread(ask)
+    except Exception as error:  # of Airflow's own, whichever: not to know is an answer
+        trigger.log.warning("Airflow did not tell the state of the task (%s: %s)", type(error).__name__, error)
+        return UNKNOWN

@@ -1,5 +1,5 @@
 """
-One loop that looks at all jobs of a kind that tasks wait for, however many those are.
+One loop that polls all jobs of a kind that tasks wait for, however many those are.
 
 A triggerer runs every trigger as a coroutine of one event loop. Those that wait for jobs of the same kind over the same
 connection share a :class:`JobPoller`: it starts with the first of them and ends with the last.
@@ -11,18 +11,21 @@ import asyncio
 import contextvars
 import logging
 import math
-import random
 import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sentinelhub_provider.api.jobs import polling
 from sentinelhub_provider.api.jobs.job import Job, JobKind, JobState, UnknownJobStateError, job_of
 from sentinelhub_provider.exceptions import SentinelHubError
+from sentinelhub_provider.triggers.shared_poll import PollLoop
+
+if TYPE_CHECKING:
+    from sentinelhub_provider.triggers.job_source import HookJobSource
 
 log = logging.getLogger(__name__)
 
@@ -31,19 +34,6 @@ CLOSING_TIME = 5.0
 
 SIDE_BY_SIDE = 5
 """Requests about single jobs that are under way at once."""
-
-
-class JobSource(Protocol):
-    """Where a poller looks. All raise :class:`SentinelHubError`."""
-
-    async def job(self, job_id: str) -> Job:
-        """Look at one job."""
-
-    async def page(self, token: str | None) -> tuple[Any, str | None]:
-        """Return one page of the listing, newest first, and the token of the next."""
-
-    async def aclose(self) -> None:
-        """Close all connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +46,7 @@ class StatusUpdate:
 
 @dataclass(frozen=True, slots=True)
 class PollFailure:
-    """The job cannot be looked at; ``is_final`` where trying again is in vain."""
+    """The job's status cannot be checked; ``is_final`` where trying again is in vain."""
 
     error: SentinelHubError
     is_final: bool
@@ -71,8 +61,8 @@ class Watch:
     One who waits for a job.
 
     :param since: when it began to.
-    :param due: when to look next.
-    :param interval: seconds between the last look and ``due``.
+    :param due: when the next status check is due.
+    :param interval: seconds between the last status check and ``due``.
     :param inbox: changes, in order.
     """
 
@@ -88,47 +78,23 @@ class Watch:
     created: datetime | None = None
 
 
-async def wait_for(event: asyncio.Event, seconds: float) -> None:
-    """Wait until the event is set or the time is over."""
-    try:
-        async with asyncio.timeout(None if seconds == math.inf else seconds):
-            await event.wait()
-    except TimeoutError:
-        pass
-
-
-class JobPoller:
+class JobPoller(PollLoop):
     """
-    Looks at jobs of one kind and tells those who wait for them.
+    Polls jobs of one kind and tells those who wait for them.
 
-    :param source: where to look; closed when the loop ends.
-    :param clock: seconds, monotonic.
+    :param source: where to poll; closed when the loop ends.
     :param wall_clock: seconds since the epoch, as jobs count their age.
-    :param jitter: a number in [0, 1).
-    :param wait: waits for an event or for seconds.
+    :param options: of :class:`~sentinelhub_provider.triggers.shared_poll.PollLoop`.
     """
 
     def __init__(
-        self,
-        kind: JobKind,
-        source: JobSource,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], float] = time.time,
-        jitter: Callable[[], float] = random.random,
-        wait: Callable[[asyncio.Event, float], Awaitable[None]] = wait_for,
+        self, kind: JobKind, source: HookJobSource, *, wall_clock: Callable[[], float] = time.time, **options: Any
     ) -> None:
-        self.kind = kind
-        self._source = source
-        self._clock = clock
-        self._wall_clock = wall_clock
-        self._jitter = jitter
-        self._wait = wait
-        self._changed = asyncio.Event()
+        super().__init__(**options)
+        self.kind, self._source, self._wall_clock = kind, source, wall_clock
         self._watches: dict[str, set[Watch]] = {}
         self._depth: int | None = None
         self._rounds_without_pages = 0
-        self._rests_until = -math.inf
 
     @property
     def is_idle(self) -> bool:
@@ -136,7 +102,7 @@ class JobPoller:
         return not self._watches
 
     def watch(self, job_id: str, poll_interval: float) -> Watch:
-        """Begin to wait for a job; its state is put into the watch's inbox at the first look and when it changes."""
+        """Begin to wait for a job; the watch's inbox gets its state at the first status check and when it changes."""
         first = polling.first_wait(poll_interval)
         now = self._clock()
         watch = Watch(job_id, poll_interval, now, now + first, first)
@@ -153,29 +119,20 @@ class JobPoller:
         self._changed.set()
 
     def give_up(self, error: SentinelHubError) -> None:
-        """Tell all that nobody will look any more."""
+        """Tell all that nobody polls any more."""
         self._tell(self._all(), PollFailure(error, is_final=True))
 
     async def run(self) -> None:
-        """Look, round after round, until cancelled."""
+        """Poll, round after round, until cancelled."""
         try:
-            while True:
-                await self._until_due()
-                await self._round()
+            await super().run()
         finally:
             await self._source.aclose()
 
-    async def _until_due(self) -> None:
-        while True:
-            self._changed.clear()
-            due = min((watch.due for watch in self._all()), default=math.inf)
-            seconds = max(due, self._rests_until) - self._clock()
-            if seconds <= 0:
-                return
-            await self._wait(self._changed, seconds)
+    def _due(self) -> float:
+        return min((watch.due for watch in self._all()), default=math.inf)
 
-    async def _round(self) -> None:
-        """Look at all that are due."""
+    async def _poll(self) -> None:
         now = self._clock()
         jitter = self._jitter()
         due = {
@@ -198,7 +155,7 @@ class JobPoller:
         self._rests_until = self._clock() + polling.rest_after(requests + len(singles))
 
     async def _poll_pages(self, due: set[str], jitter: float) -> tuple[int, set[str]]:
-        """Read the listing as far as it is worth it; return the pages read and the jobs that are still to look at."""
+        """Read the listing as far as it is worth it; return the pages read and the jobs that are still to check."""
         unseen = set(due)
         token: str | None = None
         pages = fruitless = 0
@@ -226,7 +183,7 @@ class JobPoller:
     async def _poll_each(self, job_ids: Iterable[str], jitter: float) -> None:
         limit = asyncio.Semaphore(SIDE_BY_SIDE)
 
-        async def look(job_id: str) -> None:
+        async def check(job_id: str) -> None:
             async with limit:
                 if job_id not in self._watches:
                     return
@@ -239,7 +196,7 @@ class JobPoller:
 
         async with asyncio.TaskGroup() as group:
             for job_id in job_ids:
-                group.create_task(look(job_id))
+                group.create_task(check(job_id))
 
     def _read(self, job_id: str, document: Any, jitter: float) -> None:
         try:
@@ -342,11 +299,11 @@ async def _guarded(poller: JobPoller, running: dict[tuple[str, str], _Running], 
     try:
         await poller.run()
     except Exception as error:
-        log.exception("the loop that looks at %s jobs over %s broke", key[1], key[0])
+        log.exception("the loop that polls %s jobs over %s broke", key[1], key[0])
         reason = f"broke with a {type(error).__name__}; the triggerer's log has its traceback"
     finally:
         if key in running and running[key].poller is poller:
             del running[key]
         poller.give_up(
-            SentinelHubError(f"The loop that looks at {poller.kind} jobs {reason}. A retry of the task starts another.")
+            SentinelHubError(f"The loop that polls {poller.kind} jobs {reason}. A retry of the task starts another.")
         )

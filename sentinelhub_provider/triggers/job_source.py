@@ -1,4 +1,4 @@
-"""Where a triggerer's poll loop looks at jobs: a connection's hook, kept for as long as the loop runs."""
+"""What a triggerer's poll loop polls jobs with: a connection's hook, kept for as long as the loop runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sentinelhub_provider.transport.steps import Wait
 _Result = TypeVar("_Result")
 
 REQUEST_DEADLINE = 60.0
-"""Seconds that one look may take, repetitions included; after that the loop backs off and tells those who wait."""
+"""Seconds that one poll may take, repetitions included; after that the loop backs off and tells those who wait."""
 
 
 class QuietHook(SentinelHubHook):
@@ -33,7 +33,7 @@ class QuietHook(SentinelHubHook):
 
 class HookJobSource:
     """
-    Looks at jobs over an Airflow connection.
+    Polls jobs over an Airflow connection.
 
     The connection is looked up once, and again when its client is refused: its secret may have been changed since.
 
@@ -49,7 +49,7 @@ class HookJobSource:
         self._one_at_a_time = asyncio.Lock()
 
     async def job(self, job_id: str) -> Job:
-        """Look at one job."""
+        """Check the status of one job."""
         return await self._call(lambda hook: aget_job(hook, self._kind, job_id, deadline=REQUEST_DEADLINE))
 
     async def page(self, token: str | None) -> tuple[Any, str | None]:

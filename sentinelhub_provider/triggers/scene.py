@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
@@ -32,7 +33,7 @@ from sentinelhub_provider.hooks.scenes import asearch_scenes
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 from sentinelhub_provider.triggers.scene_announcer import SceneAnnouncer
 from sentinelhub_provider.triggers.scene_store import open_store
-from sentinelhub_provider.triggers.shared_poll import SHORTEST_PAUSE, SharedPoll, shared_poll
+from sentinelhub_provider.triggers.shared_poll import SHORTEST_PAUSE, SharedPoll, shared_poll, wait_for
 from sentinelhub_provider.triggers.stored import StoredTrigger, checking
 
 DEFAULT_POLL_INTERVAL = 1800.0
@@ -194,7 +195,7 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
         return pause_between(self.poll_interval, random.random())  # noqa: S311 - no secret
 
     def _make_poll(self) -> SharedPoll:
-        return SharedPoll(self._search, str(self), clock=self._clock, sleep=self._sleep)
+        return SharedPoll(self._search, str(self), clock=self._clock, wait=partial(wait_for, sleep=self._sleep))
 
     def _search_body(self, since: datetime, deployment: str | None = None) -> dict[str, Any]:
         return build_search(

@@ -9,6 +9,7 @@ import math
 import random
 import time
 import weakref
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -64,7 +65,65 @@ class Subscription:
         self._latest.put_nowait(latest)
 
 
-class SharedPoll:
+async def first_of(*waits: Awaitable[Any]) -> Any:
+    """Wait for the first of several, cancel the others, and return its result."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return next(task for task in tasks if task in done).result()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def wait_for(
+    event: asyncio.Event, seconds: float, *, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep
+) -> None:
+    """Wait until the event is set or the time is over."""
+    await (event.wait() if seconds == math.inf else first_of(event.wait(), sleep(seconds)))
+
+
+class PollLoop:
+    """
+    Polls when something is due, until cancelled.
+
+    :param clock: seconds, monotonic.
+    :param jitter: a number in [0, 1).
+    :param wait: waits for an event or for seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+        wait: Callable[[asyncio.Event, float], Awaitable[None]] = wait_for,
+    ) -> None:
+        self._clock, self._jitter, self._wait = clock, jitter, wait
+        self._changed = asyncio.Event()
+        self._rests_until = -math.inf
+
+    async def run(self) -> None:
+        """Poll, time after time."""
+        while True:
+            while True:
+                self._changed.clear()
+                seconds = max(self._due(), self._rests_until) - self._clock()
+                if seconds <= 0:
+                    break
+                await self._wait(self._changed, seconds)
+            await self._poll()
+
+    @abstractmethod
+    def _due(self) -> float:
+        """Return when the next poll begins; endless where nobody waits."""
+
+    @abstractmethod
+    async def _poll(self) -> None:
+        """Poll once."""
+
+
+class SharedPoll(PollLoop):
     """
     A loop that polls at regular intervals, as long as anybody subscribes.
 
@@ -76,6 +135,7 @@ class SharedPoll:
     :param widest: returns the wider one of two needs: ``min`` for times, ``max`` for numbers.
     :param endless: whether subscribers wait on after errors that only a person can cure; such a poll is repeated each
         quarter of an hour. Otherwise they are told.
+    :param options: of :class:`PollLoop`.
     """
 
     def __init__(
@@ -85,20 +145,11 @@ class SharedPoll:
         *,
         widest: Callable[..., Any] = min,
         endless: bool = True,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
-        jitter: Callable[[], float] = random.random,
+        **options: Any,
     ) -> None:
-        self._search = search
-        self._name = name
-        self._widest = widest
-        self._endless = endless
-        self._clock = clock
-        self._sleep = sleep
-        self._jitter = jitter
+        super().__init__(**options)
+        self._search, self._name, self._widest, self._endless = search, name, widest, endless
         self._subscriptions: set[Subscription] = set()
-        self._changed = asyncio.Event()
-        self._rests_until = -math.inf
         self._last: PollResult | None = None
         self._faults = 0
         self._task: asyncio.Task[None] | None = None
@@ -120,7 +171,7 @@ class SharedPoll:
         self._changed.set()
         if self._task is None or self._task.done():
             # In a context of its own: what it logs is not the first trigger's.
-            self._task = asyncio.create_task(self._run(), context=contextvars.Context())
+            self._task = asyncio.create_task(self.run(), context=contextvars.Context())
         try:
             yield subscription
         finally:
@@ -134,24 +185,12 @@ class SharedPoll:
         """Whether nobody subscribes, and a new loop might begin at once."""
         return not self._subscriptions and self._rests_until <= self._clock()
 
-    async def _run(self) -> None:
-        while True:
-            await self._until_due()
-            await self._poll_once()
+    def _due(self) -> float:
+        return min((subscription.due for subscription in self._subscriptions), default=math.inf)
 
-    async def _until_due(self) -> None:
+    async def _poll(self) -> None:
         # Those who subscribe at the same moment, as after a restart, share the first result.
         await asyncio.sleep(0)
-        while True:
-            self._changed.clear()
-            due = min((subscription.due for subscription in self._subscriptions), default=math.inf)
-            seconds = max(due, self._rests_until) - self._clock()
-            if seconds <= 0:
-                return
-            await first_of(self._sleep(seconds), self._changed.wait())
-
-    async def _poll_once(self) -> None:
-        """Poll, and hand out what came of it."""
         began = self._clock()
         self._rests_until = began + SHORTEST_PAUSE
         try:
@@ -204,17 +243,6 @@ class SharedPoll:
                 exc_info=None if is_known else error,
             )
         self._rests_until = self._clock() + pause
-
-
-async def first_of(*waits: Awaitable[Any]) -> Any:
-    """Wait for the first of several, cancel the others, and return its result."""
-    tasks = [asyncio.ensure_future(wait) for wait in waits]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        return next(task for task in tasks if task in done).result()
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 _polls: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, SharedPoll]] = weakref.WeakKeyDictionary()

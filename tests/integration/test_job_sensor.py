@@ -114,7 +114,7 @@ def test_running_job_is_waited_for_in_the_triggerer(job: str):
 
 
 def test_deferred_sensor_goes_on_with_the_event(jobs: Jobs, job: str):
-    """From the first look to the result, as the triggerer would carry it."""
+    """From the first status check to the result, as the triggerer would carry it."""
     waiting = sensor(job, deferrable=True, poke_interval=0.05)
     with pytest.raises(TaskDeferred) as deferred:
         waiting.execute(CONTEXT)

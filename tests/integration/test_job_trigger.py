@@ -324,7 +324,7 @@ def test_service_that_is_down_is_survived(bench: Bench, monkeypatch: pytest.Monk
     (event,) = run(bench.trigger(job), act=act)
 
     assert event.problem() is None
-    assert [("cannot" in line, "can be looked at again" in line) for line in told()] == [
+    assert [("cannot" in line, "can be checked again" in line) for line in told()] == [
         (False, False),
         (True, False),
         (False, True),

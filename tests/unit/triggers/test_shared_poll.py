@@ -1,4 +1,4 @@
-"""One poll for many watchers: how often it looks, what it does about errors, when it ends."""
+"""One poll for many watchers: how often it polls, what it does about errors, when it ends."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ TODAY = datetime(2024, 6, 15, tzinfo=UTC)
 
 
 class Catalog:
-    """Counts looks; answers with what it is told."""
+    """Counts polls; answers with what it is told."""
 
     def __init__(self, time: SteppedTime) -> None:
         self._time = time
         self.answer: Any = [{"id": "a"}]
-        self.looks: list[tuple[float, datetime]] = []
+        self.polls: list[tuple[float, datetime]] = []
 
     async def search(self, since: datetime) -> list[dict[str, Any]]:
         """Answer."""
-        self.looks.append((self._time(), since))
+        self.polls.append((self._time(), since))
         if isinstance(self.answer, BaseException):
             raise self.answer
         return list(self.answer)
 
     @property
     def times(self) -> list[float]:
-        """When it was looked at."""
-        return [time for time, _ in self.looks]
+        """When it was polled."""
+        return [time for time, _ in self.polls]
 
 
 @pytest.fixture(name="time")
@@ -57,7 +57,7 @@ def fixture_catalog(time: SteppedTime) -> Catalog:
 @pytest.fixture(name="poll")
 def fixture_poll(time: SteppedTime, catalog: Catalog) -> SharedPoll:
     """A poll of it, without jitter."""
-    return SharedPoll(catalog.search, "watcher", clock=time, sleep=time.sleep, jitter=lambda: 0.0)
+    return SharedPoll(catalog.search, "watcher", clock=time, wait=time.wait, jitter=lambda: 0.0)
 
 
 def since(day: int = 0) -> Callable[[], datetime]:
@@ -65,8 +65,8 @@ def since(day: int = 0) -> Callable[[], datetime]:
     return lambda: TODAY - timedelta(days=day)
 
 
-def test_many_watchers_share_each_look(poll, catalog, time):
-    """Fifty watchers, one look each interval, whose result all get."""
+def test_many_watchers_share_each_poll(poll, catalog, time):
+    """Fifty watchers, one poll each interval, whose result all get."""
 
     async def run() -> list[Any]:
         opened = [poll.subscribe(since(7), lambda: 300.0) for _ in range(50)]
@@ -84,8 +84,8 @@ def test_many_watchers_share_each_look(poll, catalog, time):
     assert [len(result) for result in results] == [50, 50]
 
 
-def test_who_joins_soon_gets_the_look_that_was(poll, catalog, time):
-    """A watcher that joins within ten seconds costs no look; one that joins later has one at once."""
+def test_who_joins_soon_gets_the_poll_that_was(poll, catalog, time):
+    """A watcher that joins within ten seconds costs no poll; one that joins later has one at once."""
 
     async def run() -> None:
         with poll.subscribe(since(7), lambda: 300.0) as first:
@@ -103,7 +103,7 @@ def test_who_joins_soon_gets_the_look_that_was(poll, catalog, time):
 
 
 def test_who_needs_more_days_gets_them(poll, catalog, time):
-    """The look that was does not reach back far enough; the next one serves both."""
+    """The poll that was does not reach back far enough; the next one serves both."""
 
     async def run() -> None:
         with poll.subscribe(since(2), lambda: 300.0) as first, poll.subscribe(since(2), lambda: 300.0):
@@ -116,7 +116,7 @@ def test_who_needs_more_days_gets_them(poll, catalog, time):
 
     asyncio.run(run())
 
-    assert catalog.looks == [(0.0, since(2)()), (10.0, since(30)())]
+    assert catalog.polls == [(0.0, since(2)()), (10.0, since(30)())]
 
 
 def test_the_shortest_interval_rules(poll, catalog, time):
@@ -165,7 +165,7 @@ def test_the_service_may_ask_for_more(poll, catalog, time):
     assert catalog.times == [0.0, 120.0]
 
 
-def test_a_wrong_secret_is_looked_at_slowly(poll, catalog, time, caplog):
+def test_a_wrong_secret_is_polled_slowly(poll, catalog, time, caplog):
     """Clearly told each time, and each quarter of an hour only; a cure is noticed then."""
     catalog.answer = SentinelHubAuthenticationError("The token endpoint refuses the client. Change the password.")
 
@@ -198,7 +198,7 @@ def test_an_unforeseen_error_does_not_end_it(poll, catalog, time, caplog):
 
 
 def test_a_cancellation_of_somebody_else_does_not_end_it(poll, catalog, time):
-    """Such as of a login that several calls wait for: nobody would look any more, and its watchers wait for ever."""
+    """Such as of a login that several calls wait for: nobody would poll any more, and its watchers wait for ever."""
     catalog.answer = asyncio.CancelledError()
 
     async def run() -> None:
@@ -225,7 +225,7 @@ def test_it_ends_with_its_last_watcher(poll, catalog, time):
 
 
 def test_watchers_that_come_and_go_make_no_hot_loop(poll, catalog, time):
-    """A watcher that is made anew each second causes no more than a look every ten seconds."""
+    """A watcher that is made anew each second causes no more than a poll every ten seconds."""
 
     async def run() -> None:
         for _ in range(60):
@@ -241,7 +241,7 @@ def test_polls_are_known_by_their_key(time, catalog):
     """The same key and loop, the same poll; one that nobody uses any more is forgotten."""
 
     def make() -> SharedPoll:
-        return SharedPoll(catalog.search, "watcher", clock=time, sleep=time.sleep)
+        return SharedPoll(catalog.search, "watcher", clock=time, wait=time.wait)
 
     async def run() -> SharedPoll:
         poll = shared_poll("a", make)
