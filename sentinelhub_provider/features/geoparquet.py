@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
@@ -12,6 +13,7 @@ from typing import Any
 import shapely
 from shapely.geometry import shape as shape_of
 
+from sentinelhub_provider.api.values import as_number
 from sentinelhub_provider.features.files import require_pyarrow
 
 CONTENT_TYPE = "application/vnd.apache.parquet"
@@ -73,15 +75,13 @@ def _text(value: Any) -> str | None:
 
 
 def _number(value: Any) -> float | None:
-    try:
-        return None if value is None or isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        return None
+    number = as_number(value)
+    return None if math.isnan(number) else number
 
 
 def _integer(value: Any) -> int | None:
-    number = _number(value)
-    return int(number) if number is not None and number.is_integer() else None
+    number = as_number(value)
+    return int(number) if number.is_integer() else None
 
 
 def _time(value: Any) -> datetime | None:

@@ -72,7 +72,16 @@ def check_evalscript(text: object, *, for_statistics: bool = False) -> None:
             f".js, or one of the names {', '.join(EVALSCRIPTS)}."
         )
     if not is_simple(text):
-        _check_version(text)
+        version = parse_version(text)
+        if version is None:
+            raise SentinelHubRequestError(
+                "evalscript has no version. Begin it with a line //VERSION=3; without it, the service reads an older "
+                "dialect, in which setup() is ignored."
+            )
+        if version != "3":
+            raise SentinelHubRequestError(
+                f"evalscript is of version {version}. Only //VERSION=3 has the setup() and outputs that requests name."
+            )
     elif for_statistics:
         raise SentinelHubRequestError(
             "evalscript is a simple script, which has one output. The Statistical API needs setup() and the output "
@@ -89,17 +98,4 @@ def check_evalscript(text: object, *, for_statistics: bool = False) -> None:
         raise SentinelHubRequestError(
             "evalscript has no output dataMask, which the Statistical API needs to know the pixels that count. Add "
             "{id: 'dataMask', bands: 1} to the outputs, and dataMask: [sample.dataMask] to what evaluatePixel returns."
-        )
-
-
-def _check_version(text: str) -> None:
-    version = parse_version(text)
-    if version is None:
-        raise SentinelHubRequestError(
-            "evalscript has no version. Begin it with a line //VERSION=3; without it, the service reads an older "
-            "dialect, in which setup() is ignored."
-        )
-    if version != "3":
-        raise SentinelHubRequestError(
-            f"evalscript is of version {version}. Only //VERSION=3 has the setup() and outputs that requests name."
         )

@@ -201,19 +201,18 @@ def _check_array(parameters: Mapping[str, Any], array: str, cut: Tiles, name: st
         _refuse(name, f"has dtype {parameters['dtype']!r} for array {array!r}. Give one of {', '.join(_DTYPES)}.")
     if parameters["order"] != "C":
         _refuse(name, f"has order {parameters['order']!r}; only 'C' is supported.")
-    chunks = parameters["chunks"]
+    chunks = parameters["chunks"] if isinstance(parameters["chunks"], list | tuple) else ()
     sides = (1, cut.size.height, cut.size.width)
-    if not isinstance(chunks, list | tuple) or len(chunks) != 3 or not all(_divides(*p) for p in zip(chunks, sides)):  # noqa: B905 - the length is checked
+    divides = [
+        type(chunk) is int and chunk > 0 and side % chunk == 0 for chunk, side in zip(chunks, sides, strict=False)
+    ]
+    if len(chunks) != 3 or not all(divides):
         _refuse(
             name,
-            f"has chunks {chunks!r} for array {array!r}. Give [1, y, x], where y and x divide the {cut.size.height} x "
+            f"has chunks {parameters['chunks']!r} for array {array!r}. Give [1, y, x], where y and x divide the {cut.size.height} x "
             f"{cut.size.width} pixels of a tile, such as [1, {cut.size.height // 10}, {cut.size.width // 10}].",
         )
 
 
-def _divides(chunk: Any, side: int) -> bool:
-    return isinstance(chunk, int) and not isinstance(chunk, bool) and chunk > 0 and side % chunk == 0
-
-
 def _refuse(name: str, what: str) -> NoReturn:
-    raise SentinelHubRequestError(f"{name} {what}", field="request" if name.startswith("request") else name)
+    raise SentinelHubRequestError(f"{name} {what}")

@@ -13,6 +13,7 @@ from typing import Any
 
 from sentinelhub_provider.api.evalscripts.setup import DATA_MASK
 from sentinelhub_provider.api.time_range import TimeRange, parse_time
+from sentinelhub_provider.api.values import as_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
 
@@ -69,23 +70,16 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the columns of a table; percentiles are ``p50``, ``p97.5``."""
-        return {
-            "feature_id": self.feature_id,
-            "interval_from": self.start,
-            "interval_to": self.end,
-            "output": self.output,
-            "band": self.band,
-            "state": self.state.value,
-            "min": self.min,
-            "max": self.max,
-            "mean": self.mean,
-            "stdev": self.stdev,
-            "count": self.count,
-            "sample_count": self.sample_count,
-            "no_data_count": self.no_data_count,
-            **{f"p{per_cent:g}": value for per_cent, value in sorted(self.percentiles.items())},
-            "error": self.error,
-        }
+        same = {name: getattr(self, name) for name in _SAME}
+        percentiles = {f"p{per_cent:g}": value for per_cent, value in sorted(self.percentiles.items())}
+        return {**same, "interval_from": self.start, "interval_to": self.end, "state": self.state.value, **percentiles}
+
+
+_SAME = (
+    *("feature_id", "output", "band", "min", "max", "mean", "stdev"),
+    *("count", "sample_count", "no_data_count", "error"),
+)
+"""What a row and the columns of a table call by the same name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +194,7 @@ def _rows_of(entry: Mapping[str, Any], interval: TimeRange, feature_id: Any) -> 
 def _row_of(values: Mapping[str, Any], feature_id: Any, start: datetime, end: datetime, output: str, band: str) -> Row:
     stats = values.get("stats") or {}
     samples, missing = _count(stats.get("sampleCount")), _count(stats.get("noDataCount"))
-    mean = _number(stats.get("mean"))
+    mean = as_number(stats.get("mean"))
     state = State.OK
     if not samples or samples == missing:
         state = State.MASKED
@@ -216,17 +210,17 @@ def _row_of(values: Mapping[str, Any], feature_id: Any, start: datetime, end: da
         output=output,
         band=band,
         state=state,
-        min=_number(stats.get("min")),
-        max=_number(stats.get("max")),
+        min=as_number(stats.get("min")),
+        max=as_number(stats.get("max")),
         mean=mean,
-        stdev=_number(stats.get("stDev")),
+        stdev=as_number(stats.get("stDev")),
         sample_count=samples,
         no_data_count=missing,
-        percentiles={float(name): _number(value) for name, value in (percentiles or {}).items()},
+        percentiles={float(name): as_number(value) for name, value in (percentiles or {}).items()},
         under=_count(histogram.get("underflowCount")),
         over=_count(histogram.get("overflowCount")),
         histogram=tuple(
-            (_number(b.get("lowEdge")), _number(b.get("highEdge")), _count(b.get("count")) or 0) for b in bins
+            (as_number(b.get("lowEdge")), as_number(b.get("highEdge")), _count(b.get("count")) or 0) for b in bins
         ),
     )
 
@@ -236,14 +230,6 @@ def _error_of(entry: Mapping[str, Any]) -> str:
     return str((error.get("type") if isinstance(error, Mapping) else error) or "unknown")
 
 
-def _number(value: Any) -> float:
-    """Read a statistic: the service writes NaN as a text, which JSON has no number for; absent is NaN too."""
-    try:
-        return math.nan if value is None else float(value)
-    except (TypeError, ValueError):
-        return math.nan
-
-
 def _count(value: Any) -> int | None:
-    number = _number(value)
+    number = as_number(value)
     return int(number) if math.isfinite(number) else None
