@@ -249,12 +249,7 @@ def _fields(fields: Any) -> dict[str, Any]:
 
 
 def fields_for(fields: Any, *, sort: str | None, one_per: str | None, whole: bool) -> Any:
-    """
-    Return the members that a search asks for.
-
-    :param fields: what the user chose; it gets what ``sort`` and ``one_per`` go by.
-    :param whole: whether items are stored; otherwise only what :func:`summary` returns is asked for.
-    """
+    """Return the members to ask for: those of a summary, or ``fields``, and what ``sort`` and ``one_per`` go by."""
     needed = []
     if sort is not None:
         needed += ["properties.datetime", *([f"properties.{CLOUD_COVER}"] if sort == "clearest" else [])]

@@ -29,15 +29,10 @@ SENTINEL_2_COARSEST = 1500.0
 @dataclass(frozen=True, slots=True)
 class Collection:
     """
-    A data collection.
+    A data collection. Without ``deployments`` it may be anywhere.
 
-    :param id: its name in requests: ``input.data[].type``, and the Catalog's collection.
-    :param title: how it is called in messages.
-    :param deployments: names of the deployments that have it; empty where that is not known.
-    :param mosaicking_orders: what ``mosaickingOrder`` may be; empty where there is none.
-    :param has_cloud_cover: whether scenes can be chosen by their cloud cover.
-    :param is_timeless: whether it is one picture without a time, as elevation is.
-    :param max_metres_per_pixel: coarsest resolution that is served, ``None`` where that is not known.
+    ``mosaicking_orders``: what ``mosaickingOrder`` may be. ``is_timeless``: one picture without a time, as elevation
+    is. ``max_metres_per_pixel``: the coarsest resolution that is served, where that is known.
     """
 
     id: str

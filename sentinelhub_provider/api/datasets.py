@@ -98,13 +98,9 @@ class RasterRequest:
 
 def build_datasets(wanted: RequestArguments, *, deployment: str | None = None, now: datetime | None = None) -> Datasets:
     """
-    Make ``input.data``.
+    Make ``input.data`` of a collection's id, an entry as the API has it, or a list of them, whose data are fused.
 
-    :param wanted: arguments, of which ``collection`` is an id; or an entry as the API has it (``type``, ``id``,
-        ``dataFilter``, ``processing``), for what the arguments do not cover; or a list of them, whose data are fused.
-        The others hold where an entry does not say otherwise.
-    :param deployment: the connection's, to check where collections live; ``None`` for any.
-    :param now: see :func:`~sentinelhub_provider.api.time_range.parse_time_range`.
+    The arguments hold where an entry does not say otherwise.
     """
     named = wanted.collection
     given = [named] if isinstance(named, str | Mapping) else named

@@ -74,8 +74,7 @@ class ProcessRequest(RasterRequest):
         """
         Estimate the cost; ``None`` where the evalscript does not say plainly what it reads.
 
-        ``samples``: to a pixel, where its mosaicking is ORBIT or TILE: only the Catalog knows how many orbits or tiles
-        there are. ``accept``: the media type that is accepted, where it is not the request's.
+        Only the Catalog knows how many orbits or tiles there are, which are ``samples`` to a pixel.
         """
         bits, is_raw = bits_of(self.setup, self.formats), (accept or self.accept) == OCTET_STREAM
         return self.datasets.estimate(self.size, self.setup, service, samples=samples, bits=bits, octet_stream=is_raw)

@@ -35,11 +35,7 @@ _SNAP = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """
-    A part of a grid: west, south, east, north in units of the CRS, and width and height in pixels.
-
-    ``column`` and ``row`` are counted from west and north; ``offset_x`` and ``offset_y`` are the pixels that lie there.
-    """
+    """A part of a grid, and the pixels of the whole that lie west and north of it, where rows and columns begin."""
 
     bbox: tuple[float, float, float, float]
     width: int
@@ -163,12 +159,7 @@ def split(
 
 
 def tiles_of(grid: PixelGrid, shape: BaseGeometry | None = None, *, max_size: Any = MAX_SIDE) -> Iterator[Tile]:
-    """
-    Yield the tiles of a grid, from north to south and west to east.
-
-    Only those with some of ``shape`` inside, which is valid and in the grid's CRS. All have ``max_size`` pixels a side
-    but the last of each row and column.
-    """
+    """Yield the tiles of a grid, from north to south and west to east, that have some of a valid shape inside."""
     max_size = read_whole_number(max_size, "max_size", most=MAX_SIDE, of="pixels")
     columns, rows = -(-grid.width // max_size), -(-grid.height // max_size)
     if columns * rows > MAX_TILES:

@@ -64,12 +64,7 @@ def as_number(value: Any) -> float:
 def read_number(
     value: Any, field: str, *, least: float = -math.inf, most: float = math.inf, what: str = "", name: str = ""
 ) -> float:
-    """
-    Read a finite number within bounds, which may be text.
-
-    ``what``: how messages call what is wanted, such as ``per cent, a number from 0 to 100``; ``name``: how they call
-    the value, ``field`` by default.
-    """
+    """Read a finite number, which may be text. Messages say ``what`` is wanted, and call the value by ``name``."""
     number = as_number(value)
     if not (math.isfinite(number) and least <= number <= most):
         raise SentinelHubRequestError(f"{name or field} is {value!r}. Give {what or _range(least, most)}.", field=field)

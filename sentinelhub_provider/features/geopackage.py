@@ -25,12 +25,7 @@ MAX_FEATURES = 700_000  # Features that a GeoPackage may have (documentation of 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """
-    What a GeoPackage holds: features, and the box around them.
-
-    ``digest``: SHA-256 of CRS, identifiers and geometries, the same for the same features, whatever the other bytes
-    are.
-    """
+    """What a GeoPackage holds; the digest is that of CRS, identifiers and geometries, whatever the other bytes are."""
 
     count: int
     digest: str

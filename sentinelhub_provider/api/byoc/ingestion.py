@@ -266,12 +266,7 @@ def check_outcome(outcome: Outcome, collection_id: str, *, waited: float) -> Non
 
 
 def finished_event(outcome: Outcome, collection_id: str, submitted: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    Return what a trigger says when the watch is over; ``timeout`` where tiles were left.
-
-    ``submitted`` is what the task knew before. It comes back with the event, as ``dag.test()`` forgets what tasks put
-    aside.
-    """
+    """Return a trigger's event; ``submitted``, what the task knew before, comes back with it."""
     return {
         "status": "timeout" if outcome.pending else "finished",
         "collection_id": collection_id,
@@ -286,12 +281,7 @@ def error_event(error: SentinelHubError, collection_id: str) -> dict[str, Any]:
 
 
 def read_event(event: Any, collection_id: str) -> tuple[Outcome, dict[str, Any]]:
-    """
-    Return what came of the tiles that were watched, and what the task knew before.
-
-    Raises :class:`SentinelHubJobError` for the error that ended the watch, and :class:`SentinelHubResponseError` for
-    any other event.
-    """
+    """Return what came of the tiles, and what the task knew before; raise the error of the watch, or of the event."""
     found = event if isinstance(event, Mapping) else {}
     submitted, is_error = found.get("submitted"), found.get("status") == "error"
     if (

@@ -149,12 +149,7 @@ def build_tiles(value: Any) -> list[TileRequest]:
 
 
 def spellings(path: str) -> tuple[str, ...]:
-    """
-    Return the paths under which a tile may be listed.
-
-    A folder stands for the files in it that are named as the bands are; the service writes both ways (as its own
-    command-line tool, sentinel-hub/byoc-tool, takes into account).
-    """
+    """Return the paths under which a tile may be listed: to the service, a folder stands for the bands' files."""
     suffix = f"/{PLACEHOLDER}.tiff"
     if path.endswith(suffix):
         return path, path.removesuffix(suffix)
@@ -173,12 +168,7 @@ def by_path(tiles: Iterable[Tile]) -> dict[str, Tile]:
 def plan(
     wanted: Sequence[TileRequest], there: Mapping[str, Tile], *, reingest: str, begun: Collection[str] = ()
 ) -> Plan:
-    """
-    Decide what has to be asked for.
-
-    ``there`` is what :func:`by_path` returns, ``reingest`` a name of :data:`REINGEST`; ``begun`` are ids of tiles whose
-    ingestion this very task began, which is not paid for twice.
-    """
+    """Decide what has to be asked for; tiles whose ingestion this very task has ``begun`` are not paid for twice."""
     create: list[TileRequest] = []
     again: list[Tile] = []
     keep: list[Tile] = []

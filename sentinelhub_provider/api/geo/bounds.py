@@ -27,13 +27,9 @@ TILING_HINT = (
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """
-    The area of a request.
+    The area of a request: the raster's box, and a geometry that alone has data, where there is one.
 
-    :param box: the raster's box, which is the geometry's where only a geometry was given.
-    :param crs: CRS of both.
-    :param geometry: data are wanted only inside of it; ``None`` for the whole box.
-    :param has_bbox: whether the box is part of the request, not only the geometry.
-    :param warnings: what looks wrong, but may be meant.
+    ``has_bbox``: the box is part of the request. ``warnings``: what looks wrong, but may be meant.
     """
 
     box: BBox
@@ -162,9 +158,8 @@ def parse_size(
     """
     Read and check the raster's size: pixels **or** resolution.
 
-    One of ``width`` and ``height`` is enough, for pixels that are as high as wide. ``resolution`` is metres per pixel,
-    one number or two; in a CRS of degrees it becomes a size at the central latitude. ``max_side``: pixels, ``None`` for
-    no limit.
+    One of ``width`` and ``height`` is enough. ``resolution`` is metres per pixel, one number or two; in a CRS of
+    degrees it becomes a size at the central latitude.
     """
     sized = width is not None or height is not None
     if sized == (resolution is not None):

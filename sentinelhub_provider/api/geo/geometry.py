@@ -87,11 +87,7 @@ class Geometry:
 
 
 def parse_bbox(value: Any, field: str = "bbox", *, in_degrees: bool = False) -> BBox:
-    """
-    Read four numbers, or a text of them between commas.
-
-    ``in_degrees`` lets pass a west that is east of east, by less than half the globe: a box across the antimeridian.
-    """
+    """Read four numbers, or a text of them; ``in_degrees``, a west beyond east goes across the antimeridian."""
     parts = value.strip().strip("[]()").split(",") if isinstance(value, str) else _listed(value)
     if not isinstance(parts, Sequence) or len(parts) != 4:
         raise SentinelHubRequestError(f"{field} is {value!r}. Give four numbers: west, south, east, north.")

@@ -78,12 +78,7 @@ def build_async_process(
 def read_async_process(
     body: Any, *, delivery: Access | None = None, evalscript: Access | None = None, **checks: Unpack[Checks]
 ) -> AsyncProcessRequest:
-    """
-    Check a request's JSON as the documentation and other clients write it; it is sent as it is.
-
-    It holds no credentials itself: those of ``delivery`` serve for the evalscript's bucket, too, unless that has its
-    own.
-    """
+    """Check a request's JSON, sent as it is. The credentials of ``delivery`` serve for the evalscript's bucket, too."""
     refuse_credentials(body)
     named = body.get("evalscriptReference") if isinstance(body, Mapping) else None
     if isinstance(body, Mapping):

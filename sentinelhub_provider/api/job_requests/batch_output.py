@@ -39,12 +39,7 @@ def raster_output(
     deployment: str | None = None,
     **members: Any,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """
-    Return ``output`` of a request for rasters, without credentials, and warnings.
-
-    ``formats``: media types by output; ``members``: those of :data:`RASTER_MEMBERS`, ``None`` for the service's
-    default.
-    """
+    """Return ``output`` for rasters, without credentials, and warnings; ``members``: see :data:`RASTER_MEMBERS`."""
     delivery.check("delivery", template=RASTER, outputs=len(formats), needs_access=True,
         deployment=deployment,
     )  # fmt: skip
@@ -209,8 +204,9 @@ def _check_array(parameters: Mapping[str, Any], array: str, cut: Tiles, name: st
     if len(chunks) != 3 or not all(divides):
         _refuse(
             name,
-            f"has chunks {parameters['chunks']!r} for array {array!r}. Give [1, y, x], where y and x divide the {cut.size.height} x "
-            f"{cut.size.width} pixels of a tile, such as [1, {cut.size.height // 10}, {cut.size.width // 10}].",
+            f"has chunks {parameters['chunks']!r} for array {array!r}. Give [1, y, x], where y and x divide the "
+            f"{cut.size.height} x {cut.size.width} pixels of a tile, such as [1, {cut.size.height // 10}, "
+            f"{cut.size.width // 10}].",
         )
 
 

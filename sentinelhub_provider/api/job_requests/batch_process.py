@@ -157,12 +157,7 @@ def build_batch_process(
 def read_batch_process(
     body: Any, *, delivery: Access | None = None, features: Access | None = None, **checks: Unpack[Checks]
 ) -> BatchProcessRequest:
-    """
-    Check a request's JSON as the documentation and other clients write it; it is sent as it is.
-
-    It holds no credentials itself: those of ``delivery`` serve for the GeoPackage's bucket, too, unless that has its
-    own.
-    """
+    """Check a request's JSON, sent as it is. The credentials of ``delivery`` serve for the GeoPackage's bucket, too."""
     refuse_credentials(body)
     deployment = checks.get("deployment")
     process, cut_along, output = (member(body, name) for name in ("processRequest", "input", "output"))

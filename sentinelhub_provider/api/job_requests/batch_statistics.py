@@ -64,12 +64,7 @@ class BatchStatisticsRequest(JobRequest):
     def estimate(
         self, *, samples: float = 1, intervals: int | None = None, sizes: FeatureSizes | None = None
     ) -> Estimate | None:
-        """
-        Estimate the cost in processing units; ``None`` where it cannot be told, as without ``sizes``.
-
-        Each interval is a sample of each pixel; all ``intervals`` are counted where it is not known how many have
-        scenes. The minimum holds once for the job.
-        """
+        """Estimate the cost over features of such ``sizes``, at most; ``None`` where it cannot be told."""
         number = self.time.interval.count(self.time.time_range) if intervals is None else intervals
         one = self.datasets.estimate(Size(512, 512), self.setup, Service.STATISTICAL, samples=samples, times=number)
         return None if one is None or sizes is None else sizes.estimate(one, Service.BATCH_STATISTICAL)
@@ -128,11 +123,7 @@ def read_batch_statistics(
     evalscript: Access | None = None,
     **checks: Unpack[Checks],
 ) -> BatchStatisticsRequest:
-    """
-    Check a request's JSON as the documentation and other clients write it; it is sent as it is.
-
-    It holds no credentials itself: those of ``delivery`` serve for other buckets, too, unless they have their own.
-    """
+    """Check a request's JSON, sent as it is. The credentials of ``delivery`` serve for other buckets, too."""
     refuse_credentials(body)
     request_input, aggregation = member(body, "input"), member(body, "aggregation")
     script, reference = aggregation.get("evalscript"), aggregation.get("evalscriptReference")

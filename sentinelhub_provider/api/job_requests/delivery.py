@@ -84,12 +84,7 @@ Access = S3Access | GsAccess
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """
-    The placeholders that the URL of a delivery may hold between ``<`` and ``>``.
-
-    A URL that has any has one of ``unique``, and ``output`` where there are several outputs, or they would overwrite
-    each other.
-    """
+    """The placeholders that a delivery's URL may have: one of ``unique`` where any, ``output`` for several outputs."""
 
     names: tuple[str, ...]
     unique: tuple[str, ...] = ()
@@ -142,12 +137,7 @@ def parse_location(
     needs_access: bool = False,
     deployment: str | None = None,
 ) -> Location:
-    """
-    Check a place, such as ``s3://bucket/folder`` or ``gs://bucket/folder``.
-
-    ``template``: its placeholders; ``outputs``: how many are written there. ``needs_access``: credentials or a role are
-    a must, as they always are at Google.
-    """
+    """Check a place; ``needs_access``: credentials or a role are a must, as they always are at Google."""
     text = url.strip() if isinstance(url, str) else ""
     match = _URL.fullmatch(text)
     if match is None or not _BUCKET.fullmatch(match[2]):
@@ -238,11 +228,7 @@ def read_location(storage: Any, access: Access | None = None, *, field: str, pat
 
 
 def tagged_url(url: str, tag: str) -> str:
-    """
-    Return a URL with a folder of its own: after the folders that are fixed, before the first placeholder.
-
-    ``s3://bucket/results/<requestId>`` becomes ``s3://bucket/results/<tag>/<requestId>``, with the tag itself.
-    """
+    """Return a URL with a folder of its own, as ``s3://bucket/<tag>/<requestId>``: before the first placeholder."""
     folder = fixed_folder(url)
     rest = url[len(folder) :].lstrip("/")
     return f"{folder}/{tag}/{rest}" if rest else f"{folder}/{tag}"

@@ -187,11 +187,7 @@ _TIMES = ("created", "user_action_updated", "last_updated")
 
 
 def job_of(kind: JobKind, document: Any) -> Job:
-    """
-    Read a job from the service's description of it: one answer, or one item of a listing.
-
-    Raises :class:`UnknownJobStateError` for a state that is not known: such a job must not be waited for as if it ran.
-    """
+    """Read a job from an answer, or an item of a listing. Raises :class:`UnknownJobStateError` for an odd state."""
     job_id = document.get("id") if isinstance(document, Mapping) else None
     if not isinstance(job_id, str) or not job_id:
         shown = sorted(document) if isinstance(document, Mapping) else type(document).__name__
@@ -288,12 +284,7 @@ DIGEST_SIZE = 8  # Digits of a request's digest behind a job tag
 
 
 def job_tag(dag_id: str, task_id: str, run_id: str, map_index: int, clears: int) -> str:
-    """
-    Return the job tag of a task instance: an idempotency key, by which a retry finds the job of an earlier attempt.
-
-    It fits into a description, and into a URL as a folder. ``clears`` is the same for all retries, and another number
-    after a user cleared the finished task.
-    """
+    """Return the job tag of a task instance: an idempotency key, which its retries share until ``clears`` grows."""
     named = json.dumps([dag_id, task_id, run_id, map_index, clears])
     return f"airflow-{hashlib.sha256(named.encode()).hexdigest()[:20]}"
 

@@ -60,12 +60,7 @@ def should_list(due: int, depth: int | None) -> bool:
 
 
 def should_read_on(unseen: int, fruitless: int) -> bool:
-    """
-    Tell whether another page is worth it: nobody knows how far down the rest is.
-
-    To give up after as many fruitless pages in a row as there are jobs left costs at most twice what the better choice
-    would have.
-    """
+    """Tell whether another page is worth it, at most twice the cost of the better choice."""
     return unseen > max(1, fruitless)
 
 

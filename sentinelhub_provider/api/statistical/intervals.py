@@ -101,8 +101,7 @@ def split_time(
     """
     Read a range and the length of its intervals.
 
-    Unless ``last`` says it, a last interval that does not fit is skipped where the user says the range, and shortened
-    where the DAG run does; a run of about the length of one interval is one.
+    Without ``last``, one that does not fit is skipped where the user says the range, and shortened where the run does.
     """
     times = parse_time_range(time_range, field, now=now)
     interval = parse_interval(length, last=last or ("SHORTEN" if times.of_run else "SKIP"))

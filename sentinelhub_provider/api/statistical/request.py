@@ -33,12 +33,7 @@ class StatisticalRequest(RasterRequest):
     def estimate(
         self, *, samples: float = 1, intervals: int | None = None, service: Service = Service.STATISTICAL
     ) -> Estimate | None:
-        """
-        Estimate the cost; ``None`` where the evalscript does not say plainly what it reads.
-
-        Each interval is a sample of each pixel; all ``intervals`` are counted where it is not known how many have
-        scenes. ``samples``: to a pixel and interval, where the mosaicking is ORBIT or TILE.
-        """
+        """Estimate the cost of so many intervals, all by default; ``None`` where the evalscript is not plain."""
         number = len(self.intervals) if intervals is None else intervals
         return self.datasets.estimate(self.size, self.setup, service, samples=samples, times=number)
 

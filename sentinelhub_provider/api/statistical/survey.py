@@ -131,13 +131,7 @@ class Problem:
 
 @dataclass(slots=True)
 class Survey:
-    """
-    What is known before anything is sent.
-
-    ``keys``: for the number of each usable feature, what tells its request from the others'; ``problems`` are of all
-    others. ``largest``: the dearest request's share. ``properties``: see
-    :func:`~sentinelhub_provider.api.statistical.table.joined_kind`.
-    """
+    """What is known before anything is sent: what tells each usable feature apart, and what is wrong with others."""
 
     template: RequestTemplate
     keys: dict[int, str] = field(default_factory=dict)
@@ -198,12 +192,7 @@ def survey(
     samples: float = 1,
     is_one_area: bool = False,
 ) -> Survey:
-    """
-    Check all features before anything is sent.
-
-    ``make_template`` takes a first area. ``crs`` is what the user says of features, ``named`` what they say of
-    themselves. ``is_one_area``: the one feature is an area that the user gave as an argument.
-    """
+    """Check all features before anything is sent; ``named``: their own CRS; ``is_one_area``: one of an argument."""
     check_named_crs(named, crs)
     found: Survey | None = None
     problems: list[Problem] = []
