@@ -27,12 +27,17 @@ class Demo:
 
 
 def pictures(run: Any, folder: Path) -> tuple[str, Mapping[str, Path]]:
-    """Report the dates, cloud covers and costs of the pictures."""
+    """Report the dates, the area's cloud covers and the costs of the pictures."""
+    sheet = importlib.import_module("ndvi_sheet")
     chosen = run.get_task_instance("choose")
     scenes = chosen.xcom_pull(task_ids="choose")
     stored = chosen.xcom_pull(task_ids="ndvi", map_indexes=range(len(scenes)))
     rows = [
-        {**scene, "processing_units": picture["processing_units"]}
+        {
+            "date": scene["date"],
+            "cloud_cover": sheet.cloud_cover(sheet.open_picture(picture["path"])),
+            "processing_units": picture["processing_units"],
+        }
         for scene, picture in zip(scenes, stored, strict=True)
     ]
     return picture_table(rows), {"Picture": folder / "ndvi.png"}

@@ -10,12 +10,14 @@ The Sentinel Hub is the sandbox, or the real service when ``SENTINELHUB_CLIENT_I
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,9 +26,12 @@ import httpx
 from environment import CONN_ID, ROOT, SetupError, airflow_environment, free_port, sentinel_hub
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from environment import SentinelHub
 
 USER = "admin"
+ANOTHER = "start another one: .venv/bin/python dev/up.py --port 8081 --home .up/second"
 START_SECONDS = 300.0
 """How long Airflow may take to answer: a minute is usual, a first start on a busy machine takes longer."""
 DAGS_SECONDS = 60.0
@@ -43,7 +48,7 @@ def main() -> int:
         signal.signal(number, _interrupt)
     descendants.adopt_orphans()
     try:
-        with sentinel_hub(control=True, log=home / "sandbox.log") as service:
+        with _only_one_in(home), sentinel_hub(control=True, log=home / "sandbox.log") as service:
             print(f"Sentinel Hub: {service.title}", flush=True)
             _run_airflow(home, arguments.dags.resolve(), arguments.port, service)
     except KeyboardInterrupt:
@@ -53,6 +58,21 @@ def main() -> int:
         print(f"make up: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+@contextmanager
+def _only_one_in(home: Path) -> Iterator[None]:
+    """
+    Keep a second Airflow out of a home: two schedulers on one SQLite database break both.
+
+    :raises SetupError: an Airflow runs there already.
+    """
+    with (home / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SetupError(f"an Airflow runs in {home} already. Use that one, or {ANOTHER}") from None
+        yield
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -135,10 +155,7 @@ def _require_free(port: int) -> None:
     """Refuse a port that answers: what answers there is not the Airflow that is about to start."""
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
-            raise SetupError(
-                f"port {port} is taken. Stop what listens there, or choose another port: "
-                ".venv/bin/python dev/up.py --port 8081"
-            )
+            raise SetupError(f"port {port} is taken. Stop what listens there, or {ANOTHER}")
 
 
 def _wait_until_it_answers(airflow: subprocess.Popen[bytes], client: httpx.Client, log: Path) -> None:

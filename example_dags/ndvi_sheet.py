@@ -37,10 +37,9 @@ def draw_sheet(path: str, *, title: str, scenes: Sequence[Mapping[str, Any]]) ->
     Lay pictures of one size out on a sheet and write it as PNG.
 
     :param path: where to, local or in object storage.
-    :param scenes: for each picture its ``picture`` (path), ``date``, ``cloud_cover`` in percent, and ``address``, where
-        its data lies; at least one.
+    :param scenes: for each picture its ``picture`` (path), ``date``, and ``address``, where its data lies.
     """
-    pictures = [_open(scene["picture"]) for scene in scenes]
+    pictures = [open_picture(scene["picture"]) for scene in scenes]
     width, height = pictures[0].size
     columns = _columns(len(pictures))
     rows = -(-len(pictures) // columns)
@@ -59,13 +58,22 @@ def draw_sheet(path: str, *, title: str, scenes: Sequence[Mapping[str, Any]]) ->
         row, column = divmod(position, columns)
         x, y = MARGIN + column * (width + GAP), HEAD + row * (height + LABEL)
         _place(sheet, draw, picture, (x, y))
-        _label(draw, (x, y + height + 14), width, scene)
+        _label(draw, (x, y + height + 14), width, scene["date"], cloud_cover(picture))
     _legend(draw, (MARGIN, sheet.height - FOOT + 24))
     with ObjectStoragePath(path).open("wb") as file:
         sheet.save(file, "PNG")
 
 
-def _open(path: str) -> Image.Image:
+def cloud_cover(picture: Image.Image) -> float:
+    """Return how much of a picture's area is clouded, in percent. A scene's own figure is that of its whole tile."""
+    colours = picture.getcolors(picture.width * picture.height) or []
+    seen = sum(count for count, (*_, alpha) in colours if alpha)
+    clouded = sum(count for count, (*colour, alpha) in colours if alpha and tuple(colour) == _rgb(NEUTRAL["cloud"]))
+    return 100 * clouded / seen if seen else 0.0
+
+
+def open_picture(path: str) -> Image.Image:
+    """Read a picture of ndvi.js, local or in object storage."""
     with ObjectStoragePath(path).open("rb") as file:
         return Image.open(file).convert("RGBA")
 
@@ -99,12 +107,12 @@ def _place(sheet: Image.Image, draw: ImageDraw.ImageDraw, picture: Image.Image, 
     draw.rectangle((x - 1, y - 1, x + width, y + height), outline=LINE)
 
 
-def _label(draw: ImageDraw.ImageDraw, corner: tuple[int, int], width: int, scene: Mapping[str, Any]) -> None:
-    """Write the date at the left edge and the cloud cover at the right edge, below a picture."""
+def _label(draw: ImageDraw.ImageDraw, corner: tuple[int, int], width: int, day: str, clouded: float) -> None:
+    """Write the date at the left edge and the area's cloud cover at the right edge, below a picture."""
     x, y = corner
-    day = date.fromisoformat(scene["date"])
-    draw.text((x, y), f"{day.day} {day:%B %Y}", INK, _font(28))
-    draw.text((x + width, y + 4), f"{scene['cloud_cover']:.0f} % cloud", MUTED, _font(24), anchor="ra")
+    on = date.fromisoformat(day)
+    draw.text((x, y), f"{on.day} {on:%B %Y}", INK, _font(28))
+    draw.text((x + width, y + 4), f"{clouded:.0f} % cloud", MUTED, _font(24), anchor="ra")
 
 
 def _legend(draw: ImageDraw.ImageDraw, corner: tuple[int, int]) -> None:

@@ -188,8 +188,7 @@ def sheet(tmp_path):
         picture = tmp_path / "picture.png"
         Image.new("RGBA", (120, 90), (10, 200, 30, alpha)).save(picture)
         scenes = [
-            {"date": f"2025-05-{day:02}", "cloud_cover": 1.2, "address": address, "picture": str(picture)}
-            for day in range(1, count + 1)
+            {"date": f"2025-05-{day:02}", "address": address, "picture": str(picture)} for day in range(1, count + 1)
         ]
         ndvi_sheet.draw_sheet(str(tmp_path / "sheet.png"), title="NDVI", scenes=scenes)
         return Image.open(tmp_path / "sheet.png").convert("RGB")
@@ -205,6 +204,15 @@ def colours(picture: Image.Image) -> dict[tuple[int, ...], int]:
 def test_every_picture_is_on_the_sheet(sheet):
     """Five pictures cover five times their area."""
     assert colours(sheet(count=5))[(10, 200, 30)] == 5 * 120 * 90
+
+
+def test_the_cloud_cover_is_that_of_the_pictures_area():
+    """Pixels without data do not count; a scene of few clouds may have them all above a field."""
+    picture = Image.new("RGBA", (10, 10), (10, 200, 30, 255))
+    picture.paste((230, 230, 232, 255), (0, 0, 10, 2))
+    picture.paste((230, 230, 232, 0), (0, 2, 10, 6))
+
+    assert ndvi_sheet.cloud_cover(picture) == pytest.approx(100 * 20 / 60)
 
 
 def test_where_there_is_no_data_the_ground_shows(sheet):
