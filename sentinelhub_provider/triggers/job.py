@@ -15,8 +15,14 @@ from sentinelhub_provider.api.jobs.job import Job, check_job_id, kind_of
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
 from sentinelhub_provider.api.values import read_number, read_seconds
 from sentinelhub_provider.exceptions import SentinelHubError
-from sentinelhub_provider.triggers.job_polling import JobPoller, PollFailure, StatusUpdate, watching
-from sentinelhub_provider.triggers.job_source import HookJobSource, QuietHook
+from sentinelhub_provider.triggers.job_polling import (
+    HookJobSource,
+    JobPoller,
+    PollFailure,
+    QuietHook,
+    StatusUpdate,
+    watching,
+)
 from sentinelhub_provider.triggers.stored import StoredTrigger, checking
 
 FIRST_POLL_PATIENCE = 60.0

@@ -13,24 +13,34 @@ import logging
 import math
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from importlib import import_module
+from typing import Any, TypeAlias, TypeVar
 
 from sentinelhub_provider.api.jobs import polling
 from sentinelhub_provider.api.jobs.job import Job, JobKind, JobState, UnknownJobStateError, job_of
-from sentinelhub_provider.exceptions import SentinelHubError
+from sentinelhub_provider.exceptions import (
+    SentinelHubAuthenticationError,
+    SentinelHubError,
+    SentinelHubTransportError,
+)
+from sentinelhub_provider.hooks.jobs import aget_job, aget_page
+from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+from sentinelhub_provider.transport.steps import Wait
 from sentinelhub_provider.triggers.shared_poll import PollLoop
 
-if TYPE_CHECKING:
-    from sentinelhub_provider.triggers.job_source import HookJobSource
+_Result = TypeVar("_Result")
 
 log = logging.getLogger(__name__)
 
 CLOSING_TIME = 5.0
 """Seconds that the last who leaves waits for the loop to close its connections."""
+
+REQUEST_DEADLINE = 60.0
+"""Seconds that one poll may take, repetitions included; after that the loop backs off and tells those who wait."""
 
 SIDE_BY_SIDE = 5
 """Requests about single jobs that are under way at once."""
@@ -76,6 +86,79 @@ class Watch:
     faults: int = 0
     state: JobState | None = None
     created: datetime | None = None
+
+
+class QuietHook(SentinelHubHook):
+    """A hook whose waits are told at debug level: its caller has one line for the whole of an outage."""
+
+    def _log_wait(self, wait: Wait) -> None:
+        self.log.debug("%s", wait)
+
+
+class HookJobSource:
+    """
+    Polls jobs over an Airflow connection.
+
+    The connection is looked up once, and again when its client is refused: its secret may have been changed since.
+    """
+
+    def __init__(self, kind: JobKind, conn_id: str) -> None:
+        self._kind, self._conn_id = kind, conn_id
+        self._hooks: list[SentinelHubHook] = []  # all are closed at the end: a request may be under way on a former one
+        self._one_at_a_time = asyncio.Lock()
+
+    async def job(self, job_id: str) -> Job:
+        """Check the status of one job."""
+        return await self._call(lambda hook: aget_job(hook, self._kind, job_id, deadline=REQUEST_DEADLINE))
+
+    async def page(self, token: str | None) -> tuple[Any, str | None]:
+        """Return one page of the listing, newest first, and the token of the next."""
+        return await self._call(lambda hook: aget_page(hook, self._kind, token, deadline=REQUEST_DEADLINE))
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for hook in self._hooks:
+            await hook.aclose()
+
+    async def _call(self, act: Callable[[SentinelHubHook], Awaitable[_Result]]) -> _Result:
+        hook = await self._current()
+        try:
+            return await act(hook)
+        except SentinelHubAuthenticationError:
+            renewed = await self._changed_since(hook)
+            if renewed is None:
+                raise
+            return await act(renewed)
+
+    async def _current(self) -> SentinelHubHook:
+        async with self._one_at_a_time:
+            if not self._hooks:
+                self._hooks.append(await self._looked_up())
+            return self._hooks[-1]
+
+    async def _changed_since(self, hook: SentinelHubHook) -> SentinelHubHook | None:
+        """Return a hook for the connection as it is now, ``None`` where it is as it was."""
+        async with self._one_at_a_time:
+            if self._hooks[-1] is hook:
+                renewed = await self._looked_up()
+                if await renewed.asettings() == await hook.asettings():
+                    return None
+                self._hooks.append(renewed)
+            return self._hooks[-1]
+
+    async def _looked_up(self) -> SentinelHubHook:
+        hook = QuietHook(self._conn_id)
+        # An HTTP library takes half a second to load: not on the loop that all triggers run on.
+        await asyncio.to_thread(import_module, "sentinelhub_provider.transport.async_session")
+        try:
+            await hook.asettings()
+        except SentinelHubError:
+            raise
+        except Exception as error:
+            raise SentinelHubTransportError(
+                f"Airflow could not look up the connection {self._conn_id!r} ({type(error).__name__})."
+            ) from error
+        return hook
 
 
 class JobPoller(PollLoop):

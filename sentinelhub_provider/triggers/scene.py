@@ -21,18 +21,16 @@ from sentinelhub_provider.api.scenes.search import SHORT_FIELDS, check_has_scene
 from sentinelhub_provider.api.scenes.watch import (
     DEFAULT_LOOKBACK,
     IGNORE,
+    REPROCESSED,
     SceneLedger,
     check_lookback,
-    check_reprocessed,
     pause_between,
 )
 from sentinelhub_provider.api.time_range import format_time, parse_time
-from sentinelhub_provider.api.values import read_seconds
-from sentinelhub_provider.exceptions import SentinelHubRequestError
+from sentinelhub_provider.api.values import read_choice, read_number, read_structure
 from sentinelhub_provider.hooks.scenes import asearch_scenes
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-from sentinelhub_provider.triggers.scene_announcer import SceneAnnouncer
-from sentinelhub_provider.triggers.scene_store import open_store
+from sentinelhub_provider.triggers.scene_announcer import SceneAnnouncer, open_store
 from sentinelhub_provider.triggers.shared_poll import SHORTEST_PAUSE, SharedPoll, shared_poll, wait_for
 from sentinelhub_provider.triggers.stored import StoredTrigger, checking
 
@@ -101,12 +99,12 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
         self.max_cloud_cover = max_cloud_cover
         self.sentinelhub_conn_id = sentinelhub_conn_id
         self.asset_state_store = None
-        self.intersects = _revived(intersects, "intersects")
-        self.filter = _revived(filter, "filter")
+        self.intersects = read_structure(intersects, "intersects")
+        self.filter = read_structure(filter, "filter")
         self.start = None if start is None else parse_time(start, "start")
         self.lookback = check_lookback(lookback)
-        self.reprocessed = check_reprocessed(reprocessed)
-        self.poll_interval = _checked_interval(poll_interval)
+        self.reprocessed = read_choice(reprocessed, REPROCESSED, "reprocessed")
+        self.poll_interval = float(read_number(poll_interval, "poll_interval", least=SHORTEST_PAUSE))
         check_has_scenes(collection)
         # The body has the box as four numbers, whatever it was given as.
         body = self._search_body(datetime(2020, 1, 1, tzinfo=UTC))
@@ -224,30 +222,9 @@ def _as_text(value: Any) -> Any:
     return json.dumps(value, sort_keys=True) if isinstance(value, Mapping) else value
 
 
-def _revived(value: Any, field: str) -> Any:
-    """Read what :func:`_as_text` wrote; neither WKT nor CQL2's text begins with a brace."""
-    if not isinstance(value, str) or not value.lstrip().startswith("{"):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError as error:
-        raise SentinelHubRequestError(f"{field} looks like JSON, but is none: {error}.", field=field) from error
-
-
 def _box(body: Mapping[str, Any]) -> list[float] | None:
     if "intersects" not in body:
         return None if "bbox" not in body else [float(number) for number in body["bbox"]]
     from shapely.geometry import shape
 
     return [float(number) for number in shape(body["intersects"]).bounds]
-
-
-def _checked_interval(value: Any) -> float:
-    interval = read_seconds(value, "poll_interval")
-    if interval < SHORTEST_PAUSE:
-        raise SentinelHubRequestError(
-            f"poll_interval is {value!r}. Give {SHORTEST_PAUSE:.0f} seconds or more: scenes are published hours after "
-            "they were sensed.",
-            field="poll_interval",
-        )
-    return interval

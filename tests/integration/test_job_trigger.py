@@ -28,7 +28,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubResponseError,
 )
 from sentinelhub_provider.sandbox.pytest_plugin import SandboxHandle
-from sentinelhub_provider.triggers import job_source
+from sentinelhub_provider.triggers import job_polling
 from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
 from sentinelhub_provider.triggers.job_polling import PollFailure, StatusUpdate, watching
 
@@ -271,7 +271,7 @@ def test_fault_that_passes_is_told_once_and_survived(
     bench: Bench, name: str, count: int, monkeypatch: pytest.MonkeyPatch
 ):
     """However long it lasts: trouble, and then what the job became meanwhile."""
-    monkeypatch.setattr(job_source, "REQUEST_DEADLINE", 0.2)
+    monkeypatch.setattr(job_polling, "REQUEST_DEADLINE", 0.2)
     ids = [bench.start() for _ in range(count)]
     faults = bench.sandbox.control
 
@@ -315,7 +315,7 @@ def test_service_that_is_down_is_survived(bench: Bench, monkeypatch: pytest.Monk
         until(told, "the first look")
         with monkeypatch.context() as patch:
             # What goes wrong is told when the deadline of one request ends.
-            patch.setattr(job_source, "REQUEST_DEADLINE", 0.1)
+            patch.setattr(job_polling, "REQUEST_DEADLINE", 0.1)
             bench.sandbox.control.add_fault(action={"kind": "reset"}, times=None)
             until(lambda: "cannot" in told()[-1], "the trouble to be told")
         bench.control.step()
@@ -444,7 +444,7 @@ def test_job_is_looked_at_even_past_its_deadline(bench: Bench, steps: int, words
 
 def test_deadline_holds_while_the_service_is_down(bench: Bench, monkeypatch: pytest.MonkeyPatch):
     """Nobody waits for ever."""
-    monkeypatch.setattr(job_source, "REQUEST_DEADLINE", 0.2)
+    monkeypatch.setattr(job_polling, "REQUEST_DEADLINE", 0.2)
     job = bench.start()
     bench.sandbox.control.add_fault(action={"kind": "silence"}, times=None)
 

@@ -73,19 +73,6 @@ def acquisition(item: Mapping[str, Any]) -> str:
     return scene_id if match is None else f"{match[1]}{match[2]}@{str(item.get('datetime'))[:19]}"
 
 
-def check_reprocessed(value: Any) -> str:
-    """
-    Return what shall become of new processings.
-
-    :raises SentinelHubRequestError: for another choice.
-    """
-    if value not in REPROCESSED:
-        raise SentinelHubRequestError(
-            f"reprocessed is {value!r}. Give one of {', '.join(REPROCESSED)}.", field="reprocessed"
-        )
-    return str(value)
-
-
 def check_lookback(value: Any) -> timedelta:
     """
     Return how far behind the present scenes are looked for, from a ``timedelta`` or a number of days.

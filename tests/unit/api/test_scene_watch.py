@@ -41,13 +41,13 @@ def announce(ledger: SceneLedger, items: list[dict[str, Any]], now: datetime = N
 
 @pytest.fixture(name="ledger")
 def fixture_ledger() -> SceneLedger:
-    """A ledger that has looked at an empty area."""
+    """A ledger after a poll of an empty area."""
     ledger = SceneLedger()
     ledger.new_scenes([], NOW)
     return ledger
 
 
-def test_the_first_look_announces_nothing():
+def test_the_first_poll_announces_nothing():
     """Only what is published from now on is new, late scenes included."""
     ledger, old, late = SceneLedger(), scene(1), scene(3)
 
@@ -55,7 +55,7 @@ def test_the_first_look_announces_nothing():
     assert announce(ledger, [old, late]) == [late["id"]]
 
 
-def test_with_a_start_the_first_look_announces_what_was_sensed_since():
+def test_with_a_start_the_first_poll_announces_what_was_sensed_since():
     """Not what was sensed before, however late it is published."""
     ledger = SceneLedger(start=NOW - timedelta(days=30))
 
@@ -83,7 +83,7 @@ def test_a_new_processing_is_no_new_scene(ledger):
 
 
 def test_of_two_new_processings_the_latest_is_announced(ledger):
-    """Both appear between two looks."""
+    """Both appear between two polls."""
     old, new = scene(1), scene(1, baseline=511)
 
     assert announce(ledger, [new, old]) == [new["id"]]
@@ -150,7 +150,7 @@ def test_what_leaves_the_window_is_forgotten(ledger):
     assert ledger.known == 1
 
 
-def test_after_a_long_stop_the_first_look_goes_all_the_way_back(ledger):
+def test_after_a_long_stop_the_first_poll_goes_all_the_way_back(ledger):
     """What was published while the triggerer was down is found, though the lookback is shorter."""
     announce(ledger, [scene(0)])
     restarted = SceneLedger()

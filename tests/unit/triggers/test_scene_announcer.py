@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from sentinelhub_provider.api.scenes.events import announced_key
 from sentinelhub_provider.api.scenes.watch import BATCH, SceneLedger
-from sentinelhub_provider.triggers.scene_announcer import BATCH_PAUSE, SceneAnnouncer
-from sentinelhub_provider.triggers.scene_store import SceneStore
+from sentinelhub_provider.triggers.scene_announcer import BATCH_PAUSE, SceneAnnouncer, SceneStore
 
 KEY = "sentinelhub.scenes.0123456789abcdef"
 NOW = datetime(2024, 6, 15, 12, tzinfo=UTC)
