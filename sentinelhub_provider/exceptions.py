@@ -78,10 +78,14 @@ def _revived(kind: type[SentinelHubError], message: str, attributes: dict[str, A
     return error
 
 
-class _FieldError(SentinelHubError, ValueError):
-    """An error of what the user gave; ``field`` names what must be changed, by default the message's first word."""
+class _FinalError(SentinelHubError):
+    """An error that the same call would meet again."""
 
     final = True
+
+
+class _FieldError(_FinalError, ValueError):
+    """An error of what the user gave; ``field`` names what must be changed, by default the message's first word."""
 
     def __init__(self, message: str, *, field: str | None = None, **about: Any) -> None:
         super().__init__(message, **about)
@@ -108,22 +112,16 @@ class SentinelHubTransportError(SentinelHubError):
         self.was_sent = was_sent
 
 
-class SentinelHubAuthenticationError(SentinelHubError):
+class SentinelHubAuthenticationError(_FinalError):
     """The token endpoint refused the client, or the API refused two tokens in a row."""
 
-    final = True
 
-
-class SentinelHubPermissionError(SentinelHubError):
+class SentinelHubPermissionError(_FinalError):
     """The client is known, but its account may not do this (403)."""
 
-    final = True
 
-
-class SentinelHubQuotaExceededError(SentinelHubError):
+class SentinelHubQuotaExceededError(_FinalError):
     """The account has no processing units or requests left in its period (403): waiting seconds does not help."""
-
-    final = True
 
 
 class SentinelHubRateLimitError(SentinelHubError):
@@ -138,16 +136,12 @@ class SentinelHubRateLimitError(SentinelHubError):
         self.retry_after = retry_after
 
 
-class SentinelHubBadRequestError(SentinelHubError):
+class SentinelHubBadRequestError(_FinalError):
     """The service refuses the request as it is (400, other 4xx, or a 500 whose words say so): change it."""
 
-    final = True
 
-
-class SentinelHubNotFoundError(SentinelHubError):
+class SentinelHubNotFoundError(_FinalError):
     """Nothing lives at this address (404)."""
-
-    final = True
 
 
 class SentinelHubServerError(SentinelHubError):
@@ -192,7 +186,5 @@ class SentinelHubJobError(SentinelHubError):
         self.final = reason not in _RESTARTABLE if final is None else final
 
 
-class SentinelHubBudgetError(SentinelHubError):
+class SentinelHubBudgetError(_FinalError):
     """The call would cost more processing units than it was allowed to; nothing was sent."""
-
-    final = True

@@ -31,13 +31,8 @@ TOKEN_READ_TIMEOUT = 15.0
 
 def credentials_of(settings: ConnectionSettings) -> ClientCredentials:
     """Return the OAuth2 client that a connection describes."""
-    return ClientCredentials(
-        auth_url=settings.auth_url,
-        client_id=settings.client_id,
-        client_secret=settings.client_secret,
-        client_auth=settings.client_auth.value,
-        scope=settings.scope,
-    )
+    client = (settings.auth_url, settings.client_id, settings.client_secret)
+    return ClientCredentials(*client, settings.client_auth.value, settings.scope)
 
 
 def fetch_token(

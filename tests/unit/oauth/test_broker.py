@@ -352,13 +352,18 @@ def test_refused_client_is_asked_about_once_a_minute(broker: TokenBroker, endpoi
     assert broker.get(endpoint.fetch).value == "token-2"
 
 
-def test_refusal_is_forgotten_with_a_success(direct: TokenBroker, endpoint: Endpoint, clock: FakeClock):
-    """A client that is accepted again is not refused from memory later."""
-    direct.get(endpoint.fetch)
+def refuse_a_renewal(broker: TokenBroker, endpoint: Endpoint, clock: FakeClock) -> None:
+    """Let the endpoint refuse to renew a token that still works."""
+    broker.get(endpoint.fetch)
     clock.now += STALE_AGE
     endpoint.error = refusal()
-    direct.get(endpoint.fetch)
+    broker.get(endpoint.fetch)
     endpoint.error = None
+
+
+def test_refusal_is_forgotten_with_a_success(direct: TokenBroker, endpoint: Endpoint, clock: FakeClock):
+    """A client that is accepted again is not refused from memory later."""
+    refuse_a_renewal(direct, endpoint, clock)
     clock.now += RENEWAL_PAUSE
     direct.get(endpoint.fetch)
     token = direct.get(endpoint.fetch)
@@ -368,11 +373,7 @@ def test_refusal_is_forgotten_with_a_success(direct: TokenBroker, endpoint: Endp
 
 def test_refusal_is_not_remembered_over_a_token_that_works(direct: TokenBroker, endpoint: Endpoint, clock: FakeClock):
     """The endpoint is asked again as soon as the token has ended, not a minute later."""
-    direct.get(endpoint.fetch)
-    clock.now += STALE_AGE
-    endpoint.error = refusal()
-    direct.get(endpoint.fetch)
-    endpoint.error = None
+    refuse_a_renewal(direct, endpoint, clock)
     clock.now += 59
 
     assert direct.get(endpoint.fetch).value == "token-3"

@@ -23,23 +23,25 @@ def jwt(claims: object) -> str:
     return f"e30.{payload}.c2ln"
 
 
+FRESH, STALE, INVALID = TokenState
+BOUNDARIES = {
+    3600: [
+        (0, FRESH),
+        (3479.9, FRESH),
+        (3480, STALE),
+        (3594.9, STALE),
+        (3595, INVALID),
+        (3600, INVALID),
+        (9999, INVALID),
+    ],
+    60: [(29.9, FRESH), (30, STALE), (55, INVALID)],
+    1: [(0.4, FRESH), (0.5, STALE), (0.9, INVALID)],
+}
+
+
 @pytest.mark.parametrize(
     ("lifetime", "age", "state"),
-    [
-        pytest.param(3600, 0, TokenState.FRESH, id="new"),
-        pytest.param(3600, 3479.9, TokenState.FRESH, id="just-before-leeway"),
-        pytest.param(3600, 3480, TokenState.STALE, id="two-minutes-left"),
-        pytest.param(3600, 3594.9, TokenState.STALE, id="just-before-margin"),
-        pytest.param(3600, 3595, TokenState.INVALID, id="five-seconds-left"),
-        pytest.param(3600, 3600, TokenState.INVALID, id="expired"),
-        pytest.param(3600, 9999, TokenState.INVALID, id="long-expired"),
-        pytest.param(60, 29.9, TokenState.FRESH, id="short-lived-first-half"),
-        pytest.param(60, 30, TokenState.STALE, id="short-lived-second-half"),
-        pytest.param(60, 55, TokenState.INVALID, id="short-lived-margin"),
-        pytest.param(1, 0.4, TokenState.FRESH, id="one-second-fresh"),
-        pytest.param(1, 0.5, TokenState.STALE, id="one-second-stale"),
-        pytest.param(1, 0.9, TokenState.INVALID, id="one-second-last-tenth"),
-    ],
+    [(lifetime, age, state) for lifetime, states in BOUNDARIES.items() for age, state in states],
 )
 def test_state_changes_at_its_boundaries(lifetime: float, age: float, state: TokenState):
     """The leeway is two minutes or half of the lifetime, the margin five seconds or a tenth of it."""

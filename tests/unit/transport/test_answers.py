@@ -9,15 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinelhub_provider.exceptions import (
-    SentinelHubBadRequestError,
-    SentinelHubError,
-    SentinelHubNotFoundError,
-    SentinelHubPermissionError,
-    SentinelHubQuotaExceededError,
-    SentinelHubRateLimitError,
-    SentinelHubServerError,
-)
+from sentinelhub_provider import exceptions as errors
 from sentinelhub_provider.transport.answers import (
     EXCERPT_SIZE,
     Answer,
@@ -129,23 +121,35 @@ def test_long_message_is_cut():
 @pytest.mark.parametrize(
     ("status", "code", "message", "kind", "advice"),
     [
-        (400, "COMMON_BAD_PAYLOAD", "m", SentinelHubBadRequestError, "Change the request"),
-        (401, "COMMON_UNAUTHORIZED", "m", SentinelHubPermissionError, "may not do this"),
-        (403, "COMMON_INSUFFICIENT_PERMISSIONS", "m", SentinelHubPermissionError, "check its plan"),
-        (403, "ACCESS_INSUFFICIENT_PROCESSING_UNITS", "m", SentinelHubQuotaExceededError, "next period or buy more"),
-        (403, None, "Insufficient processing units or requests available", SentinelHubQuotaExceededError, "usage"),
-        (404, None, None, SentinelHubNotFoundError, "deployment"),
-        (408, None, None, SentinelHubServerError, "did not take the request in"),
-        (409, None, None, SentinelHubBadRequestError, "Change the request"),
-        (425, None, None, SentinelHubServerError, "did not take the request in"),
-        (429, "RATE_LIMIT_EXCEEDED", "m", SentinelHubRateLimitError, "requests_per_minute"),
-        (429, "RATE_LIMIT_TOKEN_COUNT_EXCEEDS_CAPACITY", "m", SentinelHubBadRequestError, "make it smaller"),
-        (500, None, None, SentinelHubServerError, "status page"),
-        (503, None, None, SentinelHubServerError, "status page"),
+        (400, "COMMON_BAD_PAYLOAD", "m", errors.SentinelHubBadRequestError, "Change the request"),
+        (401, "COMMON_UNAUTHORIZED", "m", errors.SentinelHubPermissionError, "may not do this"),
+        (403, "COMMON_INSUFFICIENT_PERMISSIONS", "m", errors.SentinelHubPermissionError, "check its plan"),
+        (
+            403,
+            "ACCESS_INSUFFICIENT_PROCESSING_UNITS",
+            "m",
+            errors.SentinelHubQuotaExceededError,
+            "next period or buy more",
+        ),
+        (
+            403,
+            None,
+            "Insufficient processing units or requests available",
+            errors.SentinelHubQuotaExceededError,
+            "usage",
+        ),
+        (404, None, None, errors.SentinelHubNotFoundError, "deployment"),
+        (408, None, None, errors.SentinelHubServerError, "did not take the request in"),
+        (409, None, None, errors.SentinelHubBadRequestError, "Change the request"),
+        (425, None, None, errors.SentinelHubServerError, "did not take the request in"),
+        (429, "RATE_LIMIT_EXCEEDED", "m", errors.SentinelHubRateLimitError, "requests_per_minute"),
+        (429, "RATE_LIMIT_TOKEN_COUNT_EXCEEDS_CAPACITY", "m", errors.SentinelHubBadRequestError, "make it smaller"),
+        (500, None, None, errors.SentinelHubServerError, "status page"),
+        (503, None, None, errors.SentinelHubServerError, "status page"),
     ],
 )
 def test_error_is_of_the_kind_that_says_what_to_do(
-    status: int, code: str | None, message: str | None, kind: type[SentinelHubError], advice: str
+    status: int, code: str | None, message: str | None, kind: type[errors.SentinelHubError], advice: str
 ):
     """It carries what the service said, and adds what helps."""
     body = json.dumps({"error": {"code": code, "message": message}}).encode()
@@ -206,10 +210,10 @@ def test_500_that_cannot_pass_is_a_refusal(code: str | None, message: str):
     """Its words name the request, the script or the data; a gateway's 502 to 504 passes whatever it says."""
     error = error_from(answer_500(code, message), endpoint=ENDPOINT, note=" It may have taken effect.")
 
-    assert (type(error), error.status, error.final) == (SentinelHubBadRequestError, 500, True)
+    assert (type(error), error.status, error.final) == (errors.SentinelHubBadRequestError, 500, True)
     assert str(error).endswith("change the request, or leave out the scenes that it cannot read.")
     for status in (502, 503, 504):
-        assert type(error_from(answer_500(code, message, status), endpoint=ENDPOINT)) is SentinelHubServerError
+        assert type(error_from(answer_500(code, message, status), endpoint=ENDPOINT)) is errors.SentinelHubServerError
 
 
 @pytest.mark.parametrize(("code", "message"), MAY_PASS)
@@ -217,7 +221,7 @@ def test_500_that_may_pass_is_the_service_s_fault(code: str | None, message: str
     """It is worth another attempt."""
     error = error_from(answer_500(code, message), endpoint=ENDPOINT)
 
-    assert (type(error), error.final) == (SentinelHubServerError, False)
+    assert (type(error), error.final) == (errors.SentinelHubServerError, False)
 
 
 # --- successes -------------------------------------------------------------------------------------------------------

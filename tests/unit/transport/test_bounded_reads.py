@@ -33,26 +33,30 @@ ANSWERS = {
 """What is sent at once, and what follows a byte every ten milliseconds."""
 
 
+def accepted(listener: socket.socket, certificate: Path | None) -> socket.socket:
+    """Accept one connection, over TLS where there is a certificate."""
+    connection, _ = listener.accept()
+    if certificate is None:
+        return connection
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context.wrap_socket(connection, server_side=True)
+
+
 @contextlib.contextmanager
 def trickling_server(at_once: bytes, slowly: bytes, certificate: Path | None = None) -> Iterator[str]:
     """Answer one connection that way, then leave it open until the block ends."""
     done = threading.Event()
 
     def serve() -> None:
-        with contextlib.suppress(OSError):
-            connection, _ = listener.accept()
-            if certificate is not None:
-                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-                context.load_cert_chain(certificate)
-                connection = context.wrap_socket(connection, server_side=True)
-            with connection:
-                connection.recv(10_000)
-                connection.sendall(at_once)
-                for byte in slowly:
-                    if done.wait(0.01):
-                        return
-                    connection.sendall(bytes([byte]))
-                done.wait(10)
+        with contextlib.suppress(OSError), accepted(listener, certificate) as connection:
+            connection.recv(10_000)
+            connection.sendall(at_once)
+            for byte in slowly:
+                if done.wait(0.01):
+                    return
+                connection.sendall(bytes([byte]))
+            done.wait(10)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, daemon=True)
@@ -118,19 +122,13 @@ def slow_reader(certificate: Path | None, *, first: float = 0, each: float = 0) 
     done = threading.Event()
 
     def serve() -> None:
-        with contextlib.suppress(OSError, ValueError):
-            connection, _ = listener.accept()
-            if certificate is not None:
-                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-                context.load_cert_chain(certificate)
-                connection = context.wrap_socket(connection, server_side=True)
-            with connection:
-                size = 0
-                done.wait(first)
-                while size < UPLOAD and not done.wait(each):
-                    size += len(connection.recv(10_000))
-                connection.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
-                done.wait(10)
+        with contextlib.suppress(OSError, ValueError), accepted(listener, certificate) as connection:
+            size = 0
+            done.wait(first)
+            while size < UPLOAD and not done.wait(each):
+                size += len(connection.recv(10_000))
+            connection.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
+            done.wait(10)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)

@@ -12,19 +12,7 @@ from clocks import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinelhub_provider.exceptions import (
-    SentinelHubAuthenticationError,
-    SentinelHubBadRequestError,
-    SentinelHubError,
-    SentinelHubNotFoundError,
-    SentinelHubPermissionError,
-    SentinelHubQuotaExceededError,
-    SentinelHubRateLimitError,
-    SentinelHubRequestError,
-    SentinelHubResponseError,
-    SentinelHubServerError,
-    SentinelHubTransportError,
-)
+from sentinelhub_provider import exceptions as errors
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.origins import TrustedOrigins
 from sentinelhub_provider.transport.answers import Answer
@@ -66,9 +54,9 @@ def start(what: Call, clock: FakeClock | None = None) -> Flow:
     return call_flow(what, clock=clock or FakeClock(), random=lambda: 0.5)
 
 
-def fail(what: Call, *events: Any) -> SentinelHubError:
+def fail(what: Call, *events: Any) -> errors.SentinelHubError:
     """Play until the call fails and return the error."""
-    with pytest.raises(SentinelHubError) as error:
+    with pytest.raises(errors.SentinelHubError) as error:
         play(start(what), *events)
     return error.value
 
@@ -113,7 +101,7 @@ def test_foreign_host_is_refused_before_anything_happens(url: str):
     """Not even a token is fetched; the message names both hosts and the way to allow it."""
     error = fail(call(url=url))
 
-    assert isinstance(error, SentinelHubRequestError)
+    assert isinstance(error, errors.SentinelHubRequestError)
     assert error.field == "endpoint"
     assert "allowed_hosts" in str(error)
     assert "https://sh.example.org" in str(error)
@@ -161,7 +149,7 @@ def test_refusal_of_another_host_renews_no_token():
     """A signature that has expired says nothing about the token."""
     error = fail(call(), FIRST, answer(302, location="https://bucket.example/x?signature=1"), answer(403))
 
-    assert isinstance(error, SentinelHubPermissionError)
+    assert isinstance(error, errors.SentinelHubPermissionError)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -182,7 +170,7 @@ def test_redirect_elsewhere_is_refused(status: int, method: str, location: str):
     """The token stays here, and the message says where it was meant to go."""
     error = fail(call(method), FIRST, answer(status, location=location))
 
-    assert isinstance(error, SentinelHubResponseError)
+    assert isinstance(error, errors.SentinelHubResponseError)
     assert "the token was not sent" in str(error)
     assert "steal" not in str(error)
 
@@ -222,7 +210,7 @@ def test_circle_of_redirects_ends():
 @pytest.mark.parametrize("location", ["https://[broken/", "http://x:99999999/"])
 def test_redirect_to_no_url_is_a_bad_answer(location: str):
     """Whatever stands in Location, the error is one of ours."""
-    assert isinstance(fail(call(), FIRST, answer(302, location=location)), SentinelHubResponseError)
+    assert isinstance(fail(call(), FIRST, answer(302, location=location)), errors.SentinelHubResponseError)
 
 
 @pytest.mark.parametrize("redirect", [answer(302), answer(304), answer(300, location="/x")])
@@ -248,7 +236,7 @@ def test_two_refused_tokens_are_an_authentication_error():
     refused = Answer(401, {}, json.dumps({"error": {"code": "COMMON_UNAUTHORIZED"}}).encode(), 40)
     error = fail(call(), FIRST, refused, SECOND, refused, None)
 
-    assert isinstance(error, SentinelHubAuthenticationError)
+    assert isinstance(error, errors.SentinelHubAuthenticationError)
     assert (error.status, error.code) == (401, "COMMON_UNAUTHORIZED")
     assert "refused two tokens in a row" in str(error)
     assert "same deployment" in str(error)
@@ -264,7 +252,7 @@ def test_api_that_refuses_two_tokens_is_distrusted():
 
 def test_401_without_a_token_is_an_answer():
     """At the token endpoint there is nothing to renew."""
-    assert isinstance(fail(call("POST", trusted=None), answer(401)), SentinelHubPermissionError)
+    assert isinstance(fail(call("POST", trusted=None), answer(401)), errors.SentinelHubPermissionError)
 
 
 # --- waiting ---------------------------------------------------------------------------------------------------------
@@ -304,7 +292,7 @@ def test_rate_limit_beyond_the_deadline_fails_at_once():
     """Waiting in vain helps nobody; the error carries what was asked for, in seconds."""
     error = fail(call(deadline=30), FIRST, Answer(429, {"Retry-After": "31000"}))
 
-    assert isinstance(error, SentinelHubRateLimitError)
+    assert isinstance(error, errors.SentinelHubRateLimitError)
     assert error.retry_after == 31.0
     assert not error.final
 
@@ -315,7 +303,7 @@ def test_request_over_capacity_is_not_repeated():
 
     error = fail(call(), FIRST, Answer(429, {"Retry-After": "1"}, body, len(body)))
 
-    assert isinstance(error, SentinelHubBadRequestError)
+    assert isinstance(error, errors.SentinelHubBadRequestError)
     assert "make it smaller" in str(error)
 
 
@@ -330,7 +318,7 @@ def test_server_error_is_repeated_where_that_is_safe(status: int):
 
 def test_server_error_is_not_repeated_where_it_may_start_something_twice():
     """Whether the job was made is unknown."""
-    assert isinstance(fail(call("POST", repeatable=False), FIRST, answer(503)), SentinelHubServerError)
+    assert isinstance(fail(call("POST", repeatable=False), FIRST, answer(503)), errors.SentinelHubServerError)
 
 
 def test_attempts_end():
@@ -350,7 +338,7 @@ def test_attempts_end():
                     clock.sleep(seconds)
                     steps.append(flow.send(None))
 
-    with pytest.raises(SentinelHubServerError):
+    with pytest.raises(errors.SentinelHubServerError):
         go_on_failing()
 
     assert sum(isinstance(step, Send) for step in steps) == MAX_ATTEMPTS
@@ -383,7 +371,7 @@ def test_failure_is_repeated_unless_it_is_unclear_what_happened(
     else:
         cause = OSError("cause")
         error = fail(what, FIRST, Failure(kind, cause))
-        assert isinstance(error, SentinelHubTransportError)
+        assert isinstance(error, errors.SentinelHubTransportError)
         assert error.__cause__ is cause
         assert kind.value in str(error)
         assert str(error).startswith(f"POST {BASE}/catalog/v1/search: ")
@@ -414,7 +402,7 @@ def test_silence_until_the_deadline_is_the_deadline():
     play(flow, FIRST)
     clock.now += 60
 
-    with pytest.raises(SentinelHubTransportError, match="the deadline passed"):
+    with pytest.raises(errors.SentinelHubTransportError, match="the deadline passed"):
         flow.send(Failure(FailureKind.SILENT))
 
 
@@ -425,7 +413,7 @@ def test_nothing_is_sent_after_the_deadline():
     next(flow)
     clock.now += 60
 
-    with pytest.raises(SentinelHubTransportError, match="the deadline passed"):
+    with pytest.raises(errors.SentinelHubTransportError, match="the deadline passed"):
         flow.send(FIRST)
 
 
@@ -435,15 +423,15 @@ def test_nothing_is_sent_after_the_deadline():
 @pytest.mark.parametrize(
     ("status", "code", "kind"),
     [
-        (400, "COMMON_BAD_PAYLOAD", SentinelHubBadRequestError),
-        (403, "COMMON_INSUFFICIENT_PERMISSIONS", SentinelHubPermissionError),
-        (403, "ACCESS_INSUFFICIENT_PROCESSING_UNITS", SentinelHubQuotaExceededError),
-        (404, "COMMON_NOT_FOUND", SentinelHubNotFoundError),
-        (415, "COMMON_UNSUPPORTED_MEDIA_TYPE", SentinelHubBadRequestError),
-        (501, None, SentinelHubServerError),
+        (400, "COMMON_BAD_PAYLOAD", errors.SentinelHubBadRequestError),
+        (403, "COMMON_INSUFFICIENT_PERMISSIONS", errors.SentinelHubPermissionError),
+        (403, "ACCESS_INSUFFICIENT_PROCESSING_UNITS", errors.SentinelHubQuotaExceededError),
+        (404, "COMMON_NOT_FOUND", errors.SentinelHubNotFoundError),
+        (415, "COMMON_UNSUPPORTED_MEDIA_TYPE", errors.SentinelHubBadRequestError),
+        (501, None, errors.SentinelHubServerError),
     ],
 )
-def test_final_answer_is_not_repeated(status: int, code: str | None, kind: type[SentinelHubError]):
+def test_final_answer_is_not_repeated(status: int, code: str | None, kind: type[errors.SentinelHubError]):
     """The same request would get the same answer."""
     body = json.dumps({"error": {"code": code}}).encode()
 
@@ -454,7 +442,7 @@ def test_success_that_is_none_is_not_repeated():
     """A login page stays a login page."""
     page = Answer(200, {"content-type": "text/html"}, b"<html>", 6)
 
-    assert isinstance(fail(call(), FIRST, page), SentinelHubResponseError)
+    assert isinstance(fail(call(), FIRST, page), errors.SentinelHubResponseError)
 
 
 # --- whatever happens ------------------------------------------------------------------------------------------------
@@ -496,7 +484,7 @@ def test_any_call_ends_in_time_and_repeats_nothing_unclear(
         except StopIteration as done:
             last = done.value
             break
-        except SentinelHubError:
+        except errors.SentinelHubError:
             return
         match step:
             case Authorize():
@@ -539,7 +527,7 @@ def test_body_that_was_lost_on_the_way_is_sent_again():
     """The refusal contradicts what was sent; without a body it is simply right."""
     _, result = play(start(call("POST", repeatable=False, has_body=True)), FIRST, MISSING_BODY, None, FIRST, GOOD)
     assert result is GOOD
-    assert isinstance(fail(call("POST", has_body=False), FIRST, MISSING_BODY), SentinelHubBadRequestError)
+    assert isinstance(fail(call("POST", has_body=False), FIRST, MISSING_BODY), errors.SentinelHubBadRequestError)
 
 
 @pytest.mark.parametrize("lost", [Failure(FailureKind.BROKEN), Failure(FailureKind.SILENT), answer(502)])
@@ -548,7 +536,7 @@ def test_delete_whose_answer_was_lost_has_worked(lost: Any):
     _, result = play(start(call("DELETE")), FIRST, lost, None, FIRST, answer(404))
     assert result is not None
     assert result.status == 204
-    assert isinstance(fail(call("DELETE"), FIRST, answer(404)), SentinelHubNotFoundError)
+    assert isinstance(fail(call("DELETE"), FIRST, answer(404)), errors.SentinelHubNotFoundError)
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "POST"])
@@ -556,8 +544,8 @@ def test_change_that_is_answered_without_a_word_has_worked(method: str):
     """An empty 200 is no answer to a question, but it is one to an order."""
     empty = answer(200)
     assert play(start(call(method, repeatable=method == "PUT")), FIRST, empty)[1] is empty
-    assert isinstance(fail(call("POST", repeatable=True), FIRST, empty), SentinelHubResponseError)
-    assert isinstance(fail(call("GET"), FIRST, empty), SentinelHubResponseError)
+    assert isinstance(fail(call("POST", repeatable=True), FIRST, empty), errors.SentinelHubResponseError)
+    assert isinstance(fail(call("GET"), FIRST, empty), errors.SentinelHubResponseError)
 
 
 @pytest.mark.parametrize(("repeat_silent", "times", "word"), [(True, 2, "twice"), (False, 1, "once")])

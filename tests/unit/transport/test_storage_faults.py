@@ -32,19 +32,16 @@ def of_http(**attributes: int) -> Exception:
     return type("HttpError", (Exception,), attributes)("x")
 
 
+def of_s3(**statuses: int) -> list[Any]:
+    """Return errors as s3fs makes them of these codes."""
+    return [
+        pytest.param(translate_boto_error(answer(code, status)), id=f"s3fs {code}") for code, status in statuses.items()
+    ]
+
+
 PASSING = [
-    *(
-        pytest.param(translate_boto_error(answer(code, status)), id=f"s3fs {code}")
-        for code, status in [
-            ("SlowDown", 503),
-            ("InternalError", 500),
-            ("RequestTimeout", 400),
-            ("ServiceUnavailable", 503),
-            ("ExpiredToken", 400),
-            ("OperationAborted", 409),
-            ("RequestTimeTooSkewed", 403),
-        ]
-    ),
+    *of_s3(SlowDown=503, InternalError=500, RequestTimeout=400, ServiceUnavailable=503, ExpiredToken=400),
+    *of_s3(OperationAborted=409, RequestTimeTooSkewed=403),
     pytest.param(answer("SlowDown", 503), id="boto SlowDown"),
     pytest.param(answer("503", 503), id="boto 503"),
     pytest.param(EndpointConnectionError(endpoint_url="http://x"), id="unreachable"),
@@ -63,18 +60,8 @@ PASSING = [
     pytest.param(of_http(status=502), id="aiohttp 502"),
 ]
 FINAL = [
-    *(
-        pytest.param(translate_boto_error(answer(code, status)), id=f"s3fs {code}")
-        for code, status in [
-            ("NoSuchBucket", 404),
-            ("AccessDenied", 403),
-            ("403", 403),
-            ("InvalidAccessKeyId", 403),
-            ("SignatureDoesNotMatch", 403),
-            ("InvalidBucketName", 400),
-            ("AllAccessDisabled", 403),
-        ]
-    ),
+    *of_s3(NoSuchBucket=404, AccessDenied=403, InvalidAccessKeyId=403, SignatureDoesNotMatch=403),
+    *of_s3(InvalidBucketName=400, AllAccessDisabled=403, **{"403": 403}),
     pytest.param(answer("NoSuchBucket", 404), id="boto NoSuchBucket"),
     pytest.param(answer("AccessDenied", 403), id="boto AccessDenied"),
     pytest.param(NoCredentialsError(), id="no credentials"),
