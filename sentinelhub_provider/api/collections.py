@@ -131,15 +131,10 @@ def _unknown(name: str, deployment: str | None, field: str) -> str:
     near = get_close_matches(squeezed, COLLECTIONS, n=8, cutoff=0.5)
     near += [known for known in COLLECTIONS if known not in near and squeezed in known]
     nearest = sorted(near, key=lambda known: deployment is not None and not COLLECTIONS[known].is_at(deployment))[:3]
-    hints = [
-        f"{known!r}"
-        + (
-            ""
-            if deployment is None or COLLECTIONS[known].is_at(deployment)
-            else f" (elsewhere: {_titles(COLLECTIONS[known].deployments)})"
-        )
-        for known in nearest
-    ]
+    hints = []
+    for known in map(COLLECTIONS.__getitem__, nearest):
+        is_there = deployment is None or known.is_at(deployment)
+        hints.append(repr(known.id) if is_there else f"{known.id!r} (elsewhere: {_titles(known.deployments)})")
     there = [known.id for known in _ALL if deployment is None or known.is_at(deployment)]
     advice = f"Nearest: {', '.join(hints)}." if hints else f"There are {', '.join(there)}."
     return f"{field} {name!r} is not known here, and sent as it is. {advice}"

@@ -214,13 +214,15 @@ def total(estimates: Iterable[Estimate]) -> Estimate:
 SMALLER_PICTURE = "Take a smaller area, a coarser resolution, fewer bands or a shorter time"
 
 
-def check_budget(estimated: Estimate, max_processing_units: float | None, *, advice: str = SMALLER_PICTURE) -> None:
+def check_budget(
+    estimated: Estimate, max_processing_units: float | None, *, advice: str = SMALLER_PICTURE, arithmetic: str = ""
+) -> None:
     """Raise :class:`SentinelHubBudgetError` for what would cost more; ``advice`` says what makes it cheaper."""
     if max_processing_units is not None and estimated.processing_units > max_processing_units:
         raise SentinelHubBudgetError(
             f"This would cost {_pu(estimated.processing_units)}, more than max_processing_units="
-            f"{max_processing_units:g}; nothing was sent. The arithmetic: {estimated.explanation}. {advice}, "
-            "or raise max_processing_units."
+            f"{max_processing_units:g}; nothing was sent. The arithmetic{arithmetic or f': {estimated.explanation}'}. "
+            f"{advice}, or raise max_processing_units."
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sentinelhub_provider.api.geo.antimeridian import on_one_side, sides_of
-from sentinelhub_provider.api.geo.crs import DEGREES, Crs, parse_crs
+from sentinelhub_provider.api.geo.crs import DEGREES, Crs, check_named_crs, parse_crs
 from sentinelhub_provider.api.geo.geometry import BBox, Geometry, described_area, parse_bbox, parse_geometry, transform
 from sentinelhub_provider.api.values import read_positive, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
@@ -107,12 +107,7 @@ def parse_bounds(
     named = shape.crs if shape is not None else None
     system = named if crs is None and named is not None else parse_crs(crs)
     box = parse_bbox(bbox, in_degrees=system.is_geographic) if bbox is not None else None
-    if named is not None and not named.is_same(system):
-        raise SentinelHubRequestError(
-            f"geometry says of itself that it is in {named}, but crs is {system}. Make them agree: leave crs out, "
-            "or transform the geometry.",
-            field="crs",
-        )
+    check_named_crs(named, crs, "geometry says of itself that it is")
     warnings: list[str] = []
     if system.is_geographic:
         box, shape = on_one_side(box, shape, across=across)

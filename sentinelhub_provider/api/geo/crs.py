@@ -150,15 +150,12 @@ def parse_crs(value: Any, field: str = "crs") -> Crs:
     return Crs(code, f"http://www.opengis.net/def/crs/EPSG/0/{code}")
 
 
-def check_named_crs(named: Crs | None, crs: Any) -> None:
-    """Refuse features that say of themselves that they are in another CRS than the user says."""
+def check_named_crs(named: Crs | None, crs: Any, says: str = "features say of themselves that they are") -> None:
+    """Refuse what says of itself that it is in another CRS than the user says."""
     given = named if crs is None else parse_crs(crs)
     if named is not None and given is not None and not named.is_same(given):
-        raise SentinelHubRequestError(
-            f"features say of themselves that they are in {named}, but crs is {given}. Leave crs out, or transform "
-            "the features.",
-            field="crs",
-        )
+        advice = "Leave crs out, or transform the coordinates."
+        raise SentinelHubRequestError(f"crs is {given}, but {says} in {named}. {advice}")
 
 
 def _look_up(text: str, value: Any, field: str) -> int:

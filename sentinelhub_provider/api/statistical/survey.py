@@ -19,14 +19,14 @@ from sentinelhub_provider.api.arguments import StatisticsArguments
 from sentinelhub_provider.api.geo.bounds import SIZES, Bounds, Size, check_side, parse_bounds, parse_size, read_size
 from sentinelhub_provider.api.geo.crs import Crs, check_named_crs
 from sentinelhub_provider.api.geo.feature import Feature
-from sentinelhub_provider.api.processing_units import Estimate, total
+from sentinelhub_provider.api.processing_units import Estimate, check_budget, total
 from sentinelhub_provider.api.statistical.request import (
     StatisticalRequest,
     build_statistical_request,
     read_statistical_request,
 )
 from sentinelhub_provider.api.statistical.table import joined_kind
-from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
+from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 _OF_AN_AREA = ("bbox", "geometry", "width", "height", "resolution")  # Arguments whose errors may lie in one area alone
 
@@ -173,14 +173,10 @@ class Survey:
                 "bands cannot be told. Write setup() as 'return {input: [...], output: [...]};', or leave "
                 "max_processing_units out."
             )
-        units = self.estimate.processing_units
-        if units > max_processing_units:
-            dearest = "" if self.usable == 1 else f" for the largest of {self.usable:,} features"
-            raise SentinelHubBudgetError(
-                f"This would cost up to {units:,.4g} PU, more than max_processing_units={max_processing_units:g}; "
-                f"nothing was sent. The arithmetic{dearest}: {self.largest.explanation}. Take a coarser resolution, "
-                "fewer bands, features or intervals, or raise max_processing_units."
-            )
+        dearest = "" if self.usable == 1 else f" for the largest of {self.usable:,} features"
+        advice = "Take a coarser resolution, fewer bands, features or intervals"
+        arithmetic = f"{dearest}: {self.largest.explanation}"
+        check_budget(self.estimate, max_processing_units, advice=advice, arithmetic=arithmetic)
 
 
 def survey(
