@@ -71,6 +71,12 @@ def sent(kind: str, scheme: int, payload: Mapping[str, Any]) -> Sent:
     return Sent(PATHS[kind][scheme], json.dumps(payload).encode(), STATUS[kind], answer)
 
 
+def check_with_tag(kind: str, scheme: int, request: Any) -> None:
+    """Check a request, also with the tag of a task."""
+    check(sent(kind, scheme, request.payload()))
+    check(sent(kind, scheme, request.tagged("airflow-1a2b").payload()))
+
+
 @pytest.fixture(params=[0, 1], ids=["current", "legacy"])
 def scheme(request: pytest.FixtureRequest) -> int:
     """Which spelling of the paths."""
@@ -101,8 +107,7 @@ def test_batch_process(scheme: int, arguments: dict[str, Any]) -> None:
     """Each input and each output; also with the tag of a task."""
     request = build_with(build_batch_process, **{**COMMON, **arguments})
 
-    check(sent("batch-process", scheme, request.payload()))
-    check(sent("batch-process", scheme, request.tagged("airflow-1a2b").payload()))
+    check_with_tag("batch-process", scheme, request)
 
 
 @pytest.mark.parametrize(
@@ -118,8 +123,7 @@ def test_batch_statistics(scheme: int, arguments: dict[str, Any]) -> None:
     """Sizes, calculations and scripts; also with the tag of a task."""
     request = build_with(build_batch_statistics, **{**COMMON, "features": PACKAGE, **arguments})
 
-    check(sent("batch-statistics", scheme, request.payload()))
-    check(sent("batch-statistics", scheme, request.tagged("airflow-1a2b").payload()))
+    check_with_tag("batch-statistics", scheme, request)
 
 
 @pytest.mark.parametrize(
@@ -134,8 +138,7 @@ def test_async_process(scheme: int, arguments: dict[str, Any]) -> None:
     """Sizes and scripts; also with the tag of a task."""
     request = build_with(build_async_process, **{**COMMON, "bbox": BBOX, **arguments})
 
-    check(sent("async-process", scheme, request.payload()))
-    check(sent("async-process", scheme, request.tagged("airflow-1a2b").payload()))
+    check_with_tag("async-process", scheme, request)
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
-from task_instance import TaskInstance
+from task_instance import TaskInstance, june, rendered
 
 from sentinelhub_provider.operators.catalog import SentinelHubCatalogSearchOperator
 
@@ -29,17 +28,9 @@ def fixture_search(connect, ti: TaskInstance, tmp_path: Path) -> Callable[..., l
     operators: list[SentinelHubCatalogSearchOperator] = []
 
     def run(*, sleep: Callable[[float], None] | None = None, **arguments: Any) -> list[Any]:
-        with DAG("d", schedule=None, template_searchpath=[str(tmp_path)]):
-            given = {"collection": "sentinel-2-l2a", "bbox": AREA, **arguments}
-            operator = SentinelHubCatalogSearchOperator(task_id="t", **given)
-        context: Any = {
-            "ti": ti,
-            "ds": "2024-06-08",
-            "data_interval_start": datetime(2024, 6, 1, tzinfo=UTC),
-            "data_interval_end": datetime(2024, 6, 8, tzinfo=UTC),
-        }
-        operator.resolve_template_files()
-        operator.render_template_fields(context)
+        given = {"collection": "sentinel-2-l2a", "bbox": AREA, **arguments}
+        context = june(ti)
+        operator = rendered(SentinelHubCatalogSearchOperator, context, tmp_path, **given)
         operators.append(operator)
         request = operator.hook.request
         if sleep is not None:

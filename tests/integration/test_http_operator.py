@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
+import task_instance
 from airflow.sdk.exceptions import AirflowFailException
 from loopback import Reply, loopback_server
 from task_instance import TaskInstance
@@ -38,6 +38,10 @@ function evaluatePixel(sample) { if (sample.B04 %2) {return [1]} return [sample.
 """
 
 
+NAMES = {"ds": "2024-06-01", "name": "B04", "params": {}}
+"""What the templates here read."""
+
+
 @pytest.fixture(name="run")
 def fixture_run(connect, ti: TaskInstance, tmp_path: Path, waits) -> Callable[..., Any]:
     """Render and execute an operator made of these arguments, as a task would."""
@@ -45,11 +49,8 @@ def fixture_run(connect, ti: TaskInstance, tmp_path: Path, waits) -> Callable[..
     operators: list[SentinelHubHttpOperator] = []
 
     def run(*, native: bool = False, **arguments: Any) -> Any:
-        with DAG("d", schedule=None, template_searchpath=[str(tmp_path)], render_template_as_native_obj=native):
-            operator = SentinelHubHttpOperator(task_id="t", **arguments)
-        operator.resolve_template_files()
-        context: Any = {"ti": ti, "ds": "2024-06-01", "name": "B04", "params": {}}
-        operator.render_template_fields(context)
+        context = {"ti": ti, **NAMES}
+        operator = task_instance.rendered(SentinelHubHttpOperator, context, tmp_path, native=native, **arguments)
         operators.append(operator)
         operator.hook.get_conn()._sleep = waits.sleep
         return operator.execute(context)
@@ -61,11 +62,8 @@ def fixture_run(connect, ti: TaskInstance, tmp_path: Path, waits) -> Callable[..
 
 def rendered(tmp_path: Path, **arguments: Any) -> SentinelHubHttpOperator:
     """Return an operator with its templates filled in."""
-    with DAG("d", schedule=None, template_searchpath=[str(tmp_path)]):
-        operator = SentinelHubHttpOperator(task_id="t", **{"endpoint": PROCESS, **arguments})
-    operator.resolve_template_files()
-    operator.render_template_fields({"ds": "2024-06-01", "name": "B04", "params": {}})  # type: ignore[typeddict-item]
-    return operator
+    given = {"endpoint": PROCESS, **arguments}
+    return task_instance.rendered(SentinelHubHttpOperator, NAMES, tmp_path, **given)
 
 
 # --- templates -------------------------------------------------------------------------------------------------------

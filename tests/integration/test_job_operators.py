@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
-from job_requests import BOX, EVALSCRIPT, STATISTICS_EVALSCRIPT, geopackage
+from job_requests import BOX, EVALSCRIPT, JUNE, JUNE_TILES, STATISTICS_EVALSCRIPT, geopackage
 from job_tasks import StateStore, Task, plain
 from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 
@@ -29,16 +29,7 @@ from sentinelhub_provider.operators.batch_statistics import SentinelHubBatchStat
 from sentinelhub_provider.operators.jobs.driver import JobCalls, JobDriver
 from sentinelhub_provider.sandbox.world.delivery import stores
 
-TIMES = ["2024-06-01", "2024-06-30"]
-BATCH = {
-    "collection": "sentinel-2-l2a",
-    "evalscript": EVALSCRIPT,
-    "time_range": TIMES,
-    "bbox": BOX,
-    "tiling_grid": 0,
-    "resolution": 60,
-    "delivery": f"s3://{BUCKET}/batch",
-}
+BATCH = {**JUNE_TILES, "delivery": f"s3://{BUCKET}/batch"}
 FIELDS = {
     "type": "FeatureCollection",
     "features": [
@@ -57,7 +48,7 @@ FIELDS = {
 STATISTICS = {
     "collection": "sentinel-2-l2a",
     "evalscript": STATISTICS_EVALSCRIPT,
-    "time_range": TIMES,
+    "time_range": JUNE,
     "aggregation_interval": "P10D",
     "features": FIELDS,
     "resolution": 0.001,
@@ -66,7 +57,7 @@ STATISTICS = {
 PICTURE = {
     "collection": "sentinel-2-l2a",
     "evalscript": EVALSCRIPT,
-    "time_range": TIMES,
+    "time_range": JUNE,
     "bbox": BOX,
     "width": 64,
     "height": 64,

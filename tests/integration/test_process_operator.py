@@ -8,16 +8,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
-from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
-from task_instance import TaskInstance
+from task_instance import TaskInstance, june, rendered
 
 from sentinelhub_provider.exceptions import SentinelHubTransportError
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
@@ -67,17 +65,8 @@ def fixture_run(connect, ti: TaskInstance, tmp_path: Path, waits) -> Callable[..
     operators: list[SentinelHubProcessOperator] = []
 
     def run(*, run_id: str = "monday", **arguments: Any) -> dict[str, Any]:
-        with DAG("d", schedule=None, template_searchpath=[str(tmp_path)]):
-            operator = SentinelHubProcessOperator(task_id="t", **arguments)
-        context: Any = {
-            "ti": ti,
-            "run_id": run_id,
-            "ds": "2024-06-08",
-            "data_interval_start": datetime(2024, 6, 1, tzinfo=UTC),
-            "data_interval_end": datetime(2024, 6, 8, tzinfo=UTC),
-        }
-        operator.resolve_template_files()
-        operator.render_template_fields(context)
+        context = june(ti, run_id=run_id)
+        operator = rendered(SentinelHubProcessOperator, context, tmp_path, **arguments)
         operators.append(operator)
         operator.hook.get_conn()._sleep = waits.sleep
         return operator.execute(context)

@@ -67,6 +67,12 @@ def execute(**arguments: Any) -> dict[str, Any]:
     return operator.execute(context)
 
 
+def of_day(day: str, **arguments: Any) -> dict[str, Any]:
+    """Run the operator for all fields and a day."""
+    given = {"features": features(), "collection": "sentinel-2-l2a", "evalscript": EVALSCRIPT}
+    return execute(**given, time_range=[day, day], width=SIDE, height=SIDE, **arguments)
+
+
 def features() -> dict[str, Any]:
     """Return the fields as GeoJSON."""
     return {
@@ -152,13 +158,8 @@ def test_percentiles_and_histograms_are_those_of_the_pixels(connect, tmp_path: P
     """The percentile is the sample above, and every pixel is in one bin."""
     hook = connect()
     day = clear_day(hook, tmp_path)
-    result = execute(
-        features=features(),
-        collection="sentinel-2-l2a",
-        evalscript=EVALSCRIPT,
-        time_range=[day, day],
-        width=SIDE,
-        height=SIDE,
+    result = of_day(
+        day,
         percentiles=[5, 50],
         histogram=[-1, 0, 0.25, 0.5, 1],
     )
@@ -189,13 +190,8 @@ def test_a_planned_error_is_asked_for_again(connect, sentinelhub_sandbox, tmp_pa
     )
     assert answer.status_code == 201
 
-    result = execute(
-        features=features(),
-        collection="sentinel-2-l2a",
-        evalscript=EVALSCRIPT,
-        time_range=[day, day],
-        width=SIDE,
-        height=SIDE,
+    result = of_day(
+        day,
         concurrency=1,
     )
 

@@ -9,18 +9,12 @@ from typing import Any
 
 from attempt_process import Attempt, Attempts
 from gate import Gate, Hold
-from job_requests import BOX, EVALSCRIPT
+from job_requests import BOX, EVALSCRIPT, JUNE, JUNE_TILES
 from s3_server import BUCKET
 
 ROLE = "arn:aws:iam::123456789012:role/delivery"
-TIMES = ["2024-06-01", "2024-06-30"]
 BATCH = {
-    "collection": "sentinel-2-l2a",
-    "evalscript": EVALSCRIPT,
-    "time_range": TIMES,
-    "bbox": BOX,
-    "tiling_grid": 0,
-    "resolution": 60,
+    **JUNE_TILES,
     "delivery": "s3://bucket/batch",
     "delivery_role_arn": ROLE,
     "check_features": False,
@@ -28,7 +22,7 @@ BATCH = {
 STATISTICS = {
     "collection": "sentinel-2-l2a",
     "evalscript": "ndvi-clear",
-    "time_range": TIMES,
+    "time_range": JUNE,
     "aggregation_interval": "P10D",
     "features": "s3://bucket/fields.gpkg",
     "resolution": 0.001,
@@ -39,7 +33,7 @@ STATISTICS = {
 PICTURE = {
     "collection": "sentinel-2-l2a",
     "evalscript": EVALSCRIPT,
-    "time_range": TIMES,
+    "time_range": JUNE,
     "bbox": BOX,
     "width": 32,
     "height": 32,

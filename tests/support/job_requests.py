@@ -32,6 +32,16 @@ DATA = [
     }
 ]
 BOX = [13.8, 45.8, 13.9, 45.9]
+JUNE = ["2024-06-01", "2024-06-30"]
+JUNE_TILES = {
+    "collection": "sentinel-2-l2a",
+    "evalscript": EVALSCRIPT,
+    "time_range": JUNE,
+    "bbox": BOX,
+    "tiling_grid": 0,
+    "resolution": 60,
+}
+"""Arguments of the Batch Process operator, but for the delivery."""
 
 
 def batch_request(**more: Any) -> dict[str, Any]:
@@ -72,6 +82,20 @@ def statistical_request(**more: Any) -> dict[str, Any]:
         "output": {"s3": {"url": "s3://bucket/stats", **S3}},
         **more,
     }
+
+
+def with_member(body: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """Return a request's body with another value at a path."""
+    if len(path) > 1:
+        value = with_member(body[path[0]], path[1:], value)
+    return {**body, path[0]: value}
+
+
+def lasting_jobs(server: Any, new_token: Any, **durations: float) -> Jobs:
+    """Return calls of Batch Process, with a token that outlives all jobs."""
+    server.control.set_token_lifetime(1e9)
+    server.control.jobs.set_durations(**durations)
+    return Jobs(server, {"Authorization": f"Bearer {new_token()}"})
 
 
 def async_request(**more: Any) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from task_instance import TaskInstance
+
 UTM: dict[str, Any] = {"bbox": [430_000, 5_095_000, 431_600, 5_096_200], "crs": 32633}
 LONLAT = [14.0, 46.0, 14.05, 46.04]
 TRIANGLE = {
@@ -206,19 +208,6 @@ SEARCHES: dict[str, dict[str, Any]] = {
 }
 SEARCHES = {name: {**_SEARCH, **question} for name, question in SEARCHES.items()}
 """Arguments of the Catalog search operator."""
-
-
-class TaskInstance:
-    """What an operator needs of one: its names, and somewhere to push to."""
-
-    dag_id, run_id, task_id, map_index = "d", "r", "t", -1
-
-    def __init__(self) -> None:
-        self.pushed: dict[str, Any] = {}
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        """Keep what is pushed."""
-        self.pushed[key] = value
 
 
 def execute(operator: Any) -> dict[str, Any]:

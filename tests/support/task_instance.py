@@ -1,8 +1,13 @@
-"""What an operator needs of a task instance."""
+"""What an operator needs to run as in a task."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+
+from airflow.sdk import DAG
 
 
 class TaskInstance:
@@ -16,3 +21,18 @@ class TaskInstance:
     def xcom_push(self, key: str, value: Any) -> None:
         """Keep what is pushed."""
         self.pushed[key] = value
+
+
+def june(ti: TaskInstance, **more: Any) -> dict[str, Any]:
+    """Return a context with a data interval in June."""
+    first, last = (datetime(2024, 6, day, tzinfo=UTC) for day in (1, 8))
+    return {"ti": ti, "ds": "2024-06-08", "data_interval_start": first, "data_interval_end": last, **more}
+
+
+def rendered(kind: Any, context: Mapping[str, Any], templates: Path, *, native: bool = False, **arguments: Any) -> Any:
+    """Return an operator with its templates filled in; ``templates``: folder of template files."""
+    with DAG("d", schedule=None, template_searchpath=[str(templates)], render_template_as_native_obj=native):
+        operator = kind(task_id="t", **arguments)
+    operator.resolve_template_files()
+    operator.render_template_fields(context)
+    return operator

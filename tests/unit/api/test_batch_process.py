@@ -4,6 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
+from job_requests import with_member
 from request_builders import build_with
 
 from sentinelhub_provider.api.job_requests.batch_process import (
@@ -256,11 +257,7 @@ def test_json_with_credentials_is_refused() -> None:
 )
 def test_json_that_cannot_be(path: tuple[str, ...], value: Any, words: str) -> None:
     """The message names the member of the request."""
-    body = deepcopy(build().body)
-    member = body
-    for name in path[:-1]:
-        member = member[name]
-    member[path[-1]] = value
+    body = with_member(build().body, path, value)
 
     with pytest.raises(SentinelHubRequestError, match=words) as refused:
         read_batch_process(body, delivery=KEYS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import zipfile
 from contextlib import closing
@@ -210,27 +209,25 @@ def test_an_unreadable_file_is_named(tmp_path: Path, name: str, content: bytes |
         pass
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
-@pytest.mark.parametrize("text", [json.dumps({"type": "Point", "coordinates": [1, 2]}), "POINT (1 2)"])
-def test_another_encoding_is_said(tmp_path: Path, encoding: str, text: str):
+UNICODE = ("utf-16", "utf-16-le", "utf-32")
+UTF_8 = "text in UTF-.*Save it as UTF-8"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "words"),
+    [
+        *(('{"type": "Point", "coordinates": [1, 2]}', encoding, UTF_8) for encoding in UNICODE),
+        *(("POINT (1 2)", encoding, UTF_8) for encoding in UNICODE),
+        pytest.param(
+            '{"type": "Point", "name": "Äcker"}', "latin-1", "not text in UTF-8.*Save it", id="of the nineties"
+        ),
+    ],
+)
+def test_another_encoding_is_said(tmp_path: Path, text: str, encoding: str, words: str):
     """With what to do."""
     path = tmp_path / "fields.geojson"
     path.write_bytes(text.encode(encoding))
-    with (
-        pytest.raises(SentinelHubRequestError, match=r"fields\.geojson.*text in UTF-.*Save it as UTF-8"),
-        open_features(str(path)),
-    ):
-        pass
-
-
-def test_latin_letters_are_said(tmp_path: Path):
-    """A file of the nineties."""
-    path = tmp_path / "fields.geojson"
-    path.write_bytes('{"type": "Point", "name": "Äcker"}'.encode("latin-1"))
-    with (
-        pytest.raises(SentinelHubRequestError, match=r"fields\.geojson.*not text in UTF-8.*Save it"),
-        open_features(str(path)),
-    ):
+    with pytest.raises(SentinelHubRequestError, match=rf"fields\.geojson.*{words}"), open_features(str(path)):
         pass
 
 

@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -30,13 +30,6 @@ FIRST = RateState()
 OpenStore = Callable[[], StateStore]
 
 
-@pytest.fixture(name="server", scope="module")
-def fixture_server() -> Iterator[RedisServer]:
-    """A real Redis for this module."""
-    with RedisServer() as server:
-        yield server
-
-
 @pytest.fixture(name="path")
 def fixture_path(tmp_path: Path) -> Path:
     """Where a file store keeps its pace."""
@@ -51,8 +44,7 @@ def fixture_open_store(request: pytest.FixtureRequest, path: Path) -> OpenStore:
         return lambda: only
     if request.param == "file":
         return lambda: FileStateStore(path)
-    server = request.getfixturevalue("server")
-    server.client().flushall()
+    server = request.getfixturevalue("redis_server")
     return lambda: RedisStateStore(server.client(), "rate-limit:client")
 
 
@@ -137,10 +129,10 @@ def test_damaged_file_is_forgotten(path: Path, data: bytes):
 
 
 @pytest.mark.parametrize("data", DAMAGED)
-def test_damaged_redis_value_is_forgotten(server: RedisServer, data: bytes):
+def test_damaged_redis_value_is_forgotten(redis_server: RedisServer, data: bytes):
     """As with a file."""
-    server.client().set("rate-limit:damaged", data)
-    store = RedisStateStore(server.client(), "rate-limit:damaged")
+    redis_server.client().set("rate-limit:damaged", data)
+    store = RedisStateStore(redis_server.client(), "rate-limit:damaged")
     assert store.read()[0] == FIRST
     store.update(lambda state, _: state)
     assert store.read()[0] == FIRST
@@ -196,12 +188,12 @@ def test_file_goes_by_the_clock_it_was_given(path: Path):
     assert json.loads(path.read_bytes())["next_request"] == pytest.approx(slots[1].starts + limits.interval)
 
 
-def test_redis_value_does_not_stay_for_good(server: RedisServer):
+def test_redis_value_does_not_stay_for_good(redis_server: RedisServer):
     """An account that is used no more leaves nothing in Redis."""
-    store = RedisStateStore(server.client(), "rate-limit:short")
+    store = RedisStateStore(redis_server.client(), "rate-limit:short")
     store.update(lambda state, _: state)
-    assert 0 < server.client().ttl("rate-limit:short") <= 3600
-    assert json.loads(server.client().get("rate-limit:short")) == {**asdict(FIRST), "returned": []}
+    assert 0 < redis_server.client().ttl("rate-limit:short") <= 3600
+    assert json.loads(redis_server.client().get("rate-limit:short")) == {**asdict(FIRST), "returned": []}
 
 
 def test_redis_that_is_gone_says_so():

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from clocks import FakeClock
+from token_endpoint import LIFETIME, WAIT, Endpoint
 from token_stores import MemoryLock, MemoryTokenStore
 
 from sentinelhub_provider.exceptions import SentinelHubAuthenticationError, SentinelHubError, SentinelHubServerError
@@ -22,31 +23,7 @@ from sentinelhub_provider.oauth.token import AccessToken
 
 KEY = "0123456789abcdef" * 4
 SECRET = "the-client-secret"
-LIFETIME = 3600.0
 TO_STALE = LIFETIME - 60.0
-WAIT = 10.0
-
-
-class Endpoint:
-    """A token endpoint that counts; ``gate`` holds its answers back, ``error`` is raised instead of one."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        self.clock = clock
-        self.asked = 0
-        self.error: Exception | None = None
-        self.entered = threading.Event()
-        self.gate = threading.Event()
-        self.gate.set()
-
-    def fetch(self, _: float = 60.0) -> AccessToken:
-        """Answer."""
-        self.asked += 1
-        number = self.asked
-        self.entered.set()
-        assert self.gate.wait(WAIT)
-        if self.error is not None:
-            raise self.error
-        return AccessToken(f"token-{number}", self.clock() + LIFETIME, LIFETIME)
 
 
 def get_blocking(broker: TokenBroker, endpoint: Endpoint, **kwargs) -> str:
@@ -63,18 +40,6 @@ def get_async(broker: TokenBroker, endpoint: Endpoint, **kwargs) -> str:
 def fixture_get(request: pytest.FixtureRequest) -> Callable[..., str]:
     """Either way to get a token."""
     return request.param
-
-
-@pytest.fixture(name="clock")
-def fixture_clock() -> FakeClock:
-    """The clock of all."""
-    return FakeClock()
-
-
-@pytest.fixture(name="endpoint")
-def fixture_endpoint(clock: FakeClock) -> Endpoint:
-    """The token endpoint of all."""
-    return Endpoint(clock)
 
 
 @pytest.fixture(name="store")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import requests
-from job_requests import Jobs, async_request, batch_request, statistical_request
+from job_requests import Jobs, async_request, batch_request, lasting_jobs, statistical_request
 
 from sentinelhub_provider.sandbox.apis.jobs.rules import Durations, InjectedFailure
 from sentinelhub_provider.sandbox.apis.jobs.store import JobStore
@@ -19,10 +19,8 @@ CONTROL = "/sandbox/control"
 
 @pytest.fixture
 def jobs(server: SandboxServer, new_token: Callable[..., str]) -> Jobs:
-    """Calls of Batch Process, with a token that outlives them all."""
-    server.control.set_token_lifetime(1e9)
-    server.control.jobs.set_durations(analysing=0, processing=100, stopping=0)
-    return Jobs(server, {"Authorization": f"Bearer {new_token()}"})
+    """Calls of Batch Process."""
+    return lasting_jobs(server, new_token, analysing=0, processing=100, stopping=0)
 
 
 def control(server: SandboxServer, method: str, path: str, body: object = None) -> requests.Response:

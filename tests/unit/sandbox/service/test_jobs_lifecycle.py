@@ -165,14 +165,20 @@ def test_work_that_fails_ends_the_job(live: bool) -> None:
     assert work.finished == ["FAILED"]
 
 
-def test_a_job_is_paid_part_by_part() -> None:
-    """It stops with the part that empties the account, at the moment that this part was done."""
+def done_with_balance(units: float) -> tuple[Any, Any, Any]:
+    """Let a job run to its end with an account of so many PU; return it, the store, and the work."""
     store, clock, work, job_id = make()
-    store.set_balance(OWNER, 150)
+    store.set_balance(OWNER, units)
     store.act(store.listed(BATCH_PROCESS, OWNER)[0], "START")
     clock.now = 1000
     job = store.find(BATCH_PROCESS, OWNER, job_id)
     assert job is not None
+    return job, store, work
+
+
+def test_a_job_is_paid_part_by_part() -> None:
+    """It stops with the part that empties the account, at the moment that this part was done."""
+    job, store, work = done_with_balance(150)
     assert (job.status, job.reason, job.cost) == ("STOPPED", "OUT_OF_PU", 180)
     assert job.updated == pytest.approx(10 + 75)
     assert work.done == [1, 2, 3]
@@ -181,12 +187,7 @@ def test_a_job_is_paid_part_by_part() -> None:
 
 def test_the_last_part_may_empty_the_account() -> None:
     """What is done is done."""
-    store, clock, _, job_id = make()
-    store.set_balance(OWNER, 200)
-    store.act(store.listed(BATCH_PROCESS, OWNER)[0], "START")
-    clock.now = 1000
-    job = store.find(BATCH_PROCESS, OWNER, job_id)
-    assert job is not None
+    job, store, _ = done_with_balance(200)
     assert (job.status, job.cost, store.balance(OWNER)) == ("DONE", 240, -40)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from job_requests import SECRET, Jobs, batch_request
+from job_requests import SECRET, Jobs, batch_request, lasting_jobs
 
 from sentinelhub_provider.sandbox.apis.jobs.store import JobStore
 from sentinelhub_provider.sandbox.server import SandboxServer
@@ -18,10 +18,8 @@ UNKNOWN = "00000000-0000-0000-0000-000000000000"
 
 @pytest.fixture
 def jobs(server: SandboxServer, new_token: Callable[..., str]) -> Jobs:
-    """Calls of Batch Process, with a token that outlives them all."""
-    server.control.set_token_lifetime(1e9)
-    server.control.jobs.set_durations(analysing=10, processing=100, stopping=5)
-    return Jobs(server, {"Authorization": f"Bearer {new_token()}"})
+    """Calls of Batch Process."""
+    return lasting_jobs(server, new_token, analysing=10, processing=100, stopping=5)
 
 
 @pytest.fixture
