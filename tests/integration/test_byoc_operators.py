@@ -495,7 +495,7 @@ def test_faults_while_waiting_are_survived(tasks: Tasks, sentinelhub_sandbox, ca
     sentinelhub_sandbox.control.add_fault(**looks, after=2, times=1, action={"kind": "revoke_tokens"})
 
     assert tasks.ingest(collection, "a")["ingested"] == 1
-    assert "could not look at the tiles" in printed(capsys)
+    assert "could not poll the tiles" in printed(capsys)
     assert sentinelhub_sandbox.control.counters().token_requests == 2
 
 

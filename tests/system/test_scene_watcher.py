@@ -186,15 +186,14 @@ def test_each_scene_is_announced_once_whatever_happens_to_the_triggerer(stage: S
 def test_a_triggerer_that_is_frozen_and_thawed_announces_nothing_twice(stage: Stage):
     """Meanwhile another one has taken its watcher over; afterwards both go on."""
     airflow = stage.airflow
-    frozen = airflow.processes["triggerer"]
-    airflow.start("triggerer")
-    for number in (1, 2):
+    airflow.start("triggerer", name="second")
+    for number, frozen in ((1, "triggerer"), (2, "second")):
         stage.publish(20, days=number, over=20.0)
         stage.wait("an event", lambda number=number: len(stage.events()) >= number)
-        os.killpg(frozen.pid, signal.SIGSTOP)
+        airflow.freeze(frozen)
         searches = stage.searches()
         stage.publish(20, days=number + 0.5, over=20.0)
         stage.wait("the other's polls", lambda searches=searches: stage.searches() > searches + 2)
-        os.killpg(frozen.pid, signal.SIGCONT)
+        airflow.thaw(frozen)
     stage.publish(20, days=3)
     stage.wait_for_all()

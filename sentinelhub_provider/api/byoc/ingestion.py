@@ -24,8 +24,8 @@ from sentinelhub_provider.exceptions import (
 )
 
 NEWEST_FIRST = {"sort": "created:desc"}
-FIRST_PAUSE: Final = 5.0  # Seconds before the first look, and after each one that saw a tile come to its end
-GROWTH: Final = 1.5  # What the pause is multiplied with after a look that saw nothing new
+FIRST_PAUSE: Final = 5.0  # Seconds before the first poll, and after each one that saw a tile come to its end
+GROWTH: Final = 1.5  # What the pause is multiplied with after a poll that saw nothing new
 SHOWN: Final = 10  # Tiles that an outcome names; the others are only counted, so that no event grows with a collection
 
 _COUNTS: Final = ("ingested", "failed", "warned", "pending")
@@ -40,13 +40,13 @@ class Get:
 
 
 ItemsFlow: TypeAlias = Generator[Get, Any, tuple[list[Any], int]]
-"""Looks at pages until enough is known; returns their items, and how many pages it took."""
+"""Reads pages until enough is known; returns their items, and how many pages it took."""
 
 
 def list_items(
     endpoint: str, params: Mapping[str, Any] | None = None, *, enough: Callable[[list[Any]], bool] | None = None
 ) -> ItemsFlow:
-    """Look at a list, page by page. ``enough``: told the items of a page, says whether all others can be spared."""
+    """Read a list, page by page. ``enough``: told the items of a page, says whether all others can be spared."""
     items: list[Any] = []
     asked, number = {"count": PAGE_SIZE, **(params or {})}, 0
     pages = Pages("GET", endpoint)
@@ -62,7 +62,7 @@ def list_items(
 
 
 def get_tiles(collection_id: str, tile_ids: Iterable[str]) -> Generator[Get, Any, list[Tile]]:
-    """Look at tiles one by one; one that is not there is GONE."""
+    """Ask for tiles one by one; one that is not there is GONE."""
     tiles: list[Tile] = []
     for tile_id in tile_ids:
         try:
@@ -88,7 +88,7 @@ def find_tiles(collection_id: str, paths: Sequence[str]) -> Generator[Get, Any, 
     """
     Look for the tiles at these paths; returned are those that are there, in whichever spelling.
 
-    The list is read, newest first, until looking for the rest one by one takes no more requests than reading took:
+    The list is read, newest first, until asking for the rest one by one takes no more requests than reading took:
     whether few of many tiles are wanted or many of few, it takes about twice the least number of requests at most.
     """
     if not paths:
@@ -97,7 +97,7 @@ def find_tiles(collection_id: str, paths: Sequence[str]) -> Generator[Get, Any, 
     left, pages, is_cut = dict.fromkeys(paths), 0, False
 
     def met(items: list[Any]) -> list[Tile]:
-        # Others of the collection are not looked into: whatever is odd about them is no matter of this task.
+        # Others of the collection are not read: whatever is odd about them is no matter of this task.
         return [read_tile(item) for item in items if isinstance(item, Mapping) and item.get("path") in wanted]
 
     def enough(page: list[Any]) -> bool:
@@ -196,7 +196,7 @@ def poll_tiles(
     random: Callable[[], float],
 ) -> Generator[Get | Pause, Any, Outcome]:
     """
-    Look at tiles until each is ingested or has failed, or until it is ``ends`` by ``clock`` (seconds).
+    Poll tiles until each is ingested or has failed, or until it is ``ends`` by ``clock`` (seconds).
 
     The pause grows from :data:`FIRST_PAUSE` to ``poll_interval`` seconds, with a jitter of a tenth, and starts small
     again when a tile comes to its end, since others are likely to follow. Errors that are not final are waited out.
@@ -214,7 +214,7 @@ def poll_tiles(
                 raise
             asked = error.retry_after if isinstance(error, SentinelHubRateLimitError) else None
             pause = max(asked or 0.0, min(poll_interval, pause * GROWTH))
-            note, is_warning = f"could not look at the tiles, and will look again: {error}", True
+            note, is_warning = f"could not poll the tiles, and will poll again: {error}", True
             continue
         news = {tile.id: tile for tile in tiles if tile.state.is_final and tile.id in pending}
         for tile_id in news:
@@ -226,7 +226,7 @@ def poll_tiles(
 
 
 def _poll(collection_id: str, pending: Sequence[str], pages: int) -> Generator[Get, Any, tuple[list[Tile], int]]:
-    """Look at all tiles, newest first, or at each that is pending, whichever takes fewer requests."""
+    """Poll all tiles, newest first, or each that is pending, whichever takes fewer requests."""
     if len(pending) < pages:
         return (yield from get_tiles(collection_id, pending)), pages
     wanted, left = set(pending), set(pending)
@@ -291,7 +291,7 @@ def read_event(event: Any, collection_id: str) -> tuple[Outcome, dict[str, Any]]
     ):
         raise SentinelHubResponseError(
             f"The task was woken by {shortened(repr(event))}, which is no event of an ingestion into "
-            f"collection {collection_id!r}. Run it again: it looks at the tiles anew."
+            f"collection {collection_id!r}. Run it again: it polls the tiles anew."
         )
     if is_error:
         raise SentinelHubJobError(

@@ -18,7 +18,7 @@ from sentinelhub_provider.exceptions import (
 
 
 class Outcome(StrEnum):
-    """How the waiting ended: the job is in a terminal state, the deadline passed first, or nobody can look any more."""
+    """How the waiting ended: with a terminal state, with the deadline, or because no status check is possible."""
 
     FINISHED = "finished"
     TIMEOUT = "timeout"
@@ -27,7 +27,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """An event that was checked: the job as it was last seen, or why nobody can look any more."""
+    """An event that was checked: the job as it was last seen, or why its status cannot be checked any more."""
 
     kind: JobKind
     job_id: str
@@ -97,7 +97,7 @@ def _refused(kind: JobKind, job_id: str, what: str) -> SentinelHubResponseError:
 
 
 def _error_from(event: Mapping[str, Any]) -> SentinelHubError:
-    message = str(event.get("error") or "The triggerer could not look at the job any more, and did not say why.")
+    message = str(event.get("error") or "The triggerer could not check the job any more, and did not say why.")
     found = getattr(exceptions, str(event.get("error_type")), None)
     kind = found if isinstance(found, type) and issubclass(found, SentinelHubError) else SentinelHubError
     about = {"field": event["error_field"]} if event.get("error_field") else {}

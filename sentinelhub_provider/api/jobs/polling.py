@@ -1,4 +1,4 @@
-"""How often jobs are looked at, and whether by the pages of one listing or job by job."""
+"""How often jobs are polled, and whether by the pages of one listing or job by job."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from typing import Any
 
 from sentinelhub_provider.exceptions import SentinelHubResponseError
 
-DEFAULT_POLL_INTERVAL = 30.0  # Seconds between two looks at a job that has been running for a while
-SHORTEST_INTERVAL = 5.0  # Seconds before the first look, and between the looks at a young job
+DEFAULT_POLL_INTERVAL = 30.0  # Seconds between two status checks of a job that has been running for a while
+SHORTEST_INTERVAL = 5.0  # Seconds before the first status check, and between those of a young job
 
 AGE_SHARE = 0.1
-"""A job is looked at about seven times while its age doubles, so that short ones are not waited for too long."""
+"""A job is checked about seven times while its age doubles, so that short ones are not waited for too long."""
 
 JITTER = 0.1  # Share by which an interval may be shorter, so that several processes do not ask in step
-EARLY = 0.2  # Share of its interval that a job may be looked at too early, to share a round with others
+EARLY = 0.2  # Share of its interval that a job may be checked too early, to share a round with others
 LONGEST_BACK_OFF = 300.0  # Seconds between two attempts at most, however long the service fails
 PAGE_SIZE = 100  # Jobs that a page is asked to hold
-FEW = 3  # So many jobs are looked at one by one, whatever a listing might cost
+FEW = 3  # So many jobs are checked one by one, whatever a listing might cost
 RELEARN = 20  # Rounds after which it is found out again how far down a listing the jobs are
-MOST_SINGLES = 30  # Jobs that one round looks at one by one; the others keep their place in the queue
+MOST_SINGLES = 30  # Jobs that one round checks one by one; the others keep their place in the queue
 
 REST_PER_REQUEST = 1.0
 """Seconds of rest for each request of a round beyond :data:`FEW`: 60 a minute, a fifth of the smallest plan's 300."""
 
 
 def first_wait(poll_interval: float) -> float:
-    """Return seconds until the first look: time for others to join the round, and no event before the task is away."""
+    """Return seconds until the first status check: others may join the round, and the task is away before the event."""
     return min(SHORTEST_INTERVAL, poll_interval)
 
 
 def wait_between(age: float, poll_interval: float, jitter: float) -> float:
-    """Return seconds until the next look at a job of that age; ``jitter``, in [0, 1), is the same for a round."""
+    """Return seconds until a job of that age is checked next; ``jitter``, in [0, 1), is the same for a round."""
     return min(poll_interval, max(SHORTEST_INTERVAL, age * AGE_SHARE)) * (1 - JITTER * jitter)
 
 
 def wait_after_fault(faults: int, poll_interval: float, jitter: float, retry_after: float | None = None) -> float:
-    """Return seconds until the next attempt after so many looks in a row that failed."""
+    """Return seconds until the next attempt after so many polls in a row that failed."""
     doubled = min(poll_interval, SHORTEST_INTERVAL) * 2.0 ** min(faults - 1, 16)
     longest = max(LONGEST_BACK_OFF, poll_interval)
     return max(retry_after or 0.0, min(doubled, longest) * (1 - JITTER * jitter))
@@ -50,7 +50,7 @@ def rest_after(requests: int) -> float:
 
 
 def is_due(due: float, interval: float, now: float, *, is_first: bool) -> bool:
-    """Tell whether a round that begins now looks at a job; one that was never looked at joins the first that comes."""
+    """Tell whether a round that begins now checks a job; one that was never checked joins the first that comes."""
     return is_first or due <= now + EARLY * interval
 
 
