@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -42,9 +41,3 @@ class StatisticsArguments(RequestArguments):
     percentiles: Any = None
     histogram: Any = None
     calculations: Any = None
-
-
-def argument_names(kind: type[RequestArguments], but: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return the names of a class's arguments, in their order, without those in ``but``."""
-    left_out = frozenset(but)
-    return tuple(field.name for field in fields(kind) if field.name not in left_out)

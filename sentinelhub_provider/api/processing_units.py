@@ -171,13 +171,6 @@ class FeatureSizes:
         else:
             self.small_area += area
 
-    @classmethod
-    def alike(cls, count: int, width: int, height: int) -> FeatureSizes:
-        """Return the sizes of features that all have the same."""
-        sizes = cls()
-        sizes.add(width, height, count)
-        return sizes
-
     def estimate(self, one: Estimate, service: Service) -> Estimate:
         """Estimate the cost of a job, whose minimum holds once; ``one`` is that of a raster without a discount."""
         discounted = self.small_area + self.large_area * DISCOUNT.get(service, 1.0)

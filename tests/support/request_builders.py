@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, get_type_hints
 
-from sentinelhub_provider.api.arguments import argument_names
+from sentinelhub_provider.api.processing_units import FeatureSizes
 
 
 def build_with(builder: Callable[..., Any], **given: Any) -> Any:
     """Call a builder: what its class of arguments declares goes there, the rest to the builder itself."""
     kind = get_type_hints(builder)["wanted"]
-    declared = {name: given.pop(name) for name in argument_names(kind) if name in given}
+    declared = {field.name: given.pop(field.name) for field in fields(kind) if field.name in given}
     return builder(kind(**declared), **given)
+
+
+def alike(count: int, width: int, height: int) -> FeatureSizes:
+    """Return the sizes of features that all have the same."""
+    sizes = FeatureSizes()
+    sizes.add(width, height, count)
+    return sizes

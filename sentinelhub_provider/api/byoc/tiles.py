@@ -205,13 +205,9 @@ def _tile(item: Any, where: str) -> TileRequest:
     if "coverGeometry" in given:
         cover, doubts = _cover(given["coverGeometry"], f"{where}.coverGeometry")
         warnings += doubts
-    time = None
-    if "sensingTime" in given:
-        try:
-            time = parse_time(given["sensingTime"], f"{where}.sensingTime")
-        except SentinelHubRequestError as error:
-            raise SentinelHubRequestError(str(error), field="tiles") from error
-    return TileRequest(path, cover, time, tuple(warnings))
+    time = given.get("sensingTime")
+    moment = None if time is None else parse_time(time, f"{where}.sensingTime")
+    return TileRequest(path, cover, moment, tuple(warnings))
 
 
 def _path(value: Any, where: str) -> str:

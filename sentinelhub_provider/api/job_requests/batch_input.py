@@ -37,11 +37,6 @@ class TilingGrid:
     resolutions: tuple[float, ...]
     crs: str
 
-    @property
-    def is_single_crs(self) -> bool:
-        """Whether all of its tiles are in one CRS, as Zarr needs."""
-        return self.crs != "UTM"
-
     def pixels(self, resolution: float, buffer: int = 0) -> int:
         """Return the pixels of a tile's side, with a buffer added at both ends."""
         return round(self.tile_size / resolution) + 2 * buffer

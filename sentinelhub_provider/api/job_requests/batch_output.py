@@ -169,7 +169,7 @@ def _warnings(delivery: Location, given: Mapping[str, Any], *, is_zarr: bool = F
 
 
 def _check_zarr(output: Mapping[str, Any], cut: Tiles | Features, outputs: Sequence[str], name: str) -> None:
-    if isinstance(cut, Features) or not cut.grid.is_single_crs:
+    if isinstance(cut, Features) or cut.grid.crs == "UTM":
         what = "the features of a GeoPackage" if isinstance(cut, Features) else f"tiling grid {cut.grid}"
         _refuse(name, f"needs all tiles in one CRS, which {what} has not. Take a tiling grid of WGS84 or LAEA: 3, 6 "
                 "or 7.")  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -98,20 +98,15 @@ class Failure:
 def rows(answer: Any, *, feature_id: Any = None, expected: Iterable[TimeRange] = ()) -> Iterator[Row]:
     """Yield the rows of an answer in the order of their intervals; ``expected`` ones that it leaves out are EMPTY."""
     entries = {(interval.start, interval.end): entry for interval, entry in _entries(answer)}
-    answered = sorted(entries)
-    silent = {
-        (interval.start, interval.end)
-        for interval in expected
-        if not _has(answered, interval.start + (interval.end - interval.start) / 2)
-    }
+    answered, silent = sorted(entries), set()
+    for interval in expected:
+        # The service may cut months otherwise than expected.
+        middle = interval.start + (interval.end - interval.start) / 2
+        at = bisect_right(answered, middle, key=itemgetter(0)) - 1
+        if at < 0 or middle >= answered[at][1]:
+            silent.add((interval.start, interval.end))
     for key in sorted(entries.keys() | silent):
         yield from _rows_of(entries.get(key, {}), TimeRange(*key), feature_id)
-
-
-def _has(intervals: Sequence[tuple[datetime, datetime]], moment: datetime) -> bool:
-    """Tell whether one of the intervals has a moment: the service may cut months otherwise than expected."""
-    at = bisect_right(intervals, moment, key=itemgetter(0)) - 1
-    return at >= 0 and moment < intervals[at][1]
 
 
 def failures(answer: Any) -> list[Failure]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from job_requests import with_member
-from request_builders import build_with
+from request_builders import alike, build_with
 
 from sentinelhub_provider.api.job_requests.batch_process import (
     BatchProcessRequest,
@@ -13,7 +13,6 @@ from sentinelhub_provider.api.job_requests.batch_process import (
     read_batch_process,
 )
 from sentinelhub_provider.api.job_requests.delivery import Location, S3Access
-from sentinelhub_provider.api.processing_units import FeatureSizes
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 KEYS = S3Access("AKIAEXAMPLE", "a-secret-key")
@@ -279,7 +278,7 @@ def test_cost_of_tiles() -> None:
 
 def test_cost_of_features() -> None:
     """Each feature has a least area, and the discount only where it is large enough."""
-    sizes = FeatureSizes.alike(1000, 512, 512)
+    sizes = alike(1000, 512, 512)
     sizes.add(20, 20, 500)
 
     estimate = build_features().estimate(sizes=sizes)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from job_requests import with_member
-from request_builders import build_with
+from request_builders import alike, build_with
 
 from sentinelhub_provider.api.job_requests.batch_statistics import (
     BatchStatisticsRequest,
@@ -13,7 +13,6 @@ from sentinelhub_provider.api.job_requests.batch_statistics import (
     read_batch_statistics,
 )
 from sentinelhub_provider.api.job_requests.delivery import Location, S3Access
-from sentinelhub_provider.api.processing_units import FeatureSizes
 from sentinelhub_provider.api.statistical.request import build_statistical_request
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
@@ -172,7 +171,7 @@ def test_json_with_credentials_is_refused() -> None:
 
 def test_cost() -> None:
     """Each interval of each feature counts, without a discount, and 100 PU at the least."""
-    sizes = FeatureSizes.alike(1000, 20, 20)
+    sizes = alike(1000, 20, 20)
 
     estimate = build().estimate(sizes=sizes)
 
@@ -182,6 +181,6 @@ def test_cost() -> None:
     assert least is not None
     assert least.processing_units == 100
     assert build().estimate() is None
-    large = build().estimate(sizes=FeatureSizes.alike(100, 512, 512), intervals=6)
+    large = build().estimate(sizes=alike(100, 512, 512), intervals=6)
     assert large is not None
     assert large.processing_units == pytest.approx(100 * 2 / 3 * 6)
