@@ -193,6 +193,16 @@ def check_cloud_cover(value: Any) -> float:
     return read_number(value, "max_cloud_cover", least=0, most=100, what=what)
 
 
+def member(body: Any, name: str, path: str = "") -> Mapping[str, Any]:
+    """Return an object that a request's JSON must have; ``path``: where it stands, if not right there."""
+    if not isinstance(body, Mapping):
+        raise SentinelHubRequestError(f"request is a {type(body).__name__}. Give a mapping with {name}.")
+    value = body.get(name)
+    if not isinstance(value, Mapping):
+        raise SentinelHubRequestError(f"request: {path or name} is missing. Give a mapping.")
+    return value
+
+
 def _mapping(entry: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = entry.get(name)
     if value is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 from sentinelhub_provider.api.arguments import ImageryArguments
-from sentinelhub_provider.api.datasets import Checks, RasterRequest, build_datasets, read_datasets
+from sentinelhub_provider.api.datasets import Checks, RasterRequest, build_datasets, member, read_datasets
 from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
 from sentinelhub_provider.api.evalscripts.setup import Setup, parse_setup
 from sentinelhub_provider.api.geo.bounds import (
@@ -127,21 +127,11 @@ def read_process_request(
     body: Any, *, max_side: int | None = MAX_SIDE, is_script_elsewhere: bool = False, **checks: Unpack[Checks]
 ) -> ProcessRequest:
     """Check a request's JSON as the documentation and other clients write it; it is sent as it is. See above."""
-    if not isinstance(body, Mapping):
-        raise SentinelHubRequestError(
-            f"request is a {type(body).__name__}. Give a mapping with input, output and evalscript."
-        )
+    request_input = member(body, "input")
+    output = {} if body.get("output") is None else member(body, "output")
     script = body.get("evalscript")
     if script is not None or not is_script_elsewhere:
         check_evalscript(script)
-    request_input = body.get("input")
-    if not isinstance(request_input, Mapping):
-        raise SentinelHubRequestError("request: input is missing. Give bounds and data.")
-    output = body.get("output")
-    if output is None:
-        output = {}
-    if not isinstance(output, Mapping):
-        raise SentinelHubRequestError("request: output must be a mapping.")
     bounds = read_bounds(request_input.get("bounds"))
     size = read_size(output, bounds)
     if max_side is not None:

@@ -248,11 +248,3 @@ def _buffer(value: Any, field: str = "buffer") -> tuple[int, int]:
         raise SentinelHubRequestError(f"{field} is {value!r}. Give one number of pixels, or two.")
     x, y = (read_whole_number(part, argument, least=0, of="pixels", name=field) for part in pair)
     return x, y
-
-
-def member(body: Any, name: str, path: str = "") -> Mapping[str, Any]:
-    """Return an object that a request's JSON must have; ``path``: where it stands, if not right there."""
-    value = body.get(name) if isinstance(body, Mapping) else None
-    if not isinstance(value, Mapping):
-        raise SentinelHubRequestError(f"request: {path or name} is missing. Give a mapping.")
-    return value

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 from sentinelhub_provider.api.arguments import StatisticsArguments
-from sentinelhub_provider.api.datasets import Checks, Datasets, RasterRequest, build_datasets, read_datasets
+from sentinelhub_provider.api.datasets import Checks, Datasets, RasterRequest, build_datasets, member, read_datasets
 from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
 from sentinelhub_provider.api.evalscripts.setup import DATA_MASK, Setup, parse_setup
 from sentinelhub_provider.api.geo.bounds import Bounds, check_side, parse_bounds, parse_size, read_bounds, read_size
@@ -81,12 +81,7 @@ def build_statistical_request(
 
 def read_statistical_request(body: Any, **checks: Unpack[Checks]) -> StatisticalRequest:
     """Check a request's JSON as the documentation and other clients write it; it is sent as it is."""
-    if not isinstance(body, Mapping):
-        raise SentinelHubRequestError(f"request is a {type(body).__name__}. Give a mapping with input and aggregation.")
-    request_input, aggregation = body.get("input"), body.get("aggregation")
-    if not isinstance(request_input, Mapping) or not isinstance(aggregation, Mapping):
-        missing = "aggregation" if isinstance(request_input, Mapping) else "input"
-        raise SentinelHubRequestError(f"request: {missing} is missing.")
+    request_input, aggregation = member(body, "input"), member(body, "aggregation")
     script = aggregation.get("evalscript")
     check_evalscript(script, for_statistics=True)
     setup = parse_setup(str(script))

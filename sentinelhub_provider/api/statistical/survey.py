@@ -13,9 +13,10 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Unpack
 
 from sentinelhub_provider.api.arguments import StatisticsArguments
+from sentinelhub_provider.api.datasets import Checks, member
 from sentinelhub_provider.api.geo.bounds import SIZES, Bounds, Size, check_side, parse_bounds, parse_size, read_size
 from sentinelhub_provider.api.geo.crs import Crs, check_named_crs
 from sentinelhub_provider.api.geo.feature import Feature
@@ -90,20 +91,16 @@ def template_of_arguments(
     return RequestTemplate(template, size_of, crs)
 
 
-def template_of_request(
-    body: Any, feature: Feature, *, crs: Any = None, deployment: str | None = None, now: Any = None
-) -> RequestTemplate:
+def template_of_request(body: Any, feature: Feature, *, crs: Any = None, **checks: Unpack[Checks]) -> RequestTemplate:
     """Make the template of a request's JSON, whose bounds, but for their CRS, give way to those of each area."""
-    if not isinstance(body, Mapping):
-        raise SentinelHubRequestError(f"request is a {type(body).__name__}. Give a mapping with input and aggregation.")
-    given = body.get("input")
-    bounds = given.get("bounds") if isinstance(given, Mapping) else None
+    given = member(body, "input")
+    bounds = given.get("bounds")
     properties = bounds.get("properties") if isinstance(bounds, Mapping) else None
     crs = crs or (properties.get("crs") if isinstance(properties, Mapping) else None)
     if feature.geometry is not None or feature.bbox is not None:
         area = parse_bounds(bbox=feature.bbox, geometry=feature.geometry, crs=crs)
-        body = {**body, "input": {**(given if isinstance(given, Mapping) else {}), "bounds": area.to_json()}}
-    template = read_statistical_request(body, deployment=deployment, now=now)
+        body = {**body, "input": {**given, "bounds": area.to_json()}}
+    template = read_statistical_request(body, **checks)
 
     def size_of(bounds: Bounds) -> Size:
         size = read_size(template.body["aggregation"], bounds, path="aggregation")
