@@ -52,7 +52,8 @@ def example_sentinelhub_batch() -> None:
     def report(job: dict[str, Any]) -> str:
         features = job["features"]
         counted = f"{features['done']} of {features['total']} tiles" if features else "tiles (uncounted)"
-        return f"{counted} in {job['delivery']} for {job['processing_units']:.4g} PU"
+        place = job["delivery"].partition("<")[0].rpartition("/")[0]  # the rest names each tile and output
+        return f"{counted} below {place}/{job['id']} for {job['processing_units']:.4g} PU"
 
     report(ndvi.output)
 

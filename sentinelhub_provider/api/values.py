@@ -111,6 +111,14 @@ def read_json(value: Any, field: str) -> Any:
         raise SentinelHubRequestError(f"{field} is not JSON: {error}. Check the rendered template.") from error
 
 
+def check_json(value: Any, field: str) -> None:
+    """Refuse what JSON does not have. Raises :class:`SentinelHubRequestError`."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise SentinelHubRequestError(f"{field} cannot be written as JSON: {error}.", field=field) from error
+
+
 def read_structure(value: Any, field: str) -> Any:
     """Decode text that plainly is a JSON object or list; return anything else as it is."""
     is_json = isinstance(value, str) and without_bom(value).lstrip()[:1] in ("{", "[")

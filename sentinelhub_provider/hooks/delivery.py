@@ -23,7 +23,12 @@ _KEYFILE_PATH = ("key_path", "keyfile_path", "extra__google_cloud_platform__key_
 
 
 def access_of(
-    conn_id: str | None, url: str, *, role_arn: str | None = None, region: str | None = None
+    conn_id: str | None,
+    url: str,
+    *,
+    role_arn: str | None = None,
+    region: str | None = None,
+    field: str = "delivery_conn_id",
 ) -> Access | None:
     """
     Return how Sentinel Hub is to reach a bucket; ``None`` where neither a connection nor a role is given.
@@ -34,6 +39,7 @@ def access_of(
 
     :param url: where the bucket is; its scheme says what the connection must hold.
     :param role_arn: ARN of an IAM role for Sentinel Hub to assume, instead of the connection's keys.
+    :param field: the argument that names the connection.
     :raises SentinelHubConfigurationError: where the connection does not hold what it takes.
     """
     if role_arn is not None:
@@ -42,7 +48,7 @@ def access_of(
         return None
     from airflow.providers.common.compat.sdk import BaseHook
 
-    with named_if_missing(conn_id, field="conn_id"):
+    with named_if_missing(conn_id, field=field):
         connection = BaseHook.get_connection(conn_id)
     extra = _extra_of(connection, conn_id)
     if url.strip().startswith("gs://"):

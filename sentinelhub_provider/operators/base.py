@@ -14,7 +14,7 @@ from airflow.configuration import conf
 from airflow.sdk import BaseOperator
 
 from sentinelhub_provider.api.values import read_flag, read_number, read_structure
-from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRateLimitError
+from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRateLimitError, SentinelHubRequestError
 from sentinelhub_provider.operators.arguments import added_units, log_and_push_spent
 from sentinelhub_provider.operators.templating import RequestTemplatingOperator
 
@@ -133,6 +133,13 @@ class ConnectedOperator(RequestTemplatingOperator):
         """Return an argument; where it may be an object or a list, and is the JSON of one, decoded."""
         value = getattr(self, name)
         return read_structure(value, name) if self.template_fields_renderers.get(name) == "json" else value
+
+    def check_texts(self, *names: str) -> None:
+        """Refuse arguments that are there and no text. Raises :class:`SentinelHubRequestError`."""
+        for name in names:
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, str):
+                raise SentinelHubRequestError(f"{name} is {value!r}. Give text.", field=name)
 
 
 class SentinelHubOperator(ConnectedOperator):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.endpoints import is_service
 from sentinelhub_provider.api.paging import NextPage, Pages, joined
-from sentinelhub_provider.api.values import decode_answer, read_flag, read_json, read_whole_number
+from sentinelhub_provider.api.values import check_json, decode_answer, read_flag, read_json, read_whole_number
 from sentinelhub_provider.exceptions import (
     SentinelHubRequestError,
     SentinelHubResponseError,
@@ -94,6 +94,7 @@ class SentinelHubHttpOperator(SentinelHubOperator):
         self.paginate, self.max_pages = paginate, max_pages
 
     def _result(self, context: Context) -> Any:  # noqa: ARG002 - nothing of the run is needed
+        self.check_texts("endpoint", "method", "accept")
         body = request_body(self.json, self.evalscript)
         self._check(body)
         if self.output_path is not None and not read_flag(self.paginate, "paginate"):
@@ -104,7 +105,7 @@ class SentinelHubHttpOperator(SentinelHubOperator):
     def _check(self, body: Any) -> None:
         """Refuse what cannot work before it is sent and paid for."""
         if read_flag(self.paginate, "paginate") and body is not None and not isinstance(body, Mapping):
-            raise SentinelHubRequestError("paginate needs a JSON object as body.", field="json")
+            raise SentinelHubRequestError("json is no object, which paginate needs as body.", field="json")
         if self.output_path is None and self._answers_with_file():
             raise SentinelHubRequestError(
                 "This call answers with a file, which cannot go into XCom. "
@@ -185,6 +186,7 @@ def request_body(body: Mapping[str, Any] | str | None, evalscript: str | None) -
     :raises SentinelHubRequestError: for text that is not JSON, or an evalscript that is given twice.
     """
     body = read_json(body, "json")
+    check_json(body, "json")
     if evalscript is None:
         return body
     if body is not None and not isinstance(body, Mapping):

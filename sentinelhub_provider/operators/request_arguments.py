@@ -18,7 +18,7 @@ from sentinelhub_provider.api.arguments import (
     StatisticsArguments,
 )
 from sentinelhub_provider.api.time_range import with_times_of_run
-from sentinelhub_provider.api.values import read_json, read_number
+from sentinelhub_provider.api.values import check_json, read_json, read_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.operators.arguments import geometry_of, run_after, times_of_run, utc_now
 from sentinelhub_provider.operators.base import ConnectedOperator, PaidOperator
@@ -128,6 +128,7 @@ class RequestOperator(PaidOperator):
                 f"{missing[0]} is missing. Give it, or the whole request as request.", field=missing[0]
             )
         values = {field.name: self.structured(field.name) for field in fields(self.described_by)}
+        check_json(values.get("calculations"), "calculations")
         values["time_range"] = self.times(context)
         values["collection"] = with_times_of_run(values["collection"], run_after(context), "collection")
         if "geometry" in values:

@@ -381,7 +381,7 @@ def test_path_that_cannot_be_written_costs_nothing(
         ({"json": {"evalscript": "a"}, "evalscript": "b"}, "evalscript is given twice"),
         ({"json": [1], "evalscript": "b"}, "evalscript needs a JSON object"),
         ({"json": {}, "data": "x"}, "a request has one body"),
-        ({"json": [1], "paginate": True}, "paginate needs a JSON object"),
+        ({"json": [1], "paginate": True}, "json is no object, which paginate needs"),
         ({"endpoint": ""}, "endpoint is empty"),
         ({"endpoint": "https://elsewhere.example/x"}, "allowed_hosts"),
     ],

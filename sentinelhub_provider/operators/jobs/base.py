@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sentinelhub_provider.api.jobs.job import DIGEST_SIZE, Job, JobKind, JobState, check_job_id
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
 from sentinelhub_provider.api.values import read_choice, read_flag, read_seconds
-from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRateLimitError
+from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRateLimitError, SentinelHubRequestError
 from sentinelhub_provider.operators.arguments import log_and_check_cost, log_and_push_spent, utc_now
 from sentinelhub_provider.operators.base import end_of_attempt, without_vain_retries
 from sentinelhub_provider.operators.request_arguments import RequestOperator
@@ -188,6 +188,7 @@ class SentinelHubJobOperator(RequestOperator):
 
     def _check_arguments(self) -> None:
         """Read what templates rendered as text."""
+        self.check_texts("delivery_conn_id", "delivery_role_arn", "delivery_region")
         self.poll_interval = read_seconds(self.poll_interval, "poll_interval")
         self.job_timeout = read_seconds(self.job_timeout, "job_timeout")
         self.check_features = read_flag(self.check_features, "check_features")
@@ -249,7 +250,11 @@ class SentinelHubJobOperator(RequestOperator):
         """Return how Sentinel Hub is to reach the bucket of results."""
         from sentinelhub_provider.hooks.delivery import access_of
 
-        return access_of(self.delivery_conn_id, url, role_arn=self.delivery_role_arn, region=self.delivery_region)
+        role, region = self.delivery_role_arn, self.delivery_region
+        try:
+            return access_of(self.delivery_conn_id, url, role_arn=role, region=region)
+        except SentinelHubRequestError as error:
+            raise SentinelHubRequestError(f"delivery_role_arn: {error}", field="delivery_role_arn") from error
 
     def location(self, url: str) -> Location:
         """Return a place in the bucket of results, unchecked."""
@@ -313,6 +318,7 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
 
     def _check_arguments(self) -> None:
         super()._check_arguments()
+        self.check_texts("features_folder", "features_conn_id")
         self.analyse = read_flag(self.analyse, "analyse")
         self.on_partial = read_choice(self.on_partial, ON_PARTIAL, "on_partial")
 
@@ -411,4 +417,8 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
         """Return how the features' bucket is reached, ``None`` where as the delivery's."""
         from sentinelhub_provider.hooks.delivery import access_of
 
-        return None if self.features_conn_id is None else access_of(self.features_conn_id, url_at(body, path))
+        return (
+            None
+            if self.features_conn_id is None
+            else access_of(self.features_conn_id, url_at(body, path), field="features_conn_id")
+        )

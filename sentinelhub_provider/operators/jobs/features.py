@@ -126,7 +126,9 @@ def job_features(
     conn_id = operator.features_conn_id
 
     def place(url: str) -> Location:
-        return Location(url, operator.access(url) if conn_id is None else access_of(conn_id, url))
+        return Location(
+            url, operator.access(url) if conn_id is None else access_of(conn_id, url, field="features_conn_id")
+        )
 
     if isinstance(features, str) and features.startswith(("s3://", "gs://")) and features.lower().endswith(".gpkg"):
         return JobFeatures(place(features), upload=lambda: None)
