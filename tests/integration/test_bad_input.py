@@ -121,7 +121,7 @@ CASES: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
         (
             "statistics",
             {**statistics_json(timeRange={"from": REVERSED[0], "to": REVERSED[1]}), "bbox": BOX},
-            "request: aggregation.timeRange",
+            "request",
             "reversed",
         ),
     ],
