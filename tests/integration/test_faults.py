@@ -801,7 +801,7 @@ def test_one_bad_request_among_a_hundred_costs_that_one(
     action: Action,
     error: type[SentinelHubError] | None,
 ):
-    """Ten at a time, one of them struck: at most that one fails, and the token is fetched once, or once more."""
+    """Ten at a time, one of them with a fault: at most that one fails, and the token is fetched once, or once more."""
     shell = make_shell(own)
     url = own.base_url + READ.path
     sentinelhub_sandbox.control.add_fault(path=READ.path, after=40, action=action)

@@ -182,7 +182,7 @@ def clear_day(hook: Any, folder: Path) -> str:
 
 
 def test_a_planned_error_is_asked_for_again(connect, sentinelhub_sandbox, tmp_path: Path):
-    """One that strikes once is gone in the table."""
+    """One that comes once is gone in the table."""
     hook = connect()
     day = clear_day(hook, tmp_path)
     answer = hook.get_conn().post(

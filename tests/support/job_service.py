@@ -139,7 +139,7 @@ class Attempt:
 
         :param fault: ``lost``: the request never arrives; ``unheard``: it is done, but the answer is lost; ``late``: it
             arrives when the sender has given up. All others go well.
-        :param only: the kind of step that the fault strikes.
+        :param only: the kind of step that the fault affects.
         """
         try:
             step = self._flow.send(self._answer)

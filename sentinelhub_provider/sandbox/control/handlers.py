@@ -172,5 +172,5 @@ class Control:
         self._sandbox.faults.clear()
 
     def faults(self) -> list[InjectedFault]:
-        """Return the faults in place with how often they struck."""
+        """Return the faults in place with how often each applied."""
         return self._sandbox.faults.injected()

@@ -25,7 +25,7 @@ class RequestRecord:
     """Whether the request carried an ``Authorization`` header."""
     user_agent: str
     fault: str | None
-    """Kind of the fault that struck it."""
+    """Kind of the fault that affected it."""
 
 
 @dataclass(frozen=True)

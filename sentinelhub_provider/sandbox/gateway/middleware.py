@@ -1,4 +1,4 @@
-"""The outermost layer: every request passes here, is counted, delayed, struck by a fault if one is due, and marked."""
+"""The outermost layer: every request passes here, is counted, delayed, answered with an injected fault, and marked."""
 
 from __future__ import annotations
 

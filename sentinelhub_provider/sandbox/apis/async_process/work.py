@@ -47,7 +47,7 @@ class AsyncWork(StoredWork):
         for name, content in unpacked(result.content):
             self.put(self._target(name), content)
         grid = self.request.process.grid
-        return Outcome(price=discounted(result.processing_units, grid.width * grid.height, ASYNC_FACTOR))
+        return Outcome(cost=discounted(result.processing_units, grid.width * grid.height, ASYNC_FACTOR))
 
     def fail_part(self, part: Part, cause: str) -> Outcome:
         """Let all of it fail."""

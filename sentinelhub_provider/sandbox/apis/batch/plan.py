@@ -79,12 +79,12 @@ def divide(request: BatchRequest, setup: Setup, features: Sequence[Feature] | in
     else:
         targets = _features(request, request.input, features)
     return [
-        Part(number, name, price(request, setup, target.width, target.height), target)
+        Part(number, name, cost(request, setup, target.width, target.height), target)
         for number, (name, target) in enumerate(targets, 1)
     ]
 
 
-def price(request: BatchRequest, setup: Setup, width: int, height: int) -> float:
+def cost(request: BatchRequest, setup: Setup, width: int, height: int) -> float:
     """Return what a feature costs (PU) with one sample per pixel."""
     used = {response.identifier for response in request.responses}
     units = processing_units(

@@ -78,7 +78,7 @@ class BatchWork(StoredWork):
         if self._is_there(part):
             return Outcome()
         if not self._has_scenes(target):
-            return Outcome(error=NO_DATA, delivered=False, price=0.0)
+            return Outcome(error=NO_DATA, delivered=False, cost=0.0)
         try:
             result = process(self._process_request(target), accept=TAR, source=self.source, max_side=MAX_TILE_SIDE)
         except ApiError as error:
@@ -88,7 +88,7 @@ class BatchWork(StoredWork):
             if self.request.output.cog and name.endswith(".tif"):
                 content = to_cog(content, self.request.output.cog_parameters)
             self.put(self._target(part, identifier), content)
-        return Outcome(price=discounted(result.processing_units, target.width * target.height, BATCH_FACTOR))
+        return Outcome(cost=discounted(result.processing_units, target.width * target.height, BATCH_FACTOR))
 
     def report(self, parts: Sequence[Part]) -> None:
         """Publish the execution database. Raises :class:`JobError`."""

@@ -57,7 +57,7 @@ class BatchStatisticalWork(StoredWork):
             return self._failed(feature, error_type(error), error.message)
         self._deliver(feature, {"response": result.body})
         # The documentation names no discount for Batch Statistical, unlike for Batch Process: only a minimum.
-        return Outcome(price=result.processing_units)
+        return Outcome(cost=result.processing_units)
 
     def fail_part(self, part: Part, cause: str) -> Outcome:
         """Let a polygon fail, and deliver that it did."""

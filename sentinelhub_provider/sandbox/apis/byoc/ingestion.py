@@ -40,7 +40,7 @@ class Failure:
     pattern: str
     cause: str = "Could not read the file; is it a cloud optimized GeoTIFF?"
 
-    def strikes(self, path: str) -> bool:
+    def applies(self, path: str) -> bool:
         """Say whether a path matches."""
         return fnmatchcase(path, self.pattern)
 

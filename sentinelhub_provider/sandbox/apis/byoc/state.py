@@ -171,7 +171,7 @@ class ByocStore:
             self.durations, self.failures, self.remarks = durations, list(failures), list(remarks)
 
     def _ingestion(self, path: str) -> Ingestion:
-        cause = next((failure.cause for failure in self.failures if failure.strikes(path)), None)
+        cause = next((failure.cause for failure in self.failures if failure.applies(path)), None)
         warning = next((remark.warning for remark in self.remarks if remark.concerns(path)), None)
         return Ingestion(self._clock(), self.durations, cause, warning)
 

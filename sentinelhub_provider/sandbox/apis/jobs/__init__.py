@@ -9,6 +9,6 @@ NOT_IMITATED: Final = (
         "Jobs: which HTTP status refuses an action that a state does not allow is not documented; it is 400. "
         "A bucket that cannot be opened shows in the analysis."
     ),
-    ("Jobs: no job is found `UNHEALTHY` by itself. Prices count one sample per pixel where nothing is rendered."),
+    ("Jobs: no job is found `UNHEALTHY` by itself. Costs count one sample per pixel where nothing is rendered."),
 )
 """What the service does and this does not, or what is not known of the service."""

@@ -12,5 +12,5 @@ ASYNC_FACTOR: Final = 2 / 3
 
 
 def discounted(processing_units: float, pixels: int, factor: float) -> float:
-    """Return the price in PU of an image or a feature with so many pixels; ``processing_units``: without discount."""
+    """Return the cost in PU of an image or a feature with so many pixels; ``processing_units``: without discount."""
     return processing_units * factor if pixels >= DISCOUNT_FROM else processing_units

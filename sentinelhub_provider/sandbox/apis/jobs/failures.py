@@ -14,12 +14,12 @@ from sentinelhub_provider.sandbox.apis.jobs.rules import InjectedFailure
 
 
 class InjectedFailures:
-    """The injected failures, and how many jobs each has struck."""
+    """The injected failures, and how many jobs each has affected."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
         self._injected: dict[int, InjectedFailure] = {}
-        self._struck: Counter[int] = Counter()
+        self._applied: Counter[int] = Counter()
 
     def add(self, **fields: Any) -> InjectedFailure:
         """Inject one, given as the fields of a :class:`.rules.InjectedFailure`. Raises :class:`ValueError`."""
@@ -30,25 +30,25 @@ class InjectedFailures:
     def clear(self) -> None:
         """Forget all. Numbers go on: a job remembers those that have ended it."""
         self._injected.clear()
-        self._struck.clear()
+        self._applied.clear()
 
     def striking(self) -> list[InjectedFailure]:
-        """List those that still strike."""
+        """List those that are still to come."""
         return [failure for failure in self._injected.values() if self._left(failure) != 0]
 
     def to_come(self) -> list[InjectedFailure]:
-        """List those that still strike, with how many jobs they will."""
+        """List those that are still to come, with how many jobs they will affect."""
         return [replace(failure, times=self._left(failure)) for failure in self.striking()]
 
-    def struck(self, failure: InjectedFailure) -> None:
+    def applied(self, failure: InjectedFailure) -> None:
         """Note that one has ended a job."""
-        self._struck[failure.id] += 1
+        self._applied[failure.id] += 1
 
     def _left(self, failure: InjectedFailure) -> int | None:
-        """How many jobs it will strike; those that strike features strike in every job."""
+        """How many jobs it will affect; failures of features affect every job."""
         if failure.times is None or failure.kind == "features":
             return failure.times
-        return max(0, failure.times - self._struck[failure.id])
+        return max(0, failure.times - self._applied[failure.id])
 
 
 class Accounts:

@@ -26,7 +26,7 @@ _ROUNDING: Final = 1e-9
 class Situation:
     """What surrounds a job. ``balance``: PU left in its owner's account, ``None`` for no end of them.
 
-    ``injected``: the failures that still strike.
+    ``injected``: the failures that are still to come.
     """
 
     injected: Sequence[InjectedFailure] = ()
@@ -205,7 +205,7 @@ def _moment_of(job: Job, progress: float, now: float) -> float:
 
 def _ending(job: Job, injected: Sequence[InjectedFailure]) -> InjectedFailure | None:
     """Return the first failure that ends a job."""
-    chosen = [p for p in injected if p.kind != "features" and p.concerns(job.id) and p.id not in job.struck_by]
+    chosen = [p for p in injected if p.kind != "features" and p.concerns(job.id) and p.id not in job.ended_by]
     return min(chosen, key=lambda failure: failure.at, default=None)
 
 
@@ -215,8 +215,8 @@ def _process(job: Job, part: Part, injected: Sequence[InjectedFailure]) -> Proce
         for failure in injected
         if failure.kind == "features" and failure.concerns(job.id) and failure.names_feature(part.name)
     ]
-    striking = (failure.text for failure in matching if failure.strikes_feature(job.matched.get(failure.id, 0)))
-    return Process(part, next(striking, None), tuple(failure.id for failure in matching))
+    causes = (failure.text for failure in matching if failure.fails_feature(job.matched.get(failure.id, 0)))
+    return Process(part, next(causes, None), tuple(failure.id for failure in matching))
 
 
 def _enter(job: Job, status: Status, at: float) -> None:
@@ -230,7 +230,7 @@ def _end(job: Job, task: Finish) -> None:
     job.status, job.updated, job.reason, job.error = task.status, task.at, task.reason, task.error
     job.pending_at, job.forced, job.failure = None, False, None
     if task.failure is not None:
-        job.struck_by.add(task.failure.id)
+        job.ended_by.add(task.failure.id)
     if task.status == "DONE":
         job.shown_progress = 1.0
     if task.reason == "USER_ACTION":
@@ -244,12 +244,12 @@ def _take(job: Job, task: Process, outcome: Outcome, charge: Callable[[float], N
     for failure_id in task.matches:
         job.matched[failure_id] = job.matched.get(failure_id, 0) + 1
     part.status, part.error, part.delivered = outcome.status, outcome.error, outcome.delivered
-    if outcome.price is not None:
-        part.price = outcome.price
+    if outcome.cost is not None:
+        part.cost = outcome.cost
     job.next_part += 1
     job.shown_progress = max(job.shown_progress, job.next_part / len(job.parts or [part]))
     if outcome.status == "DONE":
-        job.spent += part.price
+        job.spent += part.cost
         cost = max(job.kind.minimum, job.spent)
         charge(cost - job.cost)
         job.cost = cost

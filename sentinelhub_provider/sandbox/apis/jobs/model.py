@@ -20,12 +20,12 @@ class JobError(Exception):
 class Part:
     """One feature of a job: a tile, a polygon, or all of an async request.
 
-    ``price`` is in PU and charged when it is done. ``what``: what the kind of job knows it by.
+    ``cost`` is in PU and charged when it is done. ``what``: what the kind of job knows it by.
     """
 
     id: int
     name: str
-    price: float
+    cost: float
     what: Any = field(default=None, repr=False)
     status: PartStatus = "PENDING"
     error: str | None = None
@@ -34,12 +34,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a part ended. ``price``: PU, where it was not known before."""
+    """How a part ended. ``cost``: PU, where it was not known before."""
 
     status: Literal["DONE", "FATAL"] = "DONE"
     error: str | None = None
     delivered: bool = True
-    price: float | None = None
+    cost: float | None = None
 
 
 class Work(Protocol):
@@ -82,7 +82,7 @@ class Job:
     ``request`` is shown in answers, without credentials. ``pending_at``: when the user's action takes effect, ``None``
     once it has. ``progress`` (0..1): how far it was when the present phase began; ``shown_progress``: how far it is.
     ``spent``: PU of its parts; ``cost``: what was charged for them. ``failure``: an
-    error that it is about to end with. ``struck_by``: injected failures that have ended it once.
+    error that it is about to end with. ``ended_by``: injected failures that have ended it once.
     """
 
     id: str
@@ -109,7 +109,7 @@ class Job:
     reported: int = 0
     spent: float = 0.0
     cost: float = 0.0
-    struck_by: set[int] = field(default_factory=set)
+    ended_by: set[int] = field(default_factory=set)
     matched: dict[int, int] = field(default_factory=dict)
     restart_at: float = 0.0
     deleted: bool = False

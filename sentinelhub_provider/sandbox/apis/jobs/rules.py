@@ -43,7 +43,7 @@ class InjectedFailure:
     ``kind``: ``"fail"`` ends the job in FAILED, ``"stop"`` in STOPPED for ``reason``, when ``at`` per cent are done;
     ``"features"`` lets single features fail: those whose name matches ``names`` (``*`` and ``?``), and of these every
     so manieth that ``share`` (0..1) of them do. ``cause``: the error text. ``job``: id of the only job that it is for.
-    ``times``: how many jobs it strikes, ``None`` for all; features fail in every job that it is for.
+    ``times``: how many jobs it affects, ``None`` for all; features fail in every job that it is for.
     """
 
     id: int
@@ -81,6 +81,6 @@ class InjectedFailure:
         """Tell whether a feature is among those that may fail."""
         return fnmatchcase(name, self.names)
 
-    def strikes_feature(self, number: int) -> bool:
+    def fails_feature(self, number: int) -> bool:
         """Tell whether one of them fails; ``number``: how many of them came before it in its job."""
         return math.floor((number + 1) * self.share) > math.floor(number * self.share)

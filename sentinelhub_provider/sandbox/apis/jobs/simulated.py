@@ -26,7 +26,7 @@ class SimulatedWork:
     def analyse(self) -> list[Part]:
         """List the parts. Raises :class:`JobError`."""
         try:
-            return [Part(part.id, part.name, part.price, part.what) for part in self.plan()]
+            return [Part(part.id, part.name, part.cost, part.what) for part in self.plan()]
         except ApiError as error:
             raise JobError(error.message) from error
 

@@ -1,6 +1,6 @@
 """The jobs of all clients. Safe to use from several threads.
 
-A job is moved on when somebody looks at it. What reads or writes object storage is done by a thread of the store's own,
+A job moves on when it is read. What reads or writes object storage is done by a thread of the store's own,
 which runs while there is such a job and ends when there is none.
 """
 
@@ -220,7 +220,7 @@ class JobStore:
             return self._failures.add(**fields)
 
     def injected(self) -> list[InjectedFailure]:
-        """List the injected failures that are still to come, with how often they will strike."""
+        """List the injected failures that are still to come, with how many jobs they will affect."""
         with self._changed:
             return self._failures.to_come()
 
@@ -297,7 +297,7 @@ class JobStore:
     def _record(self, job: Job, task: Task, result: Any) -> None:
         record(job, task, result, self._clock(), lambda units: self._pay(job.owner, units))
         if isinstance(task, Finish) and task.failure is not None and not job.deleted:
-            self._failures.struck(task.failure)
+            self._failures.applied(task.failure)
         self._watch(job)
 
     def _pay(self, owner: str, units: float) -> None:

@@ -8,7 +8,7 @@ NOT_IMITATED: Final = (
     "Process: a pixel that the geometry touches is in it.",
     (
         "Process: collections of other deployments cannot be fused in. Samples of fused datasets count once "
-        "in the price (the dataset with the most decides)."
+        "in the cost (the dataset with the most decides)."
     ),
     "Process: `harmonizeValues` and `radiometricTerrainOversampling` are checked, and change nothing.",
 )

@@ -18,7 +18,7 @@ ErrorType = Literal["BAD_REQUEST", "EXECUTION_ERROR", "TIMEOUT"]
 class IntervalError:
     """An error for intervals whose start, written as in the answer, begins with ``interval`` (``2024-06`` is a month).
 
-    ``times``: how many intervals it still strikes, ``None`` for all. ``type``: see :data:`ErrorType`.
+    ``times``: how many intervals it still affects, ``None`` for all. ``type``: see :data:`ErrorType`.
     """
 
     id: int
@@ -52,7 +52,7 @@ class IntervalErrors:
         return planned
 
     def draw(self, start: str) -> ErrorType | None:
-        """Return the error that strikes the interval that starts then, and use it up; ``None`` for none."""
+        """Return the error that affects the interval that starts then, and use it up; ``None`` for none."""
         with self._lock:
             for planned in self._planned.values():
                 if not start.startswith(planned.interval):

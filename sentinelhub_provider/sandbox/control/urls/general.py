@@ -187,6 +187,6 @@ def _shape(injected: InjectedFault) -> dict[str, Any]:
     return {
         "id": injected.id,
         "seen": injected.seen,
-        "struck": injected.struck,
+        "applied": injected.applied,
         "fault": injected.fault.model_dump(mode="json"),
     }

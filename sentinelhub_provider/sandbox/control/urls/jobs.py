@@ -147,7 +147,7 @@ def get_balance(client_id: str, control: ControlDep) -> Response:
     return json_response({"client_id": client_id, "processing_units": control.balance(client_id)})
 
 
-_failures = APIRouter(prefix="/sandbox/control/job-troubles")
+_failures = APIRouter(prefix="/sandbox/control/job-failures")
 
 
 @_failures.post("")

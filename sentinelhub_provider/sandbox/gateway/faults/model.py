@@ -1,6 +1,6 @@
 """Faults on demand: what can go wrong between a client and Sentinel Hub, as data, and the rule which request gets one.
 
-A fault has a path pattern, how often it strikes, and an action. The same JSON is taken by the control surface
+A fault has a path pattern, a number of requests, and an action. The same JSON is taken by the control surface
 (``POST /sandbox/control/faults``) and by ``SandboxServer.control.add_fault``.
 """
 
@@ -202,11 +202,11 @@ class Fault(_Model):
     method: str | None = None
     """HTTP method in capitals; ``None`` for any."""
     times: int | None = Field(1, ge=1)
-    """How many requests it strikes; ``None`` for all."""
+    """How many requests it affects; ``None`` for all."""
     after: int = Field(0, ge=0)
     """How many matching requests it lets pass first."""
     probability: float = Field(1.0, gt=0, le=1)
-    """Chance to strike a matching request."""
+    """Chance of a matching request to be affected."""
 
 
 def concerns(fault: Fault, method: str, path: str) -> bool:
@@ -214,12 +214,12 @@ def concerns(fault: Fault, method: str, path: str) -> bool:
     return fault.method in (None, method) and fnmatchcase(path, fault.path)
 
 
-def strikes(fault: Fault, *, seen: int, struck: int, draw: float) -> bool:
-    """Decide whether a fault strikes a request that it concerns.
+def applies(fault: Fault, *, seen: int, applied: int, draw: float) -> bool:
+    """Decide whether a fault affects a request that it concerns.
 
-    ``seen`` requests came before it, ``struck`` of them were struck, ``draw`` is a random number in [0, 1).
+    ``seen`` requests came before it, ``applied`` of them were affected, ``draw`` is a random number in [0, 1).
     """
-    if seen < fault.after or (fault.times is not None and struck >= fault.times):
+    if seen < fault.after or (fault.times is not None and applied >= fault.times):
         return False
     return draw < fault.probability
 
@@ -258,11 +258,11 @@ class InjectedFault:
     id: int
     fault: Fault
     seen: int = 0
-    struck: int = field(default=0)
+    applied: int = field(default=0)
 
 
 class FaultPlan:
-    """The faults in place. The first one that strikes a request wins; the others do not count it."""
+    """The faults in place. The first one that affects a request wins; the others do not count it."""
 
     def __init__(self, *, seed: int) -> None:
         self._seed = seed
@@ -297,14 +297,15 @@ class FaultPlan:
             return list(self._injected)
 
     def draw(self, method: str, path: str) -> Fault | None:
-        """Return the fault that strikes this request, or ``None``."""
+        """Return the fault that affects this request, or ``None``."""
         with self._lock:
             for injected in self._injected:
                 if not concerns(injected.fault, method, path):
                     continue
-                struck = strikes(injected.fault, seen=injected.seen, struck=injected.struck, draw=self._random.random())
+                draw = self._random.random()
+                due = applies(injected.fault, seen=injected.seen, applied=injected.applied, draw=draw)
                 injected.seen += 1
-                if struck:
-                    injected.struck += 1
+                if due:
+                    injected.applied += 1
                     return injected.fault
         return None

@@ -49,12 +49,12 @@ def surfaces(seed: int, land: Land, when: date) -> dict[str, Values]:
     leaves = np.clip(leaves + warm, 0, 1)
     autumn = np.minimum(autumn * (1 - warm), 1 - leaves)
 
-    dry = 1 - land.water
-    town = land.town * dry
-    road = land.road * dry
-    wood = np.minimum(land.forest * dry, 1 - land.water)
-    rest = np.clip(dry - np.maximum(town, wood), 0, 1)
-    wood = np.clip(dry - rest - town, 0, 1)
+    dry_land = 1 - land.water
+    town = land.town * dry_land
+    road = land.road * dry_land
+    wood = np.minimum(land.forest * dry_land, 1 - land.water)
+    rest = np.clip(dry_land - np.maximum(town, wood), 0, 1)
+    wood = np.clip(dry_land - rest - town, 0, 1)
     # Roads lie on top of whatever is there.
     keep = 1 - road
     town, wood, rest = town * keep, wood * keep, rest * keep

@@ -137,7 +137,7 @@ def test_a_dataset_without_scenes_is_an_empty_array(source: SyntheticScenes, bod
 
 
 def test_the_price_multiplies_by_the_collections(source: SyntheticScenes, body: Body):
-    """Two local collections: twice the price."""
+    """Two local collections: twice the cost."""
     inputs = '[{ bands: ["B02", "B03"] }, { bands: ["B04", "dataMask"] }]'
     code = script(inputs, 'return [samples["0"][0].B02];').replace("FLOAT32", "UINT8")
     made = fused(body, code, optical(), optical(kind="sentinel-2-l1c"))

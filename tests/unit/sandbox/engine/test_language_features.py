@@ -208,7 +208,7 @@ def test_a_missing_output_is_a_bad_payload(source: SyntheticScenes, body: Body) 
 
 @pytest.mark.parametrize(("written", "factor"), [("true", 2.0), ("TRUE", 2.0), ("false", 1.0), (True, 2.0)])
 def test_booleans_may_be_written_as_text(source: SyntheticScenes, body: Body, written: object, factor: float) -> None:
-    """As the documentation writes them; orthorectification doubles the price."""
+    """As the documentation writes them; orthorectification doubles the cost."""
     request = body("return [VV];")
     request["input"]["data"] = [{"type": "S1GRD", "processing": {"orthorectify": written}}]
     plain = json.loads(json.dumps(request))

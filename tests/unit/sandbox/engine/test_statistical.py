@@ -257,7 +257,7 @@ def test_an_evalscript_that_throws_on_one_day_spoils_that_interval_only(ask: Ask
 
 
 def test_an_evalscript_that_always_fails_fails_the_request(ask: Ask):
-    """Every interval has an error: FAILED, still with 200 and the least price."""
+    """Every interval has an error: FAILED, still with 200 and the least cost."""
     result = ask(evalscript=NDVI.replace("index(s.B08, s.B04)", "s.B08.x.y"))
     assert result.body["status"] == "FAILED"
     assert {entry["error"]["type"] for entry in result.body["data"]} == {"EXECUTION_ERROR"}

@@ -233,7 +233,7 @@ def test_a_body_in_chunks_may_be_cut(server: SandboxServer, action: Any) -> None
 def test_tokens_go_bad_in_the_middle_of_a_run(
     server: SandboxServer, new_token: Callable[..., str], action: Any
 ) -> None:
-    """The request that is struck is the first to be refused; a new token is good."""
+    """The request that is affected is the first to be refused; a new token is good."""
     path = "/configuration/v1/wms/instances"
     server.control.add_fault(path=path, after=2, action=action)
 
@@ -282,8 +282,8 @@ def test_a_refused_login_is_not_spoiled(server: SandboxServer) -> None:
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
 
 
-def test_struck_requests_are_noted(server: SandboxServer) -> None:
-    """Each request says whether and by what it was struck."""
+def test_requests_with_faults_are_noted(server: SandboxServer) -> None:
+    """Each request says which fault it met, if any."""
     server.control.add_fault(action=Reset())
     with pytest.raises(requests.exceptions.ConnectionError):
         _get(server)

@@ -102,20 +102,20 @@ def test_reset_puts_everything_back(server: SandboxServer, bearer: dict[str, str
 
 
 def test_faults_are_planted_listed_and_removed(server: SandboxServer) -> None:
-    """The JSON is that of the models; the list says how often each struck."""
+    """The JSON is that of the models; the list says how often each applied."""
     fault = {"path": INSTANCES, "action": {"kind": "status", "status": 500}, "times": 2}
     planted = _call(server, "POST", "/faults", json=fault)
     assert planted.status_code == 201
     requests.get(server.url + INSTANCES, timeout=10)
     (listed,) = _call(server, "GET", "/faults").json()
-    assert (listed["id"], listed["struck"], listed["fault"]["times"]) == (planted.json()["id"], 1, 2)
+    assert (listed["id"], listed["applied"], listed["fault"]["times"]) == (planted.json()["id"], 1, 2)
     assert _call(server, "DELETE", f"/faults/{listed['id']}").status_code == 204
     assert _call(server, "DELETE", f"/faults/{listed['id']}").status_code == 404
     assert requests.get(server.url + INSTANCES, timeout=10).status_code == 401
 
 
 def test_all_faults_are_cleared_at_once(server: SandboxServer) -> None:
-    """Nothing strikes any more."""
+    """No fault is left."""
     server.control.add_fault(action={"kind": "reset"}, times=None)
     assert _call(server, "DELETE", "/faults").status_code == 204
     assert requests.get(server.url + INSTANCES, timeout=10).status_code == 401

@@ -1,4 +1,4 @@
-"""Which request a fault strikes, and how a token answer is spoiled."""
+"""Which request a fault affects, and how a token answer is spoiled."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sentinelhub_provider.sandbox.gateway.faults.model import (
     FaultPlan,
     Reset,
     Status,
+    applies,
     concerns,
     spoil_token_answer,
-    strikes,
 )
 
 TOKEN = {"access_token": "abc", "expires_in": 3600, "token_type": "Bearer"}
@@ -36,7 +36,7 @@ def test_a_fault_concerns_its_paths_and_method(pattern: str, method: str | None,
 
 
 @pytest.mark.parametrize(
-    ("fields", "seen", "struck", "draw", "expected"),
+    ("fields", "seen", "applied", "draw", "expected"),
     [
         ({}, 0, 0, 0.99, True),
         ({}, 1, 1, 0.0, False),
@@ -49,12 +49,12 @@ def test_a_fault_concerns_its_paths_and_method(pattern: str, method: str | None,
         ({"probability": 0.3, "times": None}, 5, 0, 0.30, False),
     ],
 )
-def test_when_a_fault_strikes(fields: dict[str, Any], seen: int, struck: int, draw: float, expected: bool) -> None:
+def test_when_a_fault_applies(fields: dict[str, Any], seen: int, applied: int, draw: float, expected: bool) -> None:
     """Once by default; so many times, after so many, or by chance where asked for."""
-    assert strikes(Fault(action=Reset(), **fields), seen=seen, struck=struck, draw=draw) is expected
+    assert applies(Fault(action=Reset(), **fields), seen=seen, applied=applied, draw=draw) is expected
 
 
-def test_the_first_fault_that_strikes_wins() -> None:
+def test_the_first_fault_that_applies_wins() -> None:
     """Faults are used up one after the other, in the order they were added."""
     plan = FaultPlan(seed=0)
     plan.add(Fault(action=Status(status=500)))
@@ -64,16 +64,16 @@ def test_the_first_fault_that_strikes_wins() -> None:
 
 
 def test_chance_is_the_same_every_time() -> None:
-    """The same seed strikes the same requests, also after the plan was cleared."""
+    """The same seed affects the same requests, also after the plan was cleared."""
     plan = FaultPlan(seed=7)
 
-    def struck() -> list[bool]:
+    def applied() -> list[bool]:
         plan.clear()
         plan.add(Fault(action=Reset(), times=None, probability=0.3))
         return [plan.draw("GET", "/x") is not None for _ in range(200)]
 
-    first = struck()
-    assert first == struck()
+    first = applied()
+    assert first == applied()
     assert 30 < sum(first) < 90
 
 

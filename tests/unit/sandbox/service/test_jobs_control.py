@@ -29,7 +29,7 @@ def control(server: SandboxServer, method: str, path: str, body: object = None) 
 
 
 def test_a_job_fails_on_demand(jobs: Jobs, clock: FakeClock) -> None:
-    """At 40 per cent, with the cause; the next job is not struck."""
+    """At 40 per cent, with the cause; the next job is not affected."""
     jobs.server.control.jobs.inject(kind="fail", at=40, cause="Storage is full")
     first, second = jobs.create(batch_request()), jobs.create(batch_request())
     jobs.act(first, "start")
@@ -175,11 +175,11 @@ def test_pace_troubles_and_options_by_http(jobs: Jobs) -> None:
     assert control(server, "POST", "/jobs/step", {"job": job}).json() == {"moved": 1}
     assert jobs.status(job) == "ANALYSIS_DONE"
     assert control(server, "POST", "/jobs/step").json() == {"moved": 0}
-    assert control(server, "POST", "/job-troubles", {"kind": "fail", "at": 5}).status_code == 201
-    (planned,) = control(server, "GET", "/job-troubles").json()
+    assert control(server, "POST", "/job-failures", {"kind": "fail", "at": 5}).status_code == 201
+    (planned,) = control(server, "GET", "/job-failures").json()
     assert (planned["kind"], planned["at"], planned["times"]) == ("fail", 5, 1)
-    assert control(server, "DELETE", "/job-troubles").status_code == 204
-    assert control(server, "GET", "/job-troubles").json() == []
+    assert control(server, "DELETE", "/job-failures").status_code == 204
+    assert control(server, "GET", "/job-failures").json() == []
     assert control(server, "PUT", "/jobs/options", {"concurrent": 0}).status_code == 200
     assert replace(jobs, prefix="/async/v1/process").call("POST", body=async_request()).status_code == 429
     assert control(server, "PUT", "/jobs/accounts/x", {"processing_units": 5}).json()["processing_units"] == 5

@@ -461,7 +461,7 @@ class TestAsync:
         assert f"b/{job}-default.tiff" in names(bucket)
 
     def test_the_price_of_a_large_picture(self, asynchronous: Jobs, bucket: Path) -> None:
-        """Two thirds of Process's price, more than the minimum."""
+        """Two thirds of Process's cost, more than the minimum."""
         request = async_request(evalscript=EVALSCRIPT.replace('"B04", "B08"', _TEN_BANDS).replace("UINT8", "FLOAT32"))
         request["output"] |= {"width": 1000, "height": 900}
         job = asynchronous.create(request)

@@ -129,7 +129,7 @@ class Jobs(RuleBasedStateMachine):
 
     @invariant()
     def it_keeps_to_its_rules(self) -> None:
-        """Parts in their order and once, progress that never falls, a price for what was done, an end that stays."""
+        """Parts in their order and once, progress that never falls, a cost for what was done, an end that stays."""
         job = self.job()
         assert self.work.done == list(range(1, len(self.work.done) + 1))
         assert self.work.analyses <= 1

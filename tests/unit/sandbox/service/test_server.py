@@ -72,7 +72,7 @@ def test_stopping_leaves_no_thread_even_with_a_request_that_hangs() -> None:
     address = urlsplit(server.url)
     with socket.create_connection((address.hostname, address.port), timeout=60) as raw:
         raw.sendall(b"GET /catalog/v1 HTTP/1.1\r\nHost: x\r\n\r\n")
-        while not server.control.faults()[0].struck:
+        while not server.control.faults()[0].applied:
             threading.Event().wait(0.01)
         (running,) = (t for t in threading.enumerate() if t.name == "sentinelhub-sandbox" and t not in before)
         server.stop()

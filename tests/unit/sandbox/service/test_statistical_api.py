@@ -1,4 +1,4 @@
-"""The Statistical API over a socket: both paths, both content types, access, price, planned errors."""
+"""The Statistical API over a socket: both paths, both content types, access, cost, planned errors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def ask(server: SandboxServer, headers: dict[str, str], body: Any = BODY, path: 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_both_schemes_answer_and_charge(server: SandboxServer, bearer: dict[str, str], path: str) -> None:
-    """JSON with two intervals; the price stands in a header and in the counters."""
+    """JSON with two intervals; the cost stands in a header and in the counters."""
     answer = ask(server, bearer, path=path)
     assert answer.status_code == 200
     body = answer.json()
