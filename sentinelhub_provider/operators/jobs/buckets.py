@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -73,52 +74,37 @@ def find_file_of_job(url: str, job_id: str, name: str, conn_id: str | None) -> O
     return Unchecked(f"there is neither {' nor '.join(places)}") if found is None else found
 
 
-def exists(path: ObjectStoragePath) -> bool:
-    """
-    Tell whether there is such an object.
-
-    :raises BucketError: where that cannot be told.
-    """
+@contextmanager
+def _asking(path: ObjectStoragePath, what: str) -> Iterator[None]:
+    """Turn what a storage raises into a :class:`BucketError`, which says what cannot be done."""
     try:
+        yield
+    except Exception as error:  # of the storage's library, whichever that is
+        raise BucketError(f"{shown(path)} cannot be {what} ({_said(error)}); {_advice(str(path))}") from error
+
+
+def exists(path: ObjectStoragePath) -> bool:
+    """Tell whether there is such an object. Raises :class:`BucketError` where that cannot be told."""
+    with _asking(path, "looked at"):
         return bool(path.fs.exists(path.path))
-    except Exception as error:
-        raise BucketError(f"{shown(path)} cannot be looked at ({_said(error)}); {_advice(str(path))}") from error
 
 
 def fetch(path: ObjectStoragePath, target: str) -> None:
-    """
-    Copy an object into a local file.
-
-    :raises BucketError: where it cannot be read.
-    """
-    try:
+    """Copy an object into a local file. Raises :class:`BucketError` where it cannot be read."""
+    with _asking(path, "read"):
         path.fs.get_file(path.path, target)
-    except Exception as error:
-        raise BucketError(f"{shown(path)} cannot be read ({_said(error)}); {_advice(str(path))}") from error
 
 
 def read(path: ObjectStoragePath, most: int) -> bytes:
-    """
-    Return the first bytes of an object, at most that many.
-
-    :raises BucketError: where it cannot be read.
-    """
-    try:
+    """Return the first bytes of an object, at most that many. Raises :class:`BucketError` where it cannot be read."""
+    with _asking(path, "read"):
         return bytes(path.fs.cat_file(path.path, start=0, end=most))
-    except Exception as error:
-        raise BucketError(f"{shown(path)} cannot be read ({_said(error)}); {_advice(str(path))}") from error
 
 
 def entries(folder: ObjectStoragePath) -> Iterator[Entry]:
-    """
-    Yield the objects in and below a folder. Of S3, no more than a page of them is in memory.
-
-    :raises BucketError: where it cannot be listed.
-    """
-    try:
+    """Yield the objects in and below a folder, page by page. Raises :class:`BucketError` where it cannot be listed."""
+    with _asking(folder, "listed"):
         yield from _pages_of_s3(folder) if hasattr(folder.fs, "call_s3") else _all_of(folder)
-    except Exception as error:
-        raise BucketError(f"{shown(folder)} cannot be listed ({_said(error)}); {_advice(str(folder))}") from error
 
 
 def _pages_of_s3(folder: ObjectStoragePath) -> Iterator[Entry]:

@@ -192,6 +192,38 @@ def test_bad_answer_is_named_before_anything_is_sent(returned, words):
     assert re.search(words, refusal(operator_of(lambda: returned, task_id="t")), re.DOTALL)
 
 
+@pytest.mark.parametrize("where", ["returned", "given"])
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        *(("bbox", object()), ("time_range", 3.5), ("width", "wide"), ("evalscript", 3.5), ("collection", object())),
+        *(("if_exists", 3), ("tile", "perhaps"), ("on_empty", []), ("samples", "many"), ("repeat_silent", "perhaps")),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_named(name: str, wrong: Any, where: str):
+    """Whether the function returns it or the decorator gets it; nothing is sent."""
+    good = {
+        "collection": "sentinel-2-l2a",
+        "evalscript": "ndvi",
+        "time_range": "2024-06-01/2024-06-02",
+        "bbox": [13, 45, 13.1, 45.1],
+        "width": 9,
+        "output_path": "/nowhere/a.tif",
+        name: wrong,
+    }
+    returned, given = ({}, good) if where == "given" else (good, {})
+
+    def picture():
+        return returned
+
+    operator, hook = operator_of(picture, **given), Hook()
+    vars(operator)["hook"] = hook
+
+    with pytest.raises(AirflowFailException, match=name):
+        operator.execute({"ti": SimpleNamespace(xcom_push=lambda key, value: None)})
+    assert hook.sent == []
+
+
 def test_every_argument_of_the_operator_may_be_returned():
     """But for those that are needed before; also those that all operators of this package have."""
     from sentinelhub_provider.decorators.sentinelhub import _allowed
