@@ -48,13 +48,15 @@ class Stage:
         )
         self.published += [scene.id for scene in scenes]
 
+    def get(self, path: str, **params: Any) -> Any:
+        """Ask Airflow's API, which answers 500 while SQLite is locked."""
+        return self.airflow.wait_until(lambda: self.airflow.get(path, **params), path)
+
     def events(self) -> list[dict[str, Any]]:
         """Return the stored events in their order."""
         found: list[dict[str, Any]] = []
         while True:
-            page = self.airflow.get("/assets/events", limit=100, offset=len(found), order_by="timestamp")[
-                "asset_events"
-            ]
+            page = self.get("/assets/events", limit=100, offset=len(found), order_by="timestamp")["asset_events"]
             found += page
             if not page:
                 return found
@@ -65,12 +67,12 @@ class Stage:
 
     def runs(self) -> list[dict[str, Any]]:
         """Return the DAG's runs."""
-        return list(self.airflow.get(f"/dags/{DAG_ID}/dagRuns", limit=100)["dag_runs"])
+        return list(self.get(f"/dags/{DAG_ID}/dagRuns", limit=100)["dag_runs"])
 
     def in_runs(self) -> Counter[int]:
         """Return in how many runs each event is."""
         paths = [f"/dags/{DAG_ID}/dagRuns/{run['dag_run_id']}/upstreamAssetEvents" for run in self.runs()]
-        return Counter(event["id"] for path in paths for event in self.airflow.get(path)["asset_events"])
+        return Counter(event["id"] for path in paths for event in self.get(path)["asset_events"])
 
     def searches(self) -> int:
         """Return how often the Catalog was searched."""
