@@ -141,14 +141,13 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
             self.log.info("%s: %d scenes are known, the last event is number %d", self, ledger.known, announced)
         poll = shared_poll(self._poll_key(), self._make_poll)
         with poll.subscribe(lambda: ledger.search_from(self._now()), self._pause) as polls:
-            is_first = True
+            scenes = await polls.next()
+            self._log_cost(len(scenes))
             while True:
-                scenes = await polls.next()
-                if is_first:
-                    is_first = self._log_cost(len(scenes))
                 async for number, batch in announcer.batches(scenes, self._now()):
                     event = scenes_event(batch, self.collection, self.area, self.state_key, number)
                     yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+                scenes = await polls.next()
 
     def _warn_of_memory(self) -> None:
         self.log.warning(
@@ -160,7 +159,7 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
             else f"all scenes sensed since {format_time(self.start)} are announced again",
         )
 
-    def _log_cost(self, scenes: int) -> bool:
+    def _log_cost(self, scenes: int) -> None:
         requests = max(1, math.ceil(scenes / MAX_PAGE))
         monthly = requests * MONTH / self.poll_interval
         self.log.log(
@@ -171,7 +170,6 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
             monthly,
             FREE_REQUESTS,
         )
-        return False
 
     def __str__(self) -> str:
         """Name the watcher in the log."""

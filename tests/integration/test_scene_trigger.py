@@ -206,17 +206,23 @@ def test_many_scenes_come_in_bounded_events(control, watch, asset):
     run(scenario())
 
 
-@pytest.mark.parametrize("interval", [10, 100], ids=["free plan exceeded", "free plan"])
-def test_the_cost_of_polls_is_logged(control, watch, asset, capsys, interval):
-    """Beside what the free plan has."""
+@pytest.mark.parametrize(
+    ("options", "monthly", "level"),
+    [({}, 259_200, "warning"), ({"poll_interval": 1_800.0}, 1_440, "info")],
+    ids=["more than the free plan has", "the default"],
+)
+def test_the_cost_of_polls_is_logged(control, watch, asset, capsys, options, monthly, level):
+    """Beside what the free plan has, which the default does not use up."""
 
     async def scenario() -> None:
-        await (await first_poll(watch(poll_interval=interval * 5), asset)).aclose()
+        await (await first_poll(watch(**options), asset)).aclose()
 
     run(scenario())
 
-    monthly = 30 * 86_400 // (interval * 5)
-    assert f"1 request(s) a poll, so {monthly} a month" in capsys.readouterr().out
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "request(s) a poll" in line]
+    assert f"1 request(s) a poll, so {monthly} a month" in line
+    assert f"[{level}" in line
+    assert SentinelHubSceneTrigger(collection="sentinel-1-grd").poll_interval == 1_800
 
 
 def test_watchers_of_one_query_share_its_searches(control, watch):
