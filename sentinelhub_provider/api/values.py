@@ -61,6 +61,11 @@ def as_number(value: Any) -> float:
         return math.nan
 
 
+def listed(value: Any) -> Any:
+    """Return an array or a series as a list, as numpy and pandas have coordinates; anything else as it is."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
 def read_number(
     value: Any, field: str, *, least: float = -math.inf, most: float = math.inf, what: str = "", name: str = ""
 ) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 from sentinelhub_provider.api.geo.antimeridian import on_one_side, sides_of
 from sentinelhub_provider.api.geo.crs import DEGREES, Crs, check_named_crs, parse_crs
 from sentinelhub_provider.api.geo.geometry import BBox, Geometry, described_area, parse_bbox, parse_geometry, transform
-from sentinelhub_provider.api.values import read_positive, read_whole_number
+from sentinelhub_provider.api.values import listed, read_positive, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 SIZES = ("width", "height", "resx", "resy")  # Members of a request that say how large its raster is
@@ -238,6 +238,7 @@ def _from_pixels(bounds: Bounds, width: Any, height: Any) -> Size:
 
 
 def _from_resolution(bounds: Bounds, resolution: Any) -> Size:
+    resolution = listed(resolution)
     pair = resolution if isinstance(resolution, list | tuple) else (resolution, resolution)
     if len(pair) != 2:
         raise SentinelHubRequestError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from sentinelhub_provider.api.values import as_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 if TYPE_CHECKING:
@@ -138,7 +139,8 @@ def parse_crs(value: Any, field: str = "crs") -> Crs:
     if hasattr(value, "to_wkt"):
         code = 4326 if value.to_authority() == ("OGC", "CRS84") else value.to_epsg()
         return parse_crs(value.to_wkt() if code is None else code, field)
-    text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else ""
+    number = math.nan if isinstance(value, str) else as_number(value)
+    text = str(int(number)) if number.is_integer() else value.strip() if isinstance(value, str) else ""
     if _CRS84_NAMES.fullmatch(text):
         return CRS84
     match = _EPSG_NAMES.fullmatch(text)

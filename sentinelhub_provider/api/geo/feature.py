@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sentinelhub_provider.api.values import as_number
+
 
 @dataclass(frozen=True, slots=True)
 class Feature:
@@ -21,8 +23,6 @@ class Feature:
 
 def feature_id(value: Any) -> int | str | None:
     """Return an identifier: a text, or a whole number, also as 1.0, as pandas writes it; ``None`` for all else."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, int | str) and not isinstance(value, bool) and value != "":
-        return value
-    return None
+    if isinstance(value, str):
+        return str(value) or None
+    return int(value) if as_number(value).is_integer() else None

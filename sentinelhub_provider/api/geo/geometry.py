@@ -14,7 +14,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from sentinelhub_provider.api.geo.crs import CRS84, Crs, parse_crs
-from sentinelhub_provider.api.values import as_number, without_bom
+from sentinelhub_provider.api.values import as_number, listed, without_bom
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 _DEPTH = {"Point": 0, "LineString": 1, "MultiPoint": 1, "Polygon": 2, "MultiLineString": 2, "MultiPolygon": 3}
@@ -88,7 +88,7 @@ class Geometry:
 
 def parse_bbox(value: Any, field: str = "bbox", *, in_degrees: bool = False) -> BBox:
     """Read four numbers, or a text of them; ``in_degrees``, a west beyond east goes across the antimeridian."""
-    parts = value.strip().strip("[]()").split(",") if isinstance(value, str) else _listed(value)
+    parts = value.strip().strip("[]()").split(",") if isinstance(value, str) else listed(value)
     if not isinstance(parts, Sequence) or len(parts) != 4:
         raise SentinelHubRequestError(f"{field} is {value!r}. Give four numbers: west, south, east, north.")
     box = BBox(*(_number(part, value, field) for part in parts))
@@ -281,13 +281,8 @@ def _positions(positions: Any, field: str) -> Any:
     return np.array([[_number(one, position, field) for one in position[:2]] for position in positions]).reshape(-1, 2)
 
 
-def _listed(value: Any) -> Any:
-    """Return an array as lists, as numpy has coordinates and geopandas the bounds of all; anything else as it is."""
-    return value.tolist() if type(value).__module__ == "numpy" else value
-
-
 def _sequence(value: Any, field: str) -> Sequence[Any]:
-    found: Sequence[Any] = _listed(value)
+    found: Sequence[Any] = listed(value)
     if type(found) is not list and (isinstance(found, str | Mapping) or not isinstance(found, Sequence)):
         raise SentinelHubRequestError(f"{field} has {value!r} where coordinates belong.")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyproj
 import pytest
 
@@ -23,6 +24,8 @@ UTM = "http://www.opengis.net/def/crs/EPSG/0/32633"
         (CRS84_URI, CRS84_URI),
         (32633, UTM),
         ("32633", UTM),
+        (np.int64(32633), UTM),
+        (32633.0, UTM),
         ("EPSG:32633", UTM),
         ("epsg:32633", UTM),
         ("urn:ogc:def:crs:EPSG::32633", UTM),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from random import Random
 from typing import Any
 
+import geopandas
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 import shapely.affinity
@@ -37,6 +40,9 @@ def refused(value: Any, **options: Any) -> str:
         pytest.param("POLYGON ((0 0, 2 0, 2 2, 0 2, 0 0))", id="wkt"),
         pytest.param("polygon z((0 0 9,2 0 9,2 2 9,0 2 9,0 0 9))", id="wkt-heights"),
         pytest.param(shapely.Polygon([(0, 0), (2, 0), (2, 2), (0, 2)]), id="shapely"),
+        pytest.param(geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 2, 2)]), id="geopandas"),
+        pytest.param({**SQUARE, "coordinates": np.array(SQUARE["coordinates"])}, id="numpy"),
+        pytest.param({**SQUARE, "coordinates": [[[str(x), str(y)] for x, y in SQUARE["coordinates"][0]]]}, id="texts"),
         pytest.param(
             {"type": "Polygon", "coordinates": [[[0, 0, 5], [2, 0, 5], [2, 2, 5], [0, 2, 5], [0, 0, 5]]]}, id="heights"
         ),
@@ -75,6 +81,14 @@ def test_srid_names_the_crs():
 
     assert geometry.crs is not None
     assert geometry.crs.epsg == 32633
+
+
+@pytest.mark.parametrize("of", [lambda frame: frame, lambda frame: frame.geometry], ids=["frame", "series"])
+def test_geopandas_names_the_crs(of: Any):
+    """As it does of features."""
+    frame = geopandas.GeoDataFrame(geometry=[shapely.box(500_000, 5e6, 500_100, 5_000_100)], crs=32633)
+
+    assert str(parse_geometry(of(frame)).crs) == "EPSG:32633"
 
 
 def test_crs_member_names_the_crs():
@@ -198,7 +212,14 @@ def test_ten_thousand_touching_squares(monkeypatch: pytest.MonkeyPatch):
     assert pairs[1] < 4.2 * pairs[0] < 100_000
 
 
-@pytest.mark.parametrize("value", [[1, 2, 3, 4], (1, 2, 3, 4), "1,2,3,4", "[1, 2, 3, 4]", "1.0, 2, 3e0, 4"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *([1, 2, 3, 4], (1, 2, 3, 4), "1,2,3,4", "[1, 2, 3, 4]", "1.0, 2, 3e0, 4", [1, "2", Decimal(3), np.int64(4)]),
+        *(np.array([1, 2, 3, 4]), tuple(np.array([1.0, 2, 3, 4])), pd.Series([1, 2, 3, 4])),
+    ],
+    ids=repr,
+)
 def test_bbox(value: Any):
     """Four numbers, or a template's text of them."""
     assert parse_bbox(value) == BBox(1, 2, 3, 4)
