@@ -58,12 +58,10 @@ def times_of_run(context: Context, value: Any, field: str) -> Any:
     Return a time range that the run completes: its data interval where none is given, and a relative range's times.
 
     A relative range, such as ``P7D`` or ``["P14D", "P7D"]``, is counted back from the run's ``run_after``, which every
-    run has, with or without logical date. Any other range is returned as it is.
-
-    :param field: name of the argument, for the error.
-    :raises SentinelHubRequestError: where nothing is given and the run has no data interval, or one without length. In
-        Airflow 3, ``@daily`` and other cron texts give such ones unless ``[scheduler] create_cron_data_intervals`` is
-        on.
+    run has, with or without logical date. Any other range is returned as it is. ``field``: name of the argument, for
+    the error. Raises :class:`SentinelHubRequestError` where nothing is given and the run has no data interval, or one
+    without length. In Airflow 3, ``@daily`` and other cron texts give such ones unless ``[scheduler]
+    create_cron_data_intervals`` is on.
     """
     from sentinelhub_provider.api.time_range import is_relative, parse_time_range, run_range
 
@@ -117,9 +115,8 @@ def log_and_check_cost(
     """
     Log and push what a task will cost, and refuse it where that is more than it may.
 
-    :param estimate: ``None`` where it cannot be known.
-    :param max_processing_units: PU, ``None`` for no limit.
-    :raises SentinelHubBudgetError: before anything is sent: over the limit, or a limit on what cannot be known.
+    ``estimate``: ``None`` where it cannot be known. ``max_processing_units``: PU, ``None`` for no limit. Raises
+    :class:`SentinelHubBudgetError` before anything is sent: over the limit, or a limit on what cannot be known.
     """
     from sentinelhub_provider.api.processing_units import check_budget
 

@@ -57,9 +57,8 @@ def check_attempt(operator: BaseOperator, ends: float | None, now: float) -> flo
     Return the seconds that an attempt has left, ``None`` for any number.
 
     Airflow counts ``execution_timeout`` anew after each wait in the triggerer, and does not stop threads at its end.
-
-    :param ends: when it has to be over, in seconds since the epoch.
-    :raises AirflowTaskTimeout: where that time has come.
+    ``ends``: when it has to be over, in seconds since the epoch. Raises :class:`AirflowTaskTimeout` where that time has
+    come.
     """
     if ends is None or now < ends:
         return None if ends is None else ends - now
@@ -81,10 +80,9 @@ def wait_in_triggerer(
     """
     Defer the task until the service takes requests again; return without doing so where the wait is short or too long.
 
-    :param waits_until: when waiting ends without success, in seconds since the epoch.
-    :param method_name: the operator's method to go on with; called with ``waits_until``, and what is kept.
-    :param kept: more of its arguments, as JSON has them.
-    :raises TaskDeferred: as Airflow wants it.
+    ``waits_until``: when waiting ends without success, in seconds since the epoch. ``method_name``: the operator's
+    method to go on with; called with ``waits_until``, and what is kept. ``kept``: more of its arguments, as JSON has
+    them. Raises :class:`TaskDeferred` as Airflow wants it.
     """
     seconds = error.retry_after
     if seconds is None or seconds <= LONGEST_BLOCKING_WAIT:

@@ -209,9 +209,8 @@ class SentinelHubByocIngestOperator(ByocOperator):
         """
         Ingest, for the first time or after a wait for the rate limit in the triggerer.
 
-        :param created: ids of the tiles that the task created before the wait.
-        :param reingested: ids of those that it had ingested again.
-        :param state: see :meth:`SentinelHubOperator.resume`.
+        ``created``: ids of the tiles that the task created before the wait. ``reingested``: ids of those that it had
+        ingested again. ``state``: see :meth:`SentinelHubOperator.resume`.
         """
         self._waits_until = self._clock() + self.max_wait_seconds if waits_until is None else waits_until
         self._created, self._reingested = list(created), list(reingested)

@@ -52,9 +52,8 @@ class ByocCalls:
     """
     Calls of one task.
 
-    :param operator: the task: its hook makes them, and they take no longer than it allows.
-    :param clock: seconds since the epoch.
-    :param sleep: waits for seconds.
+    ``operator``: the task: its hook makes them, and they take no longer than it allows. ``clock``: seconds since the
+    epoch. ``sleep``: waits for seconds.
     """
 
     def __init__(

@@ -181,9 +181,8 @@ def request_body(body: Mapping[str, Any] | str | None, evalscript: str | None) -
     """
     Put the JSON body together.
 
-    :param body: a dict, or JSON text as a template file holds it.
-    :param evalscript: goes into the body under that name.
-    :raises SentinelHubRequestError: for text that is not JSON, or an evalscript that is given twice.
+    ``body``: a dict, or JSON text as a template file holds it. ``evalscript``: goes into the body under that name.
+    Raises :class:`SentinelHubRequestError` for text that is not JSON, or an evalscript that is given twice.
     """
     body = read_json(body, "json")
     check_json(body, "json")

@@ -9,17 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.values import read_choice, read_flag, read_whole_number
 from sentinelhub_provider.operators.arguments import log_and_check_cost
+from sentinelhub_provider.operators.raster import pictures
 from sentinelhub_provider.operators.raster.coverage import ON_EMPTY, coverage_of, has_scenes, judge_coverage
-from sentinelhub_provider.operators.raster.pictures import (
-    IF_EXISTS,
-    download_outputs,
-    download_picture,
-    format_by_path,
-    needs_no_time,
-    output_paths,
-    pictures_there,
-    result_of,
-)
 from sentinelhub_provider.operators.request_arguments import ImageryOperator
 
 if TYPE_CHECKING:
@@ -115,16 +106,16 @@ class SentinelHubProcessOperator(ImageryOperator):
     def _check_arguments(self) -> bool:
         """Read what templates rendered as text; return whether the area is fetched in tiles."""
         self.on_empty = read_choice(self.on_empty, ON_EMPTY, "on_empty")
-        self.if_exists = read_choice(self.if_exists, IF_EXISTS, "if_exists")
+        self.if_exists = read_choice(self.if_exists, pictures.IF_EXISTS, "if_exists")
         for name in ("tile_size", "concurrency", "tile_attempts"):
             setattr(self, name, read_whole_number(getattr(self, name), name))
         return read_flag(self.tile, "tile")
 
     def _single(self, context: Context, request: ProcessRequest, records: Records) -> dict[str, Any]:
-        paths = output_paths(self.output_path, request.formats)
-        kept = pictures_there(self, records, paths, request.digest)
+        paths = pictures.output_paths(self.output_path, request.formats)
+        kept = pictures.pictures_there(self, records, paths, request.digest)
         if kept is not None:
-            return result_of(kept, request.digest, spent=0.0, estimated=0.0, skipped=True)
+            return pictures.result_of(kept, request.digest, spent=0.0, estimated=0.0, skipped=True)
         estimate = request.estimate(samples=self.sample_count)
         log_and_check_cost(self, context, estimate, self.budget)
         self.check_scenes(request, estimate)
@@ -136,7 +127,7 @@ class SentinelHubProcessOperator(ImageryOperator):
         for name, output in stored.items():
             self.log.info("stored %d bytes (%s) at %s", output.size, output.content_type, output.path)
             outputs[name] = records.write(paths[name], output, request.digest, coverage=coverage)
-        return result_of(
+        return pictures.result_of(
             {name: (stored[name].path, record) for name, record in outputs.items()},
             request.digest,
             spent=self.spent,
@@ -151,8 +142,10 @@ class SentinelHubProcessOperator(ImageryOperator):
     def _fetch(self, request: ProcessRequest, paths: Mapping[str, Any]) -> dict[str, Download]:
         if len(paths) == 1:
             ((name, path),) = paths.items()
-            return {name: download_picture(self, request, path)}
-        return download_outputs(lambda archive: download_picture(self, request, archive), paths, request.formats)
+            return {name: pictures.download_picture(self, request, path)}
+        return pictures.download_outputs(
+            lambda archive: pictures.download_picture(self, request, archive), paths, request.formats
+        )
 
     def _checked_request(self, context: Context, *, is_tiled: bool) -> ProcessRequest:
         from sentinelhub_provider.api.geo.bounds import MAX_SIDE
@@ -164,13 +157,17 @@ class SentinelHubProcessOperator(ImageryOperator):
             return read_process_request(whole, max_side=max_side, **self.checks)
         wanted = self.described(context, "collection", "evalscript")
         if wanted.outputs is None:
-            wanted = replace(wanted, outputs=format_by_path(self.output_path, tile=is_tiled))
+            wanted = replace(wanted, outputs=pictures.format_by_path(self.output_path, tile=is_tiled))
         return build_process_request(wanted, max_side=max_side, **self.checks)
 
     def times(self, context: Context) -> Any:
         """Return the time range, which pictures without a time do not need."""
         named = self.structured("collection")
         given = [named] if isinstance(named, str | Mapping) else named
-        if self.time_range is None and isinstance(given, Sequence) and all(needs_no_time(item) for item in given):
+        if (
+            self.time_range is None
+            and isinstance(given, Sequence)
+            and all(pictures.needs_no_time(item) for item in given)
+        ):
             return None
         return super().times(context)

@@ -77,12 +77,9 @@ class PartFile:
     Answers by key; of two with the same key the later one counts.
 
     A context manager: one attempt at a time may have a file open. Leaving keeps what is in it; :meth:`remove` takes it
-    away.
-
-    :param path: the file, whose folder is made where it is missing; ``None`` for one that goes with the process.
-    :param store: keeps its lines elsewhere.
-    :raises SentinelHubOutputError: where it cannot be written; and where another attempt has it open, which may pass:
-        Airflow may take an attempt for dead that still works.
+    away. ``path``: the file, whose folder is made where it is missing; ``None`` for one that goes with the process.
+    ``store``: keeps its lines elsewhere. Raises :class:`SentinelHubOutputError` where it cannot be written; and where
+    another attempt has it open, which may pass: Airflow may take an attempt for dead that still works.
     """
 
     def __init__(self, path: Path | None, store: PartStore | None = None) -> None:
@@ -156,8 +153,7 @@ class PartFile:
         """
         Write an answer.
 
-        :param units: PU that it cost.
-        :raises SentinelHubOutputError: where the disk does not take it.
+        ``units``: PU that it cost. Raises :class:`SentinelHubOutputError` where the disk does not take it.
         """
         assert self._file is not None  # noqa: S101 - called within the block
         line = json.dumps({"key": key, "units": units, "complete": is_complete, "answer": answer})
@@ -200,9 +196,8 @@ class PartStore:
     """
     A folder of objects, in the order of their names.
 
-    :param folder: for one task alone.
-    :param clock: seconds, monotonic.
-    :param wall_clock: seconds since the epoch, which the names begin with: later attempts come later.
+    ``folder``: for one task alone. ``clock``: seconds, monotonic. ``wall_clock``: seconds since the epoch, which the
+    names begin with: later attempts come later.
     """
 
     def __init__(

@@ -35,10 +35,9 @@ class Attempt:
     """
     An attempt at a task.
 
-    :param tag: job tag of the job of this attempt, and of all others until a user clears the task.
-    :param earlier_tags: tags of jobs from before such a clear.
-    :param is_first: whether no attempt came before it since.
-    :param not_before: the jobs cannot have been created before; ``None`` where that is not known.
+    ``tag``: job tag of the job of this attempt, and of all others until a user clears the task. ``earlier_tags``: tags
+    of jobs from before such a clear. ``is_first``: whether no attempt came before it since. ``not_before``: the jobs
+    cannot have been created before; ``None`` where that is not known.
     """
 
     tag: str
@@ -169,9 +168,8 @@ class BucketJobStore:
     """
     Stores the record as a JSON file in a bucket.
 
-    :param folder: URL of the folder.
-    :param conn_id: Airflow connection; ``None`` for the worker's own credentials.
-    :param log: gets a line where the bucket cannot be used.
+    ``folder``: URL of the folder. ``conn_id``: Airflow connection; ``None`` for the worker's own credentials. ``log``:
+    gets a line where the bucket cannot be used.
     """
 
     def __init__(self, folder: str, conn_id: str | None, log: Any) -> None:

@@ -141,10 +141,9 @@ class SentinelHubJobOperator(RequestOperator):
         """
         Do the work, for the first time or after a wait in the triggerer.
 
-        :param state: the members of :class:`~sentinelhub_provider.operators.jobs.driver.DeferralState`; ``dag.test()``
-            loses them.
-        :raises AirflowFailException: for errors that no repetition can cure.
-        :raises TaskDeferred: where the task has to wait for long.
+        ``state``: the members of :class:`~sentinelhub_provider.operators.jobs.driver.DeferralState`; ``dag.test()``
+        loses them. Raises :class:`AirflowFailException` for errors that no repetition can cure. Raises
+        :class:`TaskDeferred` where the task has to wait for long.
         """
         from sentinelhub_provider.operators.jobs.driver import DeferralState
 

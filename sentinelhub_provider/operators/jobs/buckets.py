@@ -61,9 +61,8 @@ def find_file_of_job(url: str, job_id: str, name: str, conn_id: str | None) -> O
     Return a file that a job leaves in its delivery.
 
     The documentation says "root folder" and no more: it is looked for there, then in the job's own folder below.
-
-    :param url: the job's delivery URL, with its placeholders.
-    :raises BucketError: where the bucket cannot be looked into.
+    ``url``: the job's delivery URL, with its placeholders. Raises :class:`BucketError` where the bucket cannot be
+    looked into.
     """
     from sentinelhub_provider.api.job_requests.delivery import fixed_folder
 

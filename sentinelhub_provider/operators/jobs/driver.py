@@ -40,8 +40,7 @@ class JobCalls:
     """
     Makes a worker's calls about its job, and tells what may be left unclear.
 
-    :param tag: of the task's own job.
-    :param arguments: how long each call may take.
+    ``tag``: of the task's own job. ``arguments``: how long each call may take.
     """
 
     def __init__(self, hook: SentinelHubHook, kind: JobKind, tag: str, arguments: dict[str, Any]) -> None:
@@ -138,9 +137,8 @@ class JobDriver:
     """
     Drives a flow for one attempt.
 
-    :param operator: the task; makes the request, and knows what is in the bucket.
-    :param store: what outlives the attempt.
-    :param clock: the time, aware.
+    ``operator``: the task; makes the request, and knows what is in the bucket. ``store``: what outlives the attempt.
+    ``clock``: the time, aware.
     """
 
     def __init__(

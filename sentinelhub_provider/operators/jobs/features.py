@@ -54,9 +54,8 @@ class Raster:
     """
     What each feature's raster will be, to work out what a job costs and that none is too large.
 
-    :param size: width and height in pixels; or
-    :param resolution: pixel sides in units of the features' CRS.
-    :param max_side: pixels that a side may have.
+    ``size``: width and height in pixels; or ``resolution``: pixel sides in units of the features' CRS. ``max_side``:
+    pixels that a side may have.
     """
 
     size: tuple[int, int] | None = None
@@ -92,9 +91,8 @@ class PreparedFeatures:
         """
         Upload it, unless it is there already, and return its URL.
 
-        :param folder: ``s3://bucket/folder`` or any other URL that Airflow's object storage knows.
-        :param conn_id: Airflow connection that may write there.
-        :raises SentinelHubOutputError: where the bucket cannot be written.
+        ``folder``: ``s3://bucket/folder`` or any other URL that Airflow's object storage knows. ``conn_id``: Airflow
+        connection that may write there. Raises :class:`SentinelHubOutputError` where the bucket cannot be written.
         """
         from sentinelhub_provider.hooks.output import store
 
@@ -114,10 +112,9 @@ def job_features(
     """
     Return the features of a job.
 
-    :param stack: keeps a GeoPackage that was made until the task is through with it.
-    :param features: URL of a GeoPackage in a bucket that Sentinel Hub reads; or features of any kind.
-    :param delivery: URL of the delivery, near which a GeoPackage is brought that is made.
-    :raises SentinelHubRequestError: where features cannot be used.
+    ``stack``: keeps a GeoPackage that was made until the task is through with it. ``features``: URL of a GeoPackage in
+    a bucket that Sentinel Hub reads; or features of any kind. ``delivery``: URL of the delivery, near which a
+    GeoPackage is brought that is made. Raises :class:`SentinelHubRequestError` where features cannot be used.
     """
     from sentinelhub_provider.api.job_requests.delivery import Location, fixed_folder
     from sentinelhub_provider.features.files import template_folders

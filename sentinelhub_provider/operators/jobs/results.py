@@ -22,17 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sentinelhub_provider.api.job_requests.delivery import fixed_folder
 from sentinelhub_provider.api.processing_units import FeatureSizes
-from sentinelhub_provider.operators.jobs.buckets import (
-    BucketError,
-    Entry,
-    Unchecked,
-    entries,
-    fetch,
-    find_file_of_job,
-    open_path,
-    read,
-    shown,
-)
+from sentinelhub_provider.operators.jobs import buckets
+from sentinelhub_provider.operators.jobs.buckets import BucketError, Entry, Unchecked
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -143,8 +134,7 @@ def check_batch_process(url: str, job_id: str, conn_id: str | None = None) -> Fe
     """
     Read the result database of a Batch Process job.
 
-    :param url: the job's delivery URL, with its placeholders.
-    :param conn_id: Airflow connection that reads the bucket.
+    ``url``: the job's delivery URL, with its placeholders. ``conn_id``: Airflow connection that reads the bucket.
     """
     name = f"execution-{job_id}.sqlite"
     try:
@@ -175,15 +165,15 @@ def _database_of_job(
     url: str, job_id: str, name: str, conn_id: str | None
 ) -> Iterator[tuple[sqlite3.Connection, str] | Unchecked]:
     """Open a copy of an SQLite file that a job leaves in its delivery; with it comes its URL."""
-    found = find_file_of_job(url, job_id, name, conn_id)
+    found = buckets.find_file_of_job(url, job_id, name, conn_id)
     if isinstance(found, Unchecked):
         yield found
         return
     with tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder:
         copy = Path(folder) / "copy.sqlite"
-        fetch(found, str(copy))
+        buckets.fetch(found, str(copy))
         with closing(sqlite3.connect(f"{copy.as_uri()}?mode=ro", uri=True)) as database:
-            yield database, shown(found)
+            yield database, buckets.shown(found)
 
 
 def check_batch_statistics(
@@ -192,17 +182,14 @@ def check_batch_statistics(
     """
     Read the result files of a Batch Statistics job: one for each feature.
 
-    All are listed, and the smallest read, as an error is shorter than statistics.
-
-    :param url: the job's delivery URL, with its placeholders.
-    :param conn_id: Airflow connection that reads the bucket.
-    :param expected: how many features there are, where that is known; those without a file count as not processed.
-    :param most: files that are read.
+    All are listed, and the smallest read, as an error is shorter than statistics. ``url``: the job's delivery URL, with
+    its placeholders. ``conn_id``: Airflow connection that reads the bucket. ``expected``: how many features there are,
+    where that is known; those without a file count as not processed. ``most``: files that are read.
     """
     template = url if "<" in url else f"{url.rstrip('/')}/<REQUEST_ID>/<ID>.json"
     folder = fixed_folder(template.replace("<REQUEST_ID>", job_id))
     try:
-        place = open_path(folder, conn_id)
+        place = buckets.open_path(folder, conn_id)
         counted = Counter[str]()
         smallest = heapq.nsmallest(most, _results(place, counted), key=lambda entry: entry.size)
         tally = _read_files(place, smallest)
@@ -229,22 +216,24 @@ def check_async_process(
     """
     Look for the outputs of an Async Process job, or its ``error.json``.
 
-    :param url: the job's delivery URL, with its placeholders.
-    :param job_id: ``None`` where it is not known, because the answer to the request was lost; then the whole folder is
-        looked at, which must be that request's own.
-    :param outputs: identifiers of its outputs.
-    :param conn_id: Airflow connection that reads the bucket.
+    ``url``: the job's delivery URL, with its placeholders. ``job_id``: ``None`` where it is not known, because the
+    answer to the request was lost; then the whole folder is looked at, which must be that request's own. ``outputs``:
+    identifiers of its outputs. ``conn_id``: Airflow connection that reads the bucket.
     """
     template = url if "<" in url else f"{url.rstrip('/')}/<REQUEST_ID>/<OUTPUT>"
     folder = fixed_folder(template.replace("<REQUEST_ID>", job_id) if job_id is not None else template)
     try:
-        place = open_path(folder, conn_id)
+        place = buckets.open_path(folder, conn_id)
         wanted = tuple(outputs)
         # A folder may be shared with other jobs, of whose many files none is kept.
-        names = [entry.name for entry in entries(place) if _last(entry.name) == "error.json" or _of(entry.name, wanted)]
+        names = [
+            entry.name
+            for entry in buckets.entries(place)
+            if _last(entry.name) == "error.json" or _of(entry.name, wanted)
+        ]
         errors = [name for name in names if _last(name) == "error.json"]
         if errors:
-            said = _error_text(read(place / errors[0], FILE_SIZE))
+            said = _error_text(buckets.read(place / errors[0], FILE_SIZE))
             return AsyncResults("failed", error=said, source=f"{folder}/{errors[0]}".rpartition("/")[0])
     except BucketError as error:
         return Unchecked(f"The outputs of the job are unchecked: {error}.")
@@ -308,7 +297,7 @@ def _read_results(database: sqlite3.Connection, source: str) -> FeatureResults:
 
 
 def _results(place: ObjectStoragePath, counted: Counter[str]) -> Iterator[Entry]:
-    for entry in entries(place):
+    for entry in buckets.entries(place):
         if entry.name.endswith(".json"):
             counted["files"] += 1
             yield entry
@@ -319,7 +308,9 @@ def _read_files(place: ObjectStoragePath, files: list[Entry]) -> list[Cause]:
     counts, examples = Counter[str](), dict[str, list[str]]()
     pool = ThreadPoolExecutor(FILES_AT_A_TIME)
     try:
-        for entry, content in zip(files, pool.map(lambda one: read(place / one.name, FILE_SIZE), files), strict=True):
+        for entry, content in zip(
+            files, pool.map(lambda one: buckets.read(place / one.name, FILE_SIZE), files), strict=True
+        ):
             failure = _failure_of(content)
             if failure is not None:
                 name, cause = failure

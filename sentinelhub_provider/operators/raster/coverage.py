@@ -54,8 +54,7 @@ def has_scenes(operator: RequestOperator, request: ProcessRequest, estimate: Est
     """
     Look in the Catalog whether a request has any scene, where that is known to be cheaper than the picture.
 
-    :param estimate: of the picture.
-    :return: ``False`` only where there is certainly none.
+    ``estimate``: of the picture. Returns ``False`` only where there is certainly none.
     """
     searches = searches_of(request)
     costs = [search.estimate() for search in searches or ()]
@@ -113,10 +112,9 @@ def coverage_of(operator: RequestOperator, request: ProcessRequest, paths: Mappi
     Return the share of a picture's area that has data, 0 to 1, thinned out to at most 1024 pixels a side.
 
     A pixel has none where it is transparent or the no-data value, and where all of its bands are 0 or NaN. Several
-    outputs have the coverage of the first that is a picture.
-
-    :return: ``None`` where that is not known: without ``rasterio``; and unless ``on_empty`` needs it, for a picture in
-        an object storage or of more than 16 million pixels.
+    outputs have the coverage of the first that is a picture. Returns ``None`` where that is not known: without
+    ``rasterio``; and unless ``on_empty`` needs it, for a picture in an object storage or of more than 16 million
+    pixels.
     """
     is_needed = on_empty != "succeed"
     name = next((name for name, kind in request.formats.items() if kind.startswith("image/")), None)

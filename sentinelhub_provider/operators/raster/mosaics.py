@@ -34,10 +34,8 @@ def write_vrt(output: Any, grid: PixelGrid, tiles: Sequence[Tile], paths: Mappin
     """
     Write a virtual raster over tiles that are all there.
 
-    :param output: where to.
-    :param paths: where each tile is, by its name.
-    :param folder: the tiles' folder, relative to the virtual raster.
-    :raises SentinelHubResponseError: where a tile is no TIFF.
+    ``output``: where to. ``paths``: where each tile is, by its name. ``folder``: the tiles' folder, relative to the
+    virtual raster. Raises :class:`SentinelHubResponseError` where a tile is no TIFF.
     """
     from sentinelhub_provider.api.tiff import read_tiff_header, vrt_lines
 
@@ -56,12 +54,9 @@ class GeoTiffMosaic:
     One GeoTIFF that tiles are copied into as they come, in bounded memory. A context manager.
 
     It is built on this machine's disk and stored when it is complete. Pixels without a tile are the no-data value, 0
-    where there is none.
-
-    :param grid: the whole.
-    :param tile_size: largest side of a tile; blocks of the TIFF are chosen so that tiles meet between them.
-    :param cog: whether it shall be a cloud optimized GeoTIFF, with overviews.
-    :raises SentinelHubOutputError: where ``rasterio`` is not installed.
+    where there is none. ``grid``: the whole. ``tile_size``: largest side of a tile; blocks of the TIFF are chosen so
+    that tiles meet between them. ``cog``: whether it shall be a cloud optimized GeoTIFF, with overviews. Raises
+    :class:`SentinelHubOutputError` where ``rasterio`` is not installed.
     """
 
     def __init__(self, grid: PixelGrid, *, tile_size: int, cog: bool) -> None:

@@ -65,9 +65,8 @@ def output_paths(output_path: Any, formats: Mapping[str, str]) -> dict[str, Any]
     """
     Return where each output goes, by its identifier.
 
-    :param output_path: see ``SentinelHubProcessOperator``.
-    :param formats: the outputs.
-    :raises SentinelHubRequestError: where several outputs would go into one file, or one goes nowhere.
+    ``output_path``: see ``SentinelHubProcessOperator``. ``formats``: the outputs. Raises
+    :class:`SentinelHubRequestError` where several outputs would go into one file, or one goes nowhere.
     """
     if isinstance(output_path, Mapping):
         if set(output_path) != set(formats):
@@ -187,13 +186,9 @@ def download_outputs(
     Fetch an archive and store its members, which appear together once all of them are complete.
 
     That every path can be written is found out before the request is sent. The archive is kept on this machine's disk,
-    not in memory.
-
-    :param download: fetches the archive to a path.
-    :param paths: where each output goes, by its identifier.
-    :param formats: media type of each output, by its identifier.
-    :returns: each output as it was stored.
-    :raises SentinelHubResponseError: where the archive is broken or lacks an output; nothing is stored then.
+    not in memory. ``download``: fetches the archive to a path. ``paths``: where each output goes, by its identifier.
+    ``formats``: media type of each output, by its identifier. Returns each output as it was stored. Raises
+    :class:`SentinelHubResponseError` where the archive is broken or lacks an output; nothing is stored then.
     """
     from sentinelhub_provider.hooks.output import target_for
     from sentinelhub_provider.transport.download import DownloadReceiver
@@ -232,9 +227,7 @@ def output_of(member: str, outputs: Collection[str]) -> str | None:
     Return the identifier of the output that a member of an archive holds; ``None`` for what was not requested.
 
     A member is named by identifier and format. An identifier may have dots itself: ``ndvi.v1`` is in ``ndvi.v1.tif``.
-
-    :param member: name of the member, which may have folders in front.
-    :param outputs: identifiers of the outputs.
+    ``member``: name of the member, which may have folders in front. ``outputs``: identifiers of the outputs.
     """
     path = member.removeprefix("./")
     names = (path, Path(path).name)

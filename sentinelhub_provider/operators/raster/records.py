@@ -58,8 +58,7 @@ class Records:
     """
     The records of one task's outputs.
 
-    :param operator: the task.
-    :param where: ``True`` for beside the outputs, ``False`` for nowhere, or a folder.
+    ``operator``: the task. ``where``: ``True`` for beside the outputs, ``False`` for nowhere, or a folder.
     """
 
     def __init__(self, operator: SentinelHubOperator, context: Context, where: Any) -> None:
@@ -99,8 +98,7 @@ class Records:
         """
         Record an output that is complete, and paid for: where that fails, it is logged.
 
-        :param request: the request's digest.
-        :param coverage: share of the area that has data.
+        ``request``: the request's digest. ``coverage``: share of the area that has data.
         """
         made = (request, output.size, output.sha256, output.content_type, tiles)
         record = Record(*made, service=self._service, task=self._task, coverage=coverage)

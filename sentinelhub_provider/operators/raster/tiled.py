@@ -51,11 +51,8 @@ class TiledProcess:
 
     Tiles lie in ``<output_path>.tiles/<key>/``, where the key stands for the request and the DAG run's task: a retry of
     the task finds them, another run does not. They appear there only when they are complete, so that those that are
-    there need not be asked for again. Under a GeoTIFF they are removed once it is stored.
-
-    :param operator: the task, whose arguments are checked.
-    :param request: the whole area's.
-    :param records: of the task's outputs.
+    there need not be asked for again. Under a GeoTIFF they are removed once it is stored. ``operator``: the task, whose
+    arguments are checked. ``request``: the whole area's. ``records``: of the task's outputs.
     """
 
     def __init__(
