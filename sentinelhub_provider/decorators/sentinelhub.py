@@ -64,11 +64,7 @@ class _SentinelHubDecoratedOperator(DecoratedOperator, SentinelHubProcessOperato
         # Airflow binds the function's arguments now, and the hook comes when the task runs.
         later = {HOOK: None} if HOOK in inspect.signature(python_callable).parameters else {}
         super().__init__(
-            python_callable=python_callable,
-            op_args=op_args,
-            op_kwargs=own | later,
-            output_path=output_path,
-            **kwargs,
+            python_callable=python_callable, op_args=op_args, op_kwargs=own | later, output_path=output_path, **kwargs
         )
         self.op_kwargs = own
 

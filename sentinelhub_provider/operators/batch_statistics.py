@@ -50,10 +50,7 @@ class SentinelHubBatchStatisticsOperator(StatisticsRequestOperator, SentinelHubL
     def build(self, context: Context, tag: str) -> BatchStatisticsRequest:
         """Return the checked request; the tag is a folder of its delivery."""
         from sentinelhub_provider.api.geo.bounds import MAX_SIDE
-        from sentinelhub_provider.api.job_requests.batch_statistics import (
-            build_batch_statistics,
-            read_batch_statistics,
-        )
+        from sentinelhub_provider.api.job_requests.batch_statistics import build_batch_statistics, read_batch_statistics
         from sentinelhub_provider.api.job_requests.delivery import check_one_script
 
         whole = self.whole_request(context)

@@ -181,13 +181,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
     template_fields_renderers = dict.fromkeys(("tiles",), "json")
 
     def __init__(
-        self,
-        *,
-        collection_id: str,
-        tiles: Any,
-        reingest: str = "failed",
-        poll_interval: float = 60.0,
-        **kwargs: Any,
+        self, *, collection_id: str, tiles: Any, reingest: str = "failed", poll_interval: float = 60.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.collection_id, self.tiles = collection_id, tiles

@@ -21,23 +21,12 @@ from sentinelhub_provider.api.byoc.requests import (
     named,
     read_collection,
 )
-from sentinelhub_provider.api.byoc.tiles import (
-    Tile,
-    TileRequest,
-    TileState,
-    read_tile,
-    tile_endpoint,
-    tiles_endpoint,
-)
+from sentinelhub_provider.api.byoc.tiles import Tile, TileRequest, TileState, read_tile, tile_endpoint, tiles_endpoint
 from sentinelhub_provider.api.flow import drive
 from sentinelhub_provider.api.jobs.steps import UNCLEAR
 from sentinelhub_provider.api.processing_units import INGESTION
 from sentinelhub_provider.api.values import decode_answer
-from sentinelhub_provider.exceptions import (
-    SentinelHubBadRequestError,
-    SentinelHubError,
-    SentinelHubNotFoundError,
-)
+from sentinelhub_provider.exceptions import SentinelHubBadRequestError, SentinelHubError, SentinelHubNotFoundError
 from sentinelhub_provider.transport.answers import UNITS_HEADER, spent_units
 
 if TYPE_CHECKING:

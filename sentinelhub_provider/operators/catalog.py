@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.values import read_choice, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
-from sentinelhub_provider.operators.arguments import (
-    MAX_XCOM_SIZE,
-    check_xcom_size,
-    log_and_check_cost,
-    push,
-    utc_now,
-)
+from sentinelhub_provider.operators.arguments import MAX_XCOM_SIZE, check_xcom_size, log_and_check_cost, push, utc_now
 from sentinelhub_provider.operators.base import KEEPING_PAGES, PaidOperator
 from sentinelhub_provider.operators.request_arguments import SearchOperator
 

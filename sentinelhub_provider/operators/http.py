@@ -11,10 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sentinelhub_provider.api.endpoints import is_service
 from sentinelhub_provider.api.paging import NextPage, Pages, joined
 from sentinelhub_provider.api.values import check_json, decode_answer, read_flag, read_json, read_whole_number
-from sentinelhub_provider.exceptions import (
-    SentinelHubRequestError,
-    SentinelHubResponseError,
-)
+from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 from sentinelhub_provider.operators.arguments import MAX_XCOM_SIZE, check_xcom_size
 from sentinelhub_provider.operators.base import KEEPING_PAGES, SentinelHubOperator
 

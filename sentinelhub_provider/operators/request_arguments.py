@@ -12,11 +12,7 @@ from dataclasses import fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sentinelhub_provider.api.arguments import (
-    ImageryArguments,
-    RequestArguments,
-    StatisticsArguments,
-)
+from sentinelhub_provider.api.arguments import ImageryArguments, RequestArguments, StatisticsArguments
 from sentinelhub_provider.api.time_range import with_times_of_run
 from sentinelhub_provider.api.values import check_json, read_json, read_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError

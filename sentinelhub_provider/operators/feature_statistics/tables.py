@@ -30,11 +30,7 @@ Feed = Callable[[bytes], None]
 
 Records = Iterator[dict[str, Any]]
 
-CONTENT_TYPES = {
-    "csv": "text/csv",
-    "jsonl": "application/jsonl",
-    "parquet": "application/vnd.apache.parquet",
-}
+CONTENT_TYPES = {"csv": "text/csv", "jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}
 ROW_GROUP = 20_000
 """Rows that a Parquet file keeps together, and that are in memory at a time."""
 

@@ -335,9 +335,7 @@ class JobDriver:
         from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
         self._operator.defer(
-            trigger=DateTimeTrigger(moment=moment),
-            method_name="resume",
-            kwargs=self._deferral_kwargs(waited=waited),
+            trigger=DateTimeTrigger(moment=moment), method_name="resume", kwargs=self._deferral_kwargs(waited=waited)
         )
 
     def _deferral_kwargs(self, **changes: Any) -> dict[str, Any]:
