@@ -125,11 +125,8 @@ class ConnectionSettings:
 
 
 def settings_from_connection(connection: AirflowConnection) -> ConnectionSettings:
-    """
-    Check an Airflow connection and freeze it. Raises :class:`SentinelHubConfigurationError`, which names the field.
-
-    Its extra is read as text: asking Airflow for it as a dict registers each value as a secret.
-    """
+    """Check an Airflow connection and freeze it. Raises :class:`SentinelHubConfigurationError`, naming the field."""
+    # Its extra is read as text: asking Airflow for it as a dict registers each value as a secret.
     extra = _extra(connection)
     read = _FieldReader(connection.conn_id, extra)
     for name in extra.keys() - CONN_FIELDS.keys():

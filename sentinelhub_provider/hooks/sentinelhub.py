@@ -91,12 +91,9 @@ class SentinelHubHook(BaseHook):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """
-        Return one wtforms field for each extra field, by its key, for Airflow 3.1; later ones read the metadata.
-
-        Airflow 3.1 knows text, integer and boolean fields only: a drop-down is a text field with an ``any_of``
-        validator, and a list of strings is a text field, whose value stays one string.
-        """
+        """Return one wtforms field for each extra field, by its key, for Airflow 3.1; later ones read the metadata."""
+        # Airflow 3.1 knows text, integer and boolean fields only: a drop-down is a text field with an ``any_of``
+        # validator, and a list of strings is a text field, whose value stays one string.
         from wtforms import BooleanField, IntegerField, StringField
         from wtforms.validators import Optional, any_of
 
@@ -140,12 +137,9 @@ class SentinelHubHook(BaseHook):
         return self._settings
 
     async def _alook_up(self, conn_id: str) -> Any:
-        """
-        Look a connection up from an event loop.
-
-        Before Airflow 3.3.2, its own asynchronous way masks secrets by a call that blocks the loop, and may stop it for
-        good. A thread may block, if it is one that finds the way back to the triggerer's loop.
-        """
+        """Look a connection up from an event loop."""
+        # Before Airflow 3.3.2, its own asynchronous way masks secrets by a call that blocks the loop, and may stop it
+        # for good. A thread may block, if it is one that finds the way back to the triggerer's loop.
         if hasattr(Connection, "aextra_dejson"):  # came with masking that does not block
             return await self.aget_connection(conn_id)
         from asgiref.sync import sync_to_async

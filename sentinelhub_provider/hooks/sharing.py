@@ -41,17 +41,13 @@ def token_broker(settings: ConnectionSettings) -> TokenBroker:
     def make() -> TokenBroker:
         store = open_token_store(settings.auth_cache, settings.auth_cache_prefix)
         shared = None if store is None else SharedEntry(store, key=key, secret=settings.client_secret)
-        is_bound = settings.auth_cache == "variable" and not variables_answer_any_thread()
-        return TokenBroker(shared, run=None if is_bound else run_in_thread)
+        if settings.auth_cache == "variable":
+            from sentinelhub_provider.hooks.airflow_variables import ANSWERS_ANY_THREAD
+
+            return TokenBroker(shared, run=run_in_thread if ANSWERS_ANY_THREAD else None)
+        return TokenBroker(shared)
 
     return broker_for(f"{key} {settings.auth_cache} {settings.auth_cache_prefix}", make)
-
-
-def variables_answer_any_thread() -> bool:
-    """Tell whether Airflow Variables can be used from any thread; imports them only where they are used."""
-    from sentinelhub_provider.hooks import airflow_variables
-
-    return airflow_variables.ANSWERS_ANY_THREAD
 
 
 def rate_limiter(settings: ConnectionSettings) -> RateLimiter:
@@ -69,11 +65,8 @@ def rate_limiter(settings: ConnectionSettings) -> RateLimiter:
 
 
 def open_token_store(auth_cache: str, prefix: str = DEFAULT_PREFIX) -> TokenStore | None:
-    """
-    Open a token store; ``None`` for ``memory``, and where no folder can be written to.
-
-    Opening connects to nothing: a store that is down is noticed, and done without, when it is used.
-    """
+    """Open a token store; ``None`` for ``memory``, and where no folder can be written to."""
+    # Opening connects to nothing: a store that is down is noticed, and done without, when it is used.
     if auth_cache == "memory":
         return None
     if auth_cache == "variable":

@@ -294,11 +294,8 @@ class TokenBroker:
 
 @contextlib.contextmanager
 def _outcome(renewal: Renewal, started: bool, patience: float) -> Iterator[None]:
-    """
-    Raise an error of a shared fetch as each caller's own; leave it where another caller had too little time.
-
-    It is copied: an exception collects the traceback of everyone who raises it.
-    """
+    """Raise an error of a shared fetch as each caller's own; leave it where another caller had too little time."""
+    # It is copied: an exception collects the traceback of everyone who raises it.
     try:
         yield
     except TimeoutError:

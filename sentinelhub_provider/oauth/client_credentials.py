@@ -38,11 +38,8 @@ class ClientCredentials:
 
     @property
     def key(self) -> str:
-        """
-        Under which its tokens are kept: a digest of all that makes one token differ from another.
-
-        A changed secret is a new key and tried at once. Connections with the same client share a token.
-        """
+        """Under which its tokens are kept: a digest of all that makes one token differ from another."""
+        # A changed secret is a new key and tried at once. Connections with the same client share a token.
         secret = hashlib.sha256(self.client_secret.encode()).hexdigest()
         return hashlib.sha256(
             json.dumps((self.auth_url, self.client_id, secret, self.scope or "")).encode()

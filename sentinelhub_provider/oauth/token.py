@@ -39,11 +39,8 @@ class AccessToken:
     scope: str | None = None
 
     def state(self, now: float) -> TokenState:
-        """
-        Judge the token at ``now``, in seconds since the epoch.
-
-        The leeway is at most half of the lifetime, so that a short-lived token is not renewed with every call.
-        """
+        """Judge the token at ``now``, in seconds since the epoch."""
+        # The leeway is at most half of the lifetime, so that a short-lived token is not renewed with every call.
         left = self.expires_at - now
         if left <= min(MAX_MARGIN, self.lifetime / 10):
             return TokenState.INVALID

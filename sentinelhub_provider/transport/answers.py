@@ -34,17 +34,9 @@ QUOTA_CODE = "ACCESS_INSUFFICIENT_PROCESSING_UNITS"
 OVER_CAPACITY_CODE = "RATE_LIMIT_TOKEN_COUNT_EXCEEDS_CAPACITY"
 
 # Codes that say that the request is refused, whatever status they come with.
-_REFUSING_CODES = frozenset(
-    {
-        "COMMON_BAD_PAYLOAD",
-        "COMMON_INSUFFICIENT_PERMISSIONS",
-        "COMMON_METHOD_NOT_ALLOWED",
-        "COMMON_NOT_FOUND",
-        "COMMON_SENTINEL_ACCOUNT_EXPIRED",
-        "COMMON_UNIQUE_KEY_VIOLATION",
-        "COMMON_UNSUPPORTED_MEDIA_TYPE",
-        "RENDERER_S1_MISSING_POLARIZATION",
-    }
+_REFUSING_CODES = re.compile(
+    "COMMON_(BAD_PAYLOAD|INSUFFICIENT_PERMISSIONS|METHOD_NOT_ALLOWED|NOT_FOUND|SENTINEL_ACCOUNT_EXPIRED"
+    "|UNIQUE_KEY_VIOLATION|UNSUPPORTED_MEDIA_TYPE)|RENDERER_S1_MISSING_POLARIZATION"
 )
 
 # Words of a 500 about the request, its script, or data that cannot be read: a corrupt tile, a band that is not there.
@@ -259,9 +251,8 @@ _ADVICE: Mapping[int, tuple[type[SentinelHubError], str]] = {
 def _cannot_pass(said: ServiceMessage) -> bool:
     """Tell whether a 500 names a fault of the request, its script or the data, which the next attempt meets again."""
     words = said.message or ""
-    if said.code in _REFUSING_CODES:
-        return True
-    return bool(_HOPELESS.search(words)) and not _PASSING.search(words)
+    is_hopeless = bool(_HOPELESS.search(words)) and not _PASSING.search(words)
+    return is_hopeless or bool(_REFUSING_CODES.fullmatch(said.code or ""))
 
 
 def problem_with_success(answer: Answer, *, method: str, accept: str | None, reads: bool = True) -> str | None:

@@ -30,11 +30,8 @@ _remaining: ContextVar[Callable[[], float] | None] = ContextVar("remaining", def
 
 @contextmanager
 def bounded_reads(remaining: Callable[[], float]) -> Iterator[None]:
-    """
-    Bound the reads of every answer that begins within the block, by the seconds that are left.
-
-    A read that takes too long raises ``TimeoutError``, which reaches the caller as the HTTP library's read timeout.
-    """
+    """Bound the reads of every answer that begins within the block, by the seconds that are left."""
+    # A read that takes too long raises ``TimeoutError``, which reaches the caller as the HTTP library's read timeout.
     token = _remaining.set(remaining)
     try:
         yield

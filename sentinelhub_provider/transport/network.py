@@ -82,11 +82,8 @@ def _verified(path: str, named_by: str, changed: int) -> ssl.SSLContext:  # noqa
 
 
 def proxy_for(url: str) -> str | None:
-    """
-    Return the URL of the proxy that the environment names for a URL, ``None`` for a direct connection.
-
-    Nothing stands between here and this machine: plain http is allowed there because nobody listens on the way.
-    """
+    """Return the URL of the proxy that the environment names for a URL, ``None`` for a direct connection."""
+    # Nothing stands between here and this machine: plain http is allowed there because nobody listens on the way.
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
     if is_loopback(host):
@@ -103,11 +100,8 @@ def _is_exempt(host: str, port: int, no_proxy: str) -> bool:
 
 
 def _names_host(entry: str, host: str, port: int) -> bool:
-    """
-    Tell whether an entry of ``NO_PROXY`` names a host: by name, domain, address, network, with or without port.
-
-    Written here because requests changes the environment while it looks, and because requests and httpx disagree.
-    """
+    """Tell whether an entry of ``NO_PROXY`` names a host: by name, domain, address, network, with or without port."""
+    # Written here because requests changes the environment while it looks, and because requests and httpx disagree.
     with_port = re.fullmatch(r"(\[.*\]|[^:]*):(\d+)", entry)
     if with_port:
         entry = with_port[1]
@@ -170,11 +164,8 @@ def _pairs(params: Any) -> Iterator[tuple[str, Any]]:
 
 
 def root_cause(error: BaseException) -> BaseException | None:
-    """
-    Return what the operating system or TLS said below an HTTP library's exception, ``None`` where neither did.
-
-    The libraries' own texts quote the URL with its query; these do not.
-    """
+    """Return what the operating system or TLS said below an HTTP library's exception, ``None`` where neither did."""
+    # The libraries' own texts quote the URL with its query; these do not.
     found: BaseException | None = None
     seen: set[int] = set()
     pending: list[Any] = [error]

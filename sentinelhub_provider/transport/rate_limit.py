@@ -129,11 +129,8 @@ class Slot:
 def reserve(
     state: RateState, limits: Limits, now: float, *, patience: float = math.inf, spends: bool = True
 ) -> tuple[RateState, Slot]:
-    """
-    Give leave to start one request: the first slot that was given back, or the one after all others.
-
-    Where the wait would be longer than ``patience``, no slot is taken, and the caller is told when to return.
-    """
+    """Give leave to start one request: the first slot that was given back, or the one after all others."""
+    # Where the wait would be longer than ``patience``, no slot is taken, and the caller is told when to return.
     if state.used_at and not -1.0 <= now - state.used_at <= FORGETTING:  # or the clock was set back
         state = RateState(units=state.units)
     state = replace(state, used_at=now, returned=tuple(time for time in state.returned if time >= now))

@@ -161,12 +161,9 @@ class RateLimiter:
         return not isinstance(self._store, MemoryStateStore)
 
     def reserve(self, previous: Slot | None = None, *, patience: float = math.inf, spends: bool = True) -> Slot:
-        """
-        Return leave to start a request, or word of when to ask again.
-
-        A previous slot, whose time has come, is returned without any wait, unless a 429 took it back. A slot that is
-        further off than ``patience`` is not taken.
-        """
+        """Return leave to start a request, or word of when to ask again."""
+        # A previous slot, whose time has come, is returned without any wait, unless a 429 took it back. A slot that is
+        # further off than ``patience`` is not taken.
 
         def act(store: StateStore) -> Slot:
             state, now = store.read()

@@ -84,11 +84,8 @@ def header_fields(
 
 
 def unsendable(error: Exception, url: str) -> SentinelHubRequestError:
-    """
-    Word what an HTTP library says of a URL or header field that it cannot write.
-
-    Its own words are not repeated, and it is no cause to raise from: it quotes header fields, and one is the token.
-    """
+    """Word what an HTTP library says of a URL or header field that it cannot write."""
+    # Its own words are not repeated, and it is no cause to raise from: it quotes header fields, and one is the token.
     return SentinelHubRequestError(
         f"the request to {without_query(url)} cannot be sent ({type(error).__name__}). "
         "Check its URL, query parameters and header fields for characters that are not allowed there.",

@@ -19,12 +19,9 @@ LONGEST_ASKED = 120.0
 
 
 def parse_retry_after(value: str | None, *, now: datetime | None = None) -> float | None:
-    """
-    Read ``Retry-After`` in seconds, :data:`LONGEST_ASKED` at most; ``None`` for absence and nonsense.
-
-    An integer is milliseconds, a decimal is seconds, a date counts from ``now``. An integer that was meant as seconds
-    thus reads as next to nothing; the back-off, which is never undercut, makes up for it.
-    """
+    """Read ``Retry-After`` in seconds, :data:`LONGEST_ASKED` at most; ``None`` for absence and nonsense."""
+    # An integer is milliseconds, a decimal is seconds, a date counts from ``now``. An integer that was meant as seconds
+    # thus reads as next to nothing; the back-off, which is never undercut, makes up for it.
     text = (value or "").strip()
     try:
         number = float(text)
@@ -44,20 +41,14 @@ def _seconds_until(text: str, now: datetime) -> float | None:
 
 
 def backoff(attempt: int, random: Callable[[], float]) -> float:
-    """
-    Return the seconds to wait after failed attempt number ``attempt`` (from 1); ``random`` is a number in [0, 1).
-
-    Doubles from :data:`FIRST_WAIT`; jitter comes after the cap, so that a fleet at the cap stays spread out.
-    """
+    """Return the seconds to wait after failed attempt number ``attempt`` (from 1); ``random`` is a number in [0, 1)."""
+    # Doubles from :data:`FIRST_WAIT`; jitter comes after the cap, so that a fleet at the cap stays spread out.
     ceiling = min(LONGEST_BACKOFF, FIRST_WAIT * 2.0 ** min(attempt - 1, 16))
     return ceiling * (0.5 + 0.5 * random())
 
 
 def wait_before_retry(attempt: int, retry_after: float | None, random: Callable[[], float]) -> float:
-    """
-    Return the larger of what the service asks for and the back-off, in seconds.
-
-    What the service asks for is stretched by up to a tenth: a fleet that was told one moment must not return in it.
-    """
+    """Return the larger of what the service asks for and the back-off, in seconds."""
+    # What the service asks for is stretched by up to a tenth: a fleet that was told one moment must not return in it.
     asked = 0.0 if retry_after is None else retry_after * (1 + 0.1 * random())
     return max(asked, backoff(attempt, random))

@@ -85,11 +85,8 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         client_secret: str | None = None,  # noqa: ARG002
         **kwargs: Any,
     ) -> requests.Response:
-        """
-        Send one authorized request, as ``requests.Session.request`` would; connections fail with the same errors.
-
-        Raises a :class:`SentinelHubError` where a URL or redirect must not be followed, or no token is accepted.
-        """
+        """Send one authorized request, as ``requests.Session.request`` would; connections fail with the same errors."""
+        # Raises a :class:`SentinelHubError` where a URL or redirect must not be followed, or no token is accepted.
         fields = {name: kwargs.pop(name, None) for name in ("params", "json", "files", "cookies", "auth", "hooks")}
         prepared = self._prepared(method, self._resolve(url), headers=headers, data=data, **fields)
         return (self._transmit if withhold_token else self.send)(prepared, **kwargs)

@@ -39,11 +39,8 @@ _FINAL_NAMES = re.compile(
 
 
 def is_final(error: BaseException) -> bool:
-    """
-    Tell whether doing it again is bound to fail again: no such bucket, no permission, a path that cannot be.
-
-    All else passes: a store that does not answer, or answers that it is busy, and a disk that is full.
-    """
+    """Tell whether doing it again is bound to fail again: no such bucket, no permission, a path that cannot be."""
+    # All else passes: a store that does not answer, or answers that it is busy, and a disk that is full.
     code, status = _code(error), _status(error)
     if _PASSING_CODES.fullmatch(code) or status in _PASSING_STATUSES:
         return False

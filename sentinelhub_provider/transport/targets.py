@@ -71,7 +71,8 @@ class LocalTarget(_FileTarget):
             raise IsADirectoryError(f"{self.path} is a folder")
         if self._final.exists() and not self._final.is_file():
             raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
-        if len(os.fsencode(self._final.name)) > os.pathconf(_existing(self._final.parent), "PC_NAME_MAX"):
+        existing = next(folder for folder in self._final.parents if folder.exists())
+        if len(os.fsencode(self._final.name)) > os.pathconf(existing, "PC_NAME_MAX"):
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         self._final.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._nameless() or self._named()
@@ -172,7 +173,8 @@ class FileSystemTarget(_FileTarget):
         ends, wait = self._clock() + STORE_PATIENCE, 1.0
         while True:
             try:
-                self._file_system.put_file(_name_of(self._file), self._path)
+                name = self._file.name if isinstance(self._file.name, str) else f"/proc/self/fd/{self._file.fileno()}"
+                self._file_system.put_file(name, self._path)
                 break
             except Exception as error:  # of the storage's library, whichever that is
                 if is_final(error) or self._clock() + wait > ends:
@@ -187,11 +189,8 @@ Target: TypeAlias = LocalTarget | FileSystemTarget
 
 
 def prove_writable(file_system: Any, path: str) -> None:
-    """
-    Find out whether an object can be written, and leave nothing behind, not even when killed on the way.
-
-    S3 is asked to begin an upload, which is taken back. Other stores are asked whether the bucket is there.
-    """
+    """Find out whether an object can be written, and leave nothing behind, not even when killed on the way."""
+    # S3 is asked to begin an upload, which is taken back. Other stores are asked whether the bucket is there.
     if hasattr(file_system, "call_s3"):
         bucket, key, _ = file_system.split_path(path)
         begun = file_system.call_s3("create_multipart_upload", Bucket=bucket, Key=key)
@@ -216,11 +215,3 @@ def _spool() -> IO[bytes]:
     if Path("/proc/self/fd").is_dir():
         return tempfile.TemporaryFile(prefix="sentinelhub-")
     return tempfile.NamedTemporaryFile(prefix="sentinelhub-", suffix=".part")
-
-
-def _name_of(spool: IO[bytes]) -> str:
-    return spool.name if isinstance(spool.name, str) else f"/proc/self/fd/{spool.fileno()}"
-
-
-def _existing(folder: Path) -> Path:
-    return next(parent for parent in (folder, *folder.parents) if parent.exists())
