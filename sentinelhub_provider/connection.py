@@ -1,9 +1,4 @@
-"""
-An Airflow connection of type ``sentinelhub``, checked and frozen, whichever shape it arrived in.
-
-From the form, JSON or a URI come typed values, strings, or ``null`` for fields nobody touched. What cannot work is
-refused here with the name of the field, before anything is sent.
-"""
+"""An Airflow connection of type ``sentinelhub``, checked and frozen, whether it came from the form, JSON or a URI."""
 
 from __future__ import annotations
 

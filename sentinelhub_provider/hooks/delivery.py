@@ -1,8 +1,4 @@
-"""
-Credentials for the buckets of jobs, from Airflow connections, without the providers of Amazon and Google.
-
-What is read is masked at once; it goes into the request that is sent, and nowhere else.
-"""
+"""Credentials for the buckets of jobs, from Airflow connections; masked as they are read, and only sent."""
 
 from __future__ import annotations
 

@@ -9,11 +9,7 @@ from sentinelhub_provider.transport.steps import PROCESSING_UNITS
 
 
 class Meter:
-    """
-    Counts what the calls of one hook do: in Airflow's metrics, and the processing units (PU) for its task.
-
-    Metrics carry the tags ``conn_id`` and ``api``: the name of the API, ``token`` or ``other``. Threads may share it.
-    """
+    """Counts what the calls of one hook do, by connection and API, and the PU for its task; threads may share it."""
 
     def __init__(self, conn_id: str) -> None:
         self._conn_id = conn_id

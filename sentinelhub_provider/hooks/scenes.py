@@ -14,12 +14,7 @@ if TYPE_CHECKING:
 
 
 def search_scenes(hook: SentinelHubHook, body: Mapping[str, Any], **limits: Any) -> list[dict[str, Any]]:
-    """
-    Return the short list of all scenes that a search finds: ``id``, ``datetime``, ``cloud_cover``, ``bbox``.
-
-    :param body: of the first page.
-    :param limits: ``timeout``, ``deadline`` and ``longest_wait`` of :meth:`SentinelHubHook.request`, for each page.
-    """
+    """Return the short list of all scenes that a search finds; limits are those of ``hook.request``, for each page."""
     return drive(search_flow(body), lambda request: hook.request("POST", ENDPOINT, json=request, **limits).content)
 
 

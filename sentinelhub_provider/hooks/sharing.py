@@ -1,8 +1,4 @@
-"""
-What is shared by all who use a connection: its tokens, and its account's rate limit.
-
-The connection's ``auth_cache`` says how far: this process, files of this host, Redis, or (tokens alone) Variables.
-"""
+"""What all who use a connection share, as far as ``auth_cache`` reaches: its tokens, and its account's rate limit."""
 
 from __future__ import annotations
 

@@ -41,11 +41,7 @@ Fetch: TypeAlias = Callable[[float], AccessToken]  # asks the token endpoint, wi
 
 
 class Renewal(Future[AccessToken]):
-    """
-    A fetch that is under way, until ``ends``, by the broker's timer.
-
-    It is hurried where that is sooner than a fetch may take, as the call that started it has little time left.
-    """
+    """A fetch that is under way; hurried where the call that started it has less time left than a fetch may take."""
 
     def __init__(self, ends: float, *, is_hurried: bool) -> None:
         super().__init__()

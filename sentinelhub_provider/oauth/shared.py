@@ -1,8 +1,4 @@
-"""
-One client's entry in a shared store: encrypted, checked, and never a reason for a task to fail.
-
-Whatever goes wrong with a store (it is slow, full, corrupt, gone) costs one warning and, at worst, one fetch.
-"""
+"""One client's entry in a shared store: encrypted, and never a reason for a task to fail, whatever the store does."""
 
 from __future__ import annotations
 

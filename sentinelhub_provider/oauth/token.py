@@ -26,12 +26,7 @@ class TokenState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """
-    A bearer token; neither ``repr`` nor ``str`` shows its value.
-
-    :param expires_at: seconds since the epoch by this machine's clock.
-    :param lifetime: seconds between issue and expiry, by which the leeway is measured.
-    """
+    """A bearer token, which ``repr`` does not show; it expires by this machine's clock, a lifetime after issue."""
 
     value: str = field(repr=False)
     expires_at: float

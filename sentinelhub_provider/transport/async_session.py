@@ -30,11 +30,7 @@ _HEADERS = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": f
 
 
 class AsyncSentinelHubSession(FlowDriver):
-    """
-    Makes authorized calls on one event loop; the counterpart of ``SentinelHubSession.call``.
-
-    It uses httpx's transports without httpx's client, which would log each URL with its query.
-    """
+    """Makes calls on one event loop, over httpx's transports: its client would log URLs with their queries."""
 
     def __init__(
         self,

@@ -1,8 +1,4 @@
-"""
-Where the body of an answer goes: into memory, or to a file that appears only when it is complete.
-
-What can be wrong with the path is found out first: a picture that cannot be stored would be paid for all the same.
-"""
+"""Where the body of an answer goes: into memory, or to a file that appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -61,11 +57,7 @@ class Download:
 
 
 class DownloadReceiver:
-    """
-    Takes a body to a target; the file appears when :meth:`complete` is called, and never otherwise.
-
-    A context manager: entering opens the target, or raises :class:`SentinelHubOutputError`; leaving discards the rest.
-    """
+    """Takes a body to a target, which it opens on entering; the file appears with :meth:`complete`, never otherwise."""
 
     def __init__(self, target: Target) -> None:
         self._target = target

@@ -143,11 +143,7 @@ def _seconds(moment: tuple[int, int]) -> float:
 
 
 class RateLimiter:
-    """
-    Lets requests start in time, and learns from what comes back.
-
-    While the store fails, which costs one warning, or where there is none, the limiter keeps a state of its own.
-    """
+    """Lets requests start in time, and learns from answers. While the store fails, it keeps a state of its own."""
 
     def __init__(self, store: StateStore | None, limits: Limits, clock: Callable[[], float] = time.time) -> None:
         self._own = MemoryStateStore(clock)

@@ -42,7 +42,7 @@ def _seconds_until(text: str, now: datetime) -> float | None:
 
 def backoff(attempt: int, random: Callable[[], float]) -> float:
     """Return the seconds to wait after failed attempt number ``attempt`` (from 1); ``random`` is a number in [0, 1)."""
-    # Doubles from :data:`FIRST_WAIT`; jitter comes after the cap, so that a fleet at the cap stays spread out.
+    # Doubles from FIRST_WAIT; jitter comes after the cap, so that a fleet at the cap stays spread out.
     ceiling = min(LONGEST_BACKOFF, FIRST_WAIT * 2.0 ** min(attempt - 1, 16))
     return ceiling * (0.5 + 0.5 * random())
 

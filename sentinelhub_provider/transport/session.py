@@ -85,8 +85,11 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         client_secret: str | None = None,  # noqa: ARG002
         **kwargs: Any,
     ) -> requests.Response:
-        """Send one authorized request, as ``requests.Session.request`` would; connections fail with the same errors."""
-        # Raises a :class:`SentinelHubError` where a URL or redirect must not be followed, or no token is accepted.
+        """
+        Send one authorized request, as ``requests.Session.request`` would; connections fail with the same errors.
+
+        :raises SentinelHubError: where a URL or redirect must not be followed, or no token is accepted.
+        """
         fields = {name: kwargs.pop(name, None) for name in ("params", "json", "files", "cookies", "auth", "hooks")}
         prepared = self._prepared(method, self._resolve(url), headers=headers, data=data, **fields)
         return (self._transmit if withhold_token else self.send)(prepared, **kwargs)
@@ -107,7 +110,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
 
         call = Call(str(request.method).upper(), str(request.url), self._settings.trusted_origins)
         flow = authorized_flow(call, ends=self._clock() + DEFAULT_DEADLINE, clock=self._clock)
-        at_once(self._drive(flow, send, call.url))  # type: ignore[arg-type]  # every answer is one to a send that fails not
+        at_once(self._drive(flow, send, call.url))  # type: ignore[arg-type]  # it never ends in a failure
         assert response is not None  # noqa: S101 - no flow ends well without having sent
         return response
 

@@ -22,11 +22,7 @@ Count: TypeAlias = Callable[[str, float, str], None]  # adds a number to a count
 
 
 class FailureKind(Enum):
-    """
-    Why no whole answer arrived, with advice for a person.
-
-    ``was_sent`` tells whether the service may have acted, ``is_final`` whether another attempt ends the same way.
-    """
+    """Why no whole answer came, with advice; whether the service may have acted, and another attempt ends the same."""
 
     advice: str
     was_sent: bool
@@ -74,11 +70,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """
-    Ask for leave to start. Sent back: a :class:`Slot`; one that is further off than ``patience`` is not to be taken.
-
-    ``previous`` is a slot whose time has come. ``spends`` tells whether the request may cost processing units.
-    """
+    """Ask for leave to start within ``patience`` seconds; ``previous`` is a slot whose time came. Sent back: a slot."""
 
     previous: Slot | None
     patience: float
@@ -112,11 +104,7 @@ class Distrust:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """
-    Send the request once and receive its answer whole. Sent back: :class:`Answer` or :class:`Failure`.
-
-    A foreign one goes to another host, which gets neither credentials nor a body.
-    """
+    """Send once; a foreign host gets neither credentials nor a body. Sent back: an answer or a failure."""
 
     method: str
     url: str
@@ -127,11 +115,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """
-    Wait for so many seconds after an attempt that failed, then go on; ``remaining`` until the deadline.
-
-    Where it is a turn, nothing went wrong: it is just not this request's turn yet.
-    """
+    """Wait for so many seconds, then go on. Where it is a turn, nothing went wrong: it is another's turn first."""
 
     seconds: float
     reason: str

@@ -1,8 +1,4 @@
-"""
-What a disk or an object store says when it does not do as told: whether that passes, or stays.
-
-Storage libraries share no tree of errors: Python's kinds, a status or code, and a few names are what they share.
-"""
+"""Whether what a disk or an object store says passes or stays. Storage libraries share no tree of errors."""
 
 from __future__ import annotations
 
