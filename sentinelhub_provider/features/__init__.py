@@ -7,7 +7,7 @@ GeoPackage, FlatGeobuf, KML) needs the extra ``vector``, GeoParquet the extra ``
 
 from __future__ import annotations
 
-from sentinelhub_provider.api.geo.feature import Feature
+from sentinelhub_provider.api.geo.geometry import Feature
 from sentinelhub_provider.features.reader import Features, open_features
 
 __all__ = ["Feature", "Features", "open_features"]

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sentinelhub_provider.api.geo.crs import Crs, parse_crs
-from sentinelhub_provider.api.geo.feature import Feature, feature_id
-from sentinelhub_provider.api.geo.geometry import parse_geometry
+from sentinelhub_provider.api.geo.geometry import Feature, feature_id, parse_geometry
 from sentinelhub_provider.api.values import decode, encoding_fault, without_bom
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.features.files import open_file

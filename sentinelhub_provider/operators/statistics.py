@@ -28,7 +28,7 @@ from sentinelhub_provider.operators.request_arguments import StatisticsRequestOp
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
-    from sentinelhub_provider.api.geo.feature import Feature
+    from sentinelhub_provider.api.geo.geometry import Feature
     from sentinelhub_provider.api.statistical.survey import Problem, RequestTemplate, Survey
     from sentinelhub_provider.features import Features
     from sentinelhub_provider.operators.feature_statistics.part_file import PartFile
@@ -153,7 +153,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
 
     @contextmanager
     def _features(self) -> Iterator[AnyFeatures]:
-        from sentinelhub_provider.api.geo.feature import Feature
+        from sentinelhub_provider.api.geo.geometry import Feature
 
         given = [name for name in ("features", "geometry", "bbox") if getattr(self, name) is not None]
         if len(given) > 1 or (not given and self.request is None):

@@ -1,11 +1,11 @@
-"""Areas as users write them - boxes, GeoJSON, WKT - read and checked."""
+"""Areas as users write them - boxes, GeoJSON, WKT - read and checked; one out of many is a feature."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -302,3 +302,22 @@ def _at(x: float, y: float) -> str:
 def described_area(box: BBox, crs: Crs = CRS84) -> str:
     """Return a box as messages show it."""
     return f"{', '.join(f'{number:.9g}' for number in box)} ({crs})"
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One area to ask about, not checked yet; ``number`` counts from 0, ``problem`` says why it cannot be asked."""
+
+    number: int
+    id: int | str
+    geometry: Any = None
+    bbox: Any = None
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    problem: str | None = None
+
+
+def feature_id(value: Any) -> int | str | None:
+    """Return an identifier: a text, or a whole number, also as 1.0, as pandas writes it; ``None`` for all else."""
+    if isinstance(value, str):
+        return str(value) or None
+    return int(value) if as_number(value).is_integer() else None

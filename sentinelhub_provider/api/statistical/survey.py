@@ -19,7 +19,7 @@ from sentinelhub_provider.api.arguments import StatisticsArguments
 from sentinelhub_provider.api.datasets import Checks, member
 from sentinelhub_provider.api.geo.bounds import SIZES, Bounds, Size, check_side, parse_bounds, parse_size, read_size
 from sentinelhub_provider.api.geo.crs import Crs, check_named_crs
-from sentinelhub_provider.api.geo.feature import Feature
+from sentinelhub_provider.api.geo.geometry import Feature
 from sentinelhub_provider.api.processing_units import Estimate, check_budget, total
 from sentinelhub_provider.api.statistical.request import (
     StatisticalRequest,

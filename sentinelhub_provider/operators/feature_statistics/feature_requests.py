@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.api.geo.feature import Feature
+from sentinelhub_provider.api.geo.geometry import Feature
 from sentinelhub_provider.api.statistical.answer import Failure, failures, joined, merge, timed_out
 from sentinelhub_provider.api.statistical.request import StatisticalRequest
 from sentinelhub_provider.api.statistical.survey import Problem, RequestTemplate

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sentinelhub_provider.api.geo.feature import Feature
+from sentinelhub_provider.api.geo.geometry import Feature
 from sentinelhub_provider.api.statistical.answer import State, rows
 from sentinelhub_provider.api.statistical.survey import Survey
 from sentinelhub_provider.api.statistical.table import (

@@ -19,8 +19,7 @@ from sentinelhub_provider.operators.jobs.buckets import BucketError, exists, ope
 
 if TYPE_CHECKING:
     from sentinelhub_provider.api.geo.crs import Crs
-    from sentinelhub_provider.api.geo.feature import Feature
-    from sentinelhub_provider.api.geo.geometry import BBox, Geometry
+    from sentinelhub_provider.api.geo.geometry import BBox, Feature, Geometry
     from sentinelhub_provider.api.job_requests.delivery import Location
     from sentinelhub_provider.api.processing_units import FeatureSizes
     from sentinelhub_provider.operators.jobs.base import SentinelHubListedJobOperator

@@ -9,7 +9,7 @@ import pytest
 import shapely
 
 from sentinelhub_provider.api.arguments import StatisticsArguments
-from sentinelhub_provider.api.geo.feature import Feature
+from sentinelhub_provider.api.geo.geometry import Feature
 from sentinelhub_provider.api.processing_units import total
 from sentinelhub_provider.api.statistical.survey import RequestTemplate, survey, template_of_arguments
 from sentinelhub_provider.features import geojson, open_features

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from sentinelhub_provider.api.geo.bounds import parse_bounds, parse_size
-from sentinelhub_provider.api.geo.feature import feature_id
+from sentinelhub_provider.api.geo.geometry import feature_id
 from sentinelhub_provider.api.values import read_flag, read_number, read_positive, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
