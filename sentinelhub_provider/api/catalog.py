@@ -28,7 +28,6 @@ from sentinelhub_provider.api.values import decode_answer, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
 MAX_PAGE = 100  # Items that a page holds at most (API reference)
-
 CLOUD_COVER = "eo:cloud_cover"
 DEFAULT_MEMBERS = ("id", "type", "geometry", "bbox", "links", "assets", "properties.datetime")
 """What items have where ``fields`` says only what to leave out (documentation)."""

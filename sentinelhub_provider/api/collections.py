@@ -18,7 +18,6 @@ MAIN = "sentinel-hub"
 US_WEST = "sentinel-hub-us-west-2"
 CDSE = "copernicus-data-space"
 CREODIAS = "creodias"
-
 BY_TIME = ("mostRecent", "leastRecent")
 BY_CLOUD = (*BY_TIME, "leastCC")
 
@@ -83,8 +82,6 @@ SHORT_NAMES = {one.short: one.id for one in _ALL}  # Names that the documentatio
 _OWN = re.compile(r"(byoc|batch|zarr)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 """Collections of users carry their id in the name."""
 
-_OWN_PREFIXES = ("byoc", "batch", "zarr")
-
 
 def find_collection(name: Any, deployment: str | None = None, *, field: str = "collection") -> Collection:
     """
@@ -98,7 +95,7 @@ def find_collection(name: Any, deployment: str | None = None, *, field: str = "c
     name = name.strip()
     if _OWN.fullmatch(name):
         return Collection(name.lower(), f"own collection {name.lower()}")
-    if name.partition("-")[0].lower() in _OWN_PREFIXES:
+    if name.partition("-")[0].lower() in ("byoc", "batch", "zarr"):
         raise SentinelHubRequestError(
             f"{field} {name!r} is no name of an own collection. Give its prefix and id, such as "
             "'byoc-12345678-1234-1234-1234-123456789abc'."

@@ -9,7 +9,6 @@ from typing import Any
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
 _ITEM_KEYS = ("features", "data")
-
 MOST_PAGES = 1_000  # Pages that are followed: 100,000 items of the Catalog
 
 

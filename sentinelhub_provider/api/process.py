@@ -42,7 +42,6 @@ SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/tiff": ".tif", "ap
 """What a file of each format is usually called."""
 
 USER_DATA = "userdata"  # Identifier of the response that carries the evalscript's own JSON instead of a picture
-
 TAR = "application/tar"
 OCTET_STREAM = "application/octet-stream"
 

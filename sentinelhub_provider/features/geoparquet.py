@@ -17,7 +17,6 @@ from sentinelhub_provider.api.values import as_number
 from sentinelhub_provider.features.files import require_pyarrow
 
 CONTENT_TYPE = "application/vnd.apache.parquet"
-
 TIMES = ("datetime", "start_datetime", "end_datetime", "created", "updated")
 NUMBERS = ("gsd", "eo:cloud_cover", "eo:snow_cover", "view:sun_azimuth", "view:sun_elevation", "view:off_nadir")
 INTEGERS = ("proj:epsg", "sat:absolute_orbit", "sat:relative_orbit")

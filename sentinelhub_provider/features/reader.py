@@ -21,13 +21,11 @@ TEXTS = (".geojson", ".geojsonl", ".geojsons", ".json", ".jsonl", ".ndjson", ".w
 """Endings of files that are text, so that a broken one is not taken for what GDAL may read."""
 
 FORMATS = "GeoJSON, WKT, GeoParquet, or what GDAL reads (Shapefile, GeoPackage, FlatGeobuf, KML)"
-
 _JSON = re.compile(r"[\ufeff\s\x1e]*[{\[]")
 _WKT = re.compile(
     r"\s*(?:SRID\s*=\s*\d+\s*;\s*)?(?:MULTI)?(?:POINT|LINESTRING|POLYGON)\s*(?:Z|M|ZM)?\s*\(", re.IGNORECASE
 )
 _NEXT_WKT = re.compile(r"\n(?=\s*[A-Z])", re.IGNORECASE)
-
 _ABSENT = object()
 
 

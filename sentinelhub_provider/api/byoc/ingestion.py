@@ -27,7 +27,6 @@ NEWEST_FIRST = {"sort": "created:desc"}
 FIRST_PAUSE: Final = 5.0  # Seconds before the first poll, and after each one that saw a tile come to its end
 GROWTH: Final = 1.5  # What the pause is multiplied with after a poll that saw nothing new
 SHOWN: Final = 10  # Tiles that an outcome names; the others are only counted, so that no event grows with a collection
-
 _COUNTS: Final = ("ingested", "failed", "warned", "pending")
 
 

@@ -13,11 +13,9 @@ from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHub
 
 COLLECTIONS: Final = "/byoc/v1/collections"  # Endpoint of all collections
 PAGE_SIZE: Final = 100  # Items of one page of a list, the most that the API gives
-
 MAX_BANDS: Final = 100
 BIT_DEPTHS: Final = (8, 16, 32)
 SAMPLE_FORMATS: Final = ("UINT", "INT", "FLOAT")
-
 _PREFIX: Final = "byoc-"
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _SAMPLE_TYPE: Final = re.compile(r"(UINT|INT|FLOAT)(8|16|32)", re.IGNORECASE)

@@ -32,7 +32,6 @@ _BAND = re.compile(
 _TOKEN = re.compile(rf"\s*({_STRING.pattern}|-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[A-Za-z_$][\w$.]*|[{{}}\[\],:])")
 _COLON = re.compile(r"\s*:")
 _WORDS = {"true": True, "false": False, "null": None, "undefined": None}
-
 DATA_MASK = "dataMask"
 
 

@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     from pyproj import CRS, Transformer
 
 CRS84_URI = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"  # Longitude, latitude on WGS 84: the service's default
-
 WGS84 = 4326
 WEB_MERCATOR = 3857
-
 EARTH_RADIUS = 6_378_137.0  # Metres: the semi-major axis of WGS 84
 
 METRES_PER_DEGREE = math.pi * EARTH_RADIUS / 180.0

@@ -24,7 +24,6 @@ from sentinelhub_provider.api.processing_units import Estimate, Service
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 MAX_SIDE = 10_000  # Pixels: the largest width and height (API reference)
-
 DELIVERY: Path = ("output", "delivery")
 SCRIPT: Path = ("evalscriptReference",)  # Where in a request the storages stand
 

@@ -12,7 +12,6 @@ from sentinelhub_provider.api.values import read_flag
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 ZARR_ARRAY = "zarr/array"  # Format of all outputs where a Zarr group is delivered
-
 TIFF = "image/tiff"
 
 RASTER_MEMBERS = {

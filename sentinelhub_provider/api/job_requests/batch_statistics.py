@@ -35,7 +35,6 @@ MAX_SCRIPT_SIZE = 32 * 1024
 """Bytes from which on an evalscript must be named by reference (documentation: smaller than 32 KB)."""
 
 COARSEST_DEGREES = 1.0  # Degrees: a pixel of more than that is believed to be meant in metres
-
 DELIVERY: Path = ("output",)
 FEATURES: Path = ("input", "features")
 SCRIPT: Path = ("aggregation", "evalscriptReference")  # Where in a request the storages stand

@@ -30,7 +30,6 @@ from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRequ
 USER_ACTION = "USER_ACTION"
 OUT_OF_PU = "OUT_OF_PU"
 UNHEALTHY = "UNHEALTHY"
-
 REST_AFTER_USER_STOP = timedelta(minutes=30)
 REST_AFTER_OUT_OF_PU = timedelta(minutes=60)
 """How long a stopped job refuses to be started again (documentation, Batch V2 and Batch Statistical API)."""
@@ -102,7 +101,6 @@ class JobKind:
 BATCH_PROCESS = JobKind("batch-process", "Batch Process", "/batch/v2/process")
 BATCH_STATISTICS = JobKind("batch-statistics", "Batch Statistics", "/statistics/batch/v1", light_status=True)
 ASYNC_PROCESS = JobKind("async-process", "Async Process", "/async/v1/process", actions=False)
-
 KINDS: Mapping[str, JobKind] = {kind.name: kind for kind in (BATCH_PROCESS, BATCH_STATISTICS, ASYNC_PROCESS)}
 
 

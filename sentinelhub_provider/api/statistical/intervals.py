@@ -19,7 +19,6 @@ from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 LAST_INTERVAL_BEHAVIORS = ("SKIP", "SHORTEN", "EXTEND")
 SHORTEST = timedelta(days=1)  # What the service takes at least (documentation, "Statistical API")
-
 _CLOCK_CHANGE = timedelta(hours=1)
 _MONTH = timedelta(days=365.2425 / 12)
 _MONTHS_DIFFER_BY = timedelta(days=2.5)
