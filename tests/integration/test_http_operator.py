@@ -220,6 +220,16 @@ def test_pages_that_are_there_are_kept_in_a_wait_for_the_rate_limit(run, sentine
     assert max(waits.waits) > 60
 
 
+@pytest.mark.parametrize(("repeat_silent", "times"), [("{{ 'false' }}", "once"), (True, "twice")])
+def test_silence_that_may_cost_is_repeated_as_the_task_says(run, sentinelhub_sandbox, repeat_silent: Any, times: str):
+    """Once at most; the error says that each may have been charged."""
+    sentinelhub_sandbox.control.add_fault(path="/process/v1", action={"kind": "silence", "seconds": 30}, times=None)
+    arguments = {"method": "POST", "endpoint": "/process/v1", "json": {}, "accept": "application/json"}
+
+    with pytest.raises(SentinelHubTransportError, match=f"sent {times}; the service may have charged"):
+        run(**arguments, timeout=0.3, repeat_silent=repeat_silent)
+
+
 def test_too_many_pages_are_an_error(run):
     """Not a shorter result."""
     with pytest.raises(AirflowFailException, match="more than max_pages=1 pages"):

@@ -18,6 +18,7 @@ import rasterio
 import shapely
 from loopback import Received, Reply, loopback_server
 
+from sentinelhub_provider.exceptions import SentinelHubResponseError
 from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
 
 ROOT = Path(__file__).parents[2]
@@ -287,3 +288,25 @@ def test_a_killed_task_goes_on_without_asking_again(tmp_path: Path, monkeypatch:
     assert sum(twice.values()) - 300 <= 4
     assert len(output.read_text().splitlines()) == 301
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith((".part", ".lock"))] == []
+
+
+@pytest.mark.parametrize(("repeat_silent", "times"), [("false", "once"), (True, "twice")])
+def test_silence_is_repeated_as_the_task_says(connect, sentinelhub_sandbox, repeat_silent: Any, times: str):
+    """Once at most; what is said of the feature names what each request may have cost."""
+    connect()
+    silence = {"kind": "silence", "seconds": 30}
+    sentinelhub_sandbox.control.add_fault(path="/statistics/v1", action=silence, times=None)
+    said = rf"sent {times}; .* may have charged .* By estimate, a request costs 0\.\d+ PU"
+
+    with pytest.raises(SentinelHubResponseError, match=said):
+        execute(
+            collection="sentinel-2-l2a",
+            evalscript="ndvi",
+            time_range=["2024-06-01", "2024-06-20"],
+            aggregation_interval="P20D",
+            bbox=[14.0, 46.0, 14.01, 46.01],
+            width=9,
+            height=9,
+            timeout=0.3,
+            repeat_silent=repeat_silent,
+        )
