@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from dag_runs import run_dags
 
 TASKS = ("tiles", "statistics", "catalog", "http", "batch")
 DAGS = """
@@ -44,7 +43,7 @@ with DAG("timeouts", schedule=None, default_args={"execution_timeout": timedelta
 
 
 @pytest.fixture(name="ran", scope="module")
-def fixture_ran(sentinelhub_sandbox_server, tmp_path_factory) -> Any:
+def fixture_ran(sentinelhub_sandbox_server, dag_runner, tmp_path_factory) -> Any:
     """Run all tasks against a service that stays silent for five minutes, with a job that never ends."""
     server = sentinelhub_sandbox_server
     server.control.reset()
@@ -54,7 +53,7 @@ def fixture_ran(sentinelhub_sandbox_server, tmp_path_factory) -> Any:
     home = tmp_path_factory.mktemp("timeouts")
     (home / "dags").mkdir()
     (home / "dags" / "timeouts.py").write_text(DAGS.replace("FOLDER", str(home)))
-    yield run_dags(server, home / "dags", home, auth_cache="memory")
+    yield dag_runner.run(server, home / "dags", home, auth_cache="memory")
     server.control.reset()
 
 
