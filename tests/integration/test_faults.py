@@ -775,8 +775,8 @@ def test_endless_fault_ends_at_the_deadline(
     sentinelhub_sandbox.control.add_fault(path=TOKEN_PATHS if at_token else READ.path, times=None, action=action)
     run = perform(shell, Case("endless", action, READ, deadline=0.8), tmp_path / "endless", {})
 
-    assert type(run.error) is error
-    assert says in str(run.error)
+    was_cut = isinstance(run.error, SentinelHubTransportError) and "the deadline passed" in str(run.error)
+    assert was_cut or (type(run.error) is error and says in str(run.error))  # a slow machine's last attempt is cut
     sentinelhub_sandbox.control.clear_faults()
     assert perform(shell, Case("after", {}, READ), tmp_path / "after", {}).error is None
 
