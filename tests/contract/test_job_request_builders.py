@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from request_builders import build_with
+from request_builders import JUNE_NDVI, build_with
 from sentinelhub import (
     CRS,
     BatchProcessClient,
@@ -42,12 +42,7 @@ PACKAGE = Location("s3://bucket/fields.gpkg", KEYS)
 SCRIPT = Location("s3://bucket/ndvi.js", KEYS)
 BBOX = (13.0, 45.0, 13.1, 45.1)
 ARRAY = {"dtype": "<f4", "chunks": [1, 1000, 1000], "order": "C", "fill_value": 0}
-COMMON: dict[str, Any] = {
-    "collection": "sentinel-2-l2a",
-    "time_range": "2024-06-01/2024-06-30",
-    "evalscript": "ndvi",
-    "delivery": DELIVERY,
-}
+COMMON: dict[str, Any] = {**JUNE_NDVI, "delivery": DELIVERY}
 
 
 @dataclass

@@ -72,6 +72,15 @@ class AsyncCaller(BlockingCaller):
         return asyncio.run(call())
 
 
+@pytest.fixture(name="operators")
+def fixture_operators() -> Iterator[list[Any]]:
+    """A list of operators, whose connections are closed in the end."""
+    operators: list[Any] = []
+    yield operators
+    for operator in operators:
+        operator.hook.get_conn().close()
+
+
 @pytest.fixture(name="waits")
 def fixture_waits() -> FakeClock:
     """The clock by which waits pass at once."""
@@ -95,6 +104,14 @@ def fixture_connect(sentinelhub_sandbox, monkeypatch: pytest.MonkeyPatch) -> Ite
     for hook in hooks:
         if "_session" in vars(hook):
             hook.get_conn().close()
+
+
+@pytest.fixture(name="frozen")
+def fixture_frozen(sentinelhub_sandbox, connect) -> Any:
+    """Control over a sandbox where only published scenes are new."""
+    connect()
+    sentinelhub_sandbox.control.freeze_scenes()
+    return sentinelhub_sandbox.control
 
 
 @pytest.fixture(name="make_caller", params=[BlockingCaller, AsyncCaller], ids=lambda kind: kind.name)

@@ -22,10 +22,9 @@ TRIANGLE = {"type": "Polygon", "coordinates": [[[14, 46], [14.1, 46], [14.1, 46.
 
 
 @pytest.fixture(name="search")
-def fixture_search(connect, ti: TaskInstance, tmp_path: Path) -> Callable[..., list[Any]]:
+def fixture_search(connect, ti: TaskInstance, operators, tmp_path: Path) -> Callable[..., list[Any]]:
     """Run a search as a task would, with a data interval in June; keep the bodies that were sent in ``search.sent``."""
     connect()
-    operators: list[SentinelHubCatalogSearchOperator] = []
 
     def run(*, sleep: Callable[[float], None] | None = None, **arguments: Any) -> list[Any]:
         given = {"collection": "sentinel-2-l2a", "bbox": AREA, **arguments}
@@ -44,9 +43,7 @@ def fixture_search(connect, ti: TaskInstance, tmp_path: Path) -> Callable[..., l
         return operator.execute(context)
 
     run.sent = []  # type: ignore[attr-defined]
-    yield run
-    for operator in operators:
-        operator.hook.get_conn().close()
+    return run
 
 
 def test_data_interval_is_searched_by_default(search):

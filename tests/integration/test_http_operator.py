@@ -43,10 +43,9 @@ NAMES = {"ds": "2024-06-01", "name": "B04", "params": {}}
 
 
 @pytest.fixture(name="run")
-def fixture_run(connect, ti: TaskInstance, tmp_path: Path, waits) -> Callable[..., Any]:
+def fixture_run(connect, ti: TaskInstance, operators, tmp_path: Path, waits) -> Callable[..., Any]:
     """Render and execute an operator made of these arguments, as a task would."""
     connect()
-    operators: list[SentinelHubHttpOperator] = []
 
     def run(*, native: bool = False, **arguments: Any) -> Any:
         context = {"ti": ti, **NAMES}
@@ -55,9 +54,7 @@ def fixture_run(connect, ti: TaskInstance, tmp_path: Path, waits) -> Callable[..
         operator.hook.get_conn()._sleep = waits.sleep
         return operator.execute(context)
 
-    yield run
-    for operator in operators:
-        operator.hook.get_conn().close()
+    return run
 
 
 def rendered(tmp_path: Path, **arguments: Any) -> SentinelHubHttpOperator:

@@ -18,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.sdk.exceptions import AirflowRescheduleException
 from job_requests import Jobs, async_request, batch_request
+from task_instance import FAILED, TIMED_OUT
 
 from sentinelhub_provider.api.jobs.events import Outcome, event_of
 from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, BATCH_PROCESS, Job, JobKind, JobState
@@ -262,16 +263,10 @@ async def fired(trigger: SentinelHubJobTrigger) -> Any:
 @pytest.mark.parametrize(
     ("happens", "options", "ends"),
     [
-        ("nothing", {}, "timed out"),
-        ("nothing", {"soft_fail": True}, "skipped"),
-        ("nothing", {"never_fail": True}, "timed out"),
-        ("nothing", {"silent_fail": True}, "timed out"),
+        *(("nothing", *case) for case in TIMED_OUT),
         ("end", {}, "DONE"),
         ("end", {"exponential_backoff": True, "max_wait": 0.1}, "DONE"),
-        ("deletion", {}, "failed"),
-        ("deletion", {"soft_fail": True}, "skipped"),
-        ("deletion", {"never_fail": True}, "skipped"),
-        ("deletion", {"silent_fail": True}, "failed"),
+        *(("deletion", *case) for case in FAILED),
         ("want", {}, "to be retried"),
         ("want", {"soft_fail": True}, "to be retried"),
         ("want", {"never_fail": True}, "skipped"),

@@ -59,10 +59,9 @@ def fixture_sent(sentinelhub_sandbox) -> Sent:
 
 
 @pytest.fixture(name="run")
-def fixture_run(connect, ti: TaskInstance, tmp_path: Path, waits) -> Callable[..., dict[str, Any]]:
+def fixture_run(connect, ti: TaskInstance, operators, tmp_path: Path, waits) -> Callable[..., dict[str, Any]]:
     """Render and execute an operator as a task would, with a data interval in June."""
     connect()
-    operators: list[SentinelHubProcessOperator] = []
 
     def run(*, run_id: str = "monday", **arguments: Any) -> dict[str, Any]:
         context = june(ti, run_id=run_id)
@@ -71,9 +70,7 @@ def fixture_run(connect, ti: TaskInstance, tmp_path: Path, waits) -> Callable[..
         operator.hook.get_conn()._sleep = waits.sleep
         return operator.execute(context)
 
-    yield run
-    for operator in operators:
-        operator.hook.get_conn().close()
+    return run
 
 
 @pytest.fixture(name="ndvi")

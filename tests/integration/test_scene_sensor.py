@@ -19,6 +19,7 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.sdk import DAG
 from airflow.sdk.bases.sensor import AirflowRescheduleException
+from task_instance import FAILED, TIMED_OUT
 
 from sentinelhub_provider.exceptions import SentinelHubResponseError
 from sentinelhub_provider.hooks import scenes
@@ -34,11 +35,9 @@ SEARCH = "/catalog/v1/search"
 
 
 @pytest.fixture(name="control")
-def fixture_control(sentinelhub_sandbox, connect) -> Any:
-    """Control over a sandbox where only published scenes are new."""
-    connect()
-    sentinelhub_sandbox.control.freeze_scenes()
-    return sentinelhub_sandbox.control
+def fixture_control(frozen) -> Any:
+    """Control over the sandbox."""
+    return frozen
 
 
 @pytest.fixture(name="sensor")
@@ -306,16 +305,10 @@ REFUSED = {"kind": "status", "status": 403}
 @pytest.mark.parametrize(
     ("happens", "options", "ends"),
     [
-        ("nothing", {}, "timed out"),
-        ("nothing", {"soft_fail": True}, "skipped"),
-        ("nothing", {"never_fail": True}, "timed out"),
-        ("nothing", {"silent_fail": True}, "timed out"),
+        *(("nothing", *case) for case in TIMED_OUT),
         ("scene", {}, 1),
         ("scene", {"soft_fail": True, "exponential_backoff": True}, 1),
-        ("refusal", {}, "failed"),
-        ("refusal", {"soft_fail": True}, "skipped"),
-        ("refusal", {"never_fail": True}, "skipped"),
-        ("refusal", {"silent_fail": True}, "failed"),
+        *(("refusal", *case) for case in FAILED),
         ("outage", {}, 1),
         ("outage", {"never_fail": True}, 1),
         ("bug", {}, "to be retried"),

@@ -76,11 +76,9 @@ class Accessors:
 
 
 @pytest.fixture(name="control")
-def fixture_control(sentinelhub_sandbox, connect) -> Any:
-    """Control over a sandbox where only published scenes are new."""
-    connect()
-    sentinelhub_sandbox.control.freeze_scenes()
-    return sentinelhub_sandbox.control
+def fixture_control(frozen) -> Any:
+    """Control over the sandbox."""
+    return frozen
 
 
 @pytest.fixture(name="asset")

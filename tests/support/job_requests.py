@@ -68,17 +68,17 @@ def polygons_request(**more: Any) -> dict[str, Any]:
     return request
 
 
+def ten_days(until: int, **more: Any) -> dict[str, Any]:
+    """Return an aggregation by ten days, from the first of June to one of its days; 31 is the first of July."""
+    to = f"2024-06-{until}T00:00:00Z" if until < 31 else "2024-07-01T00:00:00Z"
+    return {"timeRange": {"from": "2024-06-01T00:00:00Z", "to": to}, "aggregationInterval": {"of": "P10D"}, **more}
+
+
 def statistical_request(**more: Any) -> dict[str, Any]:
     """A Batch Statistical request over the polygons of a GeoPackage."""
     return {
         "input": {"features": {"s3": {"url": "s3://bucket/fields.gpkg", **S3}}, "data": copy.deepcopy(DATA)},
-        "aggregation": {
-            "timeRange": {"from": "2024-06-01T00:00:00Z", "to": "2024-06-21T00:00:00Z"},
-            "aggregationInterval": {"of": "P10D"},
-            "resx": 0.001,
-            "resy": 0.001,
-            "evalscript": STATISTICS_EVALSCRIPT,
-        },
+        "aggregation": ten_days(21, evalscript=STATISTICS_EVALSCRIPT, resx=0.001, resy=0.001),
         "output": {"s3": {"url": "s3://bucket/stats", **S3}},
         **more,
     }

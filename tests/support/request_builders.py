@@ -21,3 +21,7 @@ def alike(count: int, width: int, height: int) -> FeatureSizes:
     sizes = FeatureSizes()
     sizes.add(width, height, count)
     return sizes
+
+
+JUNE_NDVI = {"collection": "sentinel-2-l2a", "time_range": "2024-06-01/2024-06-30", "evalscript": "ndvi"}
+"""What is asked for, without where."""

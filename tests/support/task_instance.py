@@ -36,3 +36,20 @@ def rendered(kind: Any, context: Mapping[str, Any], templates: Path, *, native: 
     operator.resolve_template_files()
     operator.render_template_fields(context)
     return operator
+
+
+TIMED_OUT = [
+    ({}, "timed out"),
+    ({"soft_fail": True}, "skipped"),
+    ({"never_fail": True}, "timed out"),
+    ({"silent_fail": True}, "timed out"),
+]
+"""Options of a sensor, and how it ends where nothing happens."""
+
+FAILED = [
+    ({}, "failed"),
+    ({"soft_fail": True}, "skipped"),
+    ({"never_fail": True}, "skipped"),
+    ({"silent_fail": True}, "failed"),
+]
+"""The same for an error that is final."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from job_requests import with_member
-from request_builders import alike, build_with
+from request_builders import JUNE_NDVI, alike, build_with
 
 from sentinelhub_provider.api.job_requests.batch_process import (
     BatchProcessRequest,
@@ -27,12 +27,7 @@ function evaluatePixel(sample) { return {}; }
 """
 TWO_OUTPUTS = SCRIPT % '{id: "red", bands: 1, sampleType: "UINT16"}, {id: "ratio", bands: 1, sampleType: "FLOAT32"}'
 ARRAY = {"dtype": "<f4", "chunks": [1, 1000, 1000], "order": "C", "fill_value": 0}
-COMMON: dict[str, Any] = {
-    "collection": "sentinel-2-l2a",
-    "time_range": "2024-06-01/2024-06-30",
-    "evalscript": "ndvi",
-    "delivery": DELIVERY,
-}
+COMMON: dict[str, Any] = {**JUNE_NDVI, "delivery": DELIVERY}
 GRID: dict[str, Any] = {"bbox": BBOX, "tiling_grid": 0, "resolution": 10}
 FEATURES: dict[str, Any] = {"features": PACKAGE, "width": 512, "height": 512}
 

@@ -24,28 +24,25 @@ RESTS = st.sampled_from(["", "/", "/search", "/a/b?c=d", "?viewtoken=1"]) | st.f
 )
 
 
-@pytest.mark.parametrize(
-    ("written", "current", "legacy"),
-    [
-        row.split()
-        for row in (
-            "/process/v1 /process/v1 /api/v1/process",
-            "/api/v1/process /process/v1 /api/v1/process",
-            "process/v1 /process/v1 /api/v1/process",
-            "/catalog/v1/search /catalog/v1/search /api/v1/catalog/1.0.0/search",
-            "/api/v1/catalog/1.0.0/search?x=1 /catalog/v1/search?x=1 /api/v1/catalog/1.0.0/search?x=1",
-            "/statistics/v1 /statistics/v1 /api/v1/statistics",
-            "/api/v1/statistics/batch/abc /statistics/batch/v1/abc /api/v1/statistics/batch/abc",
-            "/statistics/batch/v1 /statistics/batch/v1 /api/v1/statistics/batch",
-            "/api/v2/batch/process/1/start /batch/v2/process/1/start /api/v2/batch/process/1/start",
-            "/async/v1/process/1 /async/v1/process/1 /api/v1/async/process/1",
-            "/byoc/v1/collections /byoc/v1/collections /api/v1/byoc/collections",
-            "/zarr/v1 /zarr/v1 /api/v1/zarr",
-            "/api/v1/metadata/location /api/v1/metadata/location /api/v1/metadata/location",
-            "/process/v10 /process/v10 /process/v10",
-        )
-    ],
-)
+SPELLINGS = """
+/process/v1                       /process/v1                /api/v1/process
+/api/v1/process                   /process/v1                /api/v1/process
+process/v1                        /process/v1                /api/v1/process
+/catalog/v1/search                /catalog/v1/search         /api/v1/catalog/1.0.0/search
+/api/v1/catalog/1.0.0/search?x=1  /catalog/v1/search?x=1     /api/v1/catalog/1.0.0/search?x=1
+/statistics/v1                    /statistics/v1             /api/v1/statistics
+/api/v1/statistics/batch/abc      /statistics/batch/v1/abc   /api/v1/statistics/batch/abc
+/statistics/batch/v1              /statistics/batch/v1       /api/v1/statistics/batch
+/api/v2/batch/process/1/start     /batch/v2/process/1/start  /api/v2/batch/process/1/start
+/async/v1/process/1               /async/v1/process/1        /api/v1/async/process/1
+/byoc/v1/collections              /byoc/v1/collections       /api/v1/byoc/collections
+/zarr/v1                          /zarr/v1                   /api/v1/zarr
+/api/v1/metadata/location         /api/v1/metadata/location  /api/v1/metadata/location
+/process/v10                      /process/v10               /process/v10
+"""
+
+
+@pytest.mark.parametrize(("written", "current", "legacy"), [row.split() for row in SPELLINGS.strip().splitlines()])
 def test_path_is_sent_in_the_deployments_spelling(written: str, current: str, legacy: str):
     """Either spelling may be written; paths that have only one are left alone."""
     assert resolve_endpoint(written, base_url=BASE, scheme=PathScheme.CURRENT) == BASE + current

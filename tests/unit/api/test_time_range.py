@@ -188,22 +188,19 @@ def test_relative_ranges(value: Any, start: str, end: str, run_after: datetime):
     assert parse_time_range(value, until=run_after).to_json() == {"from": start, "to": end}
 
 
-@pytest.mark.parametrize(
-    ("back", "run_after", "start"),
-    [
-        row.split()
-        for row in (
-            "P1M 2024-03-31 2024-02-29",
-            "P1M 2023-03-31 2023-02-28",
-            "P1M 2024-03-30 2024-02-29",
-            "P1M 2024-07-31 2024-06-30",
-            "P1M 2024-01-31 2023-12-31",
-            "P2M 2024-04-30 2024-02-29",
-            "P1Y 2024-02-29 2023-02-28",
-            "P1M1D 2024-03-31 2024-02-28",
-        )
-    ],
-)
+MONTHS = """
+P1M    2024-03-31  2024-02-29
+P1M    2023-03-31  2023-02-28
+P1M    2024-03-30  2024-02-29
+P1M    2024-07-31  2024-06-30
+P1M    2024-01-31  2023-12-31
+P2M    2024-04-30  2024-02-29
+P1Y    2024-02-29  2023-02-28
+P1M1D  2024-03-31  2024-02-28
+"""
+
+
+@pytest.mark.parametrize(("back", "run_after", "start"), [row.split() for row in MONTHS.strip().splitlines()])
 def test_a_month_before_its_last_days(back: str, run_after: str, start: str):
     """Begins on the last day that there is."""
     found = parse_time_range(back, until=datetime.fromisoformat(run_after).replace(tzinfo=UTC))

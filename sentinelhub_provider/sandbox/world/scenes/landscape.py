@@ -151,12 +151,14 @@ def _waters(seed: int, x: Coordinates, y: Coordinates, height: Values) -> tuple[
     lake = smoothstep(0.665, 0.675, basin)
     lake_shore = smoothstep(0.62, 0.665, basin)
 
-    distance, which = _curves(rx, ry, 0.62, RIVER_SPACING, ((2_300.0, 15_000.0), (300.0, 2_400.0)), derive(seed, 13))
+    distance, _, which, _ = _follow(
+        rx, ry, 0.62, RIVER_SPACING, ((2_300.0, 15_000.0), (300.0, 2_400.0)), derive(seed, 13)
+    )
     width = np.float32(46) + np.float32(60) * unit(which)
     river = line(distance, width)
     river_shore = 1 - smoothstep(0.0, 70.0, distance - width * np.float32(0.5))
 
-    brook_distance, _ = _curves(rx, ry, 2.05, STREAM_SPACING, ((520.0, 4_200.0), (150.0, 1_100.0)), derive(seed, 14))
+    brook_distance, *_ = _follow(rx, ry, 2.05, STREAM_SPACING, ((520.0, 4_200.0), (150.0, 1_100.0)), derive(seed, 14))
     brook = line(brook_distance, 7.0) * np.float32(0.85)
     brook_shore = (1 - smoothstep(6.0, 34.0, brook_distance)) * np.float32(0.8)
 
@@ -166,22 +168,6 @@ def _waters(seed: int, x: Coordinates, y: Coordinates, height: Values) -> tuple[
     return water, shore, turbid
 
 
-def _curves(
-    x: Coordinates,
-    y: Coordinates,
-    angle: float,
-    spacing: float,
-    waves: tuple[tuple[float, float], ...],
-    seed: int,
-) -> tuple[Values, Hashes]:
-    """Distance in metres to the nearest of a family of endless winding lines, and that line's hash.
-
-    The lines run at ``angle`` (radians), ``spacing`` metres apart; ``waves`` are (amplitude, length) in metres.
-    """
-    offset, which, slope, _ = _follow(x, y, angle, spacing, waves, seed)
-    return np.abs(offset) / np.sqrt(1 + slope * slope), which
-
-
 def _follow(
     x: Coordinates,
     y: Coordinates,
@@ -189,8 +175,12 @@ def _follow(
     spacing: float,
     waves: tuple[tuple[float, float], ...],
     seed: int,
-) -> tuple[Values, Hashes, Values, Coordinates]:
-    """Offset across the nearest line of a family, its hash, its slope there, and the position along it in metres."""
+) -> tuple[Values, Values, Hashes, Coordinates]:
+    """Distance and offset in metres to the nearest of a family of winding lines, its hash, and the position along it.
+
+    The lines are endless. They run at ``angle`` (radians), ``spacing`` metres apart; ``waves`` are (amplitude, length)
+    in metres.
+    """
     cos, sin = math.cos(angle), math.sin(angle)
     u, v = x * cos + y * sin, y * cos - x * sin
     band, across = split(v, spacing)
@@ -201,15 +191,16 @@ def _follow(
         value, rise = curve_noise(u, length, rehash(which, order))
         middle += np.float32(amplitude) * value
         slope += np.float32(amplitude) * rise
-    return (across - np.float32(0.5)) * np.float32(spacing) - middle, which, slope, u
+    offset = (across - np.float32(0.5)) * np.float32(spacing) - middle
+    return np.abs(offset) / np.sqrt(1 + slope * slope), offset, which, u
 
 
 def _roads(seed: int, x: Coordinates, y: Coordinates) -> tuple[Values, Values, tuple[Hashes, Coordinates]]:
     """Country roads: their share, the offset to the nearest in metres, and which it is and where along it."""
-    offset, which, slope, u = _follow(x, y, 0.28, ROAD_SPACING, ((520.0, 6_500.0), (60.0, 1_500.0)), derive(seed, 20))
-    distance = np.abs(offset) / np.sqrt(1 + slope * slope)
-    cross, _, cross_slope, _ = _follow(x, y, 1.72, 2.2 * ROAD_SPACING, ((900.0, 7_000.0),), derive(seed, 21))
-    other = np.abs(cross) / np.sqrt(1 + cross_slope * cross_slope)
+    distance, offset, which, u = _follow(
+        x, y, 0.28, ROAD_SPACING, ((520.0, 6_500.0), (60.0, 1_500.0)), derive(seed, 20)
+    )
+    other, *_ = _follow(x, y, 1.72, 2.2 * ROAD_SPACING, ((900.0, 7_000.0),), derive(seed, 21))
     return np.maximum(line(distance, 11.0), line(other, 13.0)), offset, (which, u)
 
 

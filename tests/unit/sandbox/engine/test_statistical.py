@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from job_requests import ten_days
 from rasterio.io import MemoryFile
 
 from sentinelhub_provider.sandbox.apis.process.render import process
@@ -45,13 +46,7 @@ def request_body() -> dict[str, Any]:
             "bounds": {"bbox": BOX, "properties": {"crs": UTM_33N}},
             "data": [{"type": "sentinel-2-l2a", "dataFilter": {"mosaickingOrder": "leastCC"}}],
         },
-        "aggregation": {
-            "timeRange": {"from": "2024-06-01T00:00:00Z", "to": "2024-07-01T00:00:00Z"},
-            "aggregationInterval": {"of": "P10D"},
-            "resx": 10,
-            "resy": 10,
-            "evalscript": NDVI,
-        },
+        "aggregation": ten_days(31, resx=10, resy=10, evalscript=NDVI),
     }
 
 

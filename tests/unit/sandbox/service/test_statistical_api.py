@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+from job_requests import ten_days
 
 from sentinelhub_provider.sandbox.server import SandboxServer
 
@@ -23,13 +24,7 @@ BODY: dict[str, Any] = {
         "bounds": {"bbox": [14.02, 46.02, 14.03, 46.03]},
         "data": [{"type": "sentinel-2-l2a", "dataFilter": {"mosaickingOrder": "leastCC"}}],
     },
-    "aggregation": {
-        "timeRange": {"from": "2024-06-01T00:00:00Z", "to": "2024-06-21T00:00:00Z"},
-        "aggregationInterval": {"of": "P10D"},
-        "width": 32,
-        "height": 32,
-        "evalscript": EVALSCRIPT,
-    },
+    "aggregation": ten_days(21, width=32, height=32, evalscript=EVALSCRIPT),
 }
 
 
