@@ -118,6 +118,7 @@ def _run_airflow(home: Path, dags: Path, port: int, service: SentinelHub) -> Non
             f"Login:      {USER} / {password}\n"
             f"Connection: {CONN_ID} -> {service.title}\n"
             f"DAGs:       {', '.join(examples)}\n"
+            f"Files:      {home / 'files'}\n"
             "Ready. Ctrl-C ends all of it.",
             flush=True,
         )
@@ -132,8 +133,11 @@ def _run_airflow(home: Path, dags: Path, port: int, service: SentinelHub) -> Non
 
 
 def _standalone_settings(port: int, home: Path) -> dict[str, str]:
-    """Return Airflow's settings for a small machine, all of it on loopback."""
+    """Return Airflow's settings for a small machine, all of it on loopback and in its home."""
+    files = home / "files"
+    files.mkdir(exist_ok=True)
     return {
+        "TMPDIR": str(files),  # where the example DAGs put their files unless a run says otherwise
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": f"http://localhost:{port}",
