@@ -62,7 +62,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 IN_AIRFLOW = (
     "tests/contract/test_examples_contract.py",
     "tests/integration/test_calendars.py",
+    "tests/integration/test_execution_timeout.py",
     "tests/integration/test_http_operator.py",
+    "tests/integration/test_sensor_dag_runs.py",
     "tests/integration/test_token_stores.py",
 )
 """Files whose DAGs run in one Airflow: one process of xdist has them all, so that Airflow is loaded once."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dag_runs import run_dags
 from job_requests import Jobs, batch_request
 
 DAGS = """
@@ -30,7 +29,7 @@ with DAG(dag_id="in_vain", schedule=None):
 """
 
 
-def test_sensors_end_in_time(sentinelhub_sandbox, connect, tmp_path: Path):
+def test_sensors_end_in_time(sentinelhub_sandbox, connect, dag_runner, tmp_path: Path):
     """What waits in vain fails or is skipped, as it is to."""
     jobs = Jobs(sentinelhub_sandbox, {"Authorization": f"Bearer {connect().get_token()}"})
     sentinelhub_sandbox.control.jobs.set_durations(analysing=0, processing=None, stopping=0)
@@ -40,7 +39,7 @@ def test_sensors_end_in_time(sentinelhub_sandbox, connect, tmp_path: Path):
     folder.mkdir()
     (folder / "in_vain.py").write_text(DAGS.format(job=job))
 
-    run = run_dags(sentinelhub_sandbox, folder, tmp_path).runs["in_vain"]
+    run = dag_runner.run(sentinelhub_sandbox, folder, tmp_path).runs["in_vain"]
 
     assert run["tasks"] == {
         "scene_fails[-1]": "failed",
