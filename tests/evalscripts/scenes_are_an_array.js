@@ -1,10 +1,6 @@
 //VERSION=3
 function setup() {
-  return {
-    input: [{ bands: ["B04", "dataMask"] }],
-    output: { bands: 4, sampleType: "FLOAT32" },
-    mosaicking: "ORBIT",
-  };
+  return { input: [{ bands: ["B04", "dataMask"] }], output: { bands: 4, sampleType: "FLOAT32" }, mosaicking: "ORBIT" };
 }
 function evaluatePixel(samples, scenes) {
   let latest = 0;

@@ -1,10 +1,6 @@
 //VERSION=3
 function setup() {
-  return {
-    input: [{ bands: ["B04", "dataMask"] }],
-    output: { bands: 3, sampleType: "FLOAT32" },
-    mosaicking: "TILE",
-  };
+  return { input: [{ bands: ["B04", "dataMask"] }], output: { bands: 3, sampleType: "FLOAT32" }, mosaicking: "TILE" };
 }
 function evaluatePixel(samples, scenes) {
   const months = scenes.map((scene) => scene.date.getUTCMonth());

@@ -1,10 +1,6 @@
 //VERSION=3
 function setup() {
-  return {
-    input: [{ bands: ["B04", "dataMask"] }],
-    output: { bands: 1, sampleType: "FLOAT32" },
-    mosaicking: "ORBIT",
-  };
+  return { input: [{ bands: ["B04", "dataMask"] }], output: { bands: 1, sampleType: "FLOAT32" }, mosaicking: "ORBIT" };
 }
 function updateOutput(outputs, collections) {
   const scenes = collections.scenes;

@@ -111,6 +111,18 @@ def picture_by(evalscript: str) -> dict:
     }
 
 
+def run_pytest(option: str, folder) -> subprocess.CompletedProcess[str]:
+    """Run a reader's tests, with the package as it is here."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", option, "-p", "no:cacheprovider", folder],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize("block", [block for block in all_blocks("pytest") if not has_project(block)], ids=str)
 def test_a_test_shown_passes(block: Block, tmp_path):
     """The test or fixture works in a project of the reader's own, with the installed plugin."""
@@ -119,13 +131,7 @@ def test_a_test_shown_passes(block: Block, tmp_path):
     (tmp_path / "test_shown.py").write_text(
         f"PICTURE = {picture_by(EVALSCRIPT)!r}\n{RENDER}\n\n{test}{'' if 'def test_' in block.text else trivial}"
     )
-    answer = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    answer = run_pytest("-q", tmp_path)
 
     assert answer.returncode == 0, answer.stdout
     assert "1 passed" in answer.stdout
@@ -142,13 +148,7 @@ def project_runs(tmp_path_factory) -> dict[str, str]:
         for block in shown:
             name = f"test_{block.name}" if block.kind == "pytest" else re.findall(r'dag_id="([^"]+)"', block.text)[0]
             (folder / f"{name}.py").write_text(block.text)
-        answer = subprocess.run(
-            [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", folder],
-            cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-        )
+        answer = run_pytest("-rA", folder)
         runs |= {block.name: answer.stdout for block in shown}
     return runs
 
