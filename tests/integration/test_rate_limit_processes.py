@@ -66,7 +66,7 @@ def reserved(where: str, per_minute: float, processes: int, count: int) -> list[
 
 @pytest.mark.parametrize(
     ("where", "processes", "count"),
-    [("file", 4, 40), ("file", 100, 2), ("redis", 4, 40)],
+    [("file", 4, 40), ("file", 100, 2), ("redis", 4, 40), ("redis", 30, 4)],
     indirect=["where"],
 )
 def test_no_slot_is_given_twice_and_none_is_left_out(where: str, processes: int, count: int):
