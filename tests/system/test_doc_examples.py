@@ -46,10 +46,10 @@ def with_files_in(folder, text: str) -> str:
 
 @pytest.fixture(scope="session")
 def dag_runs(installed, sentinelhub_sandbox_server, tmp_path_factory):
-    """Run the DAGs of all pages, and the small example, in each supported Airflow; return what became of them."""
+    """Run the DAGs of all pages, and a few more, in each supported Airflow; return what became of them."""
     home = tmp_path_factory.mktemp("doc-dags")
     dags = home / "dags"
-    dags.mkdir()
+    shutil.copytree(ROOT / "tests/system/installed_dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(SMALL_DAG, dags)
     for block in all_blocks("dag"):
         (dags / f"{block.name}.py").write_text(with_files_in(home, block.text))
@@ -73,6 +73,19 @@ def test_a_dag_succeeds(dag_runs, block: Block):
 def test_the_smallest_example_lists_the_collections(dag_runs):
     """What the example's task returns is what its first line promises."""
     assert "sentinel-2-l2a" in dag_runs["example_sentinelhub_http"]["results"]["collections[-1]"]
+
+
+def test_object_paths_lead_to_object_storage(dag_runs):
+    """Also in Airflow 3.1, where an ``ObjectStoragePath`` is a ``pathlib.Path``."""
+    run = dag_runs["object_paths"]
+
+    assert set(run["tasks"].values()) == {"success"}
+    assert all(size > 100 for size in run["results"]["sizes[-1]"])
+
+
+def test_a_deferred_sensor_that_fails_softly_is_skipped(dag_runs):
+    """Its time-out is no failure, in the triggerer as in the worker."""
+    assert dag_runs["soft_fail"]["tasks"] == {"wait[-1]": "skipped"}
 
 
 @pytest.mark.parametrize("block", all_blocks("script"), ids=str)
