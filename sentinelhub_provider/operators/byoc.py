@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
 
 from sentinelhub_provider.api.values import read_choice, read_seconds, read_structure
 from sentinelhub_provider.exceptions import SentinelHubNotFoundError, SentinelHubRequestError
@@ -70,6 +73,12 @@ class ByocOperator(PaidOperator):
     def _with_costs(self, estimated: float, **result: Any) -> dict[str, Any]:
         """Return what a task returns."""
         return {**result, SPENT_UNITS_KEY: self.spent, ESTIMATED_UNITS_KEY: estimated}
+
+
+def is_last_try(context: Context) -> bool:
+    """Tell whether Airflow will not try the task again by itself; ``False`` where that is not known."""
+    tries = [getattr(context["ti"], name, None) for name in ("try_number", "max_tries")]
+    return all(isinstance(number, int) for number in tries) and tries[0] > tries[1]
 
 
 def tiles_of(value: Any) -> list[TileRequest]:
@@ -208,7 +217,8 @@ class SentinelHubByocIngestOperator(ByocOperator):
         """
         self._waits_until = self._clock() + self.max_wait_seconds if waits_until is None else waits_until
         self._created, self._reingested = list(created), list(reingested)
-        return super().resume(context, event, waits_until=self._waits_until, **state)
+        with self._forgetting(context):
+            return super().resume(context, event, waits_until=self._waits_until, **state)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """
@@ -220,10 +230,10 @@ class SentinelHubByocIngestOperator(ByocOperator):
         from sentinelhub_provider.api.byoc.ingestion import Outcome, read_event
         from sentinelhub_provider.api.byoc.requests import read_collection_id
 
-        with without_vain_retries():
+        with self._forgetting(context), without_vain_retries():
             outcome, submitted = read_event(event, read_collection_id(self.collection_id))
             self.ends = submitted.get("ends")
-            return self._judged(context, Outcome.from_dict(submitted["outcome"]) + outcome, submitted["result"])
+            return self._judged(Outcome.from_dict(submitted["outcome"]) + outcome, submitted["result"])
 
     def _kept(self) -> dict[str, Any]:
         return {**super()._kept(), "created": self._created, "reingested": self._reingested}
@@ -262,7 +272,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
                 submitted = {"result": result, "outcome": outcome.to_dict(), "ends": self.ends}
                 self._wait_in_triggerer(collection_id, under_way, submitted, until)
             outcome += calls.poll_tiles(collection_id, under_way, ends=until, poll_interval=self.poll_interval)
-        return self._judged(context, outcome, result)
+        return self._judged(outcome, result)
 
     def _record(self, context: Context) -> JobStore | None:
         """
@@ -270,13 +280,32 @@ class SentinelHubByocIngestOperator(ByocOperator):
 
         Tiles that failed need no record: they are in another state afterwards.
         """
-        if self.reingest != "all":
+        if str(self.reingest).strip().lower() != "all":
             return None
         from sentinelhub_provider.operators.jobs.attempt import VariableJobStore, attempt_of, job_store_of
 
         tag = attempt_of(self, context).tag
         store = job_store_of(context, tag)
         return store if store.is_durable else VariableJobStore(tag)
+
+    @contextmanager
+    def _forgetting(self, context: Context) -> Iterator[None]:
+        """Delete the record when no retry will need it: after success, a final error, and the last try."""
+        try:
+            yield
+        except (Exception, AirflowTaskTimeout) as error:
+            if isinstance(error, AirflowFailException) or is_last_try(context):
+                self._forget(context)
+            raise
+        self._forget(context)
+
+    def _forget(self, context: Context) -> None:
+        try:
+            record = self._record(context)
+            if record is not None and record.read() is not None:
+                record.delete()
+        except Exception as error:  # whatever a store raises, the task's end stays what it is
+            self.log.warning("the record of what was ingested again cannot be deleted: %s", error)
 
     def _submit(
         self, calls: ByocCalls, collection_id: str, planned: Plan, record: JobStore | None, earlier: Sequence[str]
@@ -331,7 +360,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
             timeout=timedelta(seconds=max(0.0, until - self._clock())) + TRIGGER_GRACE,
         )
 
-    def _judged(self, context: Context, outcome: Outcome, result: dict[str, Any]) -> dict[str, Any]:
+    def _judged(self, outcome: Outcome, result: dict[str, Any]) -> dict[str, Any]:
         from sentinelhub_provider.api.byoc.ingestion import check_outcome
 
         for one in outcome.warnings:
@@ -342,9 +371,6 @@ class SentinelHubByocIngestOperator(ByocOperator):
             check_attempt(self, self.ends, self._clock())
         check_outcome(outcome, result["collection_id"], waited=self.max_wait_seconds)
         self.log.info("%d tiles are ingested", outcome.ingested)
-        record = self._record(context)
-        if record is not None and record.read() is not None:
-            record.delete()
         return {**result, "ingested": outcome.ingested, "warned": outcome.warned}
 
 

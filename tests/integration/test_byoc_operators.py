@@ -392,6 +392,44 @@ def test_a_retry_ingests_no_tile_again_twice(tasks: Tasks, sentinelhub_sandbox, 
     assert cleared["reingested"] == 3
 
 
+@pytest.mark.parametrize("has_state", [True, False], ids=["state store", "before Airflow 3.3"])
+@pytest.mark.parametrize(
+    ("fault", "tries", "deferrable", "is_kept"),
+    [
+        pytest.param(None, (1, 3), False, False, id="success"),
+        pytest.param(None, (1, 3), True, False, id="success after a wait"),
+        pytest.param(500, (1, 3), False, True, id="a retry follows"),
+        pytest.param(500, (4, 3), False, False, id="last try"),
+        pytest.param(400, (1, 3), False, False, id="final error"),
+    ],
+)
+def test_no_record_outlives_its_use(
+    tasks: Tasks, sentinelhub_sandbox, monkeypatch, fault, tries, deferrable: bool, is_kept: bool, has_state: bool
+):
+    """What was ingested again is forgotten when the task has ended for good, and not before."""
+    variables, state = Variables(), StateStore()
+    monkeypatch.setattr("airflow.sdk.Variable", variables)
+    tasks.state = state if has_state else None
+    tasks.store.set_ingestion(Durations(0, 0))
+    collection = tasks.create()["collection_id"]
+    tasks.ingest(collection, "a", "b")
+    tasks.ti.try_number, tasks.ti.max_tries = tries
+    if fault:
+        action = {"kind": "status", "status": fault}
+        sentinelhub_sandbox.control.add_fault(path="*/reingest", method="POST", action=action, after=1)
+        with pytest.raises(SentinelHubServerError if fault == 500 else AirflowFailException):
+            tasks.ingest(collection, "a", "b", reingest="all", deadline=0.1)
+    elif deferrable:
+        with pytest.raises(TaskDeferred) as deferred:
+            tasks.ingest(collection, "a", "b", reingest="ALL", deferrable=True)
+        assert variables.kept or state.values
+        tasks.resumed(deferred.value, collection_id=collection, reingest="ALL")
+    else:
+        tasks.ingest(collection, "a", "b", reingest="all")
+
+    assert bool(variables.kept or state.values) == is_kept
+
+
 def test_a_failed_tile_that_is_left_fails_the_task_at_once(tasks: Tasks):
     """Nothing is sent, and nothing waited for."""
     tasks.store.set_ingestion(Durations(0, 0), [Failure("bad*", "Why.")])

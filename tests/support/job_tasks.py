@@ -34,22 +34,22 @@ class Variables:
     """Airflow's Variables, in memory."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, str] = {}
+        self.kept: dict[str, str] = {}
 
     def get(self, key: str, default: Any, deserialize_json: bool) -> Any:
         """Return a value."""
         assert deserialize_json
-        return json.loads(self._kept[key]) if key in self._kept else default
+        return json.loads(self.kept[key]) if key in self.kept else default
 
     def set(self, key: str, value: Any, description: str, serialize_json: bool) -> None:
         """Keep a value."""
         assert serialize_json
         assert description
-        self._kept[key] = json.dumps(value)
+        self.kept[key] = json.dumps(value)
 
     def delete(self, key: str) -> None:
         """Forget a value."""
-        del self._kept[key]
+        del self.kept[key]
 
 
 class StateStore:
