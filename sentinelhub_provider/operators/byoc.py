@@ -77,8 +77,8 @@ class ByocOperator(PaidOperator):
 
 def is_last_try(context: Context) -> bool:
     """Tell whether Airflow will not try the task again by itself; ``False`` where that is not known."""
-    tries = [getattr(context["ti"], name, None) for name in ("try_number", "max_tries")]
-    return all(isinstance(number, int) for number in tries) and tries[0] > tries[1]
+    try_number, max_tries = (getattr(context["ti"], name, None) for name in ("try_number", "max_tries"))
+    return isinstance(try_number, int) and isinstance(max_tries, int) and try_number > max_tries
 
 
 def tiles_of(value: Any) -> list[TileRequest]:
