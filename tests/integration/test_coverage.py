@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,6 +81,20 @@ def test_a_picture_of_nothing_is_told_by_its_pixels(picture, tmp_path: Path, on_
         picture(**arguments, on_empty=on_empty)
     with pytest.raises(error, match="no pixel has data"):
         picture(**arguments, on_empty=on_empty, if_exists="skip")
+
+
+@endings
+@pytest.mark.parametrize("tile", [False, True], ids=["whole", "tiles"])
+def test_a_picture_that_is_kept_is_looked_at_where_its_record_does_not_tell(
+    picture, tmp_path: Path, on_empty, error, tile
+):
+    """Whoever made it had no ``rasterio``, or it lies in an object storage."""
+    picture(evalscript=NOTHING, tile=tile)
+    record = tmp_path / "a.tif.request.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "coverage": None}))
+
+    with pytest.raises(error, match="no pixel has data"):
+        picture(evalscript=NOTHING, tile=tile, on_empty=on_empty, if_exists="skip")
 
 
 def test_the_share_is_of_the_area_that_was_wanted(picture):

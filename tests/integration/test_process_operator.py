@@ -329,6 +329,27 @@ def test_fail_knows_the_task_s_own_output(ndvi, sent):
         ndvi(if_exists="fail", run_id="tuesday")
 
 
+def test_fail_knows_the_task_s_own_output_also_after_a_vain_attempt(ndvi, sentinelhub_sandbox):
+    """A cleared task with a corrected request replaces its picture, however many attempts that takes."""
+    ndvi(if_exists="fail")
+    fault = {"action": {"kind": "status", "status": 400}, "path": "/process/v1"}
+    sentinelhub_sandbox.control.add_fault(**fault)
+    with pytest.raises(AirflowFailException, match="400"):
+        ndvi(if_exists="fail", evalscript="ndwi")
+
+    assert ndvi(if_exists="fail", evalscript="ndwi")["skipped"] is False
+
+
+def test_what_is_about_to_change_is_not_skipped(ndvi, sentinelhub_sandbox):
+    """A picture that was not replaced in the end is made anew, for nobody knows how far that came."""
+    ndvi()
+    sentinelhub_sandbox.control.add_fault(action={"kind": "status", "status": 400}, path="/process/v1")
+    with pytest.raises(AirflowFailException, match="400"):
+        ndvi(evalscript="ndwi")
+
+    assert ndvi(if_exists="skip")["skipped"] is False
+
+
 def test_skip_does_not_keep_another_deployment_s_picture(ndvi, sent, tmp_path: Path):
     """The same request means other data there."""
     ndvi(if_exists="skip")
@@ -517,6 +538,26 @@ def test_cleared_task_asks_for_all_tiles(ndvi, tmp_path: Path):
     ndvi(**arguments)
 
     assert ndvi(**arguments)["tiles"]["fetched"] == 6
+
+
+@pytest.mark.parametrize("suffix", ["vrt", "tif"])
+def test_a_mosaic_that_is_made_anew_keeps_its_tiles_for_a_retry(ndvi, sentinelhub_sandbox, tmp_path: Path, suffix: str):
+    """Those of the attempt before, and not those of the finished mosaic."""
+    arguments = {"output_path": str(tmp_path / f"ndvi.{suffix}"), "tile": True, "tile_size": 64, "concurrency": 1}
+    ndvi(**arguments)
+    fault = {"action": {"kind": "status", "status": 400}, "path": "/process/v1"}
+    sentinelhub_sandbox.control.add_fault(**fault, after=4)
+    with pytest.raises(AirflowFailException, match="400"):
+        ndvi(**arguments)
+
+    assert ndvi(**arguments)["tiles"]["fetched"] <= 2
+
+
+def test_a_mosaic_s_path_may_name_its_output(ndvi, tmp_path: Path):
+    """As that of a picture."""
+    result = ndvi(output_path=str(tmp_path / "ndvi-{output}.tif"), tile=True, tile_size=64)
+
+    assert result["path"] == str(tmp_path / "ndvi-default.tif")
 
 
 def test_skip_keeps_a_mosaic(ndvi, sent):

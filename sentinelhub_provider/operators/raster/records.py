@@ -1,8 +1,8 @@
 """
 What is kept of an output: by which request it was made, so that no other picture is mistaken for it.
 
-The record of ``ndvi.tif`` is ``ndvi.tif.request.json``, beside it or in a folder of records. It goes before a new
-picture comes and comes after it, so that a record always describes the file that it belongs to.
+The record of ``ndvi.tif`` is ``ndvi.tif.request.json``, beside it or in a folder of records. It names no request from
+before a new picture comes until after it has come, so that a record always describes the file that it belongs to.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ class Record:
     """
     How an output came to be.
 
-    :param request_sha256: digest of the request, as hexadecimal digits.
+    :param request_sha256: digest of the request, as hexadecimal digits; empty while the output is made anew.
     :param size: bytes of the output.
     :param sha256: of the output, hexadecimal.
     :param content_type: media type.
@@ -103,14 +103,21 @@ class Records:
         made = (request, output.size, output.sha256, output.content_type, tiles)
         record = Record(*made, service=self._service, task=self._task, coverage=coverage)
         if self.are_kept:
-            text = json.dumps(asdict(record), indent=2)
-            self._try(path, lambda place: store(text.encode(), place, content_type="application/json"))
+            self._try(path, lambda place: _store(record, place))
         return record
 
     def drop(self, path: Any) -> None:
-        """Forget how an output came to be, for it is about to change."""
-        if self.are_kept:
+        """Forget by which request an output was made, for it is about to change. Whose it is stays known."""
+        if not self.are_kept:
+            return
+        try:
+            former = self.read(path)
+        except Exception:  # of the storage's library: the record is removed below, or that is logged
+            former = None
+        if former is None:
             self._try(path, lambda place: place_of(place).exists() and place_of(place).unlink())
+        else:
+            self._try(path, lambda place: _store(replace(former, request_sha256="", tiles=None), place))
 
     def is_of_request(self, record: Record | None, request: str) -> bool:
         """Tell whether this very request, to this deployment, made an output."""
@@ -137,6 +144,10 @@ def exists(path: Any) -> bool:
     """Tell whether there is a file."""
     with storing(path):
         return bool(place_of(path).exists())
+
+
+def _store(record: Record, place: Any) -> None:
+    store(json.dumps(asdict(record), indent=2).encode(), place, content_type="application/json")
 
 
 def _digest(*parts: str) -> str:

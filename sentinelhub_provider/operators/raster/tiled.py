@@ -23,7 +23,7 @@ from sentinelhub_provider.exceptions import (
 from sentinelhub_provider.hooks.output import beside, is_object_path, place_of
 from sentinelhub_provider.operators.arguments import added_units, log_and_check_cost, task_identity
 from sentinelhub_provider.operators.raster.coverage import coverage_of
-from sentinelhub_provider.operators.raster.pictures import download_picture, pictures_there, result_of
+from sentinelhub_provider.operators.raster.pictures import OUTPUT_FIELD, download_picture, pictures_there, result_of
 from sentinelhub_provider.operators.raster.records import Records
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class TiledProcess:
         self, operator: SentinelHubProcessOperator, context: Context, request: ProcessRequest, records: Records
     ) -> None:
         self._operator, self._context, self._request, self._records = operator, context, request, records
-        self._output = _one_path(operator.output_path)
+        self._output = _one_path(operator.output_path).replace(OUTPUT_FIELD, next(iter(request.formats)))
         self._kind = self._checked_kind()
         self._digest = _digest_of(request.digest, self._kind)
         self._key = _digest_of(self._digest, operator.tile_size, *task_identity(operator, context))[:16]
@@ -75,6 +75,7 @@ class TiledProcess:
         previous = self._records.read(self._output)
         if previous is not None and previous.tiles == self._key:
             self._remove(self._key)  # this very task was finished, and is asked to do it over
+            self._records.drop(self._output)  # so that a retry keeps the tiles of this attempt
         there = self._there()
         missing = [tile for tile in tiles if tile.name not in there]
         operator.log.info("%d tiles, %d of them already there", len(tiles), len(tiles) - len(missing))
