@@ -246,7 +246,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
                 log=logging.getLogger(self.log.name),
                 samples=self.sample_count,
             )
-            self.spent_before = part.spent
+            self.spent_before = max(self.spent_before or 0.0, part.spent)  # failed calls are in the first alone
             requests.run(found.of_use(features))
             problems = sorted([*found.problems, *requests.problems], key=lambda problem: str(problem.id))
             result = self._write(features, found, part)

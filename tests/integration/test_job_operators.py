@@ -449,11 +449,13 @@ def test_failed_features_fail_the_task_and_are_counted(jobs):
     """The job is DONE; its database says what is not, and why."""
     jobs.inject(kind="features", share=0.5, cause="no such band")
 
+    one = task()
     with pytest.raises(AirflowFailException, match="1 failed") as caught:
-        task().attempt()
+        one.attempt()
 
     assert "no such band" in str(caught.value)
     assert isinstance(caught.value.__cause__, SentinelHubJobError)
+    assert one.instance.xcom["processing_units"] == jobs.all()[0].cost > 0
 
 
 def test_failed_features_may_be_left_at_a_warning(jobs, capsys):

@@ -290,6 +290,18 @@ def test_a_killed_task_goes_on_without_asking_again(tmp_path: Path, monkeypatch:
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith((".part", ".lock"))] == []
 
 
+def test_failed_calls_before_a_wait_count(connect):
+    """They left no answer, and did cost."""
+    connect()
+    area = {"bbox": [14.0, 46.0, 14.01, 46.01], "width": 9, "height": 9, "aggregation_interval": "P20D"}
+    given = {"collection": "sentinel-2-l2a", "evalscript": "ndvi", "time_range": ["2024-06-01", "2024-06-20"]}
+    context: Any = {"ti": TaskInstance()}
+    alone = SentinelHubStatisticsOperator(task_id="t", **given, **area).execute(context)
+    waited = SentinelHubStatisticsOperator(task_id="t", **given, **area).resume(context, spent=5.0)
+
+    assert waited["processing_units"] == pytest.approx(5 + alone["processing_units"])
+
+
 @pytest.mark.parametrize(("repeat_silent", "times"), [("false", "once"), (True, "twice")])
 def test_silence_is_repeated_as_the_task_says(connect, sentinelhub_sandbox, repeat_silent: Any, times: str):
     """Once at most; what is said of the feature names what each request may have cost."""

@@ -151,11 +151,7 @@ class SentinelHubJobOperator(RequestOperator):
             self._check_arguments()
             now = self._clock().timestamp()
             self.deferral = DeferralState(**{"began": now, "ends": end_of_attempt(self, now), **state})
-            result = self._result(context)
-            if result["processing_units"] is not None:
-                self.hook.meter("processing_units", result["processing_units"], self.kind.path)
-            log_and_push_spent(self, context, result["processing_units"])
-            return result
+            return self._result(context)
 
     def execute_complete(self, context: Context, event: Any = None, **state: Any) -> dict[str, Any]:
         """
@@ -212,6 +208,10 @@ class SentinelHubJobOperator(RequestOperator):
             except SentinelHubRateLimitError as error:
                 self._driver.defer_for(error)
                 raise
+            cost = None if job is None else job.cost
+            if cost is not None:
+                self.hook.meter("processing_units", cost, self.kind.path)
+            log_and_push_spent(self, context, cost)  # also of a job that is done in part, for which the task may fail
             return self.outcome(context, job)
 
     def _is_known(self) -> bool:
