@@ -94,28 +94,23 @@ def async_flow(
                 job_status=job.state.value,
             )
         job = yield steps.AwaitEnd(job, ends)
-        if job.state is JobState.GONE:
-            job = yield from _check_known(plan, job_id, since, clock, seen=job)
     return job
 
 
-def _check_known(
-    plan: AsyncPlan, job_id: str, since: datetime, clock: Callable[[], datetime], *, seen: Job | None = None
-) -> Flow[Job]:
+def _check_known(plan: AsyncPlan, job_id: str, since: datetime, clock: Callable[[], datetime]) -> Flow[Job]:
     """
     Check the status of a job. A new one may not be known yet: a 404 ends it only with its outputs, or after a while.
 
-    ``since``: when it was sent. ``seen``: the job as it was seen just now.
+    ``since``: when it was sent.
     """
     while True:
-        job: Job = seen or (yield steps.CheckStatus(job_id))
+        job: Job = yield steps.CheckStatus(job_id)
         if job.state is not JobState.GONE or plan.job_id or clock() >= since + UNKNOWN_AT_FIRST:
             return job
         found: steps.Delivered = yield steps.CheckOutputs()
         if found in (steps.Delivered.OUTPUTS, steps.Delivered.ERROR):
             return job
         yield steps.WaitUntil(clock() + LISTING_DELAY, "the service does not know the job, which is new (404)")
-        seen = None
 
 
 def _check_memory(plan: AsyncPlan) -> Flow[None]:
