@@ -36,6 +36,8 @@ atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ["AIRFLOW_HOME"] = _HOME
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["NO_PROXY"] = "127.0.0.1,localhost,::1"
+# A bucket that no test brings is found out to be unreachable at once.
+os.environ |= {"AWS_MAX_ATTEMPTS": "1", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 def _refuse_the_outside(event: str, arguments: tuple[Any, ...]) -> None:

@@ -26,10 +26,6 @@ class DagRuns:
     log: str
 
 
-NO_BUCKET = {"AWS_MAX_ATTEMPTS": "1", "AWS_EC2_METADATA_DISABLED": "true"}
-"""A bucket that no test brings is found out to be unreadable at once."""
-
-
 @dataclass(frozen=True)
 class DagRunner:
     """An Airflow in a process of its own, which runs the DAGs of one test module after the other."""
@@ -82,7 +78,7 @@ def started_dag_runner(home: Path, *, python: Path | None = None) -> Iterator[Da
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     with subprocess.Popen(
         [python or sys.executable, Path(__file__).with_name("dag_runner.py")],
-        env=environ | {"AIRFLOW_HOME": str(home), "PYTHONPATH": "" if python else str(ROOT)} | NO_BUCKET,
+        env=environ | {"AIRFLOW_HOME": str(home), "PYTHONPATH": "" if python else str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
