@@ -182,7 +182,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
         ``path``, ``coverGeometry`` (GeoJSON or WKT: where there are data) and ``sensingTime``; or the JSON of either.
         (templated)
     :param reingest: which tiles that are there are ingested again: those that ``failed``, ``all``, or ``none``.
-    :param poll_interval: longest pause between two looks at the tiles, in seconds.
+    :param poll_interval: longest pause between two polls of the tiles, in seconds.
     :param kwargs: those of :class:`~sentinelhub_provider.operators.base.PaidOperator`, of which ``max_wait`` bounds
         ingestion, too.
     """

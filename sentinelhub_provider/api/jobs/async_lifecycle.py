@@ -28,7 +28,7 @@ CONCURRENCY_WAIT = timedelta(minutes=2)
 
 SHORTEST_CHECK = timedelta(seconds=70)
 LONGEST_CHECK = timedelta(minutes=5)
-"""Between two looks for the outputs of a job that may have been sent: worth the way into the triggerer."""
+"""Between two checks for the outputs of a job that may have been sent: worth the way into the triggerer."""
 
 UNKNOWN = "UNKNOWN"  # The ``job_status`` of an error about a job of which nobody can tell whether there is one
 

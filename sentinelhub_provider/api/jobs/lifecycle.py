@@ -48,8 +48,8 @@ YOUNG = timedelta(seconds=20)
 SHORTER_CHECK = timedelta(seconds=70)
 LONGEST_CHECK = timedelta(minutes=5)
 """
-Between two looks at a job that is analysed, or takes its time to start again: the shortest in its first seconds, then
-so long that waiting is worth the way into the triggerer.
+Between two status checks of a job that is analysed, or takes its time to start again: the shortest in its first
+seconds, then so long that waiting is worth the way into the triggerer.
 """
 
 RESTART_MARGIN = timedelta(seconds=30)

@@ -49,7 +49,7 @@ class SentinelHubJobOperator(RequestOperator):
     :param job_id: reconnect to this job, which exists already, instead of creating one. (templated)
     :param job_timeout: seconds that the job may take in all, from its creation; then it is stopped, and the task fails.
         (templated)
-    :param poll_interval: seconds between two looks at the job, at most. (templated)
+    :param poll_interval: seconds between two status checks of the job, at most. (templated)
     :param check_features: whether the job's results are read in the bucket, as a job that is done may have failed in
         part. (templated)
     :param stop_on_kill: whether the job is stopped when the task is killed. (templated)
@@ -186,6 +186,7 @@ class SentinelHubJobOperator(RequestOperator):
         self.check_texts("delivery_conn_id", "delivery_role_arn", "delivery_region")
         self.poll_interval = read_seconds(self.poll_interval, "poll_interval")
         self.job_timeout = read_seconds(self.job_timeout, "job_timeout")
+        self.max_wait = self.max_wait_seconds
         self.check_features = read_flag(self.check_features, "check_features")
         self.stop_on_kill = read_flag(self.stop_on_kill, "stop_on_kill")
         if self.job_id is not None:

@@ -85,7 +85,7 @@ class JobCalls:
         return job_of(self._kind, decoded(self._hook.request("POST", self._kind.path, json=payload, **options)))
 
     def act(self, action: steps.Action, job_id: str, **changes: Any) -> SentinelHubError | None:
-        """Tell a job to do something; return the error after which the job has to be looked at."""
+        """Tell a job to do something; return the error after which its status has to be checked."""
         try:
             self._hook.request("POST", self._kind.action_path(job_id, action), **{**self._arguments, **changes})
         except (*steps.UNCLEAR, *steps.REFUSALS) as error:

@@ -16,6 +16,7 @@ from jinja2 import TemplateNotFound
 
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.operators.async_process import SentinelHubAsyncProcessOperator
+from sentinelhub_provider.operators.base import SentinelHubOperator
 from sentinelhub_provider.operators.batch import SentinelHubBatchProcessOperator
 from sentinelhub_provider.operators.batch_statistics import SentinelHubBatchStatisticsOperator
 from sentinelhub_provider.operators.byoc import (
@@ -326,6 +327,18 @@ class NoHook:
     def __init__(self) -> None:
         self.settings = SimpleNamespace(deployment=SimpleNamespace(name="sentinel-hub"), base_url="https://sh.example")
         self.meter = SimpleNamespace(spent=None)
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in GOOD if issubclass(kind, SentinelHubOperator)], ids=lambda kind: kind.__name__
+)
+def test_a_max_wait_that_is_no_number_is_refused_at_once(kind: type[BaseOperator]):
+    """Not only when there is something to wait for: the job is paid for by then."""
+    operator: Any = kind(task_id="t", **GOOD[kind], max_wait="long")
+    vars(operator)["hook"] = NoHook()
+
+    with pytest.raises(AirflowFailException, match="max_wait"):
+        operator.execute({"ti": SimpleNamespace(dag_id="d", map_index=-1), "run_id": "r"})
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=["object", "dict", "list", "fraction", "negative", "flag", "text"])
