@@ -101,6 +101,12 @@ def geometry_of(operator: BaseOperator, value: Any, field: str) -> Any:
     return read_text(value.strip(), field=field, what="GeoJSON or WKT", folders=template_folders(operator))
 
 
+def is_last_try(context: Context) -> bool:
+    """Tell whether Airflow will not try the task again by itself; ``False`` where that is not known."""
+    try_number, max_tries = (getattr(context["ti"], name, None) for name in ("try_number", "max_tries"))
+    return isinstance(try_number, int) and isinstance(max_tries, int) and try_number > max_tries
+
+
 def task_identity(operator: BaseOperator, context: Context) -> tuple[str, ...]:
     """Return what names a task in its run, and stays the same when it is tried again."""
     ti: Any = context["ti"]

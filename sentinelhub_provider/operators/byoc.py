@@ -16,6 +16,7 @@ from sentinelhub_provider.operators.arguments import (
     ESTIMATED_UNITS_KEY,
     SPENT_UNITS_KEY,
     added_units,
+    is_last_try,
     log_and_check_cost,
 )
 from sentinelhub_provider.operators.base import PaidOperator, check_attempt, without_vain_retries
@@ -73,12 +74,6 @@ class ByocOperator(PaidOperator):
     def _with_costs(self, estimated: float, **result: Any) -> dict[str, Any]:
         """Return what a task returns."""
         return {**result, SPENT_UNITS_KEY: self.spent, ESTIMATED_UNITS_KEY: estimated}
-
-
-def is_last_try(context: Context) -> bool:
-    """Tell whether Airflow will not try the task again by itself; ``False`` where that is not known."""
-    try_number, max_tries = (getattr(context["ti"], name, None) for name in ("try_number", "max_tries"))
-    return isinstance(try_number, int) and isinstance(max_tries, int) and try_number > max_tries
 
 
 def tiles_of(value: Any) -> list[TileRequest]:
