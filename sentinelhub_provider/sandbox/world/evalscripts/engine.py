@@ -6,6 +6,7 @@ Pixels pass through ArrayBuffers that V8 and numpy share, so that the loop over 
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -43,6 +44,9 @@ from sentinelhub_provider.sandbox.world.evalscripts.simple import check_version,
 # V8 guards its tables with memory protection keys where the processor has them. A thread inherits the right to read
 # them from the thread that starts it, so a thread older than V8 ends the whole process with a segmentation fault.
 init_mini_racer(flags=(*DEFAULT_V8_FLAGS, "--no-memory-protection-keys"), ignore_duplicate_init=True)
+
+_CREATING: Final = threading.Lock()
+"""V8 ends the process now and then where two threads make its first context at once."""
 
 _SETTLE_SECONDS: Final = 5.0
 
@@ -102,7 +106,8 @@ class Evalscript:
         self._band_counts: tuple[int, ...] = ()
         self._inputs: list[list[list[NDArray[np.float32]]]] = []
         self._results: list[NDArray[np.float64]] = []
-        self._v8 = MiniRacer()
+        with _CREATING:
+            self._v8 = MiniRacer()
         try:
             self._v8.set_hard_memory_limit(self._limits.memory)
             self._eval(_script("prelude.js"))
