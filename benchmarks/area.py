@@ -1,7 +1,6 @@
-"""
-A large area in one task: how much of what its connections can carry, and in how much memory.
+"""A large area in one task: how much of what its connections can carry, and in how much memory.
 
-    python -m benchmarks.area SIDE WHAT FOLDER     what one measured process does
+python -m benchmarks.area SIDE WHAT FOLDER     what one measured process does
 """
 
 from __future__ import annotations

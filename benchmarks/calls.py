@@ -22,8 +22,7 @@ _BARE = "bare"
 
 @dataclass(frozen=True)
 class Case:
-    """
-    A call.
+    """A call.
 
     :param words: for the table.
     :param latency: seconds that the server takes.

@@ -21,8 +21,7 @@ _GIVE_UP = 20.0
 
 @dataclass(frozen=True)
 class Case:
-    """
-    A fault.
+    """A fault.
 
     :param words: for the table.
     :param server: settings of the server.

@@ -17,8 +17,7 @@ from benchmarks.harness import ROOT, Loopback, airflow_environment
 
 @dataclass(frozen=True)
 class Job:
-    """
-    What every process of a host does.
+    """What every process of a host does.
 
     :param client: ``package``, ``official`` or ``bare``.
     :param processes: how many start at once.
@@ -44,8 +43,7 @@ class Job:
 
 @dataclass
 class Outcome:
-    """
-    What came of one process.
+    """What came of one process.
 
     :param ok: calls that gave an answer.
     :param errors: how often which exception was raised, by class name; ``died`` and ``never ended`` stand for a
@@ -116,8 +114,7 @@ class FleetOutcome:
 
 
 def run_fleet(server: Loopback, job: Job, *, hosts: int = 1, **connection: Any) -> FleetOutcome:
-    """
-    Run a job on so many hosts at once, each with an Airflow home of its own, and wait for all.
+    """Run a job on so many hosts at once, each with an Airflow home of its own, and wait for all.
 
     :param connection: fields of the connection; see :meth:`benchmarks.harness.Loopback.connection`.
     """

@@ -26,8 +26,7 @@ CONN_ID = "sentinelhub_default"
 
 @dataclass(frozen=True)
 class Loopback:
-    """
-    The running server.
+    """The running server.
 
     :param url: its base URL.
     """
@@ -50,8 +49,7 @@ class Loopback:
             return token
 
     def connection(self, **changes: Any) -> str:
-        """
-        Return an Airflow connection to this server, as ``AIRFLOW_CONN_...`` takes it.
+        """Return an Airflow connection to this server, as ``AIRFLOW_CONN_...`` takes it.
 
         :param changes: fields of the extra, such as ``auth_cache``; ``password`` for another secret.
         """
@@ -82,8 +80,7 @@ def loopback() -> Iterator[Loopback]:
 
 @contextmanager
 def airflow_environment(connection: str) -> Iterator[dict[str, str]]:
-    """
-    Yield a process environment with its own Airflow home and one connection, :data:`CONN_ID`.
+    """Yield a process environment with its own Airflow home and one connection, :data:`CONN_ID`.
 
     Two such environments are two hosts, as far as a shared file can tell.
     """
@@ -113,8 +110,7 @@ def in_environment(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def taking_turns(sides: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """
-    Time each side once per round and return each side's median, in seconds.
+    """Time each side once per round and return each side's median, in seconds.
 
     The order is another one in each round (and the same ones in each run): what drifts, and what one side leaves
     behind for the next, falls on all alike.

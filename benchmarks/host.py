@@ -1,5 +1,4 @@
-"""
-One host of a fleet: imports a client once, then forks the processes that use it, as Airflow's executor forks its tasks.
+"""One host of a fleet: import a client once, then fork the processes that use it, as Airflow forks its tasks.
 
 Started by :mod:`benchmarks.fleet`. Reads a job as JSON from its standard input, says ``ready``, waits for a line, runs
 the job and writes what came of it as JSON, one line for each process.

@@ -32,8 +32,7 @@ QUIET = 1.0
 
 @dataclass(frozen=True)
 class Scale:
-    """
-    How much is measured.
+    """How much is measured.
 
     :param jobs: that are waited for.
     :param ends: of these, jobs that end meanwhile.
@@ -164,8 +163,7 @@ async def _wait_alone(job: str, poll: float, events: dict[str, float], client: A
 
 
 async def _triggerer(way: str, poll: float, answers: TextIO) -> None:
-    """
-    Wait for jobs as a triggerer does: each in a task of one event loop.
+    """Wait for jobs as a triggerer does: each in a task of one event loop.
 
     :param answers: where to tell of it; what Airflow logs goes to stdout.
     """

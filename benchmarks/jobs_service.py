@@ -59,8 +59,7 @@ def main(count: int) -> None:
 
 
 def _play(server: SandboxServer, ids: list[str], *, seconds: float, ends: int, until: float) -> dict[str, object]:
-    """
-    Let jobs end, and count requests, for a while.
+    """Let jobs end, and count requests, for a while.
 
     :param seconds: for how long.
     :param ends: how many jobs end.

@@ -39,8 +39,7 @@ _GIVE_UP = 90.0
 
 @dataclass(frozen=True)
 class Limit:
-    """
-    A server's limit, and who meets it.
+    """A server's limit, and who meets it.
 
     :param rate: requests per second.
     :param processes: processes that share it.
@@ -76,8 +75,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Way:
-    """
-    A client, and what it was told.
+    """A client, and what it was told.
 
     :param words: for the table.
     :param client: see :class:`benchmarks.fleet.Job`.

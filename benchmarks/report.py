@@ -20,8 +20,7 @@ Cell: TypeAlias = str | int | float | None
 
 @dataclass(frozen=True)
 class Row:
-    """
-    One line of a table.
+    """One line of a table.
 
     :param cells: one for each column.
     :param met: whether the row reached its target, ``None`` where it has none or could not be measured.
@@ -33,8 +32,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """
-    What one measurement found.
+    """What one measurement found.
 
     :param title: what was measured.
     :param columns: names of the columns, with units.

@@ -1,5 +1,4 @@
-"""
-A small, fast and obedient HTTP server: a token endpoint, an API with bodies of any size, and a strict rate limit.
+"""A small, fast and obedient HTTP server: a token endpoint, an API with bodies of any size, and a strict rate limit.
 
 It runs in a process of its own, so that it shares no interpreter lock with what is measured. Not the sandbox: that one
 imitates the service and computes pictures; this one costs next to nothing per request, and does exactly what a
@@ -41,8 +40,7 @@ _SMALL = 64 * 1024
 
 @dataclass
 class Behaviour:
-    """
-    What the server does. Times are seconds.
+    """What the server does. Times are seconds.
 
     :param token_lifetime: ``expires_in`` of the tokens.
     :param token_latency: time that the token endpoint takes.
@@ -76,8 +74,7 @@ class Behaviour:
 
 @dataclass
 class Seen:
-    """
-    What has arrived since the last ``PUT /control``. Moments are this machine's monotonic clock, in seconds.
+    """What has arrived since the last ``PUT /control``. Moments are this machine's monotonic clock, in seconds.
 
     :param connections: TCP connections, the one for ``/control`` not counted.
     :param token_requests: requests to the token endpoint, whatever came of them.

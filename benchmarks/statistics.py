@@ -1,7 +1,6 @@
-"""
-Statistics of thousands of features in one task: how much of what the connections can give, and in how much memory.
+"""Statistics of thousands of features in one task: how much of what the connections can give, and in how much memory.
 
-    python -m benchmarks.statistics FEATURES OUTPUT     what one measured process does
+python -m benchmarks.statistics FEATURES OUTPUT     what one measured process does
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""
-Checking features before anything is sent: seconds and memory for a file of many fields.
+"""Checking features before anything is sent: seconds and memory for a file of many fields.
 
-    python -m benchmarks.survey FEATURES FOLDER     what one measured process does
+python -m benchmarks.survey FEATURES FOLDER     what one measured process does
 """
 
 from __future__ import annotations

@@ -30,8 +30,7 @@ _FRESH_PROCESSES = 9
 
 @dataclass(frozen=True)
 class Case:
-    """
-    A fleet and what is asked of it.
+    """A fleet and what is asked of it.
 
     :param words: the case, for the table.
     :param job: what each process does, the client's name aside.

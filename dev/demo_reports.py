@@ -11,8 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Demo:
-    """
-    An example DAG that is run for a person to look at.
+    """An example DAG that is run for a person to look at.
 
     :param module: the file in ``example_dags``, without its ending.
     :param dag: what the DAG is called in it.

@@ -62,8 +62,7 @@ def main() -> int:
 
 @contextmanager
 def _only_one_in(home: Path) -> Iterator[None]:
-    """
-    Keep a second Airflow out of a home: two schedulers on one SQLite database break both.
+    """Keep a second Airflow out of a home: two schedulers on one SQLite database break both.
 
     :raises SetupError: an Airflow runs there already.
     """

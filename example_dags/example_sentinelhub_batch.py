@@ -1,5 +1,4 @@
-"""
-A large area, processed along a tiling grid and delivered to a bucket, once.
+"""A large area, processed along a tiling grid and delivered to a bucket, once.
 
 The job is created, remembered, then started; the task waits for it in the triggerer, and its retries go on with the
 same job, whatever died. When it is done, its result database is read, as single tiles may have failed.

@@ -1,5 +1,4 @@
-"""
-A growing season in pictures.
+"""A growing season in pictures.
 
 Searches the catalog, chooses the clearest day of each month, renders the NDVI of each (dynamic task mapping), and lays
 the pictures out on one sheet with date and cloud cover. Area and time are parameters of the run.

@@ -1,5 +1,4 @@
-"""
-A table that grows with every pass of the satellite.
+"""A table that grows with every pass of the satellite.
 
 A watcher polls for new scenes of the area. Those that it finds in one poll are one event, which starts one run: what
 they show of the area becomes a row of the table (NDVI of that day, without clouds). Started by hand, the DAG takes the

@@ -1,5 +1,4 @@
-"""
-Fields, week by week.
+"""Fields, week by week.
 
 Asks for the NDVI of each field of a GeoJSON file in each week, stores it as one Parquet table (a row for each field and
 week), and draws a chart. Needs the extra `parquet` and matplotlib.

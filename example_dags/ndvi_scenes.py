@@ -28,8 +28,7 @@ def summary(answer: Mapping[str, Any]) -> list[Scene]:
 
 
 def clearest_of_each_month(scenes: Iterable[Scene], bbox: Sequence[float], limit: int) -> list[Scene]:
-    """
-    Choose the clearest day of each month; of more than ``limit`` months, the clearest ones.
+    """Choose the clearest day of each month; of more than ``limit`` months, the clearest ones.
 
     A day counts only if its scenes together cover the area: an orbit's edge may run through it.
 
@@ -75,8 +74,7 @@ def _inside(point: Point, ring: Sequence[Point]) -> bool:
 
 
 def ndvi_request(scene: Scene) -> dict[str, Any]:
-    """
-    Return what differs from picture to picture: arguments of the operator.
+    """Return what differs from picture to picture: arguments of the operator.
 
     :param scene: a chosen scene with ``date``, ``bbox`` and ``output_path``.
     """

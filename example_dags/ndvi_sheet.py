@@ -33,8 +33,7 @@ SYNTHETIC = "Synthetic scenes of the Sentinel Hub sandbox: not observations"
 
 
 def draw_sheet(path: str, *, title: str, scenes: Sequence[Mapping[str, Any]]) -> None:
-    """
-    Lay pictures of one size out on a sheet and write it as PNG.
+    """Lay pictures of one size out on a sheet and write it as PNG.
 
     :param path: where to, local or in object storage.
     :param scenes: for each picture its ``picture`` (path), ``date``, and ``address``, where its data lies.

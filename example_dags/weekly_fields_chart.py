@@ -30,8 +30,7 @@ SYNTHETIC = "Synthetic scenes of the Sentinel Hub sandbox: not observations"
 
 @dataclass(frozen=True)
 class Week:
-    """
-    One field's week.
+    """One field's week.
 
     :param start: its first day.
     :param clear: share of the field that was seen without cloud, 0 to 1.
@@ -76,8 +75,7 @@ def _weeks(rows: Sequence[Mapping[str, Any]]) -> list[Week]:
 
 
 def draw_chart(path: str, rows: Iterable[Mapping[str, Any]], *, is_sandbox: bool) -> None:
-    """
-    Draw the chart and write it as PNG.
+    """Draw the chart and write it as PNG.
 
     :param path: where to, local or in object storage.
     :param rows: the table of statistics, with one row at least.

@@ -53,8 +53,7 @@ class AirflowConnection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """
-    What a connection says, ready for use.
+    """What a connection says, ready for use.
 
     :param base_url: where the APIs live, without trailing slash.
     :param auth_url: OAuth2 token endpoint.

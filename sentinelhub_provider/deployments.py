@@ -19,8 +19,7 @@ class PathScheme(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """
-    One Sentinel Hub installation; URLs are empty for ``custom``.
+    """One Sentinel Hub installation; URLs are empty for ``custom``.
 
     :param path_scheme: the scheme that is used when the connection does not name one.
     :param token_info_path: on the token endpoint's host, ``None`` where there is no token info endpoint.

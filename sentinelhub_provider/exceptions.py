@@ -1,5 +1,4 @@
-"""
-What can go wrong with a Sentinel Hub call, as a tree that callers catch and retry policies match.
+"""What can go wrong with a Sentinel Hub call, as a tree that callers catch and retry policies match.
 
 ::
 
@@ -32,8 +31,7 @@ _RESTARTABLE = frozenset({"USER_ACTION", "OUT_OF_PU", "UNHEALTHY"})
 
 
 class SentinelHubError(Exception):
-    """
-    Root of all errors of this package.
+    """Root of all errors of this package.
 
     :param message: what happened and what to do about it, for a person.
     :param status: HTTP status of the answer, ``None`` when there was none.
@@ -101,8 +99,7 @@ class SentinelHubRequestError(_FieldError):
 
 
 class SentinelHubTransportError(SentinelHubError):
-    """
-    No whole answer arrived: host unreachable, TLS failure, time-out, or a connection that broke.
+    """No whole answer arrived: host unreachable, TLS failure, time-out, or a connection that broke.
 
     :param was_sent: whether the service had the request, or a part of it, when that happened.
     """
@@ -125,8 +122,7 @@ class SentinelHubQuotaExceededError(_FinalError):
 
 
 class SentinelHubRateLimitError(SentinelHubError):
-    """
-    The service answered 429 for as long as the deadline allowed.
+    """The service answered 429 for as long as the deadline allowed.
 
     :param retry_after: seconds that the service last asked to wait, ``None`` where it did not say.
     """
@@ -153,8 +149,7 @@ class SentinelHubResponseError(SentinelHubError):
 
 
 class SentinelHubOutputError(SentinelHubError, OSError):
-    """
-    The answer cannot be stored at the path that was given.
+    """The answer cannot be stored at the path that was given.
 
     It is not final where the storage does not answer for now; it is where there is no such bucket or no permission.
     """
@@ -167,8 +162,7 @@ class SentinelHubOutputError(SentinelHubError, OSError):
 
 
 class SentinelHubJobError(SentinelHubError):
-    """
-    A remote job ended otherwise than well.
+    """A remote job ended otherwise than well.
 
     :param job_status: the job's last state, such as ``FAILED``.
     :param reason: the service's reason, such as ``OUT_OF_PU``.

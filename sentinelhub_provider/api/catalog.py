@@ -76,8 +76,7 @@ def build_search(
     deployment: str | None = None,
     now: dt.datetime | None = None,
 ) -> SearchRequest:
-    """
-    Build a search.
+    """Build a search.
 
     :param collection: one collection's id; the Catalog searches one at a time.
     :param datetime: a time range, a single instant, or an interval as STAC writes it, ``..`` standing for an open end.

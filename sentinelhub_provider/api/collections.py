@@ -27,8 +27,7 @@ SENTINEL_2_COARSEST = 1500.0
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """
-    A data collection. Without ``deployments`` it may be anywhere.
+    """A data collection. Without ``deployments`` it may be anywhere.
 
     ``mosaicking_orders``: what ``mosaickingOrder`` may be. ``is_timeless``: one picture without a time, as elevation
     is. ``max_metres_per_pixel``: the coarsest resolution that is served, where that is known.
@@ -84,8 +83,7 @@ _OWN = re.compile(r"(byoc|batch|zarr)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 def find_collection(name: Any, deployment: str | None = None, *, field: str = "collection") -> Collection:
-    """
-    Look a collection up by its id, its short name (``S2L2A``), or the id of a user's own with its prefix.
+    """Look a collection up by its id, its short name (``S2L2A``), or the id of a user's own with its prefix.
 
     One that is not known is left to the service, with a warning that names the nearest: there may be new ones. One that
     the deployment is known to lack is refused, with where it lives.

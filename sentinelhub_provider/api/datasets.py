@@ -97,8 +97,7 @@ class RasterRequest:
 
 
 def build_datasets(wanted: RequestArguments, *, deployment: str | None = None, now: datetime | None = None) -> Datasets:
-    """
-    Make ``input.data`` of a collection's id, an entry as the API has it, or a list of them, whose data are fused.
+    """Make ``input.data`` of a collection's id, an entry as the API has it, or a list of them, whose data are fused.
 
     The arguments hold where an entry does not say otherwise.
     """

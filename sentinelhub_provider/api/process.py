@@ -70,8 +70,7 @@ class ProcessRequest(RasterRequest):
     def estimate(
         self, *, samples: float = 1, service: Service = Service.PROCESS, accept: str | None = None
     ) -> Estimate | None:
-        """
-        Estimate the cost; ``None`` where the evalscript does not say plainly what it reads.
+        """Estimate the cost; ``None`` where the evalscript does not say plainly what it reads.
 
         Only the Catalog knows how many orbits or tiles there are, which are ``samples`` to a pixel.
         """
@@ -98,8 +97,7 @@ def build_process_request(
     is_script_elsewhere: bool = False,
     **checks: Unpack[Checks],
 ) -> ProcessRequest:
-    """
-    Build a request.
+    """Build a request.
 
     ``outputs`` is PNG without it; a mapping with ``type`` is the API's ``format``, any other has formats by output. A
     time range that begins after ``now`` is refused. ``max_side``: pixels, ``None`` for a picture that is to be split

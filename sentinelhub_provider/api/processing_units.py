@@ -1,5 +1,4 @@
-"""
-What a request costs, in processing units (PU), before it is sent.
+"""What a request costs, in processing units (PU), before it is sent.
 
 Source: the documentation's page "Processing Unit definition" (docs.sentinel-hub.com/api/latest/api/overview/
 processing-unit and documentation.dataspace.copernicus.eu/APIs/SentinelHub/Overview/ProcessingUnit.html, which agree).
@@ -118,8 +117,7 @@ def estimate(
     service: Service = Service.PROCESS,
     requests: int = 1,
 ) -> Estimate:
-    """
-    Estimate the cost of a request, or of several that are alike.
+    """Estimate the cost of a request, or of several that are alike.
 
     ``width`` and ``height`` are those of the bounds' box, also where only a geometry within is wanted. ``dataMask`` is
     free unless it is the only band. ``samples`` to a pixel: one with mosaicking SIMPLE, else one for each orbit or

@@ -1,5 +1,4 @@
-"""
-What a TIFF's header says of its pixels (TIFF 6.0, BigTIFF), read without a raster library; and mosaics of them.
+"""What a TIFF's header says of its pixels (TIFF 6.0, BigTIFF), read without a raster library; and mosaics of them.
 
 A mosaic is GDAL's virtual raster (VRT, gdal.org/drivers/raster/vrt.html): a text that says where each tile lies, and is
 opened like a picture.

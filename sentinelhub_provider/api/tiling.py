@@ -1,5 +1,4 @@
-"""
-Large areas as tiles that one request each can deliver.
+"""Large areas as tiles that one request each can deliver.
 
 The whole area is one pixel grid, the very one that a single request of that size would have. Tiles are cut out of it
 along pixel borders, so that together they are that picture, pixel by pixel: they cover it once, and neighbours share
@@ -105,8 +104,7 @@ class PixelGrid:
 
 
 def split_bbox(bbox: Any, *, crs: Any = None, **raster: Any) -> list[Tile]:
-    """
-    Split a box into tiles, from north to south and west to east.
+    """Split a box into tiles, from north to south and west to east.
 
     Raises :class:`SentinelHubRequestError` for bounds or sizes that cannot be, or more than ``MAX_TILES`` tiles.
 
@@ -118,8 +116,7 @@ def split_bbox(bbox: Any, *, crs: Any = None, **raster: Any) -> list[Tile]:
 
 
 def split_geometry(geometry: Any, *, crs: Any = None, **raster: Any) -> list[Tile]:
-    """
-    Split the box around a geometry into tiles, and return those that have some of the geometry inside.
+    """Split the box around a geometry into tiles, and return those that have some of the geometry inside.
 
     Parameters are those of :func:`split_bbox`; ``geometry`` is GeoJSON or WKT, Polygon or MultiPolygon. A tile that
     only touches the geometry's border is left out.
@@ -136,8 +133,7 @@ def split(
     max_size: Any = MAX_SIDE,
     snap: bool = False,
 ) -> list[Tile]:
-    """
-    Split bounds that were read already.
+    """Split bounds that were read already.
 
     :param width: pixels of the whole; or give ``resolution``.
     :param height: pixels of the whole.

@@ -1,5 +1,4 @@
-"""
-Times, durations and time ranges: read in every spelling, half open inside, written as each API has them.
+"""Times, durations and time ranges: read in every spelling, half open inside, written as each API has them.
 
 A range reaches from its first moment up to, not including, its ``end``. The Process API and the Catalog include both
 ends, so a range also knows the ``last`` moment that they are told.
@@ -81,8 +80,7 @@ def format_time(value: datetime) -> str:
 
 
 def in_utc(value: datetime) -> datetime:
-    """
-    Return a time in UTC, as the standard library's own type; naive times are UTC, as Airflow's are.
+    """Return a time in UTC, as the standard library's own type; naive times are UTC, as Airflow's are.
 
     Airflow's times are pendulum's, whose sums with a ``timedelta`` lose their zone. Other libraries have subclasses of
     ``datetime`` as well. Inside of this package there are none of them.
@@ -137,8 +135,7 @@ def _duration_text(value: Any) -> str:
 
 
 def parse_end(value: Any, field: str = "time_range") -> tuple[datetime, datetime]:
-    """
-    Read the end of a range; return its last moment and the first one after it.
+    """Read the end of a range; return its last moment and the first one after it.
 
     A date means that whole day. So does its end in any other spelling: ``23:59``, ``23:59:59``, ``23:59:59.999999``,
     ``24:00``. The last second of another minute ends with that minute. Any other time ends at itself.
@@ -160,8 +157,7 @@ def parse_end(value: Any, field: str = "time_range") -> tuple[datetime, datetime
 def parse_time_range(
     value: Any, field: str = "time_range", *, now: datetime | None = None, until: datetime | None = None
 ) -> TimeRange:
-    """
-    Read a range: a pair, a mapping with ``from`` and ``to``, or a text ``start/end`` as STAC writes it.
+    """Read a range: a pair, a mapping with ``from`` and ``to``, or a text ``start/end`` as STAC writes it.
 
     Either end may be relative, a duration that is counted back from ``until``, the DAG run's ``run_after``; one alone
     reaches up to it. A range that begins after ``now`` is refused.

@@ -28,8 +28,7 @@ NEEDED_BEFORE = ("max_wait", "sentinelhub_conn_id")
 
 
 class _SentinelHubDecoratedOperator(DecoratedOperator, SentinelHubProcessOperator):
-    """
-    Calls a function, and has the picture made that it describes.
+    """Calls a function, and has the picture made that it describes.
 
     The function gets its own arguments, those of the task's context that it names, and ``hook`` where it names that: a
     :class:`~sentinelhub_provider.hooks.sentinelhub.SentinelHubHook` of the task's connection. It returns either the
@@ -133,8 +132,7 @@ def _kind(value: Any) -> str:
 def sentinelhub_task(
     python_callable: Callable[..., Any] | None = None, *, multiple_outputs: bool = False, **kwargs: Any
 ) -> TaskDecorator:
-    """
-    Make a function a task that has a picture made by the Process API: ``@task.sentinelhub``.
+    """Make a function a task that has a picture made by the Process API: ``@task.sentinelhub``.
 
     .. seealso:: :doc:`/taskflow`
 

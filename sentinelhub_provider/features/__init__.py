@@ -1,5 +1,4 @@
-"""
-Reading features - fields, parcels, districts - from the files that people keep them in, one at a time.
+"""Reading features - fields, parcels, districts - from the files that people keep them in, one at a time.
 
 Any task may use it: see :func:`open_features`. GeoJSON and WKT need nothing more; what GDAL reads (Shapefile,
 GeoPackage, FlatGeobuf, KML) needs the extra ``vector``, GeoParquet the extra ``parquet``.

@@ -30,8 +30,7 @@ def is_remote(path: Any) -> bool:
 
 @contextmanager
 def open_file(path: Any, *, field: str, what: str, folders: Iterable[str] = ()) -> Iterator[Path]:
-    """
-    Give a file of this machine: the path's own, or a copy of the object, which is there as long as the context lasts.
+    """Give a file of this machine: the path itself, or a copy of the object for as long as the context lasts.
 
     :param path: absolute or relative, ``~`` being the user's home; or a URL that Airflow's object storage knows, or its
         ``ObjectStoragePath``.

@@ -1,5 +1,4 @@
-"""
-GeoJSON of any size: FeatureCollection, Feature, geometry, list, newline delimited or text sequence (RFC 8142).
+"""GeoJSON of any size: FeatureCollection, Feature, geometry, list, newline delimited or text sequence (RFC 8142).
 
 A file of a hundred thousand fields is some tens of megabytes of text, but ten times that as Python objects. So it is
 read from the disk piece by piece, and each feature is decoded when its turn comes, as often as it comes.

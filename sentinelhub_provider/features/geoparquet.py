@@ -30,8 +30,7 @@ def require_geoparquet() -> Any:
 
 
 def to_geoparquet(items: Sequence[Mapping[str, Any]]) -> bytes:
-    """
-    Write items as GeoParquet.
+    """Write items as GeoParquet.
 
     Columns: ``id``, ``collection``, ``bbox`` (four numbers, degrees), the properties above (times as timestamps in
     UTC), every other property that an item has, as text (what is no text, as JSON), ``assets`` and ``links`` as JSON,

@@ -137,8 +137,7 @@ def open_features(
     layer: str | None = None,
     folders: Iterable[str] = (),
 ) -> Iterator[Features]:
-    """
-    Read features; they are there for as long as the context lasts.
+    """Read features; they are there for as long as the context lasts.
 
     :param value: GeoJSON as mapping, list or text, WKT, anything with ``__geo_interface__``, such as a GeoDataFrame; or
         the path of a file: GeoJSON (also as text sequence or newline delimited), WKT (a geometry to a line),

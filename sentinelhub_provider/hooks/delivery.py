@@ -26,8 +26,7 @@ def access_of(
     region: str | None = None,
     field: str = "delivery_conn_id",
 ) -> Access | None:
-    """
-    Return how Sentinel Hub is to reach a bucket; ``None`` where neither a connection nor a role is given.
+    """Return how Sentinel Hub is to reach a bucket; ``None`` where neither a connection nor a role is given.
 
     A connection of Amazon Web Services has the keys as login and password, or as ``aws_access_key_id`` and
     ``aws_secret_access_key`` in its extra, or a ``role_arn`` instead of keys; and ``region_name``. One of Google Cloud

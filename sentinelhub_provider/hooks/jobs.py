@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 
 def get_job(hook: SentinelHubHook, kind: JobKind, job_id: str, **limits: Any) -> Job:
-    """
-    Check the status of a job; one that the service does not know is ``GONE``.
+    """Check the status of a job; one that the service does not know is ``GONE``.
 
     :param limits: ``timeout``, ``deadline`` and ``longest_wait`` of :meth:`SentinelHubHook.request`.
     :raises SentinelHubResponseError: where the answer is not about that job, or names a state that is not known.

@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 
 
 class RequestOptions(TypedDict, total=False):
-    """
-    What a request may have besides method and endpoint.
+    """What a request may have besides method and endpoint.
 
     :param json: body, written as JSON.
     :param params: query parameters, joined to those of the endpoint; a list repeats its parameter.
@@ -66,8 +65,7 @@ class RequestOptions(TypedDict, total=False):
 
 
 class SentinelHubHook(BaseHook):
-    """
-    Makes authorized calls with a ``sentinelhub`` connection.
+    """Makes authorized calls with a ``sentinelhub`` connection.
 
     The token is fetched once and shared by all who use the same client, as far as the connection's ``auth_cache``
     reaches: a process, a host, a fleet. It is renewed shortly before it expires, or when the service refuses it.
@@ -147,8 +145,7 @@ class SentinelHubHook(BaseHook):
         return await sync_to_async(self.get_connection)(conn_id)
 
     def get_conn(self) -> SentinelHubSession:
-        """
-        Return an ``OAuth2Session`` that authorizes every call and renews its token by itself; threads may share it.
+        """Return an ``OAuth2Session`` that authorizes every call and renews its token by itself; threads may share it.
 
         ::
 
@@ -201,8 +198,7 @@ class SentinelHubHook(BaseHook):
                 self._session.close()
 
     def request(self, method: str, endpoint: str, **options: Unpack[RequestOptions]) -> requests.Response:
-        """
-        Make one authorized call and return its answer, which is complete and has a status below 300.
+        """Make one authorized call and return its answer, which is complete and has a status below 300.
 
         429 is waited out; 5xx and broken connections are repeated where that starts nothing twice.
 
@@ -233,8 +229,7 @@ class SentinelHubHook(BaseHook):
         return response
 
     def download(self, method: str, endpoint: str, path: Any, **options: Unpack[RequestOptions]) -> Download:
-        """
-        Make one authorized call and stream its body to ``path``, where it appears only when it is complete.
+        """Make one authorized call and stream its body to ``path``, where it appears only when it is complete.
 
         That the path can be written is found out before the request is sent.
 
@@ -273,8 +268,7 @@ class SentinelHubHook(BaseHook):
         return token_info(self.settings, self.get_conn())
 
     def test_connection(self) -> tuple[bool, str]:
-        """
-        Try the connection: get a token, and list the catalog's collections with it, in 15 seconds at most.
+        """Try the connection: get a token, and list the catalog's collections with it, in 15 seconds at most.
 
         :returns: whether it works, and one sentence for a person, which names no secret.
         """

@@ -25,8 +25,7 @@ TOKEN_INFO_DEADLINE = 10.0  # seconds for asking the token info endpoint: there 
 
 @dataclass(frozen=True, slots=True)
 class TokenInfo:
-    """
-    About a token; never the token itself.
+    """About a token; never the token itself.
 
     :param client_id: the OAuth2 client it was issued to.
     :param account: the account it acts for, ``None`` where that is not said.

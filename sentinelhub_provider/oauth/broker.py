@@ -1,5 +1,4 @@
-"""
-Hands out a client's token: from memory while it is good, else from the shared store, else from one fetch for all.
+"""Hands out a client's token: from memory while it is good, else from the shared store, else from one fetch for all.
 
 Threads and coroutines of a process share a :class:`TokenBroker`. A fetch runs in a thread of its own: a caller that is
 cancelled does not end it for the others. A caller whose token still works uses it and does not wait for the renewal.
@@ -88,8 +87,7 @@ def run_in_thread(job: Callable[[], None]) -> None:
 
 
 class TokenBroker:
-    """
-    The tokens of one client within this process.
+    """The tokens of one client within this process.
 
     :param shared: what other processes know of the client, ``None`` where nothing is shared.
     :param clock: seconds since the epoch; ``timer``: seconds, monotonic.
@@ -115,8 +113,7 @@ class TokenBroker:
         self._distrusted: dict[str, Refusal] = {}
 
     def get(self, fetch: Fetch, *, rejected: AccessToken | None = None, patience: float = 60.0) -> AccessToken:
-        """
-        Return a token that works, fetching it if needed.
+        """Return a token that works, fetching it if needed.
 
         :param fetch: asks the token endpoint, in a thread of its own; one at a time is called.
         :param rejected: a token that the service has just refused. Exactly that one is dropped; a newer one is used.

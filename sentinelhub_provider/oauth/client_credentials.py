@@ -72,8 +72,7 @@ def token_request(credentials: ClientCredentials) -> TokenRequest:
 
 
 def parse_token_answer(body: bytes, *, auth_url: str, now: float) -> AccessToken:
-    """
-    Read the body of an answer of the token endpoint whose status is 200.
+    """Read the body of an answer of the token endpoint whose status is 200.
 
     :param now: when the request was sent, in seconds since the epoch; the lifetime counts from there.
     :raises SentinelHubResponseError: where it holds no usable token, with what an OAuth2 error in its place says.

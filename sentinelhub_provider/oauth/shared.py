@@ -43,8 +43,7 @@ Entry: TypeAlias = AccessToken | Refusal
 
 
 class Cipher:
-    """
-    Encrypts what is kept at rest, with a key that is derived from the client secret.
+    """Encrypts what is kept at rest, with a key that is derived from the client secret.
 
     Who can decrypt it could have asked for a token with that secret. Who can read the store but not the connection
     cannot. The client's key in the store is the salt: what was encrypted under one cannot be decrypted under another.

@@ -35,8 +35,7 @@ def push(operator: BaseOperator, context: Context, key: str, value: Any) -> None
 
 
 def check_xcom_size(value: Any, max_xcom_size: int, *, what: str, advice: str, field: str) -> None:
-    """
-    Refuse a result that is too large for XCom.
+    """Refuse a result that is too large for XCom.
 
     :param max_xcom_size: bytes of JSON.
     :param what: how the message calls the result, such as ``The table``.
@@ -54,8 +53,7 @@ def check_xcom_size(value: Any, max_xcom_size: int, *, what: str, advice: str, f
 
 
 def times_of_run(context: Context, value: Any, field: str) -> Any:
-    """
-    Return a time range that the run completes: its data interval where none is given, and a relative range's times.
+    """Return a time range that the run completes: its data interval where none is given, and a relative range's times.
 
     A relative range, such as ``P7D`` or ``["P14D", "P7D"]``, is counted back from the run's ``run_after``, which every
     run has, with or without logical date. Any other range is returned as it is. ``field``: name of the argument, for
@@ -86,8 +84,7 @@ def run_after(context: Context) -> datetime:
 
 
 def geometry_of(operator: BaseOperator, value: Any, field: str) -> Any:
-    """
-    Return a geometry as given, or read it where a text names a file.
+    """Return a geometry as given, or read it where a text names a file.
 
     :param operator: its DAG says where relative names are searched for: beside the DAG and on its template search path.
     :param value: GeoJSON, WKT, or the name of a file with one of :data:`GEOMETRY_SUFFIXES`: an absolute path, a URL
@@ -118,8 +115,7 @@ def task_identity(operator: BaseOperator, context: Context) -> tuple[str, ...]:
 def log_and_check_cost(
     operator: BaseOperator, context: Context, estimate: Estimate | None, max_processing_units: float | None
 ) -> None:
-    """
-    Log and push what a task will cost, and refuse it where that is more than it may.
+    """Log and push what a task will cost, and refuse it where that is more than it may.
 
     ``estimate``: ``None`` where it cannot be known. ``max_processing_units``: PU, ``None`` for no limit. Raises
     :class:`SentinelHubBudgetError` before anything is sent: over the limit, or a limit on what cannot be known.
@@ -151,8 +147,7 @@ def log_and_push_spent(operator: BaseOperator, context: Context, units: float | 
 
 @contextmanager
 def telling_cost(estimate: Callable[[], Estimate | None]) -> Iterator[None]:
-    """
-    Let the error about a request that was sent, and stayed without an answer, say what it may have cost.
+    """Let the error about a request that was sent, and stayed without an answer, say what it may have cost.
 
     :raises SentinelHubTransportError: that error.
     """

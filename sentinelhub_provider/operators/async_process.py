@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 
 class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
-    """
-    Have one picture of up to 10,000 x 10,000 pixels made, and delivered to a bucket.
+    """Have one picture of up to 10,000 x 10,000 pixels made, and delivered to a bucket.
 
     One job is sent and paid for, whatever dies: see :doc:`/jobs`. It is waited for in the triggerer. The API does not
     say how a job ended; that is read in the bucket. Outputs lie in a folder of the task's own below ``delivery``.

@@ -32,8 +32,7 @@ KEEPING_PAGES: dict[str, Any] = {"longest_wait": None}
 
 @contextmanager
 def without_vain_retries() -> Iterator[None]:
-    """
-    Fail the task at once for errors whose repetition is bound to fail; let the others be retried as the task says.
+    """Fail the task at once for errors whose repetition is bound to fail; let the others be retried as the task says.
 
     :raises AirflowFailException: with the error's own message, and the error as its cause.
     """
@@ -53,8 +52,7 @@ def end_of_attempt(operator: BaseOperator, began: float) -> float | None:
 
 
 def check_attempt(operator: BaseOperator, ends: float | None, now: float) -> float | None:
-    """
-    Return the seconds that an attempt has left, ``None`` for any number.
+    """Return the seconds that an attempt has left, ``None`` for any number.
 
     Airflow counts ``execution_timeout`` anew after each wait in the triggerer, and does not stop threads at its end.
     ``ends``: when it has to be over, in seconds since the epoch. Raises :class:`AirflowTaskTimeout` where that time has
@@ -77,8 +75,7 @@ def wait_in_triggerer(
     method_name: str,
     kept: Mapping[str, Any] | None = None,
 ) -> None:
-    """
-    Defer the task until the service takes requests again; return without doing so where the wait is short or too long.
+    """Defer the task until the service takes requests again; return at once where the wait is short or too long.
 
     ``waits_until``: when waiting ends without success, in seconds since the epoch. ``method_name``: the operator's
     method to go on with; called with ``waits_until``, and what is kept. ``kept``: more of its arguments, as JSON has
@@ -101,8 +98,7 @@ def wait_in_triggerer(
 
 
 class ConnectedOperator(RequestTemplatingOperator):
-    """
-    An operator or sensor that has a connection to Sentinel Hub.
+    """An operator or sensor that has a connection to Sentinel Hub.
 
     :param deferrable: whether long waits are spent in the triggerer, without holding a worker slot; ``[operators]
         default_deferrable`` by default.
@@ -141,8 +137,7 @@ class ConnectedOperator(RequestTemplatingOperator):
 
 
 class SentinelHubOperator(ConnectedOperator):
-    """
-    An operator that calls Sentinel Hub. Its arguments are those of every operator of this package.
+    """An operator that calls Sentinel Hub. Its arguments are those of every operator of this package.
 
     :param timeout: seconds that the service may stay silent; the connection's ``timeout`` by default. (templated)
     :param deadline: seconds that one call may take in all, waiting and repeating included; 600 by default. (templated)
@@ -174,8 +169,7 @@ class SentinelHubOperator(ConnectedOperator):
 
     @property
     def call_arguments(self) -> dict[str, Any]:
-        """
-        What each call of the hook gets, so that it takes no longer than the task allows.
+        """What each call of the hook gets, so that it takes no longer than the task allows.
 
         :raises SentinelHubRequestError: names the argument that is wrong.
         :raises AirflowTaskTimeout: where ``execution_timeout`` has passed.
@@ -206,8 +200,7 @@ class SentinelHubOperator(ConnectedOperator):
         ends: float | None = None,
         spent: float | None = None,
     ) -> Any:
-        """
-        Do the work, for the first time or after a wait in the triggerer.
+        """Do the work, for the first time or after a wait in the triggerer.
 
         :param waits_until: when waiting ends without success, in seconds since the epoch; ``None`` where Airflow did
             not bring it along, as ``dag.test()`` does not: ``max_wait`` then begins anew.
@@ -251,8 +244,7 @@ class SentinelHubOperator(ConnectedOperator):
 
 
 class PaidOperator(SentinelHubOperator):
-    """
-    An operator whose cost is estimated before anything is sent.
+    """An operator whose cost is estimated before anything is sent.
 
     :param max_processing_units: PU that the task may cost by estimate; over it, it fails before anything is sent.
         (templated)

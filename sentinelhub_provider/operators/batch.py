@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 
 class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOperator):
-    """
-    Have a large area processed along a tiling grid, or many features, and the pictures delivered to a bucket.
+    """Have a large area processed along a tiling grid, or many features, and the pictures delivered to a bucket.
 
     One job is started and paid for, whatever dies: see :doc:`/jobs`. It is waited for in the triggerer. When it is
     done, its result database is read in the bucket, as single features may have failed.

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 
 class SentinelHubBatchStatisticsOperator(StatisticsRequestOperator, SentinelHubListedJobOperator):
-    """
-    Have statistics made of many features over time, and delivered to a bucket: one JSON file for each feature.
+    """Have statistics made of many features over time, and delivered to a bucket: one JSON file for each feature.
 
     One job is started and paid for, whatever dies: see :doc:`/jobs`. It is waited for in the triggerer. When it is
     done, its files are read in the bucket, as single features may have failed. Results lie in a folder of the task's

@@ -38,8 +38,7 @@ TRIGGER_GRACE = timedelta(minutes=30)
 
 
 class ByocOperator(PaidOperator):
-    """
-    An operator of the BYOC API, where each request other than GET costs 1 PU.
+    """An operator of the BYOC API, where each request other than GET costs 1 PU.
 
     :param kwargs: see :class:`~sentinelhub_provider.operators.base.PaidOperator`.
     """
@@ -77,8 +76,7 @@ class ByocOperator(PaidOperator):
 
 
 def tiles_of(value: Any) -> list[TileRequest]:
-    """
-    Read tiles, which may come as JSON where a template rendered them.
+    """Read tiles, which may come as JSON where a template rendered them.
 
     :raises SentinelHubRequestError: as :func:`sentinelhub_provider.api.byoc.tiles.build_tiles`.
     """
@@ -88,8 +86,7 @@ def tiles_of(value: Any) -> list[TileRequest]:
 
 
 class SentinelHubByocCreateCollectionOperator(ByocOperator):
-    """
-    Create a collection for one's own files, or use the one of that name.
+    """Create a collection for one's own files, or use the one of that name.
 
     Collections are looked through for the name first, so that a retry after a lost answer makes no second one.
 
@@ -160,8 +157,7 @@ class SentinelHubByocCreateCollectionOperator(ByocOperator):
 
 
 class SentinelHubByocIngestOperator(ByocOperator):
-    """
-    Have files ingested into a collection, and wait until all of them are.
+    """Have files ingested into a collection, and wait until all of them are.
 
     A tile that is there already is used. The task fails where the service fails to ingest a tile: path and cause of
     the first ones are in the error.
@@ -204,8 +200,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
         reingested: Sequence[str] = (),
         **state: Any,
     ) -> Any:
-        """
-        Ingest, for the first time or after a wait for the rate limit in the triggerer.
+        """Ingest, for the first time or after a wait for the rate limit in the triggerer.
 
         ``created``: ids of the tiles that the task created before the wait. ``reingested``: ids of those that it had
         ingested again. ``state``: see :meth:`SentinelHubOperator.resume`.
@@ -216,8 +211,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
             return super().resume(context, event, waits_until=self._waits_until, **state)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
-        """
-        Go on when the trigger says that the tiles have come to their end.
+        """Go on when the trigger says that the tiles have come to their end.
 
         :raises AirflowFailException: where a tile failed, or time was up.
         :raises SentinelHubResponseError: for an event that is no such trigger's.
@@ -270,8 +264,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
         return self._judged(outcome, result)
 
     def _record(self, context: Context) -> JobStore | None:
-        """
-        Return what tells a retry which tiles earlier attempts had ingested again, so that it pays for none twice.
+        """Return what tells a retry which tiles earlier attempts had ingested again, so that it pays for none twice.
 
         Tiles that failed need no record: they are in another state afterwards.
         """
@@ -305,8 +298,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
     def _submit(
         self, calls: ByocCalls, collection_id: str, planned: Plan, record: JobStore | None, earlier: Sequence[str]
     ) -> tuple[list[Tile], list[str]]:
-        """
-        Ask for what has to be done, tile by tile: the rate limit would let more at a time come to nothing.
+        """Ask for what has to be done, tile by tile: the rate limit would let more at a time come to nothing.
 
         :param earlier: ids of tiles that are in the record.
         :returns: tiles that have come to their end, and ids of those that are under way.
@@ -370,8 +362,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
 
 
 class SentinelHubByocDeleteCollectionOperator(ByocOperator):
-    """
-    Delete a collection and its tiles; the files in the bucket stay.
+    """Delete a collection and its tiles; the files in the bucket stay.
 
     Returned is a dict: ``collection_id``, ``deleted`` (whether this task did), ``processing_units`` and
     ``estimated_processing_units`` (PU). Both costs are pushed to XCom, too.
@@ -406,8 +397,7 @@ class SentinelHubByocDeleteCollectionOperator(ByocOperator):
 
 
 class SentinelHubByocDeleteTilesOperator(ByocOperator):
-    """
-    Delete tiles of a collection by their paths; the files in the bucket stay.
+    """Delete tiles of a collection by their paths; the files in the bucket stay.
 
     Returned is a dict with counts: ``tiles``, ``deleted``, ``missing``; and ``collection_id``, ``processing_units`` and
     ``estimated_processing_units`` (PU). Both costs are pushed to XCom, too.

@@ -1,5 +1,4 @@
-"""
-The BYOC API's calls as tasks make them: each request that starts something is sent once.
+"""The BYOC API's calls as tasks make them: each request that starts something is sent once.
 
 An answer that got lost does not mean that nothing happened: then it is looked whether it did.
 """
@@ -38,8 +37,7 @@ _Result = TypeVar("_Result")
 
 
 class ByocCalls:
-    """
-    Calls of one task.
+    """Calls of one task.
 
     ``operator``: the task: its hook makes them, and they take no longer than it allows. ``clock``: seconds since the
     epoch. ``sleep``: waits for seconds.
@@ -58,8 +56,7 @@ class ByocCalls:
         """PU that the calls did cost so far."""
 
     def find_collection(self, name: str) -> Collection | None:
-        """
-        Find the collection of exactly that name.
+        """Find the collection of exactly that name.
 
         The API's own ``search`` takes words and operators, which a name may hold: so all are looked through.
         """
@@ -75,8 +72,7 @@ class ByocCalls:
         return read_collection(data_of(document, dict))
 
     def create_collection(self, request: CollectionRequest) -> tuple[Collection, bool]:
-        """
-        Create a collection of a name that is not there.
+        """Create a collection of a name that is not there.
 
         :returns: it, and whether this call made it rather than somebody else at the same time.
         """

@@ -25,8 +25,7 @@ ENDPOINT = "/catalog/v1/search"
 
 
 class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
-    """
-    Find scenes in the Catalog.
+    """Find scenes in the Catalog.
 
     Returned is a list with ``id``, ``datetime``, ``cloud_cover`` (per cent) and ``bbox`` (degrees) of each scene; with
     ``distinct``, a list of that property's values. The whole items go to ``output_path``. All pages are followed, and

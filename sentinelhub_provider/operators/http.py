@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 
 class SentinelHubHttpOperator(SentinelHubOperator):
-    """
-    Make an authorized call to Sentinel Hub.
+    """Make an authorized call to Sentinel Hub.
 
     A JSON answer is returned (through ``response_filter``), to be found in XCom. Any other body is streamed to
     ``output_path``, and what is returned is a dict with ``path``, ``size`` (bytes), ``sha256``, ``content_type``,
@@ -175,8 +174,7 @@ class SentinelHubHttpOperator(SentinelHubOperator):
 
 
 def request_body(body: Mapping[str, Any] | str | None, evalscript: str | None) -> Any:
-    """
-    Put the JSON body together.
+    """Put the JSON body together.
 
     ``body``: a dict, or JSON text as a template file holds it. ``evalscript``: goes into the body under that name.
     Raises :class:`SentinelHubRequestError` for text that is not JSON, or an evalscript that is given twice.
@@ -195,8 +193,7 @@ def request_body(body: Mapping[str, Any] | str | None, evalscript: str | None) -
 
 
 def decoded(response: requests.Response) -> Any:
-    """
-    Decode an answer for XCom: JSON, text, or ``None`` for an empty one.
+    """Decode an answer for XCom: JSON, text, or ``None`` for an empty one.
 
     :raises SentinelHubRequestError: for anything else, which belongs into a file.
     """

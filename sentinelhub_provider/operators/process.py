@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 
 class SentinelHubProcessOperator(ImageryOperator):
-    """
-    Have a picture made of satellite data, and store it.
+    """Have a picture made of satellite data, and store it.
 
     Say what is wanted with the arguments, or give the API's own JSON as ``request``. What cannot work is refused before
     it is sent and paid for. The picture is streamed to ``output_path``, where it appears only when it is complete.

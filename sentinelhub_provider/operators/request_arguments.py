@@ -1,5 +1,4 @@
-"""
-The arguments of requests as operators take them, each declared once: for all requests, imagery, and statistics.
+"""The arguments of requests as operators take them, each declared once: for all requests, imagery, and statistics.
 
 From here come the templated fields of each operator, what ``request`` stands for instead, and what the builders of
 requests get.
@@ -26,8 +25,7 @@ if TYPE_CHECKING:
 
 
 class RequestOperator(PaidOperator):
-    """
-    An operator that makes a request of its arguments, or takes one as it is.
+    """An operator that makes a request of its arguments, or takes one as it is.
 
     :param collection: a collection's id, such as ``sentinel-2-l2a``; an entry of ``input.data`` as the API has it; or a
         list of either, whose data are fused. (templated)
@@ -94,8 +92,7 @@ class RequestOperator(PaidOperator):
         return read_number(self.samples, "samples", least=0)
 
     def whole_request(self, context: Context) -> Any:
-        """
-        Return ``request``, decoded, with relative time ranges counted back from the run; ``None`` where there is none.
+        """Return ``request``, decoded, with relative time ranges counted back from the run; ``None`` where none is set.
 
         :raises SentinelHubRequestError: where it is no JSON, or arguments that it would have are there, too.
         """
@@ -112,8 +109,7 @@ class RequestOperator(PaidOperator):
         return with_times_of_run(read_json(self.request, "request"), run_after(context), "request")
 
     def described(self, context: Context, *required: str) -> Any:
-        """
-        Return the arguments that describe the request, as its builder takes them: a :attr:`described_by`.
+        """Return the arguments that describe the request, as its builder takes them: a :attr:`described_by`.
 
         :param required: names of arguments that must be there.
         :raises SentinelHubRequestError: where one of them is missing.
@@ -137,8 +133,7 @@ class RequestOperator(PaidOperator):
 
 
 class ImageryOperator(RequestOperator):
-    """
-    An operator that has imagery made.
+    """An operator that has imagery made.
 
     :param bbox: west, south, east, north in units of ``crs``. (templated)
     :param geometry: GeoJSON as a dict, WKT, or a file of either: beside the DAG, an absolute path, or a URL that
@@ -162,8 +157,7 @@ class ImageryOperator(RequestOperator):
 
 
 class StatisticsRequestOperator(RequestOperator):
-    """
-    An operator that has statistics made.
+    """An operator that has statistics made.
 
     :param aggregation_interval: ISO 8601 duration of at least a day, such as ``P1D`` or ``P1M``. (templated)
     :param last_interval: what becomes of a last interval that is not whole: ``SKIP``, ``SHORTEN`` or ``EXTEND``.
@@ -194,8 +188,7 @@ class StatisticsRequestOperator(RequestOperator):
 
 
 class SearchOperator(ConnectedOperator):
-    """
-    An operator or sensor that searches the Catalog.
+    """An operator or sensor that searches the Catalog.
 
     :param collection: a collection's id, such as ``sentinel-2-l2a``. (templated)
     :param datetime: start and end of sensing: a pair, or a text as STAC writes it, where ``..`` is an open end; the
@@ -227,8 +220,7 @@ class SearchOperator(ConnectedOperator):
     template_fields_renderers = dict.fromkeys(("datetime", "bbox", "intersects", "filter"), "json")
 
     def search(self, context: Context, **more: Any) -> SearchRequest:
-        """
-        Return the checked search.
+        """Return the checked search.
 
         :param more: further arguments of :func:`~sentinelhub_provider.api.catalog.build_search`.
         :raises SentinelHubRequestError: names the argument.

@@ -51,8 +51,7 @@ LEAST_ROW = 200
 
 
 class SentinelHubStatisticsOperator(StatisticsRequestOperator):
-    """
-    Request statistics of one area or many, and make one tidy table of the answers.
+    """Request statistics of one area or many, and make one tidy table of the answers.
 
     The table has a row for each feature, interval, output and band: ``feature_id``, ``interval_from``, ``interval_to``,
     ``output``, ``band``, ``state``, ``min``, ``max``, ``mean``, ``stdev``, ``count``, ``sample_count``,
@@ -284,8 +283,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
             push(self, context, FAILED_FEATURES_KEY, [problem.to_dict() for problem in problems[:SHOWN]])
 
     def _judge(self, problems: Sequence[Problem], result: dict[str, Any]) -> None:
-        """
-        Log what is in the table, and fail the task where ``on_error`` or an empty table says so.
+        """Log what is in the table, and fail the task where ``on_error`` or an empty table says so.
 
         :raises SentinelHubBadRequestError: where another try would fail the same way.
         :raises SentinelHubResponseError: where it may not; answers that came stay for it.

@@ -1,5 +1,4 @@
-"""
-Templates in requests: which fields may name a file, and JavaScript that Jinja leaves alone.
+"""Templates in requests: which fields may name a file, and JavaScript that Jinja leaves alone.
 
 Two of Airflow's habits would hurt here. It takes every text that ends with one of the operator's extensions for a file
 to load, at any depth, so that ``output_path="items.json"`` would be read instead of written. And it reads ``{%`` and
@@ -73,8 +72,7 @@ class RequestTemplatingOperator(BaseOperator):
     """The templated fields in which a text ending with one of ``template_ext`` names a file to load."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """
-        Let ``inspect.signature()``, and what builds on it, show the arguments that bases declare.
+        """Let ``inspect.signature()``, and what builds on it, show the arguments that bases declare.
 
         All arguments that are data are templates. A class names renderers of its own arguments only.
         """
@@ -144,8 +142,7 @@ class RequestTemplatingOperator(BaseOperator):
         return isinstance(content, str) and "\n" not in content and content.endswith(tuple(self.template_ext))
 
     def _file_content(self, content: Any, environment: jinja2.Environment) -> Any:
-        """
-        Return the unrendered content of the file that a text names; the text itself where it names none.
+        """Return the unrendered content of the file that a text names; the text itself where it names none.
 
         :raises jinja2.TemplateNotFound: where the file is not on the DAG's search path.
         :raises SentinelHubRequestError: where it is not in UTF-8.

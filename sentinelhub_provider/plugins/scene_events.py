@@ -1,5 +1,4 @@
-"""
-Takes down which scenes were announced, in the transaction that stores the announcement.
+"""Takes down which scenes were announced, in the transaction that stores the announcement.
 
 A triggerer that is killed may have stored an event or not, and a trigger has no way to ask. So the part of Airflow that
 stores the event notes its number beside it: either both are there afterwards, or neither.
@@ -41,8 +40,7 @@ class SceneEventListener:
 
 
 def note(asset_name: str, asset_uri: str, key: str, number: int) -> None:
-    """
-    Store the number as the highest announced one, in the transaction that is under way.
+    """Store the number as the highest announced one, in the transaction that is under way.
 
     Without a transaction nothing is stored: a number whose event is not stored after all would be a lost scene.
     """

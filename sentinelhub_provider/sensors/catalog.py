@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 
 class SentinelHubSceneSensor(SearchOperator, DeferrableSensor):
-    """
-    Wait until the Catalog has so many scenes.
+    """Wait until the Catalog has so many scenes.
 
     Returned is the list of all scenes that match then, oldest first, with ``id``, ``datetime``, ``cloud_cover``
     (per cent) and ``bbox`` (degrees) of each. Passing errors of the service are waited out; for those that no
@@ -50,8 +49,7 @@ class SentinelHubSceneSensor(SearchOperator, DeferrableSensor):
     template_fields: Sequence[str] = ("min_scenes", *SearchOperator.template_fields)
 
     def execute_complete(self, context: Context, event: Any = None) -> Any:
-        """
-        Go on after the trigger has fired.
+        """Go on after the trigger has fired.
 
         :raises AirflowFailException: for errors that no repetition can cure.
         :raises SentinelHubResponseError: for an event that is not the trigger's.

@@ -30,8 +30,7 @@ PATIENCE = 300.0
 
 
 class DeferrableSensor(BaseSensorOperator):
-    """
-    A sensor that may wait in the triggerer.
+    """A sensor that may wait in the triggerer.
 
     ``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean there what they mean in poke mode. The trigger
     itself ends the wait in time: ``dag.test()`` knows no time limit of a deferral.
@@ -62,8 +61,7 @@ class DeferrableSensor(BaseSensorOperator):
         """Return the trigger that waits until ``ends``, in seconds since the epoch."""
 
     def _go_on(self, context: Context, ends: float, check: Callable[[], bool | PokeReturnValue]) -> Any:
-        """
-        Check once; return the result, raise as poke mode does, or wait in the triggerer.
+        """Check once; return the result, raise as poke mode does, or wait in the triggerer.
 
         :param ends: when the wait ends in vain, in seconds since the epoch.
         """

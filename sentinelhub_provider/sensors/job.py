@@ -24,8 +24,7 @@ POLL_DEADLINE = 60.0
 
 
 class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
-    """
-    Wait until a job ends that something else started: another DAG, a colleague, the dashboard.
+    """Wait until a job ends that something else started: another DAG, a colleague, the dashboard.
 
     Returns the job as a dict: ``kind``, ``id``, ``state``, and what else the service says of it, such as ``cost`` (PU)
     and ``delivery_url``. A job that failed, was stopped or deleted fails the task at the next status check,
@@ -51,8 +50,7 @@ class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
     template_fields: Sequence[str] = ("kind", "job_id", *ConnectedOperator.template_fields)
 
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's signature
-        """
-        Check the job's status once.
+        """Check the job's status once.
 
         :raises AirflowFailException: for a job that did not end well, where a retry of the task cannot help.
         :raises SentinelHubError: for one that may be started again.
@@ -64,8 +62,7 @@ class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
             return PokeReturnValue(is_done=True, xcom_value=_result(job))
 
     def execute_complete(self, context: Context, event: Any = None) -> Any:
-        """
-        Go on when the trigger fired.
+        """Go on when the trigger fired.
 
         :raises AirflowSensorTimeout: where the job did not end within ``timeout`` seconds.
         :raises SentinelHubResponseError: for an event that is not of this job.

@@ -1,5 +1,4 @@
-"""
-What an answer means: which error it is, and whether a 200 is really one.
+"""What an answer means: which error it is, and whether a 200 is really one.
 
 Sentinel Hub words its errors in several shapes: an object under ``error``, the same object bare (429), OGC's
 ``code`` and ``description`` (Catalog), OAuth2's ``error`` string, and an OGC ServiceException in XML.
@@ -172,8 +171,7 @@ def _short(words: object) -> str | None:
 def error_from(
     answer: Answer, *, endpoint: str, has_body: bool = False, retry_after: float | None = None, note: str = ""
 ) -> SentinelHubError:
-    """
-    Word the error that an answer with a status of 400 or above is.
+    """Word the error that an answer with a status of 400 or above is.
 
     :param endpoint: method and URL, for the message.
     :param has_body: whether a body was sent: where the service says that it got none, that was lost on the way.
@@ -256,8 +254,7 @@ def _cannot_pass(said: ServiceMessage) -> bool:
 
 
 def problem_with_success(answer: Answer, *, method: str, accept: str | None, reads: bool = True) -> str | None:
-    """
-    Say what is wrong with an answer whose status says it is fine, or ``None``.
+    """Say what is wrong with an answer whose status says it is fine, or ``None``.
 
     :param accept: the media type that was asked for, where one was.
     :param reads: whether the call asks for something, so that an empty 200 is no answer.

@@ -1,5 +1,4 @@
-"""
-Connections of ``requests`` whose reads end at a call's deadline, whatever is being read.
+"""Connections of ``requests`` whose reads end at a call's deadline, whatever is being read.
 
 A read timeout begins anew with every byte: a server that sends one now and then holds a client for as long as it likes.
 """

@@ -37,8 +37,7 @@ class MemoryReceiver:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """
-    A body that was stored.
+    """A body that was stored.
 
     :param path: where, as it was asked for; absolute for local files.
     :param size: bytes.
@@ -127,8 +126,7 @@ _PASSES = "This may pass: a retry of the task tries again. Check that there is s
 
 @contextmanager
 def storing(path: Any, what: str = "output_path") -> Iterator[None]:
-    """
-    Turn what a disk or a store says into a :class:`SentinelHubOutputError`, which says whether it stays so.
+    """Turn what a disk or a store says into a :class:`SentinelHubOutputError`, which says whether it stays so.
 
     :param path: as the user wrote it, in the argument ``what``.
     """

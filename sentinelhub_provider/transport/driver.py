@@ -31,8 +31,7 @@ from sentinelhub_provider.transport.steps import (
 
 
 class FlowDriver:
-    """
-    Does what the steps of a flow say. Whatever may wait is a function, or a coroutine function, as the session is.
+    """Does what the steps of a flow say. Whatever may wait is a function, or a coroutine function, as the session is.
 
     :param settings: the connection.
     :param broker: where tokens come from.

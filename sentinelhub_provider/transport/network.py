@@ -1,5 +1,4 @@
-"""
-The way to a host: which certificates are trusted, and through which proxy. One answer for requests and httpx.
+"""The way to a host: which certificates are trusted, and through which proxy. One answer for requests and httpx.
 
 The environment is read the way its users know it, from ``REQUESTS_CA_BUNDLE`` to ``NO_PROXY``. What cannot work is a
 :class:`SentinelHubConfigurationError` that names the variable or field.
@@ -34,8 +33,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def ssl_context(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
-    """
-    Return the TLS settings of a connection; reading all authorities takes long, so that is done once in a process.
+    """Return the TLS settings of a connection; reading all authorities takes long, so that is done once in a process.
 
     :param verify: ``False`` accepts every certificate; ``True`` trusts those that the environment names, else
         certifi's; a path names a file or folder of trusted ones.
@@ -142,8 +140,7 @@ def _checked_proxy(proxy: str, variable: str) -> str:
 
 
 def with_query(url: str, params: Any) -> str:
-    """
-    Join query parameters to those that a URL has.
+    """Join query parameters to those that a URL has.
 
     :param params: a mapping or pairs, whose values are text, numbers, booleans or lists of these; ``None`` leaves a
         parameter out. Text is taken as an encoded query.

@@ -1,5 +1,4 @@
-"""
-What a call does next. Pure: no sockets, no sleeping, no clock of its own.
+"""What a call does next. Pure: no sockets, no sleeping, no clock of its own.
 
 :func:`call_flow` is a generator that yields one step at a time - authorize, send, wait - and is sent what came of it.
 The blocking and the asynchronous session drive the same flow; no decision stands in either of them.
@@ -66,8 +65,7 @@ _READING_METHODS = frozenset({"GET", "HEAD"})
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """
-    What is asked for, as far as decisions need it.
+    """What is asked for, as far as decisions need it.
 
     :param trusted: where the bearer token may go; ``None`` for a call without a token.
     :param repeatable: whether repeating after an unclear failure does no harm.
@@ -110,8 +108,7 @@ Flow: TypeAlias = Generator[Step, Any, Answer]
 
 
 def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], float]) -> Flow:
-    """
-    Walk through one call until it has a usable answer. Raises a :class:`SentinelHubError` otherwise.
+    """Walk through one call until it has a usable answer. Raises a :class:`SentinelHubError` otherwise.
 
     :param clock: seconds, monotonic.
     :param random: a number in [0, 1), for jitter.
@@ -175,8 +172,7 @@ def _turn(
 
 
 def authorized_flow(call: Call, *, ends: float, clock: Callable[[], float]) -> Generator[Step, Any, Answer | Failure]:
-    """
-    Send once with a token, renew it once if it is refused, follow redirects that are safe to follow.
+    """Send once with a token, renew it once if it is refused, follow redirects that are safe to follow.
 
     A redirect of a GET to another host (a presigned URL, say) is followed without the token, and without it from there.
 

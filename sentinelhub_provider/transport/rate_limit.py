@@ -1,5 +1,4 @@
-"""
-When the next request may start, so that all who share an account keep to its rate limits together.
+"""When the next request may start, so that all who share an account keep to its rate limits together.
 
 Pure: :class:`RateState` is what they share; each function turns one state into the next. A configured limit is kept by
 GCRA (the generic cell rate algorithm): requests start one interval apart, and time that nobody uses is not saved up.
@@ -61,8 +60,7 @@ def _seconds_each(per_minute: float | None) -> float:
 
 @dataclass(frozen=True, slots=True)
 class RateState:
-    """
-    What all who share an account know. Times are seconds since the epoch, by the clock of the place it is kept in.
+    """What all who share an account know. Times are seconds since the epoch, by the clock of the place it is kept in.
 
     :param next_request: the first time that is not given to a request yet.
     :param next_units: before when no further processing unit may be spent.
@@ -102,8 +100,7 @@ class RateState:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """
-    Leave to start one request, or word of when to ask again.
+    """Leave to start one request, or word of when to ask again.
 
     :param starts: when, by the clock of the place where the state is kept.
     :param made: when it was given, by the same clock.

@@ -18,8 +18,7 @@ _OWN_FIELDS = frozenset(
 
 
 class RequestBody:
-    """
-    A request's body: a stream is rewound for each attempt, or read into memory where it cannot be.
+    """A request's body: a stream is rewound for each attempt, or read into memory where it cannot be.
 
     :param data: text, bytes, a form's fields, an open file, or an iterator of bytes.
     :param json: anything that can be written as JSON; not beside the others.
@@ -67,8 +66,7 @@ def header_fields(
     token: AccessToken | None = None,
     is_foreign: bool = False,
 ) -> dict[str, str]:
-    """
-    Put a request's header fields together; names are one in whichever case they are written.
+    """Put a request's header fields together; names are one in whichever case they are written.
 
     :param given: the caller's; their ``Authorization`` gives way to the token, their content type counts.
     :param is_foreign: whether it goes to another host: then without credentials and without a body.

@@ -1,5 +1,4 @@
-"""
-How long to wait before the next attempt.
+"""How long to wait before the next attempt.
 
 ``Retry-After`` is **milliseconds** at Sentinel Hub (its documentation's example: 3398 means 3.4 s), against RFC 9110.
 Proxies in front of it write seconds, dates or nonsense all the same, so every form is read and none is trusted blindly.

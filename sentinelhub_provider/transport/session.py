@@ -36,8 +36,7 @@ READ_SIZE = 256 * 1024  # bytes taken from the socket at a time
 
 
 class SentinelHubSession(FlowDriver, OAuth2Session):
-    """
-    An ``OAuth2Session`` that gets, adds and renews its token by itself.
+    """An ``OAuth2Session`` that gets, adds and renews its token by itself.
 
     ``session.get(url)`` works as with any ``requests`` session and answers with whatever status the service gave;
     a path is taken relative to the connection's base URL. The token goes to the connection's own host and its
@@ -85,8 +84,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         client_secret: str | None = None,  # noqa: ARG002
         **kwargs: Any,
     ) -> requests.Response:
-        """
-        Send one authorized request, as ``requests.Session.request`` would; connections fail with the same errors.
+        """Send one authorized request, as ``requests.Session.request`` would; connections fail with the same errors.
 
         :raises SentinelHubError: where a URL or redirect must not be followed, or no token is accepted.
         """
@@ -115,8 +113,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         return response
 
     def call(self, call: Call, receiver: Receiver, **kwargs: Any) -> tuple[requests.Response, Answer]:
-        """
-        Make one call, repeated where that is safe, until it has a usable answer.
+        """Make one call, repeated where that is safe, until it has a usable answer.
 
         :param receiver: takes the body of the good answer.
         :param kwargs: ``params``, ``data``, ``json``, ``files``, ``headers`` as for ``requests``.

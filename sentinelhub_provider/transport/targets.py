@@ -48,8 +48,7 @@ class _FileTarget:
 
 
 class LocalTarget(_FileTarget):
-    """
-    A file on this machine, written without a name where the file system can do that, so that a kill leaves nothing.
+    """A file on this machine, written without a name where the file system can do that, so that a kill leaves nothing.
 
     Elsewhere it is written beside its place, as a hidden part. Parts that a kill left there go after a day.
 
@@ -135,8 +134,7 @@ class LocalTarget(_FileTarget):
 
 
 class FileSystemTarget(_FileTarget):
-    """
-    An object in a store that fsspec reaches: collected on this machine's disk, uploaded once it is complete.
+    """An object in a store that fsspec reaches: collected on this machine's disk, uploaded once it is complete.
 
     Uploading while it arrives would save the disk space, but fsspec's stores do not agree on how to take back a
     half-written object, and some show it.

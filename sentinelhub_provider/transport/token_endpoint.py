@@ -38,8 +38,7 @@ def credentials_of(settings: ConnectionSettings) -> ClientCredentials:
 def fetch_token(
     settings: ConnectionSettings, call: Callable[..., Any], *, timeout: float, wall_clock: Callable[[], float]
 ) -> AccessToken:
-    """
-    Ask a connection's token endpoint for a token; ``call`` makes one call, as ``SentinelHubSession.call``.
+    """Ask a connection's token endpoint for a token; ``call`` makes one call, as ``SentinelHubSession.call``.
 
     :raises SentinelHubAuthenticationError: the endpoint refuses the client id or the secret.
     :raises SentinelHubConfigurationError: it refuses the scope.

@@ -19,8 +19,7 @@ from sentinelhub_provider.triggers.stored import StoredTrigger, checking
 
 
 class SentinelHubByocTilesTrigger(StoredTrigger, BaseTrigger):
-    """
-    Wait until each of these tiles is ingested or has failed.
+    """Wait until each of these tiles is ingested or has failed.
 
     One event ends it: ``finished``, with how many were ingested and why the first ones failed; ``timeout``, the same
     where some had come to no end; or ``error``, where watching on is in vain, such as for a client that is refused.

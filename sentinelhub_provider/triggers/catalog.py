@@ -25,8 +25,7 @@ LAST_POLL = 60.0
 
 
 class SentinelHubSceneCountTrigger(StoredTrigger, BaseTrigger):
-    """
-    Poll until so many scenes are found, then fire once.
+    """Poll until so many scenes are found, then fire once.
 
     The event is ``{"status": "found", "scenes": 3, "waits_until": ...}``; ``timeout`` where there were too few at the
     end; or ``error``, with ``final`` where polling on is in vain, such as for a client that is refused. It holds no

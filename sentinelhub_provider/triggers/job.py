@@ -47,8 +47,7 @@ STOP_DEADLINE = 15.0
 
 
 class SentinelHubJobTrigger(StoredTrigger, BaseTrigger):
-    """
-    Wait until a job ends, whoever started it.
+    """Wait until a job ends, whoever started it.
 
     All triggers of a triggerer that wait for jobs of one kind over one connection share one poll loop: a thousand jobs
     cost ten requests a round. Faults that pass are survived; one line of the task's log tells of each beginning and
@@ -122,8 +121,7 @@ class SentinelHubJobTrigger(StoredTrigger, BaseTrigger):
         return JobPoller(self.kind, HookJobSource(self.kind, self.sentinelhub_conn_id))
 
     async def on_kill(self) -> None:
-        """
-        Stop the job where a user ended the task that waits for it. Called by Airflow 3.3 and later.
+        """Stop the job where a user ended the task that waits for it. Called by Airflow 3.3 and later.
 
         Airflow also calls this when it moves the trigger to another triggerer. So the job is stopped only where Airflow
         says that the task has ended; where Airflow does not say, the job goes on.
@@ -162,8 +160,7 @@ class SentinelHubJobTrigger(StoredTrigger, BaseTrigger):
 
 
 async def task_state(trigger: BaseTrigger) -> str | None:
-    """
-    Return the state of the trigger's task, such as ``deferred``.
+    """Return the state of the trigger's task, such as ``deferred``.
 
     :returns: ``None`` for a task that was cleared and is not scheduled yet; :data:`UNKNOWN` where Airflow does not say.
     """

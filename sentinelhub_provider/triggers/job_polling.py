@@ -1,5 +1,4 @@
-"""
-One loop that polls all jobs of a kind that tasks wait for, however many those are.
+"""One loop that polls all jobs of a kind that tasks wait for, however many those are.
 
 A triggerer runs every trigger as a coroutine of one event loop. Those that wait for jobs of the same kind over the same
 connection share a :class:`JobPoller`: it starts with the first of them and ends with the last.
@@ -67,8 +66,7 @@ PollUpdate: TypeAlias = StatusUpdate | PollFailure
 
 @dataclass(eq=False, slots=True)
 class Watch:
-    """
-    One who waits for a job.
+    """One who waits for a job.
 
     :param since: when it began to.
     :param due: when the next status check is due.
@@ -96,8 +94,7 @@ class QuietHook(SentinelHubHook):
 
 
 class HookJobSource:
-    """
-    Polls jobs over an Airflow connection.
+    """Polls jobs over an Airflow connection.
 
     The connection is looked up once, and again when its client is refused: its secret may have been changed since.
     """
@@ -162,8 +159,7 @@ class HookJobSource:
 
 
 class JobPoller(PollLoop):
-    """
-    Polls jobs of one kind and tells those who wait for them.
+    """Polls jobs of one kind and tells those who wait for them.
 
     :param source: where to poll; closed when the loop ends.
     :param wall_clock: seconds since the epoch, as jobs count their age.
@@ -352,8 +348,7 @@ _pollers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, s
 async def watching(
     kind: JobKind, conn_id: str, job_id: str, poll_interval: float, *, make: Callable[[], JobPoller]
 ) -> AsyncIterator[Watch]:
-    """
-    Wait for a job together with all others on this event loop who wait for jobs of its kind over its connection.
+    """Wait for a job together with all others on this event loop who wait for jobs of its kind over its connection.
 
     :param make: makes the poller for the first of them.
     """

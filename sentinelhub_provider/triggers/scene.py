@@ -45,8 +45,7 @@ MONTH = 30 * 86_400.0
 
 
 class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
-    """
-    Watch a collection and an area, and announce each new scene once.
+    """Watch a collection and an area, and announce each new scene once.
 
     ::
 

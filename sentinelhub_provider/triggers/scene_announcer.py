@@ -1,5 +1,4 @@
-"""
-Announces each new scene once, though triggerers are killed and watchers of one asset overlap.
+"""Announces each new scene once, though triggerers are killed and watchers of one asset overlap.
 
 Airflow 3.3 keeps a state store for each asset. Two values there belong to a watcher: its memory, which the watcher
 writes, and the highest number that was announced, which :mod:`sentinelhub_provider.plugins.scene_events` writes in the
@@ -54,8 +53,7 @@ Batch = tuple[int, Sequence[Mapping[str, Any]]]
 
 
 class SceneStore:
-    """
-    A watcher's memory in the state store of its assets. Each method is repeated until it works.
+    """A watcher's memory in the state store of its assets. Each method is repeated until it works.
 
     Several assets that are watched with the same arguments share one trigger: the memory is written to each of them,
     and the one that got furthest is read.
@@ -120,8 +118,7 @@ def _number(value: Any) -> int:
 
 @dataclass
 class SceneAnnouncer:
-    """
-    Announces the new scenes of one watcher.
+    """Announces the new scenes of one watcher.
 
     :param store: ``None`` where the memory is lost with the process.
     :param name: of the watcher, for the log.

@@ -38,8 +38,7 @@ class PollResult:
 
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """
-    One trigger's share in a poll.
+    """One trigger's share in a poll.
 
     :param need: returns what this trigger needs: the earliest time of sensing, or a number of scenes.
     :param interval: returns the seconds between the last poll and the next at most.
@@ -84,8 +83,7 @@ async def wait_for(
 
 
 class PollLoop:
-    """
-    Polls when something is due, until cancelled.
+    """Polls when something is due, until cancelled.
 
     :param clock: seconds, monotonic.
     :param jitter: a number in [0, 1).
@@ -124,8 +122,7 @@ class PollLoop:
 
 
 class SharedPoll(PollLoop):
-    """
-    A loop that polls at regular intervals, as long as anybody subscribes.
+    """A loop that polls at regular intervals, as long as anybody subscribes.
 
     A passing error is followed by longer and longer pauses. Between two polls there are at least ten seconds, whoever
     comes and goes.
@@ -158,8 +155,7 @@ class SharedPoll(PollLoop):
     def subscribe(
         self, need: Callable[[], Any], interval: Callable[[], float], *, at_once: bool = True
     ) -> Iterator[Subscription]:
-        """
-        Take part until the block ends; the first subscriber starts the loop, the last one ends it.
+        """Take part until the block ends; the first subscriber starts the loop, the last one ends it.
 
         :param at_once: whether the first poll is due now; otherwise after the first interval.
         """

@@ -14,8 +14,7 @@ P = ParamSpec("P")
 
 
 class InvalidTriggerError(SentinelHubRequestError, TypeError):
-    """
-    Arguments with which a trigger cannot work; ``field`` names the one to change.
+    """Arguments with which a trigger cannot work; ``field`` names the one to change.
 
     The triggerer fails the task for a constructor's ``TypeError``. Any other error ends the triggerer with all its
     triggers.

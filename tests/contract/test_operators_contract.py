@@ -1,5 +1,4 @@
-"""
-What the operators send and are answered is as Sentinel Hub's own descriptions say, and costs what they estimated.
+"""What the operators send and are answered is as Sentinel Hub's own descriptions say, and costs what they estimated.
 
 Over a spread of questions, in both spellings of the paths, against the sandbox over real sockets.
 """

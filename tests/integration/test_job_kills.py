@@ -1,5 +1,4 @@
-"""
-Processes killed at each step of a job's life: one job is started, and the next attempt succeeds with it.
+"""Processes killed at each step of a job's life: one job is started, and the next attempt succeeds with it.
 
 The process of an attempt is killed for good (SIGKILL) while one of its requests is held: before the service has it, or
 when the service has acted on it and the answer is on its way. Here are those steps that matter most; all of them, with

@@ -1,5 +1,4 @@
-"""
-The official client, ``sentinelhub``, and the operators ask the same in the same words, and get the same.
+"""The official client, ``sentinelhub``, and the operators ask the same in the same words, and get the same.
 
 Each question is in the operators' words in ``questions.py``, and here in the client's. Their requests are compared as
 the sandbox received them, and so are pixels and statistics.

@@ -29,8 +29,7 @@ HEARTBEAT_TIMEOUT = 8
 
 @dataclass
 class AirflowParts:
-    """
-    A running Airflow with LocalExecutor.
+    """A running Airflow with LocalExecutor.
 
     :param home: its home; ``<part>.log`` there is what a part says.
     :param environ: the environment of all parts.
@@ -162,8 +161,7 @@ class AirflowParts:
 def airflow_parts(
     home: Path, dags: Path, environment: Mapping[str, str], *, python: Path = Path(sys.executable)
 ) -> Iterator[AirflowParts]:
-    """
-    Run an Airflow until the block ends.
+    """Run an Airflow until the block ends.
 
     :param home: where it lives.
     :param dags: its folder of DAGs.

@@ -1,5 +1,4 @@
-"""
-A process that forks one process for each attempt at a task, as Airflow's workers do; a test kills those.
+"""A process that forks one process for each attempt at a task, as Airflow's workers do; a test kills those.
 
 It has Airflow loaded and no thread of its own, so that a fork takes no time and inherits no lock. An order is a line of
 JSON: ``{"attempt": ...}`` begins one and is answered by its pid, ``{"wait": pid}`` is answered by its exit status.
@@ -78,8 +77,7 @@ class Attempts:
     def begin(
         self, kind: str, *, try_number: int, environment: dict[str, str], store: Path | None, **arguments: Any
     ) -> Attempt:
-        """
-        Begin an attempt.
+        """Begin an attempt.
 
         :param kind: of :data:`KINDS`.
         :param try_number: which one it is; all are of one chain.

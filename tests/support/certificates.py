@@ -19,8 +19,7 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """
-    Signs certificates for names and addresses.
+    """Signs certificates for names and addresses.
 
     :param folder: where its files go.
     """

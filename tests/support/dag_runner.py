@@ -1,5 +1,4 @@
-"""
-Runs DAGs in one Airflow process, whose first run takes ten seconds and more. ``dag_runs.py`` starts it.
+"""Runs DAGs in one Airflow process, whose first run takes ten seconds and more. ``dag_runs.py`` starts it.
 
 Each line of the standard input is an order, ``{"home": ..., "dags": ..., "connections": [...]}``: every DAG of the
 folder ``dags`` is run once with each connection. Then ``home`` has the file ``log`` and ``result.json``, a list with an

@@ -34,8 +34,7 @@ class DagRunner:
     process: subprocess.Popen[str]
 
     def run(self, server: SandboxServer, dags: Path, home: Path, **extra: Any) -> DagRuns:
-        """
-        Run the DAGs of a folder.
+        """Run the DAGs of a folder.
 
         :param server: where the connection ``sentinelhub_default`` leads.
         :param home: working folder of the tasks, which also takes the log and the result.
@@ -44,8 +43,7 @@ class DagRunner:
         return self.run_with([connection_to(server, **extra)], dags, home)[0]
 
     def run_with(self, connections: list[str], dags: Path, home: Path) -> list[DagRuns]:
-        """
-        Run the DAGs of a folder with one connection after the other.
+        """Run the DAGs of a folder with one connection after the other.
 
         :param connections: what ``sentinelhub_default`` is, as JSON.
         """
@@ -70,8 +68,7 @@ def connection_to(server: SandboxServer, **extra: Any) -> str:
 
 @contextmanager
 def started_dag_runner(home: Path, *, python: Path | None = None) -> Iterator[DagRunner]:
-    """
-    Run such an Airflow until the block ends. It loads when the first DAGs come.
+    """Run such an Airflow until the block ends. It loads when the first DAGs come.
 
     :param python: the interpreter of an environment that the package is installed in; this one's without it.
     """

@@ -1,5 +1,4 @@
-"""
-The examples in the documentation: every fenced block, and tables that are marked.
+"""The examples in the documentation: every fenced block, and tables that are marked.
 
 What a block is, and so how it is checked, is told by its language. An HTML comment in the line above says otherwise,
 or names the check of a table or of data::

@@ -1,5 +1,4 @@
-"""
-Many real processes that make calls with one connection, none of them with Airflow in it.
+"""Many real processes that make calls with one connection, none of them with Airflow in it.
 
 A test uses :class:`Fleet`. Run as a script this is its nursery: it has everything imported and forks the workers, as
 Airflow does with tasks, so that thirty of them start at once on a small machine.

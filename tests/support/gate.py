@@ -20,8 +20,7 @@ _NOT_FORWARDED = frozenset({"host", "content-length", "transfer-encoding", "conn
 
 @dataclass
 class Hold:
-    """
-    A request to hold.
+    """A request to hold.
 
     :param method: its HTTP method.
     :param path: regular expression for its path.
@@ -57,8 +56,7 @@ class Hold:
 
 @dataclass
 class Gate:
-    """
-    The gate; each lane is a path prefix of its own, so that many clients can be held at different points.
+    """The gate; each lane is a path prefix of its own, so that many clients can be held at different points.
 
     :param upstream: base URL of the sandbox.
     :param url: base URL of the gate; a lane's is ``{url}/{lane}``.

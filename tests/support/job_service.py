@@ -22,8 +22,7 @@ IDLE = (JobState.CREATED, JobState.ANALYSIS_DONE, JobState.STOPPED)
 
 @dataclass
 class Service:
-    """
-    Jobs that take a minute, and a record of which were started.
+    """Jobs that take a minute, and a record of which were started.
 
     :param next_tag: what the next job that is created has as its job tag.
     :param ends: how jobs end, one after another, each time one is started; ``DONE`` when they are used up.
@@ -110,8 +109,7 @@ class Service:
 
 
 class Attempt:
-    """
-    One attempt at a task, which goes one step at a time.
+    """One attempt at a task, which goes one step at a time.
 
     :param store: what survives an attempt; ``None`` where nothing does.
     :param known: id of the job that it found before it waited.
@@ -134,8 +132,7 @@ class Attempt:
         return self.result is not None or self.error is not None
 
     def advance(self, fault: str = "none", only: type = object) -> None:
-        """
-        Do one step.
+        """Do one step.
 
         :param fault: ``lost``: the request never arrives; ``unheard``: it is done, but the answer is lost; ``late``: it
             arrives when the sender has given up. All others go well.

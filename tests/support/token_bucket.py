@@ -23,8 +23,7 @@ START = 1_000_000.0
 
 @dataclass
 class TokenBucket:
-    """
-    What the service allows: ``burst`` requests at once, ``rate`` per second in the long run.
+    """What the service allows: ``burst`` requests at once, ``rate`` per second in the long run.
 
     :param rate: may be changed at any time.
     """
@@ -49,8 +48,7 @@ class TokenBucket:
 
 @dataclass
 class Fleet:
-    """
-    Threads that send one request after another, all by one state.
+    """Threads that send one request after another, all by one state.
 
     :param bucket: what the service allows.
     :param threads: of all processes together.

@@ -1,5 +1,4 @@
-"""
-Run inside an Airflow: map a task of ``@task.sentinelhub``, execute it, print as JSON what it is and what it returned.
+"""Run inside an Airflow: map a task of ``@task.sentinelhub``, execute it, print what it is and returned, as JSON.
 
 Executed without Airflow's task runner: that of ``dag.test()`` in Airflow 3.2 does not work with every version of the
 libraries it is installed with.

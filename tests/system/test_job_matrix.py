@@ -1,5 +1,4 @@
-"""
-Whatever is killed, whenever: one job is started, and the task succeeds.
+"""Whatever is killed, whenever: one job is started, and the task succeeds.
 
 Each step of a job's life is held at a gate before the sandbox, or just behind it; then a victim is killed for real
 (SIGKILL), the gate is opened, the victim started again. A request that was held reaches the sandbox although its sender

@@ -1,5 +1,4 @@
-"""
-What the BYOC API is asked without changing anything, and how the ingestion of tiles is watched. Pure.
+"""What the BYOC API is asked without changing anything, and how the ingestion of tiles is watched. Pure.
 
 Each flow is a generator that yields one step at a time - :class:`Get` or :class:`Pause` - and is sent what came of it,
 so that a blocking task and a trigger on the event loop drive the same one.
@@ -84,8 +83,7 @@ def find_tile(collection_id: str, path: str) -> Generator[Get, Any, Tile | None]
 
 
 def find_tiles(collection_id: str, paths: Sequence[str]) -> Generator[Get, Any, list[Tile]]:
-    """
-    Look for the tiles at these paths; returned are those that are there, in whichever spelling.
+    """Look for the tiles at these paths; returned are those that are there, in whichever spelling.
 
     The list is read, newest first, until asking for the rest one by one takes no more requests than reading took:
     whether few of many tiles are wanted or many of few, it takes about twice the least number of requests at most.
@@ -194,8 +192,7 @@ def poll_tiles(
     poll_interval: float,
     random: Callable[[], float],
 ) -> Generator[Get | Pause, Any, Outcome]:
-    """
-    Poll tiles until each is ingested or has failed, or until it is ``ends`` by ``clock`` (seconds).
+    """Poll tiles until each is ingested or has failed, or until it is ``ends`` by ``clock`` (seconds).
 
     The pause grows from :data:`FIRST_PAUSE` to ``poll_interval`` seconds, with a jitter of a tenth, and starts small
     again when a tile comes to its end, since others are likely to follow. Errors that are not final are waited out.

@@ -1,5 +1,4 @@
-"""
-Areas across 180 degrees: told apart from areas that are as wide as the globe, and cut there.
+"""Areas across 180 degrees: told apart from areas that are as wide as the globe, and cut there.
 
 Not the library of that name: numpy's ``unwrap`` does the same in a few lines, and areas around a pole are no request's.
 """
@@ -58,8 +57,7 @@ def sides_of(geometry: Geometry) -> tuple[BBox, ...]:
 
 
 def cut(shape: BaseGeometry) -> BaseGeometry:
-    """
-    Return a geometry in degrees whose parts lie on one side of the antimeridian each.
+    """Return a geometry in degrees whose parts lie on one side of the antimeridian each.
 
     Edges longer than 180 degrees go the short way round, but for those from -180 to 180; longitudes may go on beyond
     180. What does not cross comes back as it is, as do points.

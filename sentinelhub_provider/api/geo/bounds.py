@@ -26,8 +26,7 @@ TILING_HINT = (
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """
-    The area of a request: the raster's box, and a geometry that alone has data, where there is one.
+    """The area of a request: the raster's box, and a geometry that alone has data, where there is one.
 
     ``has_bbox``: the box is part of the request. ``warnings``: what looks wrong, but may be meant.
     """
@@ -93,8 +92,7 @@ class Size:
 def parse_bounds(
     *, bbox: Any = None, geometry: Any = None, crs: Any = None, across: bool = False, as_it_is: bool = False
 ) -> Bounds:
-    """
-    Read and check an area, and transform it where the service does not take its CRS.
+    """Read and check an area, and transform it where the service does not take its CRS.
 
     With ``bbox`` and ``geometry``, the picture is that of the box, and has data only inside of the geometry. ``crs`` is
     that of both; without it, what the geometry names itself, else longitude and latitude. ``across``: a geometry may
@@ -150,8 +148,7 @@ def _transformed(box: BBox | None, shape: Geometry | None, system: Crs) -> tuple
 def parse_size(
     bounds: Bounds, *, width: Any = None, height: Any = None, resolution: Any = None, max_side: int | None = MAX_SIDE
 ) -> Size:
-    """
-    Read and check the raster's size: pixels **or** resolution.
+    """Read and check the raster's size: pixels **or** resolution.
 
     One of ``width`` and ``height`` is enough. ``resolution`` is metres per pixel, one number or two; in a CRS of
     degrees it becomes a size at the central latitude.

@@ -74,8 +74,7 @@ class Crs:
 
     @property
     def area(self) -> tuple[float, float, float, float] | None:
-        """
-        Where its coordinates make sense (min x, min y, max x, max y), where that is known.
+        """Where its coordinates make sense (min x, min y, max x, max y), where that is known.
 
         UTM: the whole of its hemisphere, and half a zone of tolerance to either side. Other projections: where they are
         used, and half of that to each side.
@@ -88,8 +87,7 @@ class Crs:
 
     @property
     def sent_as(self) -> Crs:
-        """
-        The CRS that requests have for it: itself where the service takes it.
+        """The CRS that requests have for it: itself where the service takes it.
 
         Degrees on another datum become CRS84. A projection becomes the UTM zone in the middle of the area that it is
         made for, or CRS84 where that area is wider than 15 degrees, polar, or not known.

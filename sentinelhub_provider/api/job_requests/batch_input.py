@@ -1,5 +1,4 @@
-"""
-What a Batch Process job cuts an area along: the tiles of a grid, or the features of a GeoPackage.
+"""What a Batch Process job cuts an area along: the tiles of a grid, or the features of a GeoPackage.
 
 Source of the grids: the documentation's page "Batch Processing V2 API", section "Tiling grid".
 """
@@ -88,8 +87,7 @@ def check_resolution(grid: TilingGrid, value: Any, field: str = "resolution") ->
 
 
 def count_tiles(bounds: Bounds, grid: TilingGrid) -> int | None:
-    """
-    Estimate how many tiles meet an area; each of them is processed and paid for whole.
+    """Estimate how many tiles meet an area; each of them is processed and paid for whole.
 
     Where a grid's tiles begin is not published, so that this is what an area meets on average over all places that it
     could have on the grid, rounded up: ``(area + tile * (width + height) + tile²) / tile²`` for each polygon (of a

@@ -1,5 +1,4 @@
-"""
-Requests of the Batch Process API (version 2): built from what a user says, or taken as plain JSON, and checked.
+"""Requests of the Batch Process API (version 2): built from what a user says, or taken as plain JSON, and checked.
 
 Evalscripts, collections, times and bounds are those of the Process API, read by the same code. What is different: the
 area is cut along a tiling grid or the features of a GeoPackage, so that the size is theirs, and results are delivered
@@ -79,8 +78,7 @@ class BatchProcessRequest(JobRequest):
         )
 
     def estimate(self, *, samples: float = 1, sizes: FeatureSizes | None = None) -> Estimate | None:
-        """
-        Estimate the cost in processing units; ``None`` where it cannot be told.
+        """Estimate the cost in processing units; ``None`` where it cannot be told.
 
         Tiles and features that an area meets are paid for whole; of a grid's tiles, an average number is taken. Over a
         GeoPackage the cost needs ``sizes``, and all features are counted, also where bounds choose among them. Zarr is
@@ -113,8 +111,7 @@ def build_batch_process(
     now: datetime | None = None,
     **members: Any,
 ) -> BatchProcessRequest:
-    """
-    Build a request.
+    """Build a request.
 
     With a tiling grid, ``bbox`` or ``geometry`` is a must, and ``resolution`` one that it has, in its unit. With
     ``features``, an area chooses those that meet it, and ``resolution`` (in units of their CRS) or ``width`` and

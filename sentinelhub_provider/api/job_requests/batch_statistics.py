@@ -78,8 +78,7 @@ def build_batch_statistics(
     features_crs: Any = None,
     **checks: Unpack[Checks],
 ) -> BatchStatisticsRequest:
-    """
-    Build a request.
+    """Build a request.
 
     Each feature's raster has ``width`` and ``height`` in pixels, at most 2,500, or a ``resolution`` in units of the
     features' CRS: one number, or two. An evalscript has less than 32 KB; one that ``evalscript_reference`` names has an

@@ -1,5 +1,4 @@
-"""
-Where in an object storage a job reads and writes, and with whose credentials.
+"""Where in an object storage a job reads and writes, and with whose credentials.
 
 Requests carry the credentials in plain text, next to the URL. So they are kept apart here: a request's ``body`` has
 none of them and may be logged, compared and recorded; only its ``payload()``, made right before it is sent, has them.

@@ -1,5 +1,4 @@
-"""
-How an Async Process job is paid for once, though sending it pays at once, and nobody lists what was sent. Pure.
+"""How an Async Process job is paid for once, though sending it pays at once, and nobody lists what was sent. Pure.
 
 :func:`async_flow` keeps the intent to send before it sends, and the job's id after. An attempt that finds an intent
 without an id cannot know whether the request arrived; it looks into the folder that only this task's outputs go to, for
@@ -35,8 +34,7 @@ UNKNOWN = "UNKNOWN"  # The ``job_status`` of an error about a job of which nobod
 
 @dataclass(frozen=True, slots=True)
 class AsyncPlan:
-    """
-    What a task wants of its job, which may take ``timeout`` from when it was sent.
+    """What a task wants of its job, which may take ``timeout`` from when it was sent.
 
     ``job_id``: reconnect to this job, which somebody else sent. ``if_unclear``, where nobody can tell whether the job
     was sent: ``wait`` for its outputs for ``unclear_wait``, then fail; ``fail`` at once; or wait, then ``resend``, at
@@ -58,8 +56,7 @@ class AsyncPlan:
 def async_flow(
     plan: AsyncPlan, *, clock: Callable[[], datetime], known: str | None = None, waited: bool = False
 ) -> Flow[Job | None]:
-    """
-    Walk through a job's life until it is over, well or not: that is to be seen in the bucket.
+    """Walk through a job's life until it is over, well or not: that is to be seen in the bucket.
 
     ``known``: the job's id, where this attempt found it before it waited. ``waited``: it knows that nothing was sent
     yet. Returns the job in state ``GONE``; ``None`` where its outputs were found, but not its id. Raises
@@ -98,8 +95,7 @@ def async_flow(
 
 
 def _check_known(plan: AsyncPlan, job_id: str, since: datetime, clock: Callable[[], datetime]) -> Flow[Job]:
-    """
-    Check the status of a job. A new one may not be known yet: a 404 ends it only with its outputs, or after a while.
+    """Check the status of a job. A new one may not be known yet: a 404 ends it only with its outputs, or after a while.
 
     ``since``: when it was sent.
     """

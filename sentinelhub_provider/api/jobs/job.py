@@ -1,5 +1,4 @@
-"""
-Remote jobs: the three kinds there are, the states they pass through, and what each state means to a pipeline.
+"""Remote jobs: the three kinds there are, the states they pass through, and what each state means to a pipeline.
 
 Batch Process and Batch Statistics::
 
@@ -62,8 +61,7 @@ _BATCH_STATES = frozenset(JobState) - {JobState.RUNNING, JobState.GONE}
 
 @dataclass(frozen=True, slots=True)
 class JobKind:
-    """
-    One API that runs jobs: its name in arguments and events, its title in sentences, its path.
+    """One API that runs jobs: its name in arguments and events, its title in sentences, its path.
 
     ``actions``: its jobs are listed, and can be analysed, started and stopped; otherwise they run as soon as they
     exist. ``light_status``: ``/{id}/status`` tells a job's state without its request.
@@ -122,8 +120,7 @@ def check_job_id(value: Any, field: str = "job_id") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """
-    A job as the service last described it, without its request. What the service does not say is ``None``.
+    """A job as the service last described it, without its request. What the service does not say is ``None``.
 
     ``reason``: why it is stopped. ``cost``: processing units so far. ``completion``: per cent. ``user_action``: what a
     user last told it to do, ``NONE``, ``ANALYSE``, ``START`` or ``STOP``.

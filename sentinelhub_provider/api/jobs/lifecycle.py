@@ -1,5 +1,4 @@
-"""
-How a job is paid for once, whatever dies: create it, find it again, start it, wait for it. Pure.
+"""How a job is paid for once, whatever dies: create it, find it again, start it, wait for it. Pure.
 
 :func:`job_flow` is a generator that yields one step at a time and is sent what came of it; a thin shell drives it, and
 may be killed between any two steps. Creating a job is free, starting it pays. So each attempt of a task creates at most
@@ -65,8 +64,7 @@ SLACK = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """
-    What a task wants of its job, which is known by its ``tag`` and may take ``timeout`` from its creation.
+    """What a task wants of its job, which is known by its ``tag`` and may take ``timeout`` from its creation.
 
     ``digest``: its request's first digits, where they count. ``not_before``: it cannot have been created before.
     ``earlier_tags``: those of its jobs before a user cleared it. ``job_id``: reconnect to this job, which somebody else
@@ -90,8 +88,7 @@ class Plan:
 
 
 def job_flow(plan: Plan, *, clock: Callable[[], datetime], known: str | None = None, waited: bool = False) -> Flow[Job]:
-    """
-    Walk through a job's life until it is done, wholly or in part.
+    """Walk through a job's life until it is done, wholly or in part.
 
     ``known``: the job's id, where this attempt found it before it waited. ``waited``: it has started the job or waited
     for it; if the job stops then, it stays stopped. Raises :class:`SentinelHubJobError` where the job ended otherwise,

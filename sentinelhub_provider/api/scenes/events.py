@@ -1,5 +1,4 @@
-"""
-The event of new scenes, and how it says which watcher announced them under which number.
+"""The event of new scenes, and how it says which watcher announced them under which number.
 
 The watcher writes the event, the provider's plugin reads it where Airflow stores it. Both values that belong to a
 watcher lie in the state store of the watched asset: its memory under the watcher's key, and under
@@ -42,8 +41,7 @@ def scenes_event(
 
 
 def watch_of(extra: Any) -> tuple[str, int] | None:
-    """
-    Return key and number of a stored event that a scene watcher fired, ``None`` for any other.
+    """Return key and number of a stored event that a scene watcher fired, ``None`` for any other.
 
     :param extra: of the asset event. One that was posted to Airflow's API counts as another, whatever it looks like.
     """

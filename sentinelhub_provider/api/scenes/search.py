@@ -23,8 +23,7 @@ PageFlow = Generator[dict[str, Any], bytes, list[dict[str, Any]]]
 
 
 def check_has_scenes(collection: str) -> None:
-    """
-    Refuse a collection that is one picture without a time.
+    """Refuse a collection that is one picture without a time.
 
     :raises SentinelHubRequestError: names the argument.
     """
@@ -36,8 +35,7 @@ def check_has_scenes(collection: str) -> None:
 
 
 def search_flow(body: Mapping[str, Any], enough: float = math.inf) -> PageFlow:
-    """
-    Yield the body of each page's request, be sent its answer, and return the short list of all pages.
+    """Yield the body of each page's request, be sent its answer, and return the short list of all pages.
 
     A scene that is on two pages, since another one was published meanwhile, is in the list once.
 

@@ -1,5 +1,4 @@
-"""
-Which scenes of a watched area are new.
+"""Which scenes of a watched area are new.
 
 The Catalog can be asked when a scene was sensed, not when it was published, and scenes are published late and out of
 order. So each poll searches a window of days that ends now, and what was announced in that window is remembered:
@@ -62,8 +61,7 @@ _PROCESSINGS: tuple[re.Pattern[str], ...] = (
 
 
 def acquisition(item: Mapping[str, Any]) -> str:
-    """
-    Name what a scene is a processing of: the same for all processings of one observation.
+    """Name what a scene is a processing of: the same for all processings of one observation.
 
     Ids of Sentinel-1, -2, -3 and Landsat products are understood; of other products each id is one of its own. The
     time to the second belongs to it: one pass may leave two products of a tile, with one half each.
@@ -74,8 +72,7 @@ def acquisition(item: Mapping[str, Any]) -> str:
 
 
 def check_lookback(value: Any) -> timedelta:
-    """
-    Return how far behind the present scenes are looked for, from a ``timedelta`` or a number of days.
+    """Return how far behind the present scenes are looked for, from a ``timedelta`` or a number of days.
 
     :raises SentinelHubRequestError: for anything else, less than a day or more than a year.
     """
@@ -97,8 +94,7 @@ def pause_between(poll_interval: float, jitter: float) -> float:
 
 @dataclass(slots=True)
 class SceneLedger:
-    """
-    What was announced of one watched area.
+    """What was announced of one watched area.
 
     Order of calls: :meth:`adopt`; then for each poll :meth:`search_from`, :meth:`new_scenes`; for each batch of the new
     ones :meth:`adopt` and :meth:`begin`, and :meth:`commit` once it is announced; :meth:`move_on` at the end.
@@ -131,8 +127,7 @@ class SceneLedger:
         return sum(len(prints) for prints in self._known.values())
 
     def adopt(self, stored: Any, announced: int = 0) -> None:
-        """
-        Add what is stored, by whichever writer, to what is known.
+        """Add what is stored, by whichever writer, to what is known.
 
         :param stored: what :meth:`to_json` returned, ``None`` where nothing is stored.
         :param announced: the highest number that is known to be announced. A stored batch with a higher one counts as
@@ -177,8 +172,7 @@ class SceneLedger:
         return datetime.combine(self._since or self._first_day(now), time(), UTC)
 
     def new_scenes(self, items: Iterable[Mapping[str, Any]], now: datetime) -> list[Mapping[str, Any]]:
-        """
-        Return the scenes of a poll that are to be announced, oldest first; of several processings the latest.
+        """Return the scenes of a poll that are to be announced, oldest first; of several processings the latest.
 
         The first poll of all without a ``start`` remembers every scene and returns none.
         """
@@ -215,8 +209,7 @@ class SceneLedger:
         self._pending = []
 
     def move_on(self, now: datetime) -> date | None:
-        """
-        Let the window go on after a poll of which everything is announced.
+        """Let the window go on after a poll of which everything is announced.
 
         :returns: the first day of the window where it had to be shortened, as too many scenes are in it.
         """

@@ -34,8 +34,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """
-    Statistics of one band in one interval. Numbers are NaN, and counts ``None``, where there are none.
+    """Statistics of one band in one interval. Numbers are NaN, and counts ``None``, where there are none.
 
     ``output`` and ``band`` are ``None`` in rows without statistics (EMPTY, FAILED). ``sample_count``: pixels of the
     box; ``no_data_count``: those that do not count, as they are masked or outside of the geometry. ``percentiles``: by

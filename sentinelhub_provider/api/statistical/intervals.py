@@ -58,8 +58,7 @@ class AggregationInterval:
         return sum(1 for _ in self.split(whole))
 
     def is_length_of(self, whole: TimeRange) -> bool:
-        """
-        Tell whether a range is one such interval of a local calendar.
+        """Tell whether a range is one such interval of a local calendar.
 
         A day has 23 hours when clocks are put forward, and 25 when they are put back; a local month begins within the
         last day of another month in UTC.
@@ -97,8 +96,7 @@ def alone(interval: TimeRange) -> SplitTime:
 def split_time(
     time_range: Any, length: Any = "P1D", last: str | None = None, *, field: str = "time_range", now: datetime | None
 ) -> SplitTime:
-    """
-    Read a range and the length of its intervals.
+    """Read a range and the length of its intervals.
 
     Without ``last``, one that does not fit is skipped where the user says the range, and shortened where the run does.
     """

@@ -115,8 +115,7 @@ def check_mask(setup: Setup | None) -> None:
 
 
 def build_calculations(wanted: StatisticsArguments) -> dict[str, Any]:
-    """
-    Make a request's ``calculations`` member; nothing for the plain statistics.
+    """Make a request's ``calculations`` member; nothing for the plain statistics.
 
     Of every band of every output: ``percentiles``, from 0 to 100; ``histogram``, a number of bins, a list of their
     edges, or the API's definition (``nBins`` or ``binWidth`` with ``lowEdge`` and ``highEdge``, or ``bins``). Or the

@@ -1,5 +1,4 @@
-"""
-One statistical request for many areas: built once, then filled in for each of them.
+"""One statistical request for many areas: built once, then filled in for each of them.
 
 What is common to all (evalscript, collections, time, calculations) is checked with the first good area. Each further
 one costs only the checks of its own bounds and size. The whole set is surveyed before anything is sent: which areas

@@ -58,8 +58,7 @@ Pending = Iterator[tuple[Feature, str]]
 
 @dataclass
 class FeatureRequests:
-    """
-    The requests of one attempt.
+    """The requests of one attempt.
 
     :param hook: makes the calls; the rate limits are its.
     :param template: of the requests.
@@ -90,8 +89,7 @@ class FeatureRequests:
     _told: float = 0.0
 
     def run(self, pending: Pending) -> None:
-        """
-        Request all features that have no whole answer yet.
+        """Request all features that have no whole answer yet.
 
         :raises SentinelHubError: the first that would come for every feature. Nothing is sent after it. Requests
             under way are completed and kept, as they are paid for.
@@ -181,8 +179,7 @@ class FeatureRequests:
         return merge(answer, again), units
 
     async def _post_or_split(self, key: str, request: StatisticalRequest) -> tuple[dict[str, Any], float]:
-        """
-        Get the answer to a request; where that takes the service too long, those to smaller pieces of it.
+        """Get the answer to a request; where that takes the service too long, those to smaller pieces of it.
 
         Pieces that stay without an answer are failed intervals, as long as another piece has one.
         """

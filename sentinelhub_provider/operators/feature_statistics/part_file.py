@@ -1,5 +1,4 @@
-"""
-Answers that are already paid for, kept until the whole is done.
+"""Answers that are already paid for, kept until the whole is done.
 
 A file of JSON lines, appended to as answers come. Memory holds only where each one lies. A task that is killed, even in
 the middle of a line, finds on its next attempt everything that was written whole. Where the table goes to an object
@@ -47,8 +46,7 @@ class _Place:
 
 
 def part_file(output_path: Any, part_folder: Any, *, identity: Sequence[str], digest: str) -> PartFile:
-    """
-    Return the part file of a task: the same for each of its attempts, and for it alone.
+    """Return the part file of a task: the same for each of its attempts, and for it alone.
 
     :param output_path: where its table goes, a path or URL, or ``None``. Its folder is where parts lie.
     :param part_folder: where they lie instead, a path or URL; for neither, a folder of the machine's temporary one.
@@ -73,8 +71,7 @@ def _digest(*parts: str) -> str:
 
 
 class PartFile:
-    """
-    Answers by key; of two with the same key the later one counts.
+    """Answers by key; of two with the same key the later one counts.
 
     A context manager: one attempt at a time may have a file open. Leaving keeps what is in it; :meth:`remove` takes it
     away. ``path``: the file, whose folder is made where it is missing; ``None`` for one that goes with the process.
@@ -150,8 +147,7 @@ class PartFile:
         return answer
 
     def add(self, key: str, answer: Mapping[str, Any], *, units: float, is_complete: bool) -> None:
-        """
-        Write an answer.
+        """Write an answer.
 
         ``units``: PU that it cost. Raises :class:`SentinelHubOutputError` where the disk does not take it.
         """
@@ -193,8 +189,7 @@ class PartFile:
 
 
 class PartStore:
-    """
-    A folder of objects, in the order of their names.
+    """A folder of objects, in the order of their names.
 
     ``folder``: for one task alone. ``clock``: seconds, monotonic. ``wall_clock``: seconds since the epoch, which the
     names begin with: later attempts come later.
@@ -214,8 +209,7 @@ class PartStore:
         self._next = 0.0
 
     def load(self, file: IO[bytes]) -> None:
-        """
-        Copy what earlier attempts left into a file.
+        """Copy what earlier attempts left into a file.
 
         :raises Exception: the store library's, also where the folder cannot be written.
         """

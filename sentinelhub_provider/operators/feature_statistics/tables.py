@@ -63,8 +63,7 @@ def records(features: Iterable[Feature], found: Survey, part: PartFile) -> Recor
 
 
 def write_table(cells: Records, found: Survey, path: Any, wanted: str | None) -> dict[str, Any]:
-    """
-    Write a file, which appears when it is complete; return its path, size in bytes, sha256 and content type.
+    """Write a file, which appears when it is complete; return its path, size in bytes, sha256 and content type.
 
     :param wanted: the format; what the path's ending says by default.
     :raises SentinelHubOutputError: where the path cannot be written.

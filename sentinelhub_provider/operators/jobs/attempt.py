@@ -1,5 +1,4 @@
-"""
-Which attempt of a task this is, and what outlives it: what makes retries of jobs idempotent.
+"""Which attempt of a task this is, and what outlives it: what makes retries of jobs idempotent.
 
 Airflow 3.3 and later have a task state store. XCom is no such place: Airflow clears it when a retry begins. Without a
 store, a job is found by its job tag; an Async Process job, which no listing shows, has a record in its bucket.
@@ -32,8 +31,7 @@ RECORD_SIZE = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """
-    An attempt at a task.
+    """An attempt at a task.
 
     ``tag``: job tag of the job of this attempt, and of all others until a user clears the task. ``earlier_tags``: tags
     of jobs from before such a clear. ``is_first``: whether no attempt came before it since. ``not_before``: the jobs
@@ -47,8 +45,7 @@ class Attempt:
 
 
 def attempt_of(operator: BaseOperator, context: Context) -> Attempt:
-    """
-    Tell which attempt this is.
+    """Tell which attempt this is.
 
     Airflow raises a task instance's ``max_tries`` whenever a user clears it after it has finished or while it waits in
     the triggerer, and never else: it is the same for all retries, whatever becomes of the DAG's ``retries`` meanwhile.
@@ -85,8 +82,7 @@ def _number(value: Any, default: int) -> int:
 
 
 class JobStore(Protocol):
-    """
-    Stores one record, a JSON object without secrets, for all attempts at a task until a user clears it.
+    """Stores one record, a JSON object without secrets, for all attempts at a task until a user clears it.
 
     All methods raise what the store raises.
     """
@@ -106,8 +102,7 @@ class JobStore(Protocol):
 
 
 class TaskStateJobStore:
-    """
-    Stores the record in Airflow's task state store, where there is one.
+    """Stores the record in Airflow's task state store, where there is one.
 
     :param store: ``context["task_state_store"]``; ``None`` before Airflow 3.3, where nothing is kept.
     :param tag: the job tag; a cleared task has another one, and finds no record of its former job.
@@ -133,8 +128,7 @@ class TaskStateJobStore:
 
 
 class VariableJobStore:
-    """
-    Stores the record in an Airflow Variable, which is there before Airflow 3.3, too.
+    """Stores the record in an Airflow Variable, which is there before Airflow 3.3, too.
 
     :param tag: see :class:`TaskStateJobStore`.
     """
@@ -165,8 +159,7 @@ class VariableJobStore:
 
 
 class BucketJobStore:
-    """
-    Stores the record as a JSON file in a bucket.
+    """Stores the record as a JSON file in a bucket.
 
     ``folder``: URL of the folder. ``conn_id``: Airflow connection; ``None`` for the worker's own credentials. ``log``:
     gets a line where the bucket cannot be used.

@@ -35,8 +35,7 @@ ON_PARTIAL = ("fail", "warn")
 
 
 class SentinelHubJobOperator(RequestOperator):
-    """
-    An operator that has a remote job done: once, whatever dies.
+    """An operator that has a remote job done: once, whatever dies.
 
     .. seealso:: :doc:`/jobs`
 
@@ -112,8 +111,7 @@ class SentinelHubJobOperator(RequestOperator):
 
     @abstractmethod
     def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:
-        """
-        Return what the task returns of a job that is over.
+        """Return what the task returns of a job that is over.
 
         :raises SentinelHubJobError: where it is over, but not well.
         """
@@ -138,8 +136,7 @@ class SentinelHubJobOperator(RequestOperator):
         return self.resume(context)
 
     def resume(self, context: Context, event: Any = None, **state: Any) -> dict[str, Any]:  # noqa: ARG002
-        """
-        Do the work, for the first time or after a wait in the triggerer.
+        """Do the work, for the first time or after a wait in the triggerer.
 
         ``state``: the members of :class:`~sentinelhub_provider.operators.jobs.driver.DeferralState`; ``dag.test()``
         loses them. Raises :class:`AirflowFailException` for errors that no repetition can cure. Raises
@@ -154,8 +151,7 @@ class SentinelHubJobOperator(RequestOperator):
             return self._result(context)
 
     def execute_complete(self, context: Context, event: Any = None, **state: Any) -> dict[str, Any]:
-        """
-        Go on when the trigger has seen the job end.
+        """Go on when the trigger has seen the job end.
 
         :param state: see :meth:`resume`.
         :raises SentinelHubResponseError: for an event that is none, or about another job.
@@ -232,8 +228,7 @@ class SentinelHubJobOperator(RequestOperator):
         return None if self._is_known() else str(self.built(context).digest)[:DIGEST_SIZE]
 
     def payload(self, context: Context) -> dict[str, Any]:
-        """
-        Return what is sent to create the job, once its cost was checked.
+        """Return what is sent to create the job, once its cost was checked.
 
         :raises SentinelHubBudgetError: where it would cost more than it may.
         """
@@ -279,8 +274,7 @@ def url_at(body: Any, path: Sequence[str]) -> str:
 
 
 class SentinelHubListedJobOperator(SentinelHubJobOperator):
-    """
-    An operator of jobs over many features, Batch Process or Batch Statistics.
+    """An operator of jobs over many features, Batch Process or Batch Statistics.
 
     :param features: URL of a GeoPackage in a bucket, ``s3://bucket/fields.gpkg``; or GeoJSON, or a file of any
         kind that :func:`~sentinelhub_provider.features.open_features` reads, of which a GeoPackage is made and

@@ -36,8 +36,7 @@ class BucketError(Exception):
 
 
 def open_path(url: str, conn_id: str | None) -> ObjectStoragePath:
-    """
-    Return a place in a bucket.
+    """Return a place in a bucket.
 
     :param url: ``s3://bucket/key`` or any other that Airflow's object storage knows.
     :param conn_id: Airflow connection; ``None`` for what the worker has of itself.
@@ -57,8 +56,7 @@ def open_path(url: str, conn_id: str | None) -> ObjectStoragePath:
 
 
 def find_file_of_job(url: str, job_id: str, name: str, conn_id: str | None) -> ObjectStoragePath | Unchecked:
-    """
-    Return a file that a job leaves in its delivery.
+    """Return a file that a job leaves in its delivery.
 
     The documentation says "root folder" and no more: it is looked for there, then in the job's own folder below.
     ``url``: the job's delivery URL, with its placeholders. Raises :class:`BucketError` where the bucket cannot be
@@ -136,8 +134,7 @@ def shown(path: ObjectStoragePath) -> str:
 
 
 def _said(error: BaseException) -> str:
-    """
-    Return what is worth repeating of an error: S3's own texts may hold an access key.
+    """Return what is worth repeating of an error: S3's own texts may hold an access key.
 
     :return: the kind of error, with the service's code where it has one.
     """

@@ -37,8 +37,7 @@ STOP_SECONDS = 4.0
 
 
 class JobCalls:
-    """
-    Makes a worker's calls about its job, and tells what may be left unclear.
+    """Makes a worker's calls about its job, and tells what may be left unclear.
 
     ``tag``: of the task's own job. ``arguments``: how long each call may take.
     """
@@ -51,8 +50,7 @@ class JobCalls:
         return get_job(self._hook, self._kind, job_id, **self._arguments)
 
     def page(self, token: str | None) -> steps.Page:
-        """
-        Return a page of the listing, newest first. Jobs of others that cannot be read are left out.
+        """Return a page of the listing, newest first. Jobs of others that cannot be read are left out.
 
         :raises SentinelHubResponseError: where the task's own job cannot: it must not be taken for none.
         """
@@ -107,8 +105,7 @@ def seconds_asked_for(error: SentinelHubError) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class DeferralState:
-    """
-    What an attempt takes along when it waits in the triggerer, as plain values.
+    """What an attempt takes along when it waits in the triggerer, as plain values.
 
     :param began: when it began, in seconds since the epoch.
     :param ends: when its ``execution_timeout`` ends it, the same; ``None`` without one.
@@ -134,8 +131,7 @@ class DeferralState:
 
 
 class JobDriver:
-    """
-    Drives a flow for one attempt.
+    """Drives a flow for one attempt.
 
     ``operator``: the task; makes the request, and knows what is in the bucket. ``store``: what outlives the attempt.
     ``clock``: the time, aware.
@@ -159,8 +155,7 @@ class JobDriver:
         self._shown: str | None = deferral.job_id
 
     def run(self, flow: Generator[Any, Any, Job | None]) -> Job | None:
-        """
-        Do the flow's steps until it ends.
+        """Do the flow's steps until it ends.
 
         :raises TaskDeferred: where a wait is spent in the triggerer.
         :raises SentinelHubError: as the flow does, and where a call fails in a way that leaves nothing open.

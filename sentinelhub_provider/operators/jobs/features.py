@@ -1,5 +1,4 @@
-"""
-The features that a batch job runs over: a GeoPackage that is in a bucket already, or one that is brought there.
+"""The features that a batch job runs over: a GeoPackage that is in a bucket already, or one that is brought there.
 
 Features of any kind become one GeoPackage, named after what it holds: a retry finds it, and uploads it no second time.
 """
@@ -35,8 +34,7 @@ PROBLEMS = 20
 
 @dataclass(frozen=True, slots=True)
 class JobFeatures:
-    """
-    A GeoPackage that a job reads: where it is or will be, what brings it there, and what is known of it.
+    """A GeoPackage that a job reads: where it is or will be, what brings it there, and what is known of it.
 
     :param count: how many features it has, ``None`` where that is not known; so are ``sizes`` and ``crs``.
     """
@@ -50,8 +48,7 @@ class JobFeatures:
 
 @dataclass(frozen=True, slots=True)
 class Raster:
-    """
-    What each feature's raster will be, to work out what a job costs and that none is too large.
+    """What each feature's raster will be, to work out what a job costs and that none is too large.
 
     ``size``: width and height in pixels; or ``resolution``: pixel sides in units of the features' CRS. ``max_side``:
     pixels that a side may have.
@@ -64,8 +61,7 @@ class Raster:
 
 @dataclass(frozen=True, slots=True)
 class PreparedFeatures:
-    """
-    A GeoPackage that is ready to be uploaded.
+    """A GeoPackage that is ready to be uploaded.
 
     :param path: the local file, which is there as long as the context lasts.
     :param count: how many features it has.
@@ -87,8 +83,7 @@ class PreparedFeatures:
         return f"{folder.rstrip('/')}/features-{self.digest[:32]}.gpkg"
 
     def upload(self, folder: str, conn_id: str | None = None) -> str:
-        """
-        Upload it, unless it is there already, and return its URL.
+        """Upload it, unless it is there already, and return its URL.
 
         ``folder``: ``s3://bucket/folder`` or any other URL that Airflow's object storage knows. ``conn_id``: Airflow
         connection that may write there. Raises :class:`SentinelHubOutputError` where the bucket cannot be written.
@@ -108,8 +103,7 @@ class PreparedFeatures:
 def job_features(
     operator: SentinelHubListedJobOperator, stack: ExitStack, features: Any, *, delivery: str, raster: Raster
 ) -> JobFeatures:
-    """
-    Return the features of a job.
+    """Return the features of a job.
 
     ``stack``: keeps a GeoPackage that was made until the task is through with it. ``features``: URL of a GeoPackage in
     a bucket that Sentinel Hub reads; or features of any kind. ``delivery``: URL of the delivery, near which a
@@ -163,8 +157,7 @@ def prepare_features(
     raster: Raster | None = None,
     folders: Iterable[str] = (),
 ) -> Iterator[PreparedFeatures]:
-    """
-    Make a GeoPackage of features; it is there as long as the context lasts.
+    """Make a GeoPackage of features; it is there as long as the context lasts.
 
     :param value: see :func:`~sentinelhub_provider.features.open_features`, also for ``layer``.
     :param id_property: the property that becomes each feature's ``identifier``; by default GeoJSON's ``id`` or the
@@ -211,8 +204,7 @@ class _Survey:
         self.sizes = FeatureSizes() if is_known else None
 
     def good(self, features: Iterable[Feature]) -> Iterator[tuple[str, Geometry]]:
-        """
-        Yield identifier and polygon of each.
+        """Yield identifier and polygon of each.
 
         :raises SentinelHubRequestError: at the end, where some cannot be used: a job would leave them out.
         """

@@ -1,5 +1,4 @@
-"""
-What the bucket says about a job: what it will make once it is analysed, and what it made once it is over.
+"""What the bucket says about a job: what it will make once it is analysed, and what it made once it is over.
 
 A job that is DONE may hold features that failed, and one of Async Process says nothing at all once it is over. What
 went well, what did not and why stands in the bucket, in a form that differs from API to API. Where it cannot be read,
@@ -64,8 +63,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class FeatureResults:
-    """
-    What became of a job's features.
+    """What became of a job's features.
 
     :param total: how many there are.
     :param done: those that are done, with those that had no data.
@@ -106,8 +104,7 @@ class FeatureResults:
 
 @dataclass(frozen=True, slots=True)
 class AsyncResults:
-    """
-    What an Async Process job left in its folder.
+    """What an Async Process job left in its folder.
 
     :param outcome: ``delivered``: all outputs are there; ``failed``: there is an ``error.json``; ``nothing``: neither,
         so that it may still be running, or was never accepted.
@@ -131,8 +128,7 @@ class AsyncResults:
 
 
 def check_batch_process(url: str, job_id: str, conn_id: str | None = None) -> FeatureResults | Unchecked:
-    """
-    Read the result database of a Batch Process job.
+    """Read the result database of a Batch Process job.
 
     ``url``: the job's delivery URL, with its placeholders. ``conn_id``: Airflow connection that reads the bucket.
     """
@@ -179,8 +175,7 @@ def _database_of_job(
 def check_batch_statistics(
     url: str, job_id: str, conn_id: str | None = None, *, expected: int | None = None, most: int = FILES_READ
 ) -> FeatureResults | Unchecked:
-    """
-    Read the result files of a Batch Statistics job: one for each feature.
+    """Read the result files of a Batch Statistics job: one for each feature.
 
     All are listed, and the smallest read, as an error is shorter than statistics. ``url``: the job's delivery URL, with
     its placeholders. ``conn_id``: Airflow connection that reads the bucket. ``expected``: how many features there are,
@@ -213,8 +208,7 @@ def check_batch_statistics(
 def check_async_process(
     url: str, job_id: str | None, outputs: Iterable[str], conn_id: str | None = None
 ) -> AsyncResults | Unchecked:
-    """
-    Look for the outputs of an Async Process job, or its ``error.json``.
+    """Look for the outputs of an Async Process job, or its ``error.json``.
 
     ``url``: the job's delivery URL, with its placeholders. ``job_id``: ``None`` where it is not known, because the
     answer to the request was lost; then the whole folder is looked at, which must be that request's own. ``outputs``:

@@ -1,5 +1,4 @@
-"""
-Whether there are data in a picture: told by the Catalog before it is paid for, and by its pixels when it is there.
+"""Whether there are data in a picture: told by the Catalog before it is paid for, and by its pixels when it is there.
 
 The service delivers a picture without any scene as one of nothing but zeros, and charges it like any other.
 """
@@ -33,8 +32,7 @@ MOST_SIDE = 1024
 
 
 def judge_coverage(coverage: float | None, on_empty: str, what: str) -> None:
-    """
-    End the task where its picture is empty and ``on_empty`` says so.
+    """End the task where its picture is empty and ``on_empty`` says so.
 
     :param coverage: share of the area that has data, 0 to 1; ``None`` where that is not known.
     :param on_empty: one of :data:`ON_EMPTY`.
@@ -51,8 +49,7 @@ def judge_coverage(coverage: float | None, on_empty: str, what: str) -> None:
 
 
 def has_scenes(operator: RequestOperator, request: ProcessRequest, estimate: Estimate | None) -> bool:
-    """
-    Look in the Catalog whether a request has any scene, where that is known to be cheaper than the picture.
+    """Look in the Catalog whether a request has any scene, where that is known to be cheaper than the picture.
 
     ``estimate``: of the picture. Returns ``False`` only where there is certainly none.
     """
@@ -108,8 +105,7 @@ def searches_of(request: ProcessRequest) -> list[SearchRequest] | None:
 
 
 def coverage_of(operator: RequestOperator, request: ProcessRequest, paths: Mapping[str, Any], on_empty: str) -> Any:
-    """
-    Return the share of a picture's area that has data, 0 to 1, thinned out to at most 1024 pixels a side.
+    """Return the share of a picture's area that has data, 0 to 1, thinned out to at most 1024 pixels a side.
 
     A pixel has none where it is transparent or the no-data value, and where all of its bands are 0 or NaN. Several
     outputs have the coverage of the first that is a picture. Returns ``None`` where that is not known: without

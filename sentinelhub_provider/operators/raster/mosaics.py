@@ -31,8 +31,7 @@ THREADS = 4
 
 
 def write_vrt(output: Any, grid: PixelGrid, tiles: Sequence[Tile], paths: Mapping[str, Any], folder: str) -> Download:
-    """
-    Write a virtual raster over tiles that are all there.
+    """Write a virtual raster over tiles that are all there.
 
     ``output``: where to. ``paths``: where each tile is, by its name. ``folder``: the tiles' folder, relative to the
     virtual raster. Raises :class:`SentinelHubResponseError` where a tile is no TIFF.
@@ -50,8 +49,7 @@ def write_vrt(output: Any, grid: PixelGrid, tiles: Sequence[Tile], paths: Mappin
 
 
 class GeoTiffMosaic:
-    """
-    One GeoTIFF that tiles are copied into as they come, in bounded memory. A context manager.
+    """One GeoTIFF that tiles are copied into as they come, in bounded memory. A context manager.
 
     It is built on this machine's disk and stored when it is complete. Pixels without a tile are the no-data value, 0
     where there is none. ``grid``: the whole. ``tile_size``: largest side of a tile; blocks of the TIFF are chosen so
@@ -84,8 +82,7 @@ class GeoTiffMosaic:
         self._stack.close()
 
     def add(self, tile: Tile, path: Any) -> None:
-        """
-        Copy a tile to its place.
+        """Copy a tile to its place.
 
         :raises SentinelHubResponseError: where the tile is not as large as it was asked to be, or of another kind than
             the first one.
@@ -156,8 +153,7 @@ class GeoTiffMosaic:
 
 
 def block_size(tile_size: int) -> int:
-    """
-    Return the side of a TIFF's blocks, in pixels: the largest divisor of the tiles' side from 128 to 512.
+    """Return the side of a TIFF's blocks, in pixels: the largest divisor of the tiles' side from 128 to 512.
 
     A block that two tiles share would be compressed twice, and its first version's place in the file be lost. Blocks
     are multiples of 16 (TIFF 6.0); 512 where no divisor is.

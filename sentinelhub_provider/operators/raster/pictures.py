@@ -1,5 +1,4 @@
-"""
-Pictures of the Process API: where they go, how they are fetched, and known again when they are there.
+"""Pictures of the Process API: where they go, how they are fetched, and known again when they are there.
 
 Several outputs come as one tar archive, which is taken apart into files of their own as it is read.
 """
@@ -62,8 +61,7 @@ def format_by_path(output_path: Any, *, tile: bool) -> str | dict[str, str] | No
 
 
 def output_paths(output_path: Any, formats: Mapping[str, str]) -> dict[str, Any]:
-    """
-    Return where each output goes, by its identifier.
+    """Return where each output goes, by its identifier.
 
     ``output_path``: see ``SentinelHubProcessOperator``. ``formats``: the outputs. Raises
     :class:`SentinelHubRequestError` where several outputs would go into one file, or one goes nowhere.
@@ -104,8 +102,7 @@ def download_picture(operator: SentinelHubProcessOperator, request: ProcessReque
 def pictures_there(
     operator: SentinelHubProcessOperator, records: Records, paths: Mapping[str, Any], digest: str
 ) -> Pictures | None:
-    """
-    Return the outputs where all of them are there, made by this very request, and are to be kept; else ``None``.
+    """Return the outputs where all of them are there, made by this very request, and are to be kept; else ``None``.
 
     :param operator: says by ``if_exists`` what to do with them.
     :param paths: where each output goes, by its identifier.
@@ -154,8 +151,7 @@ def result_of(
     skipped: bool = False,
     tiles: dict[str, int] | None = None,
 ) -> dict[str, Any]:
-    """
-    Return what a task returns that made pictures; see ``SentinelHubProcessOperator``.
+    """Return what a task returns that made pictures; see ``SentinelHubProcessOperator``.
 
     :param digest: that of the request.
     :param spent: PU, ``None`` where the service does not say.
@@ -182,8 +178,7 @@ def result_of(
 def download_outputs(
     download: Callable[[Path], Download], paths: Mapping[str, Any], formats: Mapping[str, str]
 ) -> dict[str, Download]:
-    """
-    Fetch an archive and store its members, which appear together once all of them are complete.
+    """Fetch an archive and store its members, which appear together once all of them are complete.
 
     That every path can be written is found out before the request is sent. The archive is kept on this machine's disk,
     not in memory. ``download``: fetches the archive to a path. ``paths``: where each output goes, by its identifier.
@@ -223,8 +218,7 @@ def download_outputs(
 
 
 def output_of(member: str, outputs: Collection[str]) -> str | None:
-    """
-    Return the identifier of the output that a member of an archive holds; ``None`` for what was not requested.
+    """Return the identifier of the output that a member of an archive holds; ``None`` for what was not requested.
 
     A member is named by identifier and format. An identifier may have dots itself: ``ndvi.v1`` is in ``ndvi.v1.tif``.
     ``member``: name of the member, which may have folders in front. ``outputs``: identifiers of the outputs.

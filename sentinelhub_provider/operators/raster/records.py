@@ -1,5 +1,4 @@
-"""
-What is kept of an output: by which request it was made, so that no other picture is mistaken for it.
+"""What is kept of an output: by which request it was made, so that no other picture is mistaken for it.
 
 The record of ``ndvi.tif`` is ``ndvi.tif.request.json``, beside it or in a folder of records. It names no request from
 before a new picture comes until after it has come, so that a record always describes the file that it belongs to.
@@ -31,8 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """
-    How an output came to be.
+    """How an output came to be.
 
     :param request_sha256: digest of the request, as hexadecimal digits; empty while the output is made anew.
     :param size: bytes of the output.
@@ -55,8 +53,7 @@ class Record:
 
 
 class Records:
-    """
-    The records of one task's outputs.
+    """The records of one task's outputs.
 
     ``operator``: the task. ``where``: ``True`` for beside the outputs, ``False`` for nowhere, or a folder.
     """
@@ -95,8 +92,7 @@ class Records:
     def write(
         self, path: Any, output: Download, request: str, tiles: str | None = None, *, coverage: float | None = None
     ) -> Record:
-        """
-        Record an output that is complete, and paid for: where that fails, it is logged.
+        """Record an output that is complete, and paid for: where that fails, it is logged.
 
         ``request``: the request's digest. ``coverage``: share of the area that has data.
         """

@@ -46,8 +46,7 @@ log = logging.getLogger(__name__)
 
 
 class TiledProcess:
-    """
-    One execution of the Process operator with ``tile=True``.
+    """One execution of the Process operator with ``tile=True``.
 
     Tiles lie in ``<output_path>.tiles/<key>/``, where the key stands for the request and the DAG run's task: a retry of
     the task finds them, another run does not. They appear there only when they are complete, so that those that are
@@ -241,8 +240,7 @@ def fetch_tiles(
     attempts: int,
     is_hopeless: Callable[[SentinelHubError], bool],
 ) -> Iterator[tuple[Tile, Download]]:
-    """
-    Fetch tiles and yield each as it comes; never more than twice ``concurrency`` are under way or waiting to be taken.
+    """Fetch tiles and yield each as it comes; at most twice ``concurrency`` are under way or waiting to be taken.
 
     A failed tile is tried again after the others have had their first turn, unless it may have been paid for. After an
     error of the service, tiles under way are completed, as they are paid for; whatever else ends the task, such as its

@@ -28,8 +28,7 @@ LASTS = timedelta(minutes=10)
 
 @dataclass
 class Service:
-    """
-    A service whose jobs take ten minutes, and a bucket.
+    """A service whose jobs take ten minutes, and a bucket.
 
     :param full: how many requests are refused because too many jobs run.
     """

@@ -538,8 +538,7 @@ def arrive(service: Service) -> None:
     analyse=st.booleans(),
 )
 def test_whatever_dies_and_gets_lost_one_job_is_started(moves, ends, remembers: bool, analyse: bool):
-    """
-    Two attempts at a time die at any step, lose any answer, or are sent late; then the faults stop.
+    """Two attempts at a time die at any step, lose any answer, or are sent late; then the faults stop.
 
     At no time have two jobs of the task been started, and in the end the task has its job's outcome.
     """

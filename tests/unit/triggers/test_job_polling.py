@@ -32,8 +32,7 @@ PATIENCE = 120
 
 
 class Service:
-    """
-    Jobs in memory, newest first, and a count of what was asked.
+    """Jobs in memory, newest first, and a count of what was asked.
 
     :ivar asked: by time: how many pages and single jobs.
     :ivar fault: raised or returned by whatever is asked next, for as long as it returns something.

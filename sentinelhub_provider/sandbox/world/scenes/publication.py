@@ -1,5 +1,4 @@
-"""
-Scenes that appear in the Catalog when a test wants them to: on time, days late, out of order, processed anew.
+"""Scenes that appear in the Catalog when a test wants them to: on time, days late, out of order, processed anew.
 
 They lie over the synthetic world, whose own scenes are there as soon as they are sensed.
 """
@@ -38,8 +37,7 @@ Moment = datetime
 
 @dataclass(frozen=True)
 class Publication:
-    """
-    What shall be published.
+    """What shall be published.
 
     ``tile``: its name, such as ``33TVM``, or ``bbox``, whose middle chooses one. ``sensed``: when the newest of
     ``count`` scenes was sensed, the others a second earlier each; ``published``: when the first appears, ``every``: so
