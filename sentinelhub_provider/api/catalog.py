@@ -243,7 +243,7 @@ def _fields(fields: Any) -> dict[str, Any]:
         raise SentinelHubRequestError(
             f"fields is {fields!r}. Give include and exclude, each a list of members such as 'properties.datetime'."
         )
-    return {name: list(members) for name, members in fields.items()}
+    return {name: [members] if isinstance(members, str) else list(members or ()) for name, members in fields.items()}
 
 
 def fields_for(fields: Any, *, sort: str | None, one_per: str | None, whole: bool) -> Any:

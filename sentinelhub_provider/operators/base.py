@@ -128,11 +128,11 @@ class ConnectedOperator(RequestTemplatingOperator):
         value = getattr(self, name)
         return read_structure(value, name) if self.template_fields_renderers.get(name) == "json" else value
 
-    def check_texts(self, *names: str) -> None:
+    def check_texts(self, *names: str, optional: bool = True) -> None:
         """Refuse arguments that are there and no text. Raises :class:`SentinelHubRequestError`."""
         for name in names:
             value = getattr(self, name)
-            if value is not None and not isinstance(value, str):
+            if not isinstance(value, str) and not (optional and value is None):
                 raise SentinelHubRequestError(f"{name} is {value!r}. Give text.", field=name)
 
 

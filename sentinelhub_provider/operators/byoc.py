@@ -130,7 +130,9 @@ class SentinelHubByocCreateCollectionOperator(ByocOperator):
         from sentinelhub_provider.api.byoc.requests import build_collection
 
         self.if_exists = read_choice(self.if_exists, IF_EXISTS, "if_exists")
-        request = build_collection(name=self.name, s3_bucket=self.s3_bucket, no_data=self.no_data, bands=self.bands)
+        request = build_collection(
+            name=self.name, s3_bucket=self.s3_bucket, no_data=self.no_data, bands=self.structured("bands")
+        )
         for warning in request.warnings:
             self.log.warning("%s", warning)
         calls = self._calls()

@@ -61,7 +61,8 @@ class ByocCalls:
         The API's own ``search`` takes words and operators, which a name may hold: so all are looked through.
         """
         items, _ = self._drive(list_items(COLLECTIONS))
-        return named((read_collection(item) for item in items), name)
+        # Others are not read: whatever is odd about them is no matter of this task.
+        return named((read_collection(one) for one in items if isinstance(one, dict) and one.get("name") == name), name)
 
     def get_collection(self, collection_id: str) -> Collection | None:
         """Return a collection, ``None`` where there is none of that id."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.values import read_choice, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
+from sentinelhub_provider.hooks.output import check_writable, store
 from sentinelhub_provider.operators.arguments import MAX_XCOM_SIZE, check_xcom_size, log_and_check_cost, push, utc_now
 from sentinelhub_provider.operators.base import KEEPING_PAGES, PaidOperator
 from sentinelhub_provider.operators.request_arguments import SearchOperator
@@ -76,9 +77,9 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
         from sentinelhub_provider.api.catalog import summary
 
         search = self._search(context)
-        self._check_output()
         estimate = search.estimate()
         log_and_check_cost(self, context, estimate, self.budget)
+        self._check_output()
         items = self._ordered(self._fetch(search, estimate), search.limit)
         self.log.info("found %d %s", len(items), "values" if self.distinct else "items")
         found = [summary(item) for item in items]
@@ -123,17 +124,18 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
 
     def _check_output(self) -> None:
         """Refuse what cannot be written before it is paid for."""
-        if not self._is_geoparquet():
-            return
-        if self.distinct:
-            raise SentinelHubRequestError(
-                f"output_path is GeoParquet, but distinct={self.distinct!r} makes values, which have no geometry. "
-                "Let output_path end with .json.",
-                field="output_path",
-            )
-        from sentinelhub_provider.features.geoparquet import require_geoparquet
+        if self._is_geoparquet():
+            if self.distinct:
+                raise SentinelHubRequestError(
+                    f"output_path is GeoParquet, but distinct={self.distinct!r} makes values, which have no geometry. "
+                    "Let output_path end with .json.",
+                    field="output_path",
+                )
+            from sentinelhub_provider.features.geoparquet import require_geoparquet
 
-        require_geoparquet()
+            require_geoparquet()
+        if self.output_path is not None:
+            check_writable(self.output_path)
 
     def _is_geoparquet(self) -> bool:
         return str(self.output_path).lower().endswith((".parquet", ".geoparquet"))
@@ -178,8 +180,6 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
 
     def _store(self, context: Context, items: list[Any]) -> None:
         """Write whole items, and push what was written to XCom under ``output``."""
-        from sentinelhub_provider.hooks.output import store
-
         if self._is_geoparquet():
             from sentinelhub_provider.features.geoparquet import CONTENT_TYPE, to_geoparquet
 

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from sentinelhub_provider.api.endpoints import is_service
 from sentinelhub_provider.api.paging import NextPage, Pages, joined
 from sentinelhub_provider.api.values import check_json, decode_answer, read_flag, read_json, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
+from sentinelhub_provider.hooks.output import check_writable, store
 from sentinelhub_provider.operators.arguments import MAX_XCOM_SIZE, check_xcom_size
 from sentinelhub_provider.operators.base import KEEPING_PAGES, SentinelHubOperator
 
@@ -90,18 +92,34 @@ class SentinelHubHttpOperator(SentinelHubOperator):
         self.paginate, self.max_pages = paginate, max_pages
 
     def _result(self, context: Context) -> Any:  # noqa: ARG002 - nothing of the run is needed
-        self.check_texts("endpoint", "method", "accept")
-        body = request_body(self.json, self.evalscript)
-        self._check(body)
-        if self.output_path is not None and not read_flag(self.paginate, "paginate"):
+        self.check_texts("accept")
+        self.check_texts("endpoint", "method", optional=False)
+        body, is_paged = request_body(self.json, self.evalscript), read_flag(self.paginate, "paginate")
+        self._check(body, is_paged=is_paged)
+        if self.output_path is None:
+            return self._for_xcom(self._fetch(body, is_paged=is_paged))
+        if not is_paged:
             return self._download(body)
-        document = self._fetch(body)
-        return self._store(document) if self.output_path is not None else self._for_xcom(document)
+        check_writable(self.output_path)
+        return self._store(self._fetch(body, is_paged=True))
 
-    def _check(self, body: Any) -> None:
+    def _check(self, body: Any, *, is_paged: bool) -> None:
         """Refuse what cannot work before it is sent and paid for."""
-        if read_flag(self.paginate, "paginate") and body is not None and not isinstance(body, Mapping):
-            raise SentinelHubRequestError("json is no object, which paginate needs as body.", field="json")
+        for name, given in (("data", self.data), ("files", self.files), ("json", body)):
+            if is_paged and given is not None and not (name == "json" and isinstance(given, Mapping)):
+                raise SentinelHubRequestError(
+                    f"{name} is no object of JSON, the only body that paginate can go on with. Give json.", field=name
+                )
+        for name in ("response_check", "response_filter"):
+            function = getattr(self, name)
+            if function is not None and not callable(function):
+                raise SentinelHubRequestError(f"{name} is {function!r}. Give a function.", field=name)
+            if function is not None and self.output_path is not None and not is_paged:
+                raise SentinelHubRequestError(
+                    f"{name} needs the answer, which goes to output_path as it comes. Leave one of them out, or give "
+                    "paginate=True for an answer in JSON.",
+                    field=name,
+                )
         if self.output_path is None and self._answers_with_file():
             raise SentinelHubRequestError(
                 "This call answers with a file, which cannot go into XCom. "
@@ -117,25 +135,29 @@ class SentinelHubHttpOperator(SentinelHubOperator):
 
     def _arguments(self) -> dict[str, Any]:
         """The parts of the request that are the same for each page."""
+        headers = self.structured("headers")
+        if not isinstance(headers, Mapping | None):
+            raise SentinelHubRequestError(f"headers is {headers!r}. Give a dict.", field="headers")
         return {
             "data": self.data,
             "files": self.files,
-            "headers": self.headers,
+            "headers": headers,
             "accept": self.accept,
             **self.call_arguments,
         }
 
     def _download(self, body: Any) -> dict[str, Any]:
+        query = query_of(self.structured("query_params"))
         download = self.hook.download(
-            self.method, self.endpoint, self.output_path, json=body, params=self.query_params, **self._arguments()
+            self.method, self.endpoint, self.output_path, json=body, params=query, **self._arguments()
         )
         self.log.info("stored %d bytes (%s) at %s", download.size, download.content_type, download.path)
         return {**asdict(download), "processing_units": self.spent}
 
-    def _fetch(self, body: Any) -> Any:
+    def _fetch(self, body: Any, *, is_paged: bool) -> Any:
         """Get the answer, all its pages with ``paginate``, checked and filtered."""
         pages: list[Any] = []
-        is_paged = read_flag(self.paginate, "paginate")
+        query = query_of(self.structured("query_params"))
         most = read_whole_number(self.max_pages, "max_pages")
         following = Pages(self.method, f"{self.method} {self.endpoint}", most=most, field="max_pages")
         change: NextPage | None = NextPage()
@@ -143,8 +165,8 @@ class SentinelHubHttpOperator(SentinelHubOperator):
             response = self.hook.request(
                 self.method,
                 self.endpoint,
-                json={**body, **change.json} if change.json else body,
-                params={**(self.query_params or {}), **change.params} if change.params else self.query_params,
+                json={**(body or {}), **change.json} if change.json else body,
+                params={**query, **change.params},
                 **{**self._arguments(), **(KEEPING_PAGES if pages else {})},
             )
             if self.response_check and not self.response_check(response):
@@ -158,8 +180,7 @@ class SentinelHubHttpOperator(SentinelHubOperator):
 
     def _store(self, document: Any) -> dict[str, Any]:
         """Write a joined or filtered answer to ``output_path``."""
-        from sentinelhub_provider.hooks.output import store
-
+        check_json(document, "response_filter")
         return asdict(store(json.dumps(document).encode(), self.output_path, content_type="application/json"))
 
     def _for_xcom(self, document: Any) -> Any:
@@ -190,6 +211,23 @@ def request_body(body: Mapping[str, Any] | str | None, evalscript: str | None) -
             "evalscript is given twice: in json and by itself. Give it once.", field="evalscript"
         )
     return {**(body or {}), "evalscript": evalscript}
+
+
+def query_of(value: Any) -> dict[str, Any]:
+    """Return query parameters by name: from a dict, from pairs, or from text such as ``count=10&sort=id``.
+
+    :raises SentinelHubRequestError: for anything else.
+    """
+    if isinstance(value, Mapping):
+        return dict(value)
+    query: dict[str, Any] = {}
+    try:
+        pairs = parse_qsl(value.lstrip("?&"), keep_blank_values=True) if isinstance(value, str) else value or ()
+        for name, one in pairs:
+            query.setdefault(name, []).extend(one if isinstance(one, list | tuple) else (one,))
+    except (TypeError, ValueError) as error:
+        raise SentinelHubRequestError(f"query_params is {value!r}. Give a dict.", field="query_params") from error
+    return query
 
 
 def decoded(response: requests.Response) -> Any:

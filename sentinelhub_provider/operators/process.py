@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.operators.raster.records import Records
     from sentinelhub_provider.transport.download import Download
+
+MOST_AT_A_TIME = 100
+"""Tiles: each has a thread and a connection of its own."""
 
 
 class SentinelHubProcessOperator(ImageryOperator):
@@ -52,7 +56,7 @@ class SentinelHubProcessOperator(ImageryOperator):
         the tiles and needs nothing; by default ``vrt`` where ``output_path`` ends so, else ``geotiff``.
         (templated)
     :param tile_size: largest side of a tile in pixels, 2500 at most. (templated)
-    :param concurrency: tiles that are fetched at the same time. (templated)
+    :param concurrency: tiles that are fetched at the same time, 100 at most. (templated)
     :param tile_attempts: how often a tile is tried before the task fails. (templated)
     :param kwargs: what is wanted (``collection``, ``evalscript``, ``time_range``, ``bbox``, ``geometry``,
         ``resolution``, ``outputs`` and so on, or ``request``), see
@@ -109,8 +113,8 @@ class SentinelHubProcessOperator(ImageryOperator):
         """Read what templates rendered as text; return whether the area is fetched in tiles."""
         self.on_empty = read_choice(self.on_empty, ON_EMPTY, "on_empty")
         self.if_exists = read_choice(self.if_exists, pictures.IF_EXISTS, "if_exists")
-        for name in ("tile_size", "concurrency", "tile_attempts"):
-            setattr(self, name, read_whole_number(getattr(self, name), name))
+        for name, most in (("tile_size", math.inf), ("concurrency", MOST_AT_A_TIME), ("tile_attempts", math.inf)):
+            setattr(self, name, read_whole_number(getattr(self, name), name, most=most))
         return read_flag(self.tile, "tile")
 
     def _single(self, context: Context, request: ProcessRequest, records: Records) -> dict[str, Any]:

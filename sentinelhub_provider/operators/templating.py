@@ -64,6 +64,12 @@ def javascript_environment(environment: jinja2.Environment) -> jinja2.Environmen
     )
 
 
+def _as_text(content: Any) -> Any:
+    """Return a path as text; an ``ObjectStoragePath``, which may be a path of either kind, is Airflow's to render."""
+    is_path = isinstance(content, PurePath) and not hasattr(content, "storage_options")
+    return str(content) if is_path else content
+
+
 class RequestTemplatingOperator(BaseOperator):
     """An operator whose templated fields hold requests and evalscripts."""
 
@@ -103,12 +109,11 @@ class RequestTemplatingOperator(BaseOperator):
     ) -> Any:
         """Render as Airflow does, except for evalscripts, names of files, and paths, which become text."""
         jinja_env = jinja_env or self.get_template_env()
-        if isinstance(content, PurePath) and not hasattr(content, "storage_options"):
-            content = str(content)  # an ObjectStoragePath, which may be a path of either kind, is Airflow's to render
+        content = _as_text(content)
         if isinstance(content, str):
             return self._render(jinja_env.from_string(content), context)
-        if isinstance(content, dict) and isinstance(content.get(EVALSCRIPT), str):
-            script = self._file_content(content[EVALSCRIPT], jinja_env)
+        if isinstance(content, dict) and isinstance(script := _as_text(content.get(EVALSCRIPT)), str):
+            script = self._file_content(script, jinja_env)
             rendered = self._render(javascript_environment(jinja_env).from_string(script), context)
             others = {name: value for name, value in content.items() if name != EVALSCRIPT}
             others = self.render_template(others, context, jinja_env, seen_oids)
@@ -134,7 +139,7 @@ class RequestTemplatingOperator(BaseOperator):
 
     def _load_files(self, parent: Any, names: Iterable[str], environment: Callable[[], jinja2.Environment]) -> None:
         for name in names:
-            content = getattr(parent, name, None)
+            content = _as_text(getattr(parent, name, None))
             if self._names_file(content):
                 setattr(parent, name, self._file_content(content, environment()))
 

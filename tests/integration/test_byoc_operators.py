@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import importlib
 import json
 from collections.abc import Callable, Iterator
@@ -165,6 +166,16 @@ def test_a_collection_that_is_there_is_used(tasks: Tasks, sent):
     assert (again["collection_id"], again["created"]) == (first["collection_id"], False)
     assert (last["created"], last["processing_units"], tasks.ti.pushed["estimated_processing_units"]) == (False, 0, 0)
     assert sent("POST") == 1
+
+
+def test_bands_may_be_rendered_as_json(tasks: Tasks):
+    """As a template without native types renders them; other collections may be odd."""
+    tasks.create(bands='{"B04": "uint16"}')
+    (made,) = tasks.store._collections.values()
+    odd = tasks.store.create(made.owner, name="odd", bucket="b", no_data=None, bands={})
+    tasks.store._collections["odd"] = dataclasses.replace(odd, id="no-uuid")
+
+    assert tasks.create(bands={"B04": "uint16"})["created"] is False
 
 
 def test_a_collection_that_is_there_may_be_a_failure(tasks: Tasks):

@@ -97,6 +97,23 @@ def test_pages_that_are_there_are_kept_in_a_wait_for_the_rate_limit(search, sent
     assert max(waits.waits) > 60
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.parquet"])
+def test_path_that_cannot_be_written_costs_nothing(search, tmp_path: Path, name: str):
+    """No page is asked for."""
+    (tmp_path / name).mkdir()
+    with pytest.raises(AirflowFailException, match="cannot be written"):
+        search(output_path=str(tmp_path / name))
+    assert search.sent == []
+
+
+@pytest.mark.parametrize("members", ["geometry", ["geometry"], ("geometry",)], ids=repr)
+def test_fields_may_be_one_name(search, members: Any):
+    """Not its letters."""
+    search(fields={"exclude": members, "include": None})
+
+    assert search.sent[0]["fields"] == {"exclude": ["geometry"]}
+
+
 def test_no_more_is_asked_than_wanted(search):
     """The last page is as long as what is missing."""
     found = search(datetime=YEARS, limit=130)

@@ -227,6 +227,33 @@ def test_silence_that_may_cost_is_repeated_as_the_task_says(run, sentinelhub_san
         run(**arguments, timeout=0.3, repeat_silent=repeat_silent)
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"count": 1, "n": [1, 2]},
+        '{"count": 1, "n": [1, 2]}',
+        "count=1&n=1&n=2",
+        "?count=1&n=1&n=2",
+        [("count", 1), ("n", 1), ("n", 2)],
+        [("count", 1), ("n", [1, 2])],
+    ],
+    ids=str,
+)
+def test_query_may_be_spelled_as_users_have_it(connect, ti: TaskInstance, query: Any):
+    """As a dict, its JSON, text, or pairs; it is the same on each page. Header fields may be JSON, too."""
+    following = [{"nextToken": "t"}, {}]
+    with loopback_server(lambda _: Reply(body=json.dumps({"data": [1], "links": following.pop(0)}).encode())) as server:
+        connect(host=server.url)
+        arguments = {"query_params": query, "headers": '{"X-Day": "1"}', "paginate": True}
+        operator = SentinelHubHttpOperator(task_id="t", endpoint="/byoc/v1/collections", **arguments)
+        with operator.hook.get_conn():
+            assert operator.execute({"ti": ti}) == {"data": [1, 1]}  # type: ignore[typeddict-item]
+
+        asked = "/byoc/v1/collections?count=1&n=1&n=2"
+        assert [request.path for request in server.requests] == [asked, f"{asked}&viewtoken=t"]
+        assert {request.headers["X-Day"] for request in server.requests} == {"1"}
+
+
 def test_too_many_pages_are_an_error(run):
     """Not a shorter result."""
     with pytest.raises(AirflowFailException, match="more than max_pages=1 pages"):
@@ -388,8 +415,21 @@ def test_path_that_cannot_be_written_costs_nothing(
         ({"json": {"evalscript": "a"}, "evalscript": "b"}, "evalscript is given twice"),
         ({"json": [1], "evalscript": "b"}, "evalscript needs a JSON object"),
         ({"json": {}, "data": "x"}, "a request has one body"),
-        ({"json": [1], "paginate": True}, "json is no object, which paginate needs"),
+        ({"json": [1], "paginate": True}, "json is no object"),
+        ({"data": "{}", "paginate": True}, "data is no object"),
+        ({"files": {"a": "b"}, "paginate": True}, "files is no object"),
         ({"endpoint": ""}, "endpoint is empty"),
+        ({"endpoint": None}, "endpoint is None"),
+        ({"method": None}, "method is None"),
+        ({"query_params": 5}, "query_params is 5"),
+        ({"query_params": ["count"]}, "query_params is"),
+        ({"headers": ["Accept"]}, "headers is"),
+        ({"headers": "Accept"}, "headers is"),
+        ({"response_filter": "len"}, "response_filter is 'len'"),
+        ({"response_check": True}, "response_check is True"),
+        ({"response_check": bool, "output_path": "a.json"}, "response_check needs the answer"),
+        ({"response_filter": bool, "output_path": "a.json"}, "response_filter needs the answer"),
+        ({"paginate": True, "output_path": "."}, "cannot be written"),
         ({"endpoint": "https://elsewhere.example/x"}, "allowed_hosts"),
     ],
 )

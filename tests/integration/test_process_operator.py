@@ -537,7 +537,7 @@ def test_cleared_task_asks_for_all_tiles(ndvi, tmp_path: Path):
     arguments = {"output_path": str(tmp_path / "ndvi.vrt"), "tile": True, "tile_size": 64}
     ndvi(**arguments)
 
-    assert ndvi(**arguments)["tiles"]["fetched"] == 6
+    assert ndvi(**arguments, mosaic=" VRT")["tiles"]["fetched"] == 6
 
 
 @pytest.mark.parametrize("suffix", ["vrt", "tif"])
@@ -551,6 +551,31 @@ def test_a_mosaic_that_is_made_anew_keeps_its_tiles_for_a_retry(ndvi, sentinelhu
         ndvi(**arguments)
 
     assert ndvi(**arguments)["tiles"]["fetched"] <= 2
+
+
+@pytest.mark.parametrize("name", ["ndvi.tif", "ndvi.vrt"])
+def test_a_mosaic_that_cannot_be_stored_costs_nothing(ndvi, sent, tmp_path: Path, name: str):
+    """Not one tile."""
+    (tmp_path / name).mkdir()
+    with pytest.raises(AirflowFailException, match="is a folder"):
+        ndvi(output_path=str(tmp_path / name), outputs="tiff", tile=True, tile_size=64)
+    assert sent.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"request_record": "{{ none }}"}, "request_record is 'None'"),
+        ({"request_record": " "}, "request_record is ' '"),
+        ({"request_record": 0}, "request_record is 0"),
+        ({"tile": True, "concurrency": 100_000}, "concurrency is 100000. Give a whole number from 1 to 100"),
+    ],
+)
+def test_arguments_that_cannot_be_meant_cost_nothing(ndvi, sent, arguments: dict[str, Any], message: str):
+    """A template that renders to nothing names no folder."""
+    with pytest.raises(AirflowFailException, match=message):
+        ndvi(**arguments)
+    assert sent.count() == 0
 
 
 def test_a_mosaic_s_path_may_name_its_output(ndvi, tmp_path: Path):

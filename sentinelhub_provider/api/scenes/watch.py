@@ -66,9 +66,9 @@ def acquisition(item: Mapping[str, Any]) -> str:
     Ids of Sentinel-1, -2, -3 and Landsat products are understood; of other products each id is one of its own. The
     time to the second belongs to it: one pass may leave two products of a tile, with one half each.
     """
-    scene_id = str(item.get("id"))
+    scene_id = re.sub(r"\.(SAFE|SEN3)$", "", str(item.get("id")))  # what the Copernicus Data Space has at the end
     match = next((found for pattern in _PROCESSINGS if (found := pattern.fullmatch(scene_id))), None)
-    return scene_id if match is None else f"{match[1]}{match[2]}@{str(item.get('datetime'))[:19]}"
+    return str(item.get("id")) if match is None else f"{match[1]}{match[2]}@{str(item.get('datetime'))[:19]}"
 
 
 def check_lookback(value: Any) -> timedelta:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.hooks.output import beside, place_of, store
 from sentinelhub_provider.operators.arguments import task_identity
 from sentinelhub_provider.transport.download import storing
@@ -60,6 +61,10 @@ class Records:
 
     def __init__(self, operator: SentinelHubOperator, context: Context, where: Any) -> None:
         self._where = {"true": True, "false": False}.get(str(where).strip().lower(), where)
+        if not isinstance(self._where, bool) and (where in (None, 0, 1) or str(where).strip() in ("", "None")):
+            raise SentinelHubRequestError(
+                f"request_record is {where!r}. Give true, false or a folder.", field="request_record"
+            )
         self._operator, self._context = operator, context
 
     @cached_property

@@ -20,7 +20,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubRequestError,
     SentinelHubTransportError,
 )
-from sentinelhub_provider.hooks.output import beside, is_object_path, place_of
+from sentinelhub_provider.hooks.output import beside, check_writable, is_object_path, place_of, store
 from sentinelhub_provider.operators.arguments import added_units, log_and_check_cost, task_identity
 from sentinelhub_provider.operators.raster.coverage import coverage_of
 from sentinelhub_provider.operators.raster.pictures import OUTPUT_FIELD, download_picture, pictures_there, result_of
@@ -80,6 +80,7 @@ class TiledProcess:
         operator.log.info("%d tiles, %d of them already there", len(tiles), len(tiles) - len(missing))
         estimate = self._estimate(missing)
         log_and_check_cost(operator, self._context, estimate, operator.budget)
+        check_writable(self._output)
         operator.check_scenes(self._request, estimate)
         operator.spent_before = added_units(operator.spent_before, self._read_spent())
         try:
@@ -177,7 +178,7 @@ class TiledProcess:
                 f"tile=True makes one TIFF, but outputs are {formats}. Ask for one output as 'tiff'.", field="outputs"
             )
         is_vrt = self._output.lower().endswith(".vrt")
-        kind = self._operator.mosaic or ("vrt" if is_vrt else "geotiff")
+        kind = str(self._operator.mosaic or ("vrt" if is_vrt else "geotiff")).strip().lower()
         if kind not in MOSAICS or (kind == "vrt") != is_vrt:
             raise SentinelHubRequestError(
                 f"mosaic is {kind!r} and output_path {self._output}. Give one of {', '.join(MOSAICS)}; 'vrt' goes with "
@@ -203,8 +204,6 @@ class TiledProcess:
 
     def _keep_spent(self) -> None:
         """Write down what the task did cost so far, for its next attempt."""
-        from sentinelhub_provider.hooks.output import store
-
         if self._operator.spent is not None:
             store(str(self._operator.spent).encode(), f"{self._folder}/{SPENT}", content_type="text/plain")
 

@@ -112,10 +112,16 @@ def test_neighbouring_tiles_are_different_scenes(ledger):
         ("S3A_OL_1_EFR____20240601T100031_20240601T100331_20240601T120000_0179_113_122_2160_PS1_O_NR_002",
          "S3A_OL_1_EFR____20240601T100031_20240601T100330_20240602T130000_0179_113_122_2160_PS1_O_NT_002", True),
         ("LC08_L1TP_191029_20240601_20240601_02_RT", "LC08_L1TP_191029_20240601_20240608_02_T1", True),
+        ("S2A_MSIL2A_20240601T100031_N0510_R122_T33TVL_20240601T140000.SAFE",
+         "S2A_MSIL2A_20240601T100031_N0511_R122_T33TVL_20240602T150000.SAFE", True),
+        ("S1A_IW_GRDH_1SDV_20240601T050000_20240601T050025_054120_0694B7_1F2A_COG.SAFE",
+         "S1A_IW_GRDH_1SDV_20240601T050000_20240601T050025_054120_0694B7_99FF_COG.SAFE", True),
+        ("S3A_OL_1_EFR____20240601T100031_20240601T100331_20240601T120000_0179_113_122_2160_PS1_O_NR_002.SEN3",
+         "S3A_OL_1_EFR____20240601T100031_20240601T100330_20240602T130000_0179_113_122_2160_PS1_O_NT_002.SEN3", True),
         ("LC08_L1TP_191029_20240601_20240601_02_RT", "LC08_L1TP_191030_20240601_20240608_02_T1", False),
         ("anything-1", "anything-2", False),
     ],
-    ids=["Sentinel-1", "Sentinel-3", "Landsat", "another Landsat row", "unknown"],
+    ids=["Sentinel-1", "Sentinel-3", "Landsat", "SAFE", "COG.SAFE", "SEN3", "another Landsat row", "unknown"],
 )  # fmt: skip
 def test_processings_are_told_from_scenes_by_their_ids(one, other, same):
     """Where the form of ids is known; otherwise each id is a scene."""

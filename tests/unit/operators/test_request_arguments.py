@@ -176,6 +176,20 @@ def test_paths_are_templates(kind: type[PurePath], tmp_path: Path):
     assert several == {"default": "2024-06-01/a.tif"}
 
 
+@pytest.mark.parametrize("kind", [str, Path, PurePosixPath], ids=lambda kind: kind.__name__)
+def test_a_file_may_be_named_by_a_path(kind: type, tmp_path: Path):
+    """As by text: the name is never taken for what the file holds."""
+    (tmp_path / "ndvi.js").write_text("return [1] // {{ ds }}")
+    (tmp_path / "r.json").write_text('{"input": "{{ ds }}"}')
+    script = "return [1] // 2024-06-01"
+
+    assert rendered(tmp_path, evalscript=kind("ndvi.js")).evalscript == script
+    assert rendered(tmp_path, request=kind("r.json")).request == '{"input": "2024-06-01"}'
+    assert rendered(tmp_path, request={"evalscript": kind("ndvi.js")}).request == {"evalscript": script}
+    with pytest.raises(TemplateNotFound, match=r"none\.js"):
+        rendered(tmp_path, evalscript=kind("none.js"))
+
+
 def test_only_a_whole_field_or_an_evalscript_names_a_file(tmp_path: Path):
     """Any other text that ends like a file is what it is, however deep it lies."""
     (tmp_path / "ndvi.js").write_text("return [1] // {% not a block %} {{ ds }}")
