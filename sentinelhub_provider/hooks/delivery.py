@@ -26,7 +26,7 @@ def access_of(
     region: str | None = None,
     field: str = "delivery_conn_id",
 ) -> Access | None:
-    """Return how Sentinel Hub is to reach a bucket; ``None`` where neither a connection nor a role is given.
+    """Return how Sentinel Hub is to reach a bucket; ``None`` where neither connection, role nor region is given.
 
     A connection of Amazon Web Services has the keys as login and password, or as ``aws_access_key_id`` and
     ``aws_secret_access_key`` in its extra, or a ``role_arn`` instead of keys; and ``region_name``. One of Google Cloud
@@ -40,7 +40,7 @@ def access_of(
     if role_arn is not None:
         return S3Access(role_arn=role_arn, region=region)
     if conn_id is None:
-        return None
+        return None if region is None or url.strip().startswith("gs://") else S3Access(region=region)
     from airflow.providers.common.compat.sdk import BaseHook
 
     with named_if_missing(conn_id, field=field):

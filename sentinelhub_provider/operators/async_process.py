@@ -11,7 +11,7 @@ from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, Job
 from sentinelhub_provider.api.jobs.steps import Delivered
 from sentinelhub_provider.api.values import read_choice, read_number
 from sentinelhub_provider.exceptions import SentinelHubJobError
-from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator
+from sentinelhub_provider.operators.jobs.base import FOREVER, SentinelHubJobOperator
 from sentinelhub_provider.operators.request_arguments import ImageryOperator
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
             began=self.deferral.began_at,
             job_id=self.job_id,
             if_unclear=read_choice(self.if_unclear, IF_UNCLEAR, "if_unclear"),
-            unclear_wait=timedelta(seconds=read_number(self.unclear_wait, "unclear_wait", least=0)),
+            unclear_wait=timedelta(seconds=min(read_number(self.unclear_wait, "unclear_wait", least=0), FOREVER)),
             remembers=store.is_durable,
             is_first_attempt=self.attempt.is_first,
         )

@@ -81,6 +81,7 @@ def fixture_s3(s3_for_all: S3Server, sentinelhub_sandbox, connect, monkeypatch: 
     monkeypatch.setattr("sentinelhub_provider.api.jobs.lifecycle.SHORTEST_CHECK", timedelta(seconds=0.05))
     for module in ("lifecycle", "async_lifecycle"):  # deleted jobs are new, too
         monkeypatch.setattr(f"sentinelhub_provider.api.jobs.{module}.UNKNOWN_AT_FIRST", timedelta(0))
+    monkeypatch.setattr("sentinelhub_provider.api.jobs.lifecycle.LISTING_DELAY", timedelta(seconds=0.01))
     monkeypatch.setenv("AIRFLOW_CONN_BUCKET", s3_for_all.connection())
     s3_for_all.empty()
     jobs = sentinelhub_sandbox.control.jobs
@@ -224,7 +225,7 @@ def fixture_patience(jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let jobs be unknown at first, and be asked for again soon."""
     for module in ("lifecycle", "async_lifecycle"):
         monkeypatch.setattr(f"sentinelhub_provider.api.jobs.{module}.UNKNOWN_AT_FIRST", timedelta(minutes=5))
-        monkeypatch.setattr(f"sentinelhub_provider.api.jobs.{module}.LISTING_DELAY", timedelta(seconds=0.05))
+    monkeypatch.setattr("sentinelhub_provider.api.jobs.lifecycle.LISTING_DELAY", timedelta(seconds=0.05))
 
 
 @pytest.mark.usefixtures("patience")
@@ -500,9 +501,19 @@ def test_out_of_processing_units_the_retry_goes_on_with_the_same_job(jobs):
 def test_a_job_that_fails_midway_fails_the_task_for_good(deferrable: bool, jobs):
     """With the service's words."""
     jobs.inject(kind="fail", at=40, cause="the disk is full")
+    one = task(deferrable=deferrable)
 
     with pytest.raises(AirflowFailException, match="the disk is full"):
-        task(deferrable=deferrable).attempt()
+        one.attempt()
+
+    assert one.instance.xcom["processing_units"] == jobs.all()[0].cost
+
+
+def test_numbers_that_mean_no_limit_are_taken(jobs):
+    """They lead past the last date that there is."""
+    result = task(job_timeout=1e300, max_wait=1e300).attempt()
+
+    assert (result["state"], len(jobs.all())) == ("DONE", 1)
 
 
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "blocking"])
@@ -590,7 +601,7 @@ def test_somebody_else_s_job_is_gone_on_with(jobs):
     while jobs.step():
         pass
 
-    one = Task(SentinelHubBatchProcessOperator, job_id=job.id, delivery_conn_id="bucket", poll_interval=0.05)
+    one = Task(SentinelHubBatchProcessOperator, job_id=f" {job.id}\n", delivery_conn_id="bucket", poll_interval=0.05)
 
     assert one.attempt()["id"] == job.id
     assert len(jobs.all()) == 1
@@ -634,6 +645,59 @@ def test_an_async_job_that_may_have_been_sent_is_not_sent_again(jobs, sentinelhu
         task("async").attempt()
 
     assert jobs.all() == []
+
+
+@pytest.mark.parametrize("step", ["SaveIntent", "Send"])
+def test_an_async_task_that_is_killed_keeps_what_it_knows(step: str, jobs, monkeypatch):
+    """Before the job is sent, that nothing was; while it is sent, its id: a retry has nothing to wonder about."""
+    one = task("async", deferrable=False)
+    operator, context = one.begin()
+    real = JobDriver._do
+
+    def killed(driver: JobDriver, taken: Any) -> Any:
+        if type(taken).__name__ == step:
+            operator.on_kill()
+        return real(driver, taken)
+
+    monkeypatch.setattr(JobDriver, "_do", killed)
+    with pytest.raises(SentinelHubJobError, match="was killed"):
+        operator.execute(context)
+    monkeypatch.setattr(JobDriver, "_do", real)
+    sent = jobs.all()
+
+    result = again(one, kind="async").attempt()
+
+    assert (len(sent), len(jobs.all())) == (int(step == "Send"), 1)
+    assert (result["id"], result["state"]) == (jobs.all()[0].id, "DONE")
+
+
+@pytest.mark.parametrize("status", ["CREATED", None, ["RUNNING"], "running"], ids=str)
+def test_an_async_job_keeps_its_id_whatever_its_first_answer_says_of_its_state(status: Any, jobs, monkeypatch):
+    """It is paid for as soon as it is sent."""
+    jobs.set_durations(processing=None)
+    real = JobCalls._post_document
+    monkeypatch.setattr(JobCalls, "_post_document", lambda *args, **named: {**real(*args, **named), "status": status})
+    one = task("async")
+
+    with pytest.raises(TaskDeferred):
+        begun(one)
+
+    assert one.instance.xcom["job_id"] == jobs.all()[0].id
+
+
+@pytest.mark.parametrize("record", [{}, {"sent": "yesterday"}, {"sent": None}, {"sent": 5}], ids=str)
+def test_a_record_that_cannot_be_read_is_no_leave_to_send(record: Any, jobs):
+    """The task says so, and nothing is sent."""
+    one = task("async")
+    with pytest.raises(TaskDeferred):
+        begun(one)
+    key = next(iter(one.store.values))
+    one.store.values = {key: record}
+
+    with pytest.raises(AirflowFailException, match="the record of the task's job is none"):
+        again(one, kind="async").attempt()
+
+    assert len(jobs.all()) == 1
 
 
 def test_an_async_job_that_failed_says_why(jobs):

@@ -84,7 +84,7 @@ def read_async_process(
         check_one_script(body.get("evalscript"), named, of_request="request")
     picture = read_process_request(body, max_side=None, is_script_elsewhere=True, **checks)
     _check_size(picture, "request")
-    storage = picture.body.get("output", {}).get("delivery")
+    storage = (picture.body.get("output") or {}).get("delivery")
     at: dict[str, Any] = {"field": "request", "deployment": checks.get("deployment")}
     location = read_location(storage, delivery, path=DELIVERY, template=ASYNC, outputs=len(picture.formats), **at)
     script = None if named is None else read_location(named, evalscript or delivery, path=SCRIPT, **at)

@@ -58,10 +58,11 @@ GRIDS: Mapping[int, TilingGrid] = MappingProxyType({grid.id: grid for grid in _A
 
 def find_grid(value: Any, field: str = "tiling_grid") -> TilingGrid:
     """Return a grid by its id (``0``, ``"0"``) or its name (``"UTM 20km"``, ``"utm-20km-grid"``)."""
-    if isinstance(value, int) and not isinstance(value, bool) and value in GRIDS:
-        return GRIDS[value]
+    number = as_number(value)
+    if number in GRIDS:
+        return GRIDS[int(number)]
     if isinstance(value, str):
-        names = {_plain(grid.name): grid for grid in _ALL} | {str(grid.id): grid for grid in _ALL}
+        names = {_plain(grid.name): grid for grid in _ALL}
         found = names.get(_plain(value))
         if found is not None:
             return found

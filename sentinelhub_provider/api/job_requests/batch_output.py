@@ -147,7 +147,7 @@ def _check_cog(formats: Mapping[str, str], setup: Setup | None, name: str) -> No
 def _check_cog_parameters(parameters: Any, *, is_cog: bool, name: str, needs: str) -> None:
     if not is_cog:
         _refuse(name, f"is given, but {needs} is not true.")
-    unknown = set(parameters) - set(_COG) if isinstance(parameters, Mapping) else {parameters}
+    unknown = [each for each in parameters if each not in _COG] if isinstance(parameters, Mapping) else [parameters]
     if unknown:
         _refuse(name, f"has {', '.join(map(str, unknown))}. There are {', '.join(_COG)}.")
     method = parameters.get("resamplingAlgorithm", "average")
@@ -177,7 +177,8 @@ def _check_zarr(output: Mapping[str, Any], cut: Tiles | Features, outputs: Seque
         _refuse(name, "must have group: {'zarr_format': 2}; there is no other version.")
     common = output.get("arrayParameters")
     overrides = output.get("arrayOverrides") or {}
-    if not isinstance(overrides, Mapping) or (common is not None and not isinstance(common, Mapping)):
+    members = [common or {}, *overrides.values()] if isinstance(overrides, Mapping) else [overrides]
+    if not all(isinstance(each, Mapping) for each in members):
         _refuse(name, "must have mappings as arrayParameters and arrayOverrides.")
     for array in overrides:
         if array not in outputs:

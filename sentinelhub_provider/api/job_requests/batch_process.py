@@ -171,6 +171,8 @@ def read_batch_process(
     formats = formats_of(responses)
     output = with_flags(output, is_request=True)
     location, warnings = read_output(output, delivery, formats, setup, cut=cut, deployment=deployment)
+    if not isinstance(body.get("description") or "", str):
+        raise SentinelHubRequestError(f"request: description is {body['description']!r}. Give text.")
     process = {**process, "input": {**request_input, "data": datasets.data}}
     body = {**body, "processRequest": process, "output": output}
     return _request(body, location, warnings, input=cut, datasets=datasets, formats=formats, bounds=bounds, setup=setup)

@@ -51,7 +51,7 @@ class S3Access:
         if any(keys) and not all(keys):
             missing = "secret access key" if keys[0] else "access key id"
             _refuse(f"the {missing} is missing. Give both keys, or an IAM role.", "access")
-        if self.role_arn is not None and not _ROLE.fullmatch(self.role_arn):
+        if self.role_arn is not None and not _ROLE.fullmatch(str(self.role_arn)):
             _refuse(f"{self.role_arn!r} is no ARN of an IAM role, such as arn:aws:iam::123456789012:role/x.", "access")
 
     def to_json(self) -> dict[str, str]:
@@ -150,7 +150,8 @@ def parse_location(
     if deployment == CDSE and (scheme == "gs" or (isinstance(access, S3Access) and access.role_arn is not None)):
         what = "Google Cloud Storage" if scheme == "gs" else "an IAM role"
         _refuse(f"has {what}, which the Copernicus Data Space cannot use. Give an s3:// URL with access keys.", field)
-    if access is None and (needs_access or scheme == "gs"):
+    opens = access is not None and (isinstance(access, GsAccess) or bool(access.access_key or access.role_arn))
+    if not opens and (needs_access or scheme == "gs"):
         _refuse(
             "has no credentials, so that Sentinel Hub cannot reach the bucket. Give the id of an Airflow connection "
             "that holds them" + (", or an IAM role." if scheme == "s3" and deployment != CDSE else "."),

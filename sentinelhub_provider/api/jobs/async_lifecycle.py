@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from sentinelhub_provider.api.jobs import steps
 from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, Job, JobState
-from sentinelhub_provider.api.jobs.lifecycle import LISTING_DELAY, UNKNOWN_AT_FIRST, changed_request
+from sentinelhub_provider.api.jobs.lifecycle import UNKNOWN_AT_FIRST, changed_request, check_known
 from sentinelhub_provider.api.jobs.steps import Flow
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubJobError, SentinelHubRateLimitError
 
@@ -80,8 +80,9 @@ def async_flow(
                 return None
             intent = None
         if job_id is None:
-            raise _unclear(f"an Async Process job was sent {steps.MAX_ATTEMPTS} times, and no answer came")
-    job = yield from _check_known(plan, job_id, since, clock)
+            raise unclear(f"an Async Process job was sent {steps.MAX_ATTEMPTS} times, and no answer came")
+    young_until = since + UNKNOWN_AT_FIRST
+    job = yield from check_known(job_id, young_until, clock, has_outputs=plan.job_id is None)
     while job.state is not JobState.GONE:
         if clock() >= ends:
             raise SentinelHubJobError(
@@ -91,22 +92,9 @@ def async_flow(
                 job_status=job.state.value,
             )
         job = yield steps.AwaitEnd(job, ends)
+        if job.state is JobState.GONE:
+            job = yield from check_known(job_id, young_until, clock, has_outputs=plan.job_id is None)
     return job
-
-
-def _check_known(plan: AsyncPlan, job_id: str, since: datetime, clock: Callable[[], datetime]) -> Flow[Job]:
-    """Check the status of a job. A new one may not be known yet: a 404 ends it only with its outputs, or after a while.
-
-    ``since``: when it was sent.
-    """
-    while True:
-        job: Job = yield steps.CheckStatus(job_id)
-        if job.state is not JobState.GONE or plan.job_id or clock() >= since + UNKNOWN_AT_FIRST:
-            return job
-        found: steps.Delivered = yield steps.CheckOutputs()
-        if found in (steps.Delivered.OUTPUTS, steps.Delivered.ERROR):
-            return job
-        yield steps.WaitUntil(clock() + LISTING_DELAY, "the service does not know the job, which is new (404)")
 
 
 def _check_memory(plan: AsyncPlan) -> Flow[None]:
@@ -123,7 +111,7 @@ def _check_memory(plan: AsyncPlan) -> Flow[None]:
             "an earlier attempt may have sent a job; nobody can tell, so it is sent again (if_unclear='resend')"
         )
     else:
-        raise _unclear("an earlier attempt of this task may have sent an Async Process job, and left no note")
+        raise unclear("an earlier attempt of this task may have sent an Async Process job, and left no note")
 
 
 def _send(plan: AsyncPlan, clock: Callable[[], datetime]) -> Flow[steps.Intent]:
@@ -153,7 +141,7 @@ def _resolve(plan: AsyncPlan, intent: steps.Intent, clock: Callable[[], datetime
     ends = intent.sent + plan.unclear_wait
     while True:
         found: steps.Delivered = yield steps.CheckOutputs()
-        if found in (steps.Delivered.OUTPUTS, steps.Delivered.ERROR):
+        if found in steps.IS_OVER:
             return True
         now = clock()
         if found is steps.Delivered.UNREADABLE or plan.if_unclear == "fail" or now >= ends:
@@ -165,13 +153,14 @@ def _resolve(plan: AsyncPlan, intent: steps.Intent, clock: Callable[[], datetime
         "its outputs cannot be looked for from here" if found is steps.Delivered.UNREADABLE else "there are no outputs"
     )
     if plan.if_unclear != "resend":
-        raise _unclear(f"an Async Process job may have been sent at {since}; no answer came, and {looked}")
+        raise unclear(f"an Async Process job may have been sent at {since}; no answer came, and {looked}")
     yield steps.Warn(f"a job may have been sent at {since}, but {looked}: it is sent again (if_unclear='resend')")
     yield steps.DeleteIntent()
     return False
 
 
-def _unclear(what: str) -> SentinelHubJobError:
+def unclear(what: str) -> SentinelHubJobError:
+    """Return the error about a job of which nobody can tell whether it was sent."""
     return SentinelHubJobError(
         f"Unclear: {what}. A second one would be paid for again, so none was sent. Look for its outputs in the bucket "
         "and for its cost in the dashboard; then give job_id= to reconnect to it, or clear the task for a new job. "

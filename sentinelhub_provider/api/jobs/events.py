@@ -75,7 +75,7 @@ def validated_event(event: Any, kind: JobKind, job_id: str) -> JobEvent:
         raise _refused(kind, job_id, f"{'nothing' if not event else f'a {type(event).__name__}'} instead of an event")
     if event.get("kind") != kind.name or event.get("id") != job_id:
         raise _refused(kind, job_id, f"an event about {event.get('kind')!r} job {event.get('id')!r}")
-    if event.get("outcome") not in frozenset(Outcome):
+    if event.get("outcome") not in list(Outcome):
         raise _refused(kind, job_id, f"an event with the outcome {event.get('outcome')!r}")
     outcome = Outcome(event["outcome"])
     try:
@@ -100,7 +100,7 @@ def _error_from(event: Mapping[str, Any]) -> SentinelHubError:
     message = str(event.get("error") or "The triggerer could not check the job any more, and did not say why.")
     found = getattr(exceptions, str(event.get("error_type")), None)
     kind = found if isinstance(found, type) and issubclass(found, SentinelHubError) else SentinelHubError
-    about = {"field": event["error_field"]} if event.get("error_field") else {}
+    about = {"field": event.get("error_field")} if issubclass(kind, ValueError) else {}
     if issubclass(kind, SentinelHubJobError):
         about = {"job_status": str(event.get("state")), "reason": event.get("reason")}
     return kind(message, **about)

@@ -188,25 +188,26 @@ def job_of(kind: JobKind, document: Any) -> Job:
         shown = sorted(document) if isinstance(document, Mapping) else type(document).__name__
         raise SentinelHubResponseError(f"The service described a {kind} job without an id: {shortened(shown, 200)}.")
     status = document.get("status")
-    if status not in kind.states:
+    state = _word(status)
+    if state not in kind.states:
         known = ", ".join(sorted(kind.states))
         raise UnknownJobStateError(
             f"{kind} job {job_id} is in state {status!r}, which is not one of {known}. Look at it in the dashboard, "
             "and see whether a newer version of this provider knows the state."
         )
-    state = JobState(status)
+    state = JobState(state)
     request = document.get("request")
     request = request if isinstance(request, Mapping) else {}
-    user_action = _text(document.get("userAction"))
+    user_action = _word(document.get("userAction"))
     stopped = USER_ACTION if user_action == "STOP" else None
     return Job(
         id=job_id,
         kind=kind,
         state=state,
         # A job that was started again still names the reason of its earlier stop.
-        reason=(_text(document.get("stoppedStatusReason")) or stopped) if state is JobState.STOPPED else None,
+        reason=(_word(document.get("stoppedStatusReason")) or stopped) if state is JobState.STOPPED else None,
         error=shortened(_text(document.get("error")) or "", _ERROR_SIZE) or None,
-        cost=_number(document.get("costPU", document.get("costPu"))),
+        cost=next((cost for cost in map(_number, map(document.get, ("costPU", "costPu"))) if cost is not None), None),
         completion=_number(document.get("completionPercentage")),
         description=_text(request.get("description") or document.get("description")),
         delivery_url=_delivery_url(request),
@@ -329,8 +330,12 @@ def _text(value: Any) -> str | None:
     return (value.strip() or None) if isinstance(value, str) else None
 
 
+def _word(value: Any) -> str | None:
+    return None if (text := _text(value)) is None else text.upper()
+
+
 def _number(value: Any) -> float | None:
-    number = as_number(value) if isinstance(value, int | float) else math.nan
+    number = as_number(value)
     return number if math.isfinite(number) else None
 
 

@@ -34,6 +34,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubJobError,
     SentinelHubNotFoundError,
     SentinelHubQuotaExceededError,
+    SentinelHubResponseError,
 )
 
 LISTING_DELAY = timedelta(seconds=5)
@@ -110,8 +111,8 @@ def job_flow(plan: Plan, *, clock: Callable[[], datetime], known: str | None = N
         elif was_started(job):
             job = yield steps.AwaitEnd(job, deadline)
             waited = True
-            if job.state is JobState.GONE and clock() < young_until:
-                job = yield from _check_known(job.id, young_until, clock)
+            if job.state is JobState.GONE:
+                job = yield from check_known(job.id, young_until, clock)
         elif job.state is JobState.ANALYSING or (
             plan.analyse and job.user_action == "ANALYSE" and job.state is JobState.CREATED
         ):
@@ -150,7 +151,7 @@ def _find(plan: Plan, known: str | None, clock: Callable[[], datetime]) -> Flow[
     job_id = plan.job_id or known or (yield steps.LoadJobId())
     young_until = plan.began + (timedelta(0) if plan.job_id else UNKNOWN_AT_FIRST)
     if job_id is not None:
-        job = yield from _check_known(job_id, young_until, clock)
+        job = yield from check_known(job_id, young_until, clock)
         if plan.job_id or (_is_usable(plan, job) and was_started(job)):
             return job, young_until
         # Found before, but not started: another attempt that is still alive may have chosen another one since.
@@ -163,22 +164,31 @@ def _find(plan: Plan, known: str | None, clock: Callable[[], datetime]) -> Flow[
     return found, clock() + UNKNOWN_AT_FIRST
 
 
-def _check_known(job_id: str, young_until: datetime, clock: Callable[[], datetime]) -> Flow[Job]:
-    """Check the status of a job that the service has named; that it does not know it yet passes."""
+def check_known(
+    job_id: str, young_until: datetime, clock: Callable[[], datetime], *, has_outputs: bool = False
+) -> Flow[Job]:
+    """Check the status of a job that the service has named. That it does not know it may pass: one 404 is no end.
+
+    ``has_outputs``: outputs in the task's own folder confirm that it is over.
+    """
+    young_until = max(young_until, clock() + LISTING_DELAY)
     while True:
         seen: Job = yield steps.CheckStatus(job_id)
         if seen.state is not JobState.GONE or clock() >= young_until:
             return seen
+        if has_outputs and (yield steps.CheckOutputs()) in steps.IS_OVER:
+            return seen
         yield steps.WaitUntil(clock() + LISTING_DELAY, _NOT_KNOWN_YET)
 
 
-_NOT_KNOWN_YET = "the service does not know the job, which is new (404)"
+_NOT_KNOWN_YET = "the service does not know the job, which may be new (404)"
 
 
 def _search(plan: Plan, extra: Job | None = None) -> Flow[Job | None]:
     """Look which jobs have the tag, ``extra`` among them, and stop those that a cleared attempt left running."""
     found = {} if extra is None or extra.state is JobState.GONE else {extra.id: extra}
     token: str | None = None
+    tokens: list[str] = []
     while True:
         page: steps.Page = yield steps.ListJobs(token)
         for job in page.jobs:
@@ -193,6 +203,9 @@ def _search(plan: Plan, extra: Job | None = None) -> Flow[Job | None]:
         is_past = plan.not_before is not None and oldest is not None and oldest < plan.not_before - SLACK
         if token is None or is_past:  # what follows is too old to be the task's
             return first_of(found.values())
+        if token in tokens:
+            raise SentinelHubResponseError(f"The listing of {plan.kind} jobs points back to a former page.")
+        tokens.append(token)
 
 
 def _is_usable(plan: Plan, job: Job) -> bool:
@@ -251,7 +264,7 @@ def _act(
     young_until, attempts = young_until or clock(), 0
     while attempts < steps.MAX_ATTEMPTS:
         problem = yield steps.Act(action, job)
-        seen = yield from _check_known(job.id, young_until, clock)
+        seen = yield from check_known(job.id, young_until, clock)
         if problem is None:
             return _told(action, seen, clock())
         if _took_effect(action, job, seen):

@@ -53,6 +53,8 @@ class Page:
 Delivered = Enum("Delivered", ["OUTPUTS", "ERROR", "NOTHING", "UNREADABLE"])
 """What is in the folder of a job's outputs: outputs, an error report, nothing; or it cannot be read from here."""
 
+IS_OVER = (Delivered.OUTPUTS, Delivered.ERROR)
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sentinelhub_provider.api.jobs.job import job_tag
-from sentinelhub_provider.operators.jobs.buckets import BucketError, exists, open_path, read
+from sentinelhub_provider.operators.jobs.buckets import BucketError, asking, exists, open_path, read
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context, ObjectStoragePath
@@ -188,21 +188,25 @@ class BucketJobStore:
         return self._usable
 
     def read(self) -> dict[str, Any] | None:
-        """Return the record. Raises :class:`BucketError`."""
+        """Return the record. Raises :class:`BucketError`, or ``ValueError`` for what is none."""
         if not self.is_durable or self._path is None or not exists(self._path):
             return None
         record = json.loads(read(self._path, RECORD_SIZE))
-        return record if isinstance(record, dict) else None
+        if not isinstance(record, dict):
+            raise ValueError(f"{self._url} holds no JSON object")
+        return record
 
     def write(self, record: dict[str, Any]) -> None:
         """Write the record."""
         if self.is_durable and self._path is not None:
-            self._path.write_text(json.dumps(record))
+            with asking(self._path, "written"):
+                self._path.write_text(json.dumps(record))
 
     def delete(self) -> None:
         """Delete the record."""
         if self.is_durable and self._path is not None and exists(self._path):
-            self._path.unlink()
+            with asking(self._path, "deleted"):
+                self._path.unlink()
 
 
 def job_store_of(context: Context, tag: str) -> TaskStateJobStore:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sentinelhub_provider.operators.jobs.results import FeatureResults
 
 ON_PARTIAL = ("fail", "warn")
+FOREVER = 10 * 365 * 86_400.0  # Seconds: what larger numbers mean, which lead past the last date that there is
 
 
 class SentinelHubJobOperator(RequestOperator):
@@ -181,12 +182,12 @@ class SentinelHubJobOperator(RequestOperator):
         """Read what templates rendered as text."""
         self.check_texts("delivery_conn_id", "delivery_role_arn", "delivery_region")
         self.poll_interval = read_seconds(self.poll_interval, "poll_interval")
-        self.job_timeout = read_seconds(self.job_timeout, "job_timeout")
-        self.max_wait = self.max_wait_seconds
+        self.job_timeout = min(read_seconds(self.job_timeout, "job_timeout"), FOREVER)
+        self.max_wait = min(self.max_wait_seconds, FOREVER)
         self.check_features = read_flag(self.check_features, "check_features")
         self.stop_on_kill = read_flag(self.stop_on_kill, "stop_on_kill")
         if self.job_id is not None:
-            check_job_id(self.job_id)
+            self.job_id = check_job_id(self.job_id)
 
     def _result(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.operators.jobs.attempt import attempt_of
@@ -205,11 +206,17 @@ class SentinelHubJobOperator(RequestOperator):
             except SentinelHubRateLimitError as error:
                 self._driver.defer_for(error)
                 raise
-            cost = None if job is None else job.cost
-            if cost is not None:
-                self.hook.meter("processing_units", cost, self.kind.path)
-            log_and_push_spent(self, context, cost)  # also of a job that is done in part, for which the task may fail
+            except SentinelHubJobError:
+                self._tell_cost(context, self._driver.seen)
+                raise
+            self._tell_cost(context, job)  # also of a job that is done in part, for which the task may fail
             return self.outcome(context, job)
+
+    def _tell_cost(self, context: Context, job: Job | None) -> None:
+        cost = None if job is None else job.cost
+        if cost is not None and job is not None and job.state in (JobState.DONE, JobState.PARTIAL, JobState.FAILED):
+            self.hook.meter("processing_units", cost, self.kind.path)  # a stopped one goes on, and counts once
+        log_and_push_spent(self, context, cost)
 
     def _is_known(self) -> bool:
         """Tell whether the job is known, so that none is looked for or created."""

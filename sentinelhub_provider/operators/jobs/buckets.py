@@ -72,7 +72,7 @@ def find_file_of_job(url: str, job_id: str, name: str, conn_id: str | None) -> O
 
 
 @contextmanager
-def _asking(path: ObjectStoragePath, what: str) -> Iterator[None]:
+def asking(path: ObjectStoragePath, what: str) -> Iterator[None]:
     """Turn what a storage raises into a :class:`BucketError`, which says what cannot be done."""
     try:
         yield
@@ -82,25 +82,25 @@ def _asking(path: ObjectStoragePath, what: str) -> Iterator[None]:
 
 def exists(path: ObjectStoragePath) -> bool:
     """Tell whether there is such an object. Raises :class:`BucketError` where that cannot be told."""
-    with _asking(path, "looked at"):
+    with asking(path, "looked at"):
         return bool(path.fs.exists(path.path))
 
 
 def fetch(path: ObjectStoragePath, target: str) -> None:
     """Copy an object into a local file. Raises :class:`BucketError` where it cannot be read."""
-    with _asking(path, "read"):
+    with asking(path, "read"):
         path.fs.get_file(path.path, target)
 
 
 def read(path: ObjectStoragePath, most: int) -> bytes:
     """Return the first bytes of an object, at most that many. Raises :class:`BucketError` where it cannot be read."""
-    with _asking(path, "read"):
+    with asking(path, "read"):
         return bytes(path.fs.cat_file(path.path, start=0, end=most))
 
 
 def entries(folder: ObjectStoragePath) -> Iterator[Entry]:
     """Yield the objects in and below a folder, page by page. Raises :class:`BucketError` where it cannot be listed."""
-    with _asking(folder, "listed"):
+    with asking(folder, "listed"):
         yield from _pages_of_s3(folder) if hasattr(folder.fs, "call_s3") else _all_of(folder)
 
 

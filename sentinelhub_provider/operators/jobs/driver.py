@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sentinelhub_provider.api.jobs import polling, steps
-from sentinelhub_provider.api.jobs.job import Job, JobKind, UnknownJobStateError, job_of
+from sentinelhub_provider.api.jobs.async_lifecycle import unclear
+from sentinelhub_provider.api.jobs.job import Job, JobKind, JobState, UnknownJobStateError, job_of
 from sentinelhub_provider.exceptions import (
     SentinelHubError,
     SentinelHubJobError,
@@ -79,8 +80,13 @@ class JobCalls:
             return error
 
     def _post(self, payload: dict[str, Any], **changes: Any) -> Job:
-        options = {**self._arguments, **changes}
-        return job_of(self._kind, decoded(self._hook.request("POST", self._kind.path, json=payload, **options)))
+        document = self._post_document(payload, **changes)
+        if not self._kind.actions and isinstance(document, dict):
+            document["status"] = JobState.RUNNING  # whatever it says: the job is paid for, and its id must not be lost
+        return job_of(self._kind, document)
+
+    def _post_document(self, payload: dict[str, Any], **changes: Any) -> Any:
+        return decoded(self._hook.request("POST", self._kind.path, json=payload, **{**self._arguments, **changes}))
 
     def act(self, action: steps.Action, job_id: str, **changes: Any) -> SentinelHubError | None:
         """Tell a job to do something; return the error after which its status has to be checked."""
@@ -153,6 +159,8 @@ class JobDriver:
         self._clock, self._jitter = clock, jitter
         self._killed = threading.Event()
         self._shown: str | None = deferral.job_id
+        self.seen: Job | None = None
+        """The job as it was last seen."""
 
     def run(self, flow: Generator[Any, Any, Job | None]) -> Job | None:
         """Do the flow's steps until it ends.
@@ -170,7 +178,9 @@ class JobDriver:
                     found: Job | None = end.value
                     return found
                 answer = self._do(step)
-                if self._killed.is_set():
+                if isinstance(answer, Job):
+                    self.seen = answer
+                if self._killed.is_set() and not isinstance(step, steps.Send):  # what it brought is to be kept first
                     self._end_after_kill(step)
         finally:
             flow.close()
@@ -181,6 +191,7 @@ class JobDriver:
                 return self._load_job_id()
             case steps.SaveJobId(job):
                 self._log.info("%s; the service created it at %s", job, job.created)
+                self.seen = job
                 return self._save(job.id, {"id": job.id})
             case steps.ListJobs(token):
                 return self._calls.page(token)
@@ -225,10 +236,16 @@ class JobDriver:
         return job_id if isinstance(job_id, str) else None
 
     def _load_intent(self) -> steps.Intent | None:
-        record = self._store.read()  # if it cannot be read, nobody knows whether the job was sent
+        try:
+            record = self._store.read()  # if it cannot be read, nobody knows whether the job was sent
+        except ValueError as error:
+            raise unclear(f"the record of the task's job is none ({error})") from error
         if record is None:
             return None
-        intent = steps.Intent(datetime.fromisoformat(record["sent"]), record.get("id"), record.get("digest"))
+        try:
+            intent = steps.Intent(datetime.fromisoformat(record["sent"]), record.get("id"), record.get("digest"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise unclear(f"the record of the task's job is none ({type(error).__name__}: {error})") from error
         if intent.job_id is not None:
             self._show(intent.job_id)
         return intent
@@ -381,6 +398,8 @@ class JobDriver:
 
     def _end_after_kill(self, step: Any) -> NoReturn:
         """End an attempt that was killed, and yet lives: a worker that shuts down lets the task be tried again."""
+        if isinstance(step, steps.SaveIntent) and step.intent.job_id is None:
+            self._store.delete()  # nothing was sent
         if isinstance(step, steps.Act) and step.action == "start" and self._operator.stop_on_kill:
             self._stop(step.job.id)  # the stop may have come before the start
         raise SentinelHubJobError(

@@ -337,12 +337,9 @@ def _failure_of(content: bytes) -> tuple[str | None, str] | None:
     if status == "OK":
         return None
     data = response.get("data")
-    kinds = Counter(
-        _kind_of(item["error"]) for item in (data if isinstance(data, list) else ()) if item.get("error") is not None
-    )
-    which = (
-        ", ".join(f"{kind} in {count} of {len(data)} intervals" for kind, count in kinds.most_common(2)) if data else ""
-    )
+    items = [item for item in data if isinstance(item, Mapping)] if isinstance(data, list) else []
+    kinds = Counter(_kind_of(item["error"]) for item in items if item.get("error") is not None)
+    which = ", ".join(f"{kind} in {count} of {len(items)} intervals" for kind, count in kinds.most_common(2))
     return name, f"status {status}{f': {which}' if which else ''}"
 
 

@@ -165,7 +165,8 @@ def test_the_intent_is_kept_before_and_the_id_after_sending():
 
     one = Attempt(service).run()
 
-    assert one.names() == ["LoadIntent", "SaveIntent", "Send", "SaveIntent", "CheckStatus", "AwaitEnd"]
+    life = ["LoadIntent", "SaveIntent", "Send", "SaveIntent", "CheckStatus", "AwaitEnd", "CheckStatus", "CheckOutputs"]
+    assert one.names() == life
     assert service.store == Intent(START, "0")
     assert one.result.state is JobState.GONE
 
@@ -177,8 +178,21 @@ def test_a_retry_waits_for_the_job_whose_id_was_kept():
 
     one = Attempt(service).run()
 
-    assert one.names() == ["LoadIntent", "CheckStatus", "AwaitEnd"]
+    assert one.names() == ["LoadIntent", "CheckStatus", "AwaitEnd", "CheckStatus", "CheckOutputs"]
     assert len(service.sent) == 1
+
+
+def test_a_job_that_is_unknown_for_a_moment_is_waited_for():
+    """One 404 without outputs in the bucket is no end: the job runs, and is paid for."""
+    service = Service()
+    one = upto(service, AwaitEnd)
+    service.now = START + timedelta(minutes=1)
+    one.answer = gone(ASYNC_PROCESS, "0")
+
+    one.run()
+
+    assert one.names().count("AwaitEnd") == 2
+    assert service.now >= START + LASTS
 
 
 def test_a_job_whose_answer_was_lost_is_waited_for_in_the_bucket():
@@ -295,11 +309,11 @@ def test_a_job_that_takes_too_long_fails_the_task_and_goes_on():
 
 
 def test_somebody_else_s_job_is_waited_for():
-    """By its id; nothing is recalled, and nothing sent."""
+    """By its id; nothing is recalled, and nothing sent. A second status check confirms its end."""
     service = Service(sent=[START])
     one = Attempt(service, replace(PLAN, job_id="0")).run()
 
-    assert one.names() == ["CheckStatus", "AwaitEnd"]
+    assert one.names() == ["CheckStatus", "AwaitEnd", "CheckStatus", "WaitUntil", "CheckStatus"]
 
 
 MOVES = st.lists(

@@ -17,6 +17,7 @@ from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 KEYS = S3Access("AKIAEXAMPLE", "a-secret-key")
 SCRIPT = Location("s3://scripts/ndvi.js", KEYS)
+AUTO = "//VERSION=3\nfunction setup() { return {input: ['B04'], output: {bands: 1}} }\nfunction evaluatePixel() {}"
 PICTURE: dict[str, Any] = {
     "collection": "sentinel-2-l2a",
     "time_range": "2024-06-01/2024-06-30",
@@ -114,6 +115,7 @@ def test_json_is_read_as_it_is_written(changes: dict[str, Any]) -> None:
             id="delivery",
         ),
         pytest.param({"input": None}, "input is missing", id="input"),
+        pytest.param({"output": None, "evalscript": AUTO}, r"output\.delivery must be a mapping", id="output"),
         pytest.param({"output": {**build().body["output"], "width": 10_001}}, "at most 10,000", id="size"),
     ],
 )

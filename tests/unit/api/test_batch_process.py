@@ -158,6 +158,7 @@ def test_second_job_meets_the_files_of_the_first() -> None:
             {"cog": True, "evalscript": SCRIPT % '{bands: 1, sampleType: "INT8"}'}, "cog", "INT8", id="signed-bytes"
         ),
         pytest.param({"zarr": {"arrayParameters": ARRAY}}, "zarr", "one CRS", id="zarr-on-utm"),
+        pytest.param({"cog": True, "cog_parameters": [1]}, "cog_parameters", "There are overview", id="odd-parameters"),
         pytest.param({"max_cloud_cover": 101}, "max_cloud_cover", "from 0 to 100", id="shared-check"),
     ],
 )  # fmt: skip
@@ -196,6 +197,7 @@ def test_features_that_cannot_be(changes: dict[str, Any], words: str) -> None:
         pytest.param({"arrayParameters": ARRAY, "arrayOverrides": {"blue": {}}}, "for 'blue'", id="unknown-array"),
         pytest.param({"arrayParameters": ARRAY, "group": {"zarr_format": 3}}, "no other version", id="version"),
         pytest.param({"arrays": ARRAY}, "has arrays", id="unknown"),
+        pytest.param({"arrayParameters": ARRAY, "arrayOverrides": {"red": 5}}, "must have mappings", id="odd-array"),
     ],
 )
 def test_zarr_that_cannot_be(zarr: dict[str, Any], words: str) -> None:
@@ -246,6 +248,7 @@ def test_json_with_credentials_is_refused() -> None:
         pytest.param(("input", "resolution"), 15, "10, 20, 30, 60", id="resolution"),
         pytest.param(("output", "type"), "tiff", "output.type is 'tiff'", id="output"),
         pytest.param(("output", "delivery"), None, "output.delivery must be a mapping", id="delivery"),
+        pytest.param(("description",), True, "description is True", id="description"),
         pytest.param(("output", "overwrite"), 1, "output.overwrite is 1", id="overwrite"),
     ],
 )

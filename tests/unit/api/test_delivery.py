@@ -99,6 +99,12 @@ def test_url_with_keys_is_not_repeated() -> None:
     assert "secret-key" not in str(refused.value)
 
 
+def test_region_is_no_access() -> None:
+    """Sentinel Hub knows where the bucket is, but is not let in."""
+    with pytest.raises(SentinelHubRequestError, match="has no credentials"):
+        parse_location("s3://bucket/a", S3Access(region="eu-west-1"), field="delivery", needs_access=True)
+
+
 def test_must_have_access() -> None:
     """Where the API needs it, a place without credentials is refused."""
     with pytest.raises(SentinelHubRequestError, match=r"id of an Airflow connection that holds them, or an IAM role"):
@@ -208,6 +214,7 @@ def test_read_keeps_what_the_request_says() -> None:
         pytest.param({"s3": {"url": "gs://bucket/a"}}, "begins with s3://", id="other-scheme"),
         pytest.param({"s3": {"url": "s3://b"}}, r"request: output\.delivery is 's3://b'", id="bad-url"),
         pytest.param({"s3": {"url": "s3://bucket/a", "iamRoleARN": "x"}}, "no ARN", id="role"),
+        pytest.param({"s3": {"url": "s3://bucket/a", "iamRoleARN": 5}}, "5 is no ARN|'5' is no ARN", id="odd-role"),
     ],
 )
 def test_read_refuses(storage: Any, words: str) -> None:

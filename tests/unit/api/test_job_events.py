@@ -114,6 +114,7 @@ GOOD = event_of(BATCH_PROCESS, "j1", Outcome.FINISHED, job=DONE)
         pytest.param({"status": "success"}, "an event about None", id="foreign"),
         pytest.param(GOOD | {"outcome": "success"}, "outcome 'success'", id="unknown-outcome"),
         pytest.param(GOOD | {"outcome": None}, "outcome None", id="no-outcome"),
+        pytest.param(GOOD | {"outcome": ["finished"]}, "outcome \\['finished'\\]", id="odd-outcome"),
         pytest.param(GOOD | {"job": None}, "finished in state None", id="finished-without-job"),
         pytest.param(GOOD | {"job": {"state": "DONE"}}, "cannot be read", id="broken-job"),
         pytest.param(
@@ -128,6 +129,15 @@ def test_event_that_cannot_be_trusted_is_refused(event: Any, words: str):
     """A task must not go on as if its job were done."""
     with pytest.raises(SentinelHubResponseError, match=words):
         validated_event(event, BATCH_PROCESS, "j1")
+
+
+def test_error_about_a_field_that_its_kind_has_not_is_read():
+    """Of a triggerer with another version."""
+    event = event_of(BATCH_PROCESS, "j1", Outcome.ERROR, error=SentinelHubError("the loop broke"))
+
+    problem = validated_event(event | {"error_field": "host"}, BATCH_PROCESS, "j1").problem()
+
+    assert str(problem) == "the loop broke"
 
 
 def test_async_job_that_is_gone_is_finished():

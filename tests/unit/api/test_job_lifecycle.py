@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from job_service import START, TAG, Attempt, Service
 
 from sentinelhub_provider.api.jobs import lifecycle, steps
-from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, Job, JobState
+from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, Job, JobState, gone
 from sentinelhub_provider.exceptions import (
     SentinelHubBadRequestError,
     SentinelHubBudgetError,
     SentinelHubJobError,
     SentinelHubQuotaExceededError,
+    SentinelHubResponseError,
     SentinelHubTransportError,
 )
 
@@ -316,6 +317,30 @@ def test_a_job_that_was_deleted_is_not_created_again():
     assert isinstance(one.error, SentinelHubJobError)
     assert "job-9 is not known to the service" in str(one.error)
     assert service.jobs == {}
+
+
+def test_a_job_that_is_unknown_for_a_moment_is_waited_for():
+    """One 404 in the middle of a job's life is no end: the job is paid for."""
+    service = Service()
+    one = upto(service, steps.AwaitEnd)
+    one._answer = gone(BATCH_PROCESS, "job-1")
+
+    one.run()
+
+    assert one.error is None
+    assert one.result.state is JobState.DONE
+
+
+def test_a_listing_that_points_back_ends():
+    """With an error that may pass: nobody knows what the pages behind it hold."""
+    flow = lifecycle.job_flow(PLAN, clock=Service().clock)
+    assert isinstance(next(flow), steps.LoadJobId)
+    assert flow.send(None) == steps.ListJobs(None)
+    assert flow.send(steps.Page((), "b")) == steps.ListJobs("b")
+
+    with pytest.raises(SentinelHubResponseError, match="points back") as caught:
+        flow.send(steps.Page((), "b"))
+    assert not caught.value.final
 
 
 def test_a_job_that_takes_too_long_is_stopped():

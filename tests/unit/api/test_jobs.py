@@ -114,12 +114,27 @@ def test_what_is_no_job_is_refused(document: Any):
 
 @pytest.mark.parametrize(
     ("kind", "status"), [(BATCH_PROCESS, "EXPLODED"), (BATCH_PROCESS, None), (BATCH_PROCESS, "GONE"),
-                         (BATCH_PROCESS, "RUNNING"), (ASYNC_PROCESS, "DONE")]
+                         (BATCH_PROCESS, "RUNNING"), (ASYNC_PROCESS, "DONE"),
+                         (BATCH_PROCESS, []), (BATCH_PROCESS, {"DONE": 1}), (ASYNC_PROCESS, 7)]
 )  # fmt: skip
 def test_unknown_state_is_an_error(kind: JobKind, status: Any):
     """Otherwise it would be waited for until the deadline."""
     with pytest.raises(UnknownJobStateError, match="which is not one of"):
         job_of(kind, batch(status))
+
+
+@pytest.mark.parametrize("status", ["done", "Done", " DONE "])
+def test_words_are_read_in_any_spelling(status: str):
+    """A job that is paid for does not fail for a letter."""
+    assert job_of(BATCH_PROCESS, batch(status)).state is JobState.DONE
+    stopped = job_of(BATCH_PROCESS, batch("stopped", stoppedStatusReason="out_of_pu", userAction="start"))
+    assert (stopped.reason, stopped.user_action) == ("OUT_OF_PU", "START")
+
+
+@pytest.mark.parametrize("members", [{"costPU": "12.5"}, {"costPU": None, "costPu": 12.5}], ids=str)
+def test_cost_is_read_in_any_spelling(members: dict[str, Any]):
+    """As text, and by the other of its two names."""
+    assert job_of(BATCH_PROCESS, batch("DONE") | members).cost == 12.5
 
 
 def test_odd_members_are_absent_members():

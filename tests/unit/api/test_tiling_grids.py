@@ -14,7 +14,7 @@ UTM_20KM = GRIDS[0]
 DEGREES = GRIDS[3]
 
 
-@pytest.mark.parametrize("value", [7, "7", "LAEA 20km", "laea-20km-grid", "LAEA 20km grid"])
+@pytest.mark.parametrize("value", [7, "7", 7.0, "7.0", " 7 ", "LAEA 20km", "laea-20km-grid", "LAEA 20km grid"])
 def test_grids_have_ids_and_names(value: Any) -> None:
     """Any of them finds the grid."""
     assert find_grid(value) is GRIDS[7]
@@ -27,6 +27,8 @@ def test_grids_have_ids_and_names(value: Any) -> None:
         pytest.param("utm-20", "Did you mean 0 .UTM 20km.", id="near"),
         pytest.param(None, "tiling_grid is None", id="nothing"),
         pytest.param(True, "tiling_grid is True", id="true"),
+        pytest.param("-1", "tiling_grid is '-1'", id="negative"),
+        pytest.param(1.5, "tiling_grid is 1.5", id="fraction"),
     ],
 )
 def test_other_grids_are_refused(value: Any, words: str) -> None:

@@ -70,6 +70,12 @@ def test_role(connect: Any) -> None:
 def test_neither() -> None:
     """Without connection and role there is nothing to send: the bucket itself must let Sentinel Hub in."""
     assert access_of(None, "s3://results/a") is None
+    assert access_of(None, "gs://results/a", region="eu-west-1") is None
+
+
+def test_region_alone() -> None:
+    """Of a bucket that lets Sentinel Hub in: else the results of a job that is paid for are sought elsewhere."""
+    assert access_of(None, "s3://results/a", region="eu-west-1") == S3Access(region="eu-west-1")
 
 
 def test_role_that_is_none() -> None:

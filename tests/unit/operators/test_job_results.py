@@ -170,6 +170,16 @@ class TestBatchStatistics:
             "the file is no JSON",
         }
 
+    @pytest.mark.parametrize("data", [[None], ["x", 5], {"a": 1}, "x", 5, [{"error": 5}], [{"error": {"type": [1]}}]])
+    def test_odd_results_are_failures(self, tmp_path: Path, data: Any) -> None:
+        """A file in a shape of its own fails no task with a traceback: its job is paid for."""
+        write_results(tmp_path / JOB, {"1": {"id": 1, "response": {"status": "PARTIAL", "data": data}}, "2": good(2)})
+
+        found = checked(check_batch_statistics(tmp_path.as_uri(), JOB))
+
+        assert (found.done, found.failed) == (1, 1)
+        assert found.causes[0].text.startswith("status PARTIAL")
+
     def test_smallest_are_read_first(self, tmp_path: Path) -> None:
         """Of very many files some are read, and errors, which are short, are among them."""
         write_results(tmp_path / JOB, {str(number): good(number) for number in range(50)})
