@@ -33,6 +33,9 @@ _DIFFERENCES = {
 }
 """Scripts of one form: two bands, and where the index comes from."""
 
+_FIRST_DIALECT = re.compile(r"\bset(?:InputComponents|OutputComponentCount)\s*\(")
+"""Functions that only scripts of version 1 call."""
+
 _NAME = re.compile(r"\w[\w -]*")
 
 
@@ -73,12 +76,14 @@ def check_evalscript(text: object, *, for_statistics: bool = False) -> None:
         )
     if not is_simple(text):
         version = parse_version(text)
-        if version is None:
+        # The service withdrew the older versions: it reads a script with both functions as version 3 without the line.
+        lacking = {"setup", "evaluatePixel"} - set(re.findall(r"\w+", text))
+        if version is None and (lacking or _FIRST_DIALECT.search(text)):
             raise SentinelHubRequestError(
-                "evalscript has no version. Begin it with a line //VERSION=3; without it, the service reads an older "
-                "dialect, in which setup() is ignored."
+                "evalscript has no version. Begin it with a line //VERSION=3, and let setup() return the input and the "
+                "output."
             )
-        if version != "3":
+        if version not in (None, "3"):
             raise SentinelHubRequestError(
                 f"evalscript is of version {version}. Only //VERSION=3 has the setup() and outputs that requests name."
             )

@@ -26,12 +26,13 @@ _BLOCK = re.compile(r"\{([^{}]*)\}")
 _RETURN = re.compile(r"\breturn\b\s*(\[)?")
 _DECLARED = re.compile(r"\b(?:var|let|const|function)\s+([A-Za-z_$][\w$]*)")
 _BAND = re.compile(
-    r"(?<![\w$.])(?:B\d{1,2}A?|S[1-9]|F[12]|[VH][VH]|DEM|AOT|SCL|SNW|CLD|CLP|CLM|dataMask|localIncidenceAngle|BQA|"
+    r"(?<![\w$.])(?:B\d{1,2}A?|S[1-9]|F[12]|[VH][VH]|DEM|AOT|SCL|SNW|CLD|CLP|CLM|PAN|dataMask|localIncidenceAngle|BQA|"
     r"(?:sun|view)\w+(?:Angles|Mean)|CO|NO2|O3|SO2|CH4|HCHO|CLOUD_\w+|AER_AI_\w+)(?![\w$])"
 )
 _TOKEN = re.compile(rf"\s*({_STRING.pattern}|-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[A-Za-z_$][\w$.]*|[{{}}\[\],:])")
 _COLON = re.compile(r"\s*:")
-_WORDS = {"true": True, "false": False, "null": None, "undefined": None}
+_WORDS = {"true": True, "false": False, "null": None, "undefined": None, "NaN": None}
+_VALUE = rf"{_STRING.pattern}|-?\d+(?:\.\d*)?(?=\s*(?:[;,\n]|$))|SampleType\.\w+|Mosaicking\.\w+|NaN"
 DATA_MASK = "dataMask"
 
 
@@ -101,14 +102,16 @@ def _literal(code: str, position: int) -> Any:
         if word in "}]" and parts and parts[-1] == ",":
             parts.pop()
         parts.append(
-            word if word in "{}[],:" else json.dumps(_plain(word, is_key=_COLON.match(code, position) is not None))
+            word
+            if word in "{}[],:"
+            else json.dumps(_plain(word, code, is_key=_COLON.match(code, position) is not None))
         )
         depth += (word in "{[") - (word in "}]")
         if depth == 0:
             return json.loads("".join(parts))
 
 
-def _plain(word: str, *, is_key: bool) -> Any:
+def _plain(word: str, code: str, *, is_key: bool) -> Any:
     if word[0] in "\"'`":
         return word[1:-1]
     if is_key:
@@ -119,6 +122,11 @@ def _plain(word: str, *, is_key: bool) -> Any:
         return _WORDS[word]
     if re.fullmatch(r"(SampleType|Mosaicking)\.\w+", word):
         return word.partition(".")[2]
+    # A constant of the script: assigned once, where it is declared, and a plain value.
+    set_at = rf"((?:\b(?:var|let|const)\s+)?)(?<![\w$.]){re.escape(word)}\s*(?:=(?!=)\s*({_VALUE})?|[-+*/]=|\+\+|--)"
+    match re.findall(set_at, code):
+        case [(declared, value)] if declared and value:
+            return _plain(value, "", is_key=False)
     raise ValueError(word)
 
 
@@ -139,9 +147,9 @@ def _simple_setup(code: str) -> Setup:
 
 
 def _items(code: str) -> int:
-    """Count what a list holds whose bracket was opened before."""
+    """Count what a list holds whose bracket was opened before; a list spread in it counts as a colour, three."""
     depth, commas = 0, 0
-    for character in code:
+    for character in code.replace("...", ",,"):
         if character in "([{":
             depth += 1
         elif character in ")]}":

@@ -90,7 +90,8 @@ def test_colour_in_both_spellings(name: str):
         ("nvdi", "Did you mean 'ndvi' or 'ndwi'"),
         ("", "is empty"),
         (None, "None"),
-        ("function setup() {} function evaluatePixel() {}", "has no version"),
+        ("function setup(ds) { setInputComponents([ds.B04]); } function evaluatePixel() {}", "has no version"),
+        ("function setup() {}", "has no version"),
         (f"//VERSION=2\nfunction setup() {{}} {BODY}", "of version 2"),
         ("//VERSION=3\nfunction setup() {}", r"no function evaluatePixel\(\)"),
         (f"//VERSION=3\n{BODY}", r"no function setup\(\)"),
@@ -151,12 +152,23 @@ def test_setup_of_fused_data():
     assert not setup.is_single_sample
 
 
+def test_a_colour_that_a_simple_script_spreads_counts_three():
+    """Pictures with transparency are not taken for such of two bands, which JPEG cannot hold."""
+    assert parse_setup("return [...ramp.process(B04), dataMask];") == Setup(
+        (("B04", "dataMask"),), (Output("default", 4, "AUTO"),), ("SIMPLE",)
+    )
+
+
 @pytest.mark.parametrize(
     "text",
     [
         'function setup() { const bands = ["B04"]; return {input: bands, output: {bands: 1}}; }',
         "function setup() { return {input: BANDS, output: {bands: 1}}; }",
         "function setup() { return {input: ['B04'], output: {bands: 1 + 1}}; }",
+        "let n = 1; n = 2; function setup() { return {input: ['B04'], output: {bands: n}}; }",
+        "let n = 1; n++; function setup() { return {input: ['B04'], output: {bands: n}}; }",
+        "const n = 1 + 1; function setup() { return {input: ['B04'], output: {bands: n}}; }",
+        "let n; if (f()) n = 2; function setup() { return {input: ['B04'], output: {bands: n}}; }",
         "function setup() { return {output: {bands: 1}}; }",
         "function setup() { return {input: ['B04'",
         "no script",

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from shapely.geometry import box, mapping, shape
 
 from sentinelhub_provider.sandbox.apis.process.bounds import Area
 from sentinelhub_provider.sandbox.apis.process.datasets import SENTINEL_1, Dataset
@@ -17,6 +18,7 @@ from sentinelhub_provider.sandbox.errors import ApiError
 from sentinelhub_provider.sandbox.world.evalscripts.contract import DataSource, Input, Output, Setup
 from sentinelhub_provider.sandbox.world.evalscripts.engine import Evalscript, Offer, SceneList
 from sentinelhub_provider.sandbox.world.grid import Grid
+from sentinelhub_provider.sandbox.world.scenes.collections import SENTINEL_2
 from sentinelhub_provider.sandbox.world.scenes.model import Scene, SceneSource
 
 CHUNK_VALUES: Final = 4_000_000
@@ -118,8 +120,8 @@ class _Part:
         self._field = {"ORBIT": "orbits", "TILE": "tiles"}.get(described.mosaicking)
         self._orbits: list[Orbit] = scenes.orbits() if self._field == "orbits" else []
         self._tiles: list[Scene] = list(scenes) if self._field == "tiles" else []
-        self._entries: list[dict[str, Any]] = [_orbit_entry(orbit) for orbit in self._orbits]
-        self._entries += [_tile_entry(scene) for scene in self._tiles]
+        self._entries: list[dict[str, Any]] = [_orbit_entry(orbit, described.has_bounds) for orbit in self._orbits]
+        self._entries += [_tile_entry(scene, described.has_bounds) for scene in self._tiles]
 
     def offer(self) -> Offer:
         end = min(self._dataset.end, datetime.max.replace(tzinfo=UTC))
@@ -137,15 +139,15 @@ class _Part:
         return SceneList(self._field, [self._entries[number] for number in chosen])
 
 
-def _orbit_entry(orbit: Orbit) -> dict[str, Any]:
+def _orbit_entry(orbit: Orbit, has_bounds: bool) -> dict[str, Any]:
     return {
         "dateFrom": _iso(orbit.start),
         "dateTo": _iso(orbit.end),
-        "tiles": [_tile_entry(scene) for scene in orbit.scenes],
+        "tiles": [_tile_entry(scene, has_bounds) for scene in orbit.scenes],
     }
 
 
-def _tile_entry(scene: Scene) -> dict[str, Any]:
+def _tile_entry(scene: Scene, has_bounds: bool) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "date": _iso(scene.datetime),
         "dataPath": f"sandbox://{scene.collection}/{scene.id}",
@@ -154,6 +156,10 @@ def _tile_entry(scene: Scene) -> dict[str, Any]:
     }
     if scene.collection == SENTINEL_1:
         entry["sentinel1ProductId"] = scene.id
+    if scene.collection in (each.id for each in SENTINEL_2):
+        entry |= dict.fromkeys(("productId", "sentinel2ProductId", "tileOriginalId"), scene.id)
+    if has_bounds:
+        entry |= {"dataGeometry": scene.geometry, "dataEnvelope": mapping(box(*shape(scene.geometry).bounds))}
     return entry if scene.cloud_cover is None else entry | {"cloudCoverage": scene.cloud_cover}
 
 

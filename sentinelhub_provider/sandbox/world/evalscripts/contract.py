@@ -43,12 +43,14 @@ class Input:
     """An input object: bands of one dataset. ``dataset``: its place in the request's ``input.data``.
 
     ``key``: the name under which a fused evalscript finds the samples; ``None`` where there is only one dataset.
+    ``has_bounds``: whether tiles tell where their data lie.
     """
 
     dataset: int
     key: str | None
     mosaicking: str
     bands: tuple[InputBand, ...]
+    has_bounds: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,10 @@ def _input(item: Mapping[str, Any], place: int, sources: Sequence[DataSource], m
             f"setup(): mosaicking {chosen} is not supported for collection {collection.short_name}; "
             f"it knows {', '.join(collection.mosaickings)}."
         )
-    return Input(place, key, chosen, tuple({band.name: band for band in bands}.values()))
+    metadata = item.get("metadata")
+    if metadata not in (None, [], ["bounds"]):
+        raise script_error(f"setup(): input.metadata is {metadata!r}; it must be an array that may hold 'bounds'.")
+    return Input(place, key, chosen, tuple({band.name: band for band in bands}.values()), bool(metadata))
 
 
 def _band(name: str, unit: Any, collection: CollectionInfo) -> InputBand:
@@ -175,7 +180,10 @@ def _band(name: str, unit: Any, collection: CollectionInfo) -> InputBand:
     if wanted not in info.units:
         if default in ("PERCENT", "DEGREES") and wanted in ("REFLECTANCE", "DN"):
             return InputBand(info, default, 1.0)
-        raise script_error(f"setup(): band '{name}' has unsupported units '{unit}'; it knows {', '.join(info.units)}.")
+        raise script_error(
+            f"Invalid script! Band '{name}' of collection '{collection.short_name}' requested in unsupported units "
+            f"'{unit}'! Supported units for this band: [{', '.join(info.units)}]."
+        )
     return InputBand(info, wanted, 1.0 if wanted == default else info.dn_factor)
 
 

@@ -55,7 +55,7 @@ globalThis.__host = (function () {
     if (returned === null || typeof returned !== "object") {
       throw new ContractError("preProcessScenes() and filterScenes() must return scenes, not other values.");
     }
-    if (Number.isInteger(returned.__number)) return returned.__number;
+    if (Number.isInteger(returned.__idx)) return returned.__idx;
     const same = (entry) =>
       returned.dataPath !== undefined || returned.shId !== undefined
         ? returned.dataPath === entry.dataPath || returned.shId === entry.shId
@@ -76,13 +76,15 @@ globalThis.__host = (function () {
     if (asked.length > 0 && typeof filterScenes === "function") chosen = filtered(offers, chosen);
     return stringify(chosen);
   }
-  function numbered(entries, numbers) {
-    return numbers.map((number) => ({ ...entries[number], __number: number }));
+  // Before the scenes are chosen, orbits do not tell their tiles yet.
+  function numbered(field, entries, numbers) {
+    const hidden = field === "orbits" ? { tiles: [] } : {};
+    return numbers.map((number) => ({ ...entries[number], ...hidden, __idx: number }));
   }
   function preProcess(offers, asked, everything) {
     const collections = {};
     for (const { key, field, entries, from, to } of asked) {
-      const offer = { scenes: sceneArray(field, numbered(entries, [...entries.keys()])) };
+      const offer = { scenes: sceneArray(field, numbered(field, entries, [...entries.keys()])) };
       if (field === "orbits") Object.assign(offer, { from: new Date(from), to: new Date(to) });
       if (key === null) Object.assign(collections, offer);
       else collections[key] = offer;
@@ -103,7 +105,7 @@ globalThis.__host = (function () {
     return offers.map(({ field, entries, from, to }, i) => {
       if (field === null) return chosen[i];
       const metadata = { ...shared.inputMetadata, from: new Date(from), to: new Date(to) };
-      const list = filterScenes(sceneArray(field, numbered(entries, chosen[i])), metadata);
+      const list = filterScenes(sceneArray(field, numbered(field, entries, chosen[i])), metadata);
       if (!isArray(list)) throw new ContractError("Function filterScenes() must return an array of scenes.");
       return list.map((scene) => numberOf(scene, entries));
     });
@@ -113,7 +115,7 @@ globalThis.__host = (function () {
     const collections = {};
     const scenes = {};
     request.inputs.forEach(({ key, field, entries }) => {
-      const found = sceneArray(field, entries);
+      const found = sceneArray(field, entries.map((entry, i) => ({ ...entry, __idx: i })));
       if (key === null) Object.assign(collections, { scenes: found });
       else collections[key] = { scenes: found };
       scenes[key] = found;

@@ -166,7 +166,7 @@
   }
   class Identity {
     process(value) {
-      return value;
+      return Array.isArray(value) ? value : [value];
     }
     processList(values) {
       return values;

@@ -16,6 +16,7 @@ _VERSION: Final = re.compile(
 _TEXT: Final = re.compile(
     r"(?P<comment>//[^\n]*|/\*.*?\*/)|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`", re.DOTALL
 )
+_FIRST_DIALECT: Final = re.compile(r"\bset(?:InputComponents|OutputComponentCount)\s*\(")
 _FUNCTION: Final = re.compile(r"\bfunction\s+(setup|evaluatePixel)\b|\b(setup|evaluatePixel)\s*=[^=]")
 _FUNCTION_BODY: Final = re.compile(
     r"(?:=>|\b(?!(?:if|for|while|switch|catch|with)\b)[\w$]+\s*\((?:[^(){}]|\([^(){}]*\))*\))\s*\{[^{}]*\}"
@@ -28,12 +29,15 @@ _NAME: Final = re.compile(r"(?<![\w$.])[A-Za-z_$][\w$]*")
 def check_version(source: str) -> bool:
     """Tell whether a script is a simple one. Raises :class:`~..errors.ApiError` for a version that is not run.
 
-    The version stands in a line ``//VERSION=3`` before any code; a simple script needs none.
+    The version stands in a line ``//VERSION=3`` before any code. The service reads a script without one as version 3,
+    too, since it withdrew the older ones: simple scripts, and those with ``setup()`` and ``evaluatePixel()``.
     """
     code = _code(source)
     if not _FUNCTION.search(code) and _returns(code):
         return True
     match = _VERSION.match(source)
+    if match is None and len(set(map("".join, _FUNCTION.findall(code)))) == 2 and not _FIRST_DIALECT.search(code):
+        return False
     if match is None:
         raise ApiError(
             400,

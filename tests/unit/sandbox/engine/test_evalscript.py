@@ -220,7 +220,12 @@ def test_both_functions_must_be_there(name: str):
 
 
 @pytest.mark.parametrize(
-    ("first", "code"), [("", "COMMON_BAD_PAYLOAD"), ("//VERSION=2\n", "RENDERER_EXCEPTION")], ids=["none", "2"]
+    ("first", "code"),
+    [
+        ("function first(ds) { setInputComponents([ds.B04]); }", "COMMON_BAD_PAYLOAD"),
+        ("//VERSION=2\n", "RENDERER_EXCEPTION"),
+    ],
+    ids=["1", "2"],
 )
 def test_the_version_must_be_3(first: str, code: str):
     """Evalscripts of version 1 are not run as if they were of version 3."""

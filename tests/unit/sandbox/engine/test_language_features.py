@@ -153,6 +153,21 @@ def test_new_objects_keep_their_scenes(source: SyntheticScenes, body: Body) -> N
     assert (pixels(result) == 2).all()
 
 
+def test_orbits_do_not_tell_their_tiles_before_they_are_chosen(source: SyntheticScenes, body: Body) -> None:
+    """preProcessScenes() sees numbered orbits without tiles, as on the service; evaluatePixel() sees the tiles."""
+    drawn = pixels(run(source, body, SCRIPTS["orbits_before_they_are_chosen"]))
+    assert [int(band.max()) for band in drawn] == [1, 0, 1]
+
+
+def test_tiles_tell_where_their_data_lie(source: SyntheticScenes, body: Body) -> None:
+    """Where the input asks for the metadata ``bounds``, and only there."""
+    drawn = pixels(run(source, body, SCRIPTS["bounds_of_tiles"]))
+    assert [float(band.max()) > 4 for band in drawn] == [True, True, True]
+    for replaced in ("[]", '["shapes"]'):
+        with pytest.raises(ApiError):
+            run(source, body, SCRIPTS["bounds_of_tiles"].replace('["bounds"]', replaced))
+
+
 def test_foreign_scenes_are_refused(source: SyntheticScenes, body: Body) -> None:
     """A scene that was never offered is an error, not an empty picture."""
     script = SCRIPTS["new_objects_from_pre_process_scenes"].replace("orbit.dateFrom,", '"1999-01-01T00:00:00Z",')
@@ -193,7 +208,7 @@ def test_units_that_a_band_does_not_have_are_refused(source: SyntheticScenes, bo
     if band == "B04":
         assert pixels(run(source, body, script)).any()
         return
-    with pytest.raises(ApiError, match="unsupported units"):
+    with pytest.raises(ApiError, match=rf"Band '{band}' of collection 'S2L2A' requested in unsupported units"):
         run(source, body, script)
 
 
