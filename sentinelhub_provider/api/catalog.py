@@ -161,9 +161,8 @@ def sort_items(items: Iterable[Mapping[str, Any]], by: str) -> list[Mapping[str,
     if by not in SORTINGS:
         raise SentinelHubRequestError(f"sort is {by!r}. Give one of {', '.join(SORTINGS)}.")
     ordered = sorted(items, key=lambda item: str(item.get("id")))
-    if by == "oldest":
-        return sorted(ordered, key=lambda item: (_time(item) is None, _seconds(item)))
-    ordered.sort(key=lambda item: (_time(item) is None, -_seconds(item)))
+    sign = 1 if by == "oldest" else -1
+    ordered.sort(key=lambda item: math.inf if (moment := _moment(item)) is None else sign * moment.timestamp())
     return sorted(ordered, key=_cover) if by == "clearest" else ordered
 
 
@@ -174,8 +173,8 @@ def one_per(items: Iterable[Mapping[str, Any]], what: str) -> list[Mapping[str, 
     seen: set[str] = set()
     kept = []
     for item in items:
-        day = dt.datetime.fromtimestamp(_seconds(item), dt.UTC).date().isoformat() if _time(item) else None
-        key = day if what == "day" else tile_of(item)
+        moment = _moment(item)
+        key = tile_of(item) if what == "tile" else None if moment is None else moment.date().isoformat()
         if key is None or key not in seen:
             kept.append(item)
         if key is not None:
@@ -243,7 +242,14 @@ def _fields(fields: Any) -> dict[str, Any]:
         raise SentinelHubRequestError(
             f"fields is {fields!r}. Give include and exclude, each a list of members such as 'properties.datetime'."
         )
-    return {name: [members] if isinstance(members, str) else list(members or ()) for name, members in fields.items()}
+    found = {}
+    for name, given in fields.items():
+        members = [given] if isinstance(given, str) else given
+        if not isinstance(members, list | tuple | None):
+            raise SentinelHubRequestError(f"fields: {name} is {given!r}. Give a list of members.")
+        if members is not None:
+            found[name] = list(members)
+    return found
 
 
 def fields_for(fields: Any, *, sort: str | None, one_per: str | None, whole: bool) -> Any:
@@ -265,17 +271,12 @@ def fields_for(fields: Any, *, sort: str | None, one_per: str | None, whole: boo
     return {name: members for name, members in chosen.items() if members}
 
 
-def _time(item: Mapping[str, Any]) -> str | None:
-    value = (item.get("properties") or {}).get("datetime")
-    return value if isinstance(value, str) else None
-
-
-def _seconds(item: Mapping[str, Any]) -> float:
-    value = _time(item)
-    if value is None:
-        return 0.0
-    moment = dt.datetime.fromisoformat(value)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
+def _moment(item: Mapping[str, Any]) -> dt.datetime | None:
+    """Return when a scene was seen, in UTC; ``None`` for what is no time."""
+    try:
+        return parse_time((item.get("properties") or {}).get("datetime"))
+    except SentinelHubRequestError:
+        return None
 
 
 def _cover(item: Mapping[str, Any]) -> float:

@@ -66,8 +66,9 @@ class Datasets:
         """Estimate the cost of so many ``times``; ``None`` where it is not known what the evalscript reads."""
         if setup is None:
             return None
-        processing = [entry.get("processing", {}) for entry in self.data]
-        speckle = [options.get("speckleFilter", {}).get("type", "NONE") for options in processing]
+        processing = [entry.get("processing") or {} for entry in self.data]
+        filters = [options.get("speckleFilter") for options in processing]
+        speckle = [given.get("type") if isinstance(given, Mapping) else given for given in filters]
         return estimate(
             size.width,
             size.height,
@@ -79,7 +80,7 @@ class Datasets:
             remote_collections=self.remote,
             orthorectify=any(options.get("orthorectify") for options in processing),
             terrain_correction=any(options.get("backCoeff") == "GAMMA0_TERRAIN" for options in processing),
-            speckle_filter=any(kind != "NONE" for kind in speckle),
+            speckle_filter=any(kind not in (None, "NONE") for kind in speckle),
             service=service,
         )
 

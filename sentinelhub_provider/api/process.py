@@ -160,7 +160,7 @@ def build_responses(outputs: Any) -> list[dict[str, Any]]:
 def read_responses(output: Mapping[str, Any], path: str = "output") -> list[Mapping[str, Any]]:
     """Check ``output.responses`` of a request's JSON. ``path``: where ``output`` stands in the request."""
     responses = output.get("responses")
-    if responses is None:
+    if responses in (None, []):
         return [{}]
     if not isinstance(responses, list) or not all(isinstance(response, Mapping) for response in responses):
         raise SentinelHubRequestError(f"request: {path}.responses must be a list of mappings.")

@@ -64,7 +64,7 @@ def read_tiff_header(file: BinaryIO) -> TiffHeader:
         return TiffHeader(
             fields[_WIDTH][0], fields[_HEIGHT][0], fields.get(_SAMPLES, (1,))[0], data_type, nodata or None
         )
-    except KeyError as error:
+    except (KeyError, IndexError) as error:
         raise ValueError(f"its header lacks or has an unknown {error}") from error
 
 

@@ -112,7 +112,7 @@ def read_json(value: Any, field: str) -> Any:
         return value
     try:
         return json.loads(without_bom(value))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SentinelHubRequestError(f"{field} is not JSON: {error}. Check the rendered template.") from error
 
 
@@ -140,5 +140,5 @@ def decode_answer(content: bytes | str, who: str) -> Any:
     """Decode an answer's body; ``who`` answered. Raises :class:`SentinelHubResponseError` where it is not JSON."""
     try:
         return json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SentinelHubResponseError(f"{who} answered with something other than JSON: {error}.") from error

@@ -32,6 +32,8 @@ def is_remote(path: Any) -> bool:
 def open_file(path: Any, *, field: str, what: str, folders: Iterable[str] = ()) -> Iterator[Path]:
     """Give a file of this machine: the path itself, or a copy of the object for as long as the context lasts.
 
+    What is wrong with its content is for :func:`naming_file`.
+
     :param path: absolute or relative, ``~`` being the user's home; or a URL that Airflow's object storage knows, or its
         ``ObjectStoragePath``.
     :param field: name of the argument, for errors.
@@ -44,17 +46,26 @@ def open_file(path: Any, *, field: str, what: str, folders: Iterable[str] = ()) 
             file = _fetch(path, Path(folder)) if is_remote(path) else _find(path, folders)
         except Exception as error:
             raise _unreadable(path, error, field, what, is_remote=is_remote(path)) from error
-        try:
-            yield file
-        except SentinelHubError:
-            raise
-        except (OSError, ValueError) as error:
-            raise _unreadable(path, error, field, what, is_remote=False) from error
+        yield file
+
+
+@contextmanager
+def naming_file(path: Any, *, field: str, what: str) -> Iterator[None]:
+    """Turn what libraries raise over a broken file into an error that names it; parameters as :func:`open_file`."""
+    try:
+        yield
+    except SentinelHubError:
+        raise
+    except (OSError, ValueError, LookupError, RuntimeError) as error:
+        raise _unreadable(path, error, field, what, is_remote=False) from error
 
 
 def read_text(path: Any, *, field: str, what: str, folders: Iterable[str] = ()) -> str:
     """Read a text in UTF-8, with or without byte order mark; see :func:`open_file`."""
-    with open_file(path, field=field, what=what, folders=folders) as file:
+    with (
+        open_file(path, field=field, what=what, folders=folders) as file,
+        naming_file(path, field=field, what=what),
+    ):
         return decode(file.read_bytes())
 
 

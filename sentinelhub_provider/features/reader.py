@@ -13,7 +13,7 @@ from sentinelhub_provider.api.geo.crs import Crs, parse_crs
 from sentinelhub_provider.api.geo.geometry import Feature, feature_id, parse_geometry
 from sentinelhub_provider.api.values import decode, encoding_fault, without_bom
 from sentinelhub_provider.exceptions import SentinelHubRequestError
-from sentinelhub_provider.features.files import open_file
+from sentinelhub_provider.features.files import naming_file, open_file
 from sentinelhub_provider.features.geojson import GeoJson
 from sentinelhub_provider.features.tables import ParquetTable, Row, VectorTable, plain
 
@@ -45,7 +45,7 @@ class Features:
     def __init__(
         self, source: _Source, name: str, *, id_property: str | None = None, properties: Sequence[str] = ()
     ) -> None:
-        self._source, self._id_property = source, id_property
+        self._source, self._name, self._id_property = source, name, id_property
         self.properties = tuple(properties)
         """Names of the properties that features bring along."""
         self._wanted = list(dict.fromkeys([*self.properties, *([] if id_property is None else [id_property])]))
@@ -68,8 +68,10 @@ class Features:
         return self._source.count
 
     def __iter__(self) -> Iterator[Feature]:
-        for number, (own, geometry, cells) in enumerate(self._source.rows(self._wanted)):
-            yield self._feature(number, own, geometry, cells)
+        # Only what is raised here: what goes wrong with a feature where it is used says nothing of the file.
+        with naming_file(self._name, field="features", what=FORMATS):
+            for number, (own, geometry, cells) in enumerate(self._source.rows(self._wanted)):
+                yield self._feature(number, own, geometry, cells)
 
     def _feature(self, number: int, own: Any, geometry: Any, cells: Mapping[str, Any]) -> Feature:
         properties = {name: cells.get(name) for name in self.properties}
@@ -154,9 +156,9 @@ def open_features(
     if is_text or not (isinstance(value, str | Path) or hasattr(value, "fs")):
         try:
             source: _Source = _WktRows(value) if is_text and not _JSON.match(value) else _of_value(value)
-        except ValueError as error:
-            if isinstance(error, SentinelHubRequestError):
-                raise
+        except SentinelHubRequestError:
+            raise
+        except (ValueError, RecursionError) as error:
             raise SentinelHubRequestError(f"features is no GeoJSON: {error}. Check that it is whole.") from error
         _refuse_layer(layer, "features")
         yield Features(source, "features", id_property=id_property, properties=properties)
@@ -165,7 +167,8 @@ def open_features(
         open_file(value, field="features", what=FORMATS, folders=folders) as path,
         tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder,
     ):
-        source = _of_file(path, str(value), layer, Path(folder))
+        with naming_file(value, field="features", what=FORMATS):
+            source = _of_file(path, str(value), layer, Path(folder))
         yield Features(source, str(value), id_property=id_property, properties=properties)
 
 
@@ -197,7 +200,7 @@ def _of_file(path: Path, name: str, layer: str | None, folder: Path) -> _Source:
             raise ValueError(f"it is not text in UTF-8 ({error}). Save it as UTF-8") from error
         except SentinelHubRequestError:
             raise
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"it is no GeoJSON: {error}. Check that it is whole") from error
     if path.suffix.lower() in TEXTS and not _WKT.match(text):
         decode(path.read_bytes())

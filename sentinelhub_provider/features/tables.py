@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -40,6 +41,9 @@ class VectorTable:
             raise ValueError(f"GDAL says {str(error).rstrip('.')}") from error
         self.count = int(info["features"])
         self.columns = [str(column) for column in info["fields"]]
+        # A column of whole numbers or booleans comes as floats where a cell of it is empty.
+        kinds = {"i": int, "u": int, "b": bool}
+        self._kinds = {name: kinds.get(str(kind)[0]) for name, kind in zip(self.columns, info["dtypes"], strict=True)}
         self.crs: Crs | None = parse_crs(str(info["crs"]), f"{name}'s crs") if info["crs"] else None
 
     def rows(self, wanted: Sequence[str]) -> Iterator[Row]:
@@ -58,7 +62,11 @@ class VectorTable:
             )
             names = [str(name) for name in meta["fields"]]
             for identifier, shape, *values in zip(ids, _shapes(blobs), *columns, strict=True):
-                yield int(identifier), shape, {name: plain(value) for name, value in zip(names, values, strict=True)}
+                yield int(identifier), shape, dict(zip(names, map(self._cell, names, values), strict=True))
+
+    def _cell(self, name: str, value: Any) -> Any:
+        kind, cell = self._kinds.get(name), plain(value)
+        return cell if cell is None or kind is None else kind(cell)
 
 
 class ParquetTable:
@@ -73,9 +81,10 @@ class ParquetTable:
             text = (file.schema_arrow.metadata or {}).get(b"geo")
             names, self.count = list(file.schema_arrow.names), int(file.metadata.num_rows)
         geo = json.loads(text) if text else {}
-        self._geometry = geo.get("primary_column")
-        described = (geo.get("columns") or {}).get(self._geometry) or {}
-        if described.get("encoding") != "WKB":
+        columns = geo.get("columns") if isinstance(geo, Mapping) else None
+        self._geometry = geo["primary_column"] if columns else None
+        described = (columns or {}).get(self._geometry) or {}
+        if described.get("encoding") != "WKB" or self._geometry not in names:
             raise SentinelHubRequestError(
                 f"features: {name} is no GeoParquet with geometries as WKB. Write it with geopandas' to_parquet, or "
                 "with ogr2ogr."
@@ -104,11 +113,15 @@ class ParquetTable:
 
 
 def plain(value: Any) -> Any:
-    """Return a cell as Python has it: no numpy, ``None`` for NaN and NaT, times as text."""
-    value = value.item() if hasattr(value, "item") else value
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    return None if value != value else value
+    """Return a cell as JSON has it: number, text, boolean, list or object; ``None`` for NaN and NaT."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if value is None or value != value:
+        return None
+    if isinstance(value, str | int | float | list | tuple | dict):
+        return value
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value.hex() if isinstance(value, bytes) else value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def _shapes(blobs: Any) -> Iterator[Any]:

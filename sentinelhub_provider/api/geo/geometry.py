@@ -204,7 +204,7 @@ def _read_wkt(text: str, field: str) -> tuple[BaseGeometry, Crs | None]:
     try:
         shape = shapely.from_wkt(body.strip())
         return shape, parse_crs(head.partition("=")[2].strip(), field) if head else None
-    except shapely.errors.ShapelyError as error:
+    except (shapely.errors.ShapelyError, NotImplementedError) as error:
         excerpt = f"{text[:40]}..." if len(text) > 40 else text
         reason = str(error).removeprefix("ParseException: ").rstrip(".")
         raise SentinelHubRequestError(f"{field} {excerpt!r} is neither GeoJSON nor WKT: {reason}.") from error
@@ -223,7 +223,7 @@ def _build(geojson: Mapping[str, Any], field: str) -> BaseGeometry:
     kind = geojson.get("type")
     if kind == "GeometryCollection":
         return shapely.GeometryCollection()
-    if kind not in _DEPTH:
+    if not isinstance(kind, str) or kind not in _DEPTH:
         raise SentinelHubRequestError(
             f"{field} has type {kind!r}. Give a GeoJSON Polygon or MultiPolygon, or the same as WKT."
         )

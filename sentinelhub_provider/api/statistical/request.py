@@ -14,8 +14,9 @@ from sentinelhub_provider.api.evalscripts.setup import DATA_MASK, Setup, parse_s
 from sentinelhub_provider.api.geo.bounds import Bounds, check_side, parse_bounds, parse_size, read_bounds, read_size
 from sentinelhub_provider.api.processing_units import Estimate, Service
 from sentinelhub_provider.api.statistical.intervals import SplitTime, alone, read_split_time, split_time
+from sentinelhub_provider.api.statistical.table import column_names
 from sentinelhub_provider.api.time_range import TimeRange
-from sentinelhub_provider.api.values import read_number, read_whole_number
+from sentinelhub_provider.api.values import as_number, listed, read_number, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 
@@ -89,6 +90,7 @@ def read_statistical_request(body: Any, **checks: Unpack[Checks]) -> Statistical
     size = read_size(aggregation, bounds, path="aggregation")
     check_side(size, field="request")
     time, aggregation = read_split_time(aggregation, now=checks.get("now"))
+    check_calculations(body.get("calculations"), "request: calculations")
     datasets = read_datasets(request_input.get("data"), **checks)
     datasets.check_resolution(bounds, size, "request")
     body = {**body, "input": {**request_input, "data": datasets.data}, "aggregation": aggregation}
@@ -121,17 +123,17 @@ def build_calculations(wanted: StatisticsArguments) -> dict[str, Any]:
     edges, or the API's definition (``nBins`` or ``binWidth`` with ``lowEdge`` and ``highEdge``, or ``bins``). Or the
     API's own ``calculations``.
     """
-    percentiles, histogram, calculations = wanted.percentiles, wanted.histogram, wanted.calculations
+    percentiles, histogram, calculations = listed(wanted.percentiles), listed(wanted.histogram), wanted.calculations
+    has_percentiles = percentiles not in (None, "", [], ())
     if calculations is not None:
-        if percentiles or histogram is not None:
+        if has_percentiles or histogram is not None:
             raise SentinelHubRequestError(
                 "calculations and percentiles or histogram are both given. Give one: calculations holds both."
             )
-        if not isinstance(calculations, Mapping):
-            raise SentinelHubRequestError(f"calculations is {calculations!r}. Give a mapping by output.")
+        check_calculations(calculations, "calculations")
         return {"calculations": dict(calculations)} if calculations else {}
     everything: dict[str, Any] = {}
-    if percentiles:
+    if has_percentiles:
         if not isinstance(percentiles, list | tuple):
             percentiles = [percentiles]
         what = "numbers from 0 to 100, such as 50 for the median"
@@ -142,8 +144,19 @@ def build_calculations(wanted: StatisticsArguments) -> dict[str, Any]:
     return {"calculations": {"default": everything}} if everything else {}
 
 
+def check_calculations(value: Any, field: str) -> None:
+    """Refuse what has not the API's shape: the table's columns come from it."""
+    try:
+        column_names({"calculations": dict(value or {})})
+    except (AttributeError, TypeError, ValueError) as error:
+        raise SentinelHubRequestError(
+            f"{field} is {value!r}. Give a mapping by output, such as {{'default': {{'statistics': {{'default': "
+            "{'percentiles': {'k': [50]}}}}}."
+        ) from error
+
+
 def _histogram(value: Any) -> dict[str, Any]:
-    if (isinstance(value, int) and value > 0 and value is not True) or (isinstance(value, str) and value.isdigit()):
+    if not math.isnan(as_number(value)):
         return {"nBins": read_whole_number(value, "histogram")}
     if isinstance(value, Mapping) and value:
         if sum(name in value for name in ("nBins", "binWidth", "bins")) != 1:
@@ -151,8 +164,10 @@ def _histogram(value: Any) -> dict[str, Any]:
                 f"histogram is {dict(value)!r}. Give exactly one of nBins, binWidth and bins."
             )
         return dict(value)
-    if isinstance(value, list | tuple) and len(value) > 1 and list(value) == sorted(set(value)):
-        return {"bins": list(value)}
+    if isinstance(value, list | tuple) and len(value) > 1:
+        edges = [read_number(edge, "histogram", what="a rising list of edges") for edge in value]
+        if edges == sorted(set(edges)):
+            return {"bins": edges}
     raise SentinelHubRequestError(
         f"histogram is {value!r}. Give a number of bins, a rising list of their edges, or a mapping as the API has it."
     )

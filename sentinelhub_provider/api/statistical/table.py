@@ -82,7 +82,7 @@ def property_cell(value: Any, kind: str) -> Any:
     if value is None or isinstance(value, str):
         return value
     if kind == "text":
-        return json.dumps(value)
+        return json.dumps(value, default=str)
     return float(value) if kind == "number" else value
 
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from sentinelhub_provider.api.geo.geometry import Feature
 from sentinelhub_provider.api.statistical.answer import Failure, failures, joined, merge, timed_out
@@ -83,6 +84,7 @@ class FeatureRequests:
     problems: list[Problem] = field(default_factory=list)
     done: int = 0
     requested: int = 0
+    _areas: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
     _in_a_row: int = 0
     _stopped_by: SentinelHubError | None = None
     _began: float = 0.0
@@ -116,20 +118,22 @@ class FeatureRequests:
 
     async def _work(self, pending: Pending) -> None:
         for feature, key in pending:
-            if self.part.is_complete(key):
-                self.done += 1
-                continue
-            try:
-                await self._request(key, self.template.for_feature(feature))
-            except SentinelHubError as error:
-                self._failed(feature, error)
-            else:
-                self._in_a_row = 0
-                self.done += 1
+            # Features of one area share one answer, so that it is paid for once.
+            async with self._areas.setdefault(key, asyncio.Lock()):
+                if self._stopped_by is not None:
+                    return
+                if self.part.is_complete(key):
+                    self.done += 1
+                    continue
+                try:
+                    await self._request(key, self.template.for_feature(feature))
+                except SentinelHubError as error:
+                    self._failed(feature, error)
+                else:
+                    self._in_a_row = 0
+                    self.done += 1
             self.requested += 1
             self._tell()
-            if self._stopped_by is not None:
-                return
 
     def _failed(self, feature: Feature, error: SentinelHubError) -> None:
         """Note a feature that has no answer, or stop where no other would have one."""

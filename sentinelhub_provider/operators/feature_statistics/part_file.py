@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -104,7 +104,8 @@ class PartFile:
         if self._file is not None:
             if self._store is not None and self._places:
                 self._store.keep(self._file, at_once=True)
-            self._file.close()
+            with suppress(OSError):  # a full disk, which whoever added the last answer was told
+                self._file.close()
             self._file = None
 
     def _open(self) -> IO[bytes]:
@@ -226,13 +227,13 @@ class PartStore:
         """Keep the lines that are new. A fault of the store is logged: the task has the answers, and goes on."""
         if not at_once and self._clock() < self._next:
             return
-        file.seek(self._kept)
-        lines = file.read()
-        if not lines:
-            return
         try:
+            file.seek(self._kept)
+            lines = file.read()
+            if not lines:
+                return
             self._folder.fs.pipe_file(self._name(), lines)
-        except Exception as error:  # of the storage's library, whichever that is
+        except Exception as error:  # of the storage's library, whichever that is, or of a full disk
             log.warning("answers cannot be kept at %s for now: %s", self.url, error)
             self._next = self._clock() + KEEP_AFTER_FAULT
             return

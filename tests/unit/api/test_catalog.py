@@ -139,6 +139,7 @@ COVER = "properties.eo:cloud_cover"
         (None, {}, {"include": ["id", "bbox", DAY, COVER], "exclude": ["geometry", "assets", "links"]}),
         (None, {"one_per": "tile"}, {"include": ["id", "bbox", DAY, COVER, TILE], "exclude": NO_BULK}),
         ({"include": ["id"]}, {}, {"include": ["id"]}),
+        ({"include": "id", "exclude": None}, {}, {"include": ["id"]}),
         ({"include": ["id"]}, {"sort": "clearest"}, {"include": ["id", DAY, COVER]}),
         ({"include": ["id", "properties"]}, {"sort": "clearest"}, {"include": ["id", "properties"]}),
         (
@@ -231,6 +232,7 @@ def test_an_instant_in_the_future_is_refused():
         ({"limit": True}, "limit", "1 or more"),
         ({"filter": 5}, "filter", "CQL2"),
         ({"fields": ["id"]}, "fields", "include and exclude"),
+        ({"fields": {"include": 5}}, "fields", "include is 5"),
     ],
 )
 def test_what_cannot_work_is_refused(changes: dict[str, Any], field: str, message: str):
@@ -268,6 +270,16 @@ def test_sorting(by: str, order: str):
 def test_one_per_day_keeps_the_first():
     """So that sorting decides which."""
     assert [found["id"] for found in one_per(sort_items(ITEMS, "clearest"), "day")] == ["c", "a", "d"]
+
+
+@pytest.mark.parametrize("time", ["", "today", "2024-13-01T00:00:00Z", 5, ["2024-06-01"]], ids=repr)
+def test_a_time_that_is_none_counts_as_missing(time: Any):
+    """An odd item spoils no result."""
+    odd = item("odd", time, 0)
+    found = sort_items([odd, *ITEMS], "newest")
+
+    assert [one["id"] for one in found] == ["c", "a", "b", "d", "odd"]
+    assert odd in one_per([odd, *ITEMS], "day")
 
 
 def test_one_per_tile():

@@ -110,6 +110,8 @@ def test_crs_member_names_the_crs():
         pytest.param({"type": "FeatureCollection", "features": [1, 2]}, "2 features", id="many"),
         pytest.param("POINT (1 2)", "no area", id="point"),
         pytest.param({"type": "Circle", "coordinates": [1]}, "'Circle'", id="kind"),
+        pytest.param({"type": ["Polygon"], "coordinates": []}, "type ['Polygon']", id="kinds"),
+        pytest.param("CURVEPOLYGON (CIRCULARSTRING (0 0, 4 0, 4 4, 0 4, 0 0))", "Nonlinear", id="curve"),
         pytest.param({"type": "GeometryCollection", "geometries": []}, "GeometryCollection", id="collection"),
         pytest.param("POLYGON ((0 0, 1 0", "end of stream", id="cut-wkt"),
         pytest.param("POLYGON ((0 0, 1 x, 1 1, 0 0))", "Expected number", id="wkt-letter"),

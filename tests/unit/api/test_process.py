@@ -161,6 +161,28 @@ def test_estimate_of_radar():
     assert fused.estimate().processing_units == pytest.approx(1 / 3 * 2 * 2.5 * 2 * 3)
 
 
+@pytest.mark.parametrize(
+    ("processing", "factor"),
+    [
+        (None, 1),
+        ({"speckleFilter": None}, 1),
+        ({"speckleFilter": {}}, 1),
+        ({"speckleFilter": {"type": None}}, 1),
+        ({"speckleFilter": {"type": "NONE"}}, 1),
+        ({"speckleFilter": "LEE"}, 2),
+        ({"backCoeff": None, "orthorectify": None}, 1),
+    ],
+    ids=repr,
+)
+def test_options_of_a_plain_request_may_be_null(processing: Any, factor: int):
+    """As other clients write what they leave to the service."""
+    script = TWO_OUTPUTS.replace("B04", "VV")
+    body = built(collection={"type": "sentinel-1-grd"}, evalscript=script).body
+    body["input"]["data"][0]["processing"] = processing
+
+    assert read_process_request(body).estimate().processing_units == pytest.approx(2 / 3 * factor)
+
+
 def test_estimate_of_many_samples():
     """With ORBIT, each orbit is a sample; with SIMPLE there is one, whatever is said."""
     orbits = TWO_OUTPUTS.replace("input:", "mosaicking: 'ORBIT', input:")
@@ -193,9 +215,11 @@ def test_plain_request_may_leave_out_what_has_a_default():
         "input": {"bounds": {"bbox": [13, 45, 13.5, 45.5]}, "data": [{"type": "sentinel-2-l2a"}]},
         "evalscript": script,
     }
-    request = read_process_request(body)
+    for output in ({}, {"output": None}, {"output": {"responses": []}}):
+        request = read_process_request({**body, **output})
 
-    assert (request.size.width, request.formats) == (256, {"default": "image/png"})
+        assert (request.size.width, request.formats) == (256, {"default": "image/png"})
+        assert request.accept == "image/png"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 from request_builders import build_with
 
@@ -99,12 +100,55 @@ def test_the_last_interval_is_not_a_second_short(given, end: str):
     ("histogram", "definition"),
     [
         ([0, 0.5, 1], {"bins": [0, 0.5, 1]}),
+        (["0", 0.5, "10"], {"bins": [0, 0.5, 10]}),
+        (np.array([0, 1]), {"bins": [0, 1]}),
+        (10.0, {"nBins": 10}),
+        ("10.0", {"nBins": 10}),
+        (np.int64(10), {"nBins": 10}),
         ({"binWidth": 0.1, "lowEdge": 0, "highEdge": 1}, {"binWidth": 0.1, "lowEdge": 0, "highEdge": 1}),
     ],
 )
 def test_histograms(histogram: Any, definition: dict[str, Any]):
-    """A number, edges, or the API's own words."""
+    """A number, edges, or the API's own words; numbers as templates render them and as numpy has them."""
     assert built(histogram=histogram).body["calculations"]["default"]["histograms"]["default"] == definition
+
+
+@pytest.mark.parametrize(
+    ("percentiles", "expected"),
+    [(0, [0]), ("0", [0]), (np.array([5, 95]), [5, 95]), (np.float64(50), [50]), (("5.0", 97.5), [5, 97.5])],
+    ids=repr,
+)
+def test_percentiles(percentiles: Any, expected: list[float]):
+    """One or several; the least one is a percentile, too."""
+    found = built(percentiles=percentiles).body["calculations"]["default"]["statistics"]["default"]
+    assert found == {"percentiles": {"k": expected}}
+
+
+@pytest.mark.parametrize("percentiles", [None, [], (), ""], ids=repr)
+def test_no_percentiles(percentiles: Any):
+    """Nothing, however it is written, asks for nothing."""
+    assert "calculations" not in built(percentiles=percentiles).body
+
+
+@pytest.mark.parametrize("is_request", [False, True], ids=["argument", "request"])
+@pytest.mark.parametrize(
+    "calculations",
+    [
+        "x",
+        5,
+        {"default": "x"},
+        {"default": {"statistics": "x"}},
+        {"default": {"statistics": {"default": {"percentiles": [5]}}}},
+        {"default": {"statistics": {"default": {"percentiles": {"k": 50}}}}},
+        {"default": {"statistics": {"default": {"percentiles": {"k": ["median"]}}}}},
+    ],
+    ids=repr,
+)
+def test_calculations_of_another_shape_are_refused(calculations: Any, is_request: bool):
+    """Unpaid: the table's columns could not be told from them."""
+    body = {**built().body, "calculations": calculations}
+    with pytest.raises(SentinelHubRequestError, match=r"calculations is .*Give a mapping by output"):
+        read_statistical_request(body) if is_request else built(calculations=calculations)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +160,10 @@ def test_histograms(histogram: Any, definition: dict[str, Any]):
         ({"last_interval": "x"}, "last_interval", "SKIP"),
         ({"percentiles": [0.5, 101]}, "percentiles", "0 to 100"),
         ({"histogram": [1, 0]}, "histogram", "rising"),
+        ({"histogram": [0, None]}, "histogram", "rising"),
+        ({"histogram": ["a", "b"]}, "histogram", "rising"),
+        ({"histogram": 0}, "histogram", "1 or more"),
+        ({"histogram": True}, "histogram", "number of bins"),
         ({"histogram": {"nBins": 5, "binWidth": 1}}, "histogram", "exactly one"),
         ({"calculations": {}, "percentiles": [5]}, "calculations", "both given"),
         ({"calculations": 5}, "calculations", "mapping by output"),

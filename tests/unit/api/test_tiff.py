@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +48,15 @@ def test_no_data_value_is_read(tmp_path: Path):
         assert read_tiff_header(file).nodata == "-9999"
 
 
+VALUES = (struct.pack("<HHII", tag, 3, count, 8) for tag, count in ((256, 0), (257, 0), (258, 1)))
+EMPTY_FIELDS = b"II*\0\x08\0\0\0" + struct.pack("<H12s12s12sI", 3, *VALUES, 0)
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"II", b"\x89PNG\r\n\x1a\n" * 4, b"II*\0\x08\0\0\0", b"II*\0\xff\xff\xff\0" + b"\0" * 8]
+    "content",
+    [b"", b"II", b"\x89PNG\r\n\x1a\n" * 4, b"II*\0\x08\0\0\0", b"II*\0\xff\xff\xff\0" + b"\0" * 8, EMPTY_FIELDS],
 )
 def test_what_is_no_tiff_is_refused(content: bytes):
-    """Empty, too short, another format, or cut off."""
+    """Empty, too short, another format, cut off, or without values."""
     with pytest.raises(ValueError, match="it"):
         read_tiff_header(io.BytesIO(content))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import zipfile
 from contextlib import closing
+from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import geopandas
+import numpy
+import pandas
 import pyarrow
 import pyarrow.parquet
 import pyogrio
@@ -82,6 +88,39 @@ def test_numbers_and_nulls_of_pandas(tmp_path: Path, name: str):
     with open_features(str(written(tmp_path / name)), id_property="code", properties=["crop"]) as features:
         assert [feature.id for feature in features] == [1, 2, 3]
         assert [feature.properties["crop"] for feature in features] == ["rye", None, "oats"]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_whole_numbers_and_booleans_stay_what_they_are_beside_a_gap(tmp_path: Path, name: str):
+    """GDAL's readers make floats of such a column."""
+    plots, rented = pandas.array([7, None, 9], dtype="Int64"), pandas.array([True, None, False], dtype="boolean")
+    path = written(tmp_path / name, frame(plot=plots, rented=rented))
+    with open_features(str(path), properties=["plot", "rented"]) as features:
+        cells = [tuple(feature.properties.values()) for feature in features]
+    assert [repr(value) for row in cells for value in row] == ["7", "True", "None", "None", "9", "False"]
+
+
+CELLS = {
+    Decimal("1.50"): 1.5,
+    Decimal("7.00"): 7,
+    Decimal("NaN"): None,
+    b"\xff\x00": "ff00",
+    timedelta(days=1): "1 day, 0:00:00",
+    date(2024, 6, 1): "2024-06-01",
+    UUID(int=1): "00000000-0000-0000-0000-000000000001",
+    pandas.NaT: None,
+    numpy.float64("nan"): None,
+    numpy.int16(5): 5,
+    SQUARES[0]: SQUARES[0].wkt,
+}
+
+
+@pytest.mark.parametrize(("cell", "expected"), CELLS.items(), ids=repr)
+def test_cells_are_what_a_table_can_hold(cell: Any, expected: Any):
+    """Whatever a library has them as."""
+    found = tables.plain(cell)
+    assert (found, type(found)) == (expected, type(expected))
+    assert tables.plain(numpy.array([1, 2])) == [1, 2]
 
 
 @pytest.mark.parametrize("epsg", [4258, 4269, 31370, 23700, 25832, 32634])
@@ -228,6 +267,62 @@ def test_another_encoding_is_said(tmp_path: Path, text: str, encoding: str, word
     path = tmp_path / "fields.geojson"
     path.write_bytes(text.encode(encoding))
     with pytest.raises(SentinelHubRequestError, match=rf"fields\.geojson.*{words}"), open_features(str(path)):
+        pass
+
+
+@pytest.mark.parametrize("name", ["fields.shp", "fields.fgb"])
+def test_a_file_that_breaks_off_is_named(tmp_path: Path, name: str):
+    """Its head is whole, and some feature is not."""
+    path = written(tmp_path / name)
+    path.write_bytes(path.read_bytes()[:-40])
+    with open_features(str(path)) as features, pytest.raises(SentinelHubRequestError, match=rf"{name}, which cannot"):
+        list(features)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000], ids=["lists", "objects"])
+def test_a_text_that_is_nested_without_end_is_named(tmp_path: Path, text: str):
+    """It overflows the JSON parser's stack."""
+    path = tmp_path / "fields.geojson"
+    path.write_text(text)
+    for value in (str(path), text):
+        with pytest.raises(SentinelHubRequestError, match="is no GeoJSON"), open_features(value):
+            pass
+
+
+def test_what_fails_where_features_are_used_says_nothing_of_their_file(tmp_path: Path):
+    """A user's own fault, or the network's, passes as it is."""
+    path = str(written(tmp_path / "fields.geojson"))
+
+    def work(_features: Any) -> None:
+        raise error
+
+    for error in (ConnectionError("reset"), ValueError("mine"), OSError(28, "No space left on device")):
+        with pytest.raises(type(error)) as caught, open_features(path) as features:
+            work(next(iter(features)))
+        assert caught.value is error
+
+
+@pytest.mark.parametrize("described", ["[]", '{"columns": {"x": {"encoding": "WKB"}}, "primary_column": "x"}'])
+def test_parquet_whose_geometry_is_not_there_is_refused(tmp_path: Path, described: str):
+    """Its description may be anything."""
+    path = written(tmp_path / "fields.parquet")
+    table = pyarrow.parquet.read_table(path)
+    pyarrow.parquet.write_table(table.replace_schema_metadata({"geo": described}), path)
+    with pytest.raises(SentinelHubRequestError, match=r"fields\.parquet is no GeoParquet"), open_features(str(path)):
+        pass
+
+
+def test_parquet_in_a_crs_that_is_none_is_named(tmp_path: Path):
+    """PROJ cannot read it."""
+    path = written(tmp_path / "fields.parquet")
+    table = pyarrow.parquet.read_table(path)
+    geo = json.loads(table.schema.metadata[b"geo"])
+    geo["columns"]["geometry"]["crs"] = {"name": "mine"}
+    pyarrow.parquet.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
+    with (
+        pytest.raises(SentinelHubRequestError, match=r"fields\.parquet, which cannot be read"),
+        open_features(str(path)),
+    ):
         pass
 
 

@@ -10,14 +10,18 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from json import dumps
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
+import shapely
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from loopback import Loopback, Received, Reply, loopback_server
 from task_instance import TaskInstance
@@ -703,6 +707,65 @@ PROPERTIES = [
     {"crop": "rye", "policy": 2**70, "area": 1, "rented": True, "owner": None, "tags": ["a"]},
     {"crop": None, "policy": 7, "area": 1.5, "rented": None, "owner": None, "tags": None},
 ]
+
+
+def test_features_of_one_area_are_paid_for_once(run, service: Service):
+    """A field that a file has once for each crop, say; also where all of them are requested at the same time."""
+    crops = [field(1, id=crop) for crop in ("rye", "oats", "peas")]
+    result = run(features=collection(*crops, field(2, id="other")), concurrency=4)
+
+    assert sorted(service.asked) == [1, 2]
+    assert (result["features"], result["rows"], result["processing_units"]) == (4, 8, 1.0)
+
+
+def test_features_of_one_area_are_not_requested_after_a_fault_that_strikes_all(run, service: Service):
+    """Nor are those that waited for the first of them."""
+    service.answer = lambda body: 403
+    with pytest.raises(AirflowFailException, match="403"):
+        run(features=collection(*(field(1, id=crop) for crop in ("rye", "oats", "peas"))), concurrency=3)
+    assert service.asked == [1]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_any_property_fits_into_the_table(run, service: Service, tmp_path: Path, kind: str):
+    """What databases export: a table that is paid for is never lost to the type of a cell."""
+    table = pa.table(
+        {
+            "size": pa.array([Decimal("1.50"), None]),
+            "photo": pa.array([b"\xff", None]),
+            "sown": pa.array([[date(2025, 5, 1)], None]),
+            "growth": pa.array([timedelta(days=90), None]),
+            "geometry": pa.array([shapely.to_wkb(shapely.from_geojson(json.dumps(square(n)))) for n in (1, 2)]),
+        }
+    )
+    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": {"encoding": "WKB"}}}
+    pyarrow.parquet.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), tmp_path / "fields.parquet")
+    names = ["size", "photo", "sown", "growth"]
+    path = tmp_path / f"table.{kind}"
+
+    result = run(features=str(tmp_path / "fields.parquet"), properties=names, output_path=str(path))
+
+    assert result["rows"] == 4
+    if kind == "csv":
+        assert [rows_of(path)[0][name] for name in names] == ["1.5", "ff", '["2025-05-01"]', "90 days, 0:00:00"]
+
+
+def test_a_full_disk_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As what it is, and not again by the file that is closed on the way out."""
+
+    class FullDisk(io.BytesIO):
+        def write(self, _line: Any, /) -> int:
+            raise OSError(28, "No space left on device")
+
+        def close(self) -> None:
+            super().close()
+            self.write(b"")
+
+    part = PartFile(tmp_path / "answers.part")
+    monkeypatch.setattr(part, "_open", FullDisk)
+    with pytest.raises(SentinelHubOutputError, match="No space left") as caught, part:
+        part.add("a", {"data": []}, units=1, is_complete=True)
+    assert not caught.value.final
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
