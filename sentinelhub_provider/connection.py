@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 # Seconds that the service may stay silent within one answer; the largest Process requests take over a minute.
 DEFAULT_TIMEOUT = 120.0
+LONGEST_TIMEOUT = 1e6  # seconds; no system call takes any number of them
 DEFAULT_PREFIX = "sentinelhub"  # what the names of Redis keys begin with, unless the connection says otherwise
 _AUTH_CACHE_KINDS = ("memory", "file", "variable")
 _AUTH_CACHE_SCHEMES = ("redis", "rediss")
@@ -108,14 +109,16 @@ class ConnectionSettings:
         """Return these settings with the URL of a Redis connection as ``auth_cache``."""
         read = _FieldReader(self.conn_id, {})
         options = _FieldReader(connection.conn_id, _extra(connection))
-        if not connection.host:
+        host = options.as_text("host", connection.host)
+        if not host:
             raise read.error("auth_cache", f"connection {connection.conn_id!r} names no host.")
-        user = quote(connection.login or "", safe="")
-        secret = f":{quote(connection.password, safe='')}" if connection.password else ""
+        user = quote(options.as_text("login", connection.login), safe="")
+        password = options.as_text("password", connection.password)
+        secret = f":{quote(password, safe='')}" if password else ""
         scheme = "rediss" if options.switch("ssl") else "redis"
         credentials = f"{user}{secret}@" if user or secret else ""
         port, number = connection.port or 6379, options.raw("db") or 0
-        return replace(self, auth_cache=f"{scheme}://{credentials}{_bracketed(connection.host)}:{port}/{number}")
+        return replace(self, auth_cache=f"{scheme}://{credentials}{_bracketed(host)}:{port}/{number}")
 
 
 def settings_from_connection(connection: AirflowConnection) -> ConnectionSettings:
@@ -168,7 +171,7 @@ def settings_from_connection(connection: AirflowConnection) -> ConnectionSetting
         auth_cache_prefix=read.text("auth_cache_prefix") or DEFAULT_PREFIX,
         requests_per_minute=read.positive_number("requests_per_minute"),
         processing_units_per_minute=read.positive_number("processing_units_per_minute"),
-        timeout=read.positive_number("timeout") or DEFAULT_TIMEOUT,
+        timeout=min(read.positive_number("timeout") or DEFAULT_TIMEOUT, LONGEST_TIMEOUT),
         verify=_verify(read),
         allowed_hosts=_allowed_hosts(read),
     )
@@ -235,7 +238,7 @@ class _FieldReader:
             return None
         try:
             number = 0.0 if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = 0.0
         if not 0 < number < float("inf"):
             raise self.error(name, f"expected a number greater than 0, got {value!r}. Leave it empty for the default.")
@@ -304,7 +307,7 @@ def _base_url(read: _FieldReader, connection: AirflowConnection) -> str | None:
     if not host:
         return None
     # A URI's path arrives as the schema field: `sentinelhub://...@localhost:9080/http` is Airflow's way to say http.
-    scheme = (connection.schema or "").strip().lower()
+    scheme = read.as_text("schema", connection.schema).strip().lower()
     if "://" not in host:
         if scheme not in ("", "http", "https"):
             raise read.error("schema", f"expected 'https', 'http' or nothing, got {scheme!r}.")

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from airflow.sdk import BaseHook, Connection
 
 from sentinelhub_provider.api.endpoints import is_repeatable, resolve_endpoint, spends_units
+from sentinelhub_provider.api.values import read_number, read_seconds
 from sentinelhub_provider.both_ways import at_once, awaited
-from sentinelhub_provider.connection import ConnectionSettings, settings_from_connection
-from sentinelhub_provider.exceptions import SentinelHubRequestError
+from sentinelhub_provider.connection import LONGEST_TIMEOUT, ConnectionSettings, settings_from_connection
 from sentinelhub_provider.get_provider_info import CONN_FIELDS, UI_FIELD_BEHAVIOUR
 from sentinelhub_provider.hooks.masking import amask, mask, named_if_missing
 from sentinelhub_provider.hooks.metrics import Meter
 from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call
+from sentinelhub_provider.transport.request_body import header_fields
 from sentinelhub_provider.transport.steps import Wait
 
 if TYPE_CHECKING:
@@ -288,7 +289,7 @@ class SentinelHubHook(BaseHook):
                 f"unknown argument {min(unknown)!r}; a request takes {', '.join(RequestOptions.__annotations__)}"
             )
         url = self._resolve(endpoint)
-        accept = options.get("accept")
+        accept, longest_wait = options.get("accept"), options.get("longest_wait")
         content: dict[str, Any] = {name: options.get(name) for name in ("json", "params", "data", "files")}
         call = Call(
             method=method.upper(),
@@ -298,22 +299,20 @@ class SentinelHubHook(BaseHook):
             accept=accept,
             rate_limited=True,
             spends=spends_units(url),
-            read_timeout=_seconds("timeout", options.get("timeout"), self.settings.timeout),
-            deadline=_seconds("deadline", options.get("deadline"), DEFAULT_DEADLINE),
-            longest_wait=options.get("longest_wait"),
+            read_timeout=_seconds(options, "timeout", self.settings.timeout),
+            deadline=_seconds(options, "deadline", DEFAULT_DEADLINE),
+            longest_wait=None if longest_wait is None else read_number(longest_wait, "longest_wait", least=0),
             has_body=any(content[name] is not None for name in ("json", "data", "files")),
             repeat_silent=options.get("repeat_silent", True),
         )
-        content["headers"] = {**(options.get("headers") or {}), **({"Accept": accept} if accept else {})}
+        content["headers"] = header_fields(options.get("headers"), accept=accept)
         return call, content
 
     def _log_wait(self, wait: Wait) -> None:
         self.log.log(logging.DEBUG if wait.is_turn else logging.WARNING, "%s", wait)
 
 
-def _seconds(name: str, value: float | None, default: float) -> float:
-    if value is None:
-        return default
-    if isinstance(value, bool) or not value > 0:
-        raise SentinelHubRequestError(f"{name} must be a number of seconds above 0, not {value!r}.", field=name)
-    return value
+def _seconds(options: RequestOptions, name: str, default: float) -> float:
+    """Read a time-out; no system call takes one without an end."""
+    value = options.get(name)
+    return default if value is None else min(read_seconds(value, name), LONGEST_TIMEOUT)

@@ -68,7 +68,6 @@ def token_info(settings: ConnectionSettings, session: SentinelHubSession) -> Tok
 
 def describe(token: AccessToken, claims: Mapping[str, Any], *, source: str, client_id: str, now: float) -> TokenInfo:
     """Read claims under the names that Keycloak and the older token info endpoint use."""
-    issued_at = seconds_from(claims.get("iat"))
     account = claims.get("account") or claims.get("aid") or claims.get("sub")
     scope = claims.get("scope") or token.scope or ""
     scopes = scope if isinstance(scope, list | tuple) else str(scope).split()
@@ -76,8 +75,16 @@ def describe(token: AccessToken, claims: Mapping[str, Any], *, source: str, clie
         client_id=str(claims.get("azp") or claims.get("client_id") or client_id),
         account=None if account is None else str(account),
         scopes=tuple(str(name) for name in scopes),
-        issued_at=None if issued_at is None else datetime.fromtimestamp(issued_at, UTC),
+        issued_at=_moment(claims.get("iat")),
         expires_at=datetime.fromtimestamp(token.expires_at, UTC),
         seconds_left=token.seconds_left(now),
         source=source,
     )
+
+
+def _moment(seconds: object) -> datetime | None:
+    """Read a time in seconds since the epoch; ``None`` for anything else, such as milliseconds."""
+    try:
+        return datetime.fromtimestamp(seconds_from(seconds), UTC)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None

@@ -139,14 +139,18 @@ class TokenBroker:
         wait: Callable[[Renewal, float], AccessToken | Awaitable[AccessToken]],
     ) -> AccessToken:
         ends = self._timer() + patience
+        is_repeated = False
         while True:
             found, started = self._token_or_fetch(fetch, rejected, ends)
             if isinstance(found, Renewal):
                 left = max(0.0, ends - self._timer()) + GRACE
                 with _outcome(found, started, patience):
                     found = await awaited(wait(found, left))
-            if isinstance(found, AccessToken) and not _same(found, rejected):
-                return found
+            if isinstance(found, AccessToken):
+                # Others' fetch may have begun before the refusal. Who has fetched gets no other by fetching on.
+                if started or is_repeated or not _same(found, rejected):
+                    return found
+                is_repeated = True
 
     def distrust(self, place: str, error: SentinelHubAuthenticationError) -> None:
         """Remember that the API at ``place`` has refused a token that was just fetched."""
@@ -201,18 +205,18 @@ class TokenBroker:
         try:
             found = self._load(rejected)
             if found is not None and not _same(found, usable):
-                usable = found
+                usable, waiting = found, renewal
+                renewal = Renewal(waiting.ends, is_hurried=waiting.is_hurried)  # for those to whom it is refused
                 with self._lock:
-                    self._change(token=found)
-                renewal.set_result(found)  # good enough for all who wait, also where it is renewed now
+                    self._change(token=found, renewal=renewal)
+                waiting.set_result(found)  # good enough for all who wait, also where it is renewed now
             if found is not None and found.state(self._clock()) is TokenState.FRESH:
                 token = found
             else:
                 token = self._fetch_for_all(renewal, fetch, usable, rejected)
         except BaseException as error:
             self._settle(renewal, renew_after=self._timer() + RENEWAL_PAUSE)
-            if not renewal.done():
-                renewal.set_exception(error)
+            renewal.set_exception(error)
             if usable is not None:
                 left = usable.seconds_left(self._clock())
                 log.warning("could not renew the token, which stays in use for another %.0f s: %s", left, error)
@@ -220,8 +224,7 @@ class TokenBroker:
         # What others renew now is looked for again after a pause, not with each call.
         is_stale = token.state(self._clock()) is TokenState.STALE
         self._settle(renewal, token=token, refusal=None, renew_after=self._timer() + RENEWAL_PAUSE if is_stale else 0.0)
-        if not renewal.done():
-            renewal.set_result(token)
+        renewal.set_result(token)
 
     def _fetch_for_all(
         self, renewal: Renewal, fetch: Fetch, usable: AccessToken | None, rejected: AccessToken | None
@@ -231,7 +234,7 @@ class TokenBroker:
             return self._fetch(renewal, fetch, usable, rejected)
         lock = self._shared.lock()
         # A process whose token still works does not wait for another's renewal; others leave time for a fetch.
-        wait = left = 0.0 if usable else min(LOCK_PATIENCE, (renewal.ends - self._timer()) / 2)
+        wait = left = 0.0 if usable else min(LOCK_PATIENCE, max(0.0, renewal.ends - self._timer()) / 2)
         try:
             while True:
                 held = lock.acquire(min(left, LOCK_POLL))

@@ -22,6 +22,9 @@ REFUSED_CLIENT_CODES = frozenset({"invalid_client", "unauthorized_client"})
 INVALID_SCOPE = "invalid_scope"
 # Seconds that a token is used for whose lifetime nobody names. Where it ends sooner, a 401 tells.
 ASSUMED_LIFETIME = 300.0
+LONGEST_LIFETIME = 366 * 86_400.0  # seconds; what is above is no lifetime, and no calendar knows its end
+# What an access token consists of (RFC 6750 section 2.1, generously): what else it held, no header field would carry.
+_TOKEN = re.compile(r"[!-~]+")
 # How the legacy token endpoint begins: "Illegal client_id", "Illegal secret!".
 _LEGACY_REFUSAL = re.compile(r"illegal (client|secret)", re.IGNORECASE)
 
@@ -79,14 +82,17 @@ def parse_token_answer(body: bytes, *, auth_url: str, now: float) -> AccessToken
     """
     answer = json_object(body)
     value = answer.get("access_token")
-    if not isinstance(value, str) or not value:
+    value = value.strip() if isinstance(value, str) else ""
+    if not value:
         said = read_error_members(answer)
         words = f" ({': '.join(word for word in said if word)})" if any(said) else ""
         raise _unusable(auth_url, f"without an access_token{words}", *said)
-    token_type = answer.get("token_type", "Bearer")
+    if not _TOKEN.fullmatch(value):
+        raise _unusable(auth_url, "with an access_token of characters that no token has")
+    token_type = answer.get("token_type") or "Bearer"
     if str(token_type).lower() != "bearer":
         raise _unusable(auth_url, f"with token_type {token_type!r} instead of Bearer")
-    lifetime = _lifetime(answer, value, now)
+    lifetime = min(_lifetime(answer, value, now), LONGEST_LIFETIME)
     if lifetime <= 0:
         raise _unusable(auth_url, "with a token that has already expired; check this machine's clock")
     scope = answer.get("scope")

@@ -63,7 +63,7 @@ def json_object(text: bytes) -> Mapping[str, Any]:
     """Read a JSON object; empty for anything else."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -24,6 +24,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubResponseError,
     SentinelHubServerError,
 )
+from sentinelhub_provider.oauth.token import json_object
 
 # Bytes of a body that are looked at: enough for every error document, and for any file's magic number.
 EXCERPT_SIZE = 16 * 1024
@@ -118,7 +119,7 @@ def read_error_document(excerpt: bytes) -> ServiceMessage:
         return ServiceMessage()
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return _from_markup(text)
     return _from_json(document)
 
@@ -281,11 +282,8 @@ def _error_in_disguise(answer: Answer) -> str | None:
     """Recognise an error document under a 2xx: an object whose only member is ``error``."""
     if answer.size > EXCERPT_SIZE or not answer.excerpt.lstrip().startswith(b"{"):
         return None
-    try:
-        document = json.loads(answer.excerpt)
-    except ValueError:
-        return None
-    error = document.get("error") if isinstance(document, dict) and len(document) == 1 else None
+    document = json_object(answer.excerpt)
+    error = document.get("error") if len(document) == 1 else None
     if not isinstance(error, dict) or not {"status", "code", "message"} & error.keys():
         return None
     said = _from_json(document)

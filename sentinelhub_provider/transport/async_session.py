@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,10 +18,10 @@ from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.transport.answers import Answer
 from sentinelhub_provider.transport.download import Intake, Receiver
 from sentinelhub_provider.transport.driver import FlowDriver
-from sentinelhub_provider.transport.network import CONNECT_TIMEOUT, proxy_for, root_cause, ssl_context, with_query
+from sentinelhub_provider.transport.network import CONNECT_TIMEOUT, proxy_for, root_cause, ssl_context
 from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call, call_flow
 from sentinelhub_provider.transport.rate_limiter import RateLimiter
-from sentinelhub_provider.transport.request_body import RequestBody, header_fields, unsendable
+from sentinelhub_provider.transport.request_body import RequestBody, header_fields, unsendable, with_query
 from sentinelhub_provider.transport.steps import Failure, FailureKind, Send
 
 # How many connections there are, callers decide by how much they ask at a time; httpx would close those above 20.
@@ -67,8 +67,7 @@ class AsyncSentinelHubSession(FlowDriver):
         call = replace(call, url=with_query(call.url, kwargs.pop("params", None)))
         headers = kwargs.pop("headers", None)
         body = RequestBody(**kwargs)
-        content = body.content()
-        carried: dict[str, Any] = {"data" if isinstance(content, Mapping) else "content": content, "files": body.files}
+        carried: dict[str, Any] = {"data" if body.files else "content": body.content(), "files": body.files}
         response = httpx.Response(200)
 
         async def send(step: Send) -> Answer | Failure:
@@ -77,10 +76,11 @@ class AsyncSentinelHubSession(FlowDriver):
                 min(call.read_timeout, step.timeout), connect=min(CONNECT_TIMEOUT, step.timeout), write=step.timeout
             )
             try:
-                fields = httpx.Headers(_HEADERS)
-                fields.update(
-                    header_fields(headers, content_type=body.content_type, token=step.token, is_foreign=step.is_foreign)
+                given = header_fields(
+                    headers, content_type=body.content_type, token=step.token, is_foreign=step.is_foreign
                 )
+                fields = httpx.Headers(_HEADERS)
+                fields.update({name: value for name, value in given.items() if value is not None})
                 request = httpx.Request(
                     step.method,
                     step.url,

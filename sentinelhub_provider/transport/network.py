@@ -10,13 +10,12 @@ import ipaddress
 import os
 import re
 import ssl
-from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import certifi
@@ -137,27 +136,6 @@ def _checked_proxy(proxy: str, variable: str) -> str:
             field=variable,
         )
     return proxy
-
-
-def with_query(url: str, params: Any) -> str:
-    """Join query parameters to those that a URL has.
-
-    :param params: a mapping or pairs, whose values are text, numbers, booleans or lists of these; ``None`` leaves a
-        parameter out. Text is taken as an encoded query.
-    """
-    if not params:
-        return url
-    params = params.decode() if isinstance(params, bytes) else params
-    query = params.lstrip("?&") if isinstance(params, str) else urlencode(list(_pairs(params)))
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(query="&".join(part for part in (parts.query, query) if part)))
-
-
-def _pairs(params: Any) -> Iterator[tuple[str, Any]]:
-    for name, values in params.items() if isinstance(params, Mapping) else params:
-        for value in values if isinstance(values, list | tuple | set | frozenset) else (values,):
-            if value is not None:
-                yield name, str(value).lower() if isinstance(value, bool) else value
 
 
 def root_cause(error: BaseException) -> BaseException | None:

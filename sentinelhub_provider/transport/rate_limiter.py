@@ -196,7 +196,7 @@ class RateLimiter:
 
     def _with_store(self, act: Callable[[StateStore], _Result]) -> _Result:
         """Act on the shared store, or on this process's own while that fails."""
-        if self._clock() < self._own_until:
+        if 0 < self._own_until - self._clock() <= STORE_PAUSE:  # or the clock was set back
             return act(self._own)
         try:
             return act(self._store)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from json import dumps
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.oauth.token import AccessToken
@@ -22,34 +23,50 @@ class RequestBody:
 
     :param data: text, bytes, a form's fields, an open file, or an iterator of bytes.
     :param json: anything that can be written as JSON; not beside the others.
-    :param files: parts of a multipart body, as ``requests`` takes them.
+    :param files: parts of a multipart body, as ``requests`` takes them; ``data`` are then its fields.
     """
 
     def __init__(self, *, data: Any = None, json: Any = None, files: Any = None) -> None:
         self.content_type: str | None = None
         self._start = 0
+        # HTTP libraries read files whole in any case, but only once.
+        self.files = None if files is None else [(name, _part(part)) for name, part in _pairs(files, "files")]
         if json is not None:
             if data is not None or files is not None:
                 raise SentinelHubRequestError(
                     "json (or evalscript) is given beside data or files, but a request has one body. Give one of them.",
                     field="json",
                 )
-            data = _encoded(json)
-            self.content_type = "application/json"
-        if hasattr(data, "read"):
-            if data.seekable():
-                self._start = data.tell()
-            else:
-                data = data.read()
-        elif hasattr(data, "__next__"):
-            data = b"".join(data)
+            data, self.content_type = _encoded(json), "application/json"
+        elif files is not None:
+            fields: dict[str, list[Any]] = {}
+            for name, value in _values(data or {}, "data"):
+                fields.setdefault(name, []).append(value)
+            data = fields
+        elif isinstance(data, Mapping | list | tuple):
+            # Not by the HTTP libraries, which write booleans differently and do not all take pairs.
+            data, self.content_type = urlencode(_values(data, "data")).encode(), "application/x-www-form-urlencoded"
+        elif data is not None:
+            data = self._readable(data)
         self._data = data
-        files = files.items() if hasattr(files, "items") else files
-        # HTTP libraries read files whole in any case, but only once.
-        self.files = None if files is None else [(name, _part(part)) for name, part in files]
+
+    def _readable(self, data: Any) -> Any:
+        """Return bytes, or a stream that can be read again."""
+        if hasattr(data, "read"):
+            if not getattr(data, "seekable", bool)():
+                return data.read()
+            self._start = data.tell()
+            return data
+        if hasattr(data, "__next__"):
+            data = b"".join(piece.encode() if isinstance(piece, str) else piece for piece in data)
+        if isinstance(data, bytes | bytearray | memoryview):
+            return bytes(data)
+        if isinstance(data, str):
+            return data.encode()
+        raise _wrong("data", data, "text, bytes, a form's fields, an open file or an iterator of bytes")
 
     def data(self) -> Any:
-        """Return the body as it was given, a stream at its start; for HTTP libraries that read streams themselves."""
+        """Return the body: bytes, or a stream at its start, for HTTP libraries that read streams themselves."""
         if hasattr(self._data, "seek"):
             self._data.seek(self._start)
         return self._data
@@ -59,19 +76,39 @@ class RequestBody:
         return _content(self.data())
 
 
+def with_query(url: str, params: Any) -> str:
+    """Join query parameters to those that a URL has.
+
+    :param params: a mapping or pairs, whose values are text, numbers, booleans or lists of these; ``None`` leaves a
+        parameter out. Text is taken as an encoded query.
+    """
+    if not params:
+        return url
+    params = params.decode() if isinstance(params, bytes) else params
+    query = params.lstrip("?&") if isinstance(params, str) else urlencode(_values(params, "params"))
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(query="&".join(part for part in (parts.query, query) if part)))
+
+
 def header_fields(
     given: Mapping[str, str] | None,
     *,
+    accept: str | None = None,
     content_type: str | None = None,
     token: AccessToken | None = None,
     is_foreign: bool = False,
-) -> dict[str, str]:
+) -> dict[str, Any]:
     """Put a request's header fields together; names are one in whichever case they are written.
 
     :param given: the caller's; their ``Authorization`` gives way to the token, their content type counts.
     :param is_foreign: whether it goes to another host: then without credentials and without a body.
     """
-    fields = dict(given or {})
+    fields = dict(_pairs(given or {}, "headers"))
+    if accept:
+        fields = {name: value for name, value in fields.items() if name.lower() != "accept"} | {"Accept": accept}
+    for name, value in fields.items():
+        if not isinstance(value, str | bytes | None):
+            raise _wrong("headers", value, f"text as the value of {name}")
     if content_type and "content-type" not in {name.lower() for name in fields}:
         fields["Content-Type"] = content_type
     dropped = _OWN_FIELDS if is_foreign else {"authorization"} if token is not None else ()
@@ -89,6 +126,27 @@ def unsendable(error: Exception, url: str) -> SentinelHubRequestError:
         "Check its URL, query parameters and header fields for characters that are not allowed there.",
         field="endpoint",
     )
+
+
+def _values(given: Any, field: str) -> list[tuple[str, Any]]:
+    """Return the names and values of a query or a form; a list gives its name several times."""
+    return [
+        (name, str(value).lower() if isinstance(value, bool) else value)
+        for name, values in _pairs(given, field)
+        for value in (values if isinstance(values, list | tuple | set | frozenset) else (values,))
+        if value is not None
+    ]
+
+
+def _pairs(given: Any, field: str) -> list[tuple[str, Any]]:
+    try:
+        return [(name, value) for name, value in (given.items() if hasattr(given, "items") else given)]
+    except (TypeError, ValueError):
+        raise _wrong(field, given, "a mapping, or a list of pairs of name and value") from None
+
+
+def _wrong(field: str, given: Any, wanted: str) -> SentinelHubRequestError:
+    return SentinelHubRequestError(f"{field}: expected {wanted}, got {type(given).__name__}.", field=field)
 
 
 def _encoded(document: Any) -> bytes:

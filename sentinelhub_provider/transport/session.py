@@ -25,10 +25,10 @@ from sentinelhub_provider.transport.answers import Answer
 from sentinelhub_provider.transport.bounded_reads import BoundedAdapter, bounded_reads
 from sentinelhub_provider.transport.download import Intake, Receiver
 from sentinelhub_provider.transport.driver import FlowDriver
-from sentinelhub_provider.transport.network import CONNECT_TIMEOUT, proxy_for, root_cause, ssl_context, with_query
+from sentinelhub_provider.transport.network import CONNECT_TIMEOUT, proxy_for, root_cause, ssl_context
 from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call, authorized_flow, call_flow
 from sentinelhub_provider.transport.rate_limiter import RateLimiter
-from sentinelhub_provider.transport.request_body import RequestBody, header_fields, unsendable
+from sentinelhub_provider.transport.request_body import RequestBody, header_fields, unsendable, with_query
 from sentinelhub_provider.transport.steps import Failure, FailureKind, Send
 from sentinelhub_provider.transport.token_endpoint import fetch_token
 
@@ -145,9 +145,10 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
                     return intake.answer
             except SentinelHubError:
                 raise
-            except ValueError as error:
-                raise unsendable(error, call.url) from None
-            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            except (ValueError, requests.RequestException, urllib3.exceptions.HTTPError) as error:
+                is_answer = isinstance(next(iter(error.args), None), urllib3.exceptions.InvalidHeader)
+                if isinstance(error, ValueError) and not is_answer:
+                    raise unsendable(error, call.url) from None
                 return Failure(_failure_kind(error), root_cause(error))
 
         answer = at_once(self._drive(call_flow(call, clock=self._clock, random=self._jitter), send, call.url))
@@ -177,6 +178,11 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
     def authorized(self) -> bool:
         """Always true: the session gets its token when it needs one."""
         return True
+
+    def resolve_redirects(self, *args: Any, **kwargs: Any) -> Any:
+        """Follow redirects where ``requests`` is to; otherwise not even look at them, as the policy does that."""
+        # requests would read the whole body, and take an address that is none for a fault of the request.
+        return iter(()) if kwargs.get("yield_requests") else super().resolve_redirects(*args, **kwargs)
 
     def _prepared(self, method: str, url: str, **given: Any) -> requests.PreparedRequest:
         body = RequestBody(**{name: given.pop(name, None) for name in ("data", "json", "files")})

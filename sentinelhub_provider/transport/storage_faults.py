@@ -7,10 +7,10 @@ import re
 from contextlib import suppress
 from typing import Any
 
-# Codes of S3 that pass, whatever status they come with.
+# Codes of S3 that pass, whatever status they come with; an upload that is not there any more is begun anew.
 _PASSING_CODES = re.compile(
-    "ExpiredToken|InternalError|OperationAborted|RequestExpired|RequestTimeout|RequestTimeTooSkewed|ServiceUnavailable"
-    "|SlowDown|Throttling|ThrottlingException|TokenRefreshRequired"
+    "ExpiredToken|InternalError|NoSuchUpload|OperationAborted|RequestExpired|RequestTimeout|RequestTimeTooSkewed"
+    "|ServiceUnavailable|SlowDown|Throttling|ThrottlingException|TokenRefreshRequired"
 )
 
 _PASSING_STATUSES = frozenset({408, 409, 425, 429})  # client errors (4xx) that pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import gc
 import gzip
@@ -15,6 +16,7 @@ import time
 import tracemalloc
 import warnings
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,6 +50,7 @@ from sentinelhub_provider.sandbox.gateway.faults.model import TOKEN_PATHS
 from sentinelhub_provider.sandbox.server import SandboxServer
 
 COLLECTIONS = "/catalog/v1/collections"
+FORM = "application/x-www-form-urlencoded"
 PROCESS = "/process/v1"
 SEARCH = {"collections": ["sentinel-2-l2a"], "bbox": [14, 46, 14.1, 46.1], "datetime": "2024-06-01T00:00:00Z/.."}
 
@@ -206,11 +209,66 @@ def test_body_is_held_once(connect, sentinelhub_sandbox):
 
 
 @pytest.mark.parametrize("name", ["deadline", "timeout"])
-@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
-def test_time_that_cannot_be_is_refused(caller, sentinelhub_sandbox, name: str, seconds: float):
-    """Nought is not the default."""
-    with pytest.raises(SentinelHubRequestError, match=f"{name} must be a number of seconds above 0"):
+@pytest.mark.parametrize("seconds", [0, -1, True, "soon", float("nan"), float("inf"), timedelta(seconds=5)])
+def test_time_that_cannot_be_is_refused(caller, sentinelhub_sandbox, name: str, seconds: object):
+    """Nought is not the default, and nothing waits without an end."""
+    with pytest.raises(SentinelHubRequestError, match=f"{name} is .*Give seconds, a number above 0"):
         caller.request("GET", COLLECTIONS, **{name: seconds})
+    assert sentinelhub_sandbox.control.counters().total_requests == 0
+
+
+@pytest.mark.parametrize("seconds", [1e10, "60"])
+@pytest.mark.parametrize("name", ["deadline", "timeout"])
+def test_time_may_be_text_or_longer_than_the_system_counts(caller, name: str, seconds: object):
+    """A template renders text; ten thousand million seconds mean that somebody does not care."""
+    assert caller.request("POST", "/catalog/v1/search", json=SEARCH, **{name: seconds}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "content_type", "body"),
+    [
+        ({"data": {"a": True, "b": [1, "ü"], "c": None}}, FORM, b"a=true&b=1&b=%C3%BC"),
+        ({"data": [("a", "1"), ("a", "2")]}, FORM, b"a=1&a=2"),
+        ({"data": bytearray(b"raw")}, None, b"raw"),
+        ({"data": "ü"}, None, "ü".encode()),
+        ({"json": {}, "headers": [("Content-Type", "application/geo+json")]}, "application/geo+json", b"{}"),
+        ({"json": {}, "headers": {"X-Nothing": None}}, "application/json", b"{}"),
+    ],
+    ids=str,
+)
+def test_body_is_the_same_both_ways(make_caller, arguments: dict[str, Any], content_type: str | None, body: bytes):
+    """The two HTTP libraries write forms in ways of their own, and do not take the same types."""
+    with loopback_server() as own:
+        make_caller(host=own.url).request("POST", "/x", **arguments)
+
+    (received,) = own.requests
+    assert ({name.lower(): value for name, value in received.headers.items()}.get("content-type"), received.body) == (
+        content_type,
+        body,
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"params": 5},
+        {"params": ["abc"]},
+        {"data": 5},
+        {"data": ["a"]},
+        {"data": Path("body.json")},
+        {"files": "abc"},
+        {"data": "text", "files": {"a": b"x"}},
+        {"headers": 5},
+        {"headers": {"X": 5}},
+    ],
+    ids=str,
+)
+def test_argument_of_a_wrong_type_is_named(caller, sentinelhub_sandbox, arguments: dict[str, Any]):
+    """Not by a traceback from the depth of an HTTP library."""
+    with pytest.raises(SentinelHubRequestError, match=r": expected .*, got") as error:
+        caller.request("POST", COLLECTIONS, **arguments)
+
+    assert error.value.field == next(iter(arguments))
     assert sentinelhub_sandbox.control.counters().total_requests == 0
 
 
@@ -581,6 +639,33 @@ def test_presigned_url_of_another_host_is_read_without_the_token(caller, sentine
     assert "sig=" not in caplog.text
 
 
+@pytest.mark.parametrize("location", ["http://[bad", "http://[::1"])
+def test_redirect_to_what_is_no_url(make_caller, location: str):
+    """It is the answer that is wrong, not the request, which was sent."""
+    with loopback_server(lambda _: Reply(307, {"Location": location})) as own:
+        caller = make_caller(host=own.url)
+        with pytest.raises(SentinelHubResponseError, match="redirects to what is no URL"):
+            caller.request("POST", "/x", json={})
+
+
+def test_redirect_to_letters_that_no_url_has(make_caller):
+    """Browsers encode them, and so it works."""
+    with loopback_server(lambda r: Reply(307, {"Location": "/\xfc"}) if r.path == "/x" else Reply()) as own:
+        make_caller(host=own.url).request("GET", "/x")
+
+    assert [received.path for received in own.requests] == ["/x", "/%C3%BC"]
+
+
+def test_answer_of_two_lengths_is_a_broken_connection(make_caller):
+    """It was sent: to start a job a second time would pay for it twice, and to call the request wrong is no help."""
+    with loopback_server(lambda _: Reply(headers={"Content-Length": "2, 3"})) as own:
+        caller = make_caller(host=own.url)
+        with pytest.raises(SentinelHubTransportError, match=r"the connection broke.*It may have taken effect"):
+            caller.request("POST", "/batch/v2/process", json={})
+
+    assert len(own.requests) == 1
+
+
 def test_redirect_that_parsers_read_differently(caller, sentinelhub_sandbox):
     """One parser takes the host before the backslash for the host, the other the one behind the @."""
     with loopback_server() as elsewhere:
@@ -876,6 +961,18 @@ def test_token_info_of_an_opaque_token(connect):
 
     assert (info.source, info.account, info.issued_at, info.scopes) == ("answer", None, None, ("SH", "other"))
     assert 590 < info.seconds_left <= 600
+
+
+@pytest.mark.parametrize("answer", [{"expires_in": 10**13}, {"claims": {"iat": 1.7e12, "exp": 1.8e12}}], ids=str)
+def test_token_info_survives_times_in_thousandths(connect, answer: dict[str, Any]):
+    """Some endpoints count milliseconds: no calendar has such years."""
+    claims = base64.urlsafe_b64encode(json.dumps(answer.pop("claims", {})).encode()).decode().rstrip("=")
+    body = json.dumps({"access_token": f"e30.{claims}.x", **answer}).encode()
+    with loopback_server(lambda _: Reply(body=body)) as server:
+        info = connect(extra={"auth_url": f"{server.url}/token"}).token_info()
+
+    assert info.issued_at is None
+    assert info.seconds_left > 1e6
 
 
 def test_token_info_shows_no_token(connect, sentinelhub_sandbox):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import traceback
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -276,6 +277,8 @@ REFUSALS = [
     pytest.param({"extra": {"timeout": 0}}, "timeout", "greater than 0", id="timeout-zero"),
     pytest.param({"extra": {"timeout": True}}, "timeout", "number", id="timeout-boolean"),
     pytest.param({"extra": {"timeout": float("inf")}}, "timeout", "number", id="timeout-infinite"),
+    pytest.param({"extra": {"timeout": 10**400}}, "timeout", "number", id="timeout-beyond-any-float"),
+    pytest.param({"host": "sh.example.org", "schema": 1.5}, "schema", "expected text, got float", id="schema-fraction"),
     pytest.param({"extra": {"timeout": [1]}}, "timeout", "number", id="timeout-list"),
     pytest.param({"extra": {"requests_per_minute": -1}}, "requests_per_minute", "-1", id="rate"),
     pytest.param({"extra": {"processing_units_per_minute": "x"}}, "processing_units_per_minute", "'x'", id="pu-rate"),
@@ -400,6 +403,18 @@ def test_auth_cache_names_a_redis_connection(fields: dict[str, Any], url: str):
 def test_other_caches_name_no_connection(value: str):
     """What is a kind or a URL is no ID."""
     assert settings(extra={"auth_cache": value}).cache_conn_id is None
+
+
+@pytest.mark.parametrize("name", ["login", "password", "host"])
+def test_redis_connection_of_numbers_is_read(name: str):
+    """JSON from a secrets backend knows numbers; anything else is refused by name, not shown."""
+    connection = SimpleNamespace(conn_id="r", login=None, password=None, host="r.example", port=None, extra=None)
+    setattr(connection, name, 12345)
+    assert "12345" in settings(extra={"auth_cache": "r"}).with_cache(connection).auth_cache
+    setattr(connection, name, ["hunter2"])
+    with pytest.raises(SentinelHubConfigurationError, match=f"Connection 'r', field '{name}': expected text") as error:
+        settings(extra={"auth_cache": "r"}).with_cache(connection)
+    assert "hunter2" not in str(error.value)
 
 
 def test_redis_connection_without_a_host_is_refused():

@@ -395,6 +395,24 @@ def test_rejected_token_is_dropped_in_the_event_loop_as_well(broker: TokenBroker
     assert asyncio.run(broker.aget(endpoint.fetch, rejected=first)).value == "token-2"
 
 
+@pytest.mark.parametrize("callers", [1, 8])
+def test_endpoint_that_repeats_the_rejected_token_is_not_asked_on_and_on(
+    broker: TokenBroker, endpoint: Endpoint, clock: FakeClock, callers: int
+):
+    """One that caches its answers, say. The caller gets what there is, and the API's word on it."""
+
+    def answer(number: int) -> AccessToken:
+        assert number <= 1 + 2 * callers, "it is asked without an end"
+        return AccessToken("the only one", clock() + LIFETIME, LIFETIME)
+
+    endpoint._answer = answer  # type: ignore[method-assign]
+    first = broker.get(endpoint.fetch)
+    with ThreadPoolExecutor(callers) as pool:
+        again = [pool.submit(broker.get, endpoint.fetch, rejected=first) for _ in range(callers)]
+
+    assert {token.result(WAIT).value for token in again} == {"the only one"}
+
+
 # --- masking ---------------------------------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sentinelhub_provider.exceptions import SentinelHubResponseError
 from sentinelhub_provider.oauth.client_credentials import (
     ASSUMED_LIFETIME,
+    LONGEST_LIFETIME,
     ClientCredentials,
     is_refused_client,
     parse_token_answer,
@@ -122,6 +123,10 @@ def test_key_changes_with_what_makes_a_token_differ():
         pytest.param({"expires_in": 60, "access_token": jwt(exp=NOW + 900)}, 60, id="expires_in-first"),
         pytest.param({"expires_in": None}, ASSUMED_LIFETIME, id="opaque-without-a-word"),
         pytest.param({"expires_in": "soon"}, ASSUMED_LIFETIME, id="opaque-with-nonsense"),
+        pytest.param({"expires_in": 1e300}, LONGEST_LIFETIME, id="no-lifetime-at-all"),
+        pytest.param(
+            {"expires_in": None, "access_token": jwt(exp=1.8e12, iat=1.7e12)}, LONGEST_LIFETIME, id="thousandths"
+        ),
     ],
 )
 def test_lifetime_is_expires_in_or_else_the_jwts(members: dict[str, Any], lifetime: float):
@@ -131,19 +136,32 @@ def test_lifetime_is_expires_in_or_else_the_jwts(members: dict[str, Any], lifeti
     assert (token.lifetime, token.expires_at) == (lifetime, NOW + lifetime)
 
 
+def test_white_space_around_a_token_is_no_part_of_it():
+    """A gateway that was written by hand ends its lines."""
+    assert parse_token_answer(answer(access_token=" opaque\n"), auth_url=AUTH_URL, now=NOW).value == "opaque"
+
+
+def test_claims_that_nobody_can_read_are_none():
+    """A token need not be a JWT to have two dots."""
+    deep = base64.urlsafe_b64encode(b"[" * 100_000).decode()
+
+    token = parse_token_answer(answer(expires_in=None, access_token=f"a.{deep}.b"), auth_url=AUTH_URL, now=NOW)
+
+    assert token.lifetime == ASSUMED_LIFETIME
+
+
 def test_scope_is_kept_where_it_is_said():
     """The endpoint may grant another scope than was asked for."""
     assert parse_token_answer(answer(scope="SH"), auth_url=AUTH_URL, now=NOW).scope == "SH"
     assert parse_token_answer(answer(), auth_url=AUTH_URL, now=NOW).scope is None
 
 
-@pytest.mark.parametrize("token_type", ["bearer", "BEARER", None])
-def test_token_type_is_bearer_in_any_case(token_type: str | None):
-    """Some servers write it small, some leave it out."""
+@pytest.mark.parametrize("members", [{}, *({"token_type": kind} for kind in ("bearer", "BEARER", None, ""))], ids=str)
+def test_token_type_is_bearer_in_any_case(members: dict[str, Any]):
+    """Some servers write it small, some leave it out or empty."""
     body = json.loads(answer())
     body.pop("token_type")
-    if token_type:
-        body["token_type"] = token_type
+    body.update(members)
 
     assert parse_token_answer(json.dumps(body).encode(), auth_url=AUTH_URL, now=NOW).value == "opaque"
 
@@ -157,6 +175,12 @@ def test_token_type_is_bearer_in_any_case(token_type: str | None):
         pytest.param(b'["token"]', "without an access_token", id="list"),
         pytest.param(b"<html>", "without an access_token", id="not-json"),
         pytest.param(b"\xff\xfe", "without an access_token", id="not-text"),
+        pytest.param(b"[" * 100_000, "without an access_token", id="deeper-than-anybody-reads"),
+        pytest.param(answer(access_token=" \n"), "without an access_token", id="white-token"),
+        *(
+            pytest.param(answer(access_token=f"opaque{odd}b"), "characters that no token has", id=f"token-with-{odd!r}")
+            for odd in ("\n", "\r\nX-Injected: ", "\0", " ", "ü", "漢", "\x7f")
+        ),
         pytest.param(answer(token_type="mac"), "'mac' instead of Bearer", id="other-type"),
         pytest.param(answer(expires_in=0), "already expired", id="zero"),
         pytest.param(answer(expires_in=-5), "already expired", id="negative"),

@@ -83,6 +83,7 @@ def test_error_document_of_each_shape_is_read(document: Any, code: str | None, m
         pytest.param(b"  ", ServiceMessage(), id="blank"),
         pytest.param(b"", ServiceMessage(), id="empty"),
         pytest.param(b'{"error": {"mess', ServiceMessage(None, '{"error": {"mess'), id="cut-json"),
+        pytest.param(b"[" * 9000, ServiceMessage(None, "[" * 200), id="deeper-than-anybody-reads"),
     ],
 )
 def test_what_is_no_json_is_quoted_in_short(body: bytes, expected: ServiceMessage):
@@ -252,6 +253,7 @@ def success(body: bytes, content_type: str = "", *, status: int = 200) -> Answer
         pytest.param(success(b'{"error": {"rate": 1}}', "application/json"), "GET", None, id="other-error-object"),
         pytest.param(success(b"{" + b" " * EXCERPT_SIZE + b"}", "application/json"), "GET", None, id="long-json"),
         pytest.param(success(b"{broken", "application/json"), "GET", None, id="not-decoded-here"),
+        pytest.param(success(b'{"error":' * 1500, "application/json"), "GET", None, id="deeper-than-anybody-reads"),
     ],
 )
 def test_success_is_one(answer: Answer, method: str, accept: str | None):

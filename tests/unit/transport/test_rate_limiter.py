@@ -182,6 +182,17 @@ def test_store_that_fails_is_left_alone_for_a_while_then_used_again(clock: FakeC
     assert store.read()[0].given == 1
 
 
+def test_clock_set_back_does_not_keep_a_process_alone(clock: FakeClock):
+    """Its requests would come on top of those of all others until the clock has caught up."""
+    store, limiter, _ = shared_by_two(PER_MINUTE, clock)
+    store.is_down = True
+    limiter.reserve()
+    store.is_down = False
+    clock.now -= 500
+    limiter.reserve()
+    assert store.read()[0].given == 1
+
+
 def test_without_a_store_the_limit_holds_for_the_process(clock: FakeClock):
     """``auth_cache`` is ``memory``: the limit holds for the process."""
     limiter = RateLimiter(None, PER_MINUTE, clock)

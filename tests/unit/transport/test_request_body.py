@@ -43,9 +43,12 @@ def test_body_can_be_read_for_each_attempt(make):
     assert (again.read() if hasattr(again, "read") else again) == b"body"
 
 
-def test_form_fields_stay_a_mapping():
-    """The HTTP library encodes them."""
-    assert RequestBody(data={"a": "b"}).content() == {"a": "b"}
+def test_form_fields_are_encoded():
+    """Here and not by the HTTP libraries; beside files they are parts of their own."""
+    body = RequestBody(data={"a": "b"})
+
+    assert (body.content(), body.content_type) == (b"a=b", "application/x-www-form-urlencoded")
+    assert RequestBody(data=[("a", 1), ("a", "2")], files={"f": b"x"}).content() == {"a": [1, "2"]}
 
 
 def test_document_is_written_as_json():

@@ -41,7 +41,7 @@ def of_s3(**statuses: int) -> list[Any]:
 
 PASSING = [
     *of_s3(SlowDown=503, InternalError=500, RequestTimeout=400, ServiceUnavailable=503, ExpiredToken=400),
-    *of_s3(OperationAborted=409, RequestTimeTooSkewed=403),
+    *of_s3(OperationAborted=409, RequestTimeTooSkewed=403, NoSuchUpload=404),
     pytest.param(answer("SlowDown", 503), id="boto SlowDown"),
     pytest.param(answer("503", 503), id="boto 503"),
     pytest.param(EndpointConnectionError(endpoint_url="http://x"), id="unreachable"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import stat
@@ -12,7 +13,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from token_endpoint import WAIT
 
+from sentinelhub_provider.exceptions import SentinelHubTransportError
+from sentinelhub_provider.oauth.broker import TokenBroker
+from sentinelhub_provider.oauth.shared import SharedEntry
 from sentinelhub_provider.oauth.stores.file import FileStore, usable_folder
 
 KEY = "0123456789abcdef" * 4
@@ -127,6 +132,23 @@ def test_spoiled_fallback_is_refused_as_well(tmp_path: Path, caplog: pytest.LogC
     assert list((tmp_path / "tmp" / "elsewhere").iterdir()) == []
 
 
+# --- locks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("patience", [0.0, -1.0])
+def test_caller_whose_time_is_over_does_not_wait_for_a_lock_that_is_never_freed(folder: Path, patience: float):
+    """Its process would fetch no token any more: to the file lock, a negative time-out means for ever."""
+    store, asked = FileStore(folder), threading.Event()
+    held = store.lock(KEY)
+    assert held.acquire(0.0)
+    try:
+        with contextlib.suppress(SentinelHubTransportError, ZeroDivisionError):
+            TokenBroker(SharedEntry(store, key=KEY, secret="s")).get(lambda _: asked.set() or 1 / 0, patience=patience)
+        assert asked.wait(WAIT)
+    finally:
+        held.release()
+
+
 # --- whole or not at all ---------------------------------------------------------------------------------------------
 
 
@@ -155,6 +177,9 @@ def test_reader_never_sees_half_of_a_value(tmp_path: Path):
 WRITE_WITHOUT_SPACE = """
 import resource, signal, sys
 from pathlib import Path
+from sentinelhub_provider.exceptions import SentinelHubTransportError
+from sentinelhub_provider.oauth.broker import TokenBroker
+from sentinelhub_provider.oauth.shared import SharedEntry
 from sentinelhub_provider.oauth.stores.file import FileStore
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))

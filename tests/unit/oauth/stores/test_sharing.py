@@ -16,7 +16,7 @@ from token_endpoint import LIFETIME, WAIT, Endpoint
 from token_stores import MemoryLock, MemoryTokenStore
 
 from sentinelhub_provider.exceptions import SentinelHubAuthenticationError, SentinelHubError, SentinelHubServerError
-from sentinelhub_provider.oauth.broker import RENEWAL_PAUSE, TokenBroker
+from sentinelhub_provider.oauth.broker import RENEWAL_PAUSE, Decision, TokenBroker, decide
 from sentinelhub_provider.oauth.shared import REFUSAL_MEMORY, STORE_PAUSE, SharedEntry
 from sentinelhub_provider.oauth.stores import Blob
 from sentinelhub_provider.oauth.token import AccessToken
@@ -119,6 +119,30 @@ def test_stale_token_is_renewed_by_one_while_others_use_it(start, get, endpoint:
         settled(broker)
     assert [get(broker, endpoint) for broker in brokers] == ["token-2"] * 4
     assert endpoint.asked == 2
+
+
+def test_shared_token_that_is_refused_while_it_is_renewed_waits_for_the_renewal(
+    start, endpoint: Endpoint, clock: FakeClock, monkeypatch
+):
+    """It lies there until the new one comes; to look again and again would only keep a processor busy."""
+    start().get(endpoint.fetch)
+    clock.now += TO_STALE
+    endpoint.gate.clear()
+    endpoint.entered.clear()
+    broker = start()
+    stale = broker.get(endpoint.fetch)
+    assert endpoint.entered.wait(WAIT)
+    decisions = []
+
+    def counted(*known) -> object:
+        decisions.append(decide(*known))
+        endpoint.gate.set()
+        return decisions[-1]
+
+    monkeypatch.setattr("sentinelhub_provider.oauth.broker.decide", counted)
+
+    assert broker.get(endpoint.fetch, rejected=stale).value == "token-2"
+    assert decisions == [Decision.FOLLOW]
 
 
 def test_store_is_left_alone_while_another_renews(start, get, endpoint: Endpoint, clock: FakeClock, store):
