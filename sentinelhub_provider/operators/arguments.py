@@ -113,12 +113,17 @@ def task_identity(operator: BaseOperator, context: Context) -> tuple[str, ...]:
 
 
 def log_and_check_cost(
-    operator: BaseOperator, context: Context, estimate: Estimate | None, max_processing_units: float | None
+    operator: BaseOperator,
+    context: Context,
+    estimate: Estimate | None,
+    max_processing_units: float | None,
+    **words: str,
 ) -> None:
     """Log and push what a task will cost, and refuse it where that is more than it may.
 
-    ``estimate``: ``None`` where it cannot be known. ``max_processing_units``: PU, ``None`` for no limit. Raises
-    :class:`SentinelHubBudgetError` before anything is sent: over the limit, or a limit on what cannot be known.
+    ``estimate``: ``None`` where it cannot be known. ``max_processing_units``: PU, ``None`` for no limit. ``words``: of
+    :func:`~sentinelhub_provider.api.processing_units.check_budget`. Raises :class:`SentinelHubBudgetError` before
+    anything is sent: over the limit, or a limit on what cannot be known.
     """
     from sentinelhub_provider.api.processing_units import check_budget
 
@@ -133,7 +138,7 @@ def log_and_check_cost(
         return
     operator.log.info("estimated cost: %s", estimate)
     push(operator, context, ESTIMATED_UNITS_KEY, estimate.processing_units)
-    check_budget(estimate, max_processing_units)
+    check_budget(estimate, max_processing_units, **words)
 
 
 def log_and_push_spent(operator: BaseOperator, context: Context, units: float | None) -> None:

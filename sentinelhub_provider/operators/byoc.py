@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
 
-from sentinelhub_provider.api.values import read_choice, read_seconds, read_structure
+from sentinelhub_provider.api.values import read_choice, read_seconds
 from sentinelhub_provider.exceptions import SentinelHubNotFoundError, SentinelHubRequestError
 from sentinelhub_provider.operators.arguments import (
     ESTIMATED_UNITS_KEY,
@@ -25,8 +27,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from sentinelhub_provider.api.byoc.ingestion import Outcome
-    from sentinelhub_provider.api.byoc.requests import Collection, CollectionRequest
-    from sentinelhub_provider.api.byoc.tiles import Plan, Tile, TileRequest
+    from sentinelhub_provider.api.byoc.tiles import Plan, Tile
     from sentinelhub_provider.operators.byoc_calls import ByocCalls
     from sentinelhub_provider.operators.jobs.attempt import JobStore
 
@@ -44,45 +45,32 @@ class ByocOperator(PaidOperator):
     """
 
     ui_color = "#d6e9f8"
-    _made: ByocCalls | None = None
 
     _clock = staticmethod(time.time)
     _sleep = staticmethod(time.sleep)
 
+    @cached_property
     def _calls(self) -> ByocCalls:
         from sentinelhub_provider.operators.byoc_calls import ByocCalls
 
-        self._made = ByocCalls(self, clock=self._clock, sleep=self._sleep)
-        return self._made
+        return ByocCalls(self, sleep=self._sleep)
 
     @property
     def spent(self) -> float | None:
         """PU that the task did cost so far, by the documentation where the service does not say."""
-        return added_units(self.spent_before, None if self._made is None else self._made.spent)
+        return added_units(self.spent_before, self._calls.spent if "_calls" in vars(self) else None)
 
     def _check_cost(self, context: Context, requests: int) -> float:
         """Log, push and check what requests will cost; return it in PU."""
         from sentinelhub_provider.api.byoc.requests import estimate_requests
-        from sentinelhub_provider.api.processing_units import check_budget
 
         estimate = estimate_requests(requests)
-        log_and_check_cost(self, context, estimate, None)
-        check_budget(estimate, self.budget, advice="Give fewer tiles")
+        log_and_check_cost(self, context, estimate, self.budget, advice="Give fewer tiles")
         return estimate.processing_units
 
     def _with_costs(self, estimated: float, **result: Any) -> dict[str, Any]:
         """Return what a task returns."""
         return {**result, SPENT_UNITS_KEY: self.spent, ESTIMATED_UNITS_KEY: estimated}
-
-
-def tiles_of(value: Any) -> list[TileRequest]:
-    """Read tiles, which may come as JSON where a template rendered them.
-
-    :raises SentinelHubRequestError: as :func:`sentinelhub_provider.api.byoc.tiles.build_tiles`.
-    """
-    from sentinelhub_provider.api.byoc.tiles import build_tiles
-
-    return build_tiles(read_structure(value, "tiles"))
 
 
 class SentinelHubByocCreateCollectionOperator(ByocOperator):
@@ -127,7 +115,7 @@ class SentinelHubByocCreateCollectionOperator(ByocOperator):
         self.no_data, self.bands, self.if_exists = no_data, bands, if_exists
 
     def _result(self, context: Context) -> dict[str, Any]:
-        from sentinelhub_provider.api.byoc.requests import build_collection
+        from sentinelhub_provider.api.byoc.requests import build_collection, check_same
 
         self.if_exists = read_choice(self.if_exists, IF_EXISTS, "if_exists")
         request = build_collection(
@@ -135,27 +123,20 @@ class SentinelHubByocCreateCollectionOperator(ByocOperator):
         )
         for warning in request.warnings:
             self.log.warning("%s", warning)
-        calls = self._calls()
-        found, created = calls.find_collection(request.name), False
-        estimated = self._check_cost(context, 0 if found else 1)
-        if found is None:
-            found, created = calls.create_collection(request)
-        if not created:
-            self._check_found(found, request)
-        self.log.info("collection %r: %s (%s)", found.name, found.data_type, "created" if created else "was there")
-        names = {"collection_id": found.id, "collection": found.data_type, "name": found.name}
-        return self._with_costs(estimated, **names, s3_bucket=found.s3_bucket, created=created)
-
-    def _check_found(self, found: Collection, request: CollectionRequest) -> None:
-        from sentinelhub_provider.api.byoc.requests import check_same
-
-        if self.if_exists == "fail":
+        there = self._calls.find_collection(request.name)
+        estimated = self._check_cost(context, 0 if there else 1)
+        found, created = self._calls.create_collection(request) if there is None else (there, False)
+        if not created and self.if_exists == "fail":
             raise SentinelHubRequestError(
                 f"name: the collection {found.name!r} is there already ({found.id}). Take another name, or use it with "
                 "if_exists='use'.",
                 field="name",
             )
-        check_same(found, request)
+        if not created:
+            check_same(found, request)
+        self.log.info("collection %r: %s (%s)", found.name, found.data_type, "created" if created else "was there")
+        names = {"collection_id": found.id, "collection": found.data_type, "name": found.name}
+        return self._with_costs(estimated, **names, s3_bucket=found.s3_bucket, created=created)
 
 
 class SentinelHubByocIngestOperator(ByocOperator):
@@ -230,23 +211,23 @@ class SentinelHubByocIngestOperator(ByocOperator):
         return {**super()._kept(), "created": self._created, "reingested": self._reingested}
 
     def _result(self, context: Context) -> dict[str, Any]:
-        from sentinelhub_provider.api.byoc.ingestion import Outcome
+        from sentinelhub_provider.api.byoc.ingestion import Outcome, find_tiles, poll_tiles
         from sentinelhub_provider.api.byoc.requests import data_type, read_collection_id
-        from sentinelhub_provider.api.byoc.tiles import REINGEST, by_path, plan
+        from sentinelhub_provider.api.byoc.tiles import REINGEST, build_tiles, by_path, plan
 
         self.reingest = read_choice(self.reingest, tuple(REINGEST), "reingest")
         self.poll_interval = read_seconds(self.poll_interval, "poll_interval")
         collection_id = read_collection_id(self.collection_id)
-        wanted = tiles_of(self.tiles)
-        calls, record = self._calls(), self._record(context)
-        there = by_path(calls.find_tiles(collection_id, [tile.path for tile in wanted]))
+        wanted = build_tiles(self.structured("tiles"))
+        record = self._record(context)
+        there = by_path(self._calls.drive(find_tiles(collection_id, [tile.path for tile in wanted])))
         earlier = (record.read() or {}).get("reingested", []) if record is not None else []
         begun = {*self._created, *self._reingested, *earlier}
         planned = plan(wanted, there, reingest=self.reingest, begun=begun)
         for warning in (*(warning for tile in wanted for warning in tile.warnings), *planned.warnings):
             self.log.warning("%s", warning)
         estimated = self._check_cost(context, planned.requests)
-        ended, under_way = self._submit(calls, collection_id, planned, record, earlier)
+        ended, under_way = self._submit(collection_id, planned, record, earlier)
         result = self._with_costs(
             estimated,
             collection_id=collection_id,
@@ -260,9 +241,10 @@ class SentinelHubByocIngestOperator(ByocOperator):
         if under_way:
             until = self._waits_until if self.ends is None else min(self._waits_until, self.ends)
             if self.deferrable:
-                submitted = {"result": result, "outcome": outcome.to_dict(), "ends": self.ends}
+                submitted = {"result": result, "outcome": asdict(outcome), "ends": self.ends}
                 self._wait_in_triggerer(collection_id, under_way, submitted, until)
-            outcome += calls.poll_tiles(collection_id, under_way, ends=until, poll_interval=self.poll_interval)
+            flow = poll_tiles(collection_id, under_way, until, self.poll_interval, clock=self._clock)
+            outcome += self._calls.drive(flow)
         return self._judged(outcome, result)
 
     def _record(self, context: Context) -> JobStore | None:
@@ -298,15 +280,14 @@ class SentinelHubByocIngestOperator(ByocOperator):
             self.log.warning("the record of what was ingested again cannot be deleted: %s", error)
 
     def _submit(
-        self, calls: ByocCalls, collection_id: str, planned: Plan, record: JobStore | None, earlier: Sequence[str]
+        self, collection_id: str, planned: Plan, record: JobStore | None, earlier: Sequence[str]
     ) -> tuple[list[Tile], list[str]]:
         """Ask for what has to be done, tile by tile: the rate limit would let more at a time come to nothing.
 
         :param earlier: ids of tiles that are in the record.
         :returns: tiles that have come to their end, and ids of those that are under way.
         """
-        tiles = list(planned.keep)
-        under_way = []
+        calls, tiles, under_way = self._calls, list(planned.keep), []
         for tile in planned.reingest:
             calls.reingest(collection_id, tile)
             self._reingested.append(tile.id)
@@ -381,19 +362,19 @@ class SentinelHubByocDeleteCollectionOperator(ByocOperator):
         self.collection_id, self.if_missing = collection_id, if_missing
 
     def _result(self, context: Context) -> dict[str, Any]:
-        from sentinelhub_provider.api.byoc.requests import read_collection_id
+        from sentinelhub_provider.api.byoc.requests import collection_endpoint, read_collection_id
 
         self.if_missing = read_choice(self.if_missing, IF_MISSING, "if_missing")
         collection_id = read_collection_id(self.collection_id)
-        calls = self._calls()
+        endpoint = collection_endpoint(collection_id)
         # Looked for first, so that a DELETE repeated after a lost answer does not take its own success for a miss.
-        is_there = calls.get_collection(collection_id) is not None
+        is_there = self._calls.exists(endpoint)
         if not is_there and self.if_missing == "fail":
             raise SentinelHubNotFoundError(
                 f"There is no BYOC collection {collection_id}. Check collection_id, or let if_missing be 'skip'."
             )
         estimated = self._check_cost(context, int(is_there))
-        deleted = is_there and calls.delete_collection(collection_id)
+        deleted = is_there and self._calls.delete(endpoint)
         self.log.info("collection %s %s", collection_id, "is deleted" if is_there else "was not there")
         return self._with_costs(estimated, collection_id=collection_id, deleted=deleted)
 
@@ -419,14 +400,14 @@ class SentinelHubByocDeleteTilesOperator(ByocOperator):
         self.collection_id, self.tiles, self.if_missing = collection_id, tiles, if_missing
 
     def _result(self, context: Context) -> dict[str, Any]:
+        from sentinelhub_provider.api.byoc.ingestion import find_tiles
         from sentinelhub_provider.api.byoc.requests import read_collection_id
-        from sentinelhub_provider.api.byoc.tiles import by_path
+        from sentinelhub_provider.api.byoc.tiles import build_tiles, by_path, tile_endpoint
 
         self.if_missing = read_choice(self.if_missing, IF_MISSING, "if_missing")
         collection_id = read_collection_id(self.collection_id)
-        paths = [tile.path for tile in tiles_of(self.tiles)]
-        calls = self._calls()
-        there = by_path(calls.find_tiles(collection_id, paths))
+        paths = [tile.path for tile in build_tiles(self.structured("tiles"))]
+        there = by_path(self._calls.drive(find_tiles(collection_id, paths)))
         missing = [path for path in paths if path not in there]
         if missing and self.if_missing == "fail":
             raise SentinelHubNotFoundError(
@@ -435,7 +416,8 @@ class SentinelHubByocDeleteTilesOperator(ByocOperator):
                 "Check tiles, or let if_missing be 'skip'."
             )
         estimated = self._check_cost(context, len(paths) - len(missing))
-        deleted = sum(calls.delete_tile(collection_id, there[path]) for path in paths if path in there)
+        found = [tile_endpoint(collection_id, there[path].id) for path in paths if path in there]
+        deleted = sum(map(self._calls.delete, found))
         self.log.info("%d tiles are deleted, %d were not there", deleted, len(missing))
         counts = {"tiles": len(paths), "deleted": deleted, "missing": len(paths) - deleted}
         return self._with_costs(estimated, collection_id=collection_id, **counts)

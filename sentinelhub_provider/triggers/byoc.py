@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from sentinelhub_provider.api.byoc.ingestion import Get, Outcome, Pause, error_event, finished_event, poll_tiles
+from sentinelhub_provider.api.byoc.ingestion import Get, Pause, error_event, finished_event, poll_tiles
 from sentinelhub_provider.api.flow import adrive
 from sentinelhub_provider.api.values import decode_answer
 from sentinelhub_provider.exceptions import SentinelHubError
@@ -52,20 +51,18 @@ class SentinelHubByocTilesTrigger(StoredTrigger, BaseTrigger):
         sentinelhub_conn_id: str = SentinelHubHook.default_conn_name,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.collection_id = collection_id
-        self.tile_ids = list(tile_ids)
-        self.submitted = dict(submitted)
-        self.waits_until = waits_until
-        self.poll_interval = poll_interval
-        self.timeout = timeout
-        self.deadline = deadline
-        self.sentinelhub_conn_id = sentinelhub_conn_id
+        self.collection_id, self.tile_ids, self.submitted = collection_id, list(tile_ids), dict(submitted)
+        self.waits_until, self.poll_interval = waits_until, poll_interval
+        self.timeout, self.deadline, self.sentinelhub_conn_id = timeout, deadline, sentinelhub_conn_id
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch the tiles, then fire once."""
         hook = SentinelHubHook(self.sentinelhub_conn_id)
+        limits = (self.waits_until, self.poll_interval)
+        flow = poll_tiles(self.collection_id, self.tile_ids, *limits, clock=self._clock)
         try:
-            event = finished_event(await self._watch(hook), self.collection_id, self.submitted)
+            outcome = await adrive(flow, lambda step: self._take(step, hook))
+            event = finished_event(outcome, self.collection_id, self.submitted)
         except SentinelHubError as error:
             self.log.error("the ingestion cannot be watched any more: %s", error)
             event = error_event(error, self.collection_id)
@@ -73,22 +70,9 @@ class SentinelHubByocTilesTrigger(StoredTrigger, BaseTrigger):
             await hook.aclose()
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
-    async def _watch(self, hook: SentinelHubHook) -> Outcome:
-        """Take the steps of the watch on the event loop."""
-        flow = poll_tiles(
-            self.collection_id,
-            self.tile_ids,
-            ends=self.waits_until,
-            clock=self._clock,
-            poll_interval=self.poll_interval,
-            random=random.random,
-        )
-        return await adrive(flow, lambda step: self._take(step, hook))
-
     async def _take(self, step: Get | Pause, hook: SentinelHubHook) -> Any:
         if isinstance(step, Pause):
-            if step.note:
-                (self.log.warning if step.is_warning else self.log.info)("%s", step.note)
+            step.log_to(self.log)
             await self._sleep(step.seconds)
             return None
         response = await hook.arequest(

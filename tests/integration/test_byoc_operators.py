@@ -508,7 +508,7 @@ def test_a_lost_answer_reingests_no_tile_twice(tasks: Tasks, sentinelhub_sandbox
     reingest = {"path": "*/reingest", "method": "POST"}
     sentinelhub_sandbox.control.add_fault(**reingest, action={"kind": "status", "status": 502})
     operator = tasks.make(byoc.SentinelHubByocIngestOperator, collection_id=collection, tiles=["bad"])
-    calls, failed = operator._calls(), byoc_tile(tile, "FAILED")
+    calls, failed = operator._calls, byoc_tile(tile, "FAILED")
 
     calls.reingest(collection, failed)
 

@@ -6,9 +6,11 @@ so that a blocking task and a trigger on the event loop drive the same one.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, TypeAlias
+from operator import index
+from typing import Any, Final
 
 from sentinelhub_provider.api.byoc.requests import PAGE_SIZE, data_of
 from sentinelhub_provider.api.byoc.tiles import Tile, TileState, read_tile, spellings, tile_endpoint, tiles_endpoint
@@ -37,14 +39,13 @@ class Get:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
-ItemsFlow: TypeAlias = Generator[Get, Any, tuple[list[Any], int]]
-"""Reads pages until enough is known; returns their items, and how many pages it took."""
-
-
 def list_items(
     endpoint: str, params: Mapping[str, Any] | None = None, *, enough: Callable[[list[Any]], bool] | None = None
-) -> ItemsFlow:
-    """Read a list, page by page. ``enough``: told the items of a page, says whether all others can be spared."""
+) -> Generator[Get, Any, tuple[list[Any], int]]:
+    """Read a list page by page; return its items, and how many pages it took.
+
+    ``enough``: told the items of a page, says whether all others can be spared.
+    """
     items: list[Any] = []
     asked, number = {"count": PAGE_SIZE, **(params or {})}, 0
     pages = Pages("GET", endpoint)
@@ -123,6 +124,11 @@ class Pause:
     note: str = ""
     is_warning: bool = False
 
+    def log_to(self, log: Any) -> None:
+        """Write the note to a log."""
+        if self.note:
+            (log.warning if self.is_warning else log.info)("%s", self.note)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -163,34 +169,25 @@ class Outcome:
         """All tiles."""
         return self.ingested + self.failed + self.pending
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
-        kept = asdict(self)
-        return {**kept, "failures": list(kept["failures"]), "warnings": list(kept["warnings"])}
-
     @classmethod
     def from_dict(cls, value: Any) -> Outcome:
-        """Read what :meth:`to_dict` wrote. Raises :class:`SentinelHubResponseError` where it is something else."""
-        lists = ("failures", "warnings")
-        if (
-            not isinstance(value, Mapping)
-            or set(value) != {*_COUNTS, *lists}
-            or not all(type(value[name]) is int and value[name] >= 0 for name in _COUNTS)
-            or not all(isinstance(value[name], list) for name in lists)
-            or not all(isinstance(item, Mapping) for name in lists for item in value[name])
-        ):
-            raise SentinelHubResponseError(f"{shortened(repr(value))} is no outcome of an ingestion.")
-        return cls(**{**value, **{name: tuple(value[name]) for name in lists}})
+        """Read it as a dict. Raises :class:`SentinelHubResponseError` where it is something else."""
+        try:
+            counts = {name: index(value[name]) for name in _COUNTS}
+            failures, warnings = (tuple(dict(one) for one in value[name]) for name in ("failures", "warnings"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise SentinelHubResponseError(f"{shortened(repr(value))} is no outcome of an ingestion.") from error
+        return cls(**counts, failures=failures, warnings=warnings)
 
 
 def poll_tiles(
     collection_id: str,
     tile_ids: Sequence[str],
-    *,
     ends: float,
-    clock: Callable[[], float],
     poll_interval: float,
-    random: Callable[[], float],
+    *,
+    clock: Callable[[], float],
+    jitter: Callable[[], float] = random.random,
 ) -> Generator[Get | Pause, Any, Outcome]:
     """Poll tiles until each is ingested or has failed, or until it is ``ends`` by ``clock`` (seconds).
 
@@ -201,7 +198,7 @@ def poll_tiles(
     pause, pages = min(FIRST_PAUSE, poll_interval), 1
     note, is_warning = f"waiting for {len(pending)} tiles", False
     while pending and (remaining := ends - clock()) > 0:
-        yield Pause(min(remaining, pause * (1 + 0.1 * random())), note, is_warning)
+        yield Pause(min(remaining, pause * (1 + 0.1 * jitter())), note, is_warning)
         is_warning = False
         try:
             tiles, pages = yield from _poll(collection_id, list(pending), pages)
@@ -266,7 +263,7 @@ def finished_event(outcome: Outcome, collection_id: str, submitted: Mapping[str,
     return {
         "status": "timeout" if outcome.pending else "finished",
         "collection_id": collection_id,
-        "outcome": outcome.to_dict(),
+        "outcome": asdict(outcome),
         "submitted": dict(submitted),
     }
 

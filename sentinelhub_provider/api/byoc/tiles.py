@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sentinelhub_provider.api.byoc.requests import collection_endpoint
 from sentinelhub_provider.api.geo.bounds import parse_bounds
@@ -14,11 +14,8 @@ from sentinelhub_provider.api.time_range import format_time, parse_time
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
 PLACEHOLDER: Final = "(BAND)"
-_FIELDS: Final = {
-    "path": "path",
-    "coverGeometry": "coverGeometry",
+_FIELDS: Final = {name: name for name in ("path", "coverGeometry", "sensingTime")} | {
     "cover_geometry": "coverGeometry",
-    "sensingTime": "sensingTime",
     "sensing_time": "sensingTime",
 }
 
@@ -79,14 +76,13 @@ class Tile:
     warning: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What has to be done so that all tiles that shall be there are; ``keep`` stays as it is."""
 
-    create: tuple[TileRequest, ...]
-    reingest: tuple[Tile, ...]
-    keep: tuple[Tile, ...]
-    warnings: tuple[str, ...] = ()
+    create: list[TileRequest]
+    reingest: list[Tile]
+    keep: list[Tile]
+    warnings: list[str]
 
     @property
     def requests(self) -> int:
@@ -169,23 +165,20 @@ def plan(
     wanted: Sequence[TileRequest], there: Mapping[str, Tile], *, reingest: str, begun: Collection[str] = ()
 ) -> Plan:
     """Decide what has to be asked for; tiles whose ingestion this very task has ``begun`` are not paid for twice."""
-    create: list[TileRequest] = []
-    again: list[Tile] = []
-    keep: list[Tile] = []
-    warnings: list[str] = []
+    planned = Plan([], [], [], [])
     for request in wanted:
         tile = there.get(request.path)
         if tile is None:
-            create.append(request)
+            planned.create.append(request)
             continue
         is_due = tile.state in REINGEST[reingest] and tile.id not in begun
-        (again if is_due else keep).append(tile)
+        (planned.reingest if is_due else planned.keep).append(tile)
         if request.sensing_time is not None and not _same_time(tile.sensing_time, request.sensing_time):
-            warnings.append(
+            planned.warnings.append(
                 f"tile {tile.path!r} is there already with sensing time {tile.sensing_time}, not "
                 f"{format_time(request.sensing_time)}; delete it first to change that"
             )
-    return Plan(tuple(create), tuple(again), tuple(keep), tuple(warnings))
+    return planned
 
 
 def _tile(item: Any, where: str) -> TileRequest:

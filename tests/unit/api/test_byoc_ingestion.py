@@ -51,7 +51,7 @@ class Service:
     def run(self, tile_ids: list[str] | None = None, *, ends: float = 3600.0, poll_interval: float = 60.0) -> Outcome:
         """Watch to the end."""
         ids = list(self.states) if tile_ids is None else tile_ids
-        flow = poll_tiles(ID, ids, ends=ends, clock=self.clock, poll_interval=poll_interval, random=lambda: 0.0)
+        flow = poll_tiles(ID, ids, ends=ends, clock=self.clock, poll_interval=poll_interval, jitter=lambda: 0.0)
         return drive(flow, self._take)
 
     def _take(self, step: Get | Pause) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from json import dumps
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +31,7 @@ GOOD: dict[type[ByocOperator], dict[str, Any]] = {
 }
 SUBMITTED = {
     "result": {"collection_id": ID, "tiles": 3, "created": 2},
-    "outcome": Outcome(ingested=1).to_dict(),
+    "outcome": asdict(Outcome(ingested=1)),
 }
 
 
