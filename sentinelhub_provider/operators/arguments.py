@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError, SentinelHubTransportError
+from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubTransportError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -110,35 +110,6 @@ def task_identity(operator: BaseOperator, context: Context) -> tuple[str, ...]:
     run_id = context.get("run_id") or getattr(ti, "run_id", None)
     names = (getattr(ti, "dag_id", None), run_id, getattr(ti, "map_index", None), operator.task_id)
     return tuple(str(name) for name in names)
-
-
-def log_and_check_cost(
-    operator: BaseOperator,
-    context: Context,
-    estimate: Estimate | None,
-    max_processing_units: float | None,
-    **words: str,
-) -> None:
-    """Log and push what a task will cost, and refuse it where that is more than it may.
-
-    ``estimate``: ``None`` where it cannot be known. ``max_processing_units``: PU, ``None`` for no limit. ``words``: of
-    :func:`~sentinelhub_provider.api.processing_units.check_budget`. Raises :class:`SentinelHubBudgetError` before
-    anything is sent: over the limit, or a limit on what cannot be known.
-    """
-    from sentinelhub_provider.api.processing_units import check_budget
-
-    if estimate is None:
-        if max_processing_units is not None:
-            raise SentinelHubBudgetError(
-                f"max_processing_units is {max_processing_units:g}, but the cost cannot be told beforehand: the "
-                "evalscript's setup() does not plainly return one literal, or the search has no end. Make it plain, or "
-                "leave max_processing_units out; nothing was sent."
-            )
-        operator.log.info("estimated cost: unknown")
-        return
-    operator.log.info("estimated cost: %s", estimate)
-    push(operator, context, ESTIMATED_UNITS_KEY, estimate.processing_units)
-    check_budget(estimate, max_processing_units, **words)
 
 
 def log_and_push_spent(operator: BaseOperator, context: Context, units: float | None) -> None:

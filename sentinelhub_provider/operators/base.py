@@ -14,13 +14,19 @@ from airflow.configuration import conf
 from airflow.sdk import BaseOperator
 
 from sentinelhub_provider.api.values import read_flag, read_number, read_structure
-from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRateLimitError, SentinelHubRequestError
-from sentinelhub_provider.operators.arguments import added_units, log_and_push_spent
+from sentinelhub_provider.exceptions import (
+    SentinelHubBudgetError,
+    SentinelHubError,
+    SentinelHubRateLimitError,
+    SentinelHubRequestError,
+)
+from sentinelhub_provider.operators.arguments import ESTIMATED_UNITS_KEY, added_units, log_and_push_spent, push
 from sentinelhub_provider.operators.templating import RequestTemplatingOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 
 LONGEST_BLOCKING_WAIT = 60.0
@@ -260,3 +266,26 @@ class PaidOperator(SentinelHubOperator):
         """PU that the task may cost, ``None`` for no limit. Raises :class:`SentinelHubRequestError`."""
         value = self.max_processing_units
         return None if value is None else read_number(value, "max_processing_units", least=0)
+
+    def check_estimate(self, context: Context, estimate: Estimate | None, **words: str) -> None:
+        """Log and push what the task will cost, and refuse it where that is more than it may.
+
+        ``estimate``: ``None`` where it cannot be known. ``words``: of
+        :func:`~sentinelhub_provider.api.processing_units.check_budget`. Raises :class:`SentinelHubBudgetError` before
+        anything is sent: over the limit, or a limit on what cannot be known.
+        """
+        from sentinelhub_provider.api.processing_units import check_budget
+
+        budget = self.budget
+        if estimate is not None:
+            self.log.info("estimated cost: %s", estimate)
+            push(self, context, ESTIMATED_UNITS_KEY, estimate.processing_units)
+            check_budget(estimate, budget, **words)
+        elif budget is not None:
+            raise SentinelHubBudgetError(
+                f"max_processing_units is {budget:g}, but the cost cannot be told beforehand: the evalscript's setup() "
+                "does not plainly return one literal, or the search has no end. Make it plain, or leave "
+                "max_processing_units out; nothing was sent."
+            )
+        else:
+            self.log.info("estimated cost: unknown")

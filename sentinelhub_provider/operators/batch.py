@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, Job
 from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
-from sentinelhub_provider.operators.arguments import log_and_check_cost
 from sentinelhub_provider.operators.jobs.base import SentinelHubListedJobOperator
 from sentinelhub_provider.operators.request_arguments import ImageryOperator
 from sentinelhub_provider.operators.templating import own_arguments
@@ -139,7 +138,7 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
             )
         self.log.info("%s will make %d features", job, sizes.count)
         estimate = request.estimate(samples=self.sample_count, sizes=sizes)
-        log_and_check_cost(self, context, estimate, self.budget)
+        self.check_estimate(context, estimate)
 
     def check(self, url: str, job: Job) -> FeatureResults | Unchecked:
         """Read the job's result database."""

@@ -14,13 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTas
 
 from sentinelhub_provider.api.values import read_choice, read_seconds
 from sentinelhub_provider.exceptions import SentinelHubNotFoundError, SentinelHubRequestError
-from sentinelhub_provider.operators.arguments import (
-    ESTIMATED_UNITS_KEY,
-    SPENT_UNITS_KEY,
-    added_units,
-    is_last_try,
-    log_and_check_cost,
-)
+from sentinelhub_provider.operators.arguments import ESTIMATED_UNITS_KEY, SPENT_UNITS_KEY, added_units, is_last_try
 from sentinelhub_provider.operators.base import PaidOperator, check_attempt, without_vain_retries
 
 if TYPE_CHECKING:
@@ -65,7 +59,7 @@ class ByocOperator(PaidOperator):
         from sentinelhub_provider.api.byoc.requests import estimate_requests
 
         estimate = estimate_requests(requests)
-        log_and_check_cost(self, context, estimate, self.budget, advice="Give fewer tiles")
+        self.check_estimate(context, estimate, advice="Give fewer tiles")
         return estimate.processing_units
 
     def _with_costs(self, estimated: float, **result: Any) -> dict[str, Any]:

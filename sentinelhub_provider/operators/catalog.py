@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sentinelhub_provider.api.values import read_choice, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
 from sentinelhub_provider.hooks.output import check_writable, store
-from sentinelhub_provider.operators.arguments import MAX_XCOM_SIZE, check_xcom_size, log_and_check_cost, push, utc_now
+from sentinelhub_provider.operators.arguments import MAX_XCOM_SIZE, check_xcom_size, push, utc_now
 from sentinelhub_provider.operators.base import KEEPING_PAGES, PaidOperator
 from sentinelhub_provider.operators.request_arguments import SearchOperator
 
@@ -78,7 +78,7 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
 
         search = self._search(context)
         estimate = search.estimate()
-        log_and_check_cost(self, context, estimate, self.budget)
+        self.check_estimate(context, estimate)
         self._check_output()
         items = self._ordered(self._fetch(search, estimate), search.limit)
         self.log.info("found %d %s", len(items), "values" if self.distinct else "items")

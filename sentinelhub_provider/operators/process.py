@@ -5,28 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.values import read_choice, read_flag, read_whole_number
-from sentinelhub_provider.operators.arguments import log_and_check_cost
 from sentinelhub_provider.operators.raster import pictures
-from sentinelhub_provider.operators.raster.coverage import ON_EMPTY, coverage_of, has_scenes, judge_coverage
-from sentinelhub_provider.operators.request_arguments import ImageryOperator
+from sentinelhub_provider.operators.raster.coverage import ON_EMPTY, coverage_of, judge_coverage
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
     from sentinelhub_provider.api.process import ProcessRequest
-    from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.operators.raster.records import Records
-    from sentinelhub_provider.transport.download import Download
 
 MOST_AT_A_TIME = 100
 """Tiles: each has a thread and a connection of its own."""
 
 
-class SentinelHubProcessOperator(ImageryOperator):
+class SentinelHubProcessOperator(pictures.PictureOperator):
     """Have a picture made of satellite data, and store it.
 
     Say what is wanted with the arguments, or give the API's own JSON as ``request``. What cannot work is refused before
@@ -65,9 +62,6 @@ class SentinelHubProcessOperator(ImageryOperator):
     """
 
     ui_color = "#d6e9f8"
-    tile_size: Any
-    concurrency: Any
-    tile_attempts: Any
 
     def __init__(
         self,
@@ -86,8 +80,8 @@ class SentinelHubProcessOperator(ImageryOperator):
         super().__init__(**kwargs)
         self.output_path, self.if_exists, self.on_empty = output_path, if_exists, on_empty
         self.request_record = request_record
-        self.tile, self.mosaic, self.tile_size = tile, mosaic, tile_size
-        self.concurrency, self.tile_attempts = concurrency, tile_attempts
+        self.tile, self.mosaic = tile, mosaic
+        self.tile_size, self.concurrency, self.tile_attempts = tile_size, concurrency, tile_attempts
 
     def _result(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.operators.raster.records import Records
@@ -123,11 +117,14 @@ class SentinelHubProcessOperator(ImageryOperator):
         if kept is not None:
             return pictures.result_of(kept, request.digest, spent=0.0, estimated=0.0, skipped=True)
         estimate = request.estimate(samples=self.sample_count)
-        log_and_check_cost(self, context, estimate, self.budget)
+        self.check_estimate(context, estimate)
         self.check_scenes(request, estimate)
         for path in paths.values():
             records.drop(path)
-        stored = self._fetch(request, paths)
+        if len(paths) == 1:
+            stored = {name: self.download_picture(request, path) for name, path in paths.items()}
+        else:
+            stored = pictures.download_outputs(partial(self.download_picture, request), paths, request.formats)
         coverage = coverage_of(self, request, paths, self.on_empty)
         outputs = {}
         for name, output in stored.items():
@@ -138,19 +135,6 @@ class SentinelHubProcessOperator(ImageryOperator):
             request.digest,
             spent=self.spent,
             estimated=None if estimate is None else estimate.processing_units,
-        )
-
-    def check_scenes(self, request: ProcessRequest, estimate: Estimate | None) -> None:
-        """End the task where ``on_empty`` says so and the Catalog has no scene. Raises as :func:`judge_coverage`."""
-        if self.on_empty != "succeed" and not has_scenes(self, request, estimate):
-            judge_coverage(0, self.on_empty, "the Catalog has no scene of that area and time; no picture was requested")
-
-    def _fetch(self, request: ProcessRequest, paths: Mapping[str, Any]) -> dict[str, Download]:
-        if len(paths) == 1:
-            ((name, path),) = paths.items()
-            return {name: pictures.download_picture(self, request, path)}
-        return pictures.download_outputs(
-            lambda archive: pictures.download_picture(self, request, archive), paths, request.formats
         )
 
     def _checked_request(self, context: Context, *, is_tiled: bool) -> ProcessRequest:

@@ -13,7 +13,7 @@ from sentinelhub_provider.api.jobs.job import DIGEST_SIZE, Job, JobKind, JobStat
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
 from sentinelhub_provider.api.values import read_choice, read_flag, read_seconds
 from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRateLimitError, SentinelHubRequestError
-from sentinelhub_provider.operators.arguments import log_and_check_cost, log_and_push_spent, utc_now
+from sentinelhub_provider.operators.arguments import log_and_push_spent, utc_now
 from sentinelhub_provider.operators.base import end_of_attempt, without_vain_retries
 from sentinelhub_provider.operators.request_arguments import RequestOperator
 
@@ -246,7 +246,7 @@ class SentinelHubJobOperator(RequestOperator):
 
     def check_cost(self, context: Context, request: Any) -> None:
         """Check the cost before anything is sent. Raises :class:`SentinelHubBudgetError`."""
-        log_and_check_cost(self, context, self.estimate(request), self.budget)
+        self.check_estimate(context, self.estimate(request))
 
     def access(self, url: str) -> Access | None:
         """Return how Sentinel Hub is to reach the bucket of results."""

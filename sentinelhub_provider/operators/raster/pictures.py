@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError, SentinelHubResponseError
 from sentinelhub_provider.operators.arguments import telling_cost
+from sentinelhub_provider.operators.raster.coverage import has_scenes, judge_coverage
+from sentinelhub_provider.operators.request_arguments import ImageryOperator
 
 if TYPE_CHECKING:
     from sentinelhub_provider.api.process import ProcessRequest
-    from sentinelhub_provider.operators.process import SentinelHubProcessOperator
+    from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.operators.raster.records import Record, Records
     from sentinelhub_provider.transport.download import Download
 
@@ -91,16 +93,35 @@ def output_paths(output_path: Any, formats: Mapping[str, str]) -> dict[str, Any]
     return paths
 
 
-def download_picture(operator: SentinelHubProcessOperator, request: ProcessRequest, path: Any) -> Download:
-    """Make one request and stream its answer to a path."""
-    with telling_cost(lambda: request.estimate(samples=operator.sample_count)):
-        return operator.hook.download(
-            "POST", ENDPOINT, path, json=request.body, accept=request.accept, **operator.call_arguments
-        )
+class PictureOperator(ImageryOperator):
+    """The Process operator as far as its pictures and tiles are concerned.
+
+    :param kwargs: see :class:`~sentinelhub_provider.operators.request_arguments.ImageryOperator`.
+    """
+
+    output_path: Any
+    if_exists: str
+    on_empty: str
+    mosaic: str | None
+    tile_size: Any
+    concurrency: Any
+    tile_attempts: Any
+
+    def download_picture(self, request: ProcessRequest, path: Any) -> Download:
+        """Make one request and stream its answer to a path."""
+        with telling_cost(lambda: request.estimate(samples=self.sample_count)):
+            return self.hook.download(
+                "POST", ENDPOINT, path, json=request.body, accept=request.accept, **self.call_arguments
+            )
+
+    def check_scenes(self, request: ProcessRequest, estimate: Estimate | None) -> None:
+        """End the task where ``on_empty`` says so and the Catalog has no scene. Raises as :func:`judge_coverage`."""
+        if self.on_empty != "succeed" and not has_scenes(self, request, estimate):
+            judge_coverage(0, self.on_empty, "the Catalog has no scene of that area and time; no picture was requested")
 
 
 def pictures_there(
-    operator: SentinelHubProcessOperator, records: Records, paths: Mapping[str, Any], digest: str
+    operator: PictureOperator, records: Records, paths: Mapping[str, Any], digest: str
 ) -> Pictures | None:
     """Return the outputs where all of them are there, made by this very request, and are to be kept; else ``None``.
 

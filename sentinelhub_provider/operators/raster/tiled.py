@@ -21,9 +21,9 @@ from sentinelhub_provider.exceptions import (
     SentinelHubTransportError,
 )
 from sentinelhub_provider.hooks.output import beside, check_writable, is_object_path, place_of, store
-from sentinelhub_provider.operators.arguments import added_units, log_and_check_cost, task_identity
+from sentinelhub_provider.operators.arguments import added_units, task_identity
 from sentinelhub_provider.operators.raster.coverage import coverage_of
-from sentinelhub_provider.operators.raster.pictures import OUTPUT_FIELD, download_picture, pictures_there, result_of
+from sentinelhub_provider.operators.raster.pictures import OUTPUT_FIELD, PictureOperator, pictures_there, result_of
 from sentinelhub_provider.operators.raster.records import Records
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.process import ProcessRequest
     from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.api.tiling import Tile
-    from sentinelhub_provider.operators.process import SentinelHubProcessOperator
     from sentinelhub_provider.transport.download import Download
 
 MOSAICS = ("geotiff", "cog", "vrt")
@@ -54,9 +53,7 @@ class TiledProcess:
     arguments are checked. ``request``: the whole area's. ``records``: of the task's outputs.
     """
 
-    def __init__(
-        self, operator: SentinelHubProcessOperator, context: Context, request: ProcessRequest, records: Records
-    ) -> None:
+    def __init__(self, operator: PictureOperator, context: Context, request: ProcessRequest, records: Records) -> None:
         self._operator, self._context, self._request, self._records = operator, context, request, records
         self._output = _one_path(operator.output_path).replace(OUTPUT_FIELD, next(iter(request.formats)))
         self._kind = self._checked_kind()
@@ -79,7 +76,7 @@ class TiledProcess:
         missing = [tile for tile in tiles if tile.name not in there]
         operator.log.info("%d tiles, %d of them already there", len(tiles), len(tiles) - len(missing))
         estimate = self._estimate(missing)
-        log_and_check_cost(operator, self._context, estimate, operator.budget)
+        operator.check_estimate(self._context, estimate)
         check_writable(self._output)
         operator.check_scenes(self._request, estimate)
         operator.spent_before = added_units(operator.spent_before, self._read_spent())
@@ -129,7 +126,7 @@ class TiledProcess:
         operator.hook.get_conn()  # before the threads, which share it
         arrivals = fetch_tiles(
             tiles,
-            lambda tile: download_picture(operator, self._request.of_tile(tile), self._path_of(tile)),
+            lambda tile: operator.download_picture(self._request.of_tile(tile), self._path_of(tile)),
             concurrency=operator.concurrency,
             attempts=operator.tile_attempts,
             is_hopeless=lambda error: (
