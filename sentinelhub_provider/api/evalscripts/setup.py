@@ -81,11 +81,11 @@ def parse_setup(evalscript: str) -> Setup | None:
     code = _CODE.sub(lambda match: match[1] or " ", evalscript)
     if is_simple(evalscript):
         return _simple_setup(_TEXT.sub('""', code))
-    start = _START.search(code)
-    if start is None:
+    starts = list(_START.finditer(code))
+    if len(starts) != 1:  # of two, only who runs the script knows which one counts
         return None
     try:
-        return _setup_of(_literal(code, start.end()))
+        return _setup_of(_literal(code, starts[0].end()))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -160,9 +160,13 @@ def _items(code: str) -> int:
     return commas + 1
 
 
+def _names(bands: Any) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(band) for band in ([bands] if isinstance(bands, str) else bands)))
+
+
 def _setup_of(declared: Mapping[str, Any]) -> Setup:
     inputs = declared["input"]
-    if isinstance(inputs, Mapping):
+    if isinstance(inputs, Mapping | str):
         inputs = [inputs]
     if all(isinstance(item, str) for item in inputs):
         inputs = [{"bands": inputs}]
@@ -171,7 +175,7 @@ def _setup_of(declared: Mapping[str, Any]) -> Setup:
         outputs = [outputs]
     everywhere = declared.get("mosaicking") or "SIMPLE"
     return Setup(
-        inputs=tuple(tuple(dict.fromkeys(str(band) for band in item["bands"])) for item in inputs),
+        inputs=tuple(_names(item["bands"]) for item in inputs),
         outputs=tuple(
             Output(
                 str(output.get("id") or "default"),

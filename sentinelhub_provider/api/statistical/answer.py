@@ -178,8 +178,8 @@ def _rows_of(entry: Mapping[str, Any], interval: TimeRange, feature_id: Any) -> 
     for output, found in (outputs if isinstance(outputs, Mapping) else {}).items():
         if output == DATA_MASK:
             continue
-        for band, values in (found.get("bands") or {}).items():
-            yield _row_of(values, feature_id, start, end, output, band)
+        for band, values in ((found or {}).get("bands") or {}).items():
+            yield _row_of(values or {}, feature_id, start, end, output, band)
             number += 1
     if not number:
         yield Row(feature_id, start, end, None, None, State.EMPTY)

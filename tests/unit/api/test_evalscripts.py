@@ -152,6 +152,16 @@ def test_setup_of_fused_data():
     assert not setup.is_single_sample
 
 
+@pytest.mark.parametrize("inputs", ['"B04"', '["B04"]', '[{bands: "B04"}]', '{bands: "B04"}'])
+def test_one_band_is_one(inputs: str):
+    """Not its letters, which would be paid for as three."""
+    setup = parse_setup(
+        f"//VERSION=3\nfunction setup() {{ return {{input: {inputs}, output: {{bands: 1}}}}; }}\n{BODY}"
+    )
+    assert setup is not None
+    assert setup.bands == ("B04",)
+
+
 def test_a_colour_that_a_simple_script_spreads_counts_three():
     """Pictures with transparency are not taken for such of two bands, which JPEG cannot hold."""
     assert parse_setup("return [...ramp.process(B04), dataMask];") == Setup(
@@ -172,6 +182,8 @@ def test_a_colour_that_a_simple_script_spreads_counts_three():
         "function setup() { return {output: {bands: 1}}; }",
         "function setup() { return {input: ['B04'",
         "no script",
+        "function setup() { return {input: ['B04'], output: {bands: 1}}; }\n"
+        "function setup() { return {input: ['B04', 'B08'], output: {bands: 3}}; }",
     ],
 )
 def test_computed_setup_is_not_guessed(text: str):

@@ -318,6 +318,13 @@ def test_interval_without_scene_is_a_row():
     assert math.isnan(found[0].mean)
 
 
+@pytest.mark.parametrize("outputs", [None, {"default": None}, {"default": {"bands": None}}], ids=repr)
+def test_outputs_may_be_null(outputs: Any):
+    """What is not there is no scene."""
+    (row,) = rows(answer(entry(1, outputs=outputs)))
+    assert row.state == State.EMPTY
+
+
 def test_failed_interval_is_a_row():
     """With the service's kind of error."""
     (row,) = rows(answer(entry(1, **FAILED), status="FAILED"))
