@@ -20,8 +20,7 @@ from sentinelhub_provider.operators.process import SentinelHubProcessOperator
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, TaskDecorator
 
-HOOK = "hook"
-"""The argument of the function that gets the hook."""
+HOOK = "hook"  # The argument of the function that gets the hook
 
 NEEDED_BEFORE = ("max_wait", "sentinelhub_conn_id")
 """Arguments that are needed before the function runs, so that it cannot return them."""

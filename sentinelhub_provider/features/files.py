@@ -1,20 +1,37 @@
-"""The files that arguments name, brought to this machine from a disk or a bucket; packages that some formats need."""
+"""The files that arguments name, brought to this machine from a disk or a bucket; and tables of features in them.
+
+What GDAL reads is read by pyogrio, GeoParquet by pyarrow: some thousand rows at a time.
+"""
 
 from __future__ import annotations
 
+import json
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import shapely
+
+from sentinelhub_provider.api.geo.crs import CRS84, Crs, parse_crs
 from sentinelhub_provider.api.values import decode
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRequestError, SentinelHubTransportError
 from sentinelhub_provider.transport.storage_faults import is_final
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
+
+ROWS = 5_000  # Rows that are in memory at a time
+ENDINGS = (".shp", ".gpkg", ".fgb", ".kml", ".gml", ".tab", ".geojson", ".json")
+"""Files of features that are looked for in a ZIP archive."""
+CONVERT = "convert the file to GeoJSON, which needs nothing more"
+Row = tuple[Any, Any, dict[str, Any]]
+"""The file's own id, the geometry (of shapely, a text that says why it cannot be read, or ``None``), the properties."""
 
 
 def template_folders(operator: BaseOperator) -> list[str]:
@@ -62,10 +79,7 @@ def naming_file(path: Any, *, field: str, what: str) -> Iterator[None]:
 
 def read_text(path: Any, *, field: str, what: str, folders: Iterable[str] = ()) -> str:
     """Read a text in UTF-8, with or without byte order mark; see :func:`open_file`."""
-    with (
-        open_file(path, field=field, what=what, folders=folders) as file,
-        naming_file(path, field=field, what=what),
-    ):
+    with open_file(path, field=field, what=what, folders=folders) as file, naming_file(path, field=field, what=what):
         return decode(file.read_bytes())
 
 
@@ -122,3 +136,141 @@ def _require(module: str, extra: str, what: str, field: str, otherwise: str) -> 
             f"{field}: {what} needs {module}, which is not installed. Install it where the worker runs: pip install "
             f"'airflow-provider-sentinelhub[{extra}]'; or {otherwise}."
         ) from error
+
+
+class VectorTable:
+    """A layer of what GDAL reads; ``folder`` takes a copy where GDAL would write beside the file."""
+
+    def __init__(self, path: Path, name: str, *, layer: str | None, folder: Path) -> None:
+        pyogrio = require_pyogrio(name, otherwise=CONVERT)
+        try:
+            self._path = _in_archive(path, name, layer) if zipfile.is_zipfile(path) else str(_quiet(path, folder))
+            layers = [str(row[0]) for row in pyogrio.list_layers(self._path) if row[1] is not None]
+            self._layer = _chosen(layers, layer, name)
+            info = pyogrio.read_info(self._path, layer=self._layer, force_feature_count=True)
+        except pyogrio.errors.DataSourceError as error:
+            raise ValueError(f"GDAL says {str(error).rstrip('.')}") from error
+        self.count = int(info["features"])
+        self.columns = [str(column) for column in info["fields"]]
+        # A column of whole numbers or booleans comes as floats where a cell of it is empty.
+        kinds = {"i": int, "u": int, "b": bool}
+        self._kinds = {name: kinds.get(str(kind)[0]) for name, kind in zip(self.columns, info["dtypes"], strict=True)}
+        self.crs: Crs | None = parse_crs(str(info["crs"]), f"{name}'s crs") if info["crs"] else None
+
+    def rows(self, wanted: Sequence[str]) -> Iterator[Row]:
+        """Yield the rows, with the columns that are wanted."""
+        from pyogrio.raw import read
+
+        for start in range(0, self.count, ROWS):
+            meta, ids, blobs, columns = read(
+                self._path,
+                layer=self._layer,
+                columns=list(wanted),
+                skip_features=start,
+                max_features=ROWS,
+                return_fids=True,
+                force_2d=True,
+            )
+            names = [str(name) for name in meta["fields"]]
+            for identifier, shape, *values in zip(ids, _shapes(blobs), *columns, strict=True):
+                yield int(identifier), shape, dict(zip(names, map(self._cell, names, values), strict=True))
+
+    def _cell(self, name: str, value: Any) -> Any:
+        kind, cell = self._kinds.get(name), plain(value)
+        return cell if cell is None or kind is None else kind(cell)
+
+
+class ParquetTable:
+    """GeoParquet whose geometries are WKB. ``path``: the file; ``name``: what messages call it."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        require_pyarrow(field="features", what=name, otherwise=CONVERT)
+        from pyarrow import parquet
+
+        self._path = path
+        with parquet.ParquetFile(path) as file:
+            text = (file.schema_arrow.metadata or {}).get(b"geo")
+            names, self.count = list(file.schema_arrow.names), int(file.metadata.num_rows)
+        geo = json.loads(text) if text else {}
+        columns = geo.get("columns") if isinstance(geo, Mapping) else None
+        self._geometry = geo["primary_column"] if columns else None
+        described = (columns or {}).get(self._geometry) or {}
+        if described.get("encoding") != "WKB" or self._geometry not in names:
+            raise SentinelHubRequestError(
+                f"features: {name} is no GeoParquet with geometries as WKB. Write it with geopandas' to_parquet, or "
+                "with ogr2ogr."
+            )
+        self.columns = [column for column in names if column != self._geometry]
+        system = described.get("crs", "OGC:CRS84")
+        self.crs: Crs | None = None
+        if isinstance(system, dict):
+            from pyproj import CRS
+
+            self.crs = parse_crs(CRS.from_json_dict(system), f"{name}'s crs")
+        elif system is not None:
+            self.crs = CRS84
+
+    def rows(self, wanted: Sequence[str]) -> Iterator[Row]:
+        """Yield the rows, with the columns that are wanted; their numbers are their ids."""
+        from pyarrow import parquet
+
+        number = 0
+        with parquet.ParquetFile(self._path) as file:
+            for batch in file.iter_batches(ROWS, columns=[*wanted, self._geometry]):
+                shapes = _shapes(batch.column(self._geometry).to_pylist())
+                for shape, row in zip(shapes, batch.select(list(wanted)).to_pylist(), strict=True):
+                    yield number, shape, {name: plain(value) for name, value in row.items()}
+                    number += 1
+
+
+def plain(value: Any) -> Any:
+    """Return a cell as JSON has it: number, text, boolean, list or object; ``None`` for NaN and NaT."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if value is None or value != value:
+        return None
+    if isinstance(value, str | int | float | list | tuple | dict):
+        return value
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value.hex() if isinstance(value, bytes) else value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _shapes(blobs: Any) -> Iterator[Any]:
+    for blob, shape in zip(blobs, shapely.from_wkb(blobs, on_invalid="ignore"), strict=True):
+        yield "has a geometry that cannot be read" if shape is None and blob is not None else shape
+
+
+def _chosen(layers: list[str], layer: str | None, name: str) -> str:
+    names = ", ".join(layers) or "none"
+    if layer is None and len(layers) != 1:
+        raise SentinelHubRequestError(
+            f"features: {name} must have one layer of features, but has: {names}. Choose one with layer.",
+            field="layer" if layers else "features",
+        )
+    if layer is not None and layer not in layers:
+        raise SentinelHubRequestError(f"layer is {layer!r}, but {name} has: {names}.")
+    return layers[0] if layer is None else layer
+
+
+def _in_archive(path: Path, name: str, layer: str | None) -> str:
+    """Return how GDAL names the file of features in a ZIP archive, which may lie in a folder there."""
+    with zipfile.ZipFile(path) as archive:
+        inside = [one for one in archive.namelist() if one.lower().endswith(ENDINGS) and "__MACOSX" not in one]
+    if len(inside) > 1:
+        stem = _chosen([PurePosixPath(one).stem for one in inside], layer, name)
+        inside = [one for one in inside if PurePosixPath(one).stem == stem]
+    return "/".join(["/vsizip", str(path.absolute()), *inside])
+
+
+def _quiet(path: Path, folder: Path) -> Path:
+    """Return a file that is read without being written to: of a SQLite database in WAL mode a copy."""
+    if not path.is_file():
+        return path
+    with path.open("rb") as file:
+        head = file.read(20)
+    if not (head.startswith(b"SQLite format 3") and 2 in head[18:20]):
+        return path
+    for part in (path, path.with_name(f"{path.name}-wal")):
+        if part.is_file():
+            shutil.copyfile(part, folder / part.name)
+    return folder / path.name

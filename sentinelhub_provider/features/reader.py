@@ -13,9 +13,8 @@ from sentinelhub_provider.api.geo.crs import Crs, parse_crs
 from sentinelhub_provider.api.geo.geometry import Feature, feature_id, parse_geometry
 from sentinelhub_provider.api.values import decode, encoding_fault, without_bom
 from sentinelhub_provider.exceptions import SentinelHubRequestError
-from sentinelhub_provider.features.files import naming_file, open_file
+from sentinelhub_provider.features.files import ParquetTable, Row, VectorTable, naming_file, open_file, plain
 from sentinelhub_provider.features.geojson import GeoJson
-from sentinelhub_provider.features.tables import ParquetTable, Row, VectorTable, plain
 
 TEXTS = (".geojson", ".geojsonl", ".geojsons", ".json", ".jsonl", ".ndjson", ".wkt")
 """Endings of files that are text, so that a broken one is not taken for what GDAL may read."""

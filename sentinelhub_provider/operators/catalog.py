@@ -131,7 +131,7 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
                     "Let output_path end with .json.",
                     field="output_path",
                 )
-            from sentinelhub_provider.features.geoparquet import require_geoparquet
+            from sentinelhub_provider.features.writing import require_geoparquet
 
             require_geoparquet()
         if self.output_path is not None:
@@ -181,7 +181,7 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
     def _store(self, context: Context, items: list[Any]) -> None:
         """Write whole items, and push what was written to XCom under ``output``."""
         if self._is_geoparquet():
-            from sentinelhub_provider.features.geoparquet import CONTENT_TYPE, to_geoparquet
+            from sentinelhub_provider.features.writing import CONTENT_TYPE, to_geoparquet
 
             body, content_type = to_geoparquet(items), CONTENT_TYPE
         else:

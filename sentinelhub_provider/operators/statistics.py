@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
@@ -35,11 +36,8 @@ if TYPE_CHECKING:
 
     AnyFeatures = Features | list[Feature]
 
-SHOWN = 100
-"""Problems that the log and the result show; the others are counted."""
-
-NAMED = 20
-"""Problems that an error names."""
+SHOWN = 100  # Problems that the log and the result show; the others are counted
+NAMED = 20  # Problems that an error names
 
 FAILED_FEATURES_KEY = "failed_features"
 """XCom key, also of the result: the first features without statistics, each with its error."""
@@ -260,10 +258,10 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
     def _write(self, features: AnyFeatures, found: Survey, part: PartFile) -> dict[str, Any]:
         """Write the table, or return its rows; count them, and the intervals that are missing in it."""
         from sentinelhub_provider.api.statistical.table import json_record
-        from sentinelhub_provider.operators.feature_statistics.tables import Tally, records, write_table
+        from sentinelhub_provider.operators.feature_statistics.tables import records, write_table
 
-        tally = Tally()
-        cells = tally.counted(records(features, found, part))
+        states: Counter[str] = Counter()
+        cells = records(features, found, part, states)
         if self.output_path is None:
             result: dict[str, Any] = {"table": [json_record(one) for one in cells]}
             check_xcom_size(
@@ -271,7 +269,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
             )
         else:
             result = write_table(cells, found, self.output_path, self.output_format)
-        return {"rows": tally.rows, "missing_intervals": tally.missing, **result}
+        return {"rows": states.total(), "missing_intervals": states["failed"], **result}
 
     def _report_problems(self, context: Context, problems: Sequence[Problem]) -> None:
         """Log which features have no statistics, and push them to XCom, so many of them as people read."""

@@ -7,9 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sentinelhub_provider.api.geo.antimeridian import on_one_side, sides_of
 from sentinelhub_provider.api.geo.crs import DEGREES, Crs, check_named_crs, parse_crs
-from sentinelhub_provider.api.geo.geometry import BBox, Geometry, described_area, parse_bbox, parse_geometry, transform
+from sentinelhub_provider.api.geo.geometry import (
+    BBox,
+    Geometry,
+    described_area,
+    on_one_side,
+    parse_bbox,
+    parse_geometry,
+    sides_of,
+    transform,
+)
 from sentinelhub_provider.api.values import listed, read_positive, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 

@@ -27,8 +27,14 @@ from sentinelhub_provider.api.job_requests.delivery import (
 from sentinelhub_provider.api.jobs.job import full_tag
 from sentinelhub_provider.api.process import request_digest
 from sentinelhub_provider.api.processing_units import Estimate, FeatureSizes, Service
-from sentinelhub_provider.api.statistical.intervals import SplitTime, read_split_time, split_time
-from sentinelhub_provider.api.statistical.request import build_calculations, build_statistical_datasets, check_mask
+from sentinelhub_provider.api.statistical.request import (
+    SplitTime,
+    build_calculations,
+    build_statistical_datasets,
+    check_mask,
+    read_split_time,
+    split_time,
+)
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 MAX_SCRIPT_SIZE = 32 * 1024

@@ -1,25 +1,240 @@
-"""The table that statistics make: its columns, and each row's cells for the format that holds them."""
+"""Answers of the Statistical API as rows of one tidy table: its columns, and each cell for the format that holds it."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from operator import itemgetter
 from typing import Any
 
-from sentinelhub_provider.api.statistical.answer import Row, State
-from sentinelhub_provider.exceptions import SentinelHubRequestError
+from sentinelhub_provider.api.evalscripts.setup import DATA_MASK
+from sentinelhub_provider.api.time_range import TimeRange, parse_time
+from sentinelhub_provider.api.values import as_number
+from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
+_SAME = (
+    *("feature_id", "output", "band", "min", "max", "mean", "stdev"),
+    *("count", "sample_count", "no_data_count", "error"),
+)
+"""What a row and the columns of a table call by the same name."""
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
 """Table formats by a file's ending."""
-
 NUMBERS = ("min", "max", "mean", "stdev")
 COUNTS = ("count", "sample_count", "no_data_count")
 HISTOGRAM = ("histogram", "histogram_under", "histogram_over")
 """The bins, and how many values lie under the first and over the last of them."""
-
 _HEAD = ("interval_from", "interval_to", "output", "band", "state")
+
+
+class State(StrEnum):
+    """What a row tells."""
+
+    OK = "ok"
+    """Statistics of at least one pixel."""
+    MASKED = "masked"
+    """There are scenes, but no pixel of them counts: clouded all over, or no data."""
+    NOT_A_NUMBER = "not_a_number"
+    """Pixels count, but the evalscript's values have no mean: it returned NaN or infinity where it set dataMask."""
+    EMPTY = "empty"
+    """No scene was seen in that interval."""
+    FAILED = "failed"
+    """The service could not compute it; ``error`` says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Statistics of one band in one interval. Numbers are NaN, and counts ``None``, where there are none.
+
+    ``output`` and ``band`` are ``None`` in rows without statistics (EMPTY, FAILED). ``sample_count``: pixels of the
+    box; ``no_data_count``: those that do not count, as they are masked or outside of the geometry. ``percentiles``: by
+    per cent; ``histogram``: bins as (low edge, high edge, count), ``under`` and ``over`` what lies outside of them.
+    ``error``: ``EXECUTION_ERROR``, ``TIMEOUT`` or ``BAD_REQUEST``.
+    """
+
+    feature_id: Any
+    start: datetime
+    end: datetime
+    output: str | None
+    band: str | None
+    state: State
+    min: float = math.nan
+    max: float = math.nan
+    mean: float = math.nan
+    stdev: float = math.nan
+    sample_count: int | None = None
+    no_data_count: int | None = None
+    percentiles: dict[float, float] = field(default_factory=dict)
+    histogram: tuple[tuple[float, float, int], ...] = ()
+    under: int | None = None
+    over: int | None = None
+    error: str | None = None
+
+    @property
+    def count(self) -> int | None:
+        """Pixels that count."""
+        if self.sample_count is None or self.no_data_count is None:
+            return None
+        return self.sample_count - self.no_data_count
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the columns of a table; percentiles are ``p50``, ``p97.5``."""
+        same = {name: getattr(self, name) for name in _SAME}
+        percentiles = {f"p{per_cent:g}": value for per_cent, value in sorted(self.percentiles.items())}
+        return {**same, "interval_from": self.start, "interval_to": self.end, "state": self.state.value, **percentiles}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An interval that the service could not compute. ``error``: its kind."""
+
+    interval: TimeRange
+    error: str
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether a repetition may get an answer: a time-out or failed execution may, a bad request may not."""
+        return self.error != "BAD_REQUEST"
+
+
+def rows(answer: Any, *, feature_id: Any = None, expected: Iterable[TimeRange] = ()) -> Iterator[Row]:
+    """Yield the rows of an answer in the order of their intervals; ``expected`` ones that it leaves out are EMPTY."""
+    entries = {(interval.start, interval.end): entry for interval, entry in _entries(answer)}
+    answered, silent = sorted(entries), set()
+    for interval in expected:
+        # The service may cut months otherwise than expected.
+        middle = interval.start + (interval.end - interval.start) / 2
+        at = bisect_right(answered, middle, key=itemgetter(0)) - 1
+        if at < 0 or middle >= answered[at][1]:
+            silent.add((interval.start, interval.end))
+    for key in sorted(entries.keys() | silent):
+        yield from _rows_of(entries.get(key, {}), TimeRange(*key), feature_id)
+
+
+def failures(answer: Any) -> list[Failure]:
+    """List the intervals that failed. Raises :class:`SentinelHubResponseError` for a failure that names none."""
+    found = [Failure(interval, _error_of(entry)) for interval, entry in _entries(answer) if "error" in entry]
+    if not found and answer.get("status") == "FAILED":
+        raise SentinelHubResponseError("The Statistical API answered with status FAILED and names no interval.")
+    return found
+
+
+def timed_out(intervals: Iterable[TimeRange]) -> dict[str, Any]:
+    """Return the answer for intervals that the service did not compute in time."""
+    error = {"type": "TIMEOUT"}
+    return _with_status([{"interval": one.to_half_open_json(), "error": error} for one in intervals])
+
+
+def joined(answers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return one answer for all the intervals of several."""
+    return _with_status([entry for answer in answers for _, entry in _entries(answer)])
+
+
+def merge(answer: Mapping[str, Any], again: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Put answers to repeated requests into the first: what they computed replaces what had failed."""
+    repaired = {
+        (interval.start, interval.end): entry
+        for one in again
+        for interval, entry in _entries(one)
+        if "error" not in entry
+    }
+    data = [
+        repaired.get((interval.start, interval.end), entry) if "error" in entry else entry
+        for interval, entry in _entries(answer)
+    ]
+    return {**answer, **_with_status(data)}
+
+
+def _with_status(data: list[Any]) -> dict[str, Any]:
+    failed = sum(1 for entry in data if "error" in entry)
+    return {"data": data, "status": "OK" if not failed else "FAILED" if failed == len(data) else "PARTIAL"}
+
+
+def _entries(answer: Any) -> list[tuple[TimeRange, Mapping[str, Any]]]:
+    data = answer.get("data") if isinstance(answer, Mapping) else None
+    if not isinstance(data, list):
+        raise SentinelHubResponseError(
+            "The answer is not from the Statistical API: it has no list of intervals under 'data'."
+        )
+    entries = []
+    for entry in data:
+        interval = entry.get("interval") if isinstance(entry, Mapping) else None
+        if not isinstance(interval, Mapping):
+            raise SentinelHubResponseError("The answer is not from the Statistical API: an entry has no interval.")
+        try:
+            times = TimeRange(parse_time(interval.get("from"), "from"), parse_time(interval.get("to"), "to"))
+        except SentinelHubRequestError as error:
+            raise SentinelHubResponseError(
+                f"The Statistical API answered with an interval that cannot be read: {interval!r}."
+            ) from error
+        entries.append((times, entry))
+    return entries
+
+
+def _rows_of(entry: Mapping[str, Any], interval: TimeRange, feature_id: Any) -> Iterator[Row]:
+    start, end = interval.start, interval.end
+    if "error" in entry:
+        yield Row(feature_id, start, end, None, None, State.FAILED, error=_error_of(entry))
+        return
+    outputs = entry.get("outputs")
+    number = 0
+    for output, found in (outputs if isinstance(outputs, Mapping) else {}).items():
+        if output == DATA_MASK:
+            continue
+        for band, values in ((found or {}).get("bands") or {}).items():
+            yield _row_of(values or {}, feature_id, start, end, output, band)
+            number += 1
+    if not number:
+        yield Row(feature_id, start, end, None, None, State.EMPTY)
+
+
+def _row_of(values: Mapping[str, Any], feature_id: Any, start: datetime, end: datetime, output: str, band: str) -> Row:
+    stats = values.get("stats") or {}
+    samples, missing = _count(stats.get("sampleCount")), _count(stats.get("noDataCount"))
+    mean = as_number(stats.get("mean"))
+    state = State.OK
+    if not samples or samples == missing:
+        state = State.MASKED
+    elif not math.isfinite(mean):
+        state = State.NOT_A_NUMBER
+    percentiles = stats.get("percentiles")
+    histogram = values.get("histogram") or {}
+    bins = histogram.get("bins") or ()
+    return Row(
+        feature_id=feature_id,
+        start=start,
+        end=end,
+        output=output,
+        band=band,
+        state=state,
+        min=as_number(stats.get("min")),
+        max=as_number(stats.get("max")),
+        mean=mean,
+        stdev=as_number(stats.get("stDev")),
+        sample_count=samples,
+        no_data_count=missing,
+        percentiles={float(name): as_number(value) for name, value in (percentiles or {}).items()},
+        under=_count(histogram.get("underflowCount")),
+        over=_count(histogram.get("overflowCount")),
+        histogram=tuple(
+            (as_number(b.get("lowEdge")), as_number(b.get("highEdge")), _count(b.get("count")) or 0) for b in bins
+        ),
+    )
+
+
+def _error_of(entry: Mapping[str, Any]) -> str:
+    error = entry["error"]
+    return str((error.get("type") if isinstance(error, Mapping) else error) or "unknown")
+
+
+def _count(value: Any) -> int | None:
+    number = as_number(value)
+    return int(number) if math.isfinite(number) else None
 
 
 def table_format(path: Any, wanted: str | None = None) -> str:

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from sentinelhub_provider.api.geo.geometry import Feature
-from sentinelhub_provider.api.statistical.answer import Failure, failures, joined, merge, timed_out
 from sentinelhub_provider.api.statistical.request import StatisticalRequest
 from sentinelhub_provider.api.statistical.survey import Problem, RequestTemplate
-from sentinelhub_provider.api.statistical.table import progress_line
+from sentinelhub_provider.api.statistical.table import Failure, failures, joined, merge, progress_line, timed_out
 from sentinelhub_provider.api.values import decode_answer
 from sentinelhub_provider.exceptions import (
     SentinelHubBadRequestError,
@@ -50,11 +49,8 @@ MOST_FAILURES_IN_A_ROW = 25
 MOST_FAILED_REPEATS = 3
 """Failed intervals of a feature are requested once more, until this many in a row have failed again."""
 
-PROGRESS_EVERY = 30.0
-"""Seconds between two progress lines."""
-
-Pending = Iterator[tuple[Feature, str]]
-"""Features to request, each with its key."""
+PROGRESS_EVERY = 30.0  # Seconds between two progress lines
+Pending = Iterator[tuple[Feature, str]]  # Features to request, each with its key
 
 
 @dataclass

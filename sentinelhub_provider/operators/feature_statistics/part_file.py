@@ -32,11 +32,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KEEP_EVERY = 5.0
-"""Seconds between two objects: what a kill loses at most."""
-
-KEEP_AFTER_FAULT = 60.0
-"""Seconds until a store that did not take an object is tried again."""
+KEEP_EVERY = 5.0  # Seconds between two objects: what a kill loses at most
+KEEP_AFTER_FAULT = 60.0  # Seconds until a store that did not take an object is tried again
 
 
 @dataclass(frozen=True, slots=True)

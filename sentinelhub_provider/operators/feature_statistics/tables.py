@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 from sentinelhub_provider.api.geo.geometry import Feature
-from sentinelhub_provider.api.statistical.answer import State, rows
 from sentinelhub_provider.api.statistical.survey import Survey
 from sentinelhub_provider.api.statistical.table import (
     COUNTS,
@@ -18,6 +19,7 @@ from sentinelhub_provider.api.statistical.table import (
     json_record,
     property_cell,
     record,
+    rows,
     table_format,
 )
 from sentinelhub_provider.features.files import require_pyarrow
@@ -25,33 +27,16 @@ from sentinelhub_provider.hooks.output import target_for
 from sentinelhub_provider.operators.feature_statistics.part_file import PartFile
 from sentinelhub_provider.transport.download import DownloadReceiver
 
-Feed = Callable[[bytes], None]
-"""Takes the file's next bytes."""
+Feed = Callable[[bytes], None]  # Takes the file's next bytes
 
 Records = Iterator[dict[str, Any]]
 
 CONTENT_TYPES = {"csv": "text/csv", "jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}
-ROW_GROUP = 20_000
-"""Rows that a Parquet file keeps together, and that are in memory at a time."""
+ROW_GROUP = 20_000  # Rows that a Parquet file keeps together, and that are in memory at a time
 
 
-@dataclass
-class Tally:
-    """How many rows went by, and how many of them stand for an interval that failed."""
-
-    rows: int = 0
-    missing: int = 0
-
-    def counted(self, cells: Records) -> Records:
-        """Yield records, counting them."""
-        for one in cells:
-            self.rows += 1
-            self.missing += one["state"] == State.FAILED
-            yield one
-
-
-def records(features: Iterable[Feature], found: Survey, part: PartFile) -> Records:
-    """Yield the table's rows, in the order of the features; those without an answer have none."""
+def records(features: Iterable[Feature], found: Survey, part: PartFile, states: Counter[str]) -> Records:
+    """Yield the table's rows, in the order of the features, counting their ``states``; no answer has no row."""
     template = found.template.example
     columns, expected = column_names(template.body, found.properties), template.intervals
     for feature, key in found.of_use(features):
@@ -59,6 +44,7 @@ def records(features: Iterable[Feature], found: Survey, part: PartFile) -> Recor
         if answer is not None:
             own = {name: property_cell(feature.properties.get(name), kind) for name, kind in found.properties.items()}
             for row in rows(answer, feature_id=str(feature.id), expected=expected):
+                states[row.state] += 1
                 yield record(row, columns) | own
 
 
@@ -85,16 +71,10 @@ def write_table(cells: Records, found: Survey, path: Any, wanted: str | None) ->
 
 def _write_csv(cells: Records, feed: Feed, columns: Sequence[str]) -> None:
     """Write CSV (RFC 4180) with a head; a cell without a value is empty, a histogram is JSON."""
-    buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, columns)
-    writer.writeheader()
-    for one in cells:
-        writer.writerow({name: _csv_cell(value) for name, value in one.items()})
-        if buffer.tell() > 65_536:
-            feed(buffer.getvalue().encode())
-            buffer.seek(0)
-            buffer.truncate()
-    feed(buffer.getvalue().encode())
+    with io.TextIOWrapper(io.BufferedWriter(_Sink(feed)), encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows({name: _csv_cell(value) for name, value in one.items()} for one in cells)
 
 
 def _csv_cell(value: Any) -> Any:
@@ -109,13 +89,7 @@ def _write_parquet(cells: Records, feed: Feed, columns: Sequence[str], propertie
 
     schema = arrow.schema([(name, _arrow_type(arrow, name, properties.get(name))) for name in columns])
     with pyarrow.parquet.ParquetWriter(_Sink(feed), schema, compression="zstd") as writer:
-        group: list[dict[str, Any]] = []
-        for one in cells:
-            group.append(one)
-            if len(group) >= ROW_GROUP:
-                writer.write_table(arrow.Table.from_pylist(group, schema=schema))
-                group = []
-        if group:
+        while group := list(islice(cells, ROW_GROUP)):
             writer.write_table(arrow.Table.from_pylist(group, schema=schema))
 
 
@@ -135,7 +109,7 @@ def _arrow_type(arrow: Any, name: str, kind: str | None) -> Any:
 
 
 class _Sink(io.RawIOBase):
-    """A file, as pyarrow wants one, whose bytes go elsewhere."""
+    """A file whose bytes go elsewhere."""
 
     def __init__(self, feed: Feed) -> None:
         super().__init__()

@@ -170,7 +170,7 @@ def prepare_features(
     """
     from sentinelhub_provider.api.geo.crs import check_named_crs, parse_crs
     from sentinelhub_provider.features import open_features
-    from sentinelhub_provider.features.geopackage import write_geopackage
+    from sentinelhub_provider.features.writing import write_geopackage
 
     with (
         open_features(value, id_property=id_property, layer=layer, folders=folders) as features,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinelhub_provider.api.statistical.intervals import alone, parse_interval, read_split_time, split_time
+from sentinelhub_provider.api.statistical.request import alone, parse_interval, read_split_time, split_time
 from sentinelhub_provider.api.time_range import TimeRange, parse_time_range, run_range
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.sandbox.apis.statistical.bodies import parse_intervals

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from request_builders import build_with
 
-from sentinelhub_provider.api.statistical.answer import Failure, Row, State, failures, merge, rows
 from sentinelhub_provider.api.statistical.request import build_statistical_request, read_statistical_request
+from sentinelhub_provider.api.statistical.table import Failure, Row, State, failures, merge, rows
 from sentinelhub_provider.api.time_range import TimeRange
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 

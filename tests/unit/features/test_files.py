@@ -24,7 +24,7 @@ from airflow.sdk import ObjectStoragePath
 
 from sentinelhub_provider.api.geo.geometry import parse_geometry
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubTransportError
-from sentinelhub_provider.features import open_features, tables
+from sentinelhub_provider.features import files, open_features
 
 SQUARES = [shapely.box(13 + number, 45, 14 + number, 46) for number in range(3)]
 
@@ -118,9 +118,9 @@ CELLS = {
 @pytest.mark.parametrize(("cell", "expected"), CELLS.items(), ids=repr)
 def test_cells_are_what_a_table_can_hold(cell: Any, expected: Any):
     """Whatever a library has them as."""
-    found = tables.plain(cell)
+    found = files.plain(cell)
     assert (found, type(found)) == (expected, type(expected))
-    assert tables.plain(numpy.array([1, 2])) == [1, 2]
+    assert files.plain(numpy.array([1, 2])) == [1, 2]
 
 
 @pytest.mark.parametrize("epsg", [4258, 4269, 31370, 23700, 25832, 32634])
@@ -142,7 +142,7 @@ def test_a_data_frame_is_read_with_its_crs():
 
 def test_more_rows_than_are_read_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """No row is left out or read twice."""
-    monkeypatch.setattr(tables, "ROWS", 2)
+    monkeypatch.setattr(files, "ROWS", 2)
     for name in KINDS:
         with open_features(str(written(tmp_path / name)), id_property="name") as features:
             assert [feature.id for feature in features] == ["field 0", "field 1", "field 2"]

@@ -12,8 +12,8 @@ import shapely
 from sentinelhub_provider.api.geo.crs import CRS84, Crs, parse_crs
 from sentinelhub_provider.api.geo.geometry import BBox, Geometry, parse_geometry
 from sentinelhub_provider.exceptions import SentinelHubRequestError
-from sentinelhub_provider.features import geopackage, open_features
-from sentinelhub_provider.features.geopackage import write_geopackage
+from sentinelhub_provider.features import open_features, writing
+from sentinelhub_provider.features.writing import write_geopackage
 from sentinelhub_provider.sandbox.world.delivery.geopackage import read_features
 
 FIELD = parse_geometry("POLYGON ((13 45, 13.1 45, 13.1 45.1, 13 45))")
@@ -119,7 +119,7 @@ def test_none_and_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             read.append(len(read))
             yield str(len(read)), FIELD
 
-    monkeypatch.setattr(geopackage, "MAX_FEATURES", 10)
+    monkeypatch.setattr(writing, "MAX_FEATURES", 10)
     with pytest.raises(SentinelHubRequestError, match="more than 10"):
         write_geopackage(tmp_path / "other.gpkg", endless(), CRS84)
     assert len(read) == 11

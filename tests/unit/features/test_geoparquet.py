@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pyarrow import Schema, parquet
 
-from sentinelhub_provider.features.geoparquet import to_geoparquet
+from sentinelhub_provider.features.writing import to_geoparquet
 
 POINT = {"type": "Point", "coordinates": [13, 45]}
 

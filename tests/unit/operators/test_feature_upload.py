@@ -63,7 +63,7 @@ def test_kinds_of_files(tmp_path: Path, kind: str) -> None:
         with prepare_features(collection(*features)) as prepared:
             path.write_bytes(prepared.path.read_bytes())
     else:
-        from sentinelhub_provider.features.geoparquet import to_geoparquet
+        from sentinelhub_provider.features.writing import to_geoparquet
 
         path.write_bytes(to_geoparquet(features))
 

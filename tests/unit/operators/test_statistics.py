@@ -26,8 +26,7 @@ from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from loopback import Loopback, Received, Reply, loopback_server
 from task_instance import TaskInstance
 
-from sentinelhub_provider.api.statistical.answer import State
-from sentinelhub_provider.api.statistical.table import column_names
+from sentinelhub_provider.api.statistical.table import State, column_names
 from sentinelhub_provider.exceptions import (
     SentinelHubOutputError,
     SentinelHubResponseError,
