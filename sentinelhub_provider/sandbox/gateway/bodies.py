@@ -99,7 +99,7 @@ def _require_type(request: Request, *accepted: str) -> str:
 def _parse(body: bytes, what: str) -> Any:
     try:
         return json.loads(body, parse_constant=_reject_constant)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ApiError(400, "COMMON_BAD_PAYLOAD", f"{what} is not valid JSON: {error}") from error
 
 

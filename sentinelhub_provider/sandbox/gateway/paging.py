@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -37,7 +36,7 @@ def page(
 def _count(text: str | None, default: int) -> int:
     if text is None:
         return default
-    if not text.isdecimal() or not 1 <= int(text) <= MAX_COUNT:
+    if not text.isdecimal() or len(text) > len(str(MAX_COUNT)) or not 1 <= int(text) <= MAX_COUNT:
         raise ApiError(400, "COMMON_BAD_PAYLOAD", f"count: must be a whole number from 1 to {MAX_COUNT}, not {text!r}")
     return int(text)
 
@@ -51,11 +50,11 @@ def _position(token: str | None) -> int:
         return 0
     try:
         kind, _, number = base64.urlsafe_b64decode(token).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        kind, number = "", ""
-    if kind != "from" or not number.isdecimal():
-        raise ApiError(400, "COMMON_BAD_PAYLOAD", "viewtoken: is none that this sandbox gave out")
-    return int(number)
+        if kind == "from" and number.isdecimal():
+            return int(number)
+    except ValueError:
+        pass
+    raise ApiError(400, "COMMON_BAD_PAYLOAD", "viewtoken: is none that this sandbox gave out")
 
 
 def _address(url: str, params: Mapping[str, str], token: str | None) -> str:

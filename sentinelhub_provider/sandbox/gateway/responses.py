@@ -20,7 +20,10 @@ def json_response(
     body: Any, *, status: int = 200, media_type: str = "application/json", headers: Mapping[str, str] | None = None
 ) -> Response:
     """Answer with JSON."""
-    content = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    # Half a surrogate pair, which a request may hold, has no place in UTF-8; its escape is JSON.
+    content = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
+        errors="backslashreplace"
+    )
     return Response(content, status_code=status, media_type=media_type, headers=dict(headers or {}))
 
 

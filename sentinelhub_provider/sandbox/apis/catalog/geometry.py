@@ -33,7 +33,7 @@ def parse_geometry(geometry: object) -> BaseGeometry:
         parts = [parse_geometry(part) for part in _sequence(geometry.get("geometries"), "geometries")]
         return shape({"type": "GeometryCollection", "geometries": [part.__geo_interface__ for part in parts]})
     kind = geometry.get("type")
-    if kind not in _NESTING:
+    if not isinstance(kind, str) or kind not in _NESTING:
         raise bad_request(f"intersects: {kind!r} is not a GeoJSON geometry type")
     checked = shape({"type": kind, "coordinates": _coordinates(geometry.get("coordinates"), kind, _NESTING[kind])})
     if checked.is_empty:

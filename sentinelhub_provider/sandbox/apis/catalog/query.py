@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 100
+MAX_NEXT = 2**31 - 1
 CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 
 SEARCH_PARAMETERS = frozenset(
@@ -109,7 +110,7 @@ def _parse_common(collection: str, body: Mapping[str, Any]) -> SearchQuery:
         shape=shape,
         ids=_parse_ids(body.get("ids")),
         limit=_integer(body, "limit", default=DEFAULT_LIMIT, low=1, high=MAX_LIMIT),
-        offset=_integer(body, "next", default=0, low=0, high=None),
+        offset=_integer(body, "next", default=0, low=0, high=MAX_NEXT),
         fields=parse_fields(body.get("fields")),
         filter=cql2.parse_filter(filter_, body.get("filter-lang")) if filter_ is not None else None,
         distinct=distinct,
@@ -154,13 +155,12 @@ def _parse_ids(value: object) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(value))
 
 
-def _integer(body: Mapping[str, Any], name: str, *, default: int, low: int, high: int | None) -> int:
+def _integer(body: Mapping[str, Any], name: str, *, default: int, low: int, high: int) -> int:
     value = body.get(name)
     if value is None:
         return default
-    if not isinstance(value, int) or isinstance(value, bool) or value < low or (high is not None and value > high):
-        bounds = f"between {low} and {high}" if high is not None else f"of at least {low}"
-        raise bad_request(f"{name}: must be an integer {bounds}, not {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise bad_request(f"{name}: must be an integer between {low} and {high}, not {value!r}")
     return value
 
 

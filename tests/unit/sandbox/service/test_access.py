@@ -240,3 +240,26 @@ def test_latency_is_added_to_answers(server: SandboxServer, bearer: dict[str, st
     started = time.perf_counter()
     requests.get(server.url + INSTANCES, headers=bearer, timeout=10)
     assert time.perf_counter() - started >= 0.05
+
+
+@pytest.mark.parametrize("path", ["/process/v1", "/catalog/v1/search", "/batch/v2/process", "/byoc/v1/collections"])
+@pytest.mark.parametrize(
+    "body",
+    ["[" * 100_000, '{"a":' * 5_000, '{"\\ud800": "\\udfff"}', '{"next": 1' + "0" * 5_000 + "}", "NaN"],
+    ids=["deep arrays", "deep objects", "half surrogate pairs", "a number of many digits", "no number"],
+)
+def test_what_json_allows_at_its_edges_is_refused_and_not_a_crash(
+    server: SandboxServer, bearer: dict[str, str], path: str, body: str
+) -> None:
+    """A request that cannot be is the client's fault, however odd."""
+    headers = {**bearer, "Content-Type": "application/json"}
+    answer = requests.post(server.url + path, data=body, headers=headers, timeout=10)
+    assert answer.status_code == 400
+    assert answer.json()
+
+
+@pytest.mark.parametrize("query", ["viewtoken=%ff", "viewtoken=%C3%A9", "viewtoken=x", "count=" + "9" * 5_000])
+def test_pages_that_cannot_be_are_refused(server: SandboxServer, bearer: dict[str, str], query: str) -> None:
+    """Tokens that are not ASCII or not base64, and a count of many digits."""
+    answer = requests.get(f"{server.url}/batch/v2/process?{query}", headers=bearer, timeout=10)
+    assert answer.status_code == 400

@@ -81,6 +81,8 @@ def test_a_large_area_around_meets_what_it_holds() -> None:
     [
         ("POINT (1 2)", "must be a GeoJSON geometry object"),
         ({"type": "Circle", "coordinates": [0, 0]}, "'Circle' is not a GeoJSON geometry type"),
+        ({"type": ["Point"], "coordinates": [0, 0]}, "is not a GeoJSON geometry type"),
+        ({"type": {}, "coordinates": [0, 0]}, "is not a GeoJSON geometry type"),
         ({"type": "Point", "coordinates": [1]}, "is not a position"),
         ({"type": "Point", "coordinates": ["a", "b"]}, "is not a position"),
         ({"type": "Point", "coordinates": [500_000, 5_000_000]}, "outside of longitude"),

@@ -30,6 +30,7 @@ GOOD: dict[str, Any] = {"collections": ["sentinel-2-l2a"], "datetime": "2024-06-
         ({"limit": "10"}, "limit: must be an integer"),
         ({"limit": True}, "limit: must be an integer"),
         ({"next": -1}, "next: must be an integer"),
+        ({"next": 10**30}, "next: must be an integer"),
         ({"ids": "a"}, "ids: must be an array"),
         ({"distinct": ["date"]}, "distinct: must be the name"),
         ({"filter-crs": "EPSG:3857"}, "filter-crs"),
