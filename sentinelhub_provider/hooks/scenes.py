@@ -13,15 +13,21 @@ if TYPE_CHECKING:
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 
 
-def search_scenes(hook: SentinelHubHook, body: Mapping[str, Any], **limits: Any) -> list[dict[str, Any]]:
-    """Return the short list of all scenes that a search finds; limits are those of ``hook.request``, for each page."""
-    return drive(search_flow(body), lambda request: hook.request("POST", ENDPOINT, json=request, **limits).content)
+def search_scenes(
+    hook: SentinelHubHook, body: Mapping[str, Any], *, enough: float = math.inf, **limits: Any
+) -> list[dict[str, Any]]:
+    """Return the short list of the scenes that a search finds, of no more than ``enough``.
+
+    ``limits``: those of ``hook.request``, for each page.
+    """
+    flow = search_flow(body, enough)
+    return drive(flow, lambda request: hook.request("POST", ENDPOINT, json=request, **limits).content)
 
 
 async def asearch_scenes(
     hook: SentinelHubHook, body: Mapping[str, Any], *, enough: float = math.inf
 ) -> list[dict[str, Any]]:
-    """Do what :func:`search_scenes` does, for the event loop; ask for no more than ``enough`` scenes."""
+    """Do what :func:`search_scenes` does, for the event loop."""
 
     async def page(request: Mapping[str, Any]) -> bytes:
         return (await hook.arequest("POST", ENDPOINT, json=request)).content

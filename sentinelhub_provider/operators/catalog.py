@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
     from sentinelhub_provider.api.catalog import SearchRequest
     from sentinelhub_provider.api.processing_units import Estimate
-
-ENDPOINT = "/catalog/v1/search"
 
 
 class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
@@ -95,7 +94,7 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
         return found
 
     def _search(self, context: Context) -> SearchRequest:
-        from sentinelhub_provider.api.catalog import ONE_PER, SORTINGS
+        from sentinelhub_provider.api.catalog import ONE_PER, SORTINGS, fields_for
 
         for field, value, known in (("sort", self.sort, SORTINGS), ("one_per", self.one_per, ONE_PER)):
             if value is None:
@@ -106,25 +105,19 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
                     f"{field} orders items, but distinct={self.distinct!r} makes values. Leave one of them out.",
                     field=field,
                 )
+        needed: Any = {"sort": self.sort, "one_per": self.one_per, "whole": self.output_path is not None}
         return self.search(
             context,
-            fields=None if self.distinct and self.fields is None else self._members(),
+            fields=None if self.distinct and self.fields is None else fields_for(self.structured("fields"), **needed),
             distinct=self.distinct,
             ids=self.structured("ids"),
             limit=None if self.limit is None else read_whole_number(self.limit, "limit"),
             now=utc_now(),
         )
 
-    def _members(self) -> Any:
-        """Return the members of items that are asked for: no more than the result and the order need."""
-        from sentinelhub_provider.api.catalog import fields_for
-
-        chosen = self.structured("fields")
-        return fields_for(chosen, sort=self.sort, one_per=self.one_per, whole=self.output_path is not None)
-
     def _check_output(self) -> None:
         """Refuse what cannot be written before it is paid for."""
-        if self._is_geoparquet():
+        if self._is_geoparquet:
             if self.distinct:
                 raise SentinelHubRequestError(
                     f"output_path is GeoParquet, but distinct={self.distinct!r} makes values, which have no geometry. "
@@ -137,37 +130,32 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
         if self.output_path is not None:
             check_writable(self.output_path)
 
+    @property
     def _is_geoparquet(self) -> bool:
         return str(self.output_path).lower().endswith((".parquet", ".geoparquet"))
 
     def _fetch(self, search: SearchRequest, estimate: Estimate | None) -> list[Any]:
         """Request page after page: no more than wanted, or all where an order decides which are."""
-        from sentinelhub_provider.api.catalog import MAX_PAGE, read_page
-        from sentinelhub_provider.api.paging import NextPage, Pages, items_of
+        from sentinelhub_provider.api.flow import drive
+        from sentinelhub_provider.api.scenes.search import ENDPOINT, search_flow
 
         wanted = None if self.sort or self.one_per else search.limit
-        body, items = dict(search.body), list[Any]()
-        pages = Pages("POST", "The Catalog", most=sys.maxsize)
-        change: NextPage | None = NextPage()
-        while change is not None and (wanted is None or len(items) < wanted):
-            if items:
-                self._check_next_page(estimate)
-            left = MAX_PAGE if wanted is None else min(MAX_PAGE, wanted - len(items))
-            body = {**body, **change.json, "limit": left}
-            arguments = {**self.call_arguments, **(KEEPING_PAGES if items else {})}
-            page = read_page(self.hook.request("POST", ENDPOINT, json=body, **arguments).content)
-            items += items_of(page)
-            change = pages.after(page)
-        return items[:wanted]
+        page_cost, budget = estimate.processing_units if estimate is not None else 0.0, self.budget
+        keeping: dict[str, Any] = {}
 
-    def _check_next_page(self, estimate: Estimate | None) -> None:
-        following, budget = estimate.processing_units if estimate is not None else 0.0, self.budget
-        spent = self.spent or 0.0
-        if budget is not None and spent + following > budget:
-            raise SentinelHubBudgetError(
-                f"The pages so far cost {spent:.4g} PU, and one more would cost {following:.4g} PU, in all more "
-                f"than max_processing_units={budget:g}. Narrow the search, set limit, or raise it."
-            )
+        def page(body: dict[str, Any]) -> bytes:
+            spent = self.spent or 0.0
+            if keeping and budget is not None and spent + page_cost > budget:
+                raise SentinelHubBudgetError(
+                    f"The pages so far cost {spent:.4g} PU, and one more would cost {page_cost:.4g} PU, in all more "
+                    f"than max_processing_units={budget:g}. Narrow the search, set limit, or raise it."
+                )
+            answer = self.hook.request("POST", ENDPOINT, json=body, **{**self.call_arguments, **keeping})
+            keeping.update(KEEPING_PAGES)
+            return answer.content
+
+        enough = math.inf if wanted is None else wanted
+        return drive(search_flow(search.body, enough, pick=lambda item: item, most=sys.maxsize), page)[:wanted]
 
     def _ordered(self, items: list[Any], limit: int | None) -> list[Any]:
         from sentinelhub_provider.api.catalog import one_per, sort_items
@@ -180,7 +168,7 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
 
     def _store(self, context: Context, items: list[Any]) -> None:
         """Write whole items, and push what was written to XCom under ``output``."""
-        if self._is_geoparquet():
+        if self._is_geoparquet:
             from sentinelhub_provider.features.writing import CONTENT_TYPE, to_geoparquet
 
             body, content_type = to_geoparquet(items), CONTENT_TYPE

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
 from sentinelhub_provider.api.catalog import CLOUD_COVER, MAX_PAGE, read_page, summary
 from sentinelhub_provider.api.collections import find_collection
-from sentinelhub_provider.api.paging import NextPage, Pages, items_of
+from sentinelhub_provider.api.paging import MOST_PAGES, NextPage, Pages, items_of
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 ENDPOINT = "/catalog/v1/search"
@@ -18,8 +18,6 @@ SHORT_FIELDS: dict[str, Any] = {
     "exclude": ["geometry", "links", "assets"],
 }
 """Members that the short list is made of: whole items are ten times as long."""
-
-PageFlow = Generator[dict[str, Any], bytes, list[dict[str, Any]]]
 
 
 def check_has_scenes(collection: str) -> None:
@@ -34,24 +32,27 @@ def check_has_scenes(collection: str) -> None:
         )
 
 
-def search_flow(body: Mapping[str, Any], enough: float = math.inf) -> PageFlow:
-    """Yield the body of each page's request, be sent its answer, and return the short list of all pages.
+def search_flow(
+    body: Mapping[str, Any], enough: float = math.inf, *, pick: Callable[[Any], Any] = summary, most: int = MOST_PAGES
+) -> Generator[dict[str, Any], bytes, list[Any]]:
+    """Yield the body of each page's request, be sent its answer, and return what is picked of all pages' items.
 
     A scene that is on two pages, since another one was published meanwhile, is in the list once.
 
     :param body: of the first page, as :func:`~sentinelhub_provider.api.catalog.build_search` makes it.
-    :param enough: so many scenes end the search.
+    :param enough: so many items end the search.
+    :param pick: returns what is kept of an item.
+    :param most: pages at most.
     :raises SentinelHubResponseError: for an answer that is no page, or pages without end.
     """
-    pages = Pages("POST", "The Catalog")
+    pages = Pages("POST", "The Catalog", most=most)
     change: NextPage | None = NextPage()
-    found: dict[str, dict[str, Any]] = {}
-    request = {**body, "limit": min(MAX_PAGE, enough)}
+    found: dict[str, Any] = {}
+    request = dict(body)
     while change is not None and len(found) < enough:
-        request = {**request, **change.json}
-        page = read_page((yield request))
+        request |= {**change.json, "limit": min(MAX_PAGE, enough - len(found))}
+        page = read_page((yield dict(request)))
         for item in items_of(page):
-            short = summary(item)
-            found.setdefault(str(short["id"]), short)
+            found.setdefault(str(item["id"] if isinstance(item, Mapping) else item), pick(item))
         change = pages.after(page)
     return list(found.values())

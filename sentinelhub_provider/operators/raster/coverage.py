@@ -58,19 +58,14 @@ def has_scenes(operator: RequestOperator, request: ProcessRequest, estimate: Est
     units = [cost.processing_units for cost in costs if cost is not None]
     if searches is None or estimate is None or len(units) < len(costs) or sum(units) >= estimate.processing_units:
         return True
-    from sentinelhub_provider.api.catalog import read_page
-    from sentinelhub_provider.api.paging import items_of
-    from sentinelhub_provider.api.scenes.search import ENDPOINT
+    from sentinelhub_provider.hooks.scenes import search_scenes
 
+    limits = operator.call_arguments
     try:
-        for search in searches:
-            answer = operator.hook.request("POST", ENDPOINT, json=search.body, **operator.call_arguments)
-            if items_of(read_page(answer.content)):
-                return True
+        return any(search_scenes(operator.hook, search.body, enough=1, **limits) for search in searches)
     except SentinelHubError as error:
         operator.log.warning("whether there are scenes is not known: %s", error)
         return True
-    return False
 
 
 def searches_of(request: ProcessRequest) -> list[SearchRequest] | None:

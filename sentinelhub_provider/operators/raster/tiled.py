@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Semaphore, Thread
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.exceptions import (
@@ -248,14 +248,11 @@ def fetch_tiles(
     :param is_hopeless: tells of an error whether no other tile will fare better; it ends the whole at once.
     :raises SentinelHubError: the hopeless error; or, after all other tiles came, one that names those that did not.
     """
-    source, again, lost = ((tile, 1) for tile in tiles), deque[tuple["Tile", int]](), dict[str, SentinelHubError]()
-    workers, most = _Workers(fetch, concurrency), 0
+    source, again, lost, most = ((tile, 1) for tile in tiles), deque[Any](), dict[str, SentinelHubError](), 0
+    workers = _Workers(fetch, concurrency)
 
     def submit() -> None:
-        while workers.running < 2 * concurrency:
-            job = next(source, None) or (again.popleft() if again else None)
-            if job is None:
-                return
+        while workers.running < 2 * concurrency and (job := next(source, None) or (again and again.popleft())):
             workers.begin(job)
 
     try:
@@ -276,10 +273,12 @@ def fetch_tiles(
             if error is None:
                 yield tile, result
     except SentinelHubError:
-        workers.finish()
+        workers.give_up()
+        while workers.running:
+            workers.take()
         raise
     finally:
-        workers.end()
+        workers.give_up()
     if lost:
         shown = ", ".join(sorted(lost)[:10]) + (" and more" if len(lost) > 10 else "")
         first = next(iter(lost.values()))
@@ -293,22 +292,22 @@ class _Workers:
     """Threads that fetch tiles, and do not keep the process from ending. ``running``: jobs that were not taken yet."""
 
     def __init__(self, fetch: Callable[[Tile], Download], count: int) -> None:
-        self._fetch, self._count, self.running = fetch, count, 0
+        self._fetch, self._slots, self.running = fetch, Semaphore(count), 0
         self._jobs, self._done = SimpleQueue[Any](), SimpleQueue[Any]()
-        for number in range(count):
-            Thread(target=self._work, name=f"sentinelhub-tile-{number}", daemon=True).start()
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            try:
-                self._done.put((job, self._fetch(job[0]), None))
-            except BaseException as error:
-                self._done.put((job, None, error))
 
     def begin(self, job: tuple[Tile, int]) -> None:
         """Let a thread fetch a tile; with it goes the number of the attempt."""
         self._jobs.put(job)
         self.running += 1
+        Thread(target=self._work, name=f"sentinelhub-tile-{job[0].name}", daemon=True).start()
+
+    def _work(self) -> None:
+        with self._slots, suppress(Empty):
+            job = self._jobs.get_nowait()
+            try:
+                self._done.put((job, self._fetch(job[0]), None))
+            except BaseException as error:
+                self._done.put((job, None, error))
 
     def take(self) -> tuple[tuple[Tile, int], Any, BaseException | None]:
         """Wait for the next job that is over, and return it with its result or error."""
@@ -316,19 +315,9 @@ class _Workers:
         self.running -= 1
         return over
 
-    def finish(self) -> None:
-        """Give up what no thread has begun, and wait for the rest."""
+    def give_up(self) -> None:
+        """Forget what no thread has begun."""
         with suppress(Empty):
             while True:
                 self._jobs.get_nowait()
                 self.running -= 1
-        while self.running:
-            self.take()
-
-    def end(self) -> None:
-        """Give up what no thread has begun, and let the threads end when they can."""
-        with suppress(Empty):
-            while True:
-                self._jobs.get_nowait()
-        for _ in range(self._count):
-            self._jobs.put(None)
