@@ -89,12 +89,8 @@ class SentinelHubSceneCountTrigger(StoredTrigger, BaseTrigger):
                 except Exception as error:
                     self.log.error("%s", error)
                     is_final = isinstance(error, SentinelHubError) and error.final
-                    return {
-                        "status": "error",
-                        "final": is_final,
-                        "error": type(error).__name__,
-                        "message": str(error),
-                    }
+                    said = {"error": type(error).__name__, "message": str(error)}
+                    return {"status": "error", "final": is_final, **said}
                 if scenes is not None:
                     found = len(scenes)
                     self.log.info("%d of %d scenes are there", min(found, self.min_scenes), self.min_scenes)
@@ -116,14 +112,9 @@ class SentinelHubSceneCountTrigger(StoredTrigger, BaseTrigger):
         return max(0.0, min(interval, self.waits_until - self._now()))
 
     def _make_poll(self) -> SharedPoll:
-        return SharedPoll(
-            self._search,
-            f"wait for scenes of {', '.join(self.body.get('collections', ()))}",
-            widest=max,
-            endless=False,
-            clock=self._clock,
-            wait=partial(wait_for, sleep=self._sleep),
-        )
+        name = f"wait for scenes of {', '.join(self.body.get('collections', ()))}"
+        options: Any = {"clock": self._clock, "wait": partial(wait_for, sleep=self._sleep)}
+        return SharedPoll(self._search, name, widest=max, endless=False, **options)
 
     async def _search(self, enough: int) -> list[dict[str, Any]]:
         hook = SentinelHubHook(self.sentinelhub_conn_id)

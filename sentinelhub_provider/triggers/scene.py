@@ -135,10 +135,20 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
         announcer = SceneAnnouncer(ledger, store, str(self), clock=self._clock, sleep=self._sleep)
         announced = await announcer.adopt()
         if store is None:
-            self._warn_of_memory()
+            which = "scenes published meanwhile are not announced"
+            if self.start is not None:
+                which = f"all scenes sensed since {format_time(self.start)} are announced again"
+            self.log.warning(
+                "%s: what was announced is kept in memory, as this Airflow has no asset state store (3.3 has one). "
+                "After a restart of the triggerer, %s.",
+                self,
+                which,
+            )
         else:
             self.log.info("%s: %d scenes are known, the last event is number %d", self, ledger.known, announced)
-        poll = shared_poll(self._poll_key(), self._make_poll)
+        options: Any = {"clock": self._clock, "wait": partial(wait_for, sleep=self._sleep)}
+        key = json.dumps([self.sentinelhub_conn_id, self._query()], sort_keys=True)
+        poll = shared_poll(key, lambda: SharedPoll(self._search, str(self), **options))
         with poll.subscribe(lambda: ledger.search_from(self._now()), self._pause) as polls:
             scenes = await polls.next()
             self._log_cost(len(scenes))
@@ -148,27 +158,12 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
                     yield TriggerEvent(event)  # type: ignore[no-untyped-call]
                 scenes = await polls.next()
 
-    def _warn_of_memory(self) -> None:
-        self.log.warning(
-            "%s: what was announced is kept in memory, as this Airflow has no asset state store (3.3 has one). After a "
-            "restart of the triggerer, %s.",
-            self,
-            "scenes published meanwhile are not announced"
-            if self.start is None
-            else f"all scenes sensed since {format_time(self.start)} are announced again",
-        )
-
     def _log_cost(self, scenes: int) -> None:
         requests = max(1, math.ceil(scenes / MAX_PAGE))
         monthly = requests * MONTH / self.poll_interval
-        self.log.log(
-            logging.INFO if monthly <= FREE_REQUESTS else logging.WARNING,
-            "%s: %d request(s) a poll, so %.0f a month; the free plan of the Copernicus Data Space has %d",
-            self,
-            requests,
-            monthly,
-            FREE_REQUESTS,
-        )
+        words = "%s: %d request(s) a poll, so %.0f a month; the free plan of the Copernicus Data Space has %d"
+        level = logging.INFO if monthly <= FREE_REQUESTS else logging.WARNING
+        self.log.log(level, words, self, requests, monthly, FREE_REQUESTS)
 
     def __str__(self) -> str:
         """Name the watcher in the log."""
@@ -183,14 +178,8 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
             "filter": _as_text(self.filter),
         }
 
-    def _poll_key(self) -> str:
-        return json.dumps([self.sentinelhub_conn_id, self._query()], sort_keys=True)
-
     def _pause(self) -> float:
         return pause_between(self.poll_interval, random.random())  # noqa: S311 - no secret
-
-    def _make_poll(self) -> SharedPoll:
-        return SharedPoll(self._search, str(self), clock=self._clock, wait=partial(wait_for, sleep=self._sleep))
 
     def _search_body(self, since: datetime, deployment: str | None = None) -> dict[str, Any]:
         return build_search(

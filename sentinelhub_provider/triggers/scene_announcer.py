@@ -63,36 +63,29 @@ class SceneStore:
     :param sleep: waits for so many seconds.
     """
 
-    def __init__(
-        self, accessors: list[Any], key: str, *, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep
-    ) -> None:
-        self._accessors = accessors
-        self._key = key
-        self._sleep = sleep
+    def __init__(self, accessors: list[Any], key: str, *, sleep: Callable[[float], Awaitable[Any]]) -> None:
+        self._accessors, self._key, self._sleep = accessors, key, sleep
 
     async def load(self) -> tuple[Any, int]:
         """Return the memory, ``None`` where there is none yet, and the highest number that was announced."""
-        stored = [value for value in await self._get(self._key) if value is not None]
+        stored = [value for value in await self._persistently("aget", self._key) if value is not None]
         return max(stored, key=_number, default=None), await self.announced()
 
     async def save(self, value: dict[str, Any]) -> None:
         """Write the memory."""
-        await self._persistently(lambda accessor: accessor.aset(self._key, value))
+        await self._persistently("aset", self._key, value)
 
     async def announced(self) -> int:
         """Return the highest number that was announced; 0 where none was, or nobody stores the numbers."""
-        values = await self._get(announced_key(self._key))
+        values = await self._persistently("aget", announced_key(self._key))
         return max((value for value in values if isinstance(value, int)), default=0)
 
-    async def _get(self, key: str) -> list[Any]:
-        return await self._persistently(lambda accessor: accessor.aget(key))
-
-    async def _persistently(self, act: Callable[[Any], Awaitable[Any]]) -> list[Any]:
+    async def _persistently(self, act: str, *arguments: Any) -> list[Any]:
         """Act on each asset until it works: to announce without having written it down might announce twice."""
         faults = 0
         while True:
             try:
-                return [await act(accessor) for accessor in self._accessors]
+                return [await getattr(accessor, act)(*arguments) for accessor in self._accessors]
             except Exception as error:
                 faults += 1
                 pause = wait_after_fault(faults, INTERVAL, 0.0)
@@ -101,7 +94,7 @@ class SceneStore:
 
 
 def open_store(
-    accessors: AssetStateStoreAccessors | None, key: str, *, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep
+    accessors: AssetStateStoreAccessors | None, key: str, *, sleep: Callable[[float], Awaitable[Any]]
 ) -> SceneStore | None:
     """Return a watcher's store by what the triggerer gave to the trigger; before Airflow 3.3, it gives none."""
     if accessors is None:

@@ -215,13 +215,11 @@ class SharedPoll(PollLoop):
     def _after_fault(self, error: BaseException) -> None:
         self._faults += 1
         interval = min((subscription.interval() for subscription in self._subscriptions), default=SHORTEST_PAUSE)
-        is_known = isinstance(error, SentinelHubError)
-        is_final = isinstance(error, SentinelHubError) and error.final
+        is_known, is_final = isinstance(error, SentinelHubError), getattr(error, "final", False)
         if is_final and self._endless:
             pause = max(interval, FINAL_PAUSE * (1 - 0.1 * self._jitter()))
-            log.error(
-                "%s: %s No scene is announced until this is cured. Next poll in %.0f s.", self._name, error, pause
-            )
+            words = "%s: %s No scene is announced until this is cured. Next poll in %.0f s."
+            log.error(words, self._name, error, pause)
         elif not self._endless and isinstance(error, Exception) and (is_final or not is_known):
             for subscription in self._subscriptions:
                 subscription.offer(error)
@@ -229,15 +227,9 @@ class SharedPoll(PollLoop):
         else:
             retry_after = getattr(error, "retry_after", None)
             pause = max(SHORTEST_PAUSE, wait_after_fault(self._faults, interval, self._jitter(), retry_after))
-            log.warning(
-                "%s: a poll failed (%s: %s), the %d. in a row. Next one in %.0f s.",
-                self._name,
-                type(error).__name__,
-                error,
-                self._faults,
-                pause,
-                exc_info=None if is_known else error,
-            )
+            words = "%s: a poll failed (%s: %s), the %d. in a row. Next one in %.0f s."
+            about = (self._name, type(error).__name__, error, self._faults, pause)
+            log.warning(words, *about, exc_info=None if is_known else error)
         self._rests_until = self._clock() + pause
 
 
