@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 from sentinelhub_provider.deployments import DEFAULT_DEPLOYMENT, DEPLOYMENTS, Deployment, PathScheme
@@ -38,18 +38,6 @@ class ClientAuth(StrEnum):
 
     SECRET_POST = "client_secret_post"  # noqa: S105 - a method's name
     SECRET_BASIC = "client_secret_basic"  # noqa: S105 - a method's name
-
-
-class AirflowConnection(Protocol):
-    """The part of Airflow's ``Connection`` that is read here."""
-
-    conn_id: str
-    login: str | None
-    password: str | None
-    host: str | None
-    schema: str | None
-    port: int | None
-    extra: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +93,7 @@ class ConnectionSettings:
         names_connection = ":" not in self.auth_cache and self.auth_cache not in _AUTH_CACHE_KINDS
         return self.auth_cache if names_connection else None
 
-    def with_cache(self, connection: AirflowConnection) -> ConnectionSettings:
+    def with_cache(self, connection: Any) -> ConnectionSettings:
         """Return these settings with the URL of a Redis connection as ``auth_cache``."""
         read = _FieldReader(self.conn_id, {})
         options = _FieldReader(connection.conn_id, _extra(connection))
@@ -121,7 +109,7 @@ class ConnectionSettings:
         return replace(self, auth_cache=f"{scheme}://{credentials}{_bracketed(host)}:{port}/{number}")
 
 
-def settings_from_connection(connection: AirflowConnection) -> ConnectionSettings:
+def settings_from_connection(connection: Any) -> ConnectionSettings:
     """Check an Airflow connection and freeze it. Raises :class:`SentinelHubConfigurationError`, naming the field."""
     # Its extra is read as text: asking Airflow for it as a dict registers each value as a secret.
     extra = _extra(connection)
@@ -177,7 +165,7 @@ def settings_from_connection(connection: AirflowConnection) -> ConnectionSetting
     )
 
 
-def _extra(connection: AirflowConnection) -> Mapping[str, Any]:
+def _extra(connection: Any) -> Mapping[str, Any]:
     """Read a connection's extra; Airflow takes what is no JSON object for an empty one."""
     text = (connection.extra or "").strip()
     if not text:
@@ -280,7 +268,7 @@ def _did_you_mean(value: str, known: list[str]) -> str:
     return f"{hint}Choose one of: {', '.join(known)}."
 
 
-def _deployment(read: _FieldReader, connection: AirflowConnection) -> Deployment:
+def _deployment(read: _FieldReader, connection: Any) -> Deployment:
     """Return the deployment that the connection names, or that its host belongs to."""
     name = read.text("deployment")
     if name is not None and name not in DEPLOYMENTS:
@@ -301,7 +289,7 @@ def _deployment(read: _FieldReader, connection: AirflowConnection) -> Deployment
     return at_host
 
 
-def _base_url(read: _FieldReader, connection: AirflowConnection) -> str | None:
+def _base_url(read: _FieldReader, connection: Any) -> str | None:
     """Put the base URL together from host, port and schema, which a connection URI spreads it over."""
     host = read.as_text("host", connection.host).strip()
     if not host:

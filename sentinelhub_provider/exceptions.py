@@ -1,23 +1,5 @@
 """What can go wrong with a Sentinel Hub call, as a tree that callers catch and retry policies match.
 
-::
-
-    SentinelHubError
-    ├── SentinelHubConfigurationError    the connection cannot work: names the field        (also a ValueError)
-    ├── SentinelHubRequestError          the request cannot work: found before it was sent  (also a ValueError)
-    ├── SentinelHubTransportError        no whole answer: unreachable, TLS, time-out, broken connection
-    ├── SentinelHubAuthenticationError   client id or secret refused, or two 401 in a row
-    ├── SentinelHubPermissionError       403: the account may not do this
-    ├── SentinelHubQuotaExceededError    403: the account has no processing units or requests left
-    ├── SentinelHubRateLimitError        429 until the deadline; carries ``retry_after``
-    ├── SentinelHubBadRequestError       400, other 4xx, a 500 that cannot pass: the request is wrong
-    ├── SentinelHubNotFoundError         404
-    ├── SentinelHubServerError           5xx until the deadline, or the request did not arrive
-    ├── SentinelHubResponseError         an unusable answer: HTML, an empty or truncated body, a foreign redirect
-    ├── SentinelHubOutputError           the answer cannot be stored where it should be
-    ├── SentinelHubJobError              a remote job failed; carries ``status`` and ``reason``
-    └── SentinelHubBudgetError           the call would cost more processing units than allowed
-
 Every message says what happened and what to do next. None of them holds a token or a secret.
 """
 

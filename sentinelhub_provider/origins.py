@@ -66,16 +66,22 @@ class TrustedOrigins:
         return cls(Origin.of(base_url), frozenset(host.lower() for host in allowed_hosts))
 
     def __contains__(self, url: object) -> bool:
-        try:
-            origin = Origin.of(str(url))
-        except ValueError:
-            return False
-        # User info would replace the bearer token by Basic authentication, in some HTTP libraries.
-        if not origin.is_protected or "@" in urlsplit(str(url)).netloc:
+        origin = protected_origin(str(url))
+        if origin is None:
             return False
         if origin == self.own or f"{origin.host}:{origin.port}" in self.allowed_hosts:
             return True
         return origin.port == _DEFAULT_PORTS[origin.scheme] and origin.host in self.allowed_hosts
+
+
+def protected_origin(url: str) -> Origin | None:
+    """Return the origin of a URL that a request may go to; ``None`` where others can read along, or it is no URL."""
+    try:
+        origin = Origin.of(url)
+    except ValueError:
+        return None
+    # User info would replace the bearer token by Basic authentication, in some HTTP libraries.
+    return origin if origin.is_protected and "@" not in urlsplit(url).netloc else None
 
 
 def without_query(url: str) -> str:

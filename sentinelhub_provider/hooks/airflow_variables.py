@@ -11,7 +11,7 @@ from airflow.sdk import Variable
 from airflow.sdk import __version__ as sdk_version
 from packaging.version import Version
 
-from sentinelhub_provider.oauth.stores import Blob
+from sentinelhub_provider.oauth.stores import Blob, StoreLock
 
 # Chance with which a process renews a token that still works.
 # Many tasks find the same token near its end in the same second. With this chance a few of them renew it, not all; a
@@ -48,23 +48,9 @@ class VariableStore:
         description = "Kept by airflow-provider-sentinelhub; may be deleted at any time."
         self._variables.set(_name(key), data.decode("ascii"), description=description)
 
-    def lock(self, key: str) -> RenewalByChance:  # noqa: ARG002 - there is none
-        """Return what stands in for a lock."""
-        return RenewalByChance(self._chance)
-
-
-class RenewalByChance:
-    """Lets everyone fetch who has no token, and a few of those who have one that still works."""
-
-    def __init__(self, chance: Callable[[], float]) -> None:
-        self._chance = chance
-
-    def acquire(self, patience: float) -> bool:
-        """Say whether to fetch. With no patience the caller holds a token that still works."""
-        return patience > 0 or self._chance() < RENEWAL_CHANCE
-
-    def release(self) -> None:
-        """Do nothing."""
+    def lock(self, key: str) -> StoreLock:  # noqa: ARG002 - there is none
+        """Return what stands in for a lock: all may fetch who have no token, a few of those whose token still works."""
+        return StoreLock(lambda patience: patience > 0 or self._chance() < RENEWAL_CHANCE)
 
 
 def _name(key: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sentinelhub_provider.api.job_requests.delivery import Access, GsAccess, S3Access
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
-from sentinelhub_provider.hooks.masking import mask, named_if_missing
+from sentinelhub_provider.hooks.airflow_side import mask, named_if_missing
 
 # Beginning of the access key ids that AWS gives out for a time, which are worth nothing without a session token.
 TEMPORARY_KEY = "ASIA"

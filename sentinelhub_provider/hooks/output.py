@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError
+from sentinelhub_provider.transport.download import Download, DownloadReceiver, storing
+from sentinelhub_provider.transport.targets import FileSystemTarget, LocalTarget, Target
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
-
-    from sentinelhub_provider.transport.download import Download
-    from sentinelhub_provider.transport.targets import Target
 
 LOCAL = ("", "file", "local")  # protocols of this machine's disk
 CHUNK = 1024 * 1024  # bytes that are copied at a time
@@ -43,9 +42,6 @@ def beside(path: Any, suffix: str) -> Any:
 
 def target_for(path: Any) -> Target:
     """Return the place that a path names; see :func:`place_of`. Raises :class:`SentinelHubOutputError`."""
-    from sentinelhub_provider.transport.download import storing
-    from sentinelhub_provider.transport.targets import FileSystemTarget, LocalTarget
-
     shown = str(path)
     if not shown.strip():
         raise SentinelHubOutputError("output_path is empty. Give the path of a file, or leave it out.")
@@ -68,16 +64,12 @@ def check_connection(place: Any) -> None:
 
 def check_writable(path: Any) -> None:
     """Find out whether a file can be written, and leave nothing behind. Raises :class:`SentinelHubOutputError`."""
-    from sentinelhub_provider.transport.download import DownloadReceiver
-
     with DownloadReceiver(target_for(path)):
         pass
 
 
 def store(body: bytes | Path, path: Any, *, content_type: str) -> Download:
     """Store bytes, or a copy of a local file, as downloads are stored. Raises :class:`SentinelHubOutputError`."""
-    from sentinelhub_provider.transport.download import DownloadReceiver
-
     with (
         BytesIO(body) if isinstance(body, bytes) else body.open("rb") as source,
         DownloadReceiver(target_for(path)) as receiver,

@@ -16,8 +16,9 @@ from sentinelhub_provider.api.values import read_number, read_seconds
 from sentinelhub_provider.both_ways import at_once, awaited
 from sentinelhub_provider.connection import LONGEST_TIMEOUT, ConnectionSettings, settings_from_connection
 from sentinelhub_provider.get_provider_info import CONN_FIELDS, UI_FIELD_BEHAVIOUR
-from sentinelhub_provider.hooks.masking import amask, mask, named_if_missing
-from sentinelhub_provider.hooks.metrics import Meter
+from sentinelhub_provider.hooks.airflow_side import Meter, amask, mask, named_if_missing
+from sentinelhub_provider.origins import without_query
+from sentinelhub_provider.transport.download import Download, DownloadReceiver, MemoryReceiver
 from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call
 from sentinelhub_provider.transport.request_body import header_fields
 from sentinelhub_provider.transport.steps import Wait
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from sentinelhub_provider.hooks.token_info import TokenInfo
     from sentinelhub_provider.transport.async_session import AsyncSentinelHubSession
-    from sentinelhub_provider.transport.download import Download
     from sentinelhub_provider.transport.session import SentinelHubSession
 
 # HTTP libraries are imported where they are needed: operators import this module while a DAG file is parsed.
@@ -209,8 +209,6 @@ class SentinelHubHook(BaseHook):
         :param options: see :class:`RequestOptions`.
         :raises SentinelHubError: of the kind that says what to do; see :mod:`sentinelhub_provider.exceptions`.
         """
-        from sentinelhub_provider.transport.download import MemoryReceiver
-
         call, content = self._call(method, endpoint, options)
         receiver = MemoryReceiver()
         response, _ = self._session.call(call, receiver, **content)
@@ -220,8 +218,6 @@ class SentinelHubHook(BaseHook):
 
     async def arequest(self, method: str, endpoint: str, **options: Unpack[RequestOptions]) -> httpx.Response:
         """Do what :meth:`request` does, for the event loop; the answer is httpx's."""
-        from sentinelhub_provider.transport.download import MemoryReceiver
-
         session = await self._asession()
         call, content = self._call(method, endpoint, options)
         receiver = MemoryReceiver()
@@ -241,8 +237,6 @@ class SentinelHubHook(BaseHook):
         :raises SentinelHubError: as :meth:`request`; the other arguments are the same, too.
         """
         from sentinelhub_provider.hooks.output import target_for
-        from sentinelhub_provider.origins import without_query
-        from sentinelhub_provider.transport.download import DownloadReceiver
 
         call, content = self._call(method, endpoint, options)
         with DownloadReceiver(target_for(path)) as receiver:

@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from cryptography.fernet import Fernet, InvalidToken
@@ -94,9 +93,16 @@ class SharedEntry:
             encrypted = self._cipher.encrypt(_plain_from(entry))
             self._softly("write", lambda: self._store.write(self._key, encrypted, left), None)
 
-    def lock(self) -> SharedLock:
-        """Return the lock for fetching, not yet taken."""
-        return SharedLock(self._softly("lock", lambda: self._store.lock(self._key), None), self._softly)
+    def lock(self) -> StoreLock:
+        """Return the lock for fetching. Where the store fails every caller has it: one fetch too many does no harm."""
+        lock = self._softly("lock", lambda: self._store.lock(self._key), None)
+        if lock is None:
+            return StoreLock(lambda _: True)
+        return StoreLock(
+            lambda patience: self._softly("lock", lambda: lock.acquire(patience), True),
+            # Also where writing has just failed: others would wait for it in vain.
+            lambda: self._softly("unlock", lock.release, None, even_paused=True),
+        )
 
     def _softly(
         self, what: str, act: Callable[[], _Result], otherwise: _Result, *, even_paused: bool = False
@@ -117,26 +123,6 @@ class SharedEntry:
             log.info("the token store works again")
             self._failing = None
         return result
-
-
-class SharedLock:
-    """A store's lock, for one use. Where the store fails every caller has it: one fetch too many does no harm."""
-
-    def __init__(self, lock: StoreLock | None, softly: Callable[..., bool]) -> None:
-        self._lock, self._softly, self._held = lock, softly, False
-
-    def acquire(self, patience: float) -> bool:
-        """Take the lock; ``False`` if somebody else has held it for ``patience`` seconds."""
-        if self._lock is None:
-            return True
-        self._held = self._softly("lock", partial(self._lock.acquire, patience), True)
-        return self._held
-
-    def release(self) -> None:
-        """Give the lock back if it is held, also where writing has just failed: others would wait for it in vain."""
-        if self._lock is not None and self._held:
-            self._held = False
-            self._softly("unlock", self._lock.release, None, even_paused=True)
 
 
 def _plain_from(entry: Entry) -> bytes:

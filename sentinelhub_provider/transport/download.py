@@ -11,8 +11,7 @@ from typing import Any, Self, TypeAlias
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError
 from sentinelhub_provider.transport.answers import EXCERPT_SIZE, Answer
-from sentinelhub_provider.transport.storage_faults import is_final
-from sentinelhub_provider.transport.targets import Target
+from sentinelhub_provider.transport.targets import Target, is_final
 
 
 class MemoryReceiver:

@@ -13,21 +13,11 @@ from sentinelhub_provider.both_ways import awaited
 from sentinelhub_provider.connection import ConnectionSettings
 from sentinelhub_provider.oauth.broker import Fetch, TokenBroker
 from sentinelhub_provider.oauth.token import AccessToken
+from sentinelhub_provider.transport import steps
 from sentinelhub_provider.transport.answers import Answer
 from sentinelhub_provider.transport.policy import Flow
 from sentinelhub_provider.transport.rate_limit import Slot
 from sentinelhub_provider.transport.rate_limiter import RateLimiter
-from sentinelhub_provider.transport.steps import (
-    TOKEN_CACHE_HITS,
-    Authorize,
-    Count,
-    Distrust,
-    Reserve,
-    Send,
-    Settle,
-    Wait,
-    worth_counting,
-)
 
 
 class FlowDriver:
@@ -51,9 +41,9 @@ class FlowDriver:
         *,
         fetch: Callable[[list[AccessToken], float], AccessToken],
         on_token: Callable[[str], Any],
-        on_wait: Callable[[Wait], None],
+        on_wait: Callable[[steps.Wait], None],
         sleep: Callable[[float], Any],
-        count: Count = lambda _, __, ___: None,
+        count: steps.Count = lambda _, __, ___: None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -80,15 +70,15 @@ class FlowDriver:
             await awaited(self._on_token(token.value))
             self._broker.masked(token)
         if token not in fetched:
-            self._count(TOKEN_CACHE_HITS, 1, "")
+            self._count(steps.TOKEN_CACHE_HITS, 1, "")
         return token
 
-    async def _drive(self, flow: Flow, send: Callable[[Send], Any], url: str) -> Answer:
+    async def _drive(self, flow: Flow, send: Callable[[steps.Send], Any], url: str) -> Answer:
         """Walk through a flow, doing what it says."""
         event: Any = None
         held: Slot | None = None
 
-        def reserve(step: Reserve) -> Slot:
+        def reserve(step: steps.Reserve) -> Slot:
             nonlocal held  # set here, as whoever is cancelled meanwhile does not hear of it
             held = self._limiter.reserve(step.previous, patience=step.patience, spends=step.spends)
             return held
@@ -98,22 +88,22 @@ class FlowDriver:
                 step = flow.send(event)
                 event = None
                 match step:
-                    case Reserve():
+                    case steps.Reserve():
                         event = await awaited(self._limit(partial(reserve, step)))
-                    case Settle(slot, status, retry_after, spent):
+                    case steps.Settle(slot, status, retry_after, spent):
                         settle = partial(self._limiter.settle, status=status, retry_after=retry_after, spent=spent)
                         await awaited(self._limit(partial(settle, slot)))
-                    case Authorize(rejected, timeout):
+                    case steps.Authorize(rejected, timeout):
                         event = await self._token(rejected, timeout)
-                    case Distrust(error):
+                    case steps.Distrust(error):
                         self._broker.distrust(self._settings.base_url, error)
-                    case Send():
+                    case steps.Send():
                         held = None
                         event = await awaited(send(step))
-                    case Wait(seconds):
+                    case steps.Wait(seconds):
                         self._on_wait(step)
                         await awaited(self._sleep(seconds))
-                for name, value in worth_counting(step, event):
+                for name, value in steps.worth_counting(step, event):
                     self._count(name, value, url)
         except StopIteration as done:
             answer: Answer = done.value

@@ -21,14 +21,13 @@ from urllib.request import getproxies
 import certifi
 
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
-from sentinelhub_provider.origins import is_loopback
+from sentinelhub_provider.origins import Origin, is_loopback
 
 CONNECT_TIMEOUT = 10.0  # seconds until a connection must stand
 # Variables that name trusted certificates, the first that is set counts.
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _PROXY_PACKAGES = {"http": (), "https": (), "socks5": ("socks", "socksio"), "socks5h": ("socks", "socksio")}
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def ssl_context(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
@@ -81,13 +80,12 @@ def _verified(path: str, named_by: str, changed: int) -> ssl.SSLContext:  # noqa
 def proxy_for(url: str) -> str | None:
     """Return the URL of the proxy that the environment names for a URL, ``None`` for a direct connection."""
     # Nothing stands between here and this machine: plain http is allowed there because nobody listens on the way.
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
-    if is_loopback(host):
+    origin = Origin.of(url)
+    if is_loopback(origin.host):
         return None
     proxies = getproxies()
-    for name in (parts.scheme, "all"):
-        if proxies.get(name) and not _is_exempt(host.rstrip("."), port, proxies.get("no", "")):
+    for name in (origin.scheme, "all"):
+        if proxies.get(name) and not _is_exempt(origin.host, origin.port, proxies.get("no", "")):
             return _checked_proxy(proxies[name].strip(), f"{name}_proxy")
     return None
 

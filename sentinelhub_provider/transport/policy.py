@@ -22,7 +22,8 @@ from sentinelhub_provider.exceptions import (
     SentinelHubTransportError,
 )
 from sentinelhub_provider.oauth.token import AccessToken
-from sentinelhub_provider.origins import Origin, TrustedOrigins, without_query
+from sentinelhub_provider.origins import TrustedOrigins, protected_origin, without_query
+from sentinelhub_provider.transport import steps
 from sentinelhub_provider.transport.answers import (
     Answer,
     bad_answer,
@@ -30,20 +31,7 @@ from sentinelhub_provider.transport.answers import (
     problem_with_success,
     read_error_document,
 )
-from sentinelhub_provider.transport.rate_limit import Slot
-from sentinelhub_provider.transport.retry_after import parse_retry_after, wait_before_retry
-from sentinelhub_provider.transport.steps import (
-    Authorize,
-    Distrust,
-    Failure,
-    FailureKind,
-    Reserve,
-    Send,
-    Settle,
-    Step,
-    Wait,
-    duration,
-)
+from sentinelhub_provider.transport.rate_limit import Slot, parse_retry_after, wait_before_retry
 
 MAX_ATTEMPTS = 8  # attempts of one call, unless the deadline ends it sooner
 DEFAULT_DEADLINE = 600.0  # seconds that one call may take in all, waiting and repeating included
@@ -104,7 +92,7 @@ class Call:
         return f"{self.method} {without_query(self.url)}"
 
 
-Flow: TypeAlias = Generator[Step, Any, Answer]
+Flow: TypeAlias = Generator[steps.Step, Any, Answer]
 
 
 def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], float]) -> Flow:
@@ -123,7 +111,7 @@ def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], fl
         if isinstance(outcome, Answer):
             if slot is not None:
                 retry_after = parse_retry_after(outcome.header("retry-after"))
-                yield Settle(slot, outcome.status, retry_after, outcome.processing_units)
+                yield steps.Settle(slot, outcome.status, retry_after, outcome.processing_units)
             if unclear and call.method == "DELETE" and outcome.status == 404:
                 return replace(outcome, status=204)  # an attempt whose answer was lost has deleted it
             problem, cause = _problem_with(call, outcome), None
@@ -131,7 +119,7 @@ def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], fl
                 return outcome
             unclear = unclear or outcome.status >= 500
         else:
-            silences += outcome.kind is FailureKind.SILENT
+            silences += outcome.kind is steps.FailureKind.SILENT
             unclear = unclear or outcome.kind.was_sent
             problem, cause = _problem_of(call, outcome, silences), outcome.cause
         if problem.reason is None:
@@ -144,34 +132,37 @@ def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], fl
             _refuse_long_wait(call, seconds, problem.error)
         if attempt == call.max_attempts or seconds >= remaining:
             raise problem.error from cause  # waiting in vain helps nobody
-        yield Wait(seconds, problem.reason, attempt, call.max_attempts, remaining)
+        yield steps.Wait(seconds, problem.reason, attempt, call.max_attempts, remaining)
         attempt += 1
 
 
 def _turn(
     call: Call, attempt: int, limited: SentinelHubRateLimitError | None, *, ends: float, clock: Callable[[], float]
-) -> Generator[Step, Any, Slot]:
+) -> Generator[steps.Step, Any, Slot]:
     """Wait until the rate limiter lets this call start; ``limited`` is the 429 that made it queue again, if one did."""
     slot: Slot | None = None
     while True:
         remaining = ends - clock()
         patience = remaining if call.longest_wait is None else min(remaining, call.longest_wait)
-        slot = yield Reserve(slot, max(0.0, patience), call.spends)
+        slot = yield steps.Reserve(slot, max(0.0, patience), call.spends)
         if slot.wait <= 0:
             return slot
         _refuse_long_wait(call, slot.wait, limited)
         if slot.wait >= remaining:
             raise limited or SentinelHubRateLimitError(
-                f"{call.endpoint} would have to wait for {duration(slot.wait)} to keep to the account's rate limit, "
-                "which is past its deadline. Allow a later deadline, or run fewer tasks at once (an Airflow pool).",
+                f"{call.endpoint} would have to wait for {steps.duration(slot.wait)} to keep to the account's rate "
+                "limit, which is past its deadline. Allow a later deadline, or run fewer tasks at once (an Airflow "
+                "pool).",
                 retry_after=slot.wait,
                 endpoint=call.endpoint,
             )
         reason = "rate limited" if limited else "keeping to the rate limit"
-        yield Wait(slot.wait, reason, attempt, call.max_attempts, remaining, is_turn=limited is None)
+        yield steps.Wait(slot.wait, reason, attempt, call.max_attempts, remaining, is_turn=limited is None)
 
 
-def authorized_flow(call: Call, *, ends: float, clock: Callable[[], float]) -> Generator[Step, Any, Answer | Failure]:
+def authorized_flow(
+    call: Call, *, ends: float, clock: Callable[[], float]
+) -> Generator[steps.Step, Any, Answer | steps.Failure]:
     """Send once with a token, renew it once if it is refused, follow redirects that are safe to follow.
 
     A redirect of a GET to another host (a presigned URL, say) is followed without the token, and without it from there.
@@ -183,23 +174,23 @@ def authorized_flow(call: Call, *, ends: float, clock: Callable[[], float]) -> G
     token: AccessToken | None = None
     rejected: AccessToken | None = None
     if call.trusted is not None:
-        token = yield Authorize(None, ends - clock())
+        token = yield steps.Authorize(None, ends - clock())
     while True:
         remaining = ends - clock()
         if remaining <= 0:
-            return Failure(FailureKind.TOO_LATE)
-        outcome: Answer | Failure = yield Send(call.method, url, token, remaining, is_foreign)
-        if isinstance(outcome, Failure):
+            return steps.Failure(steps.FailureKind.TOO_LATE)
+        outcome: Answer | steps.Failure = yield steps.Send(call.method, url, token, remaining, is_foreign)
+        if isinstance(outcome, steps.Failure):
             # The last read may wait no longer than the deadline allows: then it was that which ended it.
-            is_late = outcome.kind is FailureKind.SILENT and clock() >= ends
-            return Failure(FailureKind.DEADLINE, outcome.cause) if is_late else outcome
+            is_late = outcome.kind is steps.FailureKind.SILENT and clock() >= ends
+            return steps.Failure(steps.FailureKind.DEADLINE, outcome.cause) if is_late else outcome
         if outcome.status == 401 and token is not None:
             if rejected is not None:
                 error = _twice_refused(replace(call, url=url), outcome)
-                yield Distrust(error)
+                yield steps.Distrust(error)
                 raise error
             rejected = token
-            token = yield Authorize(rejected, ends - clock())
+            token = yield steps.Authorize(rejected, ends - clock())
         elif outcome.status in _REDIRECTS and outcome.header("location"):
             redirects += 1
             url = _follow(replace(call, url=url), outcome, redirects)
@@ -218,12 +209,12 @@ class _Problem:
     retry_after: float | None = None
 
 
-def _problem_of(call: Call, failure: Failure, silences: int) -> _Problem:
+def _problem_of(call: Call, failure: steps.Failure, silences: int) -> _Problem:
     """Judge an attempt without a whole answer; it is silence number ``silences``, if it is one."""
     kind = failure.kind
     worth_it = not kind.is_final and (call.repeatable or not kind.was_sent)
     note = UNCLEAR_OUTCOME if kind.was_sent and not call.repeatable else ""
-    if worth_it and kind is FailureKind.SILENT and call.method == "POST" and call.spends:
+    if worth_it and kind is steps.FailureKind.SILENT and call.method == "POST" and call.spends:
         worth_it = silences <= call.repeat_silent
         note = "" if worth_it else COSTLY_SILENCE.format("once" if silences == 1 else "twice")
     detail = f" ({type(failure.cause).__name__})" if failure.cause is not None else ""
@@ -258,7 +249,7 @@ def _refuse_long_wait(call: Call, seconds: float, error: SentinelHubError | None
     """Raise instead of waiting where the caller has a better place to wait than here."""
     if call.longest_wait is not None and seconds > call.longest_wait:
         raise SentinelHubRateLimitError(
-            f"{call.endpoint} has to wait for {duration(seconds)}. {error or ''}".strip(),
+            f"{call.endpoint} has to wait for {steps.duration(seconds)}. {error or ''}".strip(),
             retry_after=seconds,
             status=None if error is None else error.status,
             endpoint=call.endpoint,
@@ -284,7 +275,7 @@ def _problem_with_redirect(call: Call, status: int, target: str, redirects: int)
         return f"redirects in a circle, last to {shown}. Check the base URL."
     if call.trusted is None:
         return f"redirects to {shown}, where the client secret was not sent. Check the connection's auth_url."
-    if target not in call.trusted and not (call.method in _READING_METHODS and _may_go_anonymously(target)):
+    if target not in call.trusted and not (call.method in _READING_METHODS and protected_origin(target)):
         return (
             f"redirects to {shown}, where the token was not sent. Check the connection's base URL; "
             "if you trust that host, add it to the connection's allowed_hosts."
@@ -295,14 +286,6 @@ def _problem_with_redirect(call: Call, status: int, target: str, redirects: int)
         f"redirects a {call.method} to {shown} with status {status}, which would turn it into a GET. "
         "Check the connection's base URL (http instead of https? a missing or an extra path?)."
     )
-
-
-def _may_go_anonymously(url: str) -> bool:
-    """Tell whether a request may follow a redirect to another host, without credentials."""
-    try:
-        return Origin.of(url).is_protected and "@" not in urlsplit(url).netloc
-    except ValueError:
-        return False
 
 
 def _refuse_foreign_host(call: Call) -> None:

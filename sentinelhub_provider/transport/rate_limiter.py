@@ -17,17 +17,8 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from sentinelhub_provider.both_ways import Turns
-from sentinelhub_provider.transport.rate_limit import (
-    Limits,
-    RateState,
-    Slot,
-    free_slot,
-    give_back,
-    learn,
-    reserve,
-    still_holds,
-    teaches,
-)
+from sentinelhub_provider.transport import rate_limit
+from sentinelhub_provider.transport.rate_limit import Limits, RateState, Slot
 
 log = logging.getLogger(__name__)
 
@@ -163,16 +154,16 @@ class RateLimiter:
 
         def act(store: StateStore) -> Slot:
             state, now = store.read()
-            if previous is not None and still_holds(state, previous):
+            if previous is not None and rate_limit.still_holds(state, previous):
                 return replace(previous, made=previous.starts)
             if state.lets_go_freely(self._limits, now):
-                return free_slot(state, now)  # nothing needs to be written
+                return rate_limit.free_slot(state, now)  # nothing needs to be written
             given: list[Slot] = []
 
             def give(state: RateState, now: float) -> RateState:
                 if previous is not None:
-                    state = give_back(state, self._limits, previous, now)
-                state, slot = reserve(state, self._limits, now, patience=patience, spends=spends)
+                    state = rate_limit.give_back(state, self._limits, previous, now)
+                state, slot = rate_limit.reserve(state, self._limits, now, patience=patience, spends=spends)
                 given[:] = [slot]  # a store may have to try more than once
                 return state
 
@@ -184,12 +175,14 @@ class RateLimiter:
     def give_back(self, slot: Slot) -> None:
         """Let others have a slot that is not used."""
         if slot.taken:
-            self._change(lambda state, now: give_back(state, self._limits, slot, now))
+            self._change(lambda state, now: rate_limit.give_back(state, self._limits, slot, now))
 
     def settle(self, slot: Slot, *, status: int, retry_after: float | None, spent: float | None) -> None:
         """Learn from an answer; see :func:`~sentinelhub_provider.transport.rate_limit.learn`."""
-        if teaches(self._limits, slot, status=status):
-            self._change(lambda state, now: learn(state, self._limits, slot, now, status, retry_after, spent))
+        if rate_limit.teaches(self._limits, slot, status=status):
+            self._change(
+                lambda state, now: rate_limit.learn(state, self._limits, slot, now, status, retry_after, spent)
+            )
 
     def _change(self, change: Change) -> None:
         self._with_store(lambda store: store.update(change))

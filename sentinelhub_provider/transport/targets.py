@@ -1,10 +1,14 @@
-"""Places for one file each, on a disk or in an object store. The file appears there whole, or not at all."""
+"""Places for one file each, on a disk or in an object store. The file appears there whole, or not at all.
+
+Whether what a disk or a store says passes or stays is decided here, too: storage libraries share no tree of errors.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -13,12 +17,36 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
-from sentinelhub_provider.transport.storage_faults import is_final
-
 # Seconds for which a store that does not take an object is tried again: what it is to take is paid for.
 STORE_PATIENCE = 120.0
 _PART = ".sentinelhub-{}.part"
 _STALE = 24 * 3600.0  # age in seconds at which a part belongs to nobody any more
+
+# Codes of S3 that pass, whatever status they come with; an upload that is not there any more is begun anew.
+_PASSING_CODES = re.compile(
+    "ExpiredToken|InternalError|NoSuchUpload|OperationAborted|RequestExpired|RequestTimeout|RequestTimeTooSkewed"
+    "|ServiceUnavailable|SlowDown|Throttling|ThrottlingException|TokenRefreshRequired"
+)
+
+_PASSING_STATUSES = frozenset({408, 409, 425, 429})  # client errors (4xx) that pass
+
+_FINAL_KINDS = (
+    PermissionError,
+    FileNotFoundError,
+    FileExistsError,
+    IsADirectoryError,
+    NotADirectoryError,
+    ImportError,
+    NotImplementedError,
+    ValueError,
+    TypeError,
+)
+_FINAL_NUMBERS = frozenset({errno.ENAMETOOLONG, errno.EROFS, errno.EINVAL, errno.ELOOP, errno.ENXIO})
+# Airflow's missing connection, and what the libraries of AWS, Google and Azure say of credentials.
+_FINAL_NAMES = re.compile(
+    "AirflowNotFoundException|ClientAuthenticationError|DefaultCredentialsError|NoCredentialsError"
+    "|ParamValidationError|PartialCredentialsError|ProfileNotFound"
+)
 
 
 class _FileTarget:
@@ -213,3 +241,36 @@ def _spool() -> IO[bytes]:
     if Path("/proc/self/fd").is_dir():
         return tempfile.TemporaryFile(prefix="sentinelhub-")
     return tempfile.NamedTemporaryFile(prefix="sentinelhub-", suffix=".part")
+
+
+def is_final(error: BaseException) -> bool:
+    """Tell whether doing it again is bound to fail again: no such bucket, no permission, a path that cannot be."""
+    # All else passes: a store that does not answer, or answers that it is busy, and a disk that is full.
+    code, status = _code(error), _status(error)
+    if _PASSING_CODES.fullmatch(code) or status in _PASSING_STATUSES:
+        return False
+    if isinstance(error, _FINAL_KINDS) or any(_FINAL_NAMES.fullmatch(kind.__name__) for kind in type(error).__mro__):
+        return True
+    if isinstance(error, OSError) and error.errno in _FINAL_NUMBERS:
+        return True
+    return status is not None and 400 <= status < 500
+
+
+def _code(error: BaseException) -> str:
+    responses = (getattr(one, "response", None) for one in (error, error.__cause__))
+    found = next((response for response in responses if isinstance(response, dict)), None)
+    return str((found or {}).get("Error", {}).get("Code"))
+
+
+def _status(error: BaseException) -> int | None:
+    for one in (error, error.__cause__):
+        response: Any = getattr(one, "response", None)
+        if isinstance(response, dict):
+            named = [response.get("ResponseMetadata", {}).get("HTTPStatusCode")]
+        else:
+            named = [getattr(one, name, None) for name in ("status_code", "status", "code")]
+        found = next((value for value in named if value is not None), None)
+        if found is not None and not isinstance(found, bool):
+            with contextlib.suppress(TypeError, ValueError):
+                return int(found)
+    return None

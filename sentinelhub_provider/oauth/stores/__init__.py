@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,14 +15,16 @@ class Blob:
     seconds_left: float | None = None
 
 
-class StoreLock(Protocol):
-    """A lock on one key among all that share a store. Held by a process that dies, it becomes free by itself."""
+@dataclass(frozen=True, slots=True)
+class StoreLock:
+    """A lock on one key among all that share a store. Held by a process that dies, it becomes free by itself.
 
-    def acquire(self, patience: float) -> bool:
-        """Take the lock; ``False`` if it is not to be had within ``patience`` seconds (0: now or not)."""
+    :param acquire: takes it; ``False`` if it is not to be had within so many seconds (0: now or not).
+    :param release: gives it back. Does nothing where it is not held.
+    """
 
-    def release(self) -> None:
-        """Give the lock back. Does nothing where it is not held any more."""
+    acquire: Callable[[float], bool]
+    release: Callable[[], None] = lambda: None
 
 
 class TokenStore(Protocol):

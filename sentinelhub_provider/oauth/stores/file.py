@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sentinelhub_provider.oauth.stores import Blob
+from sentinelhub_provider.oauth.stores import Blob, StoreLock
 
 log = logging.getLogger(__name__)
 _FILE_MODE = 0o600
@@ -47,10 +47,20 @@ class FileStore:
             Path(part).unlink(missing_ok=True)
             raise
 
-    def lock(self, key: str) -> FileStoreLock:
+    def lock(self, key: str) -> StoreLock:
         """Return the lock of ``key``: the kernel frees it when its holder dies."""
         self._make_ready()
-        return FileStoreLock(self._folder / f"{key}.lock")
+        # Taken and released in different threads when the caller is an event loop, hence not local to a thread.
+        path = self._folder / f"{key}.lock"
+        lock = FileLock(path, mode=_FILE_MODE, thread_local=False, is_singleton=False, poll_interval=0.01)
+
+        def acquire(patience: float) -> bool:
+            try:
+                return bool(lock.acquire(timeout=patience))
+            except Timeout:
+                return False
+
+        return StoreLock(acquire, lock.release)
 
     def _path(self, key: str) -> Path:
         return self._folder / f"{key}.token"
@@ -62,25 +72,6 @@ class FileStore:
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - part.stat().st_mtime > _PART_LIFETIME:
                     part.unlink()
-
-
-class FileStoreLock:
-    """A lock on a file."""
-
-    def __init__(self, path: Path) -> None:
-        # Taken and released in different threads when the caller is an event loop, hence not local to a thread.
-        self._lock = FileLock(path, mode=_FILE_MODE, thread_local=False, is_singleton=False, poll_interval=0.01)
-
-    def acquire(self, patience: float) -> bool:
-        """Take the lock; ``False`` if it is not to be had within ``patience`` seconds."""
-        try:
-            return bool(self._lock.acquire(timeout=patience))
-        except Timeout:
-            return False
-
-    def release(self) -> None:
-        """Give the lock back."""
-        self._lock.release()
 
 
 def _refuse_foreign(folder: Path) -> None:

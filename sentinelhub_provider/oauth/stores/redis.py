@@ -6,7 +6,7 @@ import contextlib
 from typing import Any
 
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
-from sentinelhub_provider.oauth.stores import Blob
+from sentinelhub_provider.oauth.stores import Blob, StoreLock
 
 try:
     import redis
@@ -48,24 +48,15 @@ class RedisStore:
         """Keep ``data`` under ``key`` for ``lifetime`` seconds."""
         self._client.set(self._name(key), data, px=max(1, int(lifetime * 1000)))
 
-    def lock(self, key: str) -> RedisStoreLock:
-        """Return the lock of ``key``, which frees itself some time after its holder died."""
-        return RedisStoreLock(
-            self._client.lock(f"{self._name(key)}:lock", timeout=LOCK_LIFETIME, sleep=0.05, thread_local=False)
-        )
+    def lock(self, key: str) -> StoreLock:
+        """Return the lock of ``key``: a value that is set if absent, and frees itself after its holder died."""
+        lock = self._client.lock(f"{self._name(key)}:lock", timeout=LOCK_LIFETIME, sleep=0.05, thread_local=False)
 
+        def acquire(patience: float) -> bool:
+            return bool(lock.acquire(blocking=patience > 0, blocking_timeout=patience or None))
 
-class RedisStoreLock:
-    """A lock in Redis: a value that is set if absent, with a time to live."""
+        def release() -> None:
+            with contextlib.suppress(redis.exceptions.LockError):  # it has meanwhile become somebody else's
+                lock.release()
 
-    def __init__(self, lock: Any) -> None:
-        self._lock = lock
-
-    def acquire(self, patience: float) -> bool:
-        """Take the lock; ``False`` if it is not to be had within ``patience`` seconds."""
-        return bool(self._lock.acquire(blocking=patience > 0, blocking_timeout=patience or None))
-
-    def release(self) -> None:
-        """Give the lock back, unless it has meanwhile become somebody else's."""
-        with contextlib.suppress(redis.exceptions.LockError):
-            self._lock.release()
+        return StoreLock(acquire, release)

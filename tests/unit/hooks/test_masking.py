@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from asgiref.sync import async_to_sync
 
-from sentinelhub_provider.hooks.masking import amask
+from sentinelhub_provider.hooks.airflow_side import amask
 
 
 def test_blocking_masking_finds_its_way_back_to_the_loop(monkeypatch: pytest.MonkeyPatch):

@@ -16,8 +16,7 @@ from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.origins import Origin, TrustedOrigins
 from sentinelhub_provider.transport.answers import Answer
 from sentinelhub_provider.transport.policy import MAX_REDIRECTS, Call, call_flow
-from sentinelhub_provider.transport.rate_limit import Slot
-from sentinelhub_provider.transport.retry_after import LONGEST_ASKED
+from sentinelhub_provider.transport.rate_limit import LONGEST_ASKED, Slot
 from sentinelhub_provider.transport.steps import Authorize, Distrust, Failure, FailureKind, Reserve, Send, Settle, Wait
 
 BASE = "https://sh.example.org"

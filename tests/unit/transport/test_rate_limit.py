@@ -14,6 +14,8 @@ from token_bucket import START, Fleet, TokenBucket
 
 from sentinelhub_provider.transport.rate_limit import (
     FORGETTING,
+    LONGEST_ASKED,
+    LONGEST_BACKOFF,
     MOST_COUNTED,
     PAUSE,
     PROBE_RATE,
@@ -29,7 +31,6 @@ from sentinelhub_provider.transport.rate_limit import (
     still_holds,
     teaches,
 )
-from sentinelhub_provider.transport.retry_after import LONGEST_ASKED, LONGEST_BACKOFF
 
 NOW = START
 NO_LIMITS = Limits()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sentinelhub_provider.transport.retry_after import LONGEST_BACKOFF, backoff, parse_retry_after, wait_before_retry
+from sentinelhub_provider.transport.rate_limit import LONGEST_BACKOFF, backoff, parse_retry_after, wait_before_retry
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 

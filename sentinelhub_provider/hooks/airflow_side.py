@@ -1,11 +1,14 @@
-"""What Airflow has to be told, or asked, with care: secrets to keep out of the logs, and connections."""
+"""What Airflow is told, or asked, with care: secrets to keep out of the logs, connections, and metrics."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sentinelhub_provider.api.endpoints import service_name
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
+from sentinelhub_provider.transport.steps import PROCESSING_UNITS
 
 
 @contextmanager
@@ -40,3 +43,27 @@ async def amask(secret: str) -> None:
         await sync_to_async(mask)(secret)
     else:
         await amask_secret(secret)
+
+
+class Meter:
+    """Counts in Airflow's metrics (``sentinelhub.requests`` and so on) what the calls of one hook do; threads share it.
+
+    Tags are the connection and the API.
+    """
+
+    def __init__(self, conn_id: str) -> None:
+        self._conn_id = conn_id
+        self._lock = threading.Lock()
+        self.spent: float | None = None
+        """PU that all answers so far name as their cost, also those of failed calls; ``None`` where none named any."""
+
+    def __call__(self, name: str, value: float, url: str = "") -> None:
+        """Add to the counter ``sentinelhub.<name>``, for a call to a URL or path."""
+        from airflow.providers.common.compat.sdk import Stats
+
+        if name == PROCESSING_UNITS:
+            with self._lock:
+                self.spent = (self.spent or 0.0) + value
+        api = "token" if name.startswith("token.") else service_name(url) or "other"
+        tags = {"conn_id": self._conn_id, "api": api}
+        Stats.incr(f"sentinelhub.{name}", value, tags=tags)  # type: ignore[arg-type]  # backends take fractions
