@@ -139,11 +139,13 @@ def _outermost(code: str) -> str:
     return code
 
 
-def _simple_setup(code: str) -> Setup:
+def _simple_setup(code: str) -> Setup | None:
     bands = [band for band in dict.fromkeys(_BAND.findall(code)) if band not in _DECLARED.findall(code)]
+    if not bands:
+        return None  # bands of a collection of somebody's own have any names
     last = list(_RETURN.finditer(_outermost(code)))[-1]
     count = 3 if last[1] is None else _items(_outermost(code)[last.end() :])
-    return Setup((tuple(bands) or (DATA_MASK,),), (Output("default", count, "AUTO"),), ("SIMPLE",))
+    return Setup((tuple(bands),), (Output("default", count, "AUTO"),), ("SIMPLE",))
 
 
 def _items(code: str) -> int:

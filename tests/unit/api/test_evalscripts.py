@@ -182,6 +182,7 @@ def test_a_colour_that_a_simple_script_spreads_counts_three():
         "function setup() { return {output: {bands: 1}}; }",
         "function setup() { return {input: ['B04'",
         "no script",
+        "return [red, green, blue];",
         2 * "function setup() { return {input: ['B04'], output: {bands: 1}}; }\n",
     ],
 )

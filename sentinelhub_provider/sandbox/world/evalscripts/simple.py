@@ -14,7 +14,7 @@ _VERSION: Final = re.compile(
     r"\ufeff?(?>\s|/\*.*?\*/|//(?!\s*VERSION\s*=)[^\n]*)*+//\s*VERSION\s*=\s*(\d+)", re.IGNORECASE | re.DOTALL
 )
 _TEXT: Final = re.compile(
-    r"(?P<comment>//[^\n]*|/\*.*?\*/)|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`", re.DOTALL
+    r"(?P<comment>//[^\n]*|/\*.*?\*/)|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`[^`$]*`", re.DOTALL
 )
 _FIRST_DIALECT: Final = re.compile(r"\bset(?:InputComponents|OutputComponentCount)\s*\(")
 _FUNCTION: Final = re.compile(r"\bfunction\s+(setup|evaluatePixel)\b|\b(setup|evaluatePixel)\s*=[^=]")
