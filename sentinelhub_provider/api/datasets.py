@@ -154,13 +154,11 @@ def _fill(
         chosen.setdefault("mosaickingOrder", wanted.mosaicking_order)
     if wanted.max_cloud_cover is not None and (alone or collection.has_cloud_cover):
         chosen.setdefault("maxCloudCoverage", wanted.max_cloud_cover)
-    for name, value in (("upsampling", wanted.upsampling), ("downsampling", wanted.downsampling)):
-        if value is not None:
-            processing.setdefault(name, value)
     _check_filter(chosen, collection)
     for name in ("upsampling", "downsampling"):
-        if name in processing:
-            processing[name] = read_choice(processing[name], INTERPOLATIONS, name)
+        value = processing.get(name, getattr(wanted, name))
+        if value is not None:
+            processing[name] = read_choice(value, INTERPOLATIONS, name)
     for name, members in (("dataFilter", chosen), ("processing", processing)):
         entry.pop(name, None)
         if members:

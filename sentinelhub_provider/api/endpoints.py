@@ -86,11 +86,6 @@ def spends_units(url: str) -> bool:
     return found is None or found.name in ("process", "statistical")
 
 
-def is_service(url: str, name: str) -> bool:
-    """Tell whether a URL or path belongs to the service of that name."""
-    return service_name(url) == name
-
-
 def service_name(url: str) -> str | None:
     """Return the name of the service that a URL or path belongs to, ``None`` where there is none."""
     found = _service_within(url)

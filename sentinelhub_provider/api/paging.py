@@ -51,16 +51,12 @@ def next_page(answer: Any, *, method: str) -> NextPage | None:
     """Say how to request the page after ``answer``: a search goes on in its body, a listing in its query."""
     if not isinstance(answer, Mapping) or not items_of(answer):
         return None  # an empty page ends it even where it carries a token: some listings always do
-    context = answer.get("context")
-    links = answer.get("links")
+    context, links = answer.get("context"), answer.get("links")
+    name, token = "next", None
     if isinstance(context, Mapping):
-        return _continued("next", context.get("next"), method)
-    if isinstance(links, Mapping):
-        return _continued("viewtoken", links.get("nextToken"), method)
-    return None
-
-
-def _continued(name: str, token: Any, method: str) -> NextPage | None:
+        token = context.get("next")
+    elif isinstance(links, Mapping):
+        name, token = "viewtoken", links.get("nextToken")
     if token is None:
         return None
     return NextPage(json={name: token}) if method.upper() == "POST" else NextPage(params={name: token})

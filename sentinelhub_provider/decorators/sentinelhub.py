@@ -88,8 +88,9 @@ class _SentinelHubDecoratedOperator(DecoratedOperator, SentinelHubProcessOperato
 def _arguments(returned: Any) -> dict[str, Any]:
     """Return what a function returned as arguments of the Process operator."""
     if not isinstance(returned, Mapping):
+        what = "nothing" if returned is None else f"a {type(returned).__name__}"
         raise SentinelHubRequestError(
-            f"the function returned {_kind(returned)}. Return a dict: the Process API's JSON, or arguments of "
+            f"the function returned {what}. Return a dict: the Process API's JSON, or arguments of "
             "SentinelHubProcessOperator, such as {'bbox': [...], 'resolution': 10}.",
             field="request",
         )
@@ -122,10 +123,6 @@ def _allowed() -> set[str]:
         for name in inspect.signature(kind.__init__).parameters
     }
     return own - set(inspect.signature(BaseOperator.__init__).parameters) - {"kwargs", *NEEDED_BEFORE}
-
-
-def _kind(value: Any) -> str:
-    return "nothing" if value is None else f"a {type(value).__name__}"
 
 
 def sentinelhub_task(

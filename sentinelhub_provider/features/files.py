@@ -118,17 +118,9 @@ def _unreadable(path: Any, error: Exception, field: str, what: str, *, is_remote
     )
 
 
-def require_pyarrow(*, field: str, otherwise: str, what: str = "Parquet") -> Any:
-    """Return pyarrow, which ``what`` needs; ``field`` asks for it, and ``otherwise`` says what to do without."""
-    return _require("pyarrow", "parquet", what, field, otherwise)
-
-
-def require_pyogrio(what: str, *, otherwise: str) -> Any:
-    """Return pyogrio; parameters and errors as those of :func:`require_pyarrow`, of the argument ``features``."""
-    return _require("pyogrio", "vector", what, "features", otherwise)
-
-
-def _require(module: str, extra: str, what: str, field: str, otherwise: str) -> Any:
+def require(module: str, *, what: str = "Parquet", field: str = "features", otherwise: str) -> Any:
+    """Return pyogrio or pyarrow, which ``what`` needs; ``field`` asks for it, ``otherwise`` says what to do without."""
+    extra = {"pyogrio": "vector", "pyarrow": "parquet"}[module]
     try:
         return import_module(module)
     except ImportError as error:
@@ -142,7 +134,7 @@ class VectorTable:
     """A layer of what GDAL reads; ``folder`` takes a copy where GDAL would write beside the file."""
 
     def __init__(self, path: Path, name: str, *, layer: str | None, folder: Path) -> None:
-        pyogrio = require_pyogrio(name, otherwise=CONVERT)
+        pyogrio = require("pyogrio", what=name, otherwise=CONVERT)
         try:
             self._path = _in_archive(path, name, layer) if zipfile.is_zipfile(path) else str(_quiet(path, folder))
             layers = [str(row[0]) for row in pyogrio.list_layers(self._path) if row[1] is not None]
@@ -184,7 +176,7 @@ class ParquetTable:
     """GeoParquet whose geometries are WKB. ``path``: the file; ``name``: what messages call it."""
 
     def __init__(self, path: Path, name: str) -> None:
-        require_pyarrow(field="features", what=name, otherwise=CONVERT)
+        require("pyarrow", what=name, otherwise=CONVERT)
         from pyarrow import parquet
 
         self._path = path

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from sentinelhub_provider.api.geo.crs import Crs
 from sentinelhub_provider.api.geo.geometry import named_crs
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
@@ -31,28 +32,27 @@ class GeoJson:
     """The features of a GeoJSON value, text or file, as they are written; can be iterated over more than once."""
 
     def __init__(self, value: Any, field: str = "features") -> None:
-        self._field, self.count, self.columns = field, 0, dict[str, None]()
+        self.count, self.columns = 0, dict[str, None]()
+        self.crs: Crs | None = None
         self._items: list[Any] | tuple[Any, ...] | None = None
         self._start: int | None = None
         self._open: Callable[[], IO[str]] = lambda: io.StringIO(value)
         if isinstance(value, Path):
             self._open = lambda: value.open(encoding="utf-8-sig", newline="")
-        members = self._scan() if isinstance(value, str | Path) else value
-        if members is not None:
-            if isinstance(members, Mapping):
-                is_collection = members.get("type") == "FeatureCollection"
-                items = members.get("features") if is_collection else [members]
-            else:
-                items = members
-            if not isinstance(items, list | tuple):
-                raise SentinelHubRequestError(
-                    f"{field} is no list of features, but a {type(items).__name__}. Give a GeoJSON FeatureCollection, "
-                    "or the path of a file that holds one."
-                )
-            self._items = items
-        self.crs = named_crs(members, field) if isinstance(members, Mapping) else self._named
-        if self._items is not None:
-            self._survey(self._items)
+        found = self._scan(field) if isinstance(value, str | Path) else value
+        if found is None:
+            return
+        items = [found] if isinstance(found, Mapping) else found
+        if isinstance(found, Mapping):
+            self.crs = named_crs(found, field)
+            items = found.get("features") if found.get("type") == "FeatureCollection" else items
+        if not isinstance(items, list | tuple):
+            raise SentinelHubRequestError(
+                f"{field} is no list of features, but a {type(items).__name__}. Give a GeoJSON FeatureCollection, or "
+                "the path of a file that holds one."
+            )
+        self._items = items
+        self._survey(items)
 
     def _survey(self, items: Iterable[Any]) -> None:
         """Count features, and note which properties they have."""
@@ -69,22 +69,21 @@ class GeoJson:
             return
         with self._open() as file:
             cursor = _Cursor(file)
-            if self._start is None:
-                yield from cursor.documents()
-            else:
+            if self._start is not None:
                 cursor.skip(self._start)
                 yield from cursor.elements()
+            while self._start is None and cursor.peek():
+                yield cursor.value()
 
-    _named = None
-
-    def _scan(self) -> Any:
+    def _scan(self, field: str) -> Any:
         """Go through the text once: whether it is whole, where its features begin; return what is no stream of them."""
         with self._open() as file:
             cursor = _Cursor(file)
             if cursor.peek() == "[":
                 self._start = cursor.position
                 self._survey(cursor.elements())
-                cursor.finish()
+                if cursor.peek():
+                    raise cursor.fault("nothing more was expected")
                 return None
             start, members = None, {}
             for name in cursor.members():
@@ -98,7 +97,7 @@ class GeoJson:
                 return None
         if start is None or members.get("type") != "FeatureCollection":
             return members
-        self._start, self._named = start, named_crs(members, self._field)
+        self._start, self.crs = start, named_crs(members, field)
         return None
 
 
@@ -130,7 +129,7 @@ class _Cursor:
     def take(self, character: str) -> None:
         """Go past a character that must be there."""
         if self.peek() != character:
-            raise self._fault(f"{character!r} was expected")
+            raise self.fault(f"{character!r} was expected")
         self._at += 1
 
     def value(self) -> Any:
@@ -143,7 +142,7 @@ class _Cursor:
                 may_go_on = error.msg.startswith("Unterminated") or error.pos > len(self._text) - LONGEST_TOKEN
                 if may_go_on and self._more():
                     continue
-                raise self._fault(error.msg, error.pos) from error
+                raise self.fault(error.msg, error.pos) from error
             if end < len(self._text) or not self._more():
                 self._at = end
                 return value
@@ -167,16 +166,6 @@ class _Cursor:
             self.take(",")
         self.take(closing)
 
-    def documents(self) -> Iterator[Any]:
-        """Yield values that follow each other to the end of the text."""
-        while self.peek():
-            yield self.value()
-
-    def finish(self) -> None:
-        """Check that nothing follows."""
-        if self.peek():
-            raise self._fault("nothing more was expected")
-
     def _name(self) -> str:
         name = self.value()
         self.take(":")
@@ -192,6 +181,7 @@ class _Cursor:
         self._text, self._at = rest + new, 0
         return True
 
-    def _fault(self, what: str, at: int | None = None) -> ValueError:
+    def fault(self, what: str, at: int | None = None) -> ValueError:
+        """Return an error that names the place."""
         place = self._before + (self._at if at is None else at)
         return ValueError(f"{what} at character {place:,}")

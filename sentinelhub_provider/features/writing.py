@@ -24,7 +24,7 @@ from sentinelhub_provider.api.geo.crs import Crs
 from sentinelhub_provider.api.geo.geometry import BBox, Geometry
 from sentinelhub_provider.api.values import as_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
-from sentinelhub_provider.features.files import ROWS, require_pyarrow, require_pyogrio
+from sentinelhub_provider.features.files import ROWS, require
 
 TABLE = "features"
 MAX_FEATURES = 700_000  # Features that a GeoPackage may have (documentation of both APIs)
@@ -48,7 +48,8 @@ class Written:
 
 def write_geopackage(path: Path, features: Iterable[tuple[str, Geometry]], crs: Crs) -> Written:
     """Write a new GeoPackage of identifiers and polygons in one CRS, which get their ids in this order, from 1."""
-    require_pyogrio("the GeoPackage that a job reads", otherwise="give the URL of one that is in a bucket already")
+    otherwise = "give the URL of one that is in a bucket already"
+    require("pyogrio", what="the GeoPackage that a job reads", otherwise=otherwise)
     from pyogrio.raw import write
 
     digest = hashlib.sha256(f"EPSG:{crs.epsg}".encode())
@@ -104,7 +105,7 @@ def _refuse_repeated(path: Path) -> None:
 
 def require_geoparquet() -> Any:
     """Return pyarrow."""
-    return require_pyarrow(field="output_path", otherwise="let output_path end with .json")
+    return require("pyarrow", field="output_path", otherwise="let output_path end with .json")
 
 
 def to_geoparquet(items: Sequence[Mapping[str, Any]]) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from sentinelhub_provider.api.endpoints import is_service
+from sentinelhub_provider.api.endpoints import service_name
 from sentinelhub_provider.api.paging import NextPage, Pages, joined
 from sentinelhub_provider.api.values import check_json, decode_answer, read_flag, read_json, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
@@ -131,7 +131,7 @@ class SentinelHubHttpOperator(SentinelHubOperator):
         """Tell by the request whether the answer will be a file rather than JSON."""
         if self.accept:
             return not any(kind in self.accept for kind in ("json", "text/", "*/*"))
-        return is_service(self.endpoint, "process")
+        return service_name(self.endpoint) == "process"
 
     def _arguments(self) -> dict[str, Any]:
         """The parts of the request that are the same for each page."""

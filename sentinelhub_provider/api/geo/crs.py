@@ -102,10 +102,6 @@ class Crs:
             return CRS84
         return parse_crs((32601 if latitude >= 0 else 32701) + int((middle + 180) // 6) % 60)
 
-    def is_same(self, other: Crs) -> bool:
-        """Tell whether coordinates are the same in both, as in CRS84 and EPSG:4326 here."""
-        return (self.epsg, self.definition) == (other.epsg, other.definition)
-
     def to(self, other: Crs) -> Transformer:
         """Return what transforms coordinates, x before y, into another system."""
         return _transformer(self, other)
@@ -151,7 +147,8 @@ def parse_crs(value: Any, field: str = "crs") -> Crs:
 def check_named_crs(named: Crs | None, crs: Any, says: str = "features say of themselves that they are") -> None:
     """Refuse what says of itself that it is in another CRS than the user says."""
     given = named if crs is None else parse_crs(crs)
-    if named is not None and given is not None and not named.is_same(given):
+    # By code: coordinates are the same in CRS84 and EPSG:4326 here.
+    if named and given and (named.epsg, named.definition) != (given.epsg, given.definition):
         advice = "Leave crs out, or transform the coordinates."
         raise SentinelHubRequestError(f"crs is {given}, but {says} in {named}. {advice}")
 

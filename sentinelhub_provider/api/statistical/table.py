@@ -6,10 +6,11 @@ import json
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -81,12 +82,6 @@ class Row:
         if self.sample_count is None or self.no_data_count is None:
             return None
         return self.sample_count - self.no_data_count
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the columns of a table; percentiles are ``p50``, ``p97.5``."""
-        same = {name: getattr(self, name) for name in _SAME}
-        percentiles = {f"p{per_cent:g}": value for per_cent, value in sorted(self.percentiles.items())}
-        return {**same, "interval_from": self.start, "interval_to": self.end, "state": self.state.value, **percentiles}
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +182,13 @@ def _rows_of(entry: Mapping[str, Any], interval: TimeRange, feature_id: Any) -> 
         if output == DATA_MASK:
             continue
         for band, values in ((found or {}).get("bands") or {}).items():
-            yield _row_of(values or {}, feature_id, start, end, output, band)
+            yield _row_of(values or {}, partial(Row, feature_id, start, end, output, band))
             number += 1
     if not number:
         yield Row(feature_id, start, end, None, None, State.EMPTY)
 
 
-def _row_of(values: Mapping[str, Any], feature_id: Any, start: datetime, end: datetime, output: str, band: str) -> Row:
+def _row_of(values: Mapping[str, Any], row: Callable[..., Row]) -> Row:
     stats = values.get("stats") or {}
     samples, missing = _count(stats.get("sampleCount")), _count(stats.get("noDataCount"))
     mean = as_number(stats.get("mean"))
@@ -202,27 +197,21 @@ def _row_of(values: Mapping[str, Any], feature_id: Any, start: datetime, end: da
         state = State.MASKED
     elif not math.isfinite(mean):
         state = State.NOT_A_NUMBER
-    percentiles = stats.get("percentiles")
     histogram = values.get("histogram") or {}
-    bins = histogram.get("bins") or ()
-    return Row(
-        feature_id=feature_id,
-        start=start,
-        end=end,
-        output=output,
-        band=band,
-        state=state,
+    return row(
+        state,
         min=as_number(stats.get("min")),
         max=as_number(stats.get("max")),
         mean=mean,
         stdev=as_number(stats.get("stDev")),
         sample_count=samples,
         no_data_count=missing,
-        percentiles={float(name): as_number(value) for name, value in (percentiles or {}).items()},
+        percentiles={float(name): as_number(value) for name, value in (stats.get("percentiles") or {}).items()},
         under=_count(histogram.get("underflowCount")),
         over=_count(histogram.get("overflowCount")),
         histogram=tuple(
-            (as_number(b.get("lowEdge")), as_number(b.get("highEdge")), _count(b.get("count")) or 0) for b in bins
+            (as_number(one.get("lowEdge")), as_number(one.get("highEdge")), _count(one.get("count")) or 0)
+            for one in histogram.get("bins") or ()
         ),
     )
 
@@ -311,7 +300,9 @@ def _bands(body: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
 
 def record(row: Row, columns: list[str]) -> dict[str, Any]:
     """Return a row's cells; what is no number is ``None``, unless the evalscript itself made it NaN or infinite."""
-    cells = row.to_dict()
+    cells = {name: getattr(row, name) for name in _SAME}
+    cells |= {f"p{per_cent:g}": value for per_cent, value in row.percentiles.items()}
+    cells |= {"interval_from": row.start, "interval_to": row.end, "state": row.state.value}
     if row.histogram:
         cells["histogram_under"], cells["histogram_over"] = row.under, row.over
         cells["histogram"] = [{"low": low, "high": high, "count": count} for low, high, count in row.histogram]

@@ -98,7 +98,10 @@ class FeatureRequests:
         try:
             asyncio.run(self._run(pending))
         except BaseExceptionGroup as group:
-            raise _first(group) from None
+            error: BaseException = group
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            raise error from None
         self.log.info("%s", self._progress())
         if self._stopped_by is not None:
             raise self._stopped_by
@@ -246,9 +249,3 @@ def is_of_one_feature(error: SentinelHubError) -> bool:
 def _repeatable(answer: Any) -> list[Failure]:
     """List the failed intervals that may get an answer yet; raises for what is no answer."""
     return [failure for failure in failures(answer) if failure.is_repeatable]
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return what went wrong first."""
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error

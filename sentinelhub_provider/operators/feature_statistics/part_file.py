@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -34,12 +33,6 @@ log = logging.getLogger(__name__)
 
 KEEP_EVERY = 5.0  # Seconds between two objects: what a kill loses at most
 KEEP_AFTER_FAULT = 60.0  # Seconds until a store that did not take an object is tried again
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    offset: int
-    is_complete: bool
 
 
 def part_file(output_path: Any, part_folder: Any, *, identity: Sequence[str], digest: str) -> PartFile:
@@ -81,7 +74,7 @@ class PartFile:
         self.spent = 0.0
         """PU that all answers in the file cost."""
         self._store = store
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, tuple[int, bool]] = {}  # Where an answer's line begins, and whether it is complete
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -132,15 +125,13 @@ class PartFile:
 
     def is_complete(self, key: str) -> bool:
         """Tell whether there is an answer in which no interval failed that can be repeated."""
-        place = self._places.get(key)
-        return place is not None and place.is_complete
+        return self._places.get(key, (0, False))[1]
 
     def get(self, key: str) -> dict[str, Any] | None:
         """Read an answer."""
-        place = self._places.get(key)
-        if place is None or self._file is None:
+        if key not in self._places or self._file is None:
             return None
-        self._file.seek(place.offset)
+        self._file.seek(self._places[key][0])
         answer: dict[str, Any] = json.loads(self._file.readline())["answer"]
         return answer
 
@@ -156,7 +147,7 @@ class PartFile:
             offset = self._file.tell()
             self._file.write(line.encode() + b"\n")
             self._file.flush()
-        self._places[key] = _Place(offset, is_complete)
+        self._places[key] = offset, is_complete
         self.spent += units
         if self._store is not None:
             self._store.keep(self._file)
@@ -178,7 +169,7 @@ class PartFile:
                 break
             try:
                 entry = json.loads(line)
-                self._places[entry["key"]] = _Place(offset, entry["complete"])
+                self._places[entry["key"]] = offset, entry["complete"]
                 self.spent += entry["units"]
             except (ValueError, KeyError, TypeError):
                 break

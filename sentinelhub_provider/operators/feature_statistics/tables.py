@@ -22,7 +22,7 @@ from sentinelhub_provider.api.statistical.table import (
     rows,
     table_format,
 )
-from sentinelhub_provider.features.files import require_pyarrow
+from sentinelhub_provider.features.files import require
 from sentinelhub_provider.hooks.output import target_for
 from sentinelhub_provider.operators.feature_statistics.part_file import PartFile
 from sentinelhub_provider.transport.download import DownloadReceiver
@@ -126,4 +126,4 @@ class _Sink(io.RawIOBase):
 
 def require_parquet_table() -> Any:
     """Return pyarrow for a table. Raises :class:`SentinelHubRequestError` where it is not installed."""
-    return require_pyarrow(field="output_path", otherwise="let output_path end with .csv or .jsonl")
+    return require("pyarrow", field="output_path", otherwise="let output_path end with .csv or .jsonl")

@@ -12,7 +12,7 @@ import pytest
 from request_builders import build_with
 
 from sentinelhub_provider.api.statistical.request import build_statistical_request, read_statistical_request
-from sentinelhub_provider.api.statistical.table import Failure, Row, State, failures, merge, rows
+from sentinelhub_provider.api.statistical.table import Failure, Row, State, column_names, failures, merge, record, rows
 from sentinelhub_provider.api.time_range import TimeRange
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
@@ -264,7 +264,10 @@ def only(stats: dict[str, Any]) -> Row:
 
 def test_row():
     """All columns of a table."""
-    assert only(GOOD).to_dict() == {
+    columns = column_names(
+        {"calculations": {"default": {"statistics": {"default": {"percentiles": {"k": [10, 97.5]}}}}}}
+    )
+    assert record(only(GOOD), columns) == {
         "feature_id": 7,
         "interval_from": datetime(2024, 6, 1, tzinfo=UTC),
         "interval_to": datetime(2024, 6, 8, tzinfo=UTC),
