@@ -84,20 +84,11 @@ def build_search(
     deployment: str | None = None,
     now: dt.datetime | None = None,
 ) -> SearchRequest:
-    """Build a search.
+    """Build a search; the arguments are those of the Catalog operators.
 
-    :param collection: one collection's id; the Catalog searches one at a time.
-    :param datetime: a time range, a single instant, or an interval as STAC writes it, ``..`` standing for an open end.
-    :param bbox: west, south, east, north in degrees; or ``intersects``, or neither for everywhere. A west that is east
-        of its east goes across the antimeridian: both sides are searched, as ``intersects``.
-    :param intersects: GeoJSON or WKT in degrees, of any kind of geometry; what crosses the antimeridian is cut there.
-    :param max_cloud_cover: per cent; joined to the filter.
-    :param filter: CQL2, as text or JSON.
-    :param fields: ``include`` and ``exclude``, lists of members.
-    :param distinct: a property whose values are wanted instead of items, such as ``date``.
-    :param limit: items in all; a page holds at most 100.
-    :param deployment: the connection's, to check where the collection lives.
-    :param now: the present time; a time that begins after it is refused.
+    A ``bbox`` whose west is east of its east goes across the antimeridian: both sides are searched, as ``intersects``,
+    which is cut there. ``limit``: items in all; a page holds at most 100. ``deployment``: the connection's, to check
+    where the collection lives. ``now``: the present time; a time that begins after it is refused.
     """
     found = find_collection(collection, deployment)
     if bbox is not None and intersects is not None:

@@ -82,30 +82,30 @@ _OWN = re.compile(r"(byoc|batch|zarr)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 """Collections of users carry their id in the name."""
 
 
-def find_collection(name: Any, deployment: str | None = None, *, field: str = "collection") -> Collection:
+def find_collection(name: Any, deployment: str | None = None) -> Collection:
     """Look a collection up by its id, its short name (``S2L2A``), or the id of a user's own with its prefix.
 
     One that is not known is left to the service, with a warning that names the nearest: there may be new ones. One that
     the deployment is known to lack is refused, with where it lives.
     """
     if not isinstance(name, str) or not name.strip():
-        raise SentinelHubRequestError(f"{field} is {name!r}. Give a collection's id, such as 'sentinel-2-l2a'.")
+        raise SentinelHubRequestError(f"collection is {name!r}. Give a collection's id, such as 'sentinel-2-l2a'.")
     name = name.strip()
     if _OWN.fullmatch(name):
         return Collection(name.lower(), f"own collection {name.lower()}")
     if name.partition("-")[0].lower() in ("byoc", "batch", "zarr"):
         raise SentinelHubRequestError(
-            f"{field} {name!r} is no name of an own collection. Give its prefix and id, such as "
+            f"collection {name!r} is no name of an own collection. Give its prefix and id, such as "
             "'byoc-12345678-1234-1234-1234-123456789abc'."
         )
     collection = COLLECTIONS.get(SHORT_NAMES.get(name.upper(), name))
     if collection is None:
         if deployment != "custom":
-            log.warning("%s", _unknown(name, deployment, field))
+            log.warning("%s", _unknown(name, deployment))
         return Collection(name, name, mosaicking_orders=BY_CLOUD, has_cloud_cover=True)
     if deployment is not None and not collection.is_at(deployment):
         raise SentinelHubRequestError(
-            f"{field} {name!r} is not available at {DEPLOYMENTS[deployment].title}. It lives at "
+            f"collection {name!r} is not available at {DEPLOYMENTS[deployment].title}. It lives at "
             f"deployment {_titles(collection.deployments)}: use a connection to it."
         )
     return collection
@@ -121,7 +121,7 @@ def find_collections(names: Iterable[str], deployment: str | None = None) -> lis
     return found
 
 
-def _unknown(name: str, deployment: str | None, field: str) -> str:
+def _unknown(name: str, deployment: str | None) -> str:
     squeezed = name.lower().replace("_", "-").replace(" ", "-")
     near = get_close_matches(squeezed, COLLECTIONS, n=8, cutoff=0.5)
     near += [known for known in COLLECTIONS if known not in near and squeezed in known]
@@ -132,7 +132,7 @@ def _unknown(name: str, deployment: str | None, field: str) -> str:
         hints.append(repr(known.id) if is_there else f"{known.id!r} (elsewhere: {_titles(known.deployments)})")
     there = [known.id for known in _ALL if deployment is None or known.is_at(deployment)]
     advice = f"Nearest: {', '.join(hints)}." if hints else f"There are {', '.join(there)}."
-    return f"{field} {name!r} is not known here, and sent as it is. {advice}"
+    return f"collection {name!r} is not known here, and sent as it is. {advice}"
 
 
 def _titles(deployments: Iterable[str]) -> str:

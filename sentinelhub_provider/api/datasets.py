@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 from sentinelhub_provider.api.arguments import RequestArguments
 from sentinelhub_provider.api.collections import Collection, find_collections
-from sentinelhub_provider.api.evalscripts.setup import Setup
+from sentinelhub_provider.api.evalscripts import Setup
 from sentinelhub_provider.api.geo.bounds import Bounds, Size
 from sentinelhub_provider.api.processing_units import Estimate, Service, estimate
 from sentinelhub_provider.api.time_range import as_sent, parse_time_range

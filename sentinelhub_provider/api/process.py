@@ -10,8 +10,7 @@ from typing import Any, Unpack
 
 from sentinelhub_provider.api.arguments import ImageryArguments
 from sentinelhub_provider.api.datasets import Checks, RasterRequest, build_datasets, member, read_datasets
-from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
-from sentinelhub_provider.api.evalscripts.setup import Setup, parse_setup
+from sentinelhub_provider.api.evalscripts import Setup, check_evalscript, parse_setup, read_evalscript
 from sentinelhub_provider.api.geo.bounds import (
     MAX_SIDE,
     SIZES,

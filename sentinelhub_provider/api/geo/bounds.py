@@ -204,7 +204,7 @@ def read_bounds(bounds: Any, *, across: bool = False) -> Bounds:
     return parse_bounds(bbox=bbox, geometry=bounds.get("geometry"), crs=crs, across=across, as_it_is=True)
 
 
-def read_size(output: Mapping[str, Any], bounds: Bounds, *, default: int = 256, path: str = "output") -> Size:
+def read_size(output: Mapping[str, Any], bounds: Bounds, *, path: str = "output") -> Size:
     """Check the size in a request's JSON; ``resx`` and ``resy`` are in units of the CRS, 256 pixels the default."""
     sized = [name for name in ("width", "height") if output.get(name) is not None]
     resolved = [name for name in ("resx", "resy") if output.get(name) is not None]
@@ -216,7 +216,7 @@ def read_size(output: Mapping[str, Any], bounds: Bounds, *, default: int = 256, 
         raise SentinelHubRequestError(f"request: {path} has {resolved[0]} alone. Give resx and resy.")
     if not resolved:
         width, height = (
-            default if output.get(name) is None else read_pixels(output[name], "request", f"request: {path}.{name}")
+            256 if output.get(name) is None else read_pixels(output[name], "request", f"request: {path}.{name}")
             for name in ("width", "height")
         )
         return Size(width, height)

@@ -88,19 +88,19 @@ class Geometry:
         return geojson
 
 
-def parse_bbox(value: Any, field: str = "bbox", *, in_degrees: bool = False) -> BBox:
+def parse_bbox(value: Any, *, in_degrees: bool = False) -> BBox:
     """Read four numbers, or a text of them; ``in_degrees``, a west beyond east goes across the antimeridian."""
     parts = value.strip().strip("[]()").split(",") if isinstance(value, str) else listed(value)
     if not isinstance(parts, Sequence) or len(parts) != 4:
-        raise SentinelHubRequestError(f"{field} is {value!r}. Give four numbers: west, south, east, north.")
-    box = BBox(*(_number(part, value, field) for part in parts))
+        raise SentinelHubRequestError(f"bbox is {value!r}. Give four numbers: west, south, east, north.")
+    box = BBox(*(_number(part, value, "bbox") for part in parts))
     if in_degrees and -180 <= box.max_x < box.min_x <= 180 and box.width < -180 and box.height > 0:
         return box
     if box.max_x < box.min_x or box.max_y < box.min_y:
         names = "west is east of east" if box.max_x < box.min_x else "south is north of north"
-        raise SentinelHubRequestError(f"{field} {list(box)} is upside down: {names}. Give west, south, east, north.")
+        raise SentinelHubRequestError(f"bbox {list(box)} is upside down: {names}. Give west, south, east, north.")
     if box.width == 0 or box.height == 0:
-        raise SentinelHubRequestError(f"{field} {list(box)} is empty: two of its sides are one.")
+        raise SentinelHubRequestError(f"bbox {list(box)} is empty: two of its sides are one.")
     return box
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from sentinelhub_provider.api.evalscripts.setup import Setup
+from sentinelhub_provider.api.evalscripts import Setup
 from sentinelhub_provider.api.job_requests.batch_input import Features, Tiles
 from sentinelhub_provider.api.job_requests.delivery import RASTER, ZARR, Access, Location, read_location
 from sentinelhub_provider.api.values import read_flag

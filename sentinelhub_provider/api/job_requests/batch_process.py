@@ -14,8 +14,7 @@ from typing import Any, Unpack
 
 from sentinelhub_provider.api.arguments import ImageryArguments
 from sentinelhub_provider.api.datasets import Checks, Datasets, build_datasets, member, read_datasets
-from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
-from sentinelhub_provider.api.evalscripts.setup import Setup, parse_setup
+from sentinelhub_provider.api.evalscripts import Setup, check_evalscript, parse_setup, read_evalscript
 from sentinelhub_provider.api.geo.bounds import Bounds, Size, parse_bounds, read_bounds
 from sentinelhub_provider.api.job_requests.batch_input import (
     FEATURES,

@@ -8,8 +8,7 @@ from typing import Any, Unpack
 
 from sentinelhub_provider.api.arguments import StatisticsArguments
 from sentinelhub_provider.api.datasets import Checks, Datasets, member, read_datasets
-from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
-from sentinelhub_provider.api.evalscripts.setup import Setup, parse_setup
+from sentinelhub_provider.api.evalscripts import Setup, check_evalscript, parse_setup, read_evalscript
 from sentinelhub_provider.api.geo.bounds import MAX_SIDE, Size
 from sentinelhub_provider.api.geo.crs import parse_crs
 from sentinelhub_provider.api.job_requests.batch_input import feature_size

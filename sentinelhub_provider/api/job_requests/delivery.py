@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from functools import reduce
 from typing import Any, NoReturn, Self
 
-from sentinelhub_provider.api.evalscripts.setup import Setup
+from sentinelhub_provider.api.evalscripts import Setup
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 REDACTED = "***"

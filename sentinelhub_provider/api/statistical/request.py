@@ -10,8 +10,7 @@ from typing import Any, Unpack
 
 from sentinelhub_provider.api.arguments import StatisticsArguments
 from sentinelhub_provider.api.datasets import Checks, Datasets, RasterRequest, build_datasets, member, read_datasets
-from sentinelhub_provider.api.evalscripts import check_evalscript, read_evalscript
-from sentinelhub_provider.api.evalscripts.setup import DATA_MASK, Setup, parse_setup
+from sentinelhub_provider.api.evalscripts import DATA_MASK, Setup, check_evalscript, parse_setup, read_evalscript
 from sentinelhub_provider.api.geo.bounds import Bounds, check_side, parse_bounds, parse_size, read_bounds, read_size
 from sentinelhub_provider.api.processing_units import Estimate, Service
 from sentinelhub_provider.api.statistical.table import column_names
@@ -102,18 +101,16 @@ def alone(interval: TimeRange) -> SplitTime:
     return SplitTime(interval, AggregationInterval(length, "SHORTEN"))
 
 
-def split_time(
-    time_range: Any, length: Any = "P1D", last: str | None = None, *, field: str = "time_range", now: datetime | None
-) -> SplitTime:
+def split_time(time_range: Any, length: Any = "P1D", last: str | None = None, *, now: datetime | None) -> SplitTime:
     """Read a range and the length of its intervals.
 
     Without ``last``, one that does not fit is skipped where the user says the range, and shortened where the run does.
     """
-    times = parse_time_range(time_range, field, now=now)
+    times = parse_time_range(time_range, now=now)
     interval = parse_interval(length, last=last or ("SHORTEN" if times.of_run else "SKIP"))
     if times.of_run and last is None and interval.is_length_of(times):
         return alone(times)
-    return _checked(times, interval, field, is_said=times.of_run and last is None)
+    return _checked(times, interval, "time_range", is_said=times.of_run and last is None)
 
 
 def read_split_time(aggregation: Mapping[str, Any], *, now: datetime | None) -> tuple[SplitTime, dict[str, Any]]:

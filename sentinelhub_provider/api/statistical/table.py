@@ -14,7 +14,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from sentinelhub_provider.api.evalscripts.setup import DATA_MASK
+from sentinelhub_provider.api.evalscripts import DATA_MASK
 from sentinelhub_provider.api.time_range import TimeRange, parse_time
 from sentinelhub_provider.api.values import as_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError

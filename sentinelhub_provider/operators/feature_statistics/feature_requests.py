@@ -57,15 +57,9 @@ Pending = Iterator[tuple[Feature, str]]  # Features to request, each with its ke
 class FeatureRequests:
     """The requests of one attempt.
 
-    :param hook: makes the calls; the rate limits are its.
-    :param template: of the requests.
-    :param part: takes the answers, and has those of earlier attempts.
-    :param whole: features in all.
-    :param concurrency: requests at a time.
-    :param arguments: tells how long the next call may take; raises where the task's time is over.
-    :param log: gets progress lines.
-    :param samples: data samples to a pixel that estimates count.
-    :param clock: seconds, monotonic.
+    ``part`` takes the answers, and has those of earlier attempts. ``whole``: features in all. ``concurrency``: requests
+    at a time. ``arguments`` tells how long the next call may take, and raises where the task's time is over.
+    ``samples``: to a pixel, for estimates. ``clock``: seconds, monotonic.
     """
 
     hook: SentinelHubHook

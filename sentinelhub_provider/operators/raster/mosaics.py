@@ -36,7 +36,7 @@ def write_vrt(output: Any, grid: PixelGrid, tiles: Sequence[Tile], paths: Mappin
     ``output``: where to. ``paths``: where each tile is, by its name. ``folder``: the tiles' folder, relative to the
     virtual raster. Raises :class:`SentinelHubResponseError` where a tile is no TIFF.
     """
-    from sentinelhub_provider.api.tiff import read_tiff_header, vrt_lines
+    from sentinelhub_provider.api.tiling import read_tiff_header, vrt_lines
 
     first = paths[tiles[0].name]
     with place_of(first).open("rb") as file:

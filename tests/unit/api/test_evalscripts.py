@@ -8,8 +8,15 @@ from typing import Any
 import pytest
 from py_mini_racer import MiniRacer
 
-from sentinelhub_provider.api.evalscripts import EVALSCRIPTS, check_evalscript, named_evalscript, read_evalscript
-from sentinelhub_provider.api.evalscripts.setup import Output, Setup, parse_setup
+from sentinelhub_provider.api.evalscripts import (
+    EVALSCRIPTS,
+    Output,
+    Setup,
+    check_evalscript,
+    named_evalscript,
+    parse_setup,
+    read_evalscript,
+)
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 BODY = "function evaluatePixel(s) { return [1]; }"

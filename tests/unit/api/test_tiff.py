@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from sentinelhub_provider.api.tiff import TiffHeader, read_tiff_header
+from sentinelhub_provider.api.tiling import TiffHeader, read_tiff_header
 
 GDAL_NAMES = {
     "uint8": "Byte",

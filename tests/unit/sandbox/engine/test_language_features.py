@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 from rasterio.io import MemoryFile
 
-from sentinelhub_provider.api.evalscripts import check_evalscript
-from sentinelhub_provider.api.evalscripts.setup import is_simple, parse_setup
+from sentinelhub_provider.api.evalscripts import check_evalscript, is_simple, parse_setup
 from sentinelhub_provider.sandbox.apis.process.render import ProcessResult, process
 from sentinelhub_provider.sandbox.apis.statistical.handlers import statistics
 from sentinelhub_provider.sandbox.errors import ApiError
