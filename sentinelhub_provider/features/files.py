@@ -21,7 +21,7 @@ import shapely
 from sentinelhub_provider.api.geo.crs import CRS84, Crs, parse_crs
 from sentinelhub_provider.api.values import decode
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRequestError, SentinelHubTransportError
-from sentinelhub_provider.transport.targets import is_final
+from sentinelhub_provider.transport.download import is_final
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator

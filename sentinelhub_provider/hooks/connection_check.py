@@ -17,7 +17,6 @@ from sentinelhub_provider.exceptions import (
     SentinelHubTransportError,
 )
 from sentinelhub_provider.hooks.sharing import check_cache
-from sentinelhub_provider.transport.download import MemoryReceiver
 from sentinelhub_provider.transport.policy import Call
 from sentinelhub_provider.transport.steps import duration
 
@@ -42,7 +41,7 @@ def check_connection(open_session: Callable[[], tuple[ConnectionSettings, Sentin
 
     def attempt() -> None:
         try:
-            session.call(_cheap_call(settings), MemoryReceiver())
+            session.call(_cheap_call(settings))
             token = session.current_token(timeout=CALL_DEADLINE)
             check_cache(settings)
             message = (

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError
-from sentinelhub_provider.transport.download import Download, DownloadReceiver, storing
-from sentinelhub_provider.transport.targets import FileSystemTarget, LocalTarget, Target
+from sentinelhub_provider.transport.download import Download, FileSystemTarget, LocalTarget, Target, storing
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -64,7 +63,7 @@ def check_connection(place: Any) -> None:
 
 def check_writable(path: Any) -> None:
     """Find out whether a file can be written, and leave nothing behind. Raises :class:`SentinelHubOutputError`."""
-    with DownloadReceiver(target_for(path)):
+    with target_for(path):
         pass
 
 
@@ -72,7 +71,7 @@ def store(body: bytes | Path, path: Any, *, content_type: str) -> Download:
     """Store bytes, or a copy of a local file, as downloads are stored. Raises :class:`SentinelHubOutputError`."""
     with (
         BytesIO(body) if isinstance(body, bytes) else body.open("rb") as source,
-        DownloadReceiver(target_for(path)) as receiver,
+        target_for(path) as receiver,
     ):
         while chunk := source.read(CHUNK):
             receiver.feed(chunk)

@@ -18,7 +18,6 @@ from sentinelhub_provider.connection import LONGEST_TIMEOUT, ConnectionSettings,
 from sentinelhub_provider.get_provider_info import CONN_FIELDS, UI_FIELD_BEHAVIOUR
 from sentinelhub_provider.hooks.airflow_side import Meter, amask, mask, named_if_missing
 from sentinelhub_provider.origins import without_query
-from sentinelhub_provider.transport.download import Download, DownloadReceiver, MemoryReceiver
 from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call
 from sentinelhub_provider.transport.request_body import header_fields
 from sentinelhub_provider.transport.steps import Wait
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from sentinelhub_provider.hooks.token_info import TokenInfo
     from sentinelhub_provider.transport.async_session import AsyncSentinelHubSession
+    from sentinelhub_provider.transport.download import Download
     from sentinelhub_provider.transport.session import SentinelHubSession
 
 # HTTP libraries are imported where they are needed: operators import this module while a DAG file is parsed.
@@ -210,20 +210,13 @@ class SentinelHubHook(BaseHook):
         :raises SentinelHubError: of the kind that says what to do; see :mod:`sentinelhub_provider.exceptions`.
         """
         call, content = self._call(method, endpoint, options)
-        receiver = MemoryReceiver()
-        response, _ = self._session.call(call, receiver, **content)
-        response._content = receiver.body
-        response._content_consumed = True  # type: ignore[attr-defined]  # so that iterating gives the content, too
-        return response
+        return self._session.call(call, **content)[0]
 
     async def arequest(self, method: str, endpoint: str, **options: Unpack[RequestOptions]) -> httpx.Response:
         """Do what :meth:`request` does, for the event loop; the answer is httpx's."""
         session = await self._asession()
         call, content = self._call(method, endpoint, options)
-        receiver = MemoryReceiver()
-        response, _ = await session.call(call, receiver, **content)
-        response._content = receiver.body
-        return response
+        return (await session.call(call, **content))[0]
 
     def download(self, method: str, endpoint: str, path: Any, **options: Unpack[RequestOptions]) -> Download:
         """Make one authorized call and stream its body to ``path``, where it appears only when it is complete.
@@ -239,7 +232,7 @@ class SentinelHubHook(BaseHook):
         from sentinelhub_provider.hooks.output import target_for
 
         call, content = self._call(method, endpoint, options)
-        with DownloadReceiver(target_for(path)) as receiver:
+        with target_for(path) as receiver:
             response, answer = self._session.call(call, receiver, **content)
             return receiver.complete(
                 content_type=answer.header("content-type") or "",

@@ -13,7 +13,6 @@ from sentinelhub_provider.connection import ConnectionSettings
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.oauth.token import AccessToken, json_object, seconds_from, unverified_claims
 from sentinelhub_provider.origins import TrustedOrigins
-from sentinelhub_provider.transport.download import MemoryReceiver
 from sentinelhub_provider.transport.policy import Call
 
 if TYPE_CHECKING:
@@ -54,10 +53,9 @@ def token_info(settings: ConnectionSettings, session: SentinelHubSession) -> Tok
     if url:
         # The token goes back to the very host that issued it, which need not be the one that serves the APIs.
         call = Call("GET", url, TrustedOrigins.for_urls(url), deadline=TOKEN_INFO_DEADLINE, max_attempts=1)
-        receiver = MemoryReceiver()
         try:
-            session.call(call, receiver, headers={"Accept": "application/json"})
-            claims = json_object(receiver.body)
+            response, _ = session.call(call, headers={"Accept": "application/json"})
+            claims = json_object(response.content)
         except SentinelHubError as error:
             log.info("the token info endpoint did not answer, reading the token's own claims instead: %s", error)
     if not claims:

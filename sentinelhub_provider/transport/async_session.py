@@ -16,7 +16,7 @@ from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.oauth.broker import Fetch, TokenBroker
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.transport.answers import Answer
-from sentinelhub_provider.transport.download import Intake, Receiver
+from sentinelhub_provider.transport.download import Intake, MemoryReceiver, Receiver
 from sentinelhub_provider.transport.driver import FlowDriver
 from sentinelhub_provider.transport.network import CONNECT_TIMEOUT, proxy_for, root_cause, ssl_context
 from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call, call_flow
@@ -62,13 +62,13 @@ class AsyncSentinelHubSession(FlowDriver):
         while self._transports:
             await self._transports.popitem()[1].aclose()
 
-    async def call(self, call: Call, receiver: Receiver, **kwargs: Any) -> tuple[httpx.Response, Answer]:
+    async def call(self, call: Call, receiver: Receiver | None = None, **kwargs: Any) -> tuple[httpx.Response, Answer]:
         """Make one call, repeated where that is safe, as ``SentinelHubSession.call`` does."""
         call = replace(call, url=with_query(call.url, kwargs.pop("params", None)))
         headers = kwargs.pop("headers", None)
         body = RequestBody(**kwargs)
         carried: dict[str, Any] = {"data" if body.files else "content": body.content(), "files": body.files}
-        response = httpx.Response(200)
+        response, memory = httpx.Response(200), MemoryReceiver()
 
         async def send(step: Send) -> Answer | Failure:
             nonlocal response
@@ -92,7 +92,7 @@ class AsyncSentinelHubSession(FlowDriver):
                     response = await self._transport(step.url).handle_async_request(request)
                     response.request = request
                     try:
-                        intake = Intake(receiver, response.status_code, response.headers)
+                        intake = Intake(receiver or memory, response.status_code, response.headers)
                         async for chunk in response.aiter_bytes():
                             if not intake.feed(chunk):
                                 break
@@ -110,6 +110,8 @@ class AsyncSentinelHubSession(FlowDriver):
 
         answer = await self._drive(call_flow(call, clock=self._clock, random=self._jitter), send, call.url)
         response.status_code = answer.status
+        if receiver is None:
+            response._content = memory.body
         return response, answer
 
     async def current_token(

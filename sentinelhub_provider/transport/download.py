@@ -1,17 +1,64 @@
-"""Where the body of an answer goes: into memory, or to a file that appears only when it is complete."""
+"""Where the body of an answer goes: into memory, to a disk, or to an object store.
+
+A file appears in its place whole, or not at all. Whether what a disk or a store says passes or stays is decided here,
+too: storage libraries share no tree of errors.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import os
+import re
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Self, TypeAlias
+from pathlib import Path
+from typing import IO, Any, Self, TypeAlias
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError
 from sentinelhub_provider.transport.answers import EXCERPT_SIZE, Answer
-from sentinelhub_provider.transport.targets import Target, is_final
+
+# Seconds for which a store that does not take an object is tried again: what it is to take is paid for.
+STORE_PATIENCE = 120.0
+_PART = ".sentinelhub-{}.part"
+_STALE = 24 * 3600.0  # age in seconds at which a part belongs to nobody any more
+
+# Codes of S3 that pass, whatever status they come with; an upload that is not there any more is begun anew.
+_PASSING_CODES = re.compile(
+    "ExpiredToken|InternalError|NoSuchUpload|OperationAborted|RequestExpired|RequestTimeout|RequestTimeTooSkewed"
+    "|ServiceUnavailable|SlowDown|Throttling|ThrottlingException|TokenRefreshRequired"
+)
+
+_PASSING_STATUSES = frozenset({408, 409, 425, 429})  # client errors (4xx) that pass
+
+_FINAL_KINDS = (
+    PermissionError,
+    FileNotFoundError,
+    FileExistsError,
+    IsADirectoryError,
+    NotADirectoryError,
+    ImportError,
+    NotImplementedError,
+    ValueError,
+    TypeError,
+)
+_FINAL_NUMBERS = frozenset({errno.ENAMETOOLONG, errno.EROFS, errno.EINVAL, errno.ELOOP, errno.ENXIO})
+# Airflow's missing connection, and what the libraries of AWS, Google and Azure say of credentials.
+_FINAL_NAMES = re.compile(
+    "AirflowNotFoundException|ClientAuthenticationError|DefaultCredentialsError|NoCredentialsError"
+    "|ParamValidationError|PartialCredentialsError|ProfileNotFound"
+)
+_STAYS = (
+    "Check that it names a file, that the folder or bucket exists and is writable, that the provider package for that "
+    "storage is installed, and the connection."
+)
+_PASSES = "This may pass: a retry of the task tries again. Check that there is space, and that the storage answers."
 
 
 class MemoryReceiver:
@@ -54,41 +101,186 @@ class Download:
     url: str
 
 
-class DownloadReceiver:
-    """Takes a body to a target, which it opens on entering; the file appears with :meth:`complete`, never otherwise."""
+class Target:
+    """Takes a body to a place for one file, opened on entering. The file appears with :meth:`complete`, or never."""
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
+    path: str
+    _file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
         self.restart()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._target.discard()
+        self.discard()
 
     def restart(self) -> None:
-        """Forget what was fed so far."""
-        with storing(self._target.path):
-            self._target.open()
+        """Make ready to write from the start, dropping what was fed so far. Fails where nothing can be written."""
+        with storing(self.path):
+            if self._file is None:
+                self._file = self._opened()
+            else:
+                self._file.seek(0)
+                self._file.truncate()
         self._digest = hashlib.sha256()
         self.size = 0
 
     def feed(self, chunk: bytes) -> None:
         """Write the next bytes."""
-        with storing(self._target.path):
-            self._target.write(chunk)
+        if self._file is not None:
+            with storing(self.path):
+                self._file.write(chunk)
         self._digest.update(chunk)
         self.size += len(chunk)
 
     def complete(self, *, content_type: str, processing_units: float | None, url: str) -> Download:
-        """Make the file appear and describe it."""
-        with storing(self._target.path):
-            self._target.commit()
-        return Download(self._target.path, self.size, self._digest.hexdigest(), content_type, processing_units, url)
+        """Make the file appear, whole, and describe it."""
+        if self._file is not None:
+            with storing(self.path):
+                self._commit(self._file)
+            Target.discard(self)
+        return Download(self.path, self.size, self._digest.hexdigest(), content_type, processing_units, url)
+
+    def discard(self) -> None:
+        """Leave nothing behind. Does nothing after :meth:`complete`."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _opened(self) -> IO[bytes]:
+        """Open the file that collects the bytes, on this machine."""
+        raise NotImplementedError
+
+    def _commit(self, file: IO[bytes]) -> None:
+        """Make the file appear under its name."""
+        raise NotImplementedError
 
 
-Receiver: TypeAlias = MemoryReceiver | DownloadReceiver
+class LocalTarget(Target):
+    """A file on this machine, written without a name where the file system can do that, so that a kill leaves nothing.
+
+    Elsewhere it is written beside its place, as a hidden part. Parts that a kill left there go after a day.
+
+    :param path: the file; where it is a symbolic link, what that leads to is written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._final = Path(path).expanduser().absolute()
+        self._names_folder = str(path).endswith("/")
+        self.path = str(self._final)
+        self._part: Path | None = None
+
+    def _opened(self) -> IO[bytes]:
+        self._final = Path(os.path.realpath(self._final))
+        if self._names_folder or self._final.is_dir():
+            raise IsADirectoryError(f"{self.path} is a folder")
+        if self._final.exists() and not self._final.is_file():
+            raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
+        existing = next(folder for folder in self._final.parents if folder.exists())
+        if len(os.fsencode(self._final.name)) > os.pathconf(existing, "PC_NAME_MAX"):
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        self._final.parent.mkdir(parents=True, exist_ok=True)
+        return self._nameless() or self._named()
+
+    def _commit(self, file: IO[bytes]) -> None:
+        file.flush()
+        os.fsync(file.fileno())
+        (self._part or self._name_it(file)).replace(self._final)
+        self._part = None
+
+    def discard(self) -> None:
+        """Leave nothing behind. Does nothing after :meth:`complete`."""
+        super().discard()
+        if self._part is not None:
+            self._part.unlink(missing_ok=True)
+            self._part = None
+
+    def _nameless(self) -> IO[bytes] | None:
+        """Open a file that has no name yet; ``None`` where the system has no such files."""
+        if not hasattr(os, "O_TMPFILE"):
+            return None
+        try:
+            number = os.open(self._final.parent, os.O_TMPFILE | os.O_RDWR, 0o666)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC):
+                raise
+            return None
+        return os.fdopen(number, "w+b")
+
+    def _named(self) -> IO[bytes]:
+        """Open a hidden part, whose permissions are those of any new file."""
+        for left in self._final.parent.glob(_PART.format("*")):
+            with suppress(OSError):
+                if time.time() - left.stat().st_mtime > _STALE:
+                    left.unlink()
+        part = self._new_part()
+        number = os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        self._part = part
+        return os.fdopen(number, "w+b")
+
+    def _name_it(self, file: IO[bytes]) -> Path:
+        """Give a nameless file a name beside its place."""
+        self._part = part = self._new_part()
+        try:
+            # The folder's number makes Python follow the link, as plain link() does not.
+            os.link(f"/proc/self/fd/{file.fileno()}", part, src_dir_fd=file.fileno(), follow_symlinks=True)
+        except OSError:
+            file.seek(0)
+            with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), "wb") as copy:
+                shutil.copyfileobj(file, copy)
+                copy.flush()
+                os.fsync(copy.fileno())
+        return part
+
+    def _new_part(self) -> Path:
+        return self._final.parent / _PART.format(secrets.token_hex(8))
+
+
+class FileSystemTarget(Target):
+    """An object in a store that fsspec reaches: collected on this machine's disk, uploaded once it is complete.
+
+    Uploading while it arrives would save the disk space, but fsspec's stores do not agree on how to take back a
+    half-written object, and some show it.
+
+    :param path: the object's path within the file system.
+    :param shown: the path as the user wrote it.
+    """
+
+    def __init__(
+        self,
+        file_system: Any,
+        path: str,
+        *,
+        shown: str,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._file_system, self._path, self.path = file_system, path, shown
+        self._clock, self._sleep = clock, sleep
+
+    def _opened(self) -> IO[bytes]:
+        if self.path.endswith("/"):
+            raise IsADirectoryError("it ends with a slash, so it names a folder")
+        prove_writable(self._file_system, self._path)
+        return _spool()
+
+    def _commit(self, file: IO[bytes]) -> None:
+        # A store that does not take it for now is tried again for two minutes.
+        file.flush()
+        ends, wait = self._clock() + STORE_PATIENCE, 1.0
+        while True:
+            try:
+                name = file.name if isinstance(file.name, str) else f"/proc/self/fd/{file.fileno()}"
+                self._file_system.put_file(name, self._path)
+                return
+            except Exception as error:  # of the storage's library, whichever that is
+                if is_final(error) or self._clock() + wait > ends:
+                    raise
+            self._sleep(wait)
+            wait = min(2 * wait, 16.0)
+
+
+Receiver: TypeAlias = MemoryReceiver | Target
 """Takes a body chunk by chunk. ``restart`` comes before each attempt and drops what an earlier one left."""
 
 
@@ -116,11 +308,66 @@ class Intake:
         return Answer(self._status, self._headers, self.excerpt, self.size)
 
 
-_STAYS = (
-    "Check that it names a file, that the folder or bucket exists and is writable, that the provider package for that "
-    "storage is installed, and the connection."
-)
-_PASSES = "This may pass: a retry of the task tries again. Check that there is space, and that the storage answers."
+def prove_writable(file_system: Any, path: str) -> None:
+    """Find out whether an object can be written, and leave nothing behind, not even when killed on the way."""
+    # S3 is asked to begin an upload, which is taken back. Other stores are asked whether the bucket is there.
+    if hasattr(file_system, "call_s3"):
+        bucket, key, _ = file_system.split_path(path)
+        begun = file_system.call_s3("create_multipart_upload", Bucket=bucket, Key=key)
+        with suppress(Exception):  # the right to take an upload back is another than that to begin it
+            file_system.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=begun["UploadId"])
+        return
+    protocols = file_system.protocol if isinstance(file_system.protocol, tuple) else (file_system.protocol,)
+    has_buckets = not {"gs", "gcs", "abfs", "abfss", "az", "adl"}.isdisjoint(protocols)
+    places = (path.strip("/").partition("/")[0], path) if has_buckets else (path,)
+    for place in places:
+        try:
+            file_system.info(place)
+        except FileNotFoundError:
+            if place != path:
+                raise
+        except PermissionError:  # to look is another right than to write
+            continue
+
+
+def _spool() -> IO[bytes]:
+    """Open a file on this machine's disk, which goes with the process where the system has files without a name."""
+    if Path("/proc/self/fd").is_dir():
+        return tempfile.TemporaryFile(prefix="sentinelhub-")
+    return tempfile.NamedTemporaryFile(prefix="sentinelhub-", suffix=".part")
+
+
+def is_final(error: BaseException) -> bool:
+    """Tell whether doing it again is bound to fail again: no such bucket, no permission, a path that cannot be."""
+    # All else passes: a store that does not answer, or answers that it is busy, and a disk that is full.
+    code, status = _code(error), _status(error)
+    if _PASSING_CODES.fullmatch(code) or status in _PASSING_STATUSES:
+        return False
+    if isinstance(error, _FINAL_KINDS) or any(_FINAL_NAMES.fullmatch(kind.__name__) for kind in type(error).__mro__):
+        return True
+    if isinstance(error, OSError) and error.errno in _FINAL_NUMBERS:
+        return True
+    return status is not None and 400 <= status < 500
+
+
+def _code(error: BaseException) -> str:
+    responses = (getattr(one, "response", None) for one in (error, error.__cause__))
+    found = next((response for response in responses if isinstance(response, dict)), None)
+    return str((found or {}).get("Error", {}).get("Code"))
+
+
+def _status(error: BaseException) -> int | None:
+    for one in (error, error.__cause__):
+        response: Any = getattr(one, "response", None)
+        if isinstance(response, dict):
+            named = [response.get("ResponseMetadata", {}).get("HTTPStatusCode")]
+        else:
+            named = [getattr(one, name, None) for name in ("status_code", "status", "code")]
+        found = next((value for value in named if value is not None), None)
+        if found is not None and not isinstance(found, bool):
+            with suppress(TypeError, ValueError):
+                return int(found)
+    return None
 
 
 @contextmanager

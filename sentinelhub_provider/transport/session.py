@@ -23,7 +23,7 @@ from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.origins import is_loopback
 from sentinelhub_provider.transport.answers import Answer
 from sentinelhub_provider.transport.bounded_reads import BoundedAdapter, bounded_reads
-from sentinelhub_provider.transport.download import Intake, Receiver
+from sentinelhub_provider.transport.download import Intake, MemoryReceiver, Receiver
 from sentinelhub_provider.transport.driver import FlowDriver
 from sentinelhub_provider.transport.network import CONNECT_TIMEOUT, proxy_for, root_cause, ssl_context
 from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call, authorized_flow, call_flow
@@ -112,10 +112,10 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         assert response is not None  # noqa: S101 - no flow ends well without having sent
         return response
 
-    def call(self, call: Call, receiver: Receiver, **kwargs: Any) -> tuple[requests.Response, Answer]:
+    def call(self, call: Call, receiver: Receiver | None = None, **kwargs: Any) -> tuple[requests.Response, Answer]:
         """Make one call, repeated where that is safe, until it has a usable answer.
 
-        :param receiver: takes the body of the good answer.
+        :param receiver: takes the body of the good answer, ``None`` for the response's own ``content``.
         :param kwargs: ``params``, ``data``, ``json``, ``files``, ``headers`` as for ``requests``.
         :returns: the response, its body consumed, and the answer as it was judged.
         :raises SentinelHubError: see :mod:`sentinelhub_provider.exceptions`.
@@ -125,7 +125,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
             prepared = self._prepared(call.method, call.url, **kwargs)
         except (requests.RequestException, UnicodeError) as error:
             raise unsendable(error, call.url) from None
-        response = requests.Response()
+        response, memory = requests.Response(), MemoryReceiver()
 
         def send(step: Send) -> Answer | Failure:
             nonlocal response
@@ -138,7 +138,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
                         _for_step(prepared, step), timeout=timeout, stream=True, allow_redirects=False
                     )
                 with response:
-                    intake = Intake(receiver, response.status_code, response.headers)
+                    intake = Intake(receiver or memory, response.status_code, response.headers)
                     # The body as it comes: a larger piece would have to be complete before it is seen.
                     while (chunk := response.raw.read1(READ_SIZE, decode_content=True)) and intake.feed(chunk):
                         pass
@@ -153,6 +153,9 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
 
         answer = at_once(self._drive(call_flow(call, clock=self._clock, random=self._jitter), send, call.url))
         response.status_code = answer.status
+        if receiver is None:
+            response._content = memory.body
+            response._content_consumed = True  # type: ignore[attr-defined]  # so that iterating gives it, too
         return response, answer
 
     def current_token(self, *, rejected: AccessToken | None = None, timeout: float = DEFAULT_DEADLINE) -> AccessToken:

@@ -22,7 +22,6 @@ from sentinelhub_provider.oauth.client_credentials import (
     token_request,
 )
 from sentinelhub_provider.oauth.token import AccessToken
-from sentinelhub_provider.transport.download import MemoryReceiver
 from sentinelhub_provider.transport.policy import Call
 
 # Seconds that the token endpoint may stay silent: it answers at once or not at all, and another try must fit in.
@@ -45,7 +44,6 @@ def fetch_token(
     :raises SentinelHubError: for everything else, which may pass.
     """
     request = token_request(credentials_of(settings))
-    receiver = MemoryReceiver()
     token_call = Call(
         method="POST",
         url=settings.auth_url,
@@ -57,8 +55,8 @@ def fetch_token(
     )
     sent_at = wall_clock()
     try:
-        call(token_call, receiver, data=request.body, headers=dict(request.headers))
-        return parse_token_answer(receiver.body, auth_url=settings.auth_url, now=sent_at)
+        response, _ = call(token_call, data=request.body, headers=dict(request.headers))
+        return parse_token_answer(response.content, auth_url=settings.auth_url, now=sent_at)
     except SentinelHubError as error:
         raise _in_terms_of_the_connection(error, settings) from error.__cause__
 

@@ -37,13 +37,12 @@ from sentinelhub_provider.sandbox.gateway.faults.model import TOKEN_PATHS
 from sentinelhub_provider.sandbox.server import SandboxServer
 from sentinelhub_provider.transport import token_endpoint
 from sentinelhub_provider.transport.async_session import AsyncSentinelHubSession
-from sentinelhub_provider.transport.download import DownloadReceiver, MemoryReceiver, Receiver
+from sentinelhub_provider.transport.download import LocalTarget, MemoryReceiver, Receiver
 from sentinelhub_provider.transport.policy import Call
 from sentinelhub_provider.transport.rate_limit import Limits
 from sentinelhub_provider.transport.rate_limiter import RateLimiter
 from sentinelhub_provider.transport.session import SentinelHubSession
 from sentinelhub_provider.transport.steps import Wait
-from sentinelhub_provider.transport.targets import LocalTarget
 
 Action = dict[str, Any]
 
@@ -553,7 +552,7 @@ def perform(shell: BlockingShell, case: Case, folder: Path, picture: dict[str, A
     content = b""
     try:
         if kind.stored:
-            with DownloadReceiver(LocalTarget(folder / "picture.png")) as file:
+            with LocalTarget(folder / "picture.png") as file:
                 shell.call(call, file, **body, **headers)
                 file.complete(content_type="", processing_units=None, url=url)
             content = (folder / "picture.png").read_bytes()

@@ -23,8 +23,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError
 from sentinelhub_provider.hooks.output import check_connection, is_object_path, place_of
-from sentinelhub_provider.transport.download import storing
-from sentinelhub_provider.transport.targets import prove_writable
+from sentinelhub_provider.transport.download import prove_writable, storing
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath

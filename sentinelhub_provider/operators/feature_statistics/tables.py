@@ -25,7 +25,6 @@ from sentinelhub_provider.api.statistical.table import (
 from sentinelhub_provider.features.files import require
 from sentinelhub_provider.hooks.output import target_for
 from sentinelhub_provider.operators.feature_statistics.part_file import PartFile
-from sentinelhub_provider.transport.download import DownloadReceiver
 
 Feed = Callable[[bytes], None]  # Takes the file's next bytes
 
@@ -56,7 +55,7 @@ def write_table(cells: Records, found: Survey, path: Any, wanted: str | None) ->
     """
     kind = table_format(path, wanted)
     columns = column_names(found.template.example.body, found.properties)
-    with DownloadReceiver(target_for(path)) as receiver:
+    with target_for(path) as receiver:
         if kind == "parquet":
             _write_parquet(cells, receiver.feed, columns, found.properties)
         elif kind == "csv":

@@ -207,10 +207,9 @@ def download_outputs(
     :class:`SentinelHubResponseError` where the archive is broken or lacks an output; nothing is stored then.
     """
     from sentinelhub_provider.hooks.output import target_for
-    from sentinelhub_provider.transport.download import DownloadReceiver
 
     with ExitStack() as stack:
-        receivers = {name: stack.enter_context(DownloadReceiver(target_for(path))) for name, path in paths.items()}
+        receivers = {name: stack.enter_context(target_for(path)) for name, path in paths.items()}
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sentinelhub-")))
         archive = download(folder / "outputs.tar")
         fed: set[str] = set()

@@ -15,8 +15,7 @@ import pytest
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError
 from sentinelhub_provider.hooks.output import store, target_for
-from sentinelhub_provider.transport.download import DownloadReceiver
-from sentinelhub_provider.transport.targets import FileSystemTarget, LocalTarget
+from sentinelhub_provider.transport.download import FileSystemTarget, LocalTarget
 
 BODY = b"0123456789" * 1000
 
@@ -41,7 +40,7 @@ def fixture_memory() -> Iterator[fsspec.AbstractFileSystem]:
 def test_file_appears_only_when_complete(tmp_path: Path):
     """Who watches the folder never sees a part of it under its name."""
     path = tmp_path / "made" / "on" / "demand" / "picture.tiff"
-    with DownloadReceiver(LocalTarget(path)) as receiver:
+    with LocalTarget(path) as receiver:
         receiver.feed(BODY[:5000])
         receiver.feed(BODY[5000:])
         assert not path.exists()
@@ -56,7 +55,7 @@ def test_file_appears_only_when_complete(tmp_path: Path):
 
 def test_incomplete_file_leaves_nothing_behind(tmp_path: Path):
     """Neither under its name nor under another."""
-    with DownloadReceiver(LocalTarget(tmp_path / "picture.tiff")) as receiver:
+    with LocalTarget(tmp_path / "picture.tiff") as receiver:
         receiver.feed(BODY)
 
     assert everything_below(tmp_path) == []
@@ -68,7 +67,7 @@ def test_error_on_the_way_leaves_the_old_file_alone(tmp_path: Path):
     path.write_bytes(b"old")
 
     def killed_on_the_way() -> None:
-        with DownloadReceiver(LocalTarget(path)) as receiver:
+        with LocalTarget(path) as receiver:
             receiver.feed(BODY)
             raise RuntimeError("killed")
 
@@ -82,7 +81,7 @@ def test_error_on_the_way_leaves_the_old_file_alone(tmp_path: Path):
 def test_next_attempt_starts_from_nothing(tmp_path: Path):
     """What a broken attempt left is dropped, from the file and from the checksum."""
     path = tmp_path / "picture.tiff"
-    with DownloadReceiver(LocalTarget(path)) as receiver:
+    with LocalTarget(path) as receiver:
         receiver.feed(b"a longer body of an attempt that broke")
         receiver.restart()
         receiver.feed(b"whole")
@@ -135,7 +134,7 @@ def _name_too_long(folder: Path) -> Path:
 def test_path_that_cannot_be_written_is_found_on_entering(tmp_path: Path, make):
     """Before anything is sent: a picture that cannot be stored would be paid for all the same."""
     path = make(tmp_path)
-    receiver = DownloadReceiver(LocalTarget(path))
+    receiver = LocalTarget(path)
 
     with pytest.raises(SentinelHubOutputError, match="cannot be written") as error:
         receiver.__enter__()
@@ -153,11 +152,10 @@ def test_folder_without_permission_is_found_on_entering(tmp_path: Path):
 import os, sys
 sys.path[:] = {sys.path!r}
 from sentinelhub_provider.exceptions import SentinelHubOutputError
-from sentinelhub_provider.transport.download import DownloadReceiver
-from sentinelhub_provider.transport.targets import LocalTarget
+from sentinelhub_provider.transport.download import LocalTarget
 if os.getuid() == 0:
     os.setuid(65534)
-receiver = DownloadReceiver(LocalTarget({str(locked / "picture.tiff")!r}))
+receiver = LocalTarget({str(locked / "picture.tiff")!r})
 try:
     receiver.__enter__()
 except SentinelHubOutputError as error:
@@ -177,7 +175,7 @@ def test_disk_that_fills_up_is_an_output_error(tmp_path: Path):
     target = LocalTarget(tmp_path / "picture.tiff")
 
     def fill_the_disk() -> None:
-        with DownloadReceiver(target) as receiver, open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
+        with target as receiver, open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
             assert target._file is not None
             os.dup2(full.fileno(), target._file.fileno())
             receiver.feed(BODY * 1000)
@@ -193,7 +191,7 @@ def test_disk_that_fills_up_is_an_output_error(tmp_path: Path):
 
 def test_object_appears_only_when_complete(memory: fsspec.AbstractFileSystem):
     """As on disk."""
-    with DownloadReceiver(FileSystemTarget(memory, "/bucket/a.tiff", shown="memory://bucket/a.tiff")) as receiver:
+    with FileSystemTarget(memory, "/bucket/a.tiff", shown="memory://bucket/a.tiff") as receiver:
         receiver.feed(BODY)
         assert not memory.exists("/bucket/a.tiff")
         download = receiver.complete(content_type="", processing_units=None, url="")
@@ -204,7 +202,7 @@ def test_object_appears_only_when_complete(memory: fsspec.AbstractFileSystem):
 
 def test_incomplete_object_leaves_nothing_behind(memory: fsspec.AbstractFileSystem):
     """Nothing was uploaded."""
-    with DownloadReceiver(FileSystemTarget(memory, "/bucket/a.tiff", shown="")) as receiver:
+    with FileSystemTarget(memory, "/bucket/a.tiff", shown="") as receiver:
         receiver.feed(BODY)
 
     assert memory.find("/") == []

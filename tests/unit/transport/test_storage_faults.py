@@ -18,7 +18,7 @@ from botocore.exceptions import (
 from fsspec.exceptions import FSTimeoutError
 from s3fs.errors import translate_boto_error
 
-from sentinelhub_provider.transport.targets import is_final
+from sentinelhub_provider.transport.download import is_final
 
 
 def answer(code: str, status: int) -> ClientError:

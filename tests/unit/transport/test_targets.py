@@ -16,19 +16,18 @@ from clocks import FakeClock
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError
 from sentinelhub_provider.hooks.output import store, target_for
-from sentinelhub_provider.transport.download import DownloadReceiver
-from sentinelhub_provider.transport.targets import STORE_PATIENCE, FileSystemTarget, LocalTarget
+from sentinelhub_provider.transport.download import STORE_PATIENCE, FileSystemTarget, LocalTarget
 
 KILLED = """
 import os, signal, sys
 sys.path[:] = {path!r}
 from sentinelhub_provider.hooks.output import target_for
-from sentinelhub_provider.transport.targets import LocalTarget
+from sentinelhub_provider.transport.download import LocalTarget
 if {named}:
     LocalTarget._nameless = lambda self: None
 target = target_for({target!r})
-target.open()
-target.write(b"0123456789" * 100000)
+target.restart()
+target.feed(b"0123456789" * 100000)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -144,7 +143,7 @@ class Flaky(fsspec.get_filesystem_class("memory")):  # type: ignore[misc]
 def upload(file_system: Flaky, clock: FakeClock) -> None:
     """Store an object."""
     target = FileSystemTarget(file_system, "/b/a.tif", shown="x://b/a.tif", clock=clock, sleep=clock.sleep)
-    with DownloadReceiver(target) as receiver:
+    with target as receiver:
         receiver.feed(b"body")
         receiver.complete(content_type="", processing_units=None, url="")
 
