@@ -45,7 +45,7 @@ def parse_duration(text: str) -> Duration:
     match = _PERIOD.fullmatch(text)
     if match is not None and any(match.groups()):
         years, months, weeks, days = (int(part or 0) for part in match.groups())
-        duration = Duration(12 * years + months, timedelta(weeks=weeks, days=days))
+        duration = Duration(12 * years + months, _span(weeks=weeks, days=days))
     else:
         match = _TIME.fullmatch(text)
         if match is None or not any(match.groups()):
@@ -53,10 +53,17 @@ def parse_duration(text: str) -> Duration:
                 "must be an ISO 8601 duration with period or time designators, not both, such as P10D, P1M or PT24H"
             )
         hours, minutes, seconds = (float(part or 0) for part in match.groups())
-        duration = Duration(0, timedelta(hours=hours, minutes=minutes, seconds=seconds))
+        duration = Duration(0, _span(hours=hours, minutes=minutes, seconds=seconds))
     if not duration.months and duration.rest < _ONE_DAY:
         raise ValueError("must be at least one day long")
     return duration
+
+
+def _span(**parts: float) -> timedelta:
+    try:
+        return timedelta(**parts)
+    except OverflowError as error:
+        raise ValueError("must end before the year 10000") from error
 
 
 def cut(

@@ -73,7 +73,12 @@ def _histogram(counted: Samples, wanted: Histogram, *, whole: bool) -> dict[str,
     finite = counted[np.isfinite(counted)]
     edges = _edges(finite, wanted)
     if not edges:
-        return {"bins": [], "overflowCount": 0, "underflowCount": 0}
+        low, high = (
+            (-math.inf if wanted.low is None else wanted.low),
+            (math.inf if wanted.high is None else wanted.high),
+        )
+        over, under = np.count_nonzero(finite > high), np.count_nonzero(finite < low)
+        return {"bins": [], "overflowCount": int(over), "underflowCount": int(under)}
     bounds = np.asarray(edges, np.float64)
     if len(edges) == 2 and edges[0] == edges[1]:
         counts = np.asarray([np.count_nonzero(finite == bounds[0])])
