@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import re
 import shutil
 import socket
 import sys
@@ -16,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
-from dag_runs import DagRunner, started_dag_runner
-from redis_server import RedisServer
-from s3_server import S3Server, s3_server
-from task_instance import TaskInstance
 from xdist.scheduler import LoadFileScheduling
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the process that only shares the tests out reads this file, too
+    from dag_runs import DagRunner
     from job_deaths import Deaths
+    from redis_server import RedisServer
+    from s3_server import S3Server
+    from task_instance import TaskInstance
 
 # The same examples in each run: a property that fails now and then tells nothing about the change at hand. For a wider
 # search: HYPOTHESIS_PROFILE=search.
@@ -31,6 +32,7 @@ hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("search", deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
+_TESTS = Path(__file__).parent
 _HOME = tempfile.mkdtemp(prefix="airflow-home-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 os.environ["AIRFLOW_HOME"] = _HOME
@@ -61,19 +63,25 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return len(os.sched_getaffinity(0)) + 1
 
 
-IN_AIRFLOW = (
-    "tests/contract/test_examples_contract.py",
-    "tests/integration/test_calendars.py",
-    "tests/integration/test_execution_timeout.py",
-    "tests/integration/test_http_operator.py",
-    "tests/integration/test_sensor_dag_runs.py",
-    "tests/integration/test_token_stores.py",
-)
+IN_AIRFLOW = {
+    path.relative_to(_TESTS.parent).as_posix()
+    for path in _TESTS.rglob("test_*.py")
+    if re.search(r"\bdag_runner\b", path.read_text(encoding="utf-8"))
+}
 """Files whose DAGs run in one Airflow: one process of xdist has them all, so that Airflow is loaded once."""
 
 
 class FileScheduling(LoadFileScheduling):
     """Gives a file to one process, in the order of pytest's ``testpaths``."""
+
+    def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
+        """Forget a test that is done: looked through with each further one, thousands cost seconds."""
+        nodeid = self.registered_collections[node][item_index]
+        work, scope = self.assigned_work[node], self._split_scope(nodeid)
+        del work[scope][nodeid]
+        if not work[scope]:
+            del work[scope]
+        self._reschedule(node)
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
@@ -88,11 +96,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Collect without looking for garbage, and never look through what was collected: it is a fifth of the time."""
+    """Collect without looking for garbage, never look through what was collected, and look seldom afterwards."""
     gc.disable()
     result = yield
-    gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
     gc.enable()
     return result
 
@@ -100,6 +108,8 @@ def pytest_collection() -> Generator[None, object, object]:
 @pytest.fixture(scope="session")
 def dag_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagRunner]:
     """A real Airflow for the DAGs of all tests of this process."""
+    from dag_runs import started_dag_runner
+
     with started_dag_runner(tmp_path_factory.mktemp("airflow")) as runner:
         yield runner
 
@@ -107,12 +117,16 @@ def dag_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagRunner]:
 @pytest.fixture(name="ti")
 def fixture_ti() -> TaskInstance:
     """A task instance."""
+    from task_instance import TaskInstance
+
     return TaskInstance()
 
 
 @pytest.fixture(scope="session")
 def s3_for_all() -> Iterator[S3Server]:
     """One S3 server for the tests that need a bucket."""
+    from s3_server import s3_server
+
     with s3_server() as server:
         yield server
 
@@ -138,6 +152,8 @@ def deaths(made_deaths, sentinelhub_sandbox, tmp_path: Path) -> Deaths:
 @pytest.fixture(name="redis_for_all", scope="session")
 def fixture_redis_for_all() -> Iterator[RedisServer]:
     """A Redis server for all tests of this process."""
+    from redis_server import RedisServer
+
     with RedisServer() as server:
         yield server
 

@@ -7,12 +7,19 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from fleet import Fleet
+from fleet import Fleet, nursery
 from redis_server import RedisServer
 
 from sentinelhub_provider.sandbox.server import SandboxServer
 
 SETTLED = 60.0
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fixture_nursery() -> Iterator[None]:
+    """Have one process for all fleets to be forked from."""
+    with nursery():
+        yield
 
 
 @pytest.fixture(name="server")
@@ -109,7 +116,7 @@ def test_fleet_does_not_wait_for_a_killed_holder(server: SandboxServer, auth_cac
 
 def test_kills_at_random_moments_harm_nobody_else(server: SandboxServer, auth_cache: str):
     """Thirty processes fetch and renew short-lived tokens while others among them are killed, again and again."""
-    lifetime, calls, pause = 4.0, 20, 0.15
+    lifetime, calls, pause = 4.0, 10, 0.3
     server.control.set_token_lifetime(lifetime)
     server.control.add_fault(path="*/token", probability=1.0, action={"kind": "delay", "seconds": 0.1})
     chance = random.Random(auth_cache[:4])

@@ -1,18 +1,23 @@
 """Many real processes that make calls with one connection, none of them with Airflow in it.
 
-A test uses :class:`Fleet`. Run as a script this is its nursery: it has everything imported and forks the workers, as
-Airflow does with tasks, so that thirty of them start at once on a small machine.
+A test uses :class:`Fleet` inside :func:`nursery`. Run as a script this is the nursery: it has everything imported and
+forks a process for each fleet, which forks the workers, as Airflow does with tasks, so that thirty of them start at
+once on a small machine.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -50,6 +55,25 @@ class Outcome:
     warnings: int = 0
 
 
+_nurseries: list[socket.socket] = []
+
+
+@contextmanager
+def nursery() -> Iterator[None]:
+    """Run the process that all fleets inside the block are forked from."""
+    here, there = socket.socketpair()
+    with here:
+        with there:
+            process = subprocess.Popen([sys.executable, __file__, str(there.fileno())], pass_fds=[there.fileno()])
+        _nurseries.append(here)
+        try:
+            yield
+        finally:
+            _nurseries.remove(here)
+            here.shutdown(socket.SHUT_RDWR)
+            process.wait(WAIT)
+
+
 class Fleet:
     """Processes of one host; they start with :meth:`go` and are ended with the block."""
 
@@ -65,13 +89,17 @@ class Fleet:
         )
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-        )
+        orders, to_write = os.pipe()
+        to_read, answers = os.pipe()
+        socket.send_fds(_nurseries[-1], [b"fleet"], [orders, answers])
+        os.close(orders)
+        os.close(answers)
+        self._stdin, self._stdout = os.fdopen(to_write, "w"), os.fdopen(to_read)
         self._watchdog = threading.Timer(WAIT, self._end)
         self._watchdog.start()
         self._say(json.dumps(asdict(self._plan)))
-        self.pids: list[int] = json.loads(self._process.stdout.readline())
+        self._group: int = json.loads(self._stdout.readline())
+        self.pids: list[int] = json.loads(self._stdout.readline())
         return self
 
     def go(self) -> Self:
@@ -81,18 +109,17 @@ class Fleet:
 
     def wait_for_line(self) -> str:
         """Return the next line that a worker prints."""
-        return self._process.stdout.readline().strip()
+        return self._stdout.readline().strip()
 
     def outcome(self) -> Outcome:
         """Wait until all workers have ended and return what they achieved."""
         total = Outcome()
-        for line in self._process.stdout:
+        for line in self._stdout:
             report = json.loads(line)
             total.workers += 1
             total.done += report["done"]
             total.warnings += report["warnings"]
             total.errors += report["errors"]
-        self._process.wait(WAIT)
         return total
 
     def kill(self, pid: int) -> None:
@@ -100,36 +127,58 @@ class Fleet:
         os.kill(pid, signal.SIGKILL)
 
     def _say(self, line: str) -> None:
-        self._process.stdin.write(f"{line}\n")
-        self._process.stdin.flush()
+        self._stdin.write(f"{line}\n")
+        self._stdin.flush()
 
     def _end(self) -> None:
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # all have ended
+            os.killpg(self._group, signal.SIGKILL)
 
     def __exit__(self, *_: object) -> None:
         self._watchdog.cancel()
         self._end()
-        self._process.wait()
-        self._process.stdin.close()
-        self._process.stdout.close()
+        self._stdout.read()  # ends when all of them are gone
+        self._stdin.close()
+        self._stdout.close()
 
 
 # --- the nursery -----------------------------------------------------------------------------------------------------
 
 
-def main() -> None:
-    """Fork the workers, let them go, wait for them."""
+def main(orders: socket.socket) -> None:
+    """Fork a process for each fleet that a test asks for, until it asks no more."""
     import logging
 
-    import sentinelhub_provider.hooks.sharing
-    import sentinelhub_provider.oauth.stores.file
-    import sentinelhub_provider.oauth.stores.redis
-    import sentinelhub_provider.transport.session
-
+    for module in ("hooks.sharing", "oauth.stores.file", "oauth.stores.redis", "transport.session"):
+        importlib.import_module(f"sentinelhub_provider.{module}")
     logging.disable(logging.INFO)
+    fleets = []
+    while True:
+        _, pipes, _, _ = socket.recv_fds(orders, len(b"fleet"), 2)
+        if not pipes:
+            break
+        fleets.append(os.fork())
+        if fleets[-1] == 0:
+            orders.close()
+            os.setsid()
+            for stream, pipe in enumerate(pipes):
+                os.dup2(pipe, stream)
+                os.close(pipe)
+            _be_fleet()
+            os._exit(0)
+        for pipe in pipes:
+            os.close(pipe)
+    for fleet in fleets:
+        os.waitpid(fleet, 0)
+
+
+def _be_fleet() -> None:
+    """Fork the workers, let them go, wait for them."""
+    print(os.getpid(), flush=True)  # noqa: T201
     plan = Plan(**json.loads(sys.stdin.readline()))
     if plan.lock_lifetime is not None:
+        import sentinelhub_provider.oauth.stores.redis
+
         sentinelhub_provider.oauth.stores.redis.LOCK_LIFETIME = plan.lock_lifetime
     gate, opener = os.pipe()
     pids = []
@@ -203,4 +252,4 @@ def work(plan: Plan) -> None:
 if __name__ == "__main__":
     # Run as a script, only this folder is on the path; the package is found where the test found it.
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    main()
+    main(socket.socket(fileno=int(sys.argv[1])))

@@ -51,7 +51,12 @@ class S3Server:
 def s3_server() -> Iterator[S3Server]:
     """Run a server until the context ends."""
     import boto3
+    import moto.backends
     from moto.server import ThreadedMotoServer
+
+    # It looks through its folders with each request, which takes longer than the answer.
+    modules = list(moto.backends.list_of_moto_modules())
+    moto.backends.list_of_moto_modules = lambda: modules
 
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it logs each request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
