@@ -15,12 +15,9 @@ from sentinelhub_provider.operators.jobs.base import FOREVER, SentinelHubJobOper
 from sentinelhub_provider.operators.request_arguments import ImageryOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from airflow.sdk import Context
 
     from sentinelhub_provider.api.job_requests.async_process import AsyncProcessRequest
-    from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.operators.jobs.attempt import JobStore
     from sentinelhub_provider.operators.jobs.buckets import Unchecked
     from sentinelhub_provider.operators.jobs.results import AsyncResults
@@ -50,6 +47,7 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
     """
 
     kind = ASYNC_PROCESS
+    unclear_wait: Any
     also_described_by = ("evalscript_url", "delivery")
     ui_color = "#cfe0f2"
 
@@ -65,11 +63,15 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         self.evalscript_url = evalscript_url
         self.if_unclear, self.unclear_wait = if_unclear, unclear_wait
 
+    def _check_arguments(self) -> None:
+        super()._check_arguments()
+        self.if_unclear = read_choice(self.if_unclear, IF_UNCLEAR, "if_unclear")
+        self.unclear_wait = min(read_number(self.unclear_wait, "unclear_wait", least=0), FOREVER)
+
     def build(self, context: Context, tag: str) -> AsyncProcessRequest:
         """Return the checked request; the tag is a folder of its delivery."""
         from sentinelhub_provider.api.job_requests.async_process import build_async_process, read_async_process
 
-        read_choice(self.if_unclear, IF_UNCLEAR, "if_unclear")
         whole = self.whole_request(context)
         if whole is not None:
             access = self.access_for(whole, ("output", "delivery"))
@@ -79,37 +81,19 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         location = self.location(str(self.delivery).strip())
         return build_async_process(wanted, delivery=location, evalscript_reference=reference, **self.checks).tagged(tag)
 
-    def estimate(self, request: AsyncProcessRequest) -> Estimate | None:
-        """Return what the request will cost."""
-        return request.estimate(samples=self.sample_count)
-
     def job_store(self, context: Context) -> JobStore:
         """Return the task state store where there is one, and a note in the bucket where it can be written."""
         from sentinelhub_provider.api.job_requests.delivery import fixed_folder
-        from sentinelhub_provider.operators.jobs.attempt import BucketJobStore
+        from sentinelhub_provider.operators.jobs.attempt import bucket_store
 
         store = super().job_store(context)
         if self.job_id is not None or store.is_durable:
             return store
-        note = BucketJobStore(fixed_folder(self._url(context)), self.delivery_conn_id, self.log)
-        return note if note.is_durable else store
+        return bucket_store(fixed_folder(self._url(context)), self.delivery_conn_id, self.log)
 
-    def flow(self, context: Context, store: JobStore) -> Generator[Any, Any, Job | None]:
-        """Return the job's life."""
-        from sentinelhub_provider.api.jobs.async_lifecycle import AsyncPlan, async_flow
-
-        plan = AsyncPlan(
-            timeout=timedelta(seconds=self.job_timeout),
-            max_wait=timedelta(seconds=self.max_wait_seconds),
-            digest=self.digest(context),
-            began=self.deferral.began_at,
-            job_id=self.job_id,
-            if_unclear=read_choice(self.if_unclear, IF_UNCLEAR, "if_unclear"),
-            unclear_wait=timedelta(seconds=min(read_number(self.unclear_wait, "unclear_wait", least=0), FOREVER)),
-            remembers=store.is_durable,
-            is_first_attempt=self.attempt.is_first,
-        )
-        return async_flow(plan, clock=self._clock, known=self.deferral.job_id, waited=self.deferral.waited)
+    def plan(self) -> dict[str, Any]:
+        """Return what is done where nobody can tell whether the job was sent."""
+        return {"if_unclear": self.if_unclear, "unclear_wait": timedelta(seconds=self.unclear_wait)}
 
     def delivered(self, context: Context) -> Delivered:
         """Look for the outputs of a job whose id is not known."""
@@ -119,7 +103,7 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         if isinstance(found, Unchecked):
             self.log.warning("%s", found)
             return Delivered.UNREADABLE
-        return {"delivered": Delivered.OUTPUTS, "failed": Delivered.ERROR, "nothing": Delivered.NOTHING}[found.outcome]
+        return found.outcome
 
     def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:
         """Return what the task returns; the bucket says how the job ended."""
@@ -138,10 +122,10 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         if isinstance(found, Unchecked):
             self.log.warning("%s job %s is over, but how it ended could not be checked: %s", self.kind, job_id, found)
             return {**result, "files": None}
-        if found.outcome == "delivered":
+        if found.outcome is Delivered.OUTPUTS:
             self.log.info("%s", found)
             return {**result, "state": "DONE", "files": list(found.files)}
-        if found.outcome == "failed":
+        if found.outcome is Delivered.ERROR:
             what = f"failed: {found.error}. Correct the request, and clear the task for a new job"
         else:
             what = (

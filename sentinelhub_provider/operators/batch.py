@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, Job
 from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
-from sentinelhub_provider.operators.jobs.base import SentinelHubListedJobOperator
+from sentinelhub_provider.operators.jobs.listed import SentinelHubListedJobOperator
 from sentinelhub_provider.operators.request_arguments import ImageryOperator
 from sentinelhub_provider.operators.templating import own_arguments
 
@@ -45,7 +45,7 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
         ``bbox`` or ``geometry`` is a must with ``tiling_grid``, ``resolution`` is a pixel side in the grid's unit or
         that of the features' CRS, ``width`` and ``height`` are of each feature and at most 3500, and ``outputs`` is
         ``tiff`` by default; ``features``, ``delivery`` and more, see
-        :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubListedJobOperator`; and further arguments of any
+        :class:`~sentinelhub_provider.operators.jobs.listed.SentinelHubListedJobOperator`; and further arguments of any
         Airflow operator.
     """
 
@@ -98,7 +98,7 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
             delivery=self.location(str(self.delivery).strip()),
             tiling_grid=self.tiling_grid,
             buffer=self.structured("buffer"),
-            features=None if features is None else features.location,
+            features=features,
             zarr=self.structured("zarr"),
             description=self.description or self._names(context),
             **{name: self.structured(name) for name in RASTER_MEMBERS},
@@ -137,8 +137,7 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
                 "max_processing_units out."
             )
         self.log.info("%s will make %d features", job, sizes.count)
-        estimate = request.estimate(samples=self.sample_count, sizes=sizes)
-        self.check_estimate(context, estimate)
+        self.check_estimate(context, self.estimate(request, sizes))
 
     def check(self, url: str, job: Job) -> FeatureResults | Unchecked:
         """Read the job's result database."""

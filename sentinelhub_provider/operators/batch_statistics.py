@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import BATCH_STATISTICS, Job
-from sentinelhub_provider.operators.jobs.base import SentinelHubListedJobOperator
+from sentinelhub_provider.operators.jobs.listed import SentinelHubListedJobOperator
 from sentinelhub_provider.operators.request_arguments import StatisticsRequestOperator
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class SentinelHubBatchStatisticsOperator(StatisticsRequestOperator, SentinelHubL
     :param kwargs: what is wanted, see
         :class:`~sentinelhub_provider.operators.request_arguments.StatisticsRequestOperator`, where ``resolution`` is a
         pixel side in units of the features' CRS, metres or degrees; ``features``, ``delivery`` and more, see
-        :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubListedJobOperator`; and further arguments of any
+        :class:`~sentinelhub_provider.operators.jobs.listed.SentinelHubListedJobOperator`; and further arguments of any
         Airflow operator.
     """
 
@@ -62,10 +62,10 @@ class SentinelHubBatchStatisticsOperator(StatisticsRequestOperator, SentinelHubL
         features = self.source_of_features(MAX_SIDE)
         return build_batch_statistics(
             wanted,
-            features=features.location,
+            features=features,
             delivery=self.location(str(self.delivery).strip()),
             evalscript_reference=None if self.evalscript_url is None else self.location(self.evalscript_url),
-            features_crs=self.features_crs if features.crs is None else features.crs,
+            features_crs=self.features_crs if self.prepared is None else self.prepared.crs,
             **self.checks,
         ).tagged(tag)
 

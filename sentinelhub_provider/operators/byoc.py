@@ -248,11 +248,11 @@ class SentinelHubByocIngestOperator(ByocOperator):
         """
         if str(self.reingest).strip().lower() != "all":
             return None
-        from sentinelhub_provider.operators.jobs.attempt import VariableJobStore, attempt_of, job_store_of
+        from sentinelhub_provider.operators.jobs.attempt import attempt_of, task_state_store, variable_store
 
         tag = attempt_of(self, context).tag
-        store = job_store_of(context, tag)
-        return store if store.is_durable else VariableJobStore(tag)
+        store = task_state_store(context, tag)
+        return store if store.is_durable else variable_store(tag)
 
     @contextmanager
     def _forgetting(self, context: Context) -> Iterator[None]:

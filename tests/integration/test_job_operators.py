@@ -647,7 +647,7 @@ def test_an_async_job_that_may_have_been_sent_is_not_sent_again(jobs, sentinelhu
     assert jobs.all() == []
 
 
-@pytest.mark.parametrize("step", ["SaveIntent", "Send"])
+@pytest.mark.parametrize("step", ["SaveRecord", "Create"])
 def test_an_async_task_that_is_killed_keeps_what_it_knows(step: str, jobs, monkeypatch):
     """Before the job is sent, that nothing was; while it is sent, its id: a retry has nothing to wonder about."""
     one = task("async", deferrable=False)
@@ -667,7 +667,7 @@ def test_an_async_task_that_is_killed_keeps_what_it_knows(step: str, jobs, monke
 
     result = again(one, kind="async").attempt()
 
-    assert (len(sent), len(jobs.all())) == (int(step == "Send"), 1)
+    assert (len(sent), len(jobs.all())) == (int(step == "Create"), 1)
     assert (result["id"], result["state"]) == (jobs.all()[0].id, "DONE")
 
 
@@ -675,8 +675,8 @@ def test_an_async_task_that_is_killed_keeps_what_it_knows(step: str, jobs, monke
 def test_an_async_job_keeps_its_id_whatever_its_first_answer_says_of_its_state(status: Any, jobs, monkeypatch):
     """It is paid for as soon as it is sent."""
     jobs.set_durations(processing=None)
-    real = JobCalls._post_document
-    monkeypatch.setattr(JobCalls, "_post_document", lambda *args, **named: {**real(*args, **named), "status": status})
+    real = JobCalls.post
+    monkeypatch.setattr(JobCalls, "post", lambda *args: {**real(*args), "status": status})
     one = task("async")
 
     with pytest.raises(TaskDeferred):
@@ -685,7 +685,7 @@ def test_an_async_job_keeps_its_id_whatever_its_first_answer_says_of_its_state(s
     assert one.instance.xcom["job_id"] == jobs.all()[0].id
 
 
-@pytest.mark.parametrize("record", [{}, {"sent": "yesterday"}, {"sent": None}, {"sent": 5}], ids=str)
+@pytest.mark.parametrize("record", [{}, {"written": "yesterday"}, {"written": None}, {"written": 5}, ["x"]], ids=str)
 def test_a_record_that_cannot_be_read_is_no_leave_to_send(record: Any, jobs):
     """The task says so, and nothing is sent."""
     one = task("async")

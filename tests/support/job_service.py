@@ -160,11 +160,12 @@ class Attempt:
     def _do(self, step: Any, fault: str) -> Any:
         service = self._service
         match step:
-            case steps.LoadJobId():
-                return (self._store or {}).get("id")
-            case steps.SaveJobId(job):
+            case steps.LoadRecord():
+                job_id = (self._store or {}).get("id")
+                return None if job_id is None else steps.Record(service.now, job_id)
+            case steps.SaveRecord(record):
                 if self._store is not None:
-                    self._store["id"] = job.id
+                    self._store["id"] = record.job_id
                 return None
             case steps.ListJobs(token):
                 return service.page(token)

@@ -1,8 +1,8 @@
 """How an Async Process job is paid for once, though sending it pays at once, and nobody lists what was sent. Pure.
 
 :func:`async_flow` keeps the intent to send before it sends, and the job's id after. An attempt that finds an intent
-without an id cannot know whether the request arrived; it looks into the folder that only this task's outputs go to, for
-as long as it is told to, and does not send again unless it is told to.
+without an id cannot know whether the request arrived; it lists the folder that only this task's outputs go to, for as
+long as it is told to, and does not send again unless it is told to.
 
 The steps and their driver are those of :mod:`~sentinelhub_provider.api.jobs.lifecycle`.
 """
@@ -10,17 +10,17 @@ The steps and their driver are those of :mod:`~sentinelhub_provider.api.jobs.lif
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sentinelhub_provider.api.jobs import steps
 from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, Job, JobState
-from sentinelhub_provider.api.jobs.lifecycle import UNKNOWN_AT_FIRST, changed_request, check_known
+from sentinelhub_provider.api.jobs.lifecycle import UNKNOWN_AT_FIRST, Plan, changed_request, check_known, too_late
 from sentinelhub_provider.api.jobs.steps import Flow
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubJobError, SentinelHubRateLimitError
 
 IF_UNCLEAR = ("wait", "fail", "resend")
-"""What an attempt does that cannot know whether the job was sent: see :class:`AsyncPlan`."""
+"""What an attempt does that cannot know whether the job was sent: see :class:`.Plan`."""
 
 CONCURRENCY_WAIT = timedelta(minutes=2)
 """Between attempts to send a job while the account has too many of them; the service does not say how long."""
@@ -32,29 +32,8 @@ LONGEST_CHECK = timedelta(minutes=5)
 UNKNOWN = "UNKNOWN"  # The ``job_status`` of an error about a job of which nobody can tell whether there is one
 
 
-@dataclass(frozen=True, slots=True)
-class AsyncPlan:
-    """What a task wants of its job, which may take ``timeout`` from when it was sent.
-
-    ``job_id``: reconnect to this job, which somebody else sent. ``if_unclear``, where nobody can tell whether the job
-    was sent: ``wait`` for its outputs for ``unclear_wait``, then fail; ``fail`` at once; or wait, then ``resend``, at
-    the risk of paying twice. ``remembers``: an intent survives this attempt. ``max_wait``: of all waits for leave to
-    send. ``digest``: its request's first digits, where they count.
-    """
-
-    timeout: timedelta
-    began: datetime
-    job_id: str | None = None
-    if_unclear: str = "wait"
-    unclear_wait: timedelta = timedelta(hours=1)
-    remembers: bool = True
-    is_first_attempt: bool = True
-    max_wait: timedelta = timedelta(hours=24)
-    digest: str | None = None
-
-
 def async_flow(
-    plan: AsyncPlan, *, clock: Callable[[], datetime], known: str | None = None, waited: bool = False
+    plan: Plan, *, clock: Callable[[], datetime], known: str | None = None, waited: bool = False
 ) -> Flow[Job | None]:
     """Walk through a job's life until it is over, well or not: that is to be seen in the bucket.
 
@@ -65,7 +44,7 @@ def async_flow(
     job_id, ends, since = plan.job_id or known, plan.began + plan.timeout, plan.began
     if job_id is None:
         # Also after a wait: what goes on twice after it must not send twice.
-        intent: steps.Intent | None = yield steps.LoadIntent()
+        intent: steps.Record | None = yield steps.LoadRecord()
         if intent is not None and plan.digest is not None and intent.digest not in (None, plan.digest):
             raise changed_request(Job(intent.job_id or "of unknown id", ASYNC_PROCESS, JobState.RUNNING))
         if intent is None and not waited:
@@ -73,7 +52,7 @@ def async_flow(
         for _ in range(steps.MAX_ATTEMPTS):
             if intent is None:
                 intent = yield from _send(plan, clock)
-            ends, since, job_id = intent.sent + plan.timeout, intent.sent, intent.job_id
+            ends, since, job_id = intent.written + plan.timeout, intent.written, intent.job_id
             if job_id is not None:
                 break
             if (yield from _resolve(plan, intent, clock)):
@@ -85,19 +64,15 @@ def async_flow(
     job = yield from check_known(job_id, young_until, clock, has_outputs=plan.job_id is None)
     while job.state is not JobState.GONE:
         if clock() >= ends:
-            raise SentinelHubJobError(
-                f"{job} was not over by {ends.isoformat(timespec='seconds')}, when its job_timeout of "
-                f"{plan.timeout.total_seconds():g} s had passed. It cannot be stopped: it goes on, and is paid for. "
-                f"Give job_id={job.id!r} to wait for it, or clear the task for a new job.",
-                job_status=job.state.value,
-            )
+            advice = f"Give job_id={job.id!r} to wait for it, or clear the task"
+            raise too_late(plan, job, ends, f"It cannot be stopped: it goes on, and is paid for. {advice}")
         job = yield steps.AwaitEnd(job, ends)
         if job.state is JobState.GONE:
             job = yield from check_known(job_id, young_until, clock, has_outputs=plan.job_id is None)
     return job
 
 
-def _check_memory(plan: AsyncPlan) -> Flow[None]:
+def _check_memory(plan: Plan) -> Flow[None]:
     """Go on where no earlier attempt can have sent a job, or the risk was taken."""
     if plan.remembers:
         return
@@ -114,20 +89,20 @@ def _check_memory(plan: AsyncPlan) -> Flow[None]:
         raise unclear("an earlier attempt of this task may have sent an Async Process job, and left no note")
 
 
-def _send(plan: AsyncPlan, clock: Callable[[], datetime]) -> Flow[steps.Intent]:
+def _send(plan: Plan, clock: Callable[[], datetime]) -> Flow[steps.Record]:
     """Keep the intent, send, keep the id. An unclear answer leaves the intent as it is."""
     while True:
-        intent = steps.Intent(clock(), digest=plan.digest)
-        yield steps.SaveIntent(intent)
-        answer: Job | SentinelHubError = yield steps.Send()
+        intent = steps.Record(clock(), digest=plan.digest)
+        yield steps.SaveRecord(intent)
+        answer: Job | SentinelHubError = yield steps.Create()
         if isinstance(answer, Job):
             intent = replace(intent, job_id=answer.id)
-            yield steps.SaveIntent(intent)
+            yield steps.SaveRecord(intent)
             return intent
         if isinstance(answer, steps.UNCLEAR):
             yield steps.Warn(f"the answer to the job was lost ({type(answer).__name__}): {answer}")
             return intent
-        yield steps.DeleteIntent()
+        yield steps.DeleteRecord()
         if not isinstance(answer, SentinelHubRateLimitError):
             raise answer
         moment = clock() + max(CONCURRENCY_WAIT, timedelta(seconds=answer.retry_after or 0))
@@ -136,9 +111,9 @@ def _send(plan: AsyncPlan, clock: Callable[[], datetime]) -> Flow[steps.Intent]:
         yield steps.WaitUntil(moment, "too many requests or concurrent jobs (429), nothing was started", waited=True)
 
 
-def _resolve(plan: AsyncPlan, intent: steps.Intent, clock: Callable[[], datetime]) -> Flow[bool]:
+def _resolve(plan: Plan, intent: steps.Record, clock: Callable[[], datetime]) -> Flow[bool]:
     """Find out whether a job that may have been sent is over; if not, it may be sent again."""
-    ends = intent.sent + plan.unclear_wait
+    ends = intent.written + plan.unclear_wait
     while True:
         found: steps.Delivered = yield steps.CheckOutputs()
         if found in steps.IS_OVER:
@@ -146,16 +121,16 @@ def _resolve(plan: AsyncPlan, intent: steps.Intent, clock: Callable[[], datetime
         now = clock()
         if found is steps.Delivered.UNREADABLE or plan.if_unclear == "fail" or now >= ends:
             break
-        pause = min(LONGEST_CHECK, max(SHORTEST_CHECK, (now - intent.sent) / 4))
+        pause = min(LONGEST_CHECK, max(SHORTEST_CHECK, (now - intent.written) / 4))
         yield steps.WaitUntil(min(ends, now + pause), "the job may have been sent: looking for its outputs")
-    since = intent.sent.isoformat(timespec="seconds")
+    since = intent.written.isoformat(timespec="seconds")
     looked = (
         "its outputs cannot be looked for from here" if found is steps.Delivered.UNREADABLE else "there are no outputs"
     )
     if plan.if_unclear != "resend":
         raise unclear(f"an Async Process job may have been sent at {since}; no answer came, and {looked}")
     yield steps.Warn(f"a job may have been sent at {since}, but {looked}: it is sent again (if_unclear='resend')")
-    yield steps.DeleteIntent()
+    yield steps.DeleteRecord()
     return False
 
 

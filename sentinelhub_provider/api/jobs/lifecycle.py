@@ -2,8 +2,8 @@
 
 :func:`job_flow` is a generator that yields one step at a time and is sent what came of it; a thin shell drives it, and
 may be killed between any two steps. Creating a job is free, starting it pays. So each attempt of a task creates at most
-a job that waits, looks which jobs have the task's job tag, and starts the one that every other attempt would start: one
-that was told to start, else the oldest. What is unclear is resolved by looking, never by sending again.
+a job that waits, lists the jobs with the task's job tag, and starts the one that every other attempt would start: one
+that was told to start, else the oldest. What is unclear is resolved by a status check, never by sending again.
 
 Async Process has no listing, and pays as it is sent: see :mod:`~sentinelhub_provider.api.jobs.async_lifecycle`.
 """
@@ -70,6 +70,10 @@ class Plan:
     ``digest``: its request's first digits, where they count. ``not_before``: it cannot have been created before.
     ``earlier_tags``: those of its jobs before a user cleared it. ``job_id``: reconnect to this job, which somebody else
     created; ``timeout`` counts from ``began`` then. ``analyse``: its cost is checked before it is started.
+
+    Of Async Process jobs: ``if_unclear``, where nobody can tell whether the job was sent: ``wait`` for its outputs for
+    ``unclear_wait``, then fail; ``fail`` at once; or wait, then ``resend``, at the risk of paying twice.
+    ``remembers``: a record survives this attempt. ``max_wait``: of all waits for leave to send.
     """
 
     kind: JobKind
@@ -81,6 +85,11 @@ class Plan:
     earlier_tags: frozenset[str] = frozenset()
     job_id: str | None = None
     analyse: bool = False
+    if_unclear: str = "wait"
+    unclear_wait: timedelta = timedelta(hours=1)
+    remembers: bool = True
+    is_first_attempt: bool = True
+    max_wait: timedelta = timedelta(hours=24)
 
     def deadline(self, job: Job) -> datetime:
         """Return when a job has to be over."""
@@ -148,7 +157,10 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 def _find(plan: Plan, known: str | None, clock: Callable[[], datetime]) -> Flow[tuple[Job, datetime]]:
     """Find the task's job, or create it; return it, and until when the service may not know it yet."""
-    job_id = plan.job_id or known or (yield steps.LoadJobId())
+    job_id = plan.job_id or known
+    if job_id is None:
+        record: steps.Record | None = yield steps.LoadRecord()
+        job_id = None if record is None else record.job_id
     young_until = plan.began + (timedelta(0) if plan.job_id else UNKNOWN_AT_FIRST)
     if job_id is not None:
         job = yield from check_known(job_id, young_until, clock)
@@ -160,7 +172,7 @@ def _find(plan: Plan, known: str | None, clock: Callable[[], datetime]) -> Flow[
         found = yield from _search(plan)
     if found is None:
         found = yield from _create(plan, clock)
-    yield steps.SaveJobId(found)
+    yield steps.SaveRecord(steps.Record(clock(), found.id), found)
     return found, clock() + UNKNOWN_AT_FIRST
 
 
@@ -234,6 +246,8 @@ def _create(plan: Plan, clock: Callable[[], datetime]) -> Flow[Job]:
     lost: SentinelHubError | None = None
     for _ in range(steps.MAX_ATTEMPTS):
         answer: Job | SentinelHubError = yield steps.Create()
+        if isinstance(answer, SentinelHubError) and not isinstance(answer, steps.UNCLEAR):
+            raise answer
         found = yield from _search(plan, extra=answer if isinstance(answer, Job) else None)
         if found is None and isinstance(answer, SentinelHubError):
             lost = answer
@@ -356,10 +370,15 @@ def _give_up(plan: Plan, job: Job) -> Flow[None]:
     else:
         said = yield steps.Act("stop", job)
         how = "It was told to stop" if said is None else f"It could not be told to stop ({said}): see the dashboard"
-    raise SentinelHubJobError(
-        f"{job} was not over by {_shown(plan.deadline(job))}, when its job_timeout of "
-        f"{plan.timeout.total_seconds():g} s had passed. {how}. Give it more time, or ask for less at once, and clear "
-        "the task for a new job.",
+    advice = "Give it more time, or ask for less at once, and clear the task"
+    raise too_late(plan, job, plan.deadline(job), f"{how}. {advice}")
+
+
+def too_late(plan: Plan, job: Job, deadline: datetime, advice: str) -> SentinelHubJobError:
+    """Return the error about a job that was not over in time; ``advice`` ends with how to get a new one."""
+    return SentinelHubJobError(
+        f"{job} was not over by {_shown(deadline)}, when its job_timeout of {plan.timeout.total_seconds():g} s had "
+        f"passed. {advice} for a new job.",
         job_status=job.state.value,
         reason=job.reason,
         final=True,

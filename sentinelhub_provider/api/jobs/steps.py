@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Literal, TypeAlias, TypeVar, dataclass_transform
 
 from sentinelhub_provider.api.jobs.job import Job
@@ -50,22 +50,28 @@ class Page:
     token: str | None = None
 
 
-Delivered = Enum("Delivered", ["OUTPUTS", "ERROR", "NOTHING", "UNREADABLE"])
-"""What is in the folder of a job's outputs: outputs, an error report, nothing; or it cannot be read from here."""
+class Delivered(StrEnum):
+    """What is in the folder of a job's outputs: all outputs, an error report, neither; or it cannot be read."""
+
+    OUTPUTS = "delivered"
+    ERROR = "failed"
+    NOTHING = "nothing"
+    UNREADABLE = "unreadable"
+
 
 IS_OVER = (Delivered.OUTPUTS, Delivered.ERROR)
 
 
 @dataclass(frozen=True, slots=True)
-class Intent:
-    """The record of an Async Process job: when it was sent, by the worker's clock; its id once it is known."""
+class Record:
+    """What is kept of a job: when it was found or sent, by the worker's clock; its id once it is known.
 
-    sent: datetime
+    One without an id is the intent to send an Async Process job. ``digest``: of its request.
+    """
+
+    written: datetime
     job_id: str | None = None
     digest: str | None = None
-
-
-# --- steps of every job ---
 
 
 class CheckStatus(Step):
@@ -96,27 +102,32 @@ class Warn(Step):
     text: str
 
 
+class LoadRecord(Step):
+    """Read the record of the task's job. Sent back: :class:`Record` or ``None``."""
+
+
+class SaveRecord(Step):
+    """Write the record of the task's job, and its id to XCom. ``job``: the job, where it was described."""
+
+    record: Record
+    job: Job | None = None
+
+
+class DeleteRecord(Step):
+    """Delete the record: nothing was sent, or the job is given up."""
+
+
+class Create(Step):
+    """Create the job; an Async Process job is sent by that. Sent back: the :class:`Job`, or the error."""
+
+
 # --- steps of jobs that are listed: Batch Process, Batch Statistics ---
-
-
-class LoadJobId(Step):
-    """Read the job's id from the job store. Sent back: the id or ``None``."""
-
-
-class SaveJobId(Step):
-    """Write the job's id to the job store, and to XCom."""
-
-    job: Job
 
 
 class ListJobs(Step):
     """List jobs, the newest first. Sent back: :class:`Page`."""
 
     token: str | None = None
-
-
-class Create(Step):
-    """Create the job with its job tag. Sent back: the :class:`Job`, or an error of :data:`UNCLEAR`."""
 
 
 class Act(Step):
@@ -132,25 +143,7 @@ class Analysed(Step):
     job: Job
 
 
-# --- steps of Async Process jobs ---
-
-
-class LoadIntent(Step):
-    """Read the record of the job. Sent back: :class:`Intent` or ``None``."""
-
-
-class SaveIntent(Step):
-    """Write the record of the job."""
-
-    intent: Intent
-
-
-class DeleteIntent(Step):
-    """Delete the record: nothing was sent, or the job is given up."""
-
-
-class Send(Step):
-    """Send the job. Sent back: the :class:`Job`, or the error."""
+# --- a step of Async Process jobs ---
 
 
 class CheckOutputs(Step):

@@ -7,15 +7,16 @@ store, a job is found by its job tag; an Async Process job, which no listing sho
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import job_tag
 from sentinelhub_provider.operators.jobs.buckets import BucketError, asking, exists, open_path, read
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator, Context, ObjectStoragePath
+    from airflow.sdk import BaseOperator, Context
 
 MAX_EARLIER = 50
 """So many clears back, jobs of a task instance are still recognised."""
@@ -81,134 +82,108 @@ def _number(value: Any, default: int) -> int:
     return value if isinstance(value, int) else default
 
 
-class JobStore(Protocol):
-    """Stores one record, a JSON object without secrets, for all attempts at a task until a user clears it.
+@dataclass(frozen=True, slots=True)
+class DeferralState:
+    """What an attempt takes along when it waits in the triggerer, as plain values.
 
-    All methods raise what the store raises.
+    :param began: when it began, in seconds since the epoch.
+    :param ends: when its ``execution_timeout`` ends it, the same; ``None`` without one.
+    :param job_id: the job it has found, ``None`` before.
+    :param waited: see :func:`~sentinelhub_provider.api.jobs.lifecycle.job_flow`.
+    :param expected_features: how many features the job has, ``None`` where that is not known.
     """
+
+    began: float
+    ends: float | None = None
+    job_id: str | None = None
+    waited: bool = False
+    expected_features: int | None = None
 
     @property
-    def is_durable(self) -> bool:
-        """Whether a record survives this attempt."""
+    def began_at(self) -> datetime:
+        """When it began."""
+        return datetime.fromtimestamp(self.began, UTC)
 
-    def read(self) -> dict[str, Any] | None:
-        """Return the record, ``None`` where there is none."""
-
-    def write(self, record: dict[str, Any]) -> None:
-        """Write a record in place of an earlier one."""
-
-    def delete(self) -> None:
-        """Delete the record."""
+    def bounded(self, moment: datetime) -> datetime:
+        """Return a moment, or the end of the attempt where that comes first."""
+        return moment if self.ends is None else min(moment, datetime.fromtimestamp(self.ends, UTC))
 
 
-class TaskStateJobStore:
-    """Stores the record in Airflow's task state store, where there is one.
+@dataclass(frozen=True, slots=True)
+class JobStore:
+    """Keeps one record, a JSON object without secrets, for all attempts at a task until a user clears it.
 
-    :param store: ``context["task_state_store"]``; ``None`` before Airflow 3.3, where nothing is kept.
-    :param tag: the job tag; a cleared task has another one, and finds no record of its former job.
+    ``read`` returns it, ``None`` where there is none. ``write`` puts another one in its place. All three raise what the
+    storage raises. ``is_durable``: whether a record survives this attempt; otherwise nothing is kept.
     """
 
-    def __init__(self, store: Any, tag: str) -> None:
-        self.is_durable, self._store, self._key = store is not None, store, f"sentinelhub_job:{tag}"
-
-    def read(self) -> dict[str, Any] | None:
-        """Return the record."""
-        record = self._store.get(self._key) if self.is_durable else None
-        return record if isinstance(record, dict) else None
-
-    def write(self, record: dict[str, Any]) -> None:
-        """Write the record."""
-        if self.is_durable:
-            self._store.set(self._key, record, retention=RETENTION)
-
-    def delete(self) -> None:
-        """Delete the record."""
-        if self.is_durable:
-            self._store.delete(self._key)
+    read: Callable[[], dict[str, Any] | None] = lambda: None
+    write: Callable[[dict[str, Any]], Any] = lambda record: None  # noqa: ARG005 - the signature of all
+    delete: Callable[[], Any] = lambda: None
+    is_durable: bool = False
 
 
-class VariableJobStore:
-    """Stores the record in an Airflow Variable, which is there before Airflow 3.3, too.
+def task_state_store(context: Context, tag: str) -> JobStore:
+    """Keep the record in Airflow's task state store; nowhere before Airflow 3.3.
 
-    :param tag: see :class:`TaskStateJobStore`.
+    ``tag``: the job tag; a cleared task has another one, and finds no record of its former job.
     """
-
-    is_durable = True
-
-    def __init__(self, tag: str) -> None:
-        self._key = f"sentinelhub_job_{tag}"
-
-    def read(self) -> dict[str, Any] | None:
-        """Return the record."""
-        from airflow.sdk import Variable
-
-        record = Variable.get(self._key, default=None, deserialize_json=True)
-        return record if isinstance(record, dict) else None
-
-    def write(self, record: dict[str, Any]) -> None:
-        """Write the record."""
-        from airflow.sdk import Variable
-
-        Variable.set(self._key, record, description="What a task of Sentinel Hub paid for", serialize_json=True)
-
-    def delete(self) -> None:
-        """Delete the record."""
-        from airflow.sdk import Variable
-
-        Variable.delete(self._key)
+    store: Any = context.get("task_state_store")
+    if store is None:
+        return JobStore()
+    key = f"sentinelhub_job:{tag}"
+    return JobStore(
+        lambda: store.get(key),
+        lambda record: store.set(key, record, retention=RETENTION),
+        lambda: store.delete(key),
+        is_durable=True,
+    )
 
 
-class BucketJobStore:
-    """Stores the record as a JSON file in a bucket.
+def variable_store(tag: str) -> JobStore:
+    """Keep the record in an Airflow Variable, which is there before Airflow 3.3, too. ``tag``: as above."""
+    from airflow.sdk import Variable
 
-    ``folder``: URL of the folder. ``conn_id``: Airflow connection; ``None`` for the worker's own credentials. ``log``:
-    gets a line where the bucket cannot be used.
+    key, description = f"sentinelhub_job_{tag}", "What a task of Sentinel Hub paid for"
+    return JobStore(
+        lambda: Variable.get(key, default=None, deserialize_json=True),
+        lambda record: Variable.set(key, record, description=description, serialize_json=True),
+        lambda: Variable.delete(key),
+        is_durable=True,
+    )
+
+
+def bucket_store(folder: str, conn_id: str | None, log: Any) -> JobStore:
+    """Keep the record as a JSON file in a bucket; nowhere, with a line in the log, where that cannot be used.
+
+    ``folder``: URL of the folder. ``conn_id``: Airflow connection; ``None`` for the worker's own credentials.
     """
+    from sentinelhub_provider.hooks.output import check_writable
 
-    def __init__(self, folder: str, conn_id: str | None, log: Any) -> None:
-        self._url, self._conn_id, self._log = f"{folder}/{RECORD_NAME}", conn_id, log
-        self._path: ObjectStoragePath | None = None
-        self._usable: bool | None = None
+    url = f"{folder}/{RECORD_NAME}"
+    try:
+        path = open_path(url, conn_id)
+        exists(path)
+        check_writable(path)
+    except Exception as error:  # of the storage's library, whichever that is
+        reason = error if isinstance(error, BucketError) else type(error).__name__
+        log.info("the bucket cannot hold a record of the job: %s", reason)
+        return JobStore()
 
-    @property
-    def is_durable(self) -> bool:
-        """Whether the bucket can be read and written from here; tested once, without leaving anything there."""
-        from sentinelhub_provider.hooks.output import check_writable
-
-        if self._usable is None:
-            try:
-                self._path = open_path(self._url, self._conn_id)
-                exists(self._path)
-                check_writable(self._path)
-                self._usable = True
-            except Exception as error:  # of the storage's library, whichever that is
-                reason = error if isinstance(error, BucketError) else type(error).__name__
-                self._log.info("the bucket cannot hold a record of the job: %s", reason)
-                self._usable = False
-        return self._usable
-
-    def read(self) -> dict[str, Any] | None:
-        """Return the record. Raises :class:`BucketError`, or ``ValueError`` for what is none."""
-        if not self.is_durable or self._path is None or not exists(self._path):
+    def read_record() -> dict[str, Any] | None:
+        if not exists(path):
             return None
-        record = json.loads(read(self._path, RECORD_SIZE))
+        record = json.loads(read(path, RECORD_SIZE))
         if not isinstance(record, dict):
-            raise ValueError(f"{self._url} holds no JSON object")
+            raise ValueError(f"{url} holds no JSON object")
         return record
 
-    def write(self, record: dict[str, Any]) -> None:
-        """Write the record."""
-        if self.is_durable and self._path is not None:
-            with asking(self._path, "written"):
-                self._path.write_text(json.dumps(record))
+    def write(record: dict[str, Any]) -> None:
+        with asking(path, "written"):
+            path.write_text(json.dumps(record))
 
-    def delete(self) -> None:
-        """Delete the record."""
-        if self.is_durable and self._path is not None and exists(self._path):
-            with asking(self._path, "deleted"):
-                self._path.unlink()
+    def delete() -> None:
+        with asking(path, "deleted"):
+            path.unlink(missing_ok=True)
 
-
-def job_store_of(context: Context, tag: str) -> TaskStateJobStore:
-    """Return the store that this Airflow offers."""
-    return TaskStateJobStore(context.get("task_state_store"), tag)
+    return JobStore(read_record, write, delete, is_durable=True)

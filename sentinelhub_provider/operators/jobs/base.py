@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sentinelhub_provider.api.jobs.job import DIGEST_SIZE, Job, JobKind, JobState, check_job_id
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
-from sentinelhub_provider.api.values import read_choice, read_flag, read_seconds
+from sentinelhub_provider.api.values import read_flag, read_seconds
 from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRateLimitError, SentinelHubRequestError
 from sentinelhub_provider.operators.arguments import log_and_push_spent, utc_now
 from sentinelhub_provider.operators.base import end_of_attempt, without_vain_retries
 from sentinelhub_provider.operators.request_arguments import RequestOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from airflow.sdk import Context
 
     from sentinelhub_provider.api.job_requests.delivery import Access, Location
-    from sentinelhub_provider.api.jobs.steps import Delivered
+    from sentinelhub_provider.api.jobs.steps import Delivered, Flow
     from sentinelhub_provider.api.processing_units import Estimate
-    from sentinelhub_provider.operators.jobs.attempt import Attempt, JobStore
-    from sentinelhub_provider.operators.jobs.buckets import Unchecked
-    from sentinelhub_provider.operators.jobs.driver import DeferralState, JobDriver
-    from sentinelhub_provider.operators.jobs.features import JobFeatures
-    from sentinelhub_provider.operators.jobs.results import FeatureResults
+    from sentinelhub_provider.operators.jobs.attempt import Attempt, DeferralState, JobStore
 
-ON_PARTIAL = ("fail", "warn")
 FOREVER = 10 * 365 * 86_400.0  # Seconds: what larger numbers mean, which lead past the last date that there is
 
 
@@ -73,7 +65,7 @@ class SentinelHubJobOperator(RequestOperator):
     """Keeps what the task needs on disk until it ends or waits in the triggerer, the same."""
     expected_features: int | None = None
     _request: Any = None
-    _driver: JobDriver | None = None
+    _kill: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -103,19 +95,20 @@ class SentinelHubJobOperator(RequestOperator):
         """Return the checked request, with the job tag. Raises :class:`SentinelHubRequestError`."""
 
     @abstractmethod
-    def estimate(self, request: Any) -> Estimate | None:
-        """Return what the request will cost, ``None`` where that cannot be told."""
-
-    @abstractmethod
-    def flow(self, context: Context, store: JobStore) -> Generator[Any, Any, Job | None]:
-        """Return the job's life as a flow."""
-
-    @abstractmethod
     def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:
         """Return what the task returns of a job that is over.
 
         :raises SentinelHubJobError: where it is over, but not well.
         """
+
+    def estimate(self, request: Any) -> Estimate | None:
+        """Return what the request will cost, ``None`` where that cannot be told."""
+        estimate: Estimate | None = request.estimate(samples=self.sample_count)
+        return estimate
+
+    def plan(self) -> dict[str, Any]:
+        """Return what this kind adds to the :class:`~sentinelhub_provider.api.jobs.lifecycle.Plan`."""
+        return {}
 
     def check_analysed(self, context: Context, job: Job) -> None:
         """Check what is only known of a job that was analysed. Raises :class:`SentinelHubBudgetError`."""
@@ -126,9 +119,9 @@ class SentinelHubJobOperator(RequestOperator):
 
     def job_store(self, context: Context) -> JobStore:
         """Return what outlives an attempt."""
-        from sentinelhub_provider.operators.jobs.attempt import job_store_of
+        from sentinelhub_provider.operators.jobs.attempt import task_state_store
 
-        return job_store_of(context, self.attempt.tag)
+        return task_state_store(context, self.attempt.tag)
 
     # --- the course of a task ----------------------------------------------------------------------------------------
 
@@ -139,11 +132,11 @@ class SentinelHubJobOperator(RequestOperator):
     def resume(self, context: Context, event: Any = None, **state: Any) -> dict[str, Any]:  # noqa: ARG002
         """Do the work, for the first time or after a wait in the triggerer.
 
-        ``state``: the members of :class:`~sentinelhub_provider.operators.jobs.driver.DeferralState`; ``dag.test()``
+        ``state``: the members of :class:`~sentinelhub_provider.operators.jobs.attempt.DeferralState`; ``dag.test()``
         loses them. Raises :class:`AirflowFailException` for errors that no repetition can cure. Raises
         :class:`TaskDeferred` where the task has to wait for long.
         """
-        from sentinelhub_provider.operators.jobs.driver import DeferralState
+        from sentinelhub_provider.operators.jobs.attempt import DeferralState
 
         with without_vain_retries():
             self._check_arguments()
@@ -175,8 +168,8 @@ class SentinelHubJobOperator(RequestOperator):
 
     def on_kill(self) -> None:
         """Stop the job of a task that is killed."""
-        if self._driver is not None:
-            self._driver.kill()
+        if self._kill is not None:
+            self._kill()
 
     def _check_arguments(self) -> None:
         """Read what templates rendered as text."""
@@ -200,17 +193,40 @@ class SentinelHubJobOperator(RequestOperator):
                 self.built(context)  # so that what cannot work is refused before anything is sent
             store = self.job_store(context)
             calls = JobCalls(self.hook, self.kind, self.attempt.tag, self.call_arguments)
-            self._driver = JobDriver(self, context, calls, store, self.deferral, clock=self._clock)
+            driver = JobDriver(self, context, calls, store, self.deferral, clock=self._clock)
+            self._kill = driver.kill
             try:
-                job = self._driver.run(self.flow(context, store))
+                job = driver.run(self._flow(context, store))
             except SentinelHubRateLimitError as error:
-                self._driver.defer_for(error)
+                driver.defer_for(error)
                 raise
             except SentinelHubJobError:
-                self._tell_cost(context, self._driver.seen)
+                self._tell_cost(context, driver.seen)
                 raise
             self._tell_cost(context, job)  # also of a job that is done in part, for which the task may fail
             return self.outcome(context, job)
+
+    def _flow(self, context: Context, store: JobStore) -> Flow[Job | None]:
+        """Return the job's life."""
+        from sentinelhub_provider.api.jobs.async_lifecycle import async_flow
+        from sentinelhub_provider.api.jobs.lifecycle import Plan, job_flow
+
+        plan = Plan(
+            kind=self.kind,
+            tag=self.attempt.tag,
+            timeout=timedelta(seconds=self.job_timeout),
+            max_wait=timedelta(seconds=self.max_wait_seconds),
+            digest=None if self._is_known() else str(self.built(context).digest)[:DIGEST_SIZE],
+            began=self.deferral.began_at,
+            not_before=self.attempt.not_before,
+            earlier_tags=self.attempt.earlier_tags,
+            job_id=self.job_id,
+            remembers=store.is_durable,
+            is_first_attempt=self.attempt.is_first,
+            **self.plan(),
+        )
+        flow: Callable[..., Flow[Any]] = job_flow if self.kind.actions else async_flow
+        return flow(plan, clock=self._clock, known=self.deferral.job_id, waited=self.deferral.waited)
 
     def _tell_cost(self, context: Context, job: Job | None) -> None:
         cost = None if job is None else job.cost
@@ -219,7 +235,7 @@ class SentinelHubJobOperator(RequestOperator):
         log_and_push_spent(self, context, cost)
 
     def _is_known(self) -> bool:
-        """Tell whether the job is known, so that none is looked for or created."""
+        """Tell whether the job is known, so that none is searched for or created."""
         return self.job_id is not None or self.deferral.job_id is not None
 
     def built(self, context: Context) -> Any:
@@ -229,10 +245,6 @@ class SentinelHubJobOperator(RequestOperator):
             for warning in self._request.warnings:
                 self.log.warning("%s", warning)
         return self._request
-
-    def digest(self, context: Context) -> str | None:
-        """Return a digest of the request, where this attempt looks for a job that an earlier one started."""
-        return None if self._is_known() else str(self.built(context).digest)[:DIGEST_SIZE]
 
     def payload(self, context: Context) -> dict[str, Any]:
         """Return what is sent to create the job, once its cost was checked.
@@ -278,148 +290,3 @@ def url_at(body: Any, path: Sequence[str]) -> str:
         if isinstance(storage, Mapping):
             return f"{scheme}://"
     return ""
-
-
-class SentinelHubListedJobOperator(SentinelHubJobOperator):
-    """An operator of jobs over many features, Batch Process or Batch Statistics.
-
-    :param features: URL of a GeoPackage in a bucket, ``s3://bucket/fields.gpkg``; or GeoJSON, or a file of any
-        kind that :func:`~sentinelhub_provider.features.open_features` reads, of which a GeoPackage is made and
-        uploaded. (templated)
-    :param features_crs: EPSG code of features that do not say it. (templated)
-    :param features_folder: where in a bucket a GeoPackage is uploaded; near ``delivery`` by default. (templated)
-    :param features_conn_id: connection for that bucket; ``delivery_conn_id`` by default. (templated)
-    :param id_property: the property that names each feature. (templated)
-    :param layer: which layer of a file that has several. (templated)
-    :param analyse: have the job analysed, and its cost checked, before it is started. (templated)
-    :param on_partial: ``fail`` the task where features failed, or ``warn`` and return. (templated)
-    :param kwargs: see :class:`SentinelHubJobOperator`.
-    """
-
-    known_features: JobFeatures | None = None
-
-    def __init__(
-        self,
-        *,
-        features: Any = None,
-        features_crs: Any = None,
-        features_folder: str | None = None,
-        features_conn_id: str | None = None,
-        id_property: str | None = None,
-        layer: str | None = None,
-        analyse: bool | str = False,
-        on_partial: str = "fail",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.features, self.features_crs = features, features_crs
-        self.features_folder, self.features_conn_id = features_folder, features_conn_id
-        self.id_property, self.layer = id_property, layer
-        self.analyse, self.on_partial = analyse, on_partial
-
-    def _check_arguments(self) -> None:
-        super()._check_arguments()
-        self.check_texts("features_folder", "features_conn_id")
-        self.analyse = read_flag(self.analyse, "analyse")
-        self.on_partial = read_choice(self.on_partial, ON_PARTIAL, "on_partial")
-
-    @abstractmethod
-    def check(self, url: str, job: Job) -> FeatureResults | Unchecked:
-        """Read in the bucket what became of the job's features. ``url``: the job's delivery."""
-
-    def estimate(self, request: Any) -> Estimate | None:
-        """Return what the request will cost."""
-        sizes = None if self.known_features is None else self.known_features.sizes
-        estimate: Estimate | None = request.estimate(samples=self.sample_count, sizes=sizes)
-        return estimate
-
-    def flow(self, context: Context, store: JobStore) -> Generator[Any, Any, Job | None]:  # noqa: ARG002
-        """Return the job's life."""
-        from sentinelhub_provider.api.jobs.lifecycle import Plan, job_flow
-
-        plan = Plan(
-            kind=self.kind,
-            tag=self.attempt.tag,
-            timeout=timedelta(seconds=self.job_timeout),
-            digest=self.digest(context),
-            began=self.deferral.began_at,
-            not_before=self.attempt.not_before,
-            earlier_tags=self.attempt.earlier_tags,
-            job_id=self.job_id,
-            analyse=bool(self.analyse),
-        )
-        return job_flow(plan, clock=self._clock, known=self.deferral.job_id, waited=self.deferral.waited)
-
-    def payload(self, context: Context) -> dict[str, Any]:
-        """Return what is sent, once its cost was checked and its features are in the bucket."""
-        payload = super().payload(context)
-        if self.known_features is not None:
-            self.known_features.upload()
-        return payload
-
-    def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:  # noqa: ARG002 - the job says it all
-        """Return what the task returns; read what became of the features."""
-        assert job is not None  # noqa: S101 - these kinds always have one
-        found = self._checked(job)
-        return {
-            "id": job.id,
-            "state": job.state.value,
-            "processing_units": job.cost,
-            "delivery": job.delivery_url,
-            "features": None if found is None else asdict(found),
-        }
-
-    def _checked(self, job: Job) -> FeatureResults | None:
-        from sentinelhub_provider.operators.jobs.buckets import Unchecked
-
-        if job.state is JobState.PARTIAL:
-            self._fail_or_warn(job, f"in part only{f': {job.error}' if job.error else ''}", reason="PARTIAL")
-        if not self.check_features:
-            return None
-        url = job.delivery_url
-        found = Unchecked("The service does not say where the results are.") if url is None else self.check(url, job)
-        if isinstance(found, Unchecked):
-            what = "is done, but whether all features are could not be checked"
-            self.log.warning("%s job %s %s: %s", job.kind, job.id, what, found)
-            return None
-        if found.is_good:
-            self.log.info("%s", found)
-        else:
-            self._fail_or_warn(job, str(found), reason="FEATURES")
-        return found
-
-    def _fail_or_warn(self, job: Job, what: str, *, reason: str) -> None:
-        """Fail the task for a job that is done in part, or warn, as it was told to."""
-        if self.on_partial == "warn":
-            self.log.warning("%s job %s: %s", job.kind, job.id, what)
-            return
-        raise SentinelHubJobError(
-            f"{job.kind} job {job.id} is done, but {what}. What succeeded is in the bucket. With on_partial='warn' the "
-            "task goes on; clear it to have everything done anew.",
-            job_status=JobState.PARTIAL.value,
-            reason=reason,
-            final=True,
-        )
-
-    def source_of_features(self, max_side: int) -> JobFeatures:
-        """Return the features, made a GeoPackage where they are none."""
-        from sentinelhub_provider.api.job_requests.batch_input import feature_size
-        from sentinelhub_provider.operators.jobs.features import Raster, job_features
-
-        pixel_side = self.structured("resolution")
-        one = pixel_side[0] if isinstance(pixel_side, list | tuple) else pixel_side
-        size, pixel = feature_size(self.width, self.height, one, max_side=max_side)
-        raster = Raster(size, None if pixel is None else (pixel, pixel), max_side)
-        self.known_features = job_features(self, self.stack, self.features, delivery=str(self.delivery), raster=raster)
-        self.expected_features = self.known_features.count
-        return self.known_features
-
-    def features_access_for(self, body: Any, path: Sequence[str]) -> Access | None:
-        """Return how the features' bucket is reached, ``None`` where as the delivery's."""
-        from sentinelhub_provider.hooks.delivery import access_of
-
-        return (
-            None
-            if self.features_conn_id is None
-            else access_of(self.features_conn_id, url_at(body, path), field="features_conn_id")
-        )

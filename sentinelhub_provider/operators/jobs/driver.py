@@ -6,8 +6,8 @@ import json
 import random
 import threading
 from collections.abc import Callable, Generator
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sentinelhub_provider.api.jobs import polling, steps
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-    from sentinelhub_provider.operators.jobs.attempt import JobStore
+    from sentinelhub_provider.operators.jobs.attempt import DeferralState, JobStore
     from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator
 
 SEND_WAIT = 5.0
@@ -66,27 +66,20 @@ class JobCalls:
         return steps.Page(tuple(jobs), following)
 
     def create(self, payload: dict[str, Any]) -> Job | SentinelHubError:
-        """Create a job; return the error after which nobody can tell whether there is one."""
+        """Create a job, or send one that runs at once; return what went wrong, whatever it is."""
         try:
-            return self._post(payload)
-        except steps.UNCLEAR as error:
-            return error
-
-    def send(self, payload: dict[str, Any]) -> Job | SentinelHubError:
-        """Send a job that runs at once; return the error whatever it is."""
-        try:
-            return self._post(payload, longest_wait=SEND_WAIT)
+            document = self.post(payload)
+            if not self._kind.actions and isinstance(document, dict):
+                # Whatever state it names: the job is paid for, and its id must not be lost.
+                document = {**document, "status": JobState.RUNNING}
+            return job_of(self._kind, document)
         except SentinelHubError as error:
             return error
 
-    def _post(self, payload: dict[str, Any], **changes: Any) -> Job:
-        document = self._post_document(payload, **changes)
-        if not self._kind.actions and isinstance(document, dict):
-            document["status"] = JobState.RUNNING  # whatever it says: the job is paid for, and its id must not be lost
-        return job_of(self._kind, document)
-
-    def _post_document(self, payload: dict[str, Any], **changes: Any) -> Any:
-        return decoded(self._hook.request("POST", self._kind.path, json=payload, **{**self._arguments, **changes}))
+    def post(self, payload: dict[str, Any]) -> Any:
+        """Return the answer to a request for a job."""
+        limits = self._arguments if self._kind.actions else {**self._arguments, "longest_wait": SEND_WAIT}
+        return decoded(self._hook.request("POST", self._kind.path, json=payload, **limits))
 
     def act(self, action: steps.Action, job_id: str, **changes: Any) -> SentinelHubError | None:
         """Tell a job to do something; return the error after which its status has to be checked."""
@@ -107,33 +100,6 @@ class JobCalls:
 def seconds_asked_for(error: SentinelHubError) -> float | None:
     """Return for how long the service asked to be left alone."""
     return error.retry_after if isinstance(error, SentinelHubRateLimitError) else None
-
-
-@dataclass(frozen=True, slots=True)
-class DeferralState:
-    """What an attempt takes along when it waits in the triggerer, as plain values.
-
-    :param began: when it began, in seconds since the epoch.
-    :param ends: when its ``execution_timeout`` ends it, the same; ``None`` without one.
-    :param job_id: the job it has found, ``None`` before.
-    :param waited: see :func:`~sentinelhub_provider.api.jobs.lifecycle.job_flow`.
-    :param expected_features: how many features the job has, ``None`` where that is not known.
-    """
-
-    began: float
-    ends: float | None = None
-    job_id: str | None = None
-    waited: bool = False
-    expected_features: int | None = None
-
-    @property
-    def began_at(self) -> datetime:
-        """When it began."""
-        return datetime.fromtimestamp(self.began, UTC)
-
-    def bounded(self, moment: datetime) -> datetime:
-        """Return a moment, or the end of the attempt where that comes first."""
-        return moment if self.ends is None else min(moment, datetime.fromtimestamp(self.ends, UTC))
 
 
 class JobDriver:
@@ -180,19 +146,20 @@ class JobDriver:
                 answer = self._do(step)
                 if isinstance(answer, Job):
                     self.seen = answer
-                if self._killed.is_set() and not isinstance(step, steps.Send):  # what it brought is to be kept first
+                if self._killed.is_set() and not isinstance(step, steps.Create):  # what it brought is to be kept first
                     self._end_after_kill(step)
         finally:
             flow.close()
 
     def _do(self, step: Any) -> Any:  # noqa: C901 - one line for each kind of step
         match step:
-            case steps.LoadJobId():
-                return self._load_job_id()
-            case steps.SaveJobId(job):
-                self._log.info("%s; the service created it at %s", job, job.created)
-                self.seen = job
-                return self._save(job.id, {"id": job.id})
+            case steps.LoadRecord():
+                return self._load_record()
+            case steps.SaveRecord(record, job):
+                self.seen = job or self.seen
+                return self._save_record(record)
+            case steps.DeleteRecord():
+                return self._store.delete()
             case steps.ListJobs(token):
                 return self._calls.page(token)
             case steps.Create():
@@ -212,58 +179,40 @@ class JobDriver:
                 return self._log.warning("%s", text)
             case steps.Analysed(job):
                 return self._operator.check_analysed(self._context, job)
-            case steps.LoadIntent():
-                return self._load_intent()
-            case steps.SaveIntent(intent):
-                return self._save_intent(intent)
-            case steps.DeleteIntent():
-                return self._store.delete()
-            case steps.Send():
-                return self._calls.send(self._operator.payload(self._context))
             case steps.CheckOutputs():
                 return self._operator.delivered(self._context)
         raise TypeError(f"there is no step {step!r}")
 
-    # --- job store ---------------------------------------------------------------------------------------------------
+    # --- what outlives the attempt -----------------------------------------------------------------------------------
 
-    def _load_job_id(self) -> str | None:
+    def _load_record(self) -> steps.Record | None:
         try:
-            record = self._store.read()
-        except Exception as error:  # whatever a store raises, the tag finds the job as well
-            self._log.warning("the task state store cannot be read (%s); the job is looked for by its tag", error)
-            return None
-        job_id = (record or {}).get("id")
-        return job_id if isinstance(job_id, str) else None
+            kept = self._store.read()
+            if kept is None:
+                return None
+            record = steps.Record(datetime.fromisoformat(kept["written"]), kept.get("id"), kept.get("digest"))
+        except Exception as error:  # whatever a store raises
+            if self._kind.actions:
+                self._log.warning("the record of the job cannot be read (%s); its tag finds it as well", error)
+                return None
+            if isinstance(error, KeyError | TypeError | ValueError):
+                raise unclear(f"the record of the task's job is none ({type(error).__name__}: {error})") from error
+            raise  # nobody knows then whether the job was sent
+        if record.job_id is not None:
+            self._show(record.job_id)
+        return record
 
-    def _load_intent(self) -> steps.Intent | None:
-        try:
-            record = self._store.read()  # if it cannot be read, nobody knows whether the job was sent
-        except ValueError as error:
-            raise unclear(f"the record of the task's job is none ({error})") from error
-        if record is None:
-            return None
-        try:
-            intent = steps.Intent(datetime.fromisoformat(record["sent"]), record.get("id"), record.get("digest"))
-        except (KeyError, TypeError, ValueError) as error:
-            raise unclear(f"the record of the task's job is none ({type(error).__name__}: {error})") from error
-        if intent.job_id is not None:
-            self._show(intent.job_id)
-        return intent
-
-    def _save_intent(self, intent: steps.Intent) -> None:
-        record = {"sent": intent.sent.isoformat(), "id": intent.job_id, "digest": intent.digest}
-        if intent.job_id is None:
-            self._store.write(record)  # if it cannot be written, the job is not sent
+    def _save_record(self, record: steps.Record) -> None:
+        kept = {"written": record.written.isoformat(), "id": record.job_id, "digest": record.digest}
+        if record.job_id is None:
+            self._store.write(kept)  # if it cannot be written, the job is not sent
             return
-        self._log.info("%s job %s was sent", self._kind, intent.job_id)
-        self._save(intent.job_id, record)
-
-    def _save(self, job_id: str, record: dict[str, Any]) -> None:
-        self._show(job_id)
+        self._log.info("%s job %s is this task's", self._kind, record.job_id)
+        self._show(record.job_id)
         try:
-            self._store.write(record)
+            self._store.write(kept)
         except Exception as error:  # whatever a store raises, the job goes on
-            self._log.warning("the id of job %s cannot be kept for a retry: %s", job_id, error)
+            self._log.warning("the id of job %s cannot be kept for a retry: %s", record.job_id, error)
 
     def _show(self, job_id: str) -> None:
         """Let others see the id, and :meth:`kill` stop the job."""
@@ -305,7 +254,7 @@ class JobDriver:
                 interval = polling.wait_after_fault(
                     faults, self._operator.poll_interval, self._jitter(), seconds_asked_for(error)
                 )
-                self._log.warning("%s job %s cannot be looked at, going on: %s", self._kind, job.id, error)
+                self._log.warning("%s job %s cannot be checked, going on: %s", self._kind, job.id, error)
                 continue
             faults = 0
             if job.state is not state or job.is_terminal:
@@ -398,7 +347,7 @@ class JobDriver:
 
     def _end_after_kill(self, step: Any) -> NoReturn:
         """End an attempt that was killed, and yet lives: a worker that shuts down lets the task be tried again."""
-        if isinstance(step, steps.SaveIntent) and step.intent.job_id is None:
+        if isinstance(step, steps.SaveRecord) and step.record.job_id is None:
             self._store.delete()  # nothing was sent
         if isinstance(step, steps.Act) and step.action == "start" and self._operator.stop_on_kill:
             self._stop(step.job.id)  # the stop may have come before the start

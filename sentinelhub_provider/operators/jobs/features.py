@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,31 +19,12 @@ from sentinelhub_provider.operators.jobs.buckets import BucketError, exists, ope
 if TYPE_CHECKING:
     from sentinelhub_provider.api.geo.crs import Crs
     from sentinelhub_provider.api.geo.geometry import BBox, Feature, Geometry
-    from sentinelhub_provider.api.job_requests.delivery import Location
     from sentinelhub_provider.api.processing_units import FeatureSizes
-    from sentinelhub_provider.operators.jobs.base import SentinelHubListedJobOperator
 
 log = logging.getLogger(__name__)
 
-FOLDER = "features"
-"""Where GeoPackages go that are made: below the fixed part of the delivery."""
-
 PROBLEMS = 20
 """Unusable features that an error names."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobFeatures:
-    """A GeoPackage that a job reads: where it is or will be, what brings it there, and what is known of it.
-
-    :param count: how many features it has, ``None`` where that is not known; so are ``sizes`` and ``crs``.
-    """
-
-    location: Location
-    upload: Callable[[], None]
-    count: int | None = None
-    sizes: FeatureSizes | None = None
-    crs: Crs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,53 +79,6 @@ class PreparedFeatures:
         except BucketError as error:
             raise SentinelHubOutputError(f"The features cannot be uploaded: {error}.") from error
         return url
-
-
-def job_features(
-    operator: SentinelHubListedJobOperator, stack: ExitStack, features: Any, *, delivery: str, raster: Raster
-) -> JobFeatures:
-    """Return the features of a job.
-
-    ``stack``: keeps a GeoPackage that was made until the task is through with it. ``features``: URL of a GeoPackage in
-    a bucket that Sentinel Hub reads; or features of any kind. ``delivery``: URL of the delivery, near which a
-    GeoPackage is brought that is made. Raises :class:`SentinelHubRequestError` where features cannot be used.
-    """
-    from sentinelhub_provider.api.job_requests.delivery import Location, fixed_folder
-    from sentinelhub_provider.features.files import template_folders
-    from sentinelhub_provider.hooks.delivery import access_of
-
-    conn_id = operator.features_conn_id
-
-    def place(url: str) -> Location:
-        return Location(
-            url, operator.access(url) if conn_id is None else access_of(conn_id, url, field="features_conn_id")
-        )
-
-    if isinstance(features, str) and features.startswith(("s3://", "gs://")) and features.lower().endswith(".gpkg"):
-        return JobFeatures(place(features), upload=lambda: None)
-    folder = str(operator.features_folder or f"{fixed_folder(delivery)}/{FOLDER}")
-    if not folder.startswith(("s3://", "gs://")):
-        raise SentinelHubRequestError(
-            f"features_folder is {folder!r}. Give a folder of a bucket that Sentinel Hub can read, such as "
-            "s3://my-bucket/features.",
-            field="features_folder",
-        )
-    prepared = stack.enter_context(
-        prepare_features(
-            features,
-            id_property=operator.id_property,
-            layer=operator.layer,
-            crs=operator.features_crs,
-            raster=raster,
-            folders=template_folders(operator),
-        )
-    )
-
-    def upload() -> None:
-        url = prepared.upload(folder, conn_id if conn_id is not None else operator.delivery_conn_id)
-        operator.log.info("%d features are at %s", prepared.count, url)
-
-    return JobFeatures(place(prepared.url_in(folder)), upload, prepared.count, prepared.sizes, prepared.crs)
 
 
 @contextmanager

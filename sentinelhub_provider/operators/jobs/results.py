@@ -17,9 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.job_requests.delivery import fixed_folder
+from sentinelhub_provider.api.jobs.steps import Delivered
 from sentinelhub_provider.api.processing_units import FeatureSizes
 from sentinelhub_provider.operators.jobs import buckets
 from sentinelhub_provider.operators.jobs.buckets import BucketError, Entry, Unchecked
@@ -106,23 +107,22 @@ class FeatureResults:
 class AsyncResults:
     """What an Async Process job left in its folder.
 
-    :param outcome: ``delivered``: all outputs are there; ``failed``: there is an ``error.json``; ``nothing``: neither,
-        so that it may still be running, or was never accepted.
+    :param outcome: what is there; without outputs and error it may still be running, or was never accepted.
     :param files: URLs of the outputs.
     :param error: the service's words.
     :param source: the folder.
     """
 
-    outcome: Literal["delivered", "failed", "nothing"]
+    outcome: Delivered
     files: tuple[str, ...] = ()
     error: str | None = None
     source: str = ""
 
     def __str__(self) -> str:
         match self.outcome:
-            case "delivered":
+            case Delivered.OUTPUTS:
                 return f"{len(self.files)} outputs in {self.source}: {', '.join(self.files)}"
-            case "failed":
+            case Delivered.ERROR:
                 return f"{self.source}/error.json says: {self.error}"
         return f"{self.source} has neither outputs nor an error.json"
 
@@ -228,12 +228,12 @@ def check_async_process(
         errors = [name for name in names if _last(name) == "error.json"]
         if errors:
             said = _error_text(buckets.read(place / errors[0], FILE_SIZE))
-            return AsyncResults("failed", error=said, source=f"{folder}/{errors[0]}".rpartition("/")[0])
+            return AsyncResults(Delivered.ERROR, error=said, source=f"{folder}/{errors[0]}".rpartition("/")[0])
     except BucketError as error:
         return Unchecked(f"The outputs of the job are unchecked: {error}.")
     found = {output: [name for name in names if _of(name, (output,))] for output in wanted}
     files = tuple(f"{folder}/{name}" for names_of_one in found.values() for name in names_of_one)
-    return AsyncResults("delivered" if all(found.values()) else "nothing", files, source=folder)
+    return AsyncResults(Delivered.OUTPUTS if all(found.values()) else Delivered.NOTHING, files, source=folder)
 
 
 def _read_sizes(database: sqlite3.Connection) -> FeatureSizes:

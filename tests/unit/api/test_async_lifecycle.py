@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from job_service import START
 
 from sentinelhub_provider.api.jobs import steps
-from sentinelhub_provider.api.jobs.async_lifecycle import AsyncPlan, async_flow
+from sentinelhub_provider.api.jobs.async_lifecycle import async_flow
 from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, Job, JobState, gone
-from sentinelhub_provider.api.jobs.steps import AwaitEnd, CheckStatus, Delivered, Intent, WaitUntil, Warn
+from sentinelhub_provider.api.jobs.lifecycle import Plan
+from sentinelhub_provider.api.jobs.steps import AwaitEnd, CheckStatus, Delivered, Record, WaitUntil, Warn
 from sentinelhub_provider.exceptions import (
     SentinelHubBadRequestError,
     SentinelHubJobError,
@@ -22,7 +23,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubTransportError,
 )
 
-PLAN = AsyncPlan(timeout=timedelta(hours=24), began=START)
+PLAN = Plan(ASYNC_PROCESS, "", timeout=timedelta(hours=24), began=START)
 LASTS = timedelta(minutes=10)
 
 
@@ -37,7 +38,7 @@ class Service:
     sent: list[datetime] = field(default_factory=list)
     is_readable: bool = True
     full: int = 0
-    store: Intent | None = None
+    store: Record | None = None
 
     def clock(self) -> datetime:
         """Return the time."""
@@ -52,9 +53,7 @@ class Service:
 class Attempt:
     """One attempt, which goes one step at a time. ``waited``: it goes on after a wait for leave to send."""
 
-    def __init__(
-        self, service: Service, plan: AsyncPlan = PLAN, *, remembers: bool = True, waited: bool = False
-    ) -> None:
+    def __init__(self, service: Service, plan: Plan = PLAN, *, remembers: bool = True, waited: bool = False) -> None:
         self.service = service
         self.remembers = remembers
         plan = replace(plan, remembers=remembers, began=service.now)
@@ -93,13 +92,13 @@ class Attempt:
     def _do(self, step: Any, fault: str) -> Any:
         service = self.service
         match step:
-            case steps.LoadIntent():
+            case steps.LoadRecord():
                 return service.store if self.remembers else None
-            case steps.SaveIntent(intent):
-                service.store = intent
-            case steps.DeleteIntent():
+            case steps.SaveRecord(record):
+                service.store = record
+            case steps.DeleteRecord():
                 service.store = None
-            case steps.Send():
+            case steps.Create():
                 return self._send(fault)
             case steps.CheckOutputs():
                 if not service.is_readable:
@@ -140,7 +139,7 @@ def upto(service: Service, kind: type, **options: Any) -> Attempt:
 
 def sent_with(service: Service, fault: str, **options: Any) -> Attempt:
     """Return an attempt whose sending met a fault."""
-    one = upto(service, steps.SaveIntent, **options)
+    one = upto(service, steps.SaveRecord, **options)
     one.advance(fault)
     return one
 
@@ -149,13 +148,13 @@ def test_what_goes_on_twice_after_a_wait_sends_once():
     """Airflow may begin the piece after a wait again, where its worker died in it: that has kept its intent."""
     service = Service(store=None)
     died = Attempt(service, waited=True)
-    while "Send" not in died.names():
+    while "Create" not in died.names():
         died.advance("unheard")
 
     again = Attempt(service, waited=True).run()
 
     assert len(service.sent) == 1
-    assert "Send" not in again.names()
+    assert "Create" not in again.names()
     assert "WaitUntil" in again.names()
 
 
@@ -165,9 +164,9 @@ def test_the_intent_is_kept_before_and_the_id_after_sending():
 
     one = Attempt(service).run()
 
-    life = ["LoadIntent", "SaveIntent", "Send", "SaveIntent", "CheckStatus", "AwaitEnd", "CheckStatus", "CheckOutputs"]
-    assert one.names() == life
-    assert service.store == Intent(START, "0")
+    sent = ["LoadRecord", "SaveRecord", "Create", "SaveRecord"]
+    assert one.names() == [*sent, "CheckStatus", "AwaitEnd", "CheckStatus", "CheckOutputs"]
+    assert service.store == Record(START, "0")
     assert one.result.state is JobState.GONE
 
 
@@ -178,7 +177,7 @@ def test_a_retry_waits_for_the_job_whose_id_was_kept():
 
     one = Attempt(service).run()
 
-    assert one.names() == ["LoadIntent", "CheckStatus", "AwaitEnd", "CheckStatus", "CheckOutputs"]
+    assert one.names() == ["LoadRecord", "CheckStatus", "AwaitEnd", "CheckStatus", "CheckOutputs"]
     assert len(service.sent) == 1
 
 
@@ -213,7 +212,7 @@ def test_an_attempt_that_died_before_the_answer_is_followed_by_one_that_looks():
 
     one = Attempt(service).run()
 
-    assert "Send" not in one.names()
+    assert "Create" not in one.names()
     assert one.error is None
 
 
@@ -266,10 +265,10 @@ def test_a_refused_job_leaves_no_intent():
     """It is raised as it is."""
     service = Service()
     flow = async_flow(PLAN, clock=service.clock)
-    assert isinstance(next(flow), steps.LoadIntent)
-    assert isinstance(flow.send(None), steps.SaveIntent)
-    assert isinstance(flow.send(None), steps.Send)
-    assert isinstance(flow.send(SentinelHubBadRequestError("no such band", status=400)), steps.DeleteIntent)
+    assert isinstance(next(flow), steps.LoadRecord)
+    assert isinstance(flow.send(None), steps.SaveRecord)
+    assert isinstance(flow.send(None), steps.Create)
+    assert isinstance(flow.send(SentinelHubBadRequestError("no such band", status=400)), steps.DeleteRecord)
 
     with pytest.raises(SentinelHubBadRequestError, match="no such band"):
         flow.send(None)

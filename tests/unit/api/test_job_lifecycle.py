@@ -54,11 +54,11 @@ def test_create_remember_start_wait():
     one = attempt(service)
 
     assert names(one) == [
-        "LoadJobId",
+        "LoadRecord",
         "ListJobs",
         "Create",
         "ListJobs",
-        "SaveJobId",
+        "SaveRecord",
         "start-job-1",
         "CheckStatus",
         "AwaitEnd",
@@ -68,7 +68,7 @@ def test_create_remember_start_wait():
 
 @pytest.mark.parametrize("remembers", [False, True], ids=["forgets", "remembers"])
 @pytest.mark.parametrize(
-    "step", [steps.Create, steps.SaveJobId, steps.Act, steps.AwaitEnd], ids=lambda kind: kind.__name__
+    "step", [steps.Create, steps.SaveRecord, steps.Act, steps.AwaitEnd], ids=lambda kind: kind.__name__
 )
 def test_the_attempt_after_a_death_goes_on_with_the_same_job(step: type, remembers: bool):
     """Killed after each step: the next attempt creates nothing, and starts only what was not started."""
@@ -81,7 +81,7 @@ def test_the_attempt_after_a_death_goes_on_with_the_same_job(step: type, remembe
     assert one.result.id == "job-1"
     assert service.started == {"job-1"}
     assert len(service.jobs) == 1
-    assert ("start-job-1" in names(one)) == (step in (steps.Create, steps.SaveJobId))
+    assert ("start-job-1" in names(one)) == (step in (steps.Create, steps.SaveRecord))
 
 
 def test_a_created_job_whose_answer_was_lost_is_found_by_its_mark():
@@ -147,7 +147,7 @@ def test_a_remembered_job_that_was_not_started_gives_way_to_the_one_that_was():
     """Remembered, then left for dead, while another attempt chose an older one."""
     service, store = Service(), {}
     service.create()
-    upto(service, steps.SaveJobId, store={})
+    upto(service, steps.SaveRecord, store={})
     store["id"] = service.create().id
     attempt(service)
 
@@ -334,7 +334,7 @@ def test_a_job_that_is_unknown_for_a_moment_is_waited_for():
 def test_a_listing_that_points_back_ends():
     """With an error that may pass: nobody knows what the pages behind it hold."""
     flow = lifecycle.job_flow(PLAN, clock=Service().clock)
-    assert isinstance(next(flow), steps.LoadJobId)
+    assert isinstance(next(flow), steps.LoadRecord)
     assert flow.send(None) == steps.ListJobs(None)
     assert flow.send(steps.Page((), "b")) == steps.ListJobs("b")
 
@@ -387,8 +387,8 @@ def test_an_analysis_comes_before_the_start_and_its_cost_is_checked():
 
     one = attempt(service, analyse=True)
 
-    done = [name for name in names(one) if name not in ("LoadJobId", "ListJobs", "CheckStatus", "WaitUntil")]
-    assert done == ["Create", "SaveJobId", "analyse-job-1", "Analysed", "start-job-1", "AwaitEnd"]
+    done = [name for name in names(one) if name not in ("LoadRecord", "ListJobs", "CheckStatus", "WaitUntil")]
+    assert done == ["Create", "SaveRecord", "analyse-job-1", "Analysed", "start-job-1", "AwaitEnd"]
 
 
 def test_a_job_over_its_budget_is_not_started():

@@ -10,10 +10,9 @@ from job_tasks import StateStore, Variables
 
 from sentinelhub_provider.operators.jobs.attempt import (
     RECORD_NAME,
-    BucketJobStore,
-    TaskStateJobStore,
-    VariableJobStore,
-    job_store_of,
+    bucket_store,
+    task_state_store,
+    variable_store,
 )
 
 RECORD = {"sent": "2026-01-05T06:00:00+00:00", "id": None}
@@ -28,12 +27,12 @@ def fixture_stores(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: 
     store = StateStore()
     if request.param == "variable":
         monkeypatch.setattr("airflow.sdk.Variable", Variables())
-        return lambda tag="m": VariableJobStore(tag)
+        return lambda tag="m": variable_store(tag)
     for tag in ("m", "before", "after"):
         (tmp_path / tag).mkdir()  # S3 needs no folders
     if request.param == "store":
-        return lambda tag="m": TaskStateJobStore(store, tag)
-    return lambda tag="m": BucketJobStore(f"file://{tmp_path}/{tag}", None, LOG)
+        return lambda tag="m": task_state_store({"task_state_store": store}, tag)  # type: ignore[typeddict-unknown-key]
+    return lambda tag="m": bucket_store(f"file://{tmp_path}/{tag}", None, LOG)
 
 
 def test_a_record_outlives_an_attempt(stores):
@@ -57,7 +56,7 @@ def test_a_record_is_its_task_s_own(stores):
 
 def test_before_airflow_3_3_nothing_is_kept():
     """There is no store in the context."""
-    store = job_store_of({}, "m")  # type: ignore[typeddict-item]
+    store = task_state_store({}, "m")  # type: ignore[typeddict-item]
     store.write(RECORD)
 
     assert store.read() is None
@@ -66,16 +65,19 @@ def test_before_airflow_3_3_nothing_is_kept():
 
 def test_a_bucket_that_cannot_be_written_keeps_nothing():
     """Found out before anything is entrusted to it."""
-    record = BucketJobStore("file:///proc/no-such-folder", None, LOG)
+    record = bucket_store("file:///proc/no-such-folder", None, LOG)
 
     assert not record.is_durable
     record.write(RECORD)
     assert record.read() is None
 
 
-def test_a_record_that_is_none_is_an_error(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("content", "words"), [("half a no", "Expecting value"), ("[]", "no JSON object"), ("null", "no JSON object")]
+)
+def test_a_record_that_is_none_is_an_error(tmp_path: Path, content: str, words: str):
     """Nobody knows then whether a job was sent, and it must not be taken for no."""
-    (tmp_path / RECORD_NAME).write_text("half a no")
+    (tmp_path / RECORD_NAME).write_text(content)
 
-    with pytest.raises(ValueError, match="Expecting value"):
-        BucketJobStore(f"file://{tmp_path}", None, LOG).read()
+    with pytest.raises(ValueError, match=words):
+        bucket_store(f"file://{tmp_path}", None, LOG).read()

@@ -1,0 +1,199 @@
+"""What the operators of Batch Process and Batch Statistics have in common: features, and what became of them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from sentinelhub_provider.api.jobs.job import Job, JobState
+from sentinelhub_provider.api.values import read_choice, read_flag
+from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRequestError
+from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator, url_at
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from sentinelhub_provider.api.job_requests.delivery import Access, Location
+    from sentinelhub_provider.api.processing_units import Estimate, FeatureSizes
+    from sentinelhub_provider.operators.jobs.buckets import Unchecked
+    from sentinelhub_provider.operators.jobs.features import PreparedFeatures
+    from sentinelhub_provider.operators.jobs.results import FeatureResults
+
+ON_PARTIAL = ("fail", "warn")
+
+FOLDER = "features"
+"""Where GeoPackages go that are made: below the fixed part of the delivery."""
+
+STORES = ("s3://", "gs://")
+
+
+class SentinelHubListedJobOperator(SentinelHubJobOperator):
+    """An operator of jobs over many features, Batch Process or Batch Statistics.
+
+    :param features: URL of a GeoPackage in a bucket, ``s3://bucket/fields.gpkg``; or GeoJSON, or a file of any
+        kind that :func:`~sentinelhub_provider.features.open_features` reads, of which a GeoPackage is made and
+        uploaded. (templated)
+    :param features_crs: EPSG code of features that do not say it. (templated)
+    :param features_folder: where in a bucket a GeoPackage is uploaded; near ``delivery`` by default. (templated)
+    :param features_conn_id: connection for that bucket; ``delivery_conn_id`` by default. (templated)
+    :param id_property: the property that names each feature. (templated)
+    :param layer: which layer of a file that has several. (templated)
+    :param analyse: have the job analysed, and its cost checked, before it is started. (templated)
+    :param on_partial: ``fail`` the task where features failed, or ``warn`` and return. (templated)
+    :param kwargs: see :class:`SentinelHubJobOperator`.
+    """
+
+    prepared: PreparedFeatures | None = None
+    """The GeoPackage that was made of the features, while the task runs."""
+
+    def __init__(
+        self,
+        *,
+        features: Any = None,
+        features_crs: Any = None,
+        features_folder: str | None = None,
+        features_conn_id: str | None = None,
+        id_property: str | None = None,
+        layer: str | None = None,
+        analyse: bool | str = False,
+        on_partial: str = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.features, self.features_crs = features, features_crs
+        self.features_folder, self.features_conn_id = features_folder, features_conn_id
+        self.id_property, self.layer = id_property, layer
+        self.analyse, self.on_partial = analyse, on_partial
+
+    def _check_arguments(self) -> None:
+        super()._check_arguments()
+        self.check_texts("features_folder", "features_conn_id")
+        self.analyse = read_flag(self.analyse, "analyse")
+        self.on_partial = read_choice(self.on_partial, ON_PARTIAL, "on_partial")
+
+    @abstractmethod
+    def check(self, url: str, job: Job) -> FeatureResults | Unchecked:
+        """Read in the bucket what became of the job's features. ``url``: the job's delivery."""
+
+    def estimate(self, request: Any, sizes: FeatureSizes | None = None) -> Estimate | None:
+        """Return what the request will cost over features of such sizes, by default those that are known."""
+        if sizes is None and self.prepared is not None:
+            sizes = self.prepared.sizes
+        estimate: Estimate | None = request.estimate(samples=self.sample_count, sizes=sizes)
+        return estimate
+
+    def plan(self) -> dict[str, Any]:
+        """Return what is done before the start."""
+        return {"analyse": self.analyse}
+
+    def payload(self, context: Context) -> dict[str, Any]:
+        """Return what is sent, once its cost was checked and its features are in the bucket."""
+        payload = super().payload(context)
+        if self.prepared is not None:
+            conn_id = self.delivery_conn_id if self.features_conn_id is None else self.features_conn_id
+            url = self.prepared.upload(self._folder, conn_id)
+            self.log.info("%d features are at %s", self.prepared.count, url)
+        return payload
+
+    def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:  # noqa: ARG002 - the job says it all
+        """Return what the task returns; read what became of the features."""
+        assert job is not None  # noqa: S101 - these kinds always have one
+        found = self._checked(job)
+        return {
+            "id": job.id,
+            "state": job.state.value,
+            "processing_units": job.cost,
+            "delivery": job.delivery_url,
+            "features": None if found is None else asdict(found),
+        }
+
+    def _checked(self, job: Job) -> FeatureResults | None:
+        from sentinelhub_provider.operators.jobs.buckets import Unchecked
+
+        if job.state is JobState.PARTIAL:
+            self._fail_or_warn(job, f"in part only{f': {job.error}' if job.error else ''}", reason="PARTIAL")
+        if not self.check_features:
+            return None
+        url = job.delivery_url
+        found = Unchecked("The service does not say where the results are.") if url is None else self.check(url, job)
+        if isinstance(found, Unchecked):
+            what = "is done, but whether all features are could not be checked"
+            self.log.warning("%s job %s %s: %s", job.kind, job.id, what, found)
+            return None
+        if found.is_good:
+            self.log.info("%s", found)
+        else:
+            self._fail_or_warn(job, str(found), reason="FEATURES")
+        return found
+
+    def _fail_or_warn(self, job: Job, what: str, *, reason: str) -> None:
+        """Fail the task for a job that is done in part, or warn, as it was told to."""
+        if self.on_partial == "warn":
+            self.log.warning("%s job %s: %s", job.kind, job.id, what)
+            return
+        raise SentinelHubJobError(
+            f"{job.kind} job {job.id} is done, but {what}. What succeeded is in the bucket. With on_partial='warn' the "
+            "task goes on; clear it to have everything done anew.",
+            job_status=JobState.PARTIAL.value,
+            reason=reason,
+            final=True,
+        )
+
+    @property
+    def _folder(self) -> str:
+        """Where a GeoPackage goes that is made."""
+        from sentinelhub_provider.api.job_requests.delivery import fixed_folder
+
+        return str(self.features_folder or f"{fixed_folder(str(self.delivery).strip())}/{FOLDER}")
+
+    def source_of_features(self, max_side: int) -> Location:
+        """Return where the features are, or will be: others than a GeoPackage in a bucket become one.
+
+        ``max_side``: pixels that a side of a feature may have. Raises :class:`SentinelHubRequestError` where features
+        cannot be used.
+        """
+        from sentinelhub_provider.api.job_requests.batch_input import feature_size
+        from sentinelhub_provider.features.files import template_folders
+        from sentinelhub_provider.operators.jobs.features import Raster, prepare_features
+
+        pixel_side = self.structured("resolution")
+        one = pixel_side[0] if isinstance(pixel_side, list | tuple) else pixel_side
+        size, pixel = feature_size(self.width, self.height, one, max_side=max_side)
+        if isinstance(self.features, str) and self.features.strip().startswith(STORES):
+            url = self.features.strip()
+            if url.lower().endswith(".gpkg"):
+                return self._features_location(url)
+        if not self._folder.startswith(STORES):
+            raise SentinelHubRequestError(
+                f"features_folder is {self._folder!r}. Give a folder of a bucket that Sentinel Hub can read, such as "
+                "s3://my-bucket/features.",
+                field="features_folder",
+            )
+        self.prepared = self.stack.enter_context(
+            prepare_features(
+                self.features,
+                id_property=self.id_property,
+                layer=self.layer,
+                crs=self.features_crs,
+                raster=Raster(size, None if pixel is None else (pixel, pixel), max_side),
+                folders=template_folders(self),
+            )
+        )
+        self.expected_features = self.prepared.count
+        return self._features_location(self.prepared.url_in(self._folder))
+
+    def _features_location(self, url: str) -> Location:
+        from sentinelhub_provider.api.job_requests.delivery import Location
+
+        return Location(url, self.access(url) if self.features_conn_id is None else self._features_access(url))
+
+    def _features_access(self, url: str) -> Access | None:
+        from sentinelhub_provider.hooks.delivery import access_of
+
+        return access_of(self.features_conn_id, url, field="features_conn_id")
+
+    def features_access_for(self, body: Any, path: Sequence[str]) -> Access | None:
+        """Return how the features' bucket is reached, ``None`` where as the delivery's."""
+        return self._features_access(url_at(body, path))
