@@ -14,7 +14,6 @@ from sentinelhub_provider.api.job_requests.delivery import (
     JobRequest,
     Location,
     Path,
-    accesses_of,
     check_one_script,
     read_location,
     refuse_credentials,
@@ -24,8 +23,7 @@ from sentinelhub_provider.api.processing_units import Estimate, Service
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 MAX_SIDE = 10_000  # Pixels: the largest width and height (API reference)
-DELIVERY: Path = ("output", "delivery")
-SCRIPT: Path = ("evalscriptReference",)  # Where in a request the storages stand
+SCRIPT: Path = ("evalscriptReference",)  # Where in a request the evalscript's storage stands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,18 +33,9 @@ class AsyncProcessRequest(JobRequest):
     picture: ProcessRequest
 
     @property
-    def digest(self) -> str:
-        """A SHA-256 of the request, as hexadecimal digits."""
-        return request_digest(self.body)
-
-    @property
     def outputs(self) -> tuple[str, ...]:
         """Identifiers of the outputs that will be delivered."""
         return tuple(self.picture.formats)
-
-    def tagged(self, tag: str) -> AsyncProcessRequest:
-        """Return the request with a folder of its own for its outputs, by which they are found again."""
-        return self.delivered_to(DELIVERY, tag)
 
     def estimate(self, *, samples: float = 1) -> Estimate | None:
         """Estimate the cost: see :meth:`~sentinelhub_provider.api.process.ProcessRequest.estimate`."""
@@ -68,10 +57,12 @@ def build_async_process(
     _check_size(picture, "resolution" if wanted.resolution is not None else "width")
     delivery.check("delivery", template=ASYNC, outputs=len(picture.formats), deployment=deployment)
     body = {**picture.body, "output": {**picture.body["output"], "delivery": delivery.to_json()}}
+    places = {JobRequest.DELIVERY: delivery}
     if evalscript_reference is not None:
         evalscript_reference.check("evalscript_url", deployment=deployment)
         body["evalscriptReference"] = evalscript_reference.to_json()
-    return _request(picture, body, delivery, evalscript_reference)
+        places[SCRIPT] = evalscript_reference
+    return _request(picture, body, places)
 
 
 def read_async_process(
@@ -86,22 +77,16 @@ def read_async_process(
     _check_size(picture, "request")
     storage = (picture.body.get("output") or {}).get("delivery")
     at: dict[str, Any] = {"field": "request", "deployment": checks.get("deployment")}
-    location = read_location(storage, delivery, path=DELIVERY, template=ASYNC, outputs=len(picture.formats), **at)
-    script = None if named is None else read_location(named, evalscript or delivery, path=SCRIPT, **at)
-    return _request(picture, picture.body, location, script)
+    path = JobRequest.DELIVERY
+    places = {path: read_location(storage, delivery, path=path, template=ASYNC, outputs=len(picture.formats), **at)}
+    if named is not None:
+        places[SCRIPT] = read_location(named, evalscript or delivery, path=SCRIPT, **at)
+    return _request(picture, picture.body, places)
 
 
-def _request(
-    picture: ProcessRequest, body: dict[str, Any], delivery: Location, script: Location | None
-) -> AsyncProcessRequest:
-    return AsyncProcessRequest(
-        body=body,
-        accesses=accesses_of({DELIVERY: delivery, SCRIPT: script}),
-        delivery=delivery,
-        setup=picture.setup,
-        warnings=picture.warnings,
-        picture=picture,
-    )
+def _request(picture: ProcessRequest, body: dict[str, Any], places: Mapping[Path, Location]) -> AsyncProcessRequest:
+    common: dict[str, Any] = {"digest": request_digest(body), "setup": picture.setup, "warnings": picture.warnings}
+    return AsyncProcessRequest(body=body, places=places, picture=picture, **common)
 
 
 def _check_size(picture: ProcessRequest, field: str) -> None:

@@ -36,8 +36,6 @@ from sentinelhub_provider.api.job_requests.delivery import (
     Access,
     JobRequest,
     Location,
-    Path,
-    accesses_of,
     refuse_credentials,
 )
 from sentinelhub_provider.api.jobs.job import full_tag, tagged
@@ -53,8 +51,6 @@ from sentinelhub_provider.api.process import (
 from sentinelhub_provider.api.processing_units import Estimate, FeatureSizes, Service
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
-DELIVERY: Path = ("output", "delivery")  # Where in a request the delivery stands
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchProcessRequest(JobRequest):
@@ -65,16 +61,10 @@ class BatchProcessRequest(JobRequest):
     formats: dict[str, str]
     bounds: Bounds | None
 
-    @property
-    def digest(self) -> str:
-        """A SHA-256 of the request, as hexadecimal digits; the description makes no difference."""
-        return request_digest({name: member for name, member in self.body.items() if name != "description"})
-
     def tagged(self, tag: str) -> BatchProcessRequest:
         """Return the request with a tag at the end of its description, by which its job is found again."""
-        return replace(
-            self, body={**self.body, "description": tagged(self.body.get("description"), full_tag(tag, self.digest))}
-        )
+        description = tagged(self.body.get("description"), full_tag(tag, self.digest))
+        return replace(self, body={**self.body, "description": description})
 
     def estimate(self, *, samples: float = 1, sizes: FeatureSizes | None = None) -> Estimate | None:
         """Estimate the cost in processing units; ``None`` where it cannot be told.
@@ -179,9 +169,10 @@ def read_batch_process(
 
 def _request(body: dict[str, Any], delivery: Location, warnings: Sequence[str], **found: Any) -> BatchProcessRequest:
     bounds, cut = found["bounds"], found["input"]
-    accesses = accesses_of({DELIVERY: delivery, FEATURES: cut.location if isinstance(cut, Features) else None})
+    places = {JobRequest.DELIVERY: delivery} | ({FEATURES: cut.location} if isinstance(cut, Features) else {})
     warned = (*(() if bounds is None else bounds.warnings), *warnings)
-    return BatchProcessRequest(body=body, accesses=accesses, delivery=delivery, warnings=warned, **found)
+    digest = request_digest({name: value for name, value in body.items() if name != "description"})
+    return BatchProcessRequest(body=body, places=places, digest=digest, warnings=warned, **found)
 
 
 def _zarr_responses(outputs: Any, setup: Setup | None) -> list[dict[str, Any]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from dataclasses import dataclass
+from typing import Any, ClassVar, Unpack
 
 from sentinelhub_provider.api.arguments import StatisticsArguments
 from sentinelhub_provider.api.datasets import Checks, Datasets, member, read_datasets
@@ -18,7 +18,6 @@ from sentinelhub_provider.api.job_requests.delivery import (
     JobRequest,
     Location,
     Path,
-    accesses_of,
     check_one_script,
     read_location,
     refuse_credentials,
@@ -40,7 +39,6 @@ MAX_SCRIPT_SIZE = 32 * 1024
 """Bytes from which on an evalscript must be named by reference (documentation: smaller than 32 KB)."""
 
 COARSEST_DEGREES = 1.0  # Degrees: a pixel of more than that is believed to be meant in metres
-DELIVERY: Path = ("output",)
 FEATURES: Path = ("input", "features")
 SCRIPT: Path = ("aggregation", "evalscriptReference")  # Where in a request the storages stand
 
@@ -49,21 +47,16 @@ SCRIPT: Path = ("aggregation", "evalscriptReference")  # Where in a request the 
 class BatchStatisticsRequest(JobRequest):
     """A checked request; a feature's raster has a ``size`` in pixels, or a ``resolution`` in units of the CRS."""
 
-    features: Location
+    DELIVERY: ClassVar[Path] = ("output",)
+
     datasets: Datasets
     time: SplitTime
     size: tuple[int, int] | None
     resolution: tuple[float, float] | None
-    untagged_digest: str | None = None
-
-    @property
-    def digest(self) -> str:
-        """A SHA-256 of what is asked for, as hexadecimal digits; the job tag makes no difference."""
-        return self.untagged_digest or request_digest(self.body)
 
     def tagged(self, tag: str) -> BatchStatisticsRequest:
         """Return the request with a folder of its own for its results, by which its job is found again."""
-        return replace(self.delivered_to(DELIVERY, full_tag(tag, self.digest)), untagged_digest=self.digest)
+        return JobRequest.tagged(self, full_tag(tag, self.digest))
 
     def estimate(
         self, *, samples: float = 1, intervals: int | None = None, sizes: FeatureSizes | None = None
@@ -98,6 +91,7 @@ def build_batch_statistics(
     datasets = build_statistical_datasets(wanted, **checks)
     delivery.check("delivery", template=STATISTICS, deployment=deployment)
     features.check("features", deployment=deployment)
+    places = {BatchStatisticsRequest.DELIVERY: delivery, FEATURES: features}
     aggregation: dict[str, Any] = {**time.to_json()}
     if size is not None:
         aggregation |= {"width": size[0], "height": size[1]}
@@ -108,13 +102,13 @@ def build_batch_statistics(
     if evalscript_reference is not None:
         evalscript_reference.check("evalscript_url", deployment=deployment)
         aggregation["evalscriptReference"] = evalscript_reference.to_json()
+        places[SCRIPT] = evalscript_reference
     body: dict[str, Any] = {
         "input": {"features": features.to_json(), "data": datasets.data},
         "aggregation": aggregation,
         "output": delivery.to_json(),
         **build_calculations(wanted),
     }
-    places = {DELIVERY: delivery, FEATURES: features, SCRIPT: evalscript_reference}
     return _request(body, places, datasets=datasets, time=time, size=size, resolution=pixel, setup=setup)
 
 
@@ -136,8 +130,9 @@ def read_batch_statistics(
     time, aggregation = read_split_time(aggregation, now=checks.get("now"))
     datasets = read_datasets(request_input.get("data"), **checks)
     at: dict[str, Any] = {"field": "request", "deployment": checks.get("deployment")}
-    places: dict[Path, Location | None] = {
-        DELIVERY: read_location(body.get("output"), delivery, path=DELIVERY, template=STATISTICS, **at),
+    path = BatchStatisticsRequest.DELIVERY
+    places = {
+        path: read_location(body.get("output"), delivery, path=path, template=STATISTICS, **at),
         FEATURES: read_location(request_input.get("features"), features or delivery, path=FEATURES, **at),
     }
     if reference is not None:
@@ -146,9 +141,9 @@ def read_batch_statistics(
     return _request(body, places, datasets=datasets, time=time, size=size, resolution=pixel, setup=setup)
 
 
-def _request(body: dict[str, Any], places: Mapping[Path, Any], **found: Any) -> BatchStatisticsRequest:
-    common = {"accesses": accesses_of(places), "warnings": found["time"].warnings, **found}
-    return BatchStatisticsRequest(body=body, delivery=places[DELIVERY], features=places[FEATURES], **common)
+def _request(body: dict[str, Any], places: Mapping[Path, Location], **found: Any) -> BatchStatisticsRequest:
+    common = {"digest": request_digest(body), "warnings": found["time"].warnings, **found}
+    return BatchStatisticsRequest(body=body, places=places, **common)
 
 
 def _check_script(script: Any) -> Setup | None:

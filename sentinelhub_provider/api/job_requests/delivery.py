@@ -12,12 +12,11 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import reduce
-from typing import Any, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 from sentinelhub_provider.api.evalscripts import Setup
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
-REDACTED = "***"
 SECRET_MEMBERS = ("accessKey", "secretAccessKey", "credentials")
 """Members of a request that hold credentials; ``iamRoleARN`` is a name, and useless to anybody else."""
 
@@ -163,32 +162,38 @@ def parse_location(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
-    """A checked request that makes a job. Its ``body`` has no credentials: it may be logged, compared, recorded."""
+    """A checked request that makes a job. Its ``body`` has no credentials: it may be logged, compared, recorded.
+
+    ``places``: the storages that it names, by where in it they stand; results go to that at ``DELIVERY``. ``digest``: a
+    SHA-256 of what is asked for, as hexadecimal digits, to which the job tag makes no difference.
+    """
+
+    DELIVERY: ClassVar[Path] = ("output", "delivery")
 
     body: dict[str, Any]
-    accesses: Mapping[Path, Access] = field(repr=False)
-    delivery: Location
+    places: Mapping[Path, Location]
+    digest: str
     setup: Setup | None
     warnings: tuple[str, ...] = ()
 
+    @property
+    def delivery(self) -> Location:
+        """Where results go."""
+        return self.places[self.DELIVERY]
+
     def payload(self) -> dict[str, Any]:
         """Return what is sent, credentials included: not to be logged or kept."""
-        return with_credentials(self.body, self.accesses)
+        return with_credentials(self.body, {path: place.access for path, place in self.places.items()})
 
-    def delivered_to(self, path: Path, tag: str) -> Self:
-        """Return the request with a folder of its own for its results; ``path``: where in it the delivery stands."""
+    def tagged(self, tag: str) -> Self:
+        """Return the request with a folder of its own for its results, by which they are found again."""
         body, delivery = deepcopy(self.body), self.delivery.tagged(tag)
-        _member_at(body, path)[delivery.scheme]["url"] = delivery.url
-        return replace(self, body=body, delivery=delivery)
+        _member_at(body, self.DELIVERY)[delivery.scheme]["url"] = delivery.url
+        return replace(self, body=body, places={**self.places, self.DELIVERY: delivery})
 
 
 def _member_at(body: Mapping[str, Any], path: Path) -> Any:
     return reduce(lambda member, name: member[name], path, body)
-
-
-def accesses_of(places: Mapping[Path, Location | None]) -> dict[Path, Access]:
-    """Return credentials and roles by where in a request they belong. ``places``: the request's storages."""
-    return {path: place.access for path, place in places.items() if place is not None and place.access is not None}
 
 
 def check_one_script(evalscript: Any, reference: Any, *, of_request: str | None = None) -> None:
@@ -240,24 +245,13 @@ def fixed_folder(url: str) -> str:
     return (before.rpartition("/")[0] if before != url else url).rstrip("/")
 
 
-def with_credentials(body: Mapping[str, Any], accesses: Mapping[Path, Access]) -> dict[str, Any]:
+def with_credentials(body: Mapping[str, Any], accesses: Mapping[Path, Access | None]) -> dict[str, Any]:
     """Return a request with the credentials put where they belong, to be sent and forgotten."""
     payload = deepcopy(dict(body))
     for path, access in accesses.items():
-        _member_at(payload, path)[access.scheme].update(access.to_json())
+        if access is not None:
+            _member_at(payload, path)[access.scheme].update(access.to_json())
     return payload
-
-
-def redacted(value: Any) -> Any:
-    """Return JSON with all credentials replaced, for logs and records. Answers of the service repeat requests whole."""
-    if isinstance(value, Mapping):
-        return {
-            name: REDACTED if name in SECRET_MEMBERS and member is not None else redacted(member)
-            for name, member in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [redacted(item) for item in value]
-    return value
 
 
 def refuse_credentials(body: Any, field: str = "request") -> None:

@@ -19,7 +19,6 @@ from sentinelhub_provider.api.job_requests.delivery import (
     fixed_folder,
     parse_location,
     read_location,
-    redacted,
     refuse_credentials,
     tagged_url,
     with_credentials,
@@ -183,16 +182,6 @@ def test_credentials_in_a_request_are_refused(name: str) -> None:
 def test_role_in_a_request_is_none() -> None:
     """A role's name is no credential."""
     refuse_credentials({"s3": {"url": "s3://bucket/a", "iamRoleARN": ROLE.role_arn, "accessKey": None}})
-
-
-def test_redacted() -> None:
-    """Credentials are replaced wherever they stand; all else stays, and so does what was given."""
-    document = {"data": [{"request": {"output": {"s3": {"url": "s3://b/a", "secretAccessKey": "a-secret-key"}}}}]}
-
-    assert redacted(document) == {
-        "data": [{"request": {"output": {"s3": {"url": "s3://b/a", "secretAccessKey": "***"}}}}]
-    }
-    assert "a-secret-key" in str(document)
 
 
 def test_read_keeps_what_the_request_says() -> None:
