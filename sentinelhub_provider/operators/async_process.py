@@ -68,18 +68,18 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         self.if_unclear = read_choice(self.if_unclear, IF_UNCLEAR, "if_unclear")
         self.unclear_wait = min(read_number(self.unclear_wait, "unclear_wait", least=0), FOREVER)
 
-    def build(self, context: Context, tag: str) -> AsyncProcessRequest:
-        """Return the checked request; the tag is a folder of its delivery."""
+    def build(self, context: Context) -> AsyncProcessRequest:
+        """Return the checked request; the job tag will be a folder of its delivery."""
         from sentinelhub_provider.api.job_requests.async_process import build_async_process, read_async_process
 
         whole = self.whole_request(context)
         if whole is not None:
             access = self.access_for(whole, ("output", "delivery"))
-            return read_async_process(whole, delivery=access, **self.checks).tagged(tag)
+            return read_async_process(whole, delivery=access, **self.checks)
         wanted = self.described(context, "collection", "delivery")
         reference = None if self.evalscript_url is None else self.location(self.evalscript_url)
         location = self.location(str(self.delivery).strip())
-        return build_async_process(wanted, delivery=location, evalscript_reference=reference, **self.checks).tagged(tag)
+        return build_async_process(wanted, delivery=location, evalscript_reference=reference, **self.checks)
 
     def job_store(self, context: Context) -> JobStore:
         """Return the task state store where there is one, and a note in the bucket where it can be written."""
@@ -110,18 +110,18 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         from sentinelhub_provider.operators.jobs.buckets import Unchecked
 
         job_id = None if job is None else job.id
-        result: dict[str, Any] = {"id": job_id, "state": "GONE", "processing_units": None, "delivery": None}
+        result: dict[str, Any] = dict.fromkeys(("id", "state", "processing_units", "delivery", "files"))
+        result |= {"id": job_id, "state": "GONE"}
         if self.job_id is not None and self.delivery is None and self.request is None:
             self.log.warning("%s job %s is over; how, cannot be checked without delivery", self.kind, job_id)
-            return {**result, "files": None}
-        url = self._url(context)
-        result["delivery"] = url
+            return result
+        result["delivery"] = self._url(context)
         if not self.check_features:
-            return {**result, "files": None}
+            return result
         found = self._check(context, job_id)
         if isinstance(found, Unchecked):
             self.log.warning("%s job %s is over, but how it ended could not be checked: %s", self.kind, job_id, found)
-            return {**result, "files": None}
+            return result
         if found.outcome is Delivered.OUTPUTS:
             self.log.info("%s", found)
             return {**result, "state": "DONE", "files": list(found.files)}

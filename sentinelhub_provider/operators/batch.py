@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, Job
-from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
+from sentinelhub_provider.exceptions import SentinelHubBudgetError
 from sentinelhub_provider.operators.jobs.listed import SentinelHubListedJobOperator
 from sentinelhub_provider.operators.request_arguments import ImageryOperator
 from sentinelhub_provider.operators.templating import own_arguments
@@ -77,8 +77,8 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
     also_described_by = (*own_arguments(__init__, but=("description",)), "features", "delivery")
     template_fields_renderers = dict.fromkeys(("buffer", "cog_parameters", "zarr"), "json")
 
-    def build(self, context: Context, tag: str) -> BatchProcessRequest:
-        """Return the checked request; the tag is in its description."""
+    def build(self, context: Context) -> BatchProcessRequest:
+        """Return the checked request; the job tag will be in its description."""
         from sentinelhub_provider.api.job_requests.batch_input import MAX_FEATURE_SIDE
         from sentinelhub_provider.api.job_requests.batch_output import RASTER_MEMBERS
         from sentinelhub_provider.api.job_requests.batch_process import build_batch_process, read_batch_process
@@ -87,11 +87,8 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
         if whole is not None:
             delivery = self.access_for(whole, ("output", "delivery"))
             features_access = self.features_access_for(whole, ("input", "features"))
-            return read_batch_process(whole, delivery=delivery, features=features_access, **self.checks).tagged(tag)
+            return read_batch_process(whole, delivery=delivery, features=features_access, **self.checks)
         wanted = self.described(context, "collection", "evalscript", "delivery")
-        if (self.features is None) == (self.tiling_grid is None):
-            what = "are both given" if self.features is not None else "are both missing"
-            raise SentinelHubRequestError(f"tiling_grid and features {what}. Give one.", field="tiling_grid")
         features = None if self.features is None else self.source_of_features(MAX_FEATURE_SIDE)
         return build_batch_process(
             wanted,
@@ -103,7 +100,7 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
             description=self.description or self._names(context),
             **{name: self.structured(name) for name in RASTER_MEMBERS},
             **self.checks,
-        ).tagged(tag)
+        )
 
     def _names(self, context: Context) -> str:
         """Return by which names people know the task."""

@@ -46,8 +46,8 @@ class SentinelHubBatchStatisticsOperator(StatisticsRequestOperator, SentinelHubL
         super().__init__(**kwargs)
         self.evalscript_url = evalscript_url
 
-    def build(self, context: Context, tag: str) -> BatchStatisticsRequest:
-        """Return the checked request; the tag is a folder of its delivery."""
+    def build(self, context: Context) -> BatchStatisticsRequest:
+        """Return the checked request; the job tag will be a folder of its delivery."""
         from sentinelhub_provider.api.geo.bounds import MAX_SIDE
         from sentinelhub_provider.api.job_requests.batch_statistics import build_batch_statistics, read_batch_statistics
         from sentinelhub_provider.api.job_requests.delivery import check_one_script
@@ -56,7 +56,7 @@ class SentinelHubBatchStatisticsOperator(StatisticsRequestOperator, SentinelHubL
         if whole is not None:
             delivery = self.access_for(whole, ("output",))
             features_access = self.features_access_for(whole, ("input", "features"))
-            return read_batch_statistics(whole, delivery=delivery, features=features_access, **self.checks).tagged(tag)
+            return read_batch_statistics(whole, delivery=delivery, features=features_access, **self.checks)
         wanted = self.described(context, "features", "collection", "delivery")
         check_one_script(self.evalscript, self.evalscript_url)
         features = self.source_of_features(MAX_SIDE)
@@ -67,7 +67,7 @@ class SentinelHubBatchStatisticsOperator(StatisticsRequestOperator, SentinelHubL
             evalscript_reference=None if self.evalscript_url is None else self.location(self.evalscript_url),
             features_crs=self.features_crs if self.prepared is None else self.prepared.crs,
             **self.checks,
-        ).tagged(tag)
+        )
 
     def check(self, url: str, job: Job) -> FeatureResults | Unchecked:
         """Read the files of the features."""

@@ -65,9 +65,7 @@ def build_async_process(
     return _request(picture, body, places)
 
 
-def read_async_process(
-    body: Any, *, delivery: Access | None = None, evalscript: Access | None = None, **checks: Unpack[Checks]
-) -> AsyncProcessRequest:
+def read_async_process(body: Any, *, delivery: Access | None = None, **checks: Unpack[Checks]) -> AsyncProcessRequest:
     """Check a request's JSON, sent as it is. The credentials of ``delivery`` serve for the evalscript's bucket, too."""
     refuse_credentials(body)
     named = body.get("evalscriptReference") if isinstance(body, Mapping) else None
@@ -80,7 +78,7 @@ def read_async_process(
     path = JobRequest.DELIVERY
     places = {path: read_location(storage, delivery, path=path, template=ASYNC, outputs=len(picture.formats), **at)}
     if named is not None:
-        places[SCRIPT] = read_location(named, evalscript or delivery, path=SCRIPT, **at)
+        places[SCRIPT] = read_location(named, delivery, path=SCRIPT, **at)
     return _request(picture, picture.body, places)
 
 

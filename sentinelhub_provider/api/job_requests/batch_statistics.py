@@ -113,12 +113,7 @@ def build_batch_statistics(
 
 
 def read_batch_statistics(
-    body: Any,
-    *,
-    delivery: Access | None = None,
-    features: Access | None = None,
-    evalscript: Access | None = None,
-    **checks: Unpack[Checks],
+    body: Any, *, delivery: Access | None = None, features: Access | None = None, **checks: Unpack[Checks]
 ) -> BatchStatisticsRequest:
     """Check a request's JSON, sent as it is. The credentials of ``delivery`` serve for other buckets, too."""
     refuse_credentials(body)
@@ -136,7 +131,7 @@ def read_batch_statistics(
         FEATURES: read_location(request_input.get("features"), features or delivery, path=FEATURES, **at),
     }
     if reference is not None:
-        places[SCRIPT] = read_location(reference, evalscript or delivery, path=SCRIPT, **at)
+        places[SCRIPT] = read_location(reference, delivery, path=SCRIPT, **at)
     body = {**body, "input": {**request_input, "data": datasets.data}, "aggregation": aggregation}
     return _request(body, places, datasets=datasets, time=time, size=size, resolution=pixel, setup=setup)
 

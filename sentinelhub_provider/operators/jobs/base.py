@@ -91,8 +91,8 @@ class SentinelHubJobOperator(RequestOperator):
     # --- what a kind of job has to bring along -----------------------------------------------------------------------
 
     @abstractmethod
-    def build(self, context: Context, tag: str) -> Any:
-        """Return the checked request, with the job tag. Raises :class:`SentinelHubRequestError`."""
+    def build(self, context: Context) -> Any:
+        """Return the checked request. Raises :class:`SentinelHubRequestError`."""
 
     @abstractmethod
     def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:
@@ -239,9 +239,9 @@ class SentinelHubJobOperator(RequestOperator):
         return self.job_id is not None or self.deferral.job_id is not None
 
     def built(self, context: Context) -> Any:
-        """Return the request, made once."""
+        """Return the request with the job tag, made once."""
         if self._request is None:
-            self._request = self.build(context, self.attempt.tag)
+            self._request = self.build(context).tagged(self.attempt.tag)
             for warning in self._request.warnings:
                 self.log.warning("%s", warning)
         return self._request

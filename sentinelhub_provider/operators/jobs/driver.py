@@ -97,11 +97,6 @@ class JobCalls:
             return error
 
 
-def seconds_asked_for(error: SentinelHubError) -> float | None:
-    """Return for how long the service asked to be left alone."""
-    return error.retry_after if isinstance(error, SentinelHubRateLimitError) else None
-
-
 class JobDriver:
     """Drives a flow for one attempt.
 
@@ -118,12 +113,10 @@ class JobDriver:
         deferral: DeferralState,
         *,
         clock: Callable[[], datetime],
-        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._operator, self._context, self._calls, self._store = operator, context, calls, store
         self._kind, self._log, self._deferral = operator.kind, operator.log, deferral
-        self._clock, self._jitter = clock, jitter
-        self._killed = threading.Event()
+        self._clock, self._jitter, self._killed = clock, random.random, threading.Event()
         self._shown: str | None = deferral.job_id
         self.seen: Job | None = None
         """The job as it was last seen."""
@@ -230,11 +223,8 @@ class JobDriver:
             self._log.warning("%s job %s: the answer to %s was lost or refused: %s", job.kind, job.id, action, said)
         return said
 
-    def _check_attempt(self) -> None:
-        check_attempt(self._operator, self._deferral.ends, self._clock().timestamp())
-
     def _await(self, job: Job, until: datetime) -> Job:
-        self._check_attempt()
+        check_attempt(self._operator, self._deferral.ends, self._clock().timestamp())
         until = self._deferral.bounded(until)
         if self._operator.deferrable:
             self._defer_until_over(job, until)
@@ -251,9 +241,8 @@ class JobDriver:
                 if error.final or isinstance(error, UnknownJobStateError):
                     raise
                 faults += 1
-                interval = polling.wait_after_fault(
-                    faults, self._operator.poll_interval, self._jitter(), seconds_asked_for(error)
-                )
+                asked = getattr(error, "retry_after", None)
+                interval = polling.wait_after_fault(faults, self._operator.poll_interval, self._jitter(), asked)
                 self._log.warning("%s job %s cannot be checked, going on: %s", self._kind, job.id, error)
                 continue
             faults = 0
@@ -284,7 +273,7 @@ class JobDriver:
         )
 
     def _wait(self, wait: steps.WaitUntil) -> None:
-        self._check_attempt()
+        check_attempt(self._operator, self._deferral.ends, self._clock().timestamp())
         moment = self._deferral.bounded(wait.moment)
         seconds = (moment - self._clock()).total_seconds()
         self._log.info("%s: waiting until %s", wait.reason, moment.isoformat(timespec="seconds"))
@@ -302,15 +291,14 @@ class JobDriver:
     def _deferral_kwargs(self, **changes: Any) -> dict[str, Any]:
         return asdict(replace(self._deferral, expected_features=self._operator.expected_features, **changes))
 
-    def defer_for(self, error: SentinelHubError) -> None:
+    def defer_for(self, error: SentinelHubRateLimitError) -> None:
         """Wait in the triggerer where a rate limit asks for a long wait; return where it does not, or for too long."""
-        seconds = seconds_asked_for(error)
+        seconds = error.retry_after
         if not self._operator.deferrable or seconds is None or seconds <= LONGEST_BLOCKING_WAIT:
             return
         moment = self._clock() + timedelta(seconds=seconds)
-        if moment <= self._deferral.bounded(
-            self._deferral.began_at + timedelta(seconds=self._operator.max_wait_seconds)
-        ):
+        ends = self._deferral.began_at + timedelta(seconds=self._operator.max_wait_seconds)
+        if moment <= self._deferral.bounded(ends):
             self._log.info("rate limited, waiting in the triggerer for %.0f s", seconds)
             self._defer_until(moment, waited=self._deferral.waited)
 

@@ -12,12 +12,12 @@ import json
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sentinelhub_provider.api.job_requests.delivery import fixed_folder
 from sentinelhub_provider.api.jobs.steps import Delivered
@@ -46,6 +46,7 @@ NO_DATA = "no data"
 
 _WAITING = ("PENDING", "PROCESSING", "RUNNING", "QUEUED", "SCHEDULED", "RETRY")
 _TEXT_SIZE = 500
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,44 +133,36 @@ def check_batch_process(url: str, job_id: str, conn_id: str | None = None) -> Fe
 
     ``url``: the job's delivery URL, with its placeholders. ``conn_id``: Airflow connection that reads the bucket.
     """
-    name = f"execution-{job_id}.sqlite"
-    try:
-        with _database_of_job(url, job_id, name, conn_id) as found:
-            if isinstance(found, Unchecked):
-                return Unchecked(f"There is no result database of job {job_id}: {found}.")
-            return _read_results(*found)
-    except BucketError as error:
-        return Unchecked(f"Features of job {job_id} are unchecked: {error}.")
-    except sqlite3.Error as error:
-        return Unchecked(f"Features of job {job_id} are unchecked: {name} is no database of features ({error}).")
+    found = _read_database(url, job_id, f"execution-{job_id}.sqlite", conn_id, _read_results)
+    return _features_unchecked(job_id, found) if isinstance(found, Unchecked) else found
 
 
 def sizes_in_manifest(url: str, job_id: str, conn_id: str | None = None) -> FeatureSizes | Unchecked:
     """Read the sizes of an analysed job's features from its manifest; arguments as :func:`check_batch_process`."""
-    name = f"featureManifest-{job_id}.gpkg"
+    return _read_database(url, job_id, f"featureManifest-{job_id}.gpkg", conn_id, _read_sizes)
+
+
+def _features_unchecked(job_id: str, why: Any) -> Unchecked:
+    return Unchecked(f"Features of job {job_id} are unchecked: {why}.")
+
+
+def _read_database(
+    url: str, job_id: str, name: str, conn_id: str | None, read: Callable[[sqlite3.Connection, str], _Found]
+) -> _Found | Unchecked:
+    """Read a copy of an SQLite file that a job leaves in its delivery; ``read`` gets it, and its URL."""
     try:
-        with _database_of_job(url, job_id, name, conn_id) as found:
-            return found if isinstance(found, Unchecked) else _read_sizes(found[0])
+        found = buckets.find_file_of_job(url, job_id, name, conn_id)
+        if isinstance(found, Unchecked):
+            return found
+        with tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder:
+            copy = Path(folder) / "copy.sqlite"
+            buckets.fetch(found, str(copy))
+            with closing(sqlite3.connect(f"{copy.as_uri()}?mode=ro", uri=True)) as database:
+                return read(database, buckets.shown(found))
     except BucketError as error:
         return Unchecked(str(error))
     except sqlite3.Error as error:
-        return Unchecked(f"{name} is no manifest of features ({error})")
-
-
-@contextmanager
-def _database_of_job(
-    url: str, job_id: str, name: str, conn_id: str | None
-) -> Iterator[tuple[sqlite3.Connection, str] | Unchecked]:
-    """Open a copy of an SQLite file that a job leaves in its delivery; with it comes its URL."""
-    found = buckets.find_file_of_job(url, job_id, name, conn_id)
-    if isinstance(found, Unchecked):
-        yield found
-        return
-    with tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder:
-        copy = Path(folder) / "copy.sqlite"
-        buckets.fetch(found, str(copy))
-        with closing(sqlite3.connect(f"{copy.as_uri()}?mode=ro", uri=True)) as database:
-            yield database, buckets.shown(found)
+        return Unchecked(f"{name} is no database of features ({error})")
 
 
 def check_batch_statistics(
@@ -189,10 +182,10 @@ def check_batch_statistics(
         smallest = heapq.nsmallest(most, _results(place, counted), key=lambda entry: entry.size)
         tally = _read_files(place, smallest)
     except BucketError as error:
-        return Unchecked(f"Features of job {job_id} are unchecked: {error}.")
+        return _features_unchecked(job_id, error)
     files = counted["files"]
     if not files and not expected:
-        return Unchecked(f"Features of job {job_id} are unchecked: there is no result in {folder}.")
+        return _features_unchecked(job_id, f"there is no result in {folder}")
     failed = sum(cause.count for cause in tally)
     return FeatureResults(
         total=max(files, expected or 0),
@@ -236,7 +229,7 @@ def check_async_process(
     return AsyncResults(Delivered.OUTPUTS if all(found.values()) else Delivered.NOTHING, files, source=folder)
 
 
-def _read_sizes(database: sqlite3.Connection) -> FeatureSizes:
+def _read_sizes(database: sqlite3.Connection, _source: str) -> FeatureSizes:
     """Add up the features of a manifest; each is listed once for each output, and counted once."""
     sizes = FeatureSizes()
     tables = database.execute("SELECT table_name FROM gpkg_contents WHERE data_type = 'features'").fetchall()
