@@ -11,6 +11,7 @@ from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, Job
 from sentinelhub_provider.api.jobs.steps import Delivered
 from sentinelhub_provider.api.values import read_choice, read_number
 from sentinelhub_provider.exceptions import SentinelHubJobError
+from sentinelhub_provider.operators.arguments import is_last_try
 from sentinelhub_provider.operators.jobs.base import FOREVER, SentinelHubJobOperator
 from sentinelhub_provider.operators.request_arguments import ImageryOperator
 
@@ -89,7 +90,8 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         store = super().job_store(context)
         if self.job_id is not None or store.is_durable:
             return store
-        return bucket_store(fixed_folder(self._url(context)), self.delivery_conn_id, self.log)
+        is_needed = not self.attempt.is_first and not is_last_try(context)  # an earlier attempt may have left a record
+        return bucket_store(fixed_folder(self._url(context)), self.delivery_conn_id, self.log, is_needed=is_needed)
 
     def plan(self) -> dict[str, Any]:
         """Return what is done where nobody can tell whether the job was sent."""
@@ -102,7 +104,7 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         found = self._check(context, None)
         if isinstance(found, Unchecked):
             self.log.warning("%s", found)
-            return Delivered.UNREADABLE
+            return Delivered.NOTHING if found.passes else Delivered.UNREADABLE
         return found.outcome
 
     def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from sentinelhub_provider.api.jobs.job import BATCH_PROCESS
 from sentinelhub_provider.exceptions import (
     SentinelHubError,
     SentinelHubJobError,
+    SentinelHubOutputError,
     SentinelHubRateLimitError,
     SentinelHubResponseError,
     SentinelHubTransportError,
@@ -26,6 +27,7 @@ from sentinelhub_provider.exceptions import (
 from sentinelhub_provider.operators.async_process import SentinelHubAsyncProcessOperator
 from sentinelhub_provider.operators.batch import SentinelHubBatchProcessOperator
 from sentinelhub_provider.operators.batch_statistics import SentinelHubBatchStatisticsOperator
+from sentinelhub_provider.operators.jobs import buckets
 from sentinelhub_provider.operators.jobs.driver import JobCalls, JobDriver
 from sentinelhub_provider.sandbox.world.delivery import stores
 
@@ -244,7 +246,7 @@ def fixture_patience(jobs, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_new_job_that_is_not_known_yet_is_no_failure(
     kind: str, method: str, path: str, times: int, deferrable: bool, jobs, sentinelhub_sandbox
 ):
-    """The service answers 404 to the start of a job, or to the first looks at it, right after it created the job."""
+    """The service answers 404 to the start of a job, or to its first status checks, right after it created the job."""
     operator, _ = KINDS[kind]
     fault = {"action": {"kind": "status", "status": 404}, "method": method, "path": f"{operator.kind.path}/*{path}"}
     sentinelhub_sandbox.control.add_fault(**fault, times=times)
@@ -698,6 +700,63 @@ def test_a_record_that_cannot_be_read_is_no_leave_to_send(record: Any, jobs):
         again(one, kind="async").attempt()
 
     assert len(jobs.all()) == 1
+
+
+@pytest.fixture(name="s3_away")
+def fixture_s3_away(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The argument that names a connection to the bucket's server while that is down."""
+    extra = {"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"max_attempts": 1}}}
+    monkeypatch.setenv("AIRFLOW_CONN_AWAY", s3.connection(extra=extra))
+    return {"delivery_conn_id": "away"}
+
+
+@pytest.mark.parametrize("if_unclear", ["wait", "resend"])
+def test_a_retry_does_not_take_an_outage_of_the_bucket_for_a_missing_record(if_unclear: str, jobs, s3_away):
+    """The record of the job that is paid for is there once the bucket is; nothing is sent twice."""
+    jobs.set_durations(processing=None)
+    one = task("async", store=None, if_unclear=if_unclear)
+    with pytest.raises(TaskDeferred):
+        begun(one)
+    one._arguments |= s3_away
+    with pytest.raises(SentinelHubOutputError, match="for now") as caught:
+        begun(one)
+    assert not caught.value.final
+    one._arguments |= {"delivery_conn_id": "bucket"}
+    while jobs.step():
+        pass
+
+    result = one.attempt()
+
+    assert (result["id"], result["state"], len(jobs.all())) == (jobs.all()[0].id, "DONE", 1)
+
+
+def test_an_outage_of_the_bucket_is_no_sign_that_nothing_was_sent(jobs, sentinelhub_sandbox, monkeypatch):
+    """The job's outputs are looked for again, before it is sent a second time."""
+    monkeypatch.setattr("sentinelhub_provider.api.jobs.async_lifecycle.SHORTEST_CHECK", timedelta(seconds=0.1))
+    fault = {"action": {"kind": "lose_answer"}, "method": "POST", "path": "/async/v1/process"}
+    sentinelhub_sandbox.control.add_fault(**fault)
+    real, calls = buckets.entries, []
+
+    def away_once(folder: Any) -> Any:
+        calls.append(folder)
+        if len(calls) == 1:
+            raise buckets.BucketError("the bucket is away") from ConnectionError("away")
+        return real(folder)
+
+    monkeypatch.setattr(buckets, "entries", away_once)
+
+    result = task("async", if_unclear="resend").attempt()
+
+    assert (result["state"], len(jobs.all())) == ("DONE", 1)
+
+
+def test_features_that_cannot_be_uploaded_for_now_are_no_final_failure(jobs, s3_away):
+    """Nothing was paid for; a retry uploads them."""
+    with pytest.raises(SentinelHubOutputError, match="cannot be uploaded") as caught:
+        task("statistics", **s3_away).attempt()
+
+    assert not caught.value.final
+    assert jobs.all() == []
 
 
 def test_an_async_job_that_failed_says_why(jobs):

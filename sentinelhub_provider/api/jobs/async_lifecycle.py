@@ -122,14 +122,12 @@ def _resolve(plan: Plan, intent: steps.Record, clock: Callable[[], datetime]) ->
         if found is steps.Delivered.UNREADABLE or plan.if_unclear == "fail" or now >= ends:
             break
         pause = min(LONGEST_CHECK, max(SHORTEST_CHECK, (now - intent.written) / 4))
-        yield steps.WaitUntil(min(ends, now + pause), "the job may have been sent: looking for its outputs")
+        yield steps.WaitUntil(min(ends, now + pause), "the job may have been sent: its outputs are awaited")
     since = intent.written.isoformat(timespec="seconds")
-    looked = (
-        "its outputs cannot be looked for from here" if found is steps.Delivered.UNREADABLE else "there are no outputs"
-    )
+    seen = "its outputs cannot be checked from here" if found is steps.Delivered.UNREADABLE else "there are no outputs"
     if plan.if_unclear != "resend":
-        raise unclear(f"an Async Process job may have been sent at {since}; no answer came, and {looked}")
-    yield steps.Warn(f"a job may have been sent at {since}, but {looked}: it is sent again (if_unclear='resend')")
+        raise unclear(f"an Async Process job may have been sent at {since}; no answer came, and {seen}")
+    yield steps.Warn(f"a job may have been sent at {since}, but {seen}: it is sent again (if_unclear='resend')")
     yield steps.DeleteRecord()
     return False
 

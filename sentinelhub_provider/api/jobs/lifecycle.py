@@ -38,7 +38,7 @@ from sentinelhub_provider.exceptions import (
 )
 
 LISTING_DELAY = timedelta(seconds=5)
-"""After a lost answer a created job may take a moment to be listed: so much later it is looked for once more."""
+"""After a lost answer a created job may take a moment to be listed: so much later jobs are listed once more."""
 
 UNKNOWN_AT_FIRST = timedelta(seconds=30)
 """So long after its creation the service may not know a job yet, and answers 404 to its start or its status check."""
@@ -114,7 +114,7 @@ def job_flow(plan: Plan, *, clock: Callable[[], datetime], known: str | None = N
         if job.is_terminal:
             job, waited = yield from _restart(job, deadline, clock)
         elif job.is_restarting:
-            # The light answer that waiting looks at does not tell this from a job that stays stopped.
+            # The light answer that a poll gets does not tell this from a job that stays stopped.
             job = yield from _check_later(job, "the job was told to start, and still says STOPPED", clock, waited=True)
             waited = True
         elif was_started(job):
@@ -251,7 +251,7 @@ def _create(plan: Plan, clock: Callable[[], datetime]) -> Flow[Job]:
         found = yield from _search(plan, extra=answer if isinstance(answer, Job) else None)
         if found is None and isinstance(answer, SentinelHubError):
             lost = answer
-            reason = f"the answer to the job's creation was lost ({type(answer).__name__}); looking for it once more"
+            reason = f"the answer to the job's creation was lost ({type(answer).__name__}); listing jobs once more"
             yield steps.WaitUntil(clock() + LISTING_DELAY, reason)
             found = yield from _search(plan)
         if found is not None:

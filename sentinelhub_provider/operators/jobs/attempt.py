@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import job_tag
+from sentinelhub_provider.exceptions import SentinelHubOutputError
 from sentinelhub_provider.operators.jobs.buckets import BucketError, asking, exists, open_path, read
 
 if TYPE_CHECKING:
@@ -153,10 +154,11 @@ def variable_store(tag: str) -> JobStore:
     )
 
 
-def bucket_store(folder: str, conn_id: str | None, log: Any) -> JobStore:
+def bucket_store(folder: str, conn_id: str | None, log: Any, *, is_needed: bool = False) -> JobStore:
     """Keep the record as a JSON file in a bucket; nowhere, with a line in the log, where that cannot be used.
 
     ``folder``: URL of the folder. ``conn_id``: Airflow connection; ``None`` for the worker's own credentials.
+    ``is_needed``: whether the task waits for a bucket that only is away. Raises :class:`SentinelHubOutputError` then.
     """
     from sentinelhub_provider.hooks.output import check_writable
 
@@ -167,6 +169,10 @@ def bucket_store(folder: str, conn_id: str | None, log: Any) -> JobStore:
         check_writable(path)
     except Exception as error:  # of the storage's library, whichever that is
         reason = error if isinstance(error, BucketError) else type(error).__name__
+        passes = error.passes if isinstance(error, BucketError) else not getattr(error, "final", True)
+        if is_needed and passes:
+            what = f"The bucket, which may hold a record of a job that is paid for, cannot be used for now: {reason}."
+            raise SentinelHubOutputError(what, final=False) from error
         log.info("the bucket cannot hold a record of the job: %s", reason)
         return JobStore()
 

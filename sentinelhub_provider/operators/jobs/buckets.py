@@ -1,4 +1,4 @@
-"""Looks into the buckets that jobs deliver to, through Airflow's object storage, page by page."""
+"""Reads the buckets that jobs deliver to, through Airflow's object storage, page by page."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sentinelhub_provider.transport.storage_faults import is_final
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -16,9 +18,13 @@ LIST_PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Unchecked:
-    """Something that could not be looked at. ``reason``: what and why, for a person; holds no credential."""
+    """Something that could not be checked. ``reason``: what and why, for a person; holds no credential.
+
+    ``passes``: whether that may be possible soon.
+    """
 
     reason: str
+    passes: bool = False
 
     def __str__(self) -> str:
         return self.reason
@@ -32,7 +38,12 @@ class Entry(NamedTuple):
 
 
 class BucketError(Exception):
-    """A bucket that cannot be looked into; says why, without credentials."""
+    """A bucket that cannot be used; says why, without credentials."""
+
+    @property
+    def passes(self) -> bool:
+        """Whether that may be possible soon: the storage is away, and does not refuse."""
+        return self.__cause__ is not None and not is_final(self.__cause__)
 
 
 def open_path(url: str, conn_id: str | None) -> ObjectStoragePath:
@@ -58,9 +69,9 @@ def open_path(url: str, conn_id: str | None) -> ObjectStoragePath:
 def find_file_of_job(url: str, job_id: str, name: str, conn_id: str | None) -> ObjectStoragePath | Unchecked:
     """Return a file that a job leaves in its delivery.
 
-    The documentation says "root folder" and no more: it is looked for there, then in the job's own folder below.
+    The documentation says "root folder" and no more: that is searched, then the job's own folder below.
     ``url``: the job's delivery URL, with its placeholders. Raises :class:`BucketError` where the bucket cannot be
-    looked into.
+    read.
     """
     from sentinelhub_provider.api.job_requests.delivery import fixed_folder
 
@@ -82,7 +93,7 @@ def asking(path: ObjectStoragePath, what: str) -> Iterator[None]:
 
 def exists(path: ObjectStoragePath) -> bool:
     """Tell whether there is such an object. Raises :class:`BucketError` where that cannot be told."""
-    with asking(path, "looked at"):
+    with asking(path, "checked"):
         return bool(path.fs.exists(path.path))
 
 

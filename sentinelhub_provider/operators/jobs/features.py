@@ -77,7 +77,9 @@ class PreparedFeatures:
             if not exists(place):
                 store(self.path, place, content_type="application/geopackage+sqlite3")
         except BucketError as error:
-            raise SentinelHubOutputError(f"The features cannot be uploaded: {error}.") from error
+            raise SentinelHubOutputError(
+                f"The features cannot be uploaded: {error}.", final=not error.passes
+            ) from error
         return url
 
 
@@ -98,7 +100,7 @@ def prepare_features(
         table's key, else its number.
     :param crs: CRS of features that do not name their own; longitude and latitude by default.
     :param raster: what each feature's raster will be.
-    :param folders: where a relative path is looked for, after the working directory.
+    :param folders: where a relative path is searched for, after the working directory.
     :raises SentinelHubRequestError: where features cannot be read or used, and which; all must be areas in one CRS,
         with different identifiers.
     """

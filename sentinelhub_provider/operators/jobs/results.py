@@ -204,7 +204,7 @@ def check_async_process(
     """Look for the outputs of an Async Process job, or its ``error.json``.
 
     ``url``: the job's delivery URL, with its placeholders. ``job_id``: ``None`` where it is not known, because the
-    answer to the request was lost; then the whole folder is looked at, which must be that request's own. ``outputs``:
+    answer to the request was lost; then the whole folder is listed, which must be that request's own. ``outputs``:
     identifiers of its outputs. ``conn_id``: Airflow connection that reads the bucket.
     """
     template = url if "<" in url else f"{url.rstrip('/')}/<REQUEST_ID>/<OUTPUT>"
@@ -223,7 +223,7 @@ def check_async_process(
             said = _error_text(buckets.read(place / errors[0], FILE_SIZE))
             return AsyncResults(Delivered.ERROR, error=said, source=f"{folder}/{errors[0]}".rpartition("/")[0])
     except BucketError as error:
-        return Unchecked(f"The outputs of the job are unchecked: {error}.")
+        return Unchecked(f"The outputs of the job are unchecked: {error}.", error.passes)
     found = {output: [name for name in names if _of(name, (output,))] for output in wanted}
     files = tuple(f"{folder}/{name}" for names_of_one in found.values() for name in names_of_one)
     return AsyncResults(Delivered.OUTPUTS if all(found.values()) else Delivered.NOTHING, files, source=folder)

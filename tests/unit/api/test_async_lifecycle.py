@@ -244,7 +244,7 @@ def test_without_access_to_the_bucket_there_is_nothing_to_wait_for():
     service = Service(is_readable=False)
     one = sent_with(service, "unheard").run()
 
-    assert "cannot be looked for" in str(one.error)
+    assert "cannot be checked" in str(one.error)
     assert service.now - START < timedelta(minutes=1)
 
 

@@ -95,7 +95,7 @@ def test_a_created_job_whose_answer_was_lost_is_found_by_its_mark():
     assert one.result.id == "job-1"
 
 
-def test_a_creation_that_never_arrived_is_sent_again_after_two_looks():
+def test_a_creation_that_never_arrived_is_sent_again_after_two_listings():
     """The second look comes a moment later: a listing may lag behind."""
     service = Service()
     one = upto(service, steps.Create, "lost")

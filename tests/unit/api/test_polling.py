@@ -1,4 +1,4 @@
-"""When jobs are looked at, and by which requests."""
+"""When jobs are polled, and by which requests."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def test_service_may_ask_for_a_longer_wait():
     assert wait_after_fault(1, 30.0, 0.0, retry_after=1.0) == 5.0
 
 
-def test_first_look_joins_whichever_round_comes_first():
+def test_first_poll_joins_whichever_round_comes_first():
     """A thousand that start at about the same time make one round."""
     assert is_due(due=104.9, interval=5.0, now=100.0, is_first=True)
     assert not is_due(due=104.9, interval=5.0, now=100.0, is_first=False)
 
 
-def test_look_that_is_nearly_due_joins_a_round():
+def test_poll_that_is_nearly_due_joins_a_round():
     """So that those who began apart come together."""
     assert is_due(due=106.0, interval=30.0, now=100.0, is_first=False)
     assert not is_due(due=106.1, interval=30.0, now=100.0, is_first=False)

@@ -60,7 +60,7 @@ class Service:
         self.documents[job_id] |= {"status": status, **members}
 
     async def job(self, job_id: str) -> Job:
-        """Look at one job."""
+        """Describe one job."""
         self.singles.append(job_id)
         found = await self._ask()
         if found is not None:
@@ -180,7 +180,7 @@ def states(sightings: list[PollUpdate]) -> list[str]:
 
 
 def test_each_change_of_state_is_told_once():
-    """However many looks there were between."""
+    """However many polls there were between."""
     stage = Stage()
     stage.service.add("a", status="ANALYSING")
     stage.later(60, lambda: stage.service.set("a", "PROCESSING"))
@@ -206,7 +206,7 @@ def test_each_change_of_state_is_told_once():
 )
 @pytest.mark.parametrize("others", [0, 200], ids=["alone", "among-200"])
 def test_end_that_is_not_done_is_told_at_the_next_poll(change: Callable[[Service], Any], others: int):
-    """Whether jobs are looked at one by one or by pages."""
+    """Whether jobs are polled one by one or by pages."""
     stage = Stage()
     names = [f"o{number}" for number in range(others)]
     stage.service.add("a", *names)
@@ -337,7 +337,7 @@ def test_page_older_than_all_that_is_missing_is_the_last():
 
 
 def test_newcomer_does_not_wait_for_the_next_round():
-    """It is looked at five seconds after it came, by a request of its own."""
+    """It is polled five seconds after it came, by a request of its own."""
     stage = Stage()
     stage.service.add("old")
 
