@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sentinelhub_provider.transport.storage_faults import is_final
+from sentinelhub_provider.transport.download import is_final
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
