@@ -96,7 +96,7 @@ class ConnectionSettings:
     def with_cache(self, connection: Any) -> ConnectionSettings:
         """Return these settings with the URL of a Redis connection as ``auth_cache``."""
         read = _FieldReader(self.conn_id, {})
-        options = _FieldReader(connection.conn_id, _extra(connection))
+        options = _FieldReader(connection.conn_id, read_extra(connection))
         host = options.as_text("host", connection.host)
         if not host:
             raise read.error("auth_cache", f"connection {connection.conn_id!r} names no host.")
@@ -112,7 +112,7 @@ class ConnectionSettings:
 def settings_from_connection(connection: Any) -> ConnectionSettings:
     """Check an Airflow connection and freeze it. Raises :class:`SentinelHubConfigurationError`, naming the field."""
     # Its extra is read as text: asking Airflow for it as a dict registers each value as a secret.
-    extra = _extra(connection)
+    extra = read_extra(connection)
     read = _FieldReader(connection.conn_id, extra)
     for name in extra.keys() - CONN_FIELDS.keys():
         _warn_of_unknown(connection.conn_id, name)
@@ -165,8 +165,8 @@ def settings_from_connection(connection: Any) -> ConnectionSettings:
     )
 
 
-def _extra(connection: Any) -> Mapping[str, Any]:
-    """Read a connection's extra; Airflow takes what is no JSON object for an empty one."""
+def read_extra(connection: Any) -> Mapping[str, Any]:
+    """Read the extra of any connection; Airflow takes what is no JSON object for an empty one."""
     text = (connection.extra or "").strip()
     if not text:
         return {}
@@ -178,7 +178,7 @@ def _extra(connection: Any) -> Mapping[str, Any]:
         extra = None
     if not isinstance(extra, dict):
         raise _FieldReader(connection.conn_id, {}).error(
-            "extra", 'it is no JSON object. Enter one like {"deployment": "copernicus-data-space"}, or nothing.'
+            "extra", 'it is no JSON object. Enter one like {"name": "value"}, or nothing.'
         )
     return extra
 

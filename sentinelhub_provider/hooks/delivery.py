@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sentinelhub_provider.api.job_requests.delivery import Access, GsAccess, S3Access
+from sentinelhub_provider.connection import read_extra
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
 from sentinelhub_provider.hooks.airflow_side import mask, named_if_missing
 
@@ -45,7 +46,7 @@ def access_of(
 
     with named_if_missing(conn_id, field=field):
         connection = BaseHook.get_connection(conn_id)
-    extra = _extra_of(connection, conn_id)
+    extra = read_extra(connection)
     if url.strip().startswith("gs://"):
         return _google(conn_id, extra)
     return _amazon(conn_id, connection.login, connection.password, extra, region)
@@ -113,17 +114,6 @@ def _account(given: Any) -> dict[str, Any] | None:
     if not isinstance(account, Mapping) or account.get("type") != "service_account":
         return None
     return dict(account) if account.get("client_email") and account.get("private_key") else None
-
-
-def _extra_of(connection: Any, conn_id: str) -> Mapping[str, Any]:
-    try:
-        extra = json.loads(connection.extra) if connection.extra else {}
-    except ValueError as error:
-        # The parser's message holds the text, and a traceback would show it.
-        raise _unusable(conn_id, f"has an extra that is no JSON (at character {getattr(error, 'pos', 0)})") from None
-    if not isinstance(extra, Mapping):
-        raise _unusable(conn_id, "has an extra that is no JSON object")
-    return extra
 
 
 def _unusable(conn_id: str, what: str, field: str = "extra") -> SentinelHubConfigurationError:

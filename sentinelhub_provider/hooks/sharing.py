@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -25,8 +26,6 @@ from sentinelhub_provider.transport.rate_limiter import (
 from sentinelhub_provider.transport.token_endpoint import credentials_of
 
 log = logging.getLogger(__name__)
-_stores: dict[str, StateStore] = {}
-_limiters: dict[tuple[str, Limits], RateLimiter] = {}
 _limiters_lock = Turns()
 
 
@@ -51,13 +50,13 @@ def rate_limiter(settings: ConnectionSettings) -> RateLimiter:
     limits = Limits(settings.requests_per_minute, settings.processing_units_per_minute)
     # Limits hold for an account at one deployment: whoever shares the client there shares them, with any secret.
     account = hashlib.sha256(f"{settings.client_id} {settings.base_url}".encode()).hexdigest()
-    place = f"{settings.auth_cache} {settings.auth_cache_prefix} {account}"
-    with _limiters_lock:
-        if place not in _stores:
-            _stores[place] = _state_store(settings.auth_cache, settings.auth_cache_prefix, account)
-        if (place, limits) not in _limiters:
-            _limiters[place, limits] = RateLimiter(_stores[place], limits)
-        return _limiters[place, limits]
+    with _limiters_lock:  # so that two threads do not make one each
+        return _limiter(_state_store(settings.auth_cache, settings.auth_cache_prefix, account), limits)
+
+
+@cache
+def _limiter(store: StateStore, limits: Limits) -> RateLimiter:
+    return RateLimiter(store, limits)
 
 
 def open_token_store(auth_cache: str, prefix: str = DEFAULT_PREFIX) -> TokenStore | None:
@@ -102,6 +101,7 @@ def check_cache(settings: ConnectionSettings) -> None:
     )
 
 
+@cache
 def _state_store(auth_cache: str, prefix: str, account: str) -> StateStore:
     if _is_redis(auth_cache):
         from sentinelhub_provider.oauth.stores.redis import redis_client

@@ -42,10 +42,16 @@ Fetch: TypeAlias = Callable[[float], AccessToken]  # asks the token endpoint, wi
 class Renewal(Future[AccessToken]):
     """A fetch that is under way; hurried where the call that started it has less time left than a fetch may take."""
 
-    def __init__(self, ends: float, *, is_hurried: bool) -> None:
+    def __init__(
+        self, fetch: Fetch, ends: float, *, is_hurried: bool = False, rejected: AccessToken | None = None
+    ) -> None:
         super().__init__()
-        self.ends, self.is_hurried = ends, is_hurried
+        self.fetch, self.ends, self.is_hurried, self.rejected = fetch, ends, is_hurried, rejected
         self.set_running_or_notify_cancel()  # so that no caller who is cancelled cancels it
+
+    def successor(self) -> Renewal:
+        """Return a future for what comes of the same fetch later on."""
+        return Renewal(self.fetch, self.ends, is_hurried=self.is_hurried, rejected=self.rejected)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +187,12 @@ class TokenBroker:
             decision = decide(known, self._clock(), tick)
             last = tick + FETCH_DEADLINE
             is_hurried = decision is Decision.FETCH and ends < last
-            renewal = Renewal(ends if is_hurried else last, is_hurried=is_hurried)
+            renewal = Renewal(fetch, ends if is_hurried else last, is_hurried=is_hurried, rejected=rejected)
             starts = decision is Decision.FETCH or (decision is Decision.RENEW and self._run is not None)
             if starts:
                 self._change(renewal=renewal)
         if starts:
-            job = partial(self._renew, renewal, fetch, known.token, rejected)
+            job = partial(self._renew, renewal, known.token)
             try:
                 (self._run or _call)(job)
             except BaseException:  # no thread can be started, or a signal came first: nobody is to wait for it
@@ -198,22 +204,22 @@ class TokenBroker:
             return known.token, False
         return known.renewal or renewal, starts
 
-    def _renew(self, renewal: Renewal, fetch: Fetch, usable: AccessToken | None, rejected: AccessToken | None) -> None:
+    def _renew(self, renewal: Renewal, usable: AccessToken | None) -> None:
         """Get a token for all callers of this process, and tell those who wait what came of it."""
         if usable is not None and usable.state(self._clock()) is TokenState.INVALID:
             usable = None
         try:
-            found = self._load(rejected)
+            found = self._load(renewal.rejected)
             if found is not None and not _same(found, usable):
                 usable, waiting = found, renewal
-                renewal = Renewal(waiting.ends, is_hurried=waiting.is_hurried)  # for those to whom it is refused
+                renewal = waiting.successor()  # for those to whom it is refused
                 with self._lock:
                     self._change(token=found, renewal=renewal)
                 waiting.set_result(found)  # good enough for all who wait, also where it is renewed now
             if found is not None and found.state(self._clock()) is TokenState.FRESH:
                 token = found
             else:
-                token = self._fetch_for_all(renewal, fetch, usable, rejected)
+                token = self._fetch_for_all(renewal, usable)
         except BaseException as error:
             self._settle(renewal, renew_after=self._timer() + RENEWAL_PAUSE)
             renewal.set_exception(error)
@@ -226,12 +232,10 @@ class TokenBroker:
         self._settle(renewal, token=token, refusal=None, renew_after=self._timer() + RENEWAL_PAUSE if is_stale else 0.0)
         renewal.set_result(token)
 
-    def _fetch_for_all(
-        self, renewal: Renewal, fetch: Fetch, usable: AccessToken | None, rejected: AccessToken | None
-    ) -> AccessToken:
+    def _fetch_for_all(self, renewal: Renewal, usable: AccessToken | None) -> AccessToken:
         """Fetch a token as the only one of all who share the store, or take what another has fetched."""
         if self._shared is None:
-            return self._fetch(renewal, fetch, usable, rejected)
+            return self._fetch(renewal, usable)
         lock = self._shared.lock()
         # A process whose token still works does not wait for another's renewal; others leave time for a fetch.
         wait = left = 0.0 if usable else min(LOCK_PATIENCE, max(0.0, renewal.ends - self._timer()) / 2)
@@ -239,26 +243,24 @@ class TokenBroker:
             while True:
                 held = lock.acquire(min(left, LOCK_POLL))
                 left -= LOCK_POLL
-                token = self._load(rejected) or usable
+                token = self._load(renewal.rejected) or usable
                 if token and (not held or token.state(self._clock()) is TokenState.FRESH):
                     return token  # without a turn at the lock: a fleet that waits for one token does not queue for it
                 if held or left <= 0:
                     if not held:
                         log.warning("another process has been fetching a token for %.0f s; fetching one as well", wait)
-                    token = self._fetch(renewal, fetch, usable, rejected)
+                    token = self._fetch(renewal, usable)
                     self._shared.save(token)
                     return token
         finally:
             lock.release()
 
-    def _fetch(
-        self, renewal: Renewal, fetch: Fetch, usable: AccessToken | None, rejected: AccessToken | None
-    ) -> AccessToken:
+    def _fetch(self, renewal: Renewal, usable: AccessToken | None) -> AccessToken:
         """Ask the endpoint; remember a refusal, unless a token is there that still works."""
         try:
-            return fetch(max(0.0, renewal.ends - self._timer()))
+            return renewal.fetch(max(0.0, renewal.ends - self._timer()))
         except SentinelHubAuthenticationError as error:
-            newer = self._load(rejected)
+            newer = self._load(renewal.rejected)
             if newer is not None and not _same(newer, usable):
                 return newer
             if newer is None and (usable is None or usable.state(self._clock()) is TokenState.INVALID):

@@ -84,9 +84,12 @@ def parse_token_answer(body: bytes, *, auth_url: str, now: float) -> AccessToken
     value = answer.get("access_token")
     value = value.strip() if isinstance(value, str) else ""
     if not value:
-        said = read_error_members(answer)
-        words = f" ({': '.join(word for word in said if word)})" if any(said) else ""
-        raise _unusable(auth_url, f"without an access_token{words}", *said)
+        code, words = (
+            said[:500] if isinstance(said := answer.get(name), str) and said else None
+            for name in ("error", "error_description")
+        )
+        quoted = f" ({': '.join(filter(None, (code, words)))})" if code or words else ""
+        raise _unusable(auth_url, f"without an access_token{quoted}", code, words)
     if not _TOKEN.fullmatch(value):
         raise _unusable(auth_url, "with an access_token of characters that no token has")
     token_type = answer.get("token_type") or "Bearer"
@@ -102,14 +105,6 @@ def parse_token_answer(body: bytes, *, auth_url: str, now: float) -> AccessToken
 def is_refused_client(code: str | None, message: str | None) -> bool:
     """Tell whether id or secret are refused: by OAuth2's error code, or in the legacy endpoint's own words."""
     return code in REFUSED_CLIENT_CODES or bool(_LEGACY_REFUSAL.match(message or ""))
-
-
-def read_error_members(answer: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """Read OAuth2's ``error`` and ``error_description``; each is ``None`` where it is absent or no text."""
-    code, words = answer.get("error"), answer.get("error_description")
-    return (code[:80] or None if isinstance(code, str) else None), (
-        words[:500] or None if isinstance(words, str) else None
-    )
 
 
 def _lifetime(answer: Mapping[str, Any], value: str, now: float) -> float:

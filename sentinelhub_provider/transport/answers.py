@@ -220,23 +220,17 @@ def _kind_and_advice(status: int, said: ServiceMessage) -> tuple[type[SentinelHu
     )
 
 
-_NOT_ALLOWED: tuple[type[SentinelHubError], str] = (
-    SentinelHubPermissionError,
-    "The client is known, but its account may not do this: check its plan and who owns what is asked for.",
-)
-_NOT_RECEIVED: tuple[type[SentinelHubError], str] = (
-    SentinelHubServerError,
-    "The service did not take the request in, which may pass; if it goes on, look at its status page.",
-)
+_NOT_ALLOWED = "The client is known, but its account may not do this: check its plan and who owns what is asked for."
+_NOT_RECEIVED = "The service did not take the request in, which may pass; if it goes on, look at its status page."
 _ADVICE: Mapping[int, tuple[type[SentinelHubError], str]] = {
-    401: _NOT_ALLOWED,  # of an API that refuses a token that was just fetched
-    403: _NOT_ALLOWED,
+    401: (SentinelHubPermissionError, _NOT_ALLOWED),  # of an API that refuses a token that was just fetched
+    403: (SentinelHubPermissionError, _NOT_ALLOWED),
     404: (
         SentinelHubNotFoundError,
         "Check the path, the id or collection in it, and that the connection's deployment is where it lives.",
     ),
-    408: _NOT_RECEIVED,
-    425: _NOT_RECEIVED,
+    408: (SentinelHubServerError, _NOT_RECEIVED),
+    425: (SentinelHubServerError, _NOT_RECEIVED),
     429: (
         SentinelHubRateLimitError,
         (

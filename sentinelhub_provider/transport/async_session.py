@@ -111,7 +111,7 @@ class AsyncSentinelHubSession(FlowDriver):
         answer = await self._drive(call_flow(call, clock=self._clock, random=self._jitter), send, call.url)
         response.status_code = answer.status
         if receiver is None:
-            response._content = memory.body
+            response._content = memory.getvalue()
         return response, answer
 
     async def current_token(

@@ -61,24 +61,15 @@ _STAYS = (
 _PASSES = "This may pass: a retry of the task tries again. Check that there is space, and that the storage answers."
 
 
-class MemoryReceiver:
-    """Keeps the body in memory, once."""
+class MemoryReceiver(BytesIO):
+    """Keeps the body in memory, once: ``getvalue()`` gives the buffer's own bytes, not a copy."""
 
-    def __init__(self) -> None:
-        self.restart()
+    feed = BytesIO.write
 
     def restart(self) -> None:
         """Forget what was fed so far."""
-        self._buffer = BytesIO()
-
-    def feed(self, chunk: bytes) -> None:
-        """Take the next bytes."""
-        self._buffer.write(chunk)
-
-    @property
-    def body(self) -> bytes:
-        """All bytes that were fed since the last restart; the buffer's own, not a copy."""
-        return self._buffer.getvalue()
+        self.seek(0)
+        self.truncate()
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         answer = at_once(self._drive(call_flow(call, clock=self._clock, random=self._jitter), send, call.url))
         response.status_code = answer.status
         if receiver is None:
-            response._content = memory.body
+            response._content = memory.getvalue()
             response._content_consumed = True  # type: ignore[attr-defined]  # so that iterating gives it, too
         return response, answer
 

@@ -559,7 +559,7 @@ def perform(shell: BlockingShell, case: Case, folder: Path, picture: dict[str, A
         else:
             memory = MemoryReceiver()
             shell.call(call, memory, **body, **headers)
-            content = memory.body
+            content = memory.getvalue()
     except SentinelHubError as caught:
         error = caught
     return Run(error, content, list(folder.iterdir()))

@@ -59,7 +59,7 @@ NOW = 1_000.0
 FRESH = AccessToken("fresh", NOW + LIFETIME, LIFETIME)
 STALE = AccessToken("stale", NOW + 60, LIFETIME)
 INVALID = AccessToken("invalid", NOW + 1, LIFETIME)
-RENEWAL = Renewal(NOW, is_hurried=False)
+RENEWAL = Renewal(Endpoint(FakeClock()).fetch, NOW)
 REFUSED = Refusal(refusal(), until=NOW + 1)
 
 

@@ -842,8 +842,8 @@ def test_a_long_rate_limit_is_waited_out_in_the_triggerer(run, service: Service,
     answered = service.asked[:5]
     service.bodies.clear()
     service.answer = service.all_well
-    monkeypatch.setattr(sharing, "_stores", {})  # another process goes on, when the time has come
-    monkeypatch.setattr(sharing, "_limiters", {})
+    sharing._state_store.cache_clear()  # another process goes on, when the time has come
+    sharing._limiter.cache_clear()
 
     result = run(after=deferred.value, features=fields, concurrency=2, deferrable=True)
 

@@ -17,8 +17,8 @@ def test_intake_passes_all_on_and_keeps_the_beginning(sizes: list[int]):
     for number, size in enumerate(sizes):
         intake.feed(bytes([number]) * size)
 
-    assert intake.size == sum(sizes) == len(receiver.body)
-    assert intake.excerpt == receiver.body[:EXCERPT_SIZE]
+    assert intake.size == sum(sizes) == len(receiver.getvalue())
+    assert intake.excerpt == receiver.getvalue()[:EXCERPT_SIZE]
 
 
 def test_new_attempt_drops_what_an_earlier_one_left():
@@ -27,4 +27,4 @@ def test_new_attempt_drops_what_an_earlier_one_left():
     Intake(receiver).feed(b"half")
     Intake(receiver).feed(b"whole")
 
-    assert receiver.body == b"whole"
+    assert receiver.getvalue() == b"whole"
