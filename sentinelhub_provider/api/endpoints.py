@@ -82,14 +82,13 @@ def is_repeatable(method: str, url: str) -> bool:
 
 def spends_units(url: str) -> bool:
     """Tell whether a request may cost processing units: rendering and statistics do, and what is not known here."""
-    found = _service_within(url)
-    return found is None or found.name in ("process", "statistical")
+    return service_name(url) in (None, "process", "statistical")
 
 
 def service_name(url: str) -> str | None:
     """Return the name of the service that a URL or path belongs to, ``None`` where there is none."""
     found = _service_within(url)
-    return None if found is None else found.name
+    return found.name if found else None
 
 
 def _service_within(url: str) -> Service | None:

@@ -7,7 +7,7 @@ import io
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,7 +55,11 @@ def write_geopackage(path: Path, features: Iterable[tuple[str, Geometry]], crs: 
     digest = hashlib.sha256(f"EPSG:{crs.epsg}".encode())
     count, boxes = 0, []
     rest = iter(features)
-    while rows := list(islice(_counted(rest, count), ROWS)):
+    while rows := list(islice(rest, min(ROWS, MAX_FEATURES + 1 - count))):
+        if count + len(rows) > MAX_FEATURES:
+            raise SentinelHubRequestError(
+                f"features has more than {MAX_FEATURES:,}, the most that a job takes. Split them up."
+            )
         names = np.array([name for name, _ in rows], dtype=object)
         shapes = [shapely.MultiPolygon(geometry.parts) for _, geometry in rows]
         blobs = shapely.to_wkb(np.array(shapes))
@@ -80,15 +84,6 @@ def write_geopackage(path: Path, features: Iterable[tuple[str, Geometry]], crs: 
     _refuse_repeated(path)
     box = np.array(boxes)
     return Written(count, digest.hexdigest(), BBox(*map(float, (*box[:, :2].min(axis=0), *box[:, 2:].max(axis=0)))))
-
-
-def _counted(features: Iterator[tuple[str, Geometry]], before: int) -> Iterator[tuple[str, Geometry]]:
-    for number, feature in enumerate(features, start=before + 1):
-        if number > MAX_FEATURES:
-            raise SentinelHubRequestError(
-                f"features has more than {MAX_FEATURES:,}, the most that a job takes. Split them up."
-            )
-        yield feature
 
 
 def _refuse_repeated(path: Path) -> None:
@@ -140,8 +135,11 @@ def to_geoparquet(items: Sequence[Mapping[str, Any]]) -> bytes:
     shapes = [item.get("geometry") for item in items]
     blobs = [None if shape is None else shapely.to_wkb(shapely.force_2d(shape_of(shape))) for shape in shapes]
     columns["geometry"] = pyarrow.array(blobs, pyarrow.binary())
-    table = pyarrow.table(columns)
-    table = table.replace_schema_metadata({"geo": json.dumps(_metadata(shapes))})
+    # Without ``crs``, coordinates are longitude and latitude.
+    kinds = sorted({str(shape["type"]) for shape in shapes if shape is not None})
+    described = {"geometry": {"encoding": "WKB", "geometry_types": kinds}}
+    geo = {"version": "1.1.0", "primary_column": "geometry", "columns": described}
+    table = pyarrow.table(columns).replace_schema_metadata({"geo": json.dumps(geo)})
     buffer = io.BytesIO()
     parquet.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
@@ -167,13 +165,3 @@ def _time(value: Any) -> datetime | None:
     except (TypeError, ValueError):
         return None
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _metadata(shapes: Sequence[Any]) -> dict[str, Any]:
-    """Return what the specification wants under ``geo``; without ``crs``, coordinates are longitude and latitude."""
-    kinds = sorted({str(shape["type"]) for shape in shapes if shape is not None})
-    return {
-        "version": "1.1.0",
-        "primary_column": "geometry",
-        "columns": {"geometry": {"encoding": "WKB", "geometry_types": kinds}},
-    }

@@ -33,10 +33,13 @@ _OF_AN_AREA = ("bbox", "geometry", "width", "height", "resolution")  # Arguments
 
 @dataclass(frozen=True, slots=True)
 class RequestTemplate:
-    """What the requests of all areas have in common. ``crs`` is that of areas that do not name their own."""
+    """What the requests of all areas have in common.
+
+    ``wanted`` says the size, else a plain request does. ``crs`` is that of areas that do not name their own.
+    """
 
     example: StatisticalRequest
-    size_of: Callable[[Bounds], Size]
+    wanted: StatisticsArguments | None = None
     crs: Any = None
 
     def for_feature(self, feature: Feature) -> StatisticalRequest:
@@ -51,7 +54,13 @@ class RequestTemplate:
         if feature.geometry is None and feature.bbox is None:
             return self.example.bounds, self.example.size
         bounds = parse_bounds(bbox=feature.bbox, geometry=feature.geometry, crs=self.crs)
-        size = self.size_of(bounds)
+        if self.wanted is not None:
+            size = parse_size(
+                bounds, **{name: getattr(self.wanted, name) for name in ("width", "height", "resolution")}
+            )
+        else:
+            size = read_size(self.example.body["aggregation"], bounds, path="aggregation")
+            check_side(size, field="resolution")
         self.example.datasets.check_resolution(bounds, size, "resolution")
         return bounds, size
 
@@ -82,12 +91,8 @@ def template_of_arguments(
     wanted: StatisticsArguments, feature: Feature, *, crs: Any = None, **checks: Any
 ) -> RequestTemplate:
     """Build the template from arguments, and check it with a first area. ``checks``: ``deployment`` and ``now``."""
-    template = build_statistical_request(wanted, bbox=feature.bbox, geometry=feature.geometry, crs=crs, **checks)
-
-    def size_of(bounds: Bounds) -> Size:
-        return parse_size(bounds, width=wanted.width, height=wanted.height, resolution=wanted.resolution)
-
-    return RequestTemplate(template, size_of, crs)
+    example = build_statistical_request(wanted, bbox=feature.bbox, geometry=feature.geometry, crs=crs, **checks)
+    return RequestTemplate(example, wanted, crs)
 
 
 def template_of_request(body: Any, feature: Feature, *, crs: Any = None, **checks: Unpack[Checks]) -> RequestTemplate:
@@ -99,14 +104,7 @@ def template_of_request(body: Any, feature: Feature, *, crs: Any = None, **check
     if feature.geometry is not None or feature.bbox is not None:
         area = parse_bounds(bbox=feature.bbox, geometry=feature.geometry, crs=crs)
         body = {**body, "input": {**given, "bounds": area.to_json()}}
-    template = read_statistical_request(body, **checks)
-
-    def size_of(bounds: Bounds) -> Size:
-        size = read_size(template.body["aggregation"], bounds, path="aggregation")
-        check_side(size, field="resolution")
-        return size
-
-    return RequestTemplate(template, size_of, crs)
+    return RequestTemplate(read_statistical_request(body, **checks), crs=crs)
 
 
 @dataclass(frozen=True, slots=True)

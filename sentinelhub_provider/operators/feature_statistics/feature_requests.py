@@ -96,7 +96,7 @@ class FeatureRequests:
             while isinstance(error, BaseExceptionGroup):
                 error = error.exceptions[0]
             raise error from None
-        self.log.info("%s", self._progress())
+        self._tell(at_once=True)
         if self._stopped_by is not None:
             raise self._stopped_by
 
@@ -213,21 +213,13 @@ class FeatureRequests:
         answer = decode_answer(response.content, "The Statistical API")
         return answer, spent_units(response.headers.get(UNITS_HEADER)) or 0.0
 
-    def _tell(self) -> None:
+    def _tell(self, *, at_once: bool = False) -> None:
         now = self.clock()
-        if now - self._told >= PROGRESS_EVERY:
-            self._told = now
-            self.log.info("%s", self._progress())
-
-    def _progress(self) -> str:
-        return progress_line(
-            done=self.done,
-            requested=self.requested,
-            whole=self.whole,
-            seconds=self.clock() - self._began,
-            units=self.part.spent,
-            failed=len(self.problems),
-        )
+        if not at_once and now - self._told < PROGRESS_EVERY:
+            return
+        self._told = now
+        counts = {"done": self.done, "requested": self.requested, "whole": self.whole, "failed": len(self.problems)}
+        self.log.info("%s", progress_line(**counts, seconds=now - self._began, units=self.part.spent))
 
 
 def is_unanswered(error: SentinelHubError) -> bool:

@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError
@@ -87,9 +86,7 @@ class PartFile:
         self._load(file)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         if self._file is not None:
             if self._store is not None and self._places:
                 self._store.keep(self._file, at_once=True)
