@@ -54,10 +54,8 @@ class RequestTemplate:
         if feature.geometry is None and feature.bbox is None:
             return self.example.bounds, self.example.size
         bounds = parse_bounds(bbox=feature.bbox, geometry=feature.geometry, crs=self.crs)
-        if self.wanted is not None:
-            size = parse_size(
-                bounds, **{name: getattr(self.wanted, name) for name in ("width", "height", "resolution")}
-            )
+        if (wanted := self.wanted) is not None:
+            size = parse_size(bounds, width=wanted.width, height=wanted.height, resolution=wanted.resolution)
         else:
             size = read_size(self.example.body["aggregation"], bounds, path="aggregation")
             check_side(size, field="resolution")

@@ -43,7 +43,8 @@ def part_file(output_path: Any, part_folder: Any, *, identity: Sequence[str], di
     :raises SentinelHubOutputError: where a URL cannot be opened.
     """
     place = f"{identity[-1]}-{_digest(*identity)}" if output_path is None else str(output_path)
-    name = f".{Path(place).name}.{_digest(place, digest)}.part"
+    # Of a long name its begin: with the digest, it is not to be longer than names may be.
+    name = f".{Path(place).name[:50]}.{_digest(place, digest)}.part"
     if part_folder is not None or output_path is not None:
         with storing(part_folder or output_path, "part_folder" if part_folder else "output_path"):
             folder: Any = place_of(part_folder) if part_folder is not None else place_of(output_path).parent

@@ -749,6 +749,14 @@ def test_any_property_fits_into_the_table(run, service: Service, tmp_path: Path,
         assert [rows_of(path)[0][name] for name in names] == ["1.5", "ff", '["2025-05-01"]', "90 days, 0:00:00"]
 
 
+@pytest.mark.parametrize("name", ["a" * 251, "\N{GRINNING FACE}" * 62], ids=["ascii", "four-bytes"])
+def test_a_table_may_have_as_long_a_name_as_any_file(run, name: str, tmp_path: Path):
+    """Though answers on their way lie beside it, under a name that is derived from it."""
+    path = tmp_path / f"{name}.csv"
+    assert run(features=collection(field(1)), output_path=str(path), part_folder=None)["rows"] == 2
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
 def test_a_full_disk_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """As what it is, and not again by the file that is closed on the way out."""
 
