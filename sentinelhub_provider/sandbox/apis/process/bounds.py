@@ -120,6 +120,8 @@ def _side(output: Mapping[str, Any], path: str, name: str, max_side: int) -> int
     value = output.get(name)
     if value is None:
         return DEFAULT_SIDE
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise invalid(f"{path}->{name}", f"must be a whole number from 1 to {max_side}", value)
     if not 1 <= value <= max_side:

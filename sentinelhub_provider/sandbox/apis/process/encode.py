@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -105,7 +106,8 @@ def _write_tiff(pixels: NDArray[Any], grid: Grid, nodata: float | None) -> bytes
         # Strips of about 64 kB; GDAL's default, few rows each, compresses badly.
         "blockysize": max(1, min(height, 65_536 // (width * bands * pixels.dtype.itemsize))),
     }
-    if nodata is not None:
+    # Types of whole numbers have no NaN.
+    if nodata is not None and (math.isfinite(nodata) or pixels.dtype.kind == "f"):
         profile["nodata"] = _fitting(nodata, pixels.dtype)
     return _write(pixels, grid, profile)
 
@@ -123,10 +125,11 @@ def _write(pixels: NDArray[Any], grid: Grid, profile: dict[str, Any]) -> bytes:
 
 
 def _fitting(nodata: float, dtype: np.dtype[Any]) -> float:
-    if np.issubdtype(dtype, np.integer):
-        limits = np.iinfo(dtype)
-        if not limits.min <= nodata <= limits.max or nodata != int(nodata):
-            raise script_error(f"nodataValue {nodata:g} does not fit the output's sample type {dtype.name.upper()}.")
+    whole = np.issubdtype(dtype, np.integer)
+    limits: Any = np.iinfo(dtype) if whole else np.finfo(dtype)
+    within = float(limits.min) <= nodata <= float(limits.max)
+    if math.isfinite(nodata) and not (within and (not whole or nodata.is_integer())):
+        raise script_error(f"nodataValue {nodata:g} does not fit the output's sample type {dtype.name.upper()}.")
     return nodata
 
 

@@ -215,6 +215,8 @@ def _output(item: Mapping[str, Any], rules: Rules) -> Output:
             f"it must be one of {', '.join(SAMPLE_TYPES)}."
         )
     nodata = item.get("nodataValue")
+    if nodata in ("NaN", "Infinity", "-Infinity"):
+        nodata = float(nodata)
     if nodata is not None and (isinstance(nodata, bool) or not isinstance(nodata, int | float)):
         raise script_error(f"setup(): output '{identifier}' has nodataValue {nodata!r}; it must be a number.")
     bands, names = item.get("bands"), None

@@ -33,7 +33,10 @@ globalThis.__host = (function () {
     if (result === null || typeof result !== "object" || isArray(result)) {
       throw new ContractError("Function setup() must return an object.");
     }
-    return stringify({ input: result.input, output: result.output, mosaicking: result.mosaicking });
+    const { input, output, mosaicking } = result;
+    // JSON would make null of a number without an end, and of NaN, which stands for no data in many scripts.
+    const spelled = (key, value) => (typeof value === "number" && !Number.isFinite(value) ? String(value) : value);
+    return stringify({ input, output, mosaicking }, spelled);
   }
 
   // What scripts find of scenes: an array with an element for each, which has the lists orbits and tiles as well. An

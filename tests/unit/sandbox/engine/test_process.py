@@ -210,6 +210,38 @@ def test_nodata_is_tagged(source: SyntheticScenes, body: Body):
     assert tiff(process(made, accept=None, source=source).content)[1]["nodata"] == -999
 
 
+@pytest.mark.parametrize(
+    ("value", "sample_type", "tag"),
+    [
+        ("NaN", "FLOAT32", "nan"),
+        ("-Infinity", "FLOAT32", "-inf"),
+        ("NaN", "UINT8", "None"),
+        ("-9999", "FLOAT32", "-9999.0"),
+    ],
+)
+def test_no_data_may_be_no_number(source: SyntheticScenes, body: Body, value: str, sample_type: str, tag: str):
+    """NaN stands for no data in many scripts; types of whole numbers have none, and leave the tag away."""
+    made = body(script("[7]", 1, sample_type, more=f", nodataValue: {value}"))
+    assert str(tiff(process(made, accept=None, source=source).content)[1]["nodata"]) == tag
+
+
+@pytest.mark.parametrize(
+    ("value", "sample_type"), [("1e40", "FLOAT32"), ("Number.MAX_VALUE", "FLOAT32"), ("-1", "UINT8")]
+)
+def test_no_data_that_the_type_cannot_hold_is_refused(
+    source: SyntheticScenes, body: Body, value: str, sample_type: str
+):
+    """The message names value and type."""
+    with pytest.raises(ApiError, match="does not fit the output's sample type"):
+        process(body(script("[7]", 1, sample_type, more=f", nodataValue: {value}")), accept=None, source=source)
+
+
+def test_a_size_may_be_written_with_a_decimal_point(source: SyntheticScenes, body: Body):
+    """JSON knows no difference between 8 and 8.0."""
+    result = process(body(output={"width": 8.0, "height": 8}, media_type=None), accept="image/tiff", source=source)
+    assert tiff(result.content)[1]["width"] == 8
+
+
 def test_accept_beats_the_format(source: SyntheticScenes, body: Body):
     """The header has the last word; anything goes with */*."""
     assert process(body(TRUE_COLOR, "image/tiff"), accept="image/png", source=source).content_type == "image/png"
