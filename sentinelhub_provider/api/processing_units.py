@@ -13,12 +13,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sentinelhub_provider.api.evalscripts import DATA_MASK
 from sentinelhub_provider.exceptions import SentinelHubBudgetError
 
 PIXELS = 512 * 512  # Pixels of one PU
 LEAST_AREA = 0.01  # Least factor of the area: 51 x 51 pixels cost as much as one
 BANDS = 3  # Input bands of one PU
-DATA_MASK = "dataMask"  # The one band that is free, unless it is the only one
 
 # Factors of the output's format: TIFF of 32 bits, and raw bytes
 FLOAT_TIFF = 2.0

@@ -74,9 +74,7 @@ class TimeRange:
 def format_time(value: datetime) -> str:
     """Write a time as requests do: UTC, whole seconds where it has no others."""
     value = in_utc(value)
-    return (
-        value.strftime("%Y-%m-%dT%H:%M:%S") + (f".{value.microsecond // 1000:03d}" if value.microsecond else "") + "Z"
-    )
+    return value.isoformat(timespec="milliseconds" if value.microsecond else "seconds").replace("+00:00", "Z")
 
 
 def in_utc(value: datetime) -> datetime:
@@ -86,9 +84,7 @@ def in_utc(value: datetime) -> datetime:
     ``datetime`` as well. Inside of this package there are none of them.
     """
     value = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-    return datetime(
-        value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond, tzinfo=UTC
-    )
+    return datetime.combine(value.date(), value.time(), UTC)
 
 
 def parse_time(value: Any, field: str = "time_range") -> datetime:

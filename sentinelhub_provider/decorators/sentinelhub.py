@@ -116,12 +116,8 @@ def _arguments(returned: Any) -> dict[str, Any]:
 
 def _allowed() -> set[str]:
     """Return the arguments of the Process operator that a function may return: all but those of every operator."""
-    own = {
-        name
-        for kind in SentinelHubProcessOperator.__mro__
-        if issubclass(kind, BaseOperator)
-        for name in inspect.signature(kind.__init__).parameters
-    }
+    kinds = [kind for kind in SentinelHubProcessOperator.__mro__ if issubclass(kind, BaseOperator)]
+    own = {name for kind in kinds for name in inspect.signature(kind.__init__).parameters}
     return own - set(inspect.signature(BaseOperator.__init__).parameters) - {"kwargs", *NEEDED_BEFORE}
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -181,16 +182,12 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         named = getattr(features, "crs", None)
         crs = self.crs if self.crs is not None else named
         body = self.whole_request(context)
-        wanted = self.described(context, "collection", "evalscript") if body is None else None
-
-        def make_template(feature: Feature) -> RequestTemplate:
-            if wanted is None:
-                return template_of_request(body, feature, crs=crs, **self.checks)
-            return template_of_arguments(wanted, feature, crs=crs, **self.checks)
-
+        make_template: Callable[..., RequestTemplate] = partial(template_of_request, body)
+        if body is None:
+            make_template = partial(template_of_arguments, self.described(context, "collection", "evalscript"))
         found = survey(
             features,
-            make_template,
+            partial(make_template, crs=crs, **self.checks),
             crs=self.crs,
             named=named,
             samples=self.sample_count,

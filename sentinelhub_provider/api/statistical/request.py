@@ -40,14 +40,9 @@ class AggregationInterval:
     length: Duration
     last: str = "SKIP"
 
-    @property
-    def of(self) -> str:
-        """ISO 8601 duration."""
-        return self.length.text
-
     def to_json(self) -> dict[str, str]:
         """Return what ``aggregationInterval`` says; ``SKIP`` is the service's default and left out."""
-        return {"of": self.of} if self.last == "SKIP" else {"of": self.of, "lastIntervalBehavior": self.last}
+        return {"of": self.length.text, **({} if self.last == "SKIP" else {"lastIntervalBehavior": self.last})}
 
     def split(self, whole: TimeRange) -> Iterator[TimeRange]:
         """Yield the intervals of a range, in order."""
@@ -156,12 +151,12 @@ def _checked(times: TimeRange, interval: AggregationInterval, field: str, *, is_
     *_, end = (times.start, *(one.end for one in replace(interval, last="SKIP").split(times)))
     if times.end <= times.start or (end == times.start and interval.last == "SKIP"):
         raise SentinelHubRequestError(
-            f"{field}: {times.to_interval()} is shorter than one interval of {interval.of}, so that there is nothing "
-            "to answer. Take a longer time or a shorter interval, or last_interval='SHORTEN'."
+            f"{field}: {times.to_interval()} is shorter than one interval of {interval.length.text}, so that there is "
+            "nothing to answer. Take a longer time or a shorter interval, or last_interval='SHORTEN'."
         )
     if end == times.end or not (is_said or interval.last == "SKIP"):
         return SplitTime(times, interval)
-    rest = f"{format_time(end)} to {format_time(times.end)}, the end of {field}, is shorter than {interval.of}"
+    rest = f"{format_time(end)} to {format_time(times.end)}, the end of {field}, is shorter than {interval.length.text}"
     if interval.last == "SKIP":
         return SplitTime(times, interval, (f"{rest} and is left out. To have it too, give last_interval='SHORTEN'.",))
     return SplitTime(times, interval, (f"{rest}, so the last interval is shortened.",))
