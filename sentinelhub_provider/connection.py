@@ -42,20 +42,13 @@ class ClientAuth(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """What a connection says, ready for use.
+    """What a connection says, ready for use: the fields of the form, which ``get_provider_info`` describes, and these.
 
     :param base_url: where the APIs live, without trailing slash.
     :param auth_url: OAuth2 token endpoint.
     :param token_info_url: endpoint that tells about a token, ``None`` where the deployment has none.
-    :param scope: OAuth2 scope to ask for, ``None`` for the deployment's default.
-    :param auth_cache: where tokens are shared: ``file``, ``memory``, ``variable``, a URL (``file:///folder``,
-        ``redis://`` or ``rediss://``), or the ID of an Airflow connection of type Redis.
-    :param auth_cache_prefix: what the names of Redis keys begin with.
-    :param requests_per_minute: ceiling for all that share the connection, ``None`` for none.
-    :param processing_units_per_minute: likewise, in PU.
-    :param timeout: seconds of silence after which a call is given up.
-    :param verify: whether TLS certificates are verified; a path names a CA bundle.
-    :param allowed_hosts: further hosts that may see the token, ``host`` or ``host:port``.
+    :param auth_cache: as in the form, or the URL of a folder (``file:///folder``).
+    :param verify: as in the form, or the path of a CA bundle.
     """
 
     conn_id: str

@@ -194,7 +194,7 @@ class TokenBroker:
         if starts:
             job = partial(self._renew, renewal, known.token)
             try:
-                (self._run or _call)(job)
+                job() if self._run is None else self._run(job)
             except BaseException:  # no thread can be started, or a signal came first: nobody is to wait for it
                 self._settle(renewal)
                 raise
@@ -305,10 +305,6 @@ def _outcome(renewal: Renewal, started: bool, patience: float) -> Iterator[None]
     except SentinelHubError as error:
         if started or not renewal.is_hurried or error.final:
             raise copy.copy(error) from error.__cause__
-
-
-def _call(job: Callable[[], None]) -> None:
-    job()
 
 
 def _same(one: AccessToken | None, other: AccessToken | None) -> bool:

@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import httpx
 
-from sentinelhub_provider.connection import ConnectionSettings
 from sentinelhub_provider.exceptions import SentinelHubError
-from sentinelhub_provider.oauth.broker import Fetch, TokenBroker
+from sentinelhub_provider.oauth.broker import Fetch
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.transport.answers import Answer
 from sentinelhub_provider.transport.download import Intake, MemoryReceiver, Receiver
 from sentinelhub_provider.transport.driver import FlowDriver
 from sentinelhub_provider.transport.network import CONNECT_TIMEOUT, proxy_for, root_cause, ssl_context
 from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call, call_flow
-from sentinelhub_provider.transport.rate_limiter import RateLimiter
 from sentinelhub_provider.transport.request_body import RequestBody, header_fields, unsendable, with_query
 from sentinelhub_provider.transport.steps import Failure, FailureKind, Send
 
@@ -32,16 +30,8 @@ _HEADERS = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": f
 class AsyncSentinelHubSession(FlowDriver):
     """Makes calls on one event loop, over httpx's transports: its client would log URLs with their queries."""
 
-    def __init__(
-        self,
-        settings: ConnectionSettings,
-        broker: TokenBroker,
-        limiter: RateLimiter,
-        *,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        **options: Any,
-    ) -> None:
-        super().__init__(settings, broker, limiter, sleep=sleep, **options)
+    def __init__(self, *client: Any, **options: Any) -> None:
+        super().__init__(*client, **{"sleep": asyncio.sleep, **options})
         self._transports: dict[str | None, httpx.AsyncHTTPTransport] = {}
 
     def _transport(self, url: str) -> httpx.AsyncHTTPTransport:

@@ -253,7 +253,9 @@ class FileSystemTarget(Target):
         if self.path.endswith("/"):
             raise IsADirectoryError("it ends with a slash, so it names a folder")
         prove_writable(self._file_system, self._path)
-        return _spool()
+        # It goes with the process where the system has files without a name.
+        has_nameless = Path("/proc/self/fd").is_dir()
+        return (tempfile.TemporaryFile if has_nameless else tempfile.NamedTemporaryFile)(prefix="sentinelhub-")
 
     def _commit(self, file: IO[bytes]) -> None:
         # A store that does not take it for now is tried again for two minutes.
@@ -319,13 +321,6 @@ def prove_writable(file_system: Any, path: str) -> None:
                 raise
         except PermissionError:  # to look is another right than to write
             continue
-
-
-def _spool() -> IO[bytes]:
-    """Open a file on this machine's disk, which goes with the process where the system has files without a name."""
-    if Path("/proc/self/fd").is_dir():
-        return tempfile.TemporaryFile(prefix="sentinelhub-")
-    return tempfile.NamedTemporaryFile(prefix="sentinelhub-", suffix=".part")
 
 
 def is_final(error: BaseException) -> bool:

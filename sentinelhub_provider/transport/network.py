@@ -84,14 +84,13 @@ def proxy_for(url: str) -> str | None:
     if is_loopback(origin.host):
         return None
     proxies = getproxies()
+    exempt = [entry for entry in re.split(r"[\s,]+", proxies.get("no", "").lower()) if entry]
+    if any(_names_host(entry, origin.host, origin.port) for entry in exempt):
+        return None
     for name in (origin.scheme, "all"):
-        if proxies.get(name) and not _is_exempt(origin.host, origin.port, proxies.get("no", "")):
+        if proxies.get(name):
             return _checked_proxy(proxies[name].strip(), f"{name}_proxy")
     return None
-
-
-def _is_exempt(host: str, port: int, no_proxy: str) -> bool:
-    return any(_names_host(entry, host, port) for entry in re.split(r"[\s,]+", no_proxy.lower()) if entry)
 
 
 def _names_host(entry: str, host: str, port: int) -> bool:
