@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -73,34 +73,22 @@ def check_attempt(operator: BaseOperator, ends: float | None, now: float) -> flo
     )
 
 
-def wait_in_triggerer(
-    operator: BaseOperator,
-    error: SentinelHubRateLimitError,
-    *,
-    waits_until: float,
-    method_name: str,
-    kept: Mapping[str, Any] | None = None,
-) -> None:
+def wait_in_triggerer(operator: BaseOperator, error: SentinelHubRateLimitError, **kept: Any) -> None:
     """Defer the task until the service takes requests again; return at once where the wait is short or too long.
 
-    ``waits_until``: when waiting ends without success, in seconds since the epoch. ``method_name``: the operator's
-    method to go on with; called with ``waits_until``, and what is kept. ``kept``: more of its arguments, as JSON has
-    them. Raises :class:`TaskDeferred` as Airflow wants it.
+    ``kept``: arguments of ``resume``, with which the task goes on, as JSON has them; among them ``waits_until``, when
+    waiting ends without success, in seconds since the epoch. Raises :class:`TaskDeferred` as Airflow wants it.
     """
     seconds = error.retry_after
     if seconds is None or seconds <= LONGEST_BLOCKING_WAIT:
         return
     moment = datetime.now(UTC) + timedelta(seconds=seconds)
-    if moment.timestamp() > waits_until:
+    if moment.timestamp() > kept["waits_until"]:
         return
     from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
     operator.log.info("rate limited, waiting in the triggerer until %s", moment.isoformat(timespec="seconds"))
-    operator.defer(
-        trigger=DateTimeTrigger(moment=moment),
-        method_name=method_name,
-        kwargs={"waits_until": waits_until, **(kept or {})},
-    )
+    operator.defer(trigger=DateTimeTrigger(moment=moment), method_name="resume", kwargs=kept)
 
 
 class ConnectedOperator(RequestTemplatingOperator):
@@ -224,7 +212,7 @@ class SentinelHubOperator(ConnectedOperator):
                 if self.deferrable:
                     until = time.time() + self.max_wait_seconds if waits_until is None else waits_until
                     until = until if self.ends is None else min(until, self.ends)
-                    wait_in_triggerer(self, error, waits_until=until, method_name="resume", kept=self._kept())
+                    wait_in_triggerer(self, error, waits_until=until, **self._kept())
                 raise
             finally:
                 if "hook" in vars(self) and self.spent is not None:

@@ -257,21 +257,20 @@ class SentinelHubByocIngestOperator(ByocOperator):
     @contextmanager
     def _forgetting(self, context: Context) -> Iterator[None]:
         """Delete the record when no retry will need it: after success, a final error, and the last try."""
+        is_over = False
         try:
             yield
+            is_over = True
         except (Exception, AirflowTaskTimeout) as error:
-            if isinstance(error, AirflowFailException) or is_last_try(context):
-                self._forget(context)
+            is_over = isinstance(error, AirflowFailException) or is_last_try(context)
             raise
-        self._forget(context)
-
-    def _forget(self, context: Context) -> None:
-        try:
-            record = self._record(context)
-            if record is not None and record.read() is not None:
-                record.delete()
-        except Exception as error:  # whatever a store raises, the task's end stays what it is
-            self.log.warning("the record of what was ingested again cannot be deleted: %s", error)
+        finally:
+            try:
+                record = self._record(context) if is_over else None
+                if record is not None and record.read() is not None:
+                    record.delete()
+            except Exception as error:  # whatever a store raises, the task's end stays what it is
+                self.log.warning("the record of what was ingested again cannot be deleted: %s", error)
 
     def _submit(
         self, collection_id: str, planned: Plan, record: JobStore | None, earlier: Sequence[str]

@@ -97,11 +97,21 @@ class SentinelHubHttpOperator(SentinelHubOperator):
         body, is_paged = request_body(self.json, self.evalscript), read_flag(self.paginate, "paginate")
         self._check(body, is_paged=is_paged)
         if self.output_path is None:
-            return self._for_xcom(self._fetch(body, is_paged=is_paged))
+            document = self._fetch(body, is_paged=is_paged)
+            check_xcom_size(
+                document,
+                read_whole_number(self.max_xcom_size, "max_xcom_size", least=0),
+                what="The result",
+                advice="Keep what you need with response_filter, or give output_path.",
+                field="response_filter",
+            )
+            return document
         if not is_paged:
             return self._download(body)
         check_writable(self.output_path)
-        return self._store(self._fetch(body, is_paged=True))
+        document = self._fetch(body, is_paged=True)
+        check_json(document, "response_filter")
+        return asdict(store(json.dumps(document).encode(), self.output_path, content_type="application/json"))
 
     def _check(self, body: Any, *, is_paged: bool) -> None:
         """Refuse what cannot work before it is sent and paid for."""
@@ -120,37 +130,27 @@ class SentinelHubHttpOperator(SentinelHubOperator):
                     "paginate=True for an answer in JSON.",
                     field=name,
                 )
-        if self.output_path is None and self._answers_with_file():
+        is_file = service_name(self.endpoint) == "process"
+        if self.accept:
+            is_file = not any(kind in self.accept for kind in ("json", "text/", "*/*"))
+        if self.output_path is None and is_file:
             raise SentinelHubRequestError(
                 "This call answers with a file, which cannot go into XCom. "
                 "Give output_path, such as 's3://my_conn@my-bucket/{{ dag_run.run_after | ds }}.tiff'.",
                 field="output_path",
             )
 
-    def _answers_with_file(self) -> bool:
-        """Tell by the request whether the answer will be a file rather than JSON."""
-        if self.accept:
-            return not any(kind in self.accept for kind in ("json", "text/", "*/*"))
-        return service_name(self.endpoint) == "process"
-
     def _arguments(self) -> dict[str, Any]:
         """The parts of the request that are the same for each page."""
         headers = self.structured("headers")
         if not isinstance(headers, Mapping | None):
             raise SentinelHubRequestError(f"headers is {headers!r}. Give a dict.", field="headers")
-        return {
-            "data": self.data,
-            "files": self.files,
-            "headers": headers,
-            "accept": self.accept,
-            **self.call_arguments,
-        }
+        content = {name: getattr(self, name) for name in ("data", "files", "accept")}
+        return {**content, "headers": headers, **self.call_arguments}
 
     def _download(self, body: Any) -> dict[str, Any]:
-        query = query_of(self.structured("query_params"))
-        download = self.hook.download(
-            self.method, self.endpoint, self.output_path, json=body, params=query, **self._arguments()
-        )
+        arguments = {"json": body, "params": query_of(self.structured("query_params")), **self._arguments()}
+        download = self.hook.download(self.method, self.endpoint, self.output_path, **arguments)
         self.log.info("stored %d bytes (%s) at %s", download.size, download.content_type, download.path)
         return {**asdict(download), "processing_units": self.spent}
 
@@ -177,21 +177,6 @@ class SentinelHubHttpOperator(SentinelHubOperator):
             change = following.after(pages[-1]) if is_paged else None
         document = joined(pages) if is_paged and isinstance(pages[0], Mapping) else pages[0]
         return self.response_filter(document) if self.response_filter else document
-
-    def _store(self, document: Any) -> dict[str, Any]:
-        """Write a joined or filtered answer to ``output_path``."""
-        check_json(document, "response_filter")
-        return asdict(store(json.dumps(document).encode(), self.output_path, content_type="application/json"))
-
-    def _for_xcom(self, document: Any) -> Any:
-        check_xcom_size(
-            document,
-            read_whole_number(self.max_xcom_size, "max_xcom_size", least=0),
-            what="The result",
-            advice="Keep what you need with response_filter, or give output_path.",
-            field="response_filter",
-        )
-        return document
 
 
 def request_body(body: Mapping[str, Any] | str | None, evalscript: str | None) -> Any:

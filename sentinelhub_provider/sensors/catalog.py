@@ -69,11 +69,13 @@ class SentinelHubSceneSensor(SearchOperator, DeferrableSensor):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Search once; done where there are enough scenes."""
+        from sentinelhub_provider.hooks.scenes import search_scenes
+
         with without_vain_retries():
-            wanted = self._wanted()
+            wanted = read_whole_number(self.min_scenes, "min_scenes")
             body = self._body(context)
             try:
-                scenes = self._search(body)
+                scenes = search_scenes(self.hook, body)
             except SentinelHubError as error:
                 if error.final:
                     raise
@@ -89,6 +91,7 @@ class SentinelHubSceneSensor(SearchOperator, DeferrableSensor):
                 advice="Narrow the area, the time or the cloud cover.",
                 field="datetime",
             )
+            scenes.sort(key=lambda scene: (str(scene["datetime"]), str(scene["id"])))
             return PokeReturnValue(is_done=True, xcom_value=scenes)
 
     def _trigger(self, context: Context, ends: float) -> SentinelHubSceneCountTrigger:
@@ -96,7 +99,7 @@ class SentinelHubSceneSensor(SearchOperator, DeferrableSensor):
 
         return SentinelHubSceneCountTrigger(
             body=self._body(context),
-            min_scenes=self._wanted(),
+            min_scenes=read_whole_number(self.min_scenes, "min_scenes"),
             waits_until=ends,
             poll_interval=self.poke_interval,
             exponential_backoff=self.exponential_backoff,
@@ -104,17 +107,8 @@ class SentinelHubSceneSensor(SearchOperator, DeferrableSensor):
             sentinelhub_conn_id=self.sentinelhub_conn_id,
         )
 
-    def _wanted(self) -> int:
-        return read_whole_number(self.min_scenes, "min_scenes")
-
     def _body(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.api.scenes.search import SHORT_FIELDS, check_has_scenes
 
         check_has_scenes(self.collection)
         return self.search(context, fields=SHORT_FIELDS).body
-
-    def _search(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-        from sentinelhub_provider.hooks.scenes import search_scenes
-
-        scenes = search_scenes(self.hook, body)
-        return sorted(scenes, key=lambda scene: (str(scene["datetime"]), str(scene["id"])))

@@ -172,14 +172,7 @@ def result_of(
     skipped: bool = False,
     tiles: dict[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Return what a task returns that made pictures; see ``SentinelHubProcessOperator``.
-
-    :param digest: that of the request.
-    :param spent: PU, ``None`` where the service does not say.
-    :param estimated: PU, ``None`` where that cannot be known.
-    :param skipped: whether the pictures were there, and nothing was sent.
-    :param tiles: how many tiles there are, and how many of them were fetched; ``None`` for a picture of one request.
-    """
+    """Return what a task returns that made pictures; see ``SentinelHubProcessOperator``."""
     outputs = {
         name: {"path": path, "size": record.size, "sha256": record.sha256, "content_type": record.content_type}
         for name, (path, record) in pictures.items()

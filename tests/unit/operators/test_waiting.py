@@ -27,7 +27,7 @@ def test_a_long_wait_defers_until_it_is_over():
     waits_until = time.time() + 3600
 
     with pytest.raises(TaskDeferred) as deferred:
-        wait_in_triggerer(operator, limited(300.0), waits_until=waits_until, method_name="resume")
+        wait_in_triggerer(operator, limited(300.0), waits_until=waits_until)
 
     assert deferred.value.method_name == "resume"
     assert deferred.value.kwargs == {"waits_until": waits_until}
@@ -46,4 +46,4 @@ def test_other_waits_do_not(retry_after):
     """Then the error is the caller's to raise."""
     operator = BaseOperator(task_id="task")
 
-    wait_in_triggerer(operator, limited(retry_after), waits_until=time.time() + 3600, method_name="resume")
+    wait_in_triggerer(operator, limited(retry_after), waits_until=time.time() + 3600)
