@@ -73,13 +73,18 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
     template_fields_renderers = dict.fromkeys(("fields", "ids"), "json")
 
     def _result(self, context: Context) -> list[Any]:
-        from sentinelhub_provider.api.catalog import summary
+        from sentinelhub_provider.api.catalog import one_per, sort_items, summary
 
         search = self._search(context)
         estimate = search.estimate()
         self.check_estimate(context, estimate)
         self._check_output()
-        items = self._ordered(self._fetch(search, estimate), search.limit)
+        items = self._fetch(search, estimate)
+        if self.sort is not None:
+            items = sort_items(items, self.sort)
+        if self.one_per is not None:
+            items = one_per(items, self.one_per)
+        items = items[: search.limit]
         self.log.info("found %d %s", len(items), "values" if self.distinct else "items")
         found = [summary(item) for item in items]
         check_xcom_size(
@@ -156,15 +161,6 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
 
         enough = math.inf if wanted is None else wanted
         return drive(search_flow(search.body, enough, pick=lambda item: item, most=sys.maxsize), page)[:wanted]
-
-    def _ordered(self, items: list[Any], limit: int | None) -> list[Any]:
-        from sentinelhub_provider.api.catalog import one_per, sort_items
-
-        if self.sort is not None:
-            items = list(sort_items(items, self.sort))
-        if self.one_per is not None:
-            items = list(one_per(items, self.one_per))
-        return items[:limit]
 
     def _store(self, context: Context, items: list[Any]) -> None:
         """Write whole items, and push what was written to XCom under ``output``."""

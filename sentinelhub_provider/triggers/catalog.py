@@ -79,7 +79,12 @@ class SentinelHubSceneCountTrigger(StoredTrigger, BaseTrigger):
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def _outcome(self) -> dict[str, Any]:
-        poll = shared_poll((type(self), self.sentinelhub_conn_id, self._stored()["body"]), self._make_poll)
+        name = f"wait for scenes of {', '.join(self.body.get('collections', ()))}"
+        options: Any = {"clock": self._clock, "wait": partial(wait_for, sleep=self._sleep)}
+        poll = shared_poll(
+            (type(self), self.sentinelhub_conn_id, self._stored()["body"]),
+            lambda: SharedPoll(self._search, name, widest=max, endless=False, **options),
+        )
         found = 0
         with poll.subscribe(lambda: self.min_scenes, self._interval, at_once=False) as polls:
             while True:
@@ -110,11 +115,6 @@ class SentinelHubSceneCountTrigger(StoredTrigger, BaseTrigger):
             if self.max_wait is not None:
                 interval = min(interval, self.max_wait)
         return max(0.0, min(interval, self.waits_until - self._now()))
-
-    def _make_poll(self) -> SharedPoll:
-        name = f"wait for scenes of {', '.join(self.body.get('collections', ()))}"
-        options: Any = {"clock": self._clock, "wait": partial(wait_for, sleep=self._sleep)}
-        return SharedPoll(self._search, name, widest=max, endless=False, **options)
 
     async def _search(self, enough: int) -> list[dict[str, Any]]:
         hook = SentinelHubHook(self.sentinelhub_conn_id)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -123,8 +123,8 @@ class SceneAnnouncer:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep
     _given_up: Any = None
-    _was_confirmed: bool = field(default=False)
-    _is_heard: bool = field(default=True)
+    _was_confirmed: bool = False
+    _is_heard: bool = True
 
     async def adopt(self) -> int:
         """Take in what is stored, once no other watcher is about to announce; return the highest announced number."""
@@ -163,8 +163,7 @@ class SceneAnnouncer:
                 self.ledger.commit()
                 if not is_confirmed:
                     await self._save()
-        shortened = self.ledger.move_on(now)
-        if shortened is not None:
+        if shortened := self.ledger.move_on(now):
             log.warning(
                 "%s: too many scenes to remember, so only those sensed since %s are announced. Watch a smaller area, "
                 "or set a shorter lookback.",

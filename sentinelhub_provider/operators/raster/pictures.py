@@ -125,9 +125,7 @@ def pictures_there(
 ) -> Pictures | None:
     """Return the outputs where all of them are there, made by this very request, and are to be kept; else ``None``.
 
-    :param operator: says by ``if_exists`` what to do with them.
     :param paths: where each output goes, by its identifier.
-    :param digest: that of the request.
     :raises SentinelHubOutputError: where one is there that another task made, and ``if_exists`` is ``fail``.
     :raises SentinelHubRequestError: where ``if_exists`` is ``skip`` and there are no records.
     """

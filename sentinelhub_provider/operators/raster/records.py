@@ -73,7 +73,7 @@ class Records:
 
     @cached_property
     def _task(self) -> str:
-        return _digest(*task_identity(self._operator, self._context))
+        return digest_of(*task_identity(self._operator, self._context))
 
     @property
     def are_kept(self) -> bool:
@@ -138,7 +138,7 @@ class Records:
         if self._where is True:
             return beside(path, SUFFIX)
         name = str(path).rpartition("/")[2]
-        return f"{str(self._where).rstrip('/')}/{name}-{_digest(str(path))[:8]}{SUFFIX}"
+        return f"{str(self._where).rstrip('/')}/{name}-{digest_of(str(path))[:8]}{SUFFIX}"
 
 
 def exists(path: Any) -> bool:
@@ -151,5 +151,6 @@ def _store(record: Record, place: Any) -> None:
     store(json.dumps(asdict(record), indent=2).encode(), place, content_type="application/json")
 
 
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+def digest_of(*parts: Any) -> str:
+    """Return hexadecimal digits that stand for all parts, which are JSON."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import shutil
 from collections import Counter, deque
@@ -24,7 +22,7 @@ from sentinelhub_provider.hooks.output import beside, check_writable, is_object_
 from sentinelhub_provider.operators.arguments import added_units, task_identity
 from sentinelhub_provider.operators.raster.coverage import coverage_of
 from sentinelhub_provider.operators.raster.pictures import OUTPUT_FIELD, PictureOperator, pictures_there, result_of
-from sentinelhub_provider.operators.raster.records import Records
+from sentinelhub_provider.operators.raster.records import Records, digest_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -55,10 +53,15 @@ class TiledProcess:
 
     def __init__(self, operator: PictureOperator, context: Context, request: ProcessRequest, records: Records) -> None:
         self._operator, self._context, self._request, self._records = operator, context, request, records
-        self._output = _one_path(operator.output_path).replace(OUTPUT_FIELD, next(iter(request.formats)))
+        path = operator.output_path
+        if not isinstance(path, str) and not hasattr(path, "with_name"):
+            raise SentinelHubRequestError(
+                "tile=True makes one picture; output_path must be one path.", field="output_path"
+            )
+        self._output = str(path).replace(OUTPUT_FIELD, next(iter(request.formats)))
         self._kind = self._checked_kind()
-        self._digest = _digest_of(request.digest, self._kind)
-        self._key = _digest_of(self._digest, operator.tile_size, *task_identity(operator, context))[:16]
+        self._digest = digest_of(request.digest, self._kind)
+        self._key = digest_of(self._digest, operator.tile_size, *task_identity(operator, context))[:16]
         self._folder = f"{beside(self._output, FOLDER)}/{self._key}"
 
     def result(self) -> dict[str, Any]:
@@ -216,16 +219,6 @@ class TiledProcess:
         if folder.exists():
             for path in list(folder.iterdir()):
                 path.unlink()
-
-
-def _one_path(path: Any) -> str:
-    if not isinstance(path, str) and not hasattr(path, "with_name"):
-        raise SentinelHubRequestError("tile=True makes one picture; output_path must be one path.", field="output_path")
-    return str(path)
-
-
-def _digest_of(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def fetch_tiles(
