@@ -19,6 +19,7 @@ from task_instance import TaskInstance, june, rendered
 
 from sentinelhub_provider.exceptions import SentinelHubTransportError
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
+from sentinelhub_provider.operators.raster import tiled
 
 UTM = {"bbox": [400_000, 5_095_000, 403_200, 5_097_400], "crs": 32633}
 LONLAT = [14.0, 46.0, 14.05, 46.04]
@@ -631,6 +632,21 @@ def test_object_storage_is_as_good_as_a_disk(ndvi, sent, bucket: str, tmp_path: 
     assert second["skipped"] is True
     assert len(sent()) == 1
     assert hashlib.sha256(stored).hexdigest() == second["outputs"]["default"]["sha256"]
+
+
+def test_a_fault_while_tidying_up_fails_no_paid_task(ndvi, sent, bucket: str, monkeypatch: pytest.MonkeyPatch):
+    """A retry would take the task for finished, and pay for all tiles again."""
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    def down(*_: Any, **__: Any) -> None:
+        raise OSError("the storage does not answer")
+
+    monkeypatch.setattr(MemoryFileSystem, "rm", down)
+    monkeypatch.setattr(tiled, "store", down)
+    result = ndvi(tile=True, tile_size=64, output_path=f"{bucket}/ndvi.tif")
+
+    assert result["tiles"] == {"total": 6, "fetched": 6}
+    assert sent.count() == 6
 
 
 def test_tiles_in_object_storage_are_kept_for_a_retry(ndvi, sent, sentinelhub_sandbox, bucket: str, tmp_path: Path):

@@ -91,9 +91,9 @@ class TiledProcess:
         coverage = coverage_of(operator, self._request, {name: self._output}, operator.on_empty)
         record = self._records.write(self._output, output, self._digest, self._key, coverage=coverage)
         if self._kind != "vrt":
-            self._remove(self._key)
+            _try(lambda: self._remove(self._key))
         if previous is not None and previous.tiles not in (None, self._key):
-            self._remove(str(previous.tiles))
+            _try(lambda: self._remove(str(previous.tiles)))
         operator.log.info("stored %d bytes (%s) at %s", output.size, output.content_type, output.path)
         return result_of(
             {name: (output.path, record)},
@@ -204,21 +204,29 @@ class TiledProcess:
 
     def _keep_spent(self) -> None:
         """Write down what the task did cost so far, for its next attempt."""
+        body = str(self._operator.spent).encode()
         if self._operator.spent is not None:
-            store(str(self._operator.spent).encode(), f"{self._folder}/{SPENT}", content_type="text/plain")
+            _try(lambda: store(body, f"{self._folder}/{SPENT}", content_type="text/plain"))
 
     def _remove(self, key: str) -> None:
         """Remove a folder of tiles, and the one around it when it is empty."""
         whole: Any = place_of(beside(self._output, FOLDER))
-        if not is_object_path(whole):
+        if is_object_path(whole):
+            folder = whole / key
+            if folder.exists():
+                folder.fs.rm(folder.path, recursive=True)
+        else:
             shutil.rmtree(whole / key, ignore_errors=True)
-            if whole.exists() and not any(whole.iterdir()):
+            with suppress(OSError):  # others' tiles are there
                 whole.rmdir()
-            return
-        folder: Any = whole / key
-        if folder.exists():
-            for path in list(folder.iterdir()):
-                path.unlink()
+
+
+def _try(act: Callable[[], object]) -> None:
+    """Do what tidies up: no fault of the storage makes a retry pay again for tiles that are there."""
+    try:
+        act()
+    except Exception as error:  # of the storage's library, whichever that is
+        log.warning("the folder of tiles cannot be kept in order: %s", error)
 
 
 def fetch_tiles(
