@@ -80,7 +80,7 @@ class ProcessRequest(RasterRequest):
         """Return the request of one tile of this picture: a geometry still masks, the size is the tile's."""
         bounds = replace(self.bounds, box=BBox(*tile.bbox), has_bbox=True)
         size = Size(tile.width, tile.height)
-        output = {key: value for key, value in self.body.get("output", {}).items() if key not in SIZES}
+        output = {key: value for key, value in (self.body.get("output") or {}).items() if key not in SIZES}
         body = {
             **self.body,
             "input": {**self.body["input"], "bounds": bounds.to_json()},

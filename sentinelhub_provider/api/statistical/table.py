@@ -156,7 +156,7 @@ def _entries(answer: Any) -> list[tuple[TimeRange, Mapping[str, Any]]]:
         raise SentinelHubResponseError(
             "The answer is not from the Statistical API: it has no list of intervals under 'data'."
         )
-    entries = []
+    entries: list[tuple[TimeRange, Mapping[str, Any]]] = []
     for entry in data:
         interval = entry.get("interval") if isinstance(entry, Mapping) else None
         if not isinstance(interval, Mapping):
@@ -167,7 +167,8 @@ def _entries(answer: Any) -> list[tuple[TimeRange, Mapping[str, Any]]]:
             raise SentinelHubResponseError(
                 f"The Statistical API answered with an interval that cannot be read: {interval!r}."
             ) from error
-        entries.append((times, entry))
+        # A null error is none, though some servers write all members.
+        entries.append((times, {name: value for name, value in entry.items() if (name, value) != ("error", None)}))
     return entries
 
 

@@ -220,6 +220,8 @@ def test_plain_request_may_leave_out_what_has_a_default():
 
         assert (request.size.width, request.formats) == (256, {"default": "image/png"})
         assert request.accept == "image/png"
+        (tile,) = (request.of_tile(tile) for tile in tiles_of(request.grid))
+        assert tile.body["output"]["width"] == 256
 
 
 @pytest.mark.parametrize(

@@ -328,6 +328,13 @@ def test_outputs_may_be_null(outputs: Any):
     assert row.state == State.EMPTY
 
 
+def test_a_null_error_is_none():
+    """It is not asked for again, which would be paid for."""
+    found = answer({**entry(1, GOOD), "error": None})
+    assert failures(found) == []
+    assert [row.state for row in rows(found)] == [State.OK]
+
+
 def test_failed_interval_is_a_row():
     """With the service's kind of error."""
     (row,) = rows(answer(entry(1, **FAILED), status="FAILED"))
