@@ -53,21 +53,15 @@ _READING_METHODS = frozenset({"GET", "HEAD"})
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is asked for, as far as decisions need it.
+    """What is asked for, as far as decisions need it; the hook's ``RequestOptions`` describes what is not below.
 
     :param trusted: where the bearer token may go; ``None`` for a call without a token.
     :param repeatable: whether repeating after an unclear failure does no harm.
-    :param accept: media type asked for, where one was.
     :param read_timeout: seconds of silence after which one attempt is given up.
-    :param deadline: seconds for the whole call.
     :param max_attempts: attempts at most; a 429 that is waited out by the rate limiter is none.
     :param rate_limited: whether it keeps to the rate limit of all who share the account.
     :param spends: whether it may cost processing units.
     :param has_body: whether a body is sent with it.
-    :param repeat_silent: whether a call that may cost processing units is sent once more after silence, which may have
-        been charged for.
-    :param longest_wait: seconds; a single wait above this is not begun, but raised as a rate limit error that says how
-        long to wait. ``None`` waits as long as the deadline allows.
     :param may_pass: tells of an error that is final elsewhere whether the same call may succeed later.
     """
 
