@@ -32,7 +32,7 @@ from sentinelhub_provider.api.time_range import (
     plain_time,
     refuse_future,
 )
-from sentinelhub_provider.api.values import decode_answer, read_whole_number
+from sentinelhub_provider.api.values import decode_answer, read_choice, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
 MAX_PAGE = 100  # Items that a page holds at most (API reference)
@@ -115,13 +115,7 @@ def build_search(
         if not isinstance(named, list | tuple) or not all(isinstance(name, str) for name in named):
             raise SentinelHubRequestError(f"ids is {ids!r}. Give the id of an item, or a list of them.")
         body["ids"] = list(named)
-    cover = None
-    if max_cloud_cover is not None:
-        if not found.has_cloud_cover:
-            raise SentinelHubRequestError(
-                f"max_cloud_cover is {max_cloud_cover!r}, but scenes of {found.id} have no cloud cover. Leave it out."
-            )
-        cover = check_cloud_cover(max_cloud_cover)
+    cover = None if max_cloud_cover is None else check_cloud_cover(max_cloud_cover, found)
     body |= _filter(filter, cover)
     if fields is not None:
         body["fields"] = _fields(fields)
@@ -157,8 +151,7 @@ def summary(item: Any) -> dict[str, Any] | Any:
 
 def sort_items(items: Iterable[Mapping[str, Any]], by: str) -> list[Mapping[str, Any]]:
     """Sort items, equals by id: ``newest``, ``oldest`` or ``clearest`` first, those without the property last."""
-    if by not in SORTINGS:
-        raise SentinelHubRequestError(f"sort is {by!r}. Give one of {', '.join(SORTINGS)}.")
+    by = read_choice(by, SORTINGS, "sort")
     ordered = sorted(items, key=lambda item: str(item.get("id")))
     sign = 1 if by == "oldest" else -1
     ordered.sort(key=lambda item: math.inf if (moment := _moment(item)) is None else sign * moment.timestamp())
@@ -167,8 +160,7 @@ def sort_items(items: Iterable[Mapping[str, Any]], by: str) -> list[Mapping[str,
 
 def one_per(items: Iterable[Mapping[str, Any]], what: str) -> list[Mapping[str, Any]]:
     """Keep the first item of each day (UTC) or tile, in the given order; items that name none are all kept."""
-    if what not in ONE_PER:
-        raise SentinelHubRequestError(f"one_per is {what!r}. Give one of {', '.join(ONE_PER)}.")
+    what = read_choice(what, ONE_PER, "one_per")
     seen: set[str] = set()
     kept = []
     for item in items:

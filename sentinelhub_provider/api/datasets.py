@@ -176,17 +176,16 @@ def _check_filter(chosen: dict[str, Any], collection: Collection) -> None:
             order, collection.mosaicking_orders, "mosaicking_order", of=collection.id
         )
     cover = chosen.get("maxCloudCoverage")
-    if cover is None:
-        return
+    if cover is not None:
+        chosen["maxCloudCoverage"] = check_cloud_cover(cover, collection)
+
+
+def check_cloud_cover(value: Any, collection: Collection) -> float:
+    """Return a limit of cloud cover in per cent."""
     if not collection.has_cloud_cover:
         raise SentinelHubRequestError(
-            f"max_cloud_cover is {cover!r}, but scenes of {collection.id} have no cloud cover. Leave it out."
+            f"max_cloud_cover is {value!r}, but scenes of {collection.id} have no cloud cover. Leave it out."
         )
-    chosen["maxCloudCoverage"] = check_cloud_cover(cover)
-
-
-def check_cloud_cover(value: Any) -> float:
-    """Return a limit of cloud cover in per cent."""
     what = "per cent, a number from 0 to 100"
     return read_number(value, "max_cloud_cover", least=0, most=100, what=what)
 

@@ -115,9 +115,8 @@ def estimate(
     terrain_correction: bool = False,
     speckle_filter: bool = False,
     service: Service = Service.PROCESS,
-    requests: int = 1,
 ) -> Estimate:
-    """Estimate the cost of a request, or of several that are alike.
+    """Estimate the cost of a request; see :meth:`Estimate.repeated` for several that are alike.
 
     ``width`` and ``height`` are those of the bounds' box, also where only a geometry within is wanted. ``dataMask`` is
     free unless it is the only band. ``samples`` to a pixel: one with mosaicking SIMPLE, else one for each orbit or
@@ -144,8 +143,7 @@ def estimate(
         factors.append(Factor("discount", DISCOUNT[service], f"{service} from {DISCOUNT_PIXELS:,} px"))
     kept = tuple(factor for factor in factors if factor.value != 1.0 or factor.name in ("area", "bands"))
     minimum = MINIMUM[service]
-    each = max(minimum, math.prod(factor.value for factor in kept))
-    return Estimate(each * requests, kept, requests, minimum)
+    return Estimate(max(minimum, math.prod(factor.value for factor in kept)), kept, minimum=minimum)
 
 
 @dataclass(slots=True)

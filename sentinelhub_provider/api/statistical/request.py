@@ -22,7 +22,7 @@ from sentinelhub_provider.api.time_range import (
     parse_duration,
     parse_time_range,
 )
-from sentinelhub_provider.api.values import as_number, listed, read_number, read_whole_number
+from sentinelhub_provider.api.values import as_number, listed, read_choice, read_number, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 LAST_INTERVAL_BEHAVIORS = ("SKIP", "SHORTEN", "EXTEND")
@@ -126,8 +126,7 @@ def read_split_time(aggregation: Mapping[str, Any], *, now: datetime | None) -> 
 
 def parse_interval(value: Any, *, last: str = "SKIP", field: str = "aggregation_interval") -> AggregationInterval:
     """Read the length of intervals: an ISO 8601 duration, a number of days, or a ``timedelta``."""
-    if last not in LAST_INTERVAL_BEHAVIORS:
-        raise SentinelHubRequestError(f"last_interval is {last!r}. Give one of {', '.join(LAST_INTERVAL_BEHAVIORS)}.")
+    last = read_choice(last, LAST_INTERVAL_BEHAVIORS, "last_interval")
     is_number = isinstance(value, int) and not isinstance(value, bool)
     length = parse_duration(timedelta(days=value) if is_number else value)
     if length is None:

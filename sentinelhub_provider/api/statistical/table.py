@@ -16,7 +16,7 @@ from typing import Any
 
 from sentinelhub_provider.api.evalscripts import DATA_MASK
 from sentinelhub_provider.api.time_range import TimeRange, parse_time
-from sentinelhub_provider.api.values import as_number
+from sentinelhub_provider.api.values import as_number, read_choice
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
 _SAME = (
@@ -230,10 +230,7 @@ def _count(value: Any) -> int | None:
 def table_format(path: Any, wanted: str | None = None) -> str:
     """Return the format of a table: the one that is wanted, else the one that the path's ending says."""
     if wanted is not None:
-        if wanted not in FORMATS.values():
-            known = ", ".join(sorted(set(FORMATS.values())))
-            raise SentinelHubRequestError(f"output_format is {wanted!r}. Give one of {known}.")
-        return wanted
+        return read_choice(wanted, sorted(set(FORMATS.values())), "output_format")
     ending = next((ending for ending in FORMATS if str(path).lower().endswith(ending)), None)
     if ending is None:
         raise SentinelHubRequestError(

@@ -53,7 +53,7 @@ def test_sentinel_1_picture_of_the_faq():
 
 def test_five_hundred_small_pictures_of_the_faq():
     """The same with 500 x 500 px: 1.27 PU each, 635.78 for 500 of them."""
-    pictures = estimate(500, 500, bands=["VV", "VH"], orthorectify=True, requests=500)
+    pictures = estimate(500, 500, bands=["VV", "VH"], orthorectify=True).repeated(500)
 
     assert pictures.processing_units == pytest.approx(635.78, abs=0.01)
 
@@ -103,7 +103,7 @@ def test_least_cost(service: Service, least: float):
 
 def test_least_cost_is_of_each_request():
     """Three requests cost three times the least."""
-    assert estimate(1, 1, bands=1, requests=3).processing_units == pytest.approx(0.015)
+    assert estimate(1, 1, bands=1).repeated(3).processing_units == pytest.approx(0.015)
 
 
 @pytest.mark.parametrize(
