@@ -95,25 +95,18 @@ def _google(conn_id: str, extra: Mapping[str, Any]) -> GsAccess:
             raise _unusable(conn_id, what) from error
     if given is None:
         raise _unusable(conn_id, "has neither keyfile_dict nor key_path. Give the JSON key of a service account")
-    account = _account(given)
-    if account is None:
-        what = "has a key that is no JSON of a service account: it needs type, client_email and private_key"
-        raise _unusable(conn_id, what)
-    credentials = base64.b64encode(json.dumps(account, separators=(",", ":")).encode()).decode()
-    mask(str(account["private_key"]))
-    mask(credentials)
-    return GsAccess(credentials)
-
-
-def _account(given: Any) -> dict[str, Any] | None:
-    """Return a service account's key; ``None`` for anything else."""
     try:
         account = json.loads(given) if isinstance(given, str) else given
     except ValueError:
-        return None
-    if not isinstance(account, Mapping) or account.get("type") != "service_account":
-        return None
-    return dict(account) if account.get("client_email") and account.get("private_key") else None
+        account = None
+    needed = ("type", "client_email", "private_key")
+    if not isinstance(account, Mapping) or not all(map(account.get, needed)) or account["type"] != "service_account":
+        what = "has a key that is no JSON of a service account: it needs type, client_email and private_key"
+        raise _unusable(conn_id, what)
+    credentials = base64.b64encode(json.dumps(dict(account), separators=(",", ":")).encode()).decode()
+    mask(str(account["private_key"]))
+    mask(credentials)
+    return GsAccess(credentials)
 
 
 def _unusable(conn_id: str, what: str, field: str = "extra") -> SentinelHubConfigurationError:

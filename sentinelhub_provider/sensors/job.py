@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import PokeReturnValue
 
+from sentinelhub_provider.api.jobs.events import Outcome, validated_event
+from sentinelhub_provider.api.jobs.job import Job, UnknownJobStateError, check_job_id, kind_of, problem_of
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.operators.base import ConnectedOperator, without_vain_retries
@@ -16,7 +18,6 @@ from sentinelhub_provider.sensors.deferrable import DeferrableSensor
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from sentinelhub_provider.api.jobs.job import Job
     from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
 
 POLL_DEADLINE = 60.0
@@ -59,7 +60,7 @@ class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
             job = self._check_status()
             if job is None or not job.is_terminal:
                 return PokeReturnValue(is_done=False)
-            return PokeReturnValue(is_done=True, xcom_value=_result(job))
+            return _ended(job)
 
     def execute_complete(self, context: Context, event: Any = None) -> Any:
         """Go on when the trigger fired.
@@ -67,8 +68,6 @@ class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
         :raises AirflowSensorTimeout: where the job did not end within ``timeout`` seconds.
         :raises SentinelHubResponseError: for an event that is not of this job.
         """
-        from sentinelhub_provider.api.jobs.events import Outcome, validated_event
-        from sentinelhub_provider.api.jobs.job import check_job_id, kind_of
 
         def check() -> PokeReturnValue:
             with without_vain_retries():
@@ -79,7 +78,7 @@ class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
                 if checked.error is not None:
                     raise checked.error
                 assert checked.job is not None  # noqa: S101 - a finished event has one
-                return PokeReturnValue(is_done=True, xcom_value=_result(checked.job))
+                return _ended(checked.job)
 
         ends = event.get("end_time") if isinstance(event, Mapping) else None
         return self._go_on(context, ends if isinstance(ends, int | float) else time.time(), check)
@@ -102,7 +101,6 @@ class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
 
     def _check_status(self) -> Job | None:
         """Check once; ``None`` where that is not possible just now."""
-        from sentinelhub_provider.api.jobs.job import UnknownJobStateError, check_job_id, kind_of
         from sentinelhub_provider.hooks.jobs import get_job
 
         kind, job_id = kind_of(self.kind), check_job_id(self.job_id)
@@ -117,11 +115,8 @@ class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
         return job
 
 
-def _result(job: Job) -> dict[str, Any]:
+def _ended(job: Job) -> PokeReturnValue:
     """Return the job for XCom, or raise what it ended with."""
-    from sentinelhub_provider.api.jobs.job import problem_of
-
-    problem = problem_of(job)
-    if problem is not None:
+    if (problem := problem_of(job)) is not None:
         raise problem
-    return job.to_dict()
+    return PokeReturnValue(is_done=True, xcom_value=job.to_dict())

@@ -12,8 +12,8 @@ import logging
 import math
 import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
@@ -199,7 +199,8 @@ class JobPoller(PollLoop):
 
     def give_up(self, error: SentinelHubError) -> None:
         """Tell all that nobody polls any more."""
-        self._tell(self._all(), PollFailure(error, is_final=True))
+        for watch in self._all():
+            watch.inbox.put_nowait(PollFailure(error, is_final=True))
 
     async def run(self) -> None:
         """Poll, round after round, until cancelled."""
@@ -250,7 +251,8 @@ class JobPoller(PollLoop):
             unseen -= found
             fruitless = 0 if found else fruitless + 1
             for job_id in self._watches.keys() & documents.keys():
-                self._read(job_id, documents[job_id], jitter)
+                with self._failing([job_id], jitter):
+                    self._saw(job_of(self.kind, documents[job_id]), jitter)
             unseen &= self._watches.keys()  # some may have left while the page was on its way
             if token is None or not polling.should_read_on(len(unseen), fruitless):
                 break
@@ -266,24 +268,20 @@ class JobPoller(PollLoop):
             async with limit:
                 if job_id not in self._watches:
                     return
-                try:
-                    job = await self._source.job(job_id)
-                except SentinelHubError as error:
-                    self._failed([job_id], error, jitter)
-                else:
-                    self._saw(job, jitter)
+                with self._failing([job_id], jitter):
+                    self._saw(await self._source.job(job_id), jitter)
 
         async with asyncio.TaskGroup() as group:
             for job_id in job_ids:
                 group.create_task(check(job_id))
 
-    def _read(self, job_id: str, document: Any, jitter: float) -> None:
+    @contextmanager
+    def _failing(self, job_ids: Iterable[str], jitter: float) -> Iterator[None]:
+        """Tell those who wait for these jobs of an error."""
         try:
-            job = job_of(self.kind, document)
+            yield
         except SentinelHubError as error:
-            self._failed([job_id], error, jitter)
-        else:
-            self._saw(job, jitter)
+            self._failed(job_ids, error, jitter)
 
     def _saw(self, job: Job, jitter: float) -> None:
         now = self._clock()
@@ -310,11 +308,7 @@ class JobPoller(PollLoop):
             watch.interval = polling.wait_after_fault(watch.faults, watch.poll_interval, jitter, retry_after)
             watch.due = now + watch.interval
             if is_final or watch.faults == 1:
-                self._tell([watch], PollFailure(error, is_final))
-
-    def _tell(self, watches: Iterable[Watch], update: PollUpdate) -> None:
-        for watch in watches:
-            watch.inbox.put_nowait(update)
+                watch.inbox.put_nowait(PollFailure(error, is_final))
 
     def _all(self) -> list[Watch]:
         return [watch for watches in self._watches.values() for watch in watches]
@@ -333,12 +327,7 @@ def _created_last(kind: JobKind, documents: Mapping[str, Any]) -> datetime | Non
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Running:
-    poller: JobPoller
-    task: asyncio.Task[None]
-
-
+_Running: TypeAlias = tuple[JobPoller, asyncio.Task[None]]
 _pollers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], _Running]] = (
     weakref.WeakKeyDictionary()
 )
@@ -359,16 +348,17 @@ async def watching(
         poller = make()
         # In a context of its own: what it logs is not the first trigger's.
         task = asyncio.create_task(_guarded(poller, running, key), context=contextvars.Context())
-        found = running[key] = _Running(poller, task)
-    watch = found.poller.watch(job_id, poll_interval)
+        found = running[key] = poller, task
+    poller, task = found
+    watch = poller.watch(job_id, poll_interval)
     try:
         yield watch
     finally:
-        found.poller.leave(watch)
-        if found.poller.is_idle and running.get(key) is found:
+        poller.leave(watch)
+        if poller.is_idle and running.get(key) is found:
             del running[key]
-            found.task.cancel()
-            await asyncio.wait({found.task}, timeout=CLOSING_TIME)
+            task.cancel()
+            await asyncio.wait({task}, timeout=CLOSING_TIME)
 
 
 async def _guarded(poller: JobPoller, running: dict[tuple[str, str], _Running], key: tuple[str, str]) -> None:
@@ -380,7 +370,7 @@ async def _guarded(poller: JobPoller, running: dict[tuple[str, str], _Running], 
         log.exception("the loop that polls %s jobs over %s broke", key[1], key[0])
         reason = f"broke with a {type(error).__name__}; the triggerer's log has its traceback"
     finally:
-        if key in running and running[key].poller is poller:
+        if key in running and running[key][0] is poller:
             del running[key]
         poller.give_up(
             SentinelHubError(f"The loop that polls {poller.kind} jobs {reason}. A retry of the task starts another.")

@@ -61,15 +61,12 @@ def find_grid(value: Any, field: str = "tiling_grid") -> TilingGrid:
     number = as_number(value)
     if number in GRIDS:
         return GRIDS[int(number)]
-    if isinstance(value, str):
-        names = {_plain(grid.name): grid for grid in _ALL}
-        found = names.get(_plain(value))
-        if found is not None:
-            return found
-        near = get_close_matches(_plain(value), names, n=1, cutoff=0.6)
-        hint = f" Did you mean {names[near[0]]}?" if near else ""
-    else:
-        hint = ""
+    names = {_plain(grid.name): grid for grid in _ALL}
+    wanted = _plain(value) if isinstance(value, str) else ""
+    if wanted in names:
+        return names[wanted]
+    near = get_close_matches(wanted, names, n=1, cutoff=0.6)
+    hint = f" Did you mean {names[near[0]]}?" if near else ""
     raise SentinelHubRequestError(f"{field} is {value!r}. Give one of {', '.join(str(grid) for grid in _ALL)}.{hint}")
 
 

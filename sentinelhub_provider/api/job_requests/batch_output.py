@@ -42,8 +42,7 @@ def raster_output(
     delivery.check("delivery", template=RASTER, outputs=len(formats), needs_access=True,
         deployment=deployment,
     )  # fmt: skip
-    given = {RASTER_MEMBERS[name]: value for name, value in members.items() if value is not None}
-    given = with_flags(given)
+    given = with_flags({RASTER_MEMBERS[name]: value for name, value in members.items() if value is not None})
     _check_raster(given, formats, setup, dict(zip(RASTER_MEMBERS.values(), RASTER_MEMBERS, strict=True)))
     return {"type": "raster", "delivery": delivery.to_json(), **given}, _warnings(delivery, given)
 
@@ -64,8 +63,7 @@ def zarr_output(
     delivery.check("delivery", template=ZARR, needs_access=True, deployment=deployment)
     if not isinstance(zarr, Mapping):
         raise SentinelHubRequestError(f"zarr is {zarr!r}. Give a mapping with arrayParameters.")
-    unknown = set(zarr) - {"group", "arrayParameters", "arrayOverrides"}
-    if unknown:
+    if unknown := set(zarr) - {"group", "arrayParameters", "arrayOverrides"}:
         raise SentinelHubRequestError(
             f"zarr has {', '.join(sorted(map(str, unknown)))}. Give arrayParameters, arrayOverrides and group."
         )
@@ -136,12 +134,11 @@ def _check_raster(
 
 
 def _check_cog(formats: Mapping[str, str], setup: Setup | None, name: str) -> None:
-    others = [output for output, kind in formats.items() if kind != TIFF]
-    if others:
+    if others := [output for output, kind in formats.items() if kind != TIFF]:
         _refuse(name, f"needs TIFF of all outputs, but {', '.join(others)} has {formats[others[0]]}.")
-    signed = [output.id for output in setup.outputs if output.sample_type == "INT8"] if setup is not None else []
-    if signed and signed[0] in formats:
-        _refuse(name, f"cannot hold samples of INT8, which output {signed[0]!r} has. Take INT16.")
+    for output in () if setup is None else setup.outputs:
+        if output.sample_type == "INT8" and output.id in formats:
+            _refuse(name, f"cannot hold samples of INT8, which output {output.id!r} has. Take INT16.")
 
 
 def _check_cog_parameters(parameters: Any, *, is_cog: bool, name: str, needs: str) -> None:

@@ -271,8 +271,7 @@ def _secrets(value: Any, path: Path) -> Iterator[Path]:
             else:
                 yield from _secrets(member, (*path, str(name)))
     elif isinstance(value, list | tuple):
-        for number, item in enumerate(value):
-            yield from _secrets(item, (*path, str(number)))
+        yield from _secrets({str(number): item for number, item in enumerate(value)}, path)
 
 
 def _check_placeholders(url: str, field: str, template: Template, outputs: int) -> None:

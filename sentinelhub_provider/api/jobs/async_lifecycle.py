@@ -9,14 +9,13 @@ The steps and their driver are those of :mod:`~sentinelhub_provider.api.jobs.lif
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sentinelhub_provider.api.jobs import steps
 from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, Job, JobState
 from sentinelhub_provider.api.jobs.lifecycle import UNKNOWN_AT_FIRST, Plan, changed_request, check_known, too_late
-from sentinelhub_provider.api.jobs.steps import Flow
+from sentinelhub_provider.api.jobs.steps import Clock, Flow
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubJobError, SentinelHubRateLimitError
 
 IF_UNCLEAR = ("wait", "fail", "resend")
@@ -32,9 +31,7 @@ LONGEST_CHECK = timedelta(minutes=5)
 UNKNOWN = "UNKNOWN"  # The ``job_status`` of an error about a job of which nobody can tell whether there is one
 
 
-def async_flow(
-    plan: Plan, *, clock: Callable[[], datetime], known: str | None = None, waited: bool = False
-) -> Flow[Job | None]:
+def async_flow(plan: Plan, *, clock: Clock, known: str | None = None, waited: bool = False) -> Flow[Job | None]:
     """Walk through a job's life until it is over, well or not: that is to be seen in the bucket.
 
     ``known``: the job's id, where this attempt found it before it waited. ``waited``: it knows that nothing was sent
@@ -89,7 +86,7 @@ def _check_memory(plan: Plan) -> Flow[None]:
         raise unclear("an earlier attempt of this task may have sent an Async Process job, and left no note")
 
 
-def _send(plan: Plan, clock: Callable[[], datetime]) -> Flow[steps.Record]:
+def _send(plan: Plan, clock: Clock) -> Flow[steps.Record]:
     """Keep the intent, send, keep the id. An unclear answer leaves the intent as it is."""
     while True:
         intent = steps.Record(clock(), digest=plan.digest)
@@ -111,7 +108,7 @@ def _send(plan: Plan, clock: Callable[[], datetime]) -> Flow[steps.Record]:
         yield steps.WaitUntil(moment, "too many requests or concurrent jobs (429), nothing was started", waited=True)
 
 
-def _resolve(plan: Plan, intent: steps.Record, clock: Callable[[], datetime]) -> Flow[bool]:
+def _resolve(plan: Plan, intent: steps.Record, clock: Clock) -> Flow[bool]:
     """Find out whether a job that may have been sent is over; if not, it may be sent again."""
     ends = intent.written + plan.unclear_wait
     while True:

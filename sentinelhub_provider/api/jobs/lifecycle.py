@@ -10,7 +10,7 @@ Async Process has no listing, and pays as it is sent: see :mod:`~sentinelhub_pro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -27,7 +27,7 @@ from sentinelhub_provider.api.jobs.job import (
     problem_of,
     restart_not_before,
 )
-from sentinelhub_provider.api.jobs.steps import Flow
+from sentinelhub_provider.api.jobs.steps import Clock, Flow
 from sentinelhub_provider.exceptions import (
     SentinelHubBadRequestError,
     SentinelHubError,
@@ -97,7 +97,7 @@ class Plan:
         return created + self.timeout
 
 
-def job_flow(plan: Plan, *, clock: Callable[[], datetime], known: str | None = None, waited: bool = False) -> Flow[Job]:
+def job_flow(plan: Plan, *, clock: Clock, known: str | None = None, waited: bool = False) -> Flow[Job]:
     """Walk through a job's life until it is done, wholly or in part.
 
     ``known``: the job's id, where this attempt found it before it waited. ``waited``: it has started the job or waited
@@ -155,7 +155,7 @@ def first_of(jobs: Iterable[Job]) -> Job | None:
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-def _find(plan: Plan, known: str | None, clock: Callable[[], datetime]) -> Flow[tuple[Job, datetime]]:
+def _find(plan: Plan, known: str | None, clock: Clock) -> Flow[tuple[Job, datetime]]:
     """Find the task's job, or create it; return it, and until when the service may not know it yet."""
     job_id = plan.job_id or known
     if job_id is None:
@@ -176,9 +176,7 @@ def _find(plan: Plan, known: str | None, clock: Callable[[], datetime]) -> Flow[
     return found, clock() + UNKNOWN_AT_FIRST
 
 
-def check_known(
-    job_id: str, young_until: datetime, clock: Callable[[], datetime], *, has_outputs: bool = False
-) -> Flow[Job]:
+def check_known(job_id: str, young_until: datetime, clock: Clock, *, has_outputs: bool = False) -> Flow[Job]:
     """Check the status of a job that the service has named. That it does not know it may pass: one 404 is no end.
 
     ``has_outputs``: outputs in the task's own folder confirm that it is over.
@@ -241,7 +239,7 @@ def changed_request(job: Job) -> SentinelHubJobError:
     )
 
 
-def _create(plan: Plan, clock: Callable[[], datetime]) -> Flow[Job]:
+def _create(plan: Plan, clock: Clock) -> Flow[Job]:
     """Create the job, or find that an attempt whose answer was lost has done so."""
     lost: SentinelHubError | None = None
     for _ in range(steps.MAX_ATTEMPTS):
@@ -260,7 +258,7 @@ def _create(plan: Plan, clock: Callable[[], datetime]) -> Flow[Job]:
     raise lost
 
 
-def _check_later(job: Job, reason: str, clock: Callable[[], datetime], *, waited: bool = False) -> Flow[Job]:
+def _check_later(job: Job, reason: str, clock: Clock, *, waited: bool = False) -> Flow[Job]:
     """Look again at a job that passes a state nobody else waits for: sooner at first, then later."""
     now = clock()
     age = now - (job.user_action_updated or job.last_updated or job.created or now)
@@ -270,9 +268,7 @@ def _check_later(job: Job, reason: str, clock: Callable[[], datetime], *, waited
     return seen
 
 
-def _act(
-    action: steps.Action, job: Job, clock: Callable[[], datetime], young_until: datetime | None = None
-) -> Flow[Job]:
+def _act(action: steps.Action, job: Job, clock: Clock, young_until: datetime | None = None) -> Flow[Job]:
     """Tell a job to do something, and return it as it is then; send again only what was seen to have had no effect."""
     problem: SentinelHubError | None = None
     young_until, attempts = young_until or clock(), 0
@@ -320,7 +316,7 @@ def _took_effect(action: steps.Action, before: Job, seen: Job) -> bool:
     return seen.state is not before.state or seen.user_action != before.user_action
 
 
-def _restart(job: Job, deadline: datetime, clock: Callable[[], datetime]) -> Flow[tuple[Job, bool]]:
+def _restart(job: Job, deadline: datetime, clock: Clock) -> Flow[tuple[Job, bool]]:
     """Start a job again that an earlier attempt left stopped, or wait for it to rest; return whether it was started."""
     rested = restart_not_before(job)
     if rested is None or clock() >= rested + RESTART_MARGIN:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -40,6 +40,7 @@ class Step:
 
 
 Flow: TypeAlias = Generator[Step, Any, T]
+Clock: TypeAlias = Callable[[], datetime]  # Tells the time, aware
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,18 @@ class Raster:
     resolution: tuple[float, float] | None = None
     max_side: int | None = None
 
+    def pixels(self, box: BBox) -> tuple[int, int] | None:
+        """Return width and height of a feature's raster, ``None`` where they are not known."""
+        size = self.size
+        if size is None and self.resolution is not None:
+            x, y = self.resolution
+            size = max(1, round(box.width / x)), max(1, round(box.height / y))
+        if size is not None and self.max_side is not None and max(size) > self.max_side:
+            raise SentinelHubRequestError(
+                f"would have {size[0]:,} x {size[1]:,} pixels, more than {self.max_side:,} a side", field="resolution"
+            )
+        return size
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedFeatures:
@@ -105,6 +117,7 @@ def prepare_features(
         with different identifiers.
     """
     from sentinelhub_provider.api.geo.crs import check_named_crs, parse_crs
+    from sentinelhub_provider.api.processing_units import FeatureSizes
     from sentinelhub_provider.features import open_features
     from sentinelhub_provider.features.writing import write_geopackage
 
@@ -124,65 +137,41 @@ def prepare_features(
         if sent != system:
             log.warning("Sentinel Hub does not take %s: the features are transformed to %s", system, sent)
         path = Path(folder) / "features.gpkg"
-        survey = _Survey(system, raster)
-        written = write_geopackage(path, survey.good(features), sent)
-        yield PreparedFeatures(path, written.count, written.digest, sent, written.bbox, survey.sizes)
+        sizes = FeatureSizes()
+        written = write_geopackage(path, _checked(features, system, raster or Raster(), sizes), sent)
+        known = sizes if sizes.count else None
+        yield PreparedFeatures(path, written.count, written.digest, sent, written.bbox, known)
 
 
-class _Survey:
-    """Checks features as they pass, and adds up their rasters."""
+def _checked(
+    features: Iterable[Feature], crs: Crs, raster: Raster, sizes: FeatureSizes
+) -> Iterator[tuple[str, Geometry]]:
+    """Yield identifier and polygon of each feature, and add its raster to ``sizes``.
 
-    def __init__(self, crs: Crs, raster: Raster | None) -> None:
-        from sentinelhub_provider.api.processing_units import FeatureSizes
+    :raises SentinelHubRequestError: at the end, where some cannot be used: a job would leave them out.
+    """
+    from sentinelhub_provider.api.geo.bounds import parse_bounds
 
-        self._crs, self._raster = crs, raster or Raster()
-        is_known = self._raster.size is not None or self._raster.resolution is not None
-        self.sizes = FeatureSizes() if is_known else None
-
-    def good(self, features: Iterable[Feature]) -> Iterator[tuple[str, Geometry]]:
-        """Yield identifier and polygon of each.
-
-        :raises SentinelHubRequestError: at the end, where some cannot be used: a job would leave them out.
-        """
-        problems: list[str] = []
-        number = 0
-        for feature in features:
-            try:
-                geometry = self._checked(feature)
-            except SentinelHubRequestError as error:
-                number += 1
-                if len(problems) < PROBLEMS:
-                    problems.append(f"feature {feature.id!r} {error}")
-            else:
-                yield str(feature.id), geometry
-        if problems:
-            more = f", and {number - len(problems):,} more" if number > len(problems) else ""
-            raise SentinelHubRequestError(
-                f"features: {number:,} cannot be used: {'; '.join(problems)}{more}. Repair or remove them.",
-                field="features",
-            )
-
-    def _checked(self, feature: Feature) -> Geometry:
-        from sentinelhub_provider.api.geo.bounds import parse_bounds
-
-        if feature.problem is not None:
-            raise SentinelHubRequestError(feature.problem, field="features")
-        bounds = parse_bounds(geometry=feature.geometry, crs=self._crs)
+    problems: list[str] = []
+    number = 0
+    for feature in features:
+        try:
+            if feature.problem is not None:
+                raise SentinelHubRequestError(feature.problem, field="features")
+            bounds = parse_bounds(geometry=feature.geometry, crs=crs)
+            pixels = raster.pixels(bounds.box)
+        except SentinelHubRequestError as error:
+            number += 1
+            if len(problems) < PROBLEMS:
+                problems.append(f"feature {feature.id!r} {error}")
+            continue
+        if pixels is not None:
+            sizes.add(*pixels)
         assert bounds.geometry is not None  # noqa: S101 - it was given
-        if self.sizes is not None:
-            self.sizes.add(*self._pixels(bounds.box))
-        return bounds.geometry
-
-    def _pixels(self, box: BBox) -> tuple[int, int]:
-        if self._raster.size is not None:
-            width, height = self._raster.size
-        else:
-            assert self._raster.resolution is not None  # noqa: S101 - one of the two is known
-            x, y = self._raster.resolution
-            width, height = max(1, round(box.width / x)), max(1, round(box.height / y))
-        if self._raster.max_side is not None and max(width, height) > self._raster.max_side:
-            raise SentinelHubRequestError(
-                f"would have {width:,} x {height:,} pixels, more than {self._raster.max_side:,} a side",
-                field="resolution",
-            )
-        return width, height
+        yield str(feature.id), bounds.geometry
+    if problems:
+        more = f", and {number - len(problems):,} more" if number > len(problems) else ""
+        raise SentinelHubRequestError(
+            f"features: {number:,} cannot be used: {'; '.join(problems)}{more}. Repair or remove them.",
+            field="features",
+        )

@@ -67,15 +67,11 @@ class Cause:
 class FeatureResults:
     """What became of a job's features.
 
-    :param total: how many there are.
-    :param done: those that are done, with those that had no data.
-    :param failed: those that are not, for whatever cause.
-    :param pending: those that were not processed, which a job that is done should not have.
-    :param empty: those that had no data: no scene was seen there and then.
-    :param undelivered: those that are done and not empty, but were not delivered, as they were skipped.
-    :param unread: result files that were not read, as there are so many.
-    :param causes: why features failed, the most frequent first.
-    :param source: the URL that says so.
+    Of ``total``, ``done`` counts those without data (``empty``: no scene was seen there and then) and those that were
+    skipped and so not delivered (``undelivered``); ``failed`` those that are not done, for whatever cause; ``pending``
+    those that were not processed, which a job that is done should not have. ``unread``: result files that were not
+    read, as there are so many. ``causes``: why features failed, the most frequent first. ``source``: the URL that says
+    so.
     """
 
     total: int
@@ -106,12 +102,9 @@ class FeatureResults:
 
 @dataclass(frozen=True, slots=True)
 class AsyncResults:
-    """What an Async Process job left in its folder.
+    """What an Async Process job left in its folder ``source``: URLs of outputs, or the service's words of an error.
 
-    :param outcome: what is there; without outputs and error it may still be running, or was never accepted.
-    :param files: URLs of the outputs.
-    :param error: the service's words.
-    :param source: the folder.
+    Without both, it may still be running, or was never accepted.
     """
 
     outcome: Delivered
