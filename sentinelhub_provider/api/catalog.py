@@ -37,6 +37,13 @@ from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHub
 
 MAX_PAGE = 100  # Items that a page holds at most (API reference)
 CLOUD_COVER = "eo:cloud_cover"
+
+SHORT_FIELDS: dict[str, Any] = {
+    "include": ["id", "bbox", "properties.datetime", f"properties.{CLOUD_COVER}"],
+    "exclude": ["geometry", "assets", "links"],
+}
+"""Members that the short list is made of: whole items are ten times as long."""
+
 DEFAULT_MEMBERS = ("id", "type", "geometry", "bbox", "links", "assets", "properties.datetime")
 """What items have where ``fields`` says only what to leave out (documentation)."""
 SORTINGS = ("newest", "oldest", "clearest")
@@ -253,8 +260,7 @@ def fields_for(fields: Any, *, sort: str | None, one_per: str | None, whole: boo
     if fields is None:
         if whole:
             return None
-        shown = ["id", "bbox", "properties.datetime", f"properties.{CLOUD_COVER}"]
-        return {"include": list(dict.fromkeys([*shown, *needed])), "exclude": ["geometry", "assets", "links"]}
+        return {**SHORT_FIELDS, "include": list(dict.fromkeys([*SHORT_FIELDS["include"], *needed]))}
     chosen = _fields(fields)
     if needed and "properties" not in chosen.get("include", ()):
         chosen["include"] = list(dict.fromkeys([*(chosen.get("include") or DEFAULT_MEMBERS), *needed]))

@@ -100,6 +100,8 @@ class ConnectedOperator(RequestTemplatingOperator):
     :param kwargs: further arguments of any Airflow operator.
     """
 
+    ui_color = "#d6e9f8"
+
     def __init__(
         self,
         *,

@@ -38,8 +38,6 @@ class ByocOperator(PaidOperator):
     :param kwargs: see :class:`~sentinelhub_provider.operators.base.PaidOperator`.
     """
 
-    ui_color = "#d6e9f8"
-
     _clock = staticmethod(time.time)
     _sleep = staticmethod(time.sleep)
 

@@ -50,8 +50,6 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
         requested.
     """
 
-    ui_color = "#d6e9f8"
-
     def __init__(
         self,
         *,

@@ -61,7 +61,6 @@ class SentinelHubHttpOperator(SentinelHubOperator):
 
     template_file_fields: Sequence[str] = ("json", "data", "evalscript")
     template_fields_renderers = dict.fromkeys(("json", "query_params", "headers"), "json") | {"evalscript": "js"}
-    ui_color = "#d6e9f8"
 
     def __init__(
         self,

@@ -61,8 +61,6 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
         ``output_path`` ends with; and those of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`.
     """
 
-    ui_color = "#d6e9f8"
-
     def __init__(
         self,
         *,

@@ -40,8 +40,6 @@ class SentinelHubSceneSensor(SearchOperator, DeferrableSensor):
         arguments of a sensor, such as ``timeout``, ``mode``, ``soft_fail``.
     """
 
-    ui_color = "#d6e9f8"
-
     def __init__(self, *, min_scenes: int | str = 1, poke_interval: timedelta | float = 300.0, **kwargs: Any) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
         self.min_scenes = min_scenes
@@ -108,7 +106,8 @@ class SentinelHubSceneSensor(SearchOperator, DeferrableSensor):
         )
 
     def _body(self, context: Context) -> dict[str, Any]:
-        from sentinelhub_provider.api.scenes.search import SHORT_FIELDS, check_has_scenes
+        from sentinelhub_provider.api.catalog import SHORT_FIELDS
+        from sentinelhub_provider.api.scenes.search import check_has_scenes
 
         check_has_scenes(self.collection)
         return self.search(context, fields=SHORT_FIELDS).body

@@ -15,9 +15,9 @@ from typing import Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
-from sentinelhub_provider.api.catalog import MAX_PAGE, build_search
+from sentinelhub_provider.api.catalog import MAX_PAGE, SHORT_FIELDS, build_search
 from sentinelhub_provider.api.scenes.events import KEY_PREFIX, scenes_event, watcher_key
-from sentinelhub_provider.api.scenes.search import SHORT_FIELDS, check_has_scenes
+from sentinelhub_provider.api.scenes.search import check_has_scenes
 from sentinelhub_provider.api.scenes.watch import (
     DEFAULT_LOOKBACK,
     IGNORE,

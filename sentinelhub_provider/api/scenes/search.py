@@ -6,18 +6,12 @@ import math
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
-from sentinelhub_provider.api.catalog import CLOUD_COVER, MAX_PAGE, read_page, summary
+from sentinelhub_provider.api.catalog import MAX_PAGE, read_page, summary
 from sentinelhub_provider.api.collections import find_collection
 from sentinelhub_provider.api.paging import MOST_PAGES, NextPage, Pages, items_of
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 ENDPOINT = "/catalog/v1/search"
-
-SHORT_FIELDS: dict[str, Any] = {
-    "include": ["id", "bbox", "properties.datetime", f"properties.{CLOUD_COVER}"],
-    "exclude": ["geometry", "links", "assets"],
-}
-"""Members that the short list is made of: whole items are ten times as long."""
 
 
 def check_has_scenes(collection: str) -> None:

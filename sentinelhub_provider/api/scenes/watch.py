@@ -169,7 +169,8 @@ class SceneLedger:
 
     def search_from(self, now: datetime) -> datetime:
         """Return from which time of sensing on to search: the midnight (UTC) that begins the window."""
-        return datetime.combine(self._since or self._first_day(now), time(), UTC)
+        first = now - self.lookback if self.start is None else min(self.start, now)
+        return datetime.combine(self._since or first.astimezone(UTC).date(), time(), UTC)
 
     def new_scenes(self, items: Iterable[Mapping[str, Any]], now: datetime) -> list[Mapping[str, Any]]:
         """Return the scenes of a poll that are to be announced, oldest first; of several processings the latest.
@@ -222,9 +223,6 @@ class SceneLedger:
             since = shortened = days.pop(0) + timedelta(days=1)
         self._forget_before(since)
         return shortened
-
-    def _first_day(self, now: datetime) -> date:
-        return (now - self.lookback if self.start is None else min(self.start, now)).astimezone(UTC).date()
 
     def _forget_before(self, since: date) -> None:
         self._since = since
