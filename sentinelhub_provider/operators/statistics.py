@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.geo.geometry import Feature
     from sentinelhub_provider.api.statistical.survey import Problem, RequestTemplate, Survey
     from sentinelhub_provider.features import Features
-    from sentinelhub_provider.operators.feature_statistics.part_file import PartFile
+    from sentinelhub_provider.operators.feature_statistics.answers import PartFile
 
     AnyFeatures = Features | list[Feature]
 
@@ -145,7 +145,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
             from sentinelhub_provider.api.statistical.table import table_format
 
             if table_format(self.output_path, self.output_format) == "parquet":
-                from sentinelhub_provider.operators.feature_statistics.tables import require_parquet_table
+                from sentinelhub_provider.operators.feature_statistics.answers import require_parquet_table
 
                 require_parquet_table()
 
@@ -221,8 +221,8 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
 
     def _request_all(self, features: AnyFeatures, found: Survey, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.hooks.output import check_writable
+        from sentinelhub_provider.operators.feature_statistics.answers import part_file
         from sentinelhub_provider.operators.feature_statistics.feature_requests import FeatureRequests
-        from sentinelhub_provider.operators.feature_statistics.part_file import part_file
 
         if self.output_path is not None:
             check_writable(self.output_path)
@@ -255,7 +255,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
     def _write(self, features: AnyFeatures, found: Survey, part: PartFile) -> dict[str, Any]:
         """Write the table, or return its rows; count them, and the intervals that are missing in it."""
         from sentinelhub_provider.api.statistical.table import json_record
-        from sentinelhub_provider.operators.feature_statistics.tables import records, write_table
+        from sentinelhub_provider.operators.feature_statistics.answers import records, write_table
 
         states: Counter[str] = Counter()
         cells = records(features, found, part, states)

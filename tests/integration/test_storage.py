@@ -13,7 +13,7 @@ from s3_server import BUCKET, S3Server
 from sentinelhub_provider.exceptions import SentinelHubOutputError
 from sentinelhub_provider.hooks.output import check_writable, place_of, store
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-from sentinelhub_provider.operators.feature_statistics.part_file import (
+from sentinelhub_provider.operators.feature_statistics.answers import (
     KEEP_AFTER_FAULT,
     KEEP_EVERY,
     PartFile,

@@ -29,7 +29,7 @@ from sentinelhub_provider.transport.answers import UNITS_HEADER, spent_units
 
 if TYPE_CHECKING:
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-    from sentinelhub_provider.operators.feature_statistics.part_file import PartFile
+    from sentinelhub_provider.operators.feature_statistics.answers import PartFile
 
 ENDPOINT = "/statistics/v1"
 

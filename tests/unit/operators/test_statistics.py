@@ -35,8 +35,8 @@ from sentinelhub_provider.exceptions import (
 )
 from sentinelhub_provider.hooks import sharing
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+from sentinelhub_provider.operators.feature_statistics.answers import PartFile
 from sentinelhub_provider.operators.feature_statistics.feature_requests import MOST_FAILURES_IN_A_ROW, FeatureRequests
-from sentinelhub_provider.operators.feature_statistics.part_file import PartFile
 from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
 
 STATS = {"min": 0.1, "max": 0.9, "mean": 0.5, "stDev": 0.2, "sampleCount": 100, "noDataCount": 20}
