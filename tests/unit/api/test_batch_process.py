@@ -158,8 +158,8 @@ def test_second_job_meets_the_files_of_the_first() -> None:
             {"cog": True, "evalscript": SCRIPT % '{bands: 1, sampleType: "INT8"}'}, "cog", "INT8", id="signed-bytes"
         ),
         pytest.param(
-            {"cog": True, "outputs": {"b": "tiff"}, "evalscript": SCRIPT % '[{id: "a", bands: 1, sampleType: "INT8"}, '
-             '{id: "b", bands: 1, sampleType: "INT8"}]'}, "cog", "output 'b'", id="second-signed-bytes",
+            {"cog": True, "outputs": {"b": "tiff"}, "evalscript": SCRIPT % '{id: "a", bands: 1, sampleType: "INT8"}, '
+             '{id: "b", bands: 1, sampleType: "INT8"}'}, "cog", "output 'b'", id="second-signed-bytes",
         ),
         pytest.param({"zarr": {"arrayParameters": ARRAY}}, "zarr", "one CRS", id="zarr-on-utm"),
         pytest.param({"cog": True, "cog_parameters": [1]}, "cog_parameters", "There are overview", id="odd-parameters"),
