@@ -74,7 +74,7 @@ class Grid:
     @property
     def transform(self) -> Any:
         """The affine transform from pixels to CRS coordinates (``affine.Affine``), as rasterio takes it."""
-        from rasterio.transform import from_origin
+        from sentinelhub_provider.sandbox.world.gdal import from_origin
 
         min_x, _, _, max_y = self.bounds
         return from_origin(min_x, max_y, self.dx, self.dy)
@@ -133,7 +133,7 @@ def to_lonlat(epsg: int, x: Array, y: Array) -> tuple[Array, Array]:
     zone = utm.zone_of(epsg)
     if zone is not None:
         return utm.inverse(zone, x, y)
-    from rasterio.warp import transform
+    from sentinelhub_provider.sandbox.world.gdal import transform
 
     lon, lat = transform(f"EPSG:{epsg}", "OGC:CRS84", np.ravel(x), np.ravel(y))
     return np.reshape(np.asarray(lon), np.shape(x)), np.reshape(np.asarray(lat), np.shape(y))
@@ -145,6 +145,6 @@ def _mesh(x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _is_geographic(epsg: int) -> bool:
-    from rasterio.crs import CRS
+    from sentinelhub_provider.sandbox.world.gdal import CRS
 
     return bool(CRS.from_epsg(epsg).is_geographic)

@@ -21,8 +21,7 @@ def to_cog(content: bytes, parameters: Mapping[str, Any]) -> bytes:
 
     ``parameters``: ``cogParameters``, of which block size (square, by the width), resampling and predictor are heeded.
     """
-    from rasterio.io import MemoryFile
-    from rasterio.shutil import copy
+    from sentinelhub_provider.sandbox.world.gdal import MemoryFile, copy
 
     options = {
         "COMPRESS": "DEFLATE",

@@ -41,7 +41,7 @@ class Area:
         """
         if self.geometry is None:
             return None
-        from rasterio.features import geometry_mask
+        from sentinelhub_provider.sandbox.world.gdal import geometry_mask
 
         with _RASTERIZING:
             inside: NDArray[np.bool_] = geometry_mask(

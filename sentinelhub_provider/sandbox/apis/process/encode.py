@@ -94,7 +94,7 @@ def _write_jpeg(pixels: NDArray[Any], quality: int) -> bytes:
 
 
 def _write_tiff(pixels: NDArray[Any], grid: Grid, nodata: float | None) -> bytes:
-    from rasterio.crs import CRS
+    from sentinelhub_provider.sandbox.world.gdal import CRS
 
     bands, height, width = pixels.shape
     profile: dict[str, Any] = {
@@ -113,7 +113,7 @@ def _write_tiff(pixels: NDArray[Any], grid: Grid, nodata: float | None) -> bytes
 
 
 def _write(pixels: NDArray[Any], grid: Grid, profile: dict[str, Any]) -> bytes:
-    from rasterio.io import MemoryFile
+    from sentinelhub_provider.sandbox.world.gdal import MemoryFile
 
     bands, height, width = pixels.shape
     with MemoryFile() as memory:

@@ -222,9 +222,7 @@ def _scaling(asset: Mapping[str, Any], index: int, band: str, collection: str, w
 
 def _inspect(item: Path, name: str, path: Path) -> tuple[int, int, float, bool]:
     """Number of bands, EPSG code, metres per pixel, and whether values are whole numbers."""
-    import rasterio
-    from rasterio.errors import RasterioError
-
+    from sentinelhub_provider.sandbox.world.gdal import RasterioError, rasterio
     from sentinelhub_provider.sandbox.world.grid import Grid
 
     try:
@@ -240,9 +238,8 @@ def _inspect(item: Path, name: str, path: Path) -> tuple[int, int, float, bool]:
 
 def _warp(file: BandFile, grid: Grid, method: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     import numpy as np
-    import rasterio
-    from rasterio.enums import Resampling
-    from rasterio.vrt import WarpedVRT
+
+    from sentinelhub_provider.sandbox.world.gdal import Resampling, WarpedVRT, rasterio
 
     kernel = {"NEAREST": Resampling.nearest, "BILINEAR": Resampling.bilinear, "BICUBIC": Resampling.cubic}[method]
     with rasterio.open(file.path) as source:
