@@ -40,7 +40,8 @@ check: .venv/.ready-dev ## Style, format, types and the arrows between the modul
 
 .PHONY: test
 test: check ## All checks, then the unit, contract and integration tests
-	@echo "== pytest" && $(BIN)/pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	@# Without bytecode each process of a test would compile what it imports, and pytest all tests, anew.
+	@echo "== pytest" && env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-e2e
 test-e2e: .venv/.ready-dev ## The built package in real Airflows (3.1, 3.2, 3.3) and a real browser; takes minutes

@@ -63,12 +63,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return len(os.sched_getaffinity(0)) + 1
 
 
-IN_AIRFLOW = {
-    path.relative_to(_TESTS.parent).as_posix()
+TOGETHER = {
+    path.relative_to(_TESTS.parent).as_posix(): shared[0]
     for path in _TESTS.rglob("test_*.py")
-    if re.search(r"\bdag_runner\b", path.read_text(encoding="utf-8"))
+    if (shared := re.search(r"\b(dag_runner|s3_for_all)\b", path.read_text(encoding="utf-8")))
 }
-"""Files whose DAGs run in one Airflow: one process of xdist has them all, so that Airflow is loaded once."""
+"""Files of tests that need an Airflow or an S3 server: one process of xdist has them all, so that it starts once."""
 
 
 class FileScheduling(LoadFileScheduling):
@@ -85,7 +85,7 @@ class FileScheduling(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return "airflow" if file in IN_AIRFLOW else file
+        return TOGETHER.get(file, file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,12 +26,21 @@ from sentinelhub_provider.plugins.scene_events import SceneEventListener, Sentin
 KEY = "sentinelhub.scenes.0123456789abcdef"
 
 
-@pytest.fixture(name="database")
-def fixture_database(tmp_path, monkeypatch) -> Any:
-    """Airflow's sessions lead to a new database with one watched asset; the listener is registered."""
+@pytest.fixture(name="empty", scope="module")
+def fixture_empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file with Airflow's tables and nothing in them: making them takes long."""
     import_all_models()
-    engine = create_engine(f"sqlite:///{tmp_path / 'airflow.db'}")
+    path = tmp_path_factory.mktemp("database") / "airflow.db"
+    engine = create_engine(f"sqlite:///{path}")
     Base.metadata.create_all(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture(name="database")
+def fixture_database(empty: Path, tmp_path: Path, monkeypatch) -> Any:
+    """Airflow's sessions lead to a new database with one watched asset; the listener is registered."""
+    engine = create_engine(f"sqlite:///{shutil.copy(empty, tmp_path)}")
     sessions = scoped_session(sessionmaker(engine))
     monkeypatch.setattr(settings, "Session", sessions)
     manager = get_listener_manager()
