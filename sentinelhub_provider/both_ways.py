@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 _Result = TypeVar("_Result")
@@ -25,6 +26,16 @@ def at_once(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
         return result
     coroutine.close()
     raise RuntimeError("a coroutine that must not wait did so")
+
+
+async def in_thread(act: Callable[..., _Result], *arguments: Any) -> _Result:
+    """Let something that blocks act in a thread; whoever is cancelled meanwhile waits for its end."""
+    acting = asyncio.ensure_future(asyncio.to_thread(act, *arguments))
+    try:
+        return await asyncio.shield(acting)
+    except asyncio.CancelledError:
+        await acting
+        raise
 
 
 class Turns:

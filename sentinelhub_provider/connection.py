@@ -65,6 +65,8 @@ class ConnectionSettings:
     auth_cache_prefix: str = DEFAULT_PREFIX
     requests_per_minute: float | None = None
     processing_units_per_minute: float | None = None
+    processing_units_per_day: float | None = None
+    processing_units_per_month: float | None = None
     timeout: float = DEFAULT_TIMEOUT
     verify: bool | str = True
     allowed_hosts: tuple[str, ...] = ()
@@ -152,6 +154,8 @@ def settings_from_connection(connection: Any) -> ConnectionSettings:
         auth_cache_prefix=read.text("auth_cache_prefix") or DEFAULT_PREFIX,
         requests_per_minute=read.positive_number("requests_per_minute"),
         processing_units_per_minute=read.positive_number("processing_units_per_minute"),
+        processing_units_per_day=read.positive_number("processing_units_per_day"),
+        processing_units_per_month=read.positive_number("processing_units_per_month"),
         timeout=min(read.positive_number("timeout") or DEFAULT_TIMEOUT, LONGEST_TIMEOUT),
         verify=_verify(read),
         allowed_hosts=_allowed_hosts(read),

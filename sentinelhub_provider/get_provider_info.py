@@ -105,6 +105,19 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
         "integer",
         minimum=1,
     ),
+    "processing_units_per_day": _field(
+        "Processing units per day",
+        "Budget: how many processing units (PU) all tasks together may spend in a day (UTC). A request over it fails "
+        "before it is sent. Empty: no budget.",
+        "integer",
+        minimum=1,
+    ),
+    "processing_units_per_month": _field(
+        "Processing units per month",
+        "Budget: how many processing units (PU) all tasks together may spend in a calendar month. Empty: no budget.",
+        "integer",
+        minimum=1,
+    ),
     "timeout": _field(
         "Timeout (seconds)",
         "How long a request waits for a connection, and for the next byte of its answer. Empty: 120.",
@@ -161,10 +174,27 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": _modules("hooks", "sentinelhub"),
         "operators": _modules(
             "operators",
-            *("async_process", "batch", "batch_statistics", "byoc", "catalog", "http", "process", "statistics"),
+            *(
+                "async_process",
+                "batch",
+                "batch_statistics",
+                "byoc",
+                "catalog",
+                "http",
+                "job_control",
+                "process",
+                "statistics",
+            ),
         ),
         "sensors": _modules("sensors", "catalog", "job"),
         "triggers": _modules("triggers", "byoc", "catalog", "job", "scene"),
+        "asset-uris": [
+            {
+                "schemes": ["sentinelhub"],
+                "handler": "sentinelhub_provider.assets.sentinelhub.sanitize_uri",
+                "factory": "sentinelhub_provider.assets.sentinelhub.create_asset",
+            }
+        ],
         "task-decorators": [
             {"name": "sentinelhub", "class-name": "sentinelhub_provider.decorators.sentinelhub.sentinelhub_task"}
         ],

@@ -39,6 +39,13 @@ class Datasets:
     collections: tuple[Collection, ...]
     remote: int = 0
 
+    @property
+    def time_range(self) -> dict[str, str] | None:
+        """The times ``from`` the earliest ``to`` the latest of all collections; ``None`` where none has a time."""
+        times = [entry.get("dataFilter", {}).get("timeRange") or {} for entry in self.data]
+        starts, ends = ([one[name] for one in times if one.get(name)] for name in ("from", "to"))
+        return {"from": min(starts), "to": max(ends)} if starts and ends else None
+
     def check_resolution(self, bounds: Bounds, size: Size, field: str) -> None:
         """Refuse pixels that are coarser than a collection serves."""
         metres = size.metres_per_pixel(bounds)

@@ -62,7 +62,7 @@ def open_file(path: Any, *, field: str, what: str, folders: Iterable[str] = ()) 
         try:
             file = _fetch(path, Path(folder)) if is_remote(path) else _find(path, folders)
         except Exception as error:
-            raise _unreadable(path, error, field, what, is_remote=is_remote(path)) from error
+            raise unreadable(path, error, field, what, is_remote=is_remote(path)) from error
         yield file
 
 
@@ -74,7 +74,7 @@ def naming_file(path: Any, *, field: str, what: str) -> Iterator[None]:
     except SentinelHubError:
         raise
     except (OSError, ValueError, LookupError, RuntimeError) as error:
-        raise _unreadable(path, error, field, what, is_remote=False) from error
+        raise unreadable(path, error, field, what, is_remote=False) from error
 
 
 def read_text(path: Any, *, field: str, what: str, folders: Iterable[str] = ()) -> str:
@@ -107,7 +107,8 @@ def _fetch(path: Any, folder: Path) -> Path:
     return folder / PurePosixPath(keys[0]).name
 
 
-def _unreadable(path: Any, error: Exception, field: str, what: str, *, is_remote: bool) -> SentinelHubError:
+def unreadable(path: Any, error: Exception, field: str, what: str, *, is_remote: bool) -> SentinelHubError:
+    """Return the error about a file that cannot be read. ``what`` may be given instead; ``is_remote``: of a storage."""
     said = f"{field} names the file {path}, which cannot be read: {str(error).rstrip('.') or type(error).__name__}."
     if is_remote and not is_final(error):
         return SentinelHubTransportError(f"{said} The object storage may do it later.")

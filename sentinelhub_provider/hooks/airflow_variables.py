@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic
 
 from airflow.sdk import Variable
 from airflow.sdk import __version__ as sdk_version
 from packaging.version import Version
 
 from sentinelhub_provider.oauth.stores import Blob, StoreLock
+from sentinelhub_provider.transport.state_stores import Change, Coding, State
 
 # Chance with which a process renews a token that still works.
 # Many tasks find the same token near its end in the same second. With this chance a few of them renew it, not all; a
@@ -51,6 +53,26 @@ class VariableStore:
     def lock(self, key: str) -> StoreLock:  # noqa: ARG002 - there is none
         """Return what stands in for a lock: all may fetch who have no token, a few of those whose token still works."""
         return StoreLock(lambda patience: patience > 0 or self._chance() < RENEWAL_CHANCE)
+
+
+class VariableStateStore(Generic[State]):
+    """A state in one Airflow Variable. These know no lock: of two changes in the same moment, one may be lost."""
+
+    def __init__(
+        self, key: str, coding: Coding[State], variables: Any = Variable, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store, self._key = VariableStore(variables), key
+        self._coding, self._clock = coding, clock
+
+    def read(self) -> tuple[State, float]:
+        """Return the state and the time."""
+        now, blob = self._clock(), self._store.read(self._key)
+        return self._coding.load(None if blob is None else blob.data), now
+
+    def update(self, change: Change[State]) -> None:
+        """Replace the state."""
+        state, now = self.read()
+        self._store.write(self._key, self._coding.dump(change(state, now)), self._coding.lifetime)
 
 
 def _name(key: str) -> str:

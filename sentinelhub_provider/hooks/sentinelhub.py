@@ -13,11 +13,12 @@ from airflow.sdk import BaseHook, Connection
 
 from sentinelhub_provider.api.endpoints import is_repeatable, resolve_endpoint, spends_units
 from sentinelhub_provider.api.values import read_number, read_seconds
-from sentinelhub_provider.both_ways import at_once, awaited
+from sentinelhub_provider.both_ways import at_once, awaited, in_thread
 from sentinelhub_provider.connection import LONGEST_TIMEOUT, ConnectionSettings, settings_from_connection
 from sentinelhub_provider.get_provider_info import CONN_FIELDS, UI_FIELD_BEHAVIOUR
 from sentinelhub_provider.hooks.airflow_side import Meter, amask, mask, named_if_missing
-from sentinelhub_provider.origins import without_query
+from sentinelhub_provider.hooks.costs import expected_units
+from sentinelhub_provider.transport.budget import SpendingLimits
 from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call
 from sentinelhub_provider.transport.request_body import header_fields
 from sentinelhub_provider.transport.steps import Wait
@@ -49,6 +50,8 @@ class RequestOptions(TypedDict, total=False):
     :param deadline: seconds that the call may take in all, waiting and repeating included; 600 by default.
     :param longest_wait: seconds; rather than a longer single wait, a :class:`SentinelHubRateLimitError` is raised whose
         ``retry_after`` says how long it would have been.
+    :param samples: data samples to a pixel that a budget counts, where the evalscript's mosaicking is ``ORBIT`` or
+        ``TILE``; 1 by default.
     :param repeat_silent: whether a call that may cost processing units is sent once more where the service stayed
         silent, and may have charged for it; true by default.
     """
@@ -62,6 +65,7 @@ class RequestOptions(TypedDict, total=False):
     timeout: float | None
     deadline: float | None
     longest_wait: float | None
+    samples: float
     repeat_silent: bool
 
 
@@ -84,6 +88,8 @@ class SentinelHubHook(BaseHook):
         self.sentinelhub_conn_id = sentinelhub_conn_id
         self._settings: ConnectionSettings | None = None
         self.meter = Meter(sentinelhub_conn_id)
+        self.spending_limits = SpendingLimits()
+        """Of a DAG run, besides the connection's own; set before the first call."""
         self._async_sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncSentinelHubSession] = (
             weakref.WeakKeyDictionary()
         )
@@ -158,7 +164,9 @@ class SentinelHubHook(BaseHook):
     def _session(self) -> SentinelHubSession:
         from sentinelhub_provider.transport.session import SentinelHubSession
 
-        return SentinelHubSession(**self._shared(self.settings), resolve=self._resolve, on_token=mask)
+        return SentinelHubSession(
+            **self._shared(self.settings), resolve=self._resolve, spends=spends_units, on_token=mask
+        )
 
     async def _asession(self) -> AsyncSentinelHubSession:
         """Return the running loop's session: connections of one event loop are of no use to another."""
@@ -178,12 +186,13 @@ class SentinelHubHook(BaseHook):
 
     def _shared(self, settings: ConnectionSettings) -> dict[str, Any]:
         """Return what sessions of both kinds have in common."""
-        from sentinelhub_provider.hooks.sharing import rate_limiter, token_broker
+        from sentinelhub_provider.hooks.sharing import rate_limiter, spending_budget, token_broker
 
         return {
             "settings": settings,
             "broker": token_broker(settings),
             "limiter": rate_limiter(settings),
+            "budget": spending_budget(settings, self.spending_limits),
             "on_wait": self._log_wait,
             "count": self.meter,
         }
@@ -234,11 +243,24 @@ class SentinelHubHook(BaseHook):
         call, content = self._call(method, endpoint, options)
         with target_for(path) as receiver:
             response, answer = self._session.call(call, receiver, **content)
-            return receiver.complete(
-                content_type=answer.header("content-type") or "",
-                processing_units=answer.processing_units,
-                url=without_query(response.url),
-            )
+            return receiver.complete_with(answer, response.url)
+
+    async def adownload(self, method: str, endpoint: str, path: Any, **options: Unpack[RequestOptions]) -> Download:
+        """Stream the body of one authorized call to ``path``, as :meth:`download` does, from an event loop.
+
+        What blocks, a disk or an object storage, is done in threads. A call that is cancelled leaves no file.
+        """
+        from sentinelhub_provider.hooks.output import target_for
+
+        session = await self._asession()
+        call, content = self._call(method, endpoint, options)
+        receiver = await in_thread(target_for, path)
+        try:
+            await in_thread(receiver.restart)
+            response, answer = await session.call(call, receiver, **content)
+            return await in_thread(receiver.complete_with, answer, response.url)
+        finally:
+            await in_thread(receiver.discard)
 
     def get_token(self) -> str:
         """Return a bearer token that works now, for libraries that make their own calls. Do not store it."""
@@ -286,6 +308,7 @@ class SentinelHubHook(BaseHook):
             accept=accept,
             rate_limited=True,
             spends=spends_units(url),
+            units=self._expected_units(url, options),
             read_timeout=_seconds(options, "timeout", self.settings.timeout),
             deadline=_seconds(options, "deadline", DEFAULT_DEADLINE),
             longest_wait=None if longest_wait is None else read_number(longest_wait, "longest_wait", least=0),
@@ -294,6 +317,14 @@ class SentinelHubHook(BaseHook):
         )
         content["headers"] = header_fields(options.get("headers"), accept=accept)
         return call, content
+
+    def _expected_units(self, url: str, options: RequestOptions) -> float | None:
+        """Return what a call is going to cost, where a budget needs to know."""
+        settings = self.settings
+        if not (self.spending_limits or settings.processing_units_per_day or settings.processing_units_per_month):
+            return None
+        body, samples = options.get("json") or options.get("data"), options.get("samples", 1)
+        return expected_units(url, body, samples=samples, deployment=settings.deployment.name)
 
     def _log_wait(self, wait: Wait) -> None:
         self.log.log(logging.DEBUG if wait.is_turn else logging.WARNING, "%s", wait)

@@ -5,9 +5,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from functools import cache
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from filelock import FileLock
 
 from sentinelhub_provider.both_ways import Turns
 from sentinelhub_provider.connection import DEFAULT_PREFIX, ConnectionSettings
@@ -15,17 +21,21 @@ from sentinelhub_provider.exceptions import SentinelHubConfigurationError
 from sentinelhub_provider.oauth.broker import TokenBroker, broker_for, run_in_thread
 from sentinelhub_provider.oauth.shared import SharedEntry
 from sentinelhub_provider.oauth.stores import TokenStore
-from sentinelhub_provider.transport.rate_limit import Limits
-from sentinelhub_provider.transport.rate_limiter import (
+from sentinelhub_provider.transport.budget import LEDGER, Budget, Ledger, SpendingLimits
+from sentinelhub_provider.transport.rate_limit import Limits, RateState
+from sentinelhub_provider.transport.rate_limiter import RATE_STATE, RateLimiter
+from sentinelhub_provider.transport.state_stores import (
+    Coding,
     FileStateStore,
     MemoryStateStore,
-    RateLimiter,
     RedisStateStore,
+    State,
     StateStore,
 )
 from sentinelhub_provider.transport.token_endpoint import credentials_of
 
 log = logging.getLogger(__name__)
+MERGE_LIFETIME = 600.0  # seconds after which the lock of a merge that died is free, and that others wait for it
 _limiters_lock = Turns()
 
 
@@ -48,15 +58,48 @@ def token_broker(settings: ConnectionSettings) -> TokenBroker:
 def rate_limiter(settings: ConnectionSettings) -> RateLimiter:
     """Return what lets this process's requests start in time."""
     limits = Limits(settings.requests_per_minute, settings.processing_units_per_minute)
-    # Limits hold for an account at one deployment: whoever shares the client there shares them, with any secret.
-    account = hashlib.sha256(f"{settings.client_id} {settings.base_url}".encode()).hexdigest()
     with _limiters_lock:  # so that two threads do not make one each
-        return _limiter(_state_store(settings.auth_cache, settings.auth_cache_prefix, account), limits)
+        return _limiter(limits, *_place(settings))
 
 
 @cache
-def _limiter(store: StateStore, limits: Limits) -> RateLimiter:
-    return RateLimiter(store, limits)
+def _limiter(limits: Limits, *place: str) -> RateLimiter:
+    return RateLimiter(_rate_state(*place), limits)
+
+
+def spending_budget(settings: ConnectionSettings, limits: SpendingLimits) -> Budget | None:
+    """Return what keeps the budgets of a connection and a DAG run; ``None`` where there is no limit.
+
+    :raises SentinelHubConfigurationError: where ``auth_cache`` shares nothing, so that no budget would hold.
+    """
+    limits = replace(limits, per_day=settings.processing_units_per_day, per_month=settings.processing_units_per_month)
+    if not limits:
+        return None
+    with _limiters_lock:
+        return Budget(_ledger(*_place(settings)), limits)
+
+
+def merge_lock(settings: ConnectionSettings, path: str) -> Callable[[], AbstractContextManager[Any]] | None:
+    """Return the lock of a dataset in an object storage among all that share the authorization cache.
+
+    :returns: ``None`` where the cache has no locks, with a warning.
+    """
+    name = hashlib.sha256(path.rstrip("/").encode()).hexdigest()
+    if _is_redis(settings.auth_cache):
+        from sentinelhub_provider.oauth.stores.redis import redis_client
+
+        client = redis_client(settings.auth_cache)
+        key = f"{settings.auth_cache_prefix}:merge:{name}"
+        return partial(client.lock, key, timeout=MERGE_LIFETIME, blocking_timeout=MERGE_LIFETIME, sleep=0.1)
+    folder = None if settings.auth_cache in ("memory", "variable") else _usable_folder(settings.auth_cache)
+    if folder is None:
+        log.warning(
+            "auth_cache %r has no locks: let one task at a time merge into %s, by a pool or max_active_tis_per_dag",
+            settings.auth_cache,
+            path,
+        )
+        return None
+    return partial(FileLock, folder / f"{name}.merge.lock", timeout=MERGE_LIFETIME)
 
 
 def open_token_store(auth_cache: str, prefix: str = DEFAULT_PREFIX) -> TokenStore | None:
@@ -101,15 +144,45 @@ def check_cache(settings: ConnectionSettings) -> None:
     )
 
 
+def _place(settings: ConnectionSettings) -> tuple[str, str, str]:
+    """Return where an account's state is kept. Who shares the client at one deployment shares it, with any secret."""
+    account = hashlib.sha256(f"{settings.client_id} {settings.base_url}".encode()).hexdigest()
+    return settings.auth_cache, settings.auth_cache_prefix, account
+
+
 @cache
-def _state_store(auth_cache: str, prefix: str, account: str) -> StateStore:
+def _rate_state(auth_cache: str, prefix: str, account: str) -> StateStore[RateState]:
+    # A variable is a call to the API server: too slow for every request.
+    store = _shared_state(auth_cache, prefix, account, "rate-limit", RATE_STATE)
+    return MemoryStateStore(RATE_STATE) if store is None else store
+
+
+@cache
+def _ledger(auth_cache: str, prefix: str, account: str) -> StateStore[Ledger]:
+    if auth_cache == "variable":
+        from sentinelhub_provider.hooks.airflow_variables import VariableStateStore
+
+        return VariableStateStore(f"budget_{account}", LEDGER)
+    store = _shared_state(auth_cache, prefix, account, "budget", LEDGER)
+    if store is None:
+        raise SentinelHubConfigurationError(
+            "Field 'auth_cache': a budget of processing units needs a place that all tasks share. Choose file or "
+            "variable, or a Redis.",
+            field="auth_cache",
+        )
+    return store
+
+
+def _shared_state(
+    auth_cache: str, prefix: str, account: str, what: str, coding: Coding[State]
+) -> StateStore[State] | None:
+    """Open the place where processes share a state; ``None`` where they do not."""
     if _is_redis(auth_cache):
         from sentinelhub_provider.oauth.stores.redis import redis_client
 
-        return RedisStateStore(redis_client(auth_cache), f"{prefix}:rate-limit:{account}")
-    # A variable is a call to the API server: too slow for every request.
+        return RedisStateStore(redis_client(auth_cache), f"{prefix}:{what}:{account}", coding)
     folder = None if auth_cache in ("memory", "variable") else _usable_folder(auth_cache)
-    return MemoryStateStore() if folder is None else FileStateStore(folder / f"{account}.rate-limit")
+    return None if folder is None else FileStateStore(folder / f"{account}.{what}", coding)
 
 
 def _is_redis(auth_cache: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,12 @@ GEOMETRY_SUFFIXES = (".geojson", ".json", ".wkt")
 ESTIMATED_UNITS_KEY = "estimated_processing_units"
 SPENT_UNITS_KEY = "processing_units"
 """XCom keys: PU that a task was expected to cost, and PU that the service says it did cost."""
+
+EVENT_KEYS = (
+    *("path", "size", "sha256", "outputs", "partitions", "rows", "coverage", "request_sha256"),
+    *("id", "state", "delivery", "files", ESTIMATED_UNITS_KEY, SPENT_UNITS_KEY),
+)
+"""Members of a task's result that the events of its outlets tell."""
 
 MAX_XCOM_SIZE = 1024 * 1024
 """Bytes of JSON that a task may return: XCom lives in Airflow's metadata database."""
@@ -119,6 +125,18 @@ def log_and_push_spent(operator: BaseOperator, context: Context, units: float | 
         return
     operator.log.info("spent: %.4g PU", units)
     push(operator, context, SPENT_UNITS_KEY, units)
+
+
+def tell_outlets(operator: BaseOperator, context: Context, result: Any, time_range: Any = None) -> None:
+    """Add to the event of each asset among the task's outlets what became of the task, for the DAGs that it starts."""
+    from airflow.sdk import Asset
+
+    if isinstance(result, Mapping):
+        told = {name: result[name] for name in EVENT_KEYS if result.get(name) is not None}
+        for outlet in operator.outlets:
+            if isinstance(outlet, Asset):
+                extra = context["outlet_events"][outlet].extra
+                extra.update(told | ({"time_range": time_range} if time_range else {}))
 
 
 @contextmanager

@@ -13,14 +13,21 @@ from typing import TYPE_CHECKING, Any
 from airflow.configuration import conf
 from airflow.sdk import BaseOperator
 
-from sentinelhub_provider.api.values import read_flag, read_number, read_structure
+from sentinelhub_provider.api.values import read_choice, read_flag, read_number, read_structure
 from sentinelhub_provider.exceptions import (
     SentinelHubBudgetError,
     SentinelHubError,
     SentinelHubRateLimitError,
     SentinelHubRequestError,
 )
-from sentinelhub_provider.operators.arguments import ESTIMATED_UNITS_KEY, added_units, log_and_push_spent, push
+from sentinelhub_provider.operators.arguments import (
+    ESTIMATED_UNITS_KEY,
+    added_units,
+    log_and_push_spent,
+    push,
+    task_identity,
+    tell_outlets,
+)
 from sentinelhub_provider.operators.templating import RequestTemplatingOperator
 
 if TYPE_CHECKING:
@@ -160,6 +167,8 @@ class SentinelHubOperator(ConnectedOperator):
 
     ends: float | None = None
     """When ``execution_timeout`` ends the attempt, with its waits in the triggerer, in seconds since the epoch."""
+    time_range_sent: dict[str, str] | None = None
+    """Start and end of the data that were asked for, for events of assets; ``None`` where they have no time."""
     spent_before: float | None = None
     """PU that the task did cost in earlier attempts, and before a wait, as far as that is known."""
 
@@ -209,7 +218,9 @@ class SentinelHubOperator(ConnectedOperator):
         self.ends = end_of_attempt(self, time.time()) if ends is None else ends
         with without_vain_retries():
             try:
-                return self._result(context)
+                result = self._result(context)
+                tell_outlets(self, context, result, self.time_range_sent)
+                return result
             except SentinelHubRateLimitError as error:
                 if self.deferrable:
                     until = time.time() + self.max_wait_seconds if waits_until is None else waits_until
@@ -244,12 +255,36 @@ class PaidOperator(SentinelHubOperator):
 
     :param max_processing_units: PU that the task may cost by estimate; over it, it fails before anything is sent.
         (templated)
+    :param dag_run_budget: PU that all tasks of the DAG run that have this argument may spend together, on one account.
+        (templated)
+    :param over_budget: what becomes of a request over the connection's budget of a day or month: ``fail``, or ``wait``
+        for its end, in the triggerer where the task is deferrable, and as long as ``max_wait`` allows. (templated)
     :param kwargs: see :class:`SentinelHubOperator`.
     """
 
-    def __init__(self, *, max_processing_units: float | str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        max_processing_units: float | str | None = None,
+        dag_run_budget: float | str | None = None,
+        over_budget: str = "fail",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.max_processing_units = max_processing_units
+        self.dag_run_budget, self.over_budget = dag_run_budget, over_budget
+
+    def resume(self, context: Context, event: Any = None, **kept: Any) -> Any:
+        """Do the work, within the budgets; see :meth:`SentinelHubOperator.resume`."""
+        from sentinelhub_provider.transport.budget import SpendingLimits
+
+        with without_vain_retries():
+            waits = read_choice(self.over_budget, ("fail", "wait"), "over_budget") == "wait"
+            budget = self.dag_run_budget
+            per_run = None if budget is None else read_number(budget, "dag_run_budget", least=0)
+            run = " ".join(task_identity(self, context)[:2])
+            self.hook.spending_limits = SpendingLimits(per_run=per_run, run=run, waits=waits)
+        return super().resume(context, event, **kept)
 
     @property
     def budget(self) -> float | None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.statistical.survey import Problem, RequestTemplate, Survey
     from sentinelhub_provider.features import Features
     from sentinelhub_provider.operators.feature_statistics.answers import PartFile
+    from sentinelhub_provider.tables import Dataset
 
     AnyFeatures = Features | list[Feature]
 
@@ -63,8 +64,8 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
 
     The task's result is a dict with ``rows`` (how many), ``features`` (with an answer), ``failed`` (how many without),
     ``failed_features`` (the first of them), ``missing_intervals``, ``processing_units``,
-    ``estimated_processing_units`` and, with ``output_path``,
-    ``path``, ``size`` (bytes), ``sha256`` and ``content_type``, else ``table`` (the rows). The cost and its estimate
+    ``estimated_processing_units`` and, with ``output_path``, ``path``, ``size`` (bytes), ``sha256`` and
+    ``content_type``, or of a dataset ``path`` and ``partitions``, else ``table`` (the rows). The cost and its estimate
     are also pushed to XCom as ``processing_units`` and ``estimated_processing_units``.
 
     .. seealso:: :doc:`/operators/statistics`
@@ -83,6 +84,9 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
     :param output_path: file for the table: a local path, or a URL that Airflow's object storage knows. (templated)
     :param output_format: ``csv``, ``jsonl`` or ``parquet``; what the path's ending says by default.
         (templated)
+    :param partition_by: one or more of ``interval_year``, ``interval_month``, ``interval_day``, ``output``, ``band``:
+        ``output_path`` is then the folder of a Parquet dataset in Hive style, into which the table is merged. A row
+        replaces the one of the same feature, interval, output and band. (templated)
     :param on_error: ``fail``: an unusable feature fails the task before anything is sent; a feature or interval without
         an answer fails it after the table of all others is written. ``skip``: they are reported, and the task succeeds
         as long as there is any answer. (templated)
@@ -113,6 +117,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         layer: str | None = None,
         output_path: str | PurePath | ObjectStoragePath | None = None,
         output_format: str | None = None,
+        partition_by: Sequence[str] | str | None = None,
         on_error: str = "fail",
         concurrency: int | str = 10,
         part_folder: str | PurePath | ObjectStoragePath | None = None,
@@ -124,16 +129,18 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         self.properties, self.layer = properties, layer
         self.geometry, self.bbox, self.crs = geometry, bbox, crs
         self.output_path, self.output_format = output_path, output_format
+        self.partition_by = partition_by
         self.on_error, self.concurrency = on_error, concurrency
         self.part_folder, self.max_xcom_size = part_folder, max_xcom_size
 
-    template_fields_renderers = dict.fromkeys(("bbox", "geometry", "properties"), "json")
+    template_fields_renderers = dict.fromkeys(("bbox", "geometry", "properties", "partition_by"), "json")
 
     def _result(self, context: Context) -> dict[str, Any]:
         self._check()
         with self._features() as features:
             found = self._survey(features, context)
             self._report_survey(found, context)
+            self.time_range_sent = found.template.example.body["aggregation"]["timeRange"]
             return self._request_all(features, found, context)
 
     def _check(self) -> None:
@@ -141,7 +148,14 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         self.on_error = read_choice(self.on_error, ON_ERROR, "on_error")
         self.concurrency = read_whole_number(self.concurrency, "concurrency")
         self.max_xcom_size = read_whole_number(self.max_xcom_size, "max_xcom_size", least=0)
-        if self.output_path is not None:
+        if self.partition_by is not None:
+            if self.output_path is None or self.output_format not in (None, "parquet"):
+                raise SentinelHubRequestError(
+                    "partition_by is given, so that output_path has to be the folder of a dataset, and output_format "
+                    "'parquet' or left out."
+                )
+            self._dataset()
+        elif self.output_path is not None:
             from sentinelhub_provider.api.statistical.table import table_format
 
             if table_format(self.output_path, self.output_format) == "parquet":
@@ -224,7 +238,11 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         from sentinelhub_provider.operators.feature_statistics.answers import part_file
         from sentinelhub_provider.operators.feature_statistics.feature_requests import FeatureRequests
 
-        if self.output_path is not None:
+        if self.partition_by is not None:
+            from sentinelhub_provider.operators.feature_statistics.answers import schema_of
+
+            self._dataset().check(schema_of(found))
+        elif self.output_path is not None:
             check_writable(self.output_path)
         identity = task_identity(self, context)
         with part_file(self.output_path, self.part_folder, identity=identity, digest=found.template.digest) as part:
@@ -252,10 +270,20 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
             part.remove()
         return result
 
+    def _dataset(self) -> Dataset:
+        """Return the dataset that the table is merged into. Raises :class:`SentinelHubRequestError`."""
+        from sentinelhub_provider.hooks.output import is_object_path, place_of
+        from sentinelhub_provider.hooks.sharing import merge_lock
+        from sentinelhub_provider.tables import Dataset
+
+        is_remote = is_object_path(place_of(self.output_path))
+        lock = merge_lock(self.hook.settings, str(self.output_path)) if is_remote else None
+        return Dataset(self.output_path, self.structured("partition_by"), lock=lock)
+
     def _write(self, features: AnyFeatures, found: Survey, part: PartFile) -> dict[str, Any]:
         """Write the table, or return its rows; count them, and the intervals that are missing in it."""
         from sentinelhub_provider.api.statistical.table import json_record
-        from sentinelhub_provider.operators.feature_statistics.answers import records, write_table
+        from sentinelhub_provider.operators.feature_statistics.answers import merge_table, records, write_table
 
         states: Counter[str] = Counter()
         cells = records(features, found, part, states)
@@ -264,6 +292,8 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
             check_xcom_size(
                 result["table"], self.max_xcom_size, what="The table", advice="Give output_path.", field="output_path"
             )
+        elif self.partition_by is not None:
+            result = merge_table(cells, found, self._dataset())
         else:
             result = write_table(cells, found, self.output_path, self.output_format)
         return {"rows": states.total(), "missing_intervals": states["failed"], **result}

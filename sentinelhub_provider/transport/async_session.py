@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from sentinelhub_provider.both_ways import awaited, in_thread
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.oauth.broker import Fetch
 from sentinelhub_provider.oauth.token import AccessToken
@@ -59,6 +60,8 @@ class AsyncSentinelHubSession(FlowDriver):
         body = RequestBody(**kwargs)
         carried: dict[str, Any] = {"data" if body.files else "content": body.content(), "files": body.files}
         response, memory = httpx.Response(200), MemoryReceiver()
+        # A disk or an object storage may take its time, which the event loop has not.
+        receiving = (lambda act, *given: act(*given)) if receiver is None else in_thread
 
         async def send(step: Send) -> Answer | Failure:
             nonlocal response
@@ -82,9 +85,11 @@ class AsyncSentinelHubSession(FlowDriver):
                     response = await self._transport(step.url).handle_async_request(request)
                     response.request = request
                     try:
-                        intake = Intake(receiver or memory, response.status_code, response.headers)
+                        intake: Intake = await awaited(
+                            receiving(Intake, receiver or memory, response.status_code, response.headers)
+                        )
                         async for chunk in response.aiter_bytes():
-                            if not intake.feed(chunk):
+                            if not await awaited(receiving(intake.feed, chunk)):
                                 break
                         return intake.answer
                     finally:
@@ -98,7 +103,7 @@ class AsyncSentinelHubSession(FlowDriver):
             except httpx.RequestError as error:
                 return Failure(_failure_kind(error), root_cause(error))
 
-        answer = await self._drive(call_flow(call, clock=self._clock, random=self._jitter), send, call.url)
+        answer = await self._drive(call_flow(call, clock=self._clock, random=self._jitter), send, call)
         response.status_code = answer.status
         if receiver is None:
             response._content = memory.getvalue()
@@ -114,15 +119,10 @@ class AsyncSentinelHubSession(FlowDriver):
         return self._broker.aget(fetch, **limits)
 
     async def _limit(self, act: Callable[[], Any]) -> Any:
-        """Let the rate limiter act, in a thread if need be, which goes on whoever is cancelled."""
-        if not self._limiter.may_block:
+        """Let the rate limiter or the budget act, in a thread if need be, which goes on whoever is cancelled."""
+        if not self._limiter.may_block and self._budget is None:
             return act()
-        acting = asyncio.ensure_future(asyncio.to_thread(act))
-        try:
-            return await asyncio.shield(acting)
-        except asyncio.CancelledError:
-            await acting
-            raise
+        return await in_thread(act)
 
 
 def _failure_kind(error: httpx.RequestError) -> FailureKind:

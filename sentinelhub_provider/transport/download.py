@@ -21,7 +21,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Self, TypeAlias
 
-from sentinelhub_provider.exceptions import SentinelHubOutputError
+from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubOutputError
+from sentinelhub_provider.origins import without_query
 from sentinelhub_provider.transport.answers import EXCERPT_SIZE, Answer
 
 # Seconds for which a store that does not take an object is tried again: what it is to take is paid for.
@@ -145,6 +146,13 @@ class Target:
     def _commit(self, file: IO[bytes]) -> None:
         """Make the file appear under its name."""
         raise NotImplementedError
+
+    def complete_with(self, answer: Answer, url: Any) -> Download:
+        """Make the file appear and describe it by the answer that it came with, and where that came from."""
+        content_type = answer.header("content-type") or ""
+        return self.complete(
+            content_type=content_type, processing_units=answer.processing_units, url=without_query(str(url))
+        )
 
 
 class LocalTarget(Target):
@@ -364,7 +372,7 @@ def storing(path: Any, what: str = "output_path") -> Iterator[None]:
     """
     try:
         yield
-    except SentinelHubOutputError:
+    except SentinelHubError:
         raise
     except Exception as error:
         said = str(error).rstrip(".") or type(error).__name__

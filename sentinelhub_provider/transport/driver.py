@@ -11,11 +11,13 @@ from typing import Any
 
 from sentinelhub_provider.both_ways import awaited
 from sentinelhub_provider.connection import ConnectionSettings
+from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.oauth.broker import Fetch, TokenBroker
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.transport import steps
 from sentinelhub_provider.transport.answers import Answer
-from sentinelhub_provider.transport.policy import Flow
+from sentinelhub_provider.transport.budget import Budget, Charge
+from sentinelhub_provider.transport.policy import Call, Flow
 from sentinelhub_provider.transport.rate_limit import Slot
 from sentinelhub_provider.transport.rate_limiter import RateLimiter
 
@@ -30,6 +32,7 @@ class FlowDriver:
     :param on_token: told every token that is new to this process, before it is used: masks it in the logs.
     :param on_wait: told of every wait.
     :param sleep: waits so many seconds.
+    :param budget: what may be spent; ``None`` for anything.
     :param count: adds to a counter; see :mod:`~sentinelhub_provider.transport.steps`.
     """
 
@@ -43,6 +46,7 @@ class FlowDriver:
         on_token: Callable[[str], Any],
         on_wait: Callable[[steps.Wait], None],
         sleep: Callable[[float], Any],
+        budget: Budget | None = None,
         count: steps.Count = lambda _, __, ___: None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
@@ -50,6 +54,7 @@ class FlowDriver:
         self._settings, self._broker, self._limiter = settings, broker, limiter
         self._fetch, self._on_token, self._on_wait, self._count = fetch, on_token, on_wait, count
         self._clock, self._sleep, self._jitter = clock, sleep, jitter
+        self._budget = budget
         self._process = os.getpid()
 
     def _from_broker(self, fetch: Fetch, **limits: Any) -> Any:
@@ -57,7 +62,7 @@ class FlowDriver:
         return self._broker.get(fetch, **limits)
 
     def _limit(self, act: Callable[[], Any]) -> Any:
-        """Let the rate limiter act."""
+        """Let the rate limiter or the budget act."""
         return act()
 
     async def _token(self, rejected: AccessToken | None, timeout: float) -> AccessToken:
@@ -73,7 +78,26 @@ class FlowDriver:
             self._count(steps.TOKEN_CACHE_HITS, 1, "")
         return token
 
-    async def _drive(self, flow: Flow, send: Callable[[steps.Send], Any], url: str) -> Answer:
+    async def _spend(self, call: Call, send: Callable[[steps.Send], Any], step: steps.Send) -> Answer | steps.Failure:
+        """steps.Send, with the units set aside before and settled after: what may have been charged counts as spent."""
+        if self._budget is None or not call.spends or step.token is None or step.is_foreign:
+            return await awaited(send(step))  # type: ignore[no-any-return]
+        charge: Charge = await awaited(self._limit(partial(self._budget.set_aside, call.units)))
+        spent: float | None = None
+        try:
+            outcome: Answer | steps.Failure = await awaited(send(step))
+            if isinstance(outcome, steps.Failure):
+                spent = None if outcome.kind.was_sent else 0.0
+            else:
+                spent = outcome.processing_units if outcome.status < 300 else outcome.processing_units or 0.0
+            return outcome
+        except SentinelHubRequestError:  # nothing was sent
+            spent = 0.0
+            raise
+        finally:
+            await awaited(self._limit(partial(self._budget.settle, charge, spent)))
+
+    async def _drive(self, flow: Flow, send: Callable[[steps.Send], Any], call: Call) -> Answer:
         """Walk through a flow, doing what it says."""
         event: Any = None
         held: Slot | None = None
@@ -99,12 +123,12 @@ class FlowDriver:
                         self._broker.distrust(self._settings.base_url, error)
                     case steps.Send():
                         held = None
-                        event = await awaited(send(step))
+                        event = await self._spend(call, send, step)
                     case steps.Wait(seconds):
                         self._on_wait(step)
                         await awaited(self._sleep(seconds))
                 for name, value in steps.worth_counting(step, event):
-                    self._count(name, value, url)
+                    self._count(name, value, call.url)
         except StopIteration as done:
             answer: Answer = done.value
             return answer

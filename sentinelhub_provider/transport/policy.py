@@ -61,6 +61,7 @@ class Call:
     :param max_attempts: attempts at most; a 429 that is waited out by the rate limiter is none.
     :param rate_limited: whether it keeps to the rate limit of all who share the account.
     :param spends: whether it may cost processing units.
+    :param units: PU that it costs by estimate, ``None`` where that is not known.
     :param has_body: whether a body is sent with it.
     :param may_pass: tells of an error that is final elsewhere whether the same call may succeed later.
     """
@@ -75,6 +76,7 @@ class Call:
     max_attempts: int = MAX_ATTEMPTS
     rate_limited: bool = False
     spends: bool = True
+    units: float | None = None
     has_body: bool = False
     repeat_silent: bool = True
     longest_wait: float | None = None

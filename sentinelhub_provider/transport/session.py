@@ -42,7 +42,8 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
     a path is taken relative to the connection's base URL. The token goes to the connection's own host and its
     ``allowed_hosts`` only. :meth:`call` is the careful way: it repeats what is safe to repeat and raises typed errors.
 
-    :param resolve: turns a path into a URL. The other parameters are those of the driver.
+    :param resolve: turns a path into a URL.
+    :param spends: tells whether a call to a URL may cost processing units. Other parameters are those of the driver.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         limiter: RateLimiter,
         *,
         resolve: Callable[[str], str],
+        spends: Callable[[str], bool] = lambda _: True,
         wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         **options: Any,
@@ -59,7 +61,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         OAuth2Session.__init__(self, client=BackendApplicationClient(client_id=settings.client_id))
         options["fetch"] = lambda *arguments: self.fetch_new_token(*arguments)  # which a subclass may replace
         FlowDriver.__init__(self, settings, broker, limiter, sleep=sleep, **options)
-        self._resolve, self._wall_clock = resolve, wall_clock
+        self._resolve, self._spends, self._wall_clock = resolve, spends, wall_clock
         self.verify = settings.verify
         self.trust_env = False  # the environment is read in one place, for the event loop as well
         self._open_connections()
@@ -106,9 +108,10 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
                 return Answer(200, {})  # the caller wants to see the redirect itself
             return Answer(response.status_code, response.headers)
 
-        call = Call(str(request.method).upper(), str(request.url), self._settings.trusted_origins)
+        url = str(request.url)
+        call = Call(str(request.method).upper(), url, self._settings.trusted_origins, spends=self._spends(url))
         flow = authorized_flow(call, ends=self._clock() + DEFAULT_DEADLINE, clock=self._clock)
-        at_once(self._drive(flow, send, call.url))  # type: ignore[arg-type]  # it never ends in a failure
+        at_once(self._drive(flow, send, call))  # type: ignore[arg-type]  # it never ends in a failure
         assert response is not None  # noqa: S101 - no flow ends well without having sent
         return response
 
@@ -151,7 +154,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
                     raise unsendable(error, call.url) from None
                 return Failure(_failure_kind(error), root_cause(error))
 
-        answer = at_once(self._drive(call_flow(call, clock=self._clock, random=self._jitter), send, call.url))
+        answer = at_once(self._drive(call_flow(call, clock=self._clock, random=self._jitter), send, call))
         response.status_code = answer.status
         if receiver is None:
             response._content = memory.getvalue()

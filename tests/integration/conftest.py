@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the process that only shares the tests out reads this file,
     import requests
 
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+    from sentinelhub_provider.transport.download import Download
 
 ENVIRONMENT_VARIABLE = "AIRFLOW_CONN_SENTINELHUB_DEFAULT"
 EVALSCRIPT = """//VERSION=3
@@ -37,6 +38,11 @@ class BlockingCaller:
         self.hook.get_conn()._sleep = self._clock.sleep
         return self.hook.request(method, endpoint, **kwargs)
 
+    def download(self, method: str, endpoint: str, path: Any, **kwargs: Any) -> Download:
+        """Make one call, and store its body."""
+        self.hook.get_conn()._sleep = self._clock.sleep
+        return self.hook.download(method, endpoint, path, **kwargs)
+
     def token(self) -> str:
         """Return a token."""
         return self.hook.get_token()
@@ -49,12 +55,18 @@ class AsyncCaller(BlockingCaller):
 
     def request(self, method: str, endpoint: str, **kwargs: Any) -> httpx.Response:  # type: ignore[override]
         """Make one call."""
+        return self._run(lambda: self.hook.arequest(method, endpoint, **kwargs))
 
-        async def call() -> httpx.Response:
+    def download(self, method: str, endpoint: str, path: Any, **kwargs: Any) -> Download:
+        """Make one call, and store its body."""
+        return self._run(lambda: self.hook.adownload(method, endpoint, path, **kwargs))
+
+    def _run(self, make: Callable[[], Awaitable[Any]]) -> Any:
+        async def call() -> Any:
             try:
                 (await self.hook._asession())._sleep = self._clock.asleep
                 self.hook.get_conn()._sleep = self._clock.sleep  # of the thread that fetches tokens
-                return await self.hook.arequest(method, endpoint, **kwargs)
+                return await make()
             finally:
                 await self.hook.aclose()
 

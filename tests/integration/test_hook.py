@@ -12,6 +12,7 @@ import json
 import logging
 import re
 import socket
+import threading
 import time
 import tracemalloc
 import warnings
@@ -48,6 +49,7 @@ from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 from sentinelhub_provider.oauth.broker import TokenBroker, forget_tokens
 from sentinelhub_provider.sandbox.gateway.faults.model import TOKEN_PATHS
 from sentinelhub_provider.sandbox.server import SandboxServer
+from sentinelhub_provider.transport.download import DownloadReceiver
 
 COLLECTIONS = "/catalog/v1/collections"
 FORM = "application/x-www-form-urlencoded"
@@ -856,10 +858,10 @@ def test_answer_that_cannot_be_unpacked(make_caller, waits):
 # --- download --------------------------------------------------------------------------------------------------------
 
 
-def test_download_stores_the_body(connect, tmp_path: Path, process_request: dict[str, Any]):
+def test_download_stores_the_body(caller, tmp_path: Path, process_request: dict[str, Any]):
     """With all that XCom needs to know."""
     path = tmp_path / "new" / "picture.png"
-    download = connect().download("POST", PROCESS, path, json=process_request, accept="image/png")
+    download = caller.download("POST", PROCESS, path, json=process_request, accept="image/png")
 
     assert path.read_bytes().startswith(b"\x89PNG")
     assert (download.path, download.size) == (str(path), path.stat().st_size)
@@ -870,14 +872,14 @@ def test_download_stores_the_body(connect, tmp_path: Path, process_request: dict
 
 @pytest.mark.parametrize("kind", ["folder", "below-a-file"])
 def test_path_that_cannot_be_written_costs_nothing(
-    connect, sentinelhub_sandbox, tmp_path: Path, process_request: dict[str, Any], kind: str
+    caller, sentinelhub_sandbox, tmp_path: Path, process_request: dict[str, Any], kind: str
 ):
     """It is found out before the request is sent and paid for."""
     (tmp_path / "file").write_bytes(b"")
     path = tmp_path if kind == "folder" else tmp_path / "file" / "picture.png"
 
     with pytest.raises(SentinelHubOutputError, match="Check that it names a file"):
-        connect().download("POST", PROCESS, path, json=process_request)
+        caller.download("POST", PROCESS, path, json=process_request)
     assert sentinelhub_sandbox.control.counters().total_requests == 0
 
 
@@ -887,30 +889,53 @@ def test_path_that_cannot_be_written_costs_nothing(
     ids=lambda action: action["kind"],
 )
 def test_failed_download_leaves_no_file(
-    connect, sentinelhub_sandbox, tmp_path: Path, process_request: dict[str, Any], waits, action: dict[str, Any]
+    caller, sentinelhub_sandbox, tmp_path: Path, process_request: dict[str, Any], action: dict[str, Any]
 ):
     """Neither a whole one nor a half."""
     sentinelhub_sandbox.control.add_fault(path=PROCESS, times=None, action=action)
-    hook = connect()
-    hook.get_conn()._sleep = waits.sleep
-
     with pytest.raises(SentinelHubError):
-        hook.download("POST", PROCESS, tmp_path / "picture.png", json=process_request)
+        caller.download("POST", PROCESS, tmp_path / "picture.png", json=process_request)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_download_that_broke_once_is_whole(
-    connect, sentinelhub_sandbox, tmp_path: Path, process_request: dict[str, Any], waits
+    caller, sentinelhub_sandbox, tmp_path: Path, process_request: dict[str, Any]
 ):
     """The second attempt starts the file from nothing."""
-    hook = connect()
-    hook.get_conn()._sleep = waits.sleep
-    whole = hook.download("POST", PROCESS, tmp_path / "a.png", json=process_request)
+    whole = caller.download("POST", PROCESS, tmp_path / "a.png", json=process_request)
     sentinelhub_sandbox.control.add_fault(path=PROCESS, action={"kind": "truncate"})
-    repeated = hook.download("POST", PROCESS, tmp_path / "b.png", json=process_request)
+    repeated = caller.download("POST", PROCESS, tmp_path / "b.png", json=process_request)
 
     assert (repeated.sha256, repeated.size) == (whole.sha256, whole.size)
     assert (tmp_path / "b.png").read_bytes() == (tmp_path / "a.png").read_bytes()
+
+
+def test_download_that_is_cancelled_leaves_no_file(connect, tmp_path: Path, monkeypatch):
+    """While bytes are still coming, and a thread writes them."""
+    fed = threading.Event()
+
+    def feed(receiver: DownloadReceiver, chunk: bytes) -> None:
+        DownloadReceiver_feed(receiver, chunk)
+        fed.set()
+
+    DownloadReceiver_feed = DownloadReceiver.feed  # noqa: N806
+    monkeypatch.setattr(DownloadReceiver, "feed", feed)
+
+    async def cancelled(hook: SentinelHubHook) -> None:
+        try:
+            task = asyncio.ensure_future(hook.adownload("GET", "/batch/v2/process", tmp_path / "half.bin"))
+            await asyncio.to_thread(fed.wait, 30)
+            assert not task.done()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        finally:
+            await hook.aclose()
+
+    with loopback_server(lambda _: Reply(body=bytes(64 << 20))) as server:
+        asyncio.run(cancelled(connect(host=server.url)))
+    assert fed.is_set()
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- token info ------------------------------------------------------------------------------------------------------

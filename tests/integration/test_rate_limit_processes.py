@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from redis_server import RedisServer
 
-from sentinelhub_provider.transport import rate_limiter as rate_limit_stores
+from sentinelhub_provider.transport import state_stores as rate_limit_stores
 from sentinelhub_provider.transport.rate_limit import PROBE_RATE, PROBE_SLOTS, SAFETY, Limits, RateState
-from sentinelhub_provider.transport.rate_limiter import FileStateStore, RateLimiter
+from sentinelhub_provider.transport.rate_limiter import RATE_STATE, RateLimiter
+from sentinelhub_provider.transport.state_stores import FileStateStore
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests" / "support" / "rate_limit_process.py"
@@ -90,7 +91,7 @@ def test_processes_open_together_where_no_limit_is_known(where: str):
 def test_process_that_is_killed_holds_up_nobody(tmp_path: Path):
     """Killed in mid-reservation, it leaves no lock that lasts, and no file that cannot be read."""
     path = tmp_path / "client.rate-limit"
-    store = FileStateStore(path)
+    store = FileStateStore(path, RATE_STATE)
     for _ in range(3):
         with started(str(path), 1_000_000, 600, 1) as (parent, (child,)):
             while store.read()[0].given < 50:
@@ -105,7 +106,7 @@ def test_process_that_is_stopped_holds_up_nobody_for_good(tmp_path: Path, monkey
     """Stopped in mid-reservation, perhaps; who cannot wait for it does without."""
     monkeypatch.setattr(rate_limit_stores, "LOCK_PATIENCE", 0.05)
     path = tmp_path / "client.rate-limit"
-    store = FileStateStore(path)
+    store = FileStateStore(path, RATE_STATE)
     with started(str(path), 1_000_000, 600, 1) as (parent, (child,)):
         while store.read()[0].given < 50:
             assert parent.poll() is None

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.dataset
 import pytest
 import rasterio
 import shapely
+from airflow.sdk.exceptions import AirflowFailException
 from loopback import Received, Reply, loopback_server
 
 from sentinelhub_provider.exceptions import SentinelHubResponseError
 from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
+from sentinelhub_provider.tables import changes
 
 ROOT = Path(__file__).parents[2]
 
@@ -322,3 +325,27 @@ def test_silence_is_repeated_as_the_task_says(connect, sentinelhub_sandbox, repe
             timeout=0.3,
             repeat_silent=repeat_silent,
         )
+
+
+def test_tables_are_merged_into_a_dataset(connect, tmp_path: Path, sentinelhub_sandbox):
+    """A day again changes nothing; what does not fit is refused before anything is sent."""
+    connect()
+    root = tmp_path / "ndvi"
+    first = of_day(DAYS[9], output_path=root, partition_by="interval_month", percentiles=[50])
+    before = {file: file.read_bytes() for file in root.rglob("*.parquet")}
+    again = of_day(DAYS[9], output_path=root, partition_by='["interval_month"]', percentiles=[50])
+    assert first["partitions"] == again["partitions"] == ["interval_month=2025-06"]
+    assert (first["path"], again["rows"]) == (str(root), first["rows"])
+    assert {file: file.read_bytes() for file in root.rglob("*.parquet")} == before
+    assert len(pyarrow.dataset.dataset(root, partitioning="hive").to_table()) == first["rows"]
+    assert {row["mean_before"] for row in changes(root, compare_with="P1D").to_pylist()} == {None}
+
+    sent = sentinelhub_sandbox.control.counters().total_requests
+    with pytest.raises(AirflowFailException, match=r"p50 is missing"):
+        of_day(DAYS[9], output_path=root, partition_by="interval_month")
+    with pytest.raises(AirflowFailException, match="partition_by: give one or more of"):
+        of_day(DAYS[9], output_path=root, partition_by="month")
+    with pytest.raises(AirflowFailException, match="output_path has to be the folder of a dataset"):
+        of_day(DAYS[9], partition_by="interval_month")
+    assert sentinelhub_sandbox.control.counters().total_requests == sent
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["ndvi"]

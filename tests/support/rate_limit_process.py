@@ -14,14 +14,15 @@ from pathlib import Path
 import redis
 
 from sentinelhub_provider.transport.rate_limit import Limits
-from sentinelhub_provider.transport.rate_limiter import FileStateStore, RateLimiter, RedisStateStore, StateStore
+from sentinelhub_provider.transport.rate_limiter import RATE_STATE, RateLimiter
+from sentinelhub_provider.transport.state_stores import FileStateStore, RedisStateStore, StateStore
 
 
 def open_store(where: str) -> StateStore:
     """Open a store by what it is called."""
     if where.startswith("redis:"):
-        return RedisStateStore(redis.Redis.from_url(where), "rate-limit:processes")
-    return FileStateStore(Path(where))
+        return RedisStateStore(redis.Redis.from_url(where), "rate-limit:processes", RATE_STATE)
+    return FileStateStore(Path(where), RATE_STATE)
 
 
 def work(where: str, count: int, limits: Limits) -> None:

@@ -31,6 +31,8 @@ EXTRA_FIELDS = [
     "auth_cache_prefix",
     "requests_per_minute",
     "processing_units_per_minute",
+    "processing_units_per_day",
+    "processing_units_per_month",
     "timeout",
     "verify",
     "allowed_hosts",

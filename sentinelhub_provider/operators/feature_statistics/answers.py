@@ -39,6 +39,7 @@ from sentinelhub_provider.api.statistical.table import (
 from sentinelhub_provider.exceptions import SentinelHubOutputError
 from sentinelhub_provider.features.files import require
 from sentinelhub_provider.hooks.output import check_connection, is_object_path, place_of, target_for
+from sentinelhub_provider.tables import Dataset
 from sentinelhub_provider.transport.download import prove_writable, storing
 
 if TYPE_CHECKING:
@@ -284,7 +285,7 @@ def write_table(cells: Records, found: Survey, path: Any, wanted: str | None) ->
     columns = column_names(found.template.example.body, found.properties)
     with target_for(path) as receiver:
         if kind == "parquet":
-            _write_parquet(cells, receiver.feed, columns, found.properties)
+            _write_parquet(cells, receiver.feed, schema_of(found))
         elif kind == "csv":
             _write_csv(cells, receiver.feed, columns)
         else:
@@ -309,14 +310,38 @@ def _csv_cell(value: Any) -> Any:
     return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else value
 
 
-def _write_parquet(cells: Records, feed: Feed, columns: Sequence[str], properties: Mapping[str, str]) -> None:
+def merge_table(cells: Records, found: Survey, dataset: Dataset) -> dict[str, Any]:
+    """Merge the table into a dataset; return its path, and the partitions that changed.
+
+    :raises SentinelHubOutputError: where it cannot be written.
+    """
+    with dataset:
+        for table in _tables(cells, schema_of(found)):
+            dataset.add(table)
+        return {"path": str(dataset.path), "partitions": dataset.merge()}
+
+
+def schema_of(found: Survey) -> Any:
+    """Return the columns of the table and their types (a ``pyarrow.Schema``), which no day's data change."""
     arrow = require_parquet_table()
+    columns, properties = column_names(found.template.example.body, found.properties), found.properties
+    return arrow.schema([(name, _arrow_type(arrow, name, properties.get(name))) for name in columns])
+
+
+def _write_parquet(cells: Records, feed: Feed, schema: Any) -> None:
     import pyarrow.parquet
 
-    schema = arrow.schema([(name, _arrow_type(arrow, name, properties.get(name))) for name in columns])
     with pyarrow.parquet.ParquetWriter(_Sink(feed), schema, compression="zstd") as writer:
-        while group := list(islice(cells, ROW_GROUP)):
-            writer.write_table(arrow.Table.from_pylist(group, schema=schema))
+        for table in _tables(cells, schema):
+            writer.write_table(table)
+
+
+def _tables(cells: Records, schema: Any) -> Iterator[Any]:
+    """Yield the rows as tables of Arrow, so many at a time."""
+    import pyarrow
+
+    while group := list(islice(cells, ROW_GROUP)):
+        yield pyarrow.Table.from_pylist(group, schema=schema)
 
 
 def _arrow_type(arrow: Any, name: str, kind: str | None) -> Any:

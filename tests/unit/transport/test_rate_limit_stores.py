@@ -17,14 +17,10 @@ from clocks import FakeClock
 from redis_server import RedisServer
 
 from sentinelhub_provider.oauth.stores.redis import redis_client
-from sentinelhub_provider.transport import rate_limiter as rate_limit_stores
+from sentinelhub_provider.transport import state_stores as rate_limit_stores
 from sentinelhub_provider.transport.rate_limit import Limits, RateState, reserve
-from sentinelhub_provider.transport.rate_limiter import (
-    FileStateStore,
-    MemoryStateStore,
-    RedisStateStore,
-    StateStore,
-)
+from sentinelhub_provider.transport.rate_limiter import RATE_STATE
+from sentinelhub_provider.transport.state_stores import FileStateStore, MemoryStateStore, RedisStateStore, StateStore
 
 FIRST = RateState()
 OpenStore = Callable[[], StateStore]
@@ -40,12 +36,12 @@ def fixture_path(tmp_path: Path) -> Path:
 def fixture_open_store(request: pytest.FixtureRequest, path: Path) -> OpenStore:
     """Return what opens the same store once more, as another process would."""
     if request.param == "memory":
-        only = MemoryStateStore()
+        only = MemoryStateStore(RATE_STATE)
         return lambda: only
     if request.param == "file":
-        return lambda: FileStateStore(path)
+        return lambda: FileStateStore(path, RATE_STATE)
     server = request.getfixturevalue("redis_server")
-    return lambda: RedisStateStore(server.client(), "rate-limit:client")
+    return lambda: RedisStateStore(server.client(), "rate-limit:client", RATE_STATE)
 
 
 def test_what_one_writes_another_reads(open_store: OpenStore):
@@ -122,7 +118,7 @@ DAMAGED = [
 def test_damaged_file_is_forgotten(path: Path, data: bytes):
     """The pace starts anew; nobody has to clear anything."""
     path.write_bytes(data)
-    store = FileStateStore(path)
+    store = FileStateStore(path, RATE_STATE)
     assert store.read()[0] == FIRST
     store.update(lambda state, _: replace(state, given=3))
     assert store.read()[0] == replace(FIRST, given=3)
@@ -132,7 +128,7 @@ def test_damaged_file_is_forgotten(path: Path, data: bytes):
 def test_damaged_redis_value_is_forgotten(redis_server: RedisServer, data: bytes):
     """As with a file."""
     redis_server.client().set("rate-limit:damaged", data)
-    store = RedisStateStore(redis_server.client(), "rate-limit:damaged")
+    store = RedisStateStore(redis_server.client(), "rate-limit:damaged", RATE_STATE)
     assert store.read()[0] == FIRST
     store.update(lambda state, _: state)
     assert store.read()[0] == FIRST
@@ -140,7 +136,7 @@ def test_damaged_redis_value_is_forgotten(redis_server: RedisServer, data: bytes
 
 def test_folder_that_was_cleared_away_is_made_anew(tmp_path: Path):
     """For its owner alone, as before."""
-    store = FileStateStore(tmp_path / "cleared" / "client.rate-limit")
+    store = FileStateStore(tmp_path / "cleared" / "client.rate-limit", RATE_STATE)
     assert store.read()[0] == FIRST
     store.update(lambda state, _: state)
     assert store.read()[0] == FIRST
@@ -149,7 +145,7 @@ def test_folder_that_was_cleared_away_is_made_anew(tmp_path: Path):
 
 def test_file_that_has_no_place_says_so(tmp_path: Path):
     """The rate limiter turns this into a warning and a state of its own."""
-    store = FileStateStore(tmp_path / "gone" / "folder" / "client.rate-limit")
+    store = FileStateStore(tmp_path / "gone" / "folder" / "client.rate-limit", RATE_STATE)
     with pytest.raises(FileNotFoundError, match="gone"):
         store.update(lambda state, _: state)
 
@@ -158,12 +154,12 @@ def test_file_that_somebody_holds_is_given_up_in_time(path: Path, monkeypatch: p
     """A process that was stopped in mid-change must not stop all others for good."""
     monkeypatch.setattr(rate_limit_stores, "LOCK_PATIENCE", 0.05)
     with filelock.FileLock(path, thread_local=False), pytest.raises(TimeoutError):
-        FileStateStore(path).update(lambda state, _: state)
+        FileStateStore(path, RATE_STATE).update(lambda state, _: state)
 
 
 def test_file_is_for_its_owner_alone_and_leaves_nothing_behind(path: Path):
     """What an account may do, and when it does it, is nobody else's."""
-    store = FileStateStore(path)
+    store = FileStateStore(path, RATE_STATE)
     for _ in range(3):
         store.update(lambda state, _: state)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -173,7 +169,7 @@ def test_file_is_for_its_owner_alone_and_leaves_nothing_behind(path: Path):
 def test_file_goes_by_the_clock_it_was_given(path: Path):
     """So that tests can decide what time it is."""
     clock = FakeClock(2_000.0)
-    store = FileStateStore(path, clock)
+    store = FileStateStore(path, RATE_STATE, clock)
     limits = Limits(requests_per_minute=60)
     slots = []
 
@@ -190,7 +186,7 @@ def test_file_goes_by_the_clock_it_was_given(path: Path):
 
 def test_redis_value_does_not_stay_for_good(redis_server: RedisServer):
     """An account that is used no more leaves nothing in Redis."""
-    store = RedisStateStore(redis_server.client(), "rate-limit:short")
+    store = RedisStateStore(redis_server.client(), "rate-limit:short", RATE_STATE)
     store.update(lambda state, _: state)
     assert 0 < redis_server.client().ttl("rate-limit:short") <= 3600
     assert json.loads(redis_server.client().get("rate-limit:short")) == {**asdict(FIRST), "returned": []}
@@ -198,14 +194,14 @@ def test_redis_value_does_not_stay_for_good(redis_server: RedisServer):
 
 def test_redis_that_is_gone_says_so():
     """The rate limiter turns this into a warning and a state of its own."""
-    store = RedisStateStore(redis_client(RedisServer().url), "rate-limit:client")
+    store = RedisStateStore(redis_client(RedisServer().url), "rate-limit:client", RATE_STATE)
     with pytest.raises(redis.exceptions.ConnectionError, match="refused"):
         store.read()
 
 
 def test_child_forked_in_mid_change_is_not_locked_out():
     """Airflow forks its tasks: a lock that a thread of the parent held must not hold up the child for good."""
-    store = MemoryStateStore()
+    store = MemoryStateStore(RATE_STATE)
     inside, leave = threading.Event(), threading.Event()
 
     def dawdle(state: RateState, _: float) -> RateState:

@@ -8,7 +8,8 @@ import pytest
 from clocks import FakeClock
 
 from sentinelhub_provider.transport.rate_limit import PAUSE, SAFETY, Limits, RateState
-from sentinelhub_provider.transport.rate_limiter import STORE_PAUSE, Change, MemoryStateStore, RateLimiter
+from sentinelhub_provider.transport.rate_limiter import RATE_STATE, STORE_PAUSE, RateLimiter
+from sentinelhub_provider.transport.state_stores import Change, MemoryStateStore
 
 PER_MINUTE = Limits(requests_per_minute=60)
 
@@ -17,7 +18,7 @@ class CountingStore(MemoryStateStore):
     """A store that counts what it is asked, and fails where it is told to."""
 
     def __init__(self, clock: FakeClock) -> None:
-        super().__init__(clock)
+        super().__init__(RATE_STATE, clock)
         self.reads = self.updates = 0
         self.is_down = False
 

@@ -1,0 +1,1 @@
+"""Assets with URIs of Sentinel Hub."""

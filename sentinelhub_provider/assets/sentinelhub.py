@@ -1,0 +1,63 @@
+"""Asset URIs of satellite data: ``sentinelhub://copernicus-data-space/sentinel-2-l2a?bbox=20.5,47.5,20.62,47.56``.
+
+The host is the deployment, the path the collection, and ``bbox`` the area in degrees. Airflow calls
+:func:`sanitize_uri` for each such URI, so that all spellings of one place and collection are one asset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, urlencode
+
+from airflow.sdk import Asset
+
+from sentinelhub_provider.api.collections import find_collection
+from sentinelhub_provider.deployments import DEFAULT_DEPLOYMENT, DEPLOYMENTS
+
+
+def sanitize_uri(uri: SplitResult) -> SplitResult:
+    """Return the one spelling of a URI.
+
+    :raises ValueError: where deployment, collection or area cannot be.
+    """
+    deployment, collection = uri.netloc.lower(), uri.path.strip("/")
+    if deployment not in DEPLOYMENTS:
+        raise ValueError(f"{uri.geturl()!r} names no deployment. Give one of {', '.join(DEPLOYMENTS)} as the host.")
+    if not collection or "/" in collection:
+        raise ValueError(f"{uri.geturl()!r} names no collection. Give one as the path, such as /sentinel-2-l2a.")
+    found = find_collection(collection, deployment)
+    query = dict(parse_qsl(uri.query))
+    if "bbox" in query:
+        query["bbox"] = _box(query["bbox"])
+    text = urlencode(sorted(query.items()), safe=",")
+    return uri._replace(netloc=deployment, path=f"/{found.id}", query=text, fragment="")
+
+
+def create_asset(
+    *,
+    collection: str,
+    deployment: str = DEFAULT_DEPLOYMENT,
+    bbox: Sequence[float] | str | None = None,
+    extra: dict[str, Any] | None = None,
+) -> Asset:
+    """Return the asset of a collection, or of an area of it.
+
+    :param collection: its id, such as ``sentinel-2-l2a``.
+    :param deployment: as in the connection.
+    :param bbox: west, south, east, north in degrees.
+    :param extra: of the asset.
+    :raises ValueError: see :func:`sanitize_uri`.
+    """
+    area = "" if bbox is None else f"?bbox={bbox if isinstance(bbox, str) else ','.join(map(str, bbox))}"
+    return Asset(uri=f"sentinelhub://{deployment}/{collection}{area}", extra=extra or {})
+
+
+def _box(text: str) -> str:
+    try:
+        west, south, east, north = (float(part) for part in text.strip("[]() ").split(","))
+    except ValueError:
+        raise ValueError(f"bbox is {text!r}. Give four numbers: west, south, east, north.") from None
+    if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90 and west != east):
+        raise ValueError(f"bbox is {text!r}. Give west, south, east, north in degrees.")
+    return ",".join(f"{number:.9g}" for number in (west, south, east, north))

@@ -1,0 +1,88 @@
+"""How statistics changed from an earlier interval to a later one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sentinelhub_provider.api.time_range import parse_duration, parse_time
+from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRequestError
+from sentinelhub_provider.features.files import require, unreadable
+from sentinelhub_provider.hooks.output import is_object_path, place_of
+
+if TYPE_CHECKING:
+    import pyarrow
+
+
+def changes(path: Any, *, compare_with: Any = "P7D", column: str = "mean", interval_from: Any = None) -> pyarrow.Table:
+    """Compare the rows of one interval with those of an earlier one, for each feature, output and band.
+
+    ::
+
+        fell = [row["feature_id"] for row in changes("/data/ndvi").to_pylist() if (row["change"] or 0) < -0.2]
+
+    :param path: a dataset, as the Statistics operator writes it with ``partition_by``, or a Parquet file: a local path,
+        or a URL that Airflow's object storage knows.
+    :param compare_with: how much earlier: an ISO 8601 duration such as ``P7D`` or ``P1Y``, or a ``timedelta``.
+    :param column: the column of numbers to compare.
+    :param interval_from: start of the interval; the latest of the dataset by default.
+    :returns: a table with ``feature_id``, ``interval_from``, ``output``, ``band``, the column, its earlier value as
+        ``<column>_before``, and ``change``, their difference. The latter two are null where there is no earlier row.
+    :raises SentinelHubRequestError: names the argument that is wrong.
+    """
+    arrow = require("pyarrow", field="path", otherwise="compare them by other means", what="Comparing intervals")
+    import pyarrow.compute
+    import pyarrow.dataset
+
+    back = parse_duration(compare_with)
+    if back is None:
+        raise SentinelHubRequestError(f"compare_with is {compare_with!r}. Give a duration such as P7D.")
+    place: Any = place_of(path)
+    is_remote = is_object_path(place)
+    try:
+        rows = pyarrow.dataset.dataset(
+            place.path if is_remote else str(place),
+            format="parquet",
+            partitioning=_partitioning(arrow),
+            filesystem=place.fs if is_remote else None,
+        )
+        names = rows.schema.names
+        if column not in names:
+            raise SentinelHubRequestError(f"column: {path} has no {column!r}. There are: {', '.join(names)}.")
+        now = _latest(rows) if interval_from is None else parse_time(interval_from, "interval_from")
+        key = ["feature_id", "output", "band"]
+        later, earlier = (
+            rows.to_table([*key, "interval_from", column], filter=arrow.compute.field("interval_from") == moment)
+            for moment in (now, back.after(now, -1))
+        )
+    except SentinelHubError:
+        raise
+    except Exception as error:  # of the storage's library, or of pyarrow
+        raise unreadable(path, error, "path", "a dataset or a Parquet file", is_remote=is_remote) from error
+    earlier = earlier.select([*key, column]).rename_columns([*key, f"{column}_before"])
+    joined = later.join(earlier, keys=key, join_type="left outer").sort_by([(name, "ascending") for name in key])
+    change = arrow.compute.subtract(joined[column], joined[f"{column}_before"])
+    return joined.append_column("change", change).select(
+        ["feature_id", "interval_from", "output", "band", column, f"{column}_before", "change"]
+    )
+
+
+def _latest(rows: Any) -> datetime:
+    """Return the start of the latest interval. Raises :class:`SentinelHubRequestError` where there are no rows."""
+    import pyarrow.compute
+
+    found: datetime | None = None
+    for batch in rows.to_batches(columns=["interval_from"]):
+        latest = pyarrow.compute.max(batch["interval_from"]).as_py()
+        found = latest if found is None or (latest is not None and latest > found) else found
+    if found is None:
+        raise SentinelHubRequestError("path: the dataset is empty, so there is no interval to compare.")
+    return found.astimezone(UTC)
+
+
+def _partitioning(arrow: Any) -> Any:
+    """Return how folders name partitions; a month such as ``2026-11`` is text."""
+    names = ("interval_year", "interval_month", "interval_day", "output", "band")
+    import pyarrow.dataset
+
+    return pyarrow.dataset.partitioning(arrow.schema([(name, arrow.string()) for name in names]), flavor="hive")

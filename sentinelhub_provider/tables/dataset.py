@@ -1,0 +1,211 @@
+"""A partitioned Parquet dataset, in Hive style: a folder for each partition, one file in each.
+
+A table is merged into it by replacing rows by their key. A partition's file is replaced as a whole, so that a reader
+sees it as it was or as it is. A lock lets one merge at a time change a partition, so that no rows are lost.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+from filelock import FileLock
+
+from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubOutputError, SentinelHubRequestError
+from sentinelhub_provider.features.files import require
+from sentinelhub_provider.hooks.output import place_of, target_for
+from sentinelhub_provider.transport.download import storing
+
+if TYPE_CHECKING:
+    import pyarrow
+
+KEY = ("feature_id", "interval_from", "output", "band")
+"""Columns that tell rows apart: a new row replaces the one with the same."""
+
+TIMES = {"interval_year": "%Y", "interval_month": "%Y-%m", "interval_day": "%Y-%m-%d"}
+"""Partitions by time, and how ``interval_from`` becomes their value, in UTC."""
+
+FILE = "data.parquet"
+CONTENT_TYPE = "application/vnd.apache.parquet"
+LOCK_PATIENCE = 600.0
+"""Seconds to wait for other merges into the same dataset."""
+
+Lock = Callable[[], AbstractContextManager[Any]]
+"""Takes a lock for as long as its context lasts."""
+
+
+class Dataset:
+    """A dataset that rows are merged into: :meth:`add` tables within its context, then :meth:`merge` them.
+
+    :param path: its root folder: a local path, or a URL that Airflow's object storage knows.
+    :param partition_by: one or more of ``interval_year``, ``interval_month``, ``interval_day``, ``output``, ``band``.
+    :param lock: keeps others from merging at the same time; by default a file in the root, for a local path. In an
+        object storage it has to be given, or only one task at a time may merge.
+    :raises SentinelHubRequestError: for another partition, or where pyarrow is not installed.
+    """
+
+    def __init__(self, path: Any, partition_by: Sequence[str] | str, *, lock: Lock | None = None) -> None:
+        require("pyarrow", field="partition_by", otherwise="leave partition_by out")
+        names = [partition_by] if isinstance(partition_by, str) else list(partition_by)
+        known = (*TIMES, "output", "band")
+        wrong = [name for name in names if name not in known]
+        if wrong or not names or len(set(names)) < len(names):
+            said = f"{wrong[0]!r} is none of them" if wrong else f"it is {names!r}"
+            raise SentinelHubRequestError(f"partition_by: give one or more of {', '.join(known)}, each once; {said}.")
+        self.path, self._partitions = path, names
+        with storing(path):
+            self._root: Any = place_of(path)
+        self._lock = lock or self._own_lock
+        self._spool = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._folder = Path(self._spool.enter_context(tempfile.TemporaryDirectory(prefix="sentinelhub-")))
+        self._writers: dict[tuple[str, ...], Any] = {}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._spool.close()
+
+    def check(self, schema: pyarrow.Schema) -> None:
+        """Check before anything is paid for that rows of a schema fit, and that the root can be written to.
+
+        :raises SentinelHubRequestError: where the dataset has other columns or types, or files of something else.
+        :raises SentinelHubOutputError: where it cannot be read or written.
+        """
+        import pyarrow.parquet
+
+        with storing(self.path):
+            files = list(self._root.glob("**/*.parquet"))
+            for file in files:
+                *folders, name = file.relative_to(self._root).parts
+                if name != FILE or [folder.partition("=")[0] for folder in folders] != self._partitions:
+                    raise SentinelHubRequestError(
+                        f"output_path {self.path} holds {file}, which is no file of a dataset that is partitioned by "
+                        f"{', '.join(self._partitions)}. Choose another folder.",
+                        field="output_path",
+                    )
+            if files:
+                with files[-1].open("rb") as opened:
+                    there = pyarrow.parquet.read_schema(opened)
+                self._compare(there, self._stored(schema), str(files[-1]))
+        with target_for(self._root / f"{FILE}.check"):
+            pass
+
+    def add(self, table: pyarrow.Table) -> None:
+        """Take further rows, which go to this machine's disk for now."""
+        import pyarrow.compute
+        import pyarrow.parquet
+
+        values = []
+        for name in self._partitions:
+            form = TIMES.get(name)
+            column = table["interval_from"] if form else table[name]
+            values.append(pyarrow.compute.strftime(column, format=form) if form else column)
+        keys = pyarrow.table(values, names=[str(number) for number in range(len(values))])
+        stored = table.select(self._stored(table.schema).names)
+        for value in keys.group_by(keys.column_names).aggregate([]).to_pylist():
+            mask = None
+            for name, wanted in value.items():
+                is_equal = pyarrow.compute.equal(keys[name], wanted)
+                mask = is_equal if mask is None else pyarrow.compute.and_(mask, is_equal)
+            partition = tuple(value.values())
+            if partition not in self._writers:
+                place = self._folder / f"{len(self._writers)}.parquet"
+                writer = pyarrow.parquet.ParquetWriter(place, stored.schema)
+                self._writers[partition] = self._spool.enter_context(writer), place
+            self._writers[partition][0].write_table(stored.filter(mask))
+
+    def merge(self) -> list[str]:
+        """Merge the rows; return the partitions that they are in, such as ``interval_month=2026-11``.
+
+        :raises SentinelHubOutputError: where the dataset cannot be written, or is locked for too long.
+        """
+        import pyarrow.parquet
+
+        changed = []
+        for values, (writer, place) in sorted(self._writers.items()):
+            writer.close()
+            pairs = zip(self._partitions, values, strict=True)
+            partition = "/".join(f"{name}={quote(str(value), safe='')}" for name, value in pairs)
+            with self._locked():
+                self._replace(partition, pyarrow.parquet.read_table(place))
+            place.unlink()
+            changed.append(partition)
+        return changed
+
+    def _replace(self, partition: str, rows: pyarrow.Table) -> None:
+        """Write a partition's file anew: its rows but for those with the keys of the new ones, and these."""
+        import pyarrow.parquet
+
+        path = self._root / partition / FILE
+        key = [name for name in KEY if name in rows.column_names]
+        with storing(path):
+            if path.exists():
+                with path.open("rb") as file:
+                    former = pyarrow.parquet.read_table(file)
+                self._compare(former.schema, rows.schema, str(path))
+                rows = pyarrow.concat_tables([_without(former, rows, key), rows])
+            rows = rows.sort_by([(name, "ascending") for name in key])  # the same rows are the same bytes
+            buffer = io.BytesIO()
+            pyarrow.parquet.write_table(rows, buffer, compression="zstd")
+        with target_for(path) as receiver:
+            receiver.feed(buffer.getvalue())
+            receiver.complete(content_type=CONTENT_TYPE, processing_units=None, url="")
+
+    def _stored(self, schema: pyarrow.Schema) -> pyarrow.Schema:
+        """Return what a file holds: all columns but those that the folders' names say."""
+        import pyarrow
+
+        return pyarrow.schema([field for field in schema if field.name not in self._partitions])
+
+    def _compare(self, there: pyarrow.Schema, wanted: pyarrow.Schema, file: str) -> None:
+        """Raise :class:`SentinelHubRequestError` where columns or types differ."""
+        old, new = ({field.name: field.type for field in schema} for schema in (there, wanted))
+        if old == new:
+            return
+        differences = [f"{name} is new" for name in new if name not in old]
+        differences += [f"{name} is missing" for name in old if name not in new]
+        differences += [
+            f"{name} is {new[name]}, there {old[name]}" for name in new if old.get(name, new[name]) != new[name]
+        ]
+        raise SentinelHubRequestError(
+            f"output_path {self.path} is a dataset with other columns, as in {file}: {'; '.join(differences)}. Ask for "
+            "the same statistics and properties, partition by the same columns, or choose another folder.",
+            field="output_path",
+        )
+
+    def _own_lock(self) -> AbstractContextManager[Any]:
+        if not isinstance(self._root, Path):
+            return nullcontext()
+        self._root.mkdir(parents=True, exist_ok=True)
+        return FileLock(self._root / ".lock", timeout=LOCK_PATIENCE)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock. Raises :class:`SentinelHubOutputError`, which is not final, where it cannot be had or kept."""
+        try:
+            with self._lock():
+                yield
+        except SentinelHubError:
+            raise
+        except Exception as error:  # of filelock or of Redis
+            raise SentinelHubOutputError(
+                f"output_path {self.path} cannot be locked ({type(error).__name__}): others merge into it, or the "
+                "lock cannot be reached. A retry of the task merges again, and requests nothing again.",
+                final=False,
+            ) from error
+
+
+def _without(former: pyarrow.Table, rows: pyarrow.Table, key: list[str]) -> pyarrow.Table:
+    """Return the rows of a table whose keys another one does not have."""
+    import pyarrow
+
+    # Joined by their keys alone: a join does not take columns of lists, such as histograms.
+    numbered = former.select(key).append_column("row", pyarrow.array(range(len(former))))
+    kept = numbered.join(rows.select(key), keys=key, join_type="left anti")
+    return former.take(kept["row"].combine_chunks().sort())

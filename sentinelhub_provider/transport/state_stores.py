@@ -1,0 +1,129 @@
+"""Where what all who use an account share is kept: in this process, in a file of the host, or in Redis."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+from sentinelhub_provider.both_ways import Turns
+
+State = TypeVar("State")
+# Seconds to wait for the file: it is held for a millisecond at a time, and a thousand processes may start at once.
+LOCK_PATIENCE = 20.0
+Change: TypeAlias = Callable[[State, float], State]
+
+
+@dataclass(frozen=True, slots=True)
+class Coding(Generic[State]):
+    """How a state is written as bytes; ``load`` makes a new one where there are none. ``lifetime`` is in seconds."""
+
+    load: Callable[[bytes | None], State]
+    dump: Callable[[State], bytes]
+    lifetime: int = 3600
+
+
+class StateStore(Protocol[State]):
+    """Keeps one state, and the clock that its times are by, in seconds since the epoch. Both methods may block."""
+
+    def read(self) -> tuple[State, float]:
+        """Return the state, and the time just before: who goes by it does so before whatever changes it."""
+
+    def update(self, change: Change[State]) -> None:
+        """Replace the state; ``change`` is called by one at a time, and again where another was quicker."""
+
+
+class MemoryStateStore(Generic[State]):
+    """For the threads and coroutines of one process."""
+
+    def __init__(self, coding: Coding[State], clock: Callable[[], float] = time.time) -> None:
+        self._state, self._clock, self._turns = coding.load(None), clock, Turns()
+
+    def read(self) -> tuple[State, float]:
+        """Return the state and the time."""
+        now = self._clock()
+        return self._state, now
+
+    def update(self, change: Change[State]) -> None:
+        """Replace the state."""
+        with self._turns:
+            self._state = change(self._state, self._clock())
+
+
+class FileStateStore(Generic[State]):
+    """For the processes of one host: a file, whose folder is made anew where it was cleared away."""
+
+    def __init__(self, path: Path, coding: Coding[State], clock: Callable[[], float] = time.time) -> None:
+        self._path, self._coding, self._clock = path, coding, clock
+        self._turns = Turns()  # or threads would wait for each other by polling the file
+
+    def read(self) -> tuple[State, float]:
+        """Return the state and the time; what is seen half written counts as damaged."""
+        now = self._clock()
+        try:
+            return self._coding.load(self._path.read_bytes()), now
+        except FileNotFoundError:
+            return self._coding.load(None), now
+
+    def update(self, change: Change[State]) -> None:
+        """Replace the state, in its place: to replace a file makes some file systems wait for the disk each time."""
+        self._path.parent.mkdir(mode=0o700, exist_ok=True)
+        with self._turns, os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
+            _lock(file)
+            try:
+                old = file.read()
+                changed = change(self._coding.load(old), self._clock())
+                os.pwrite(file.fileno(), self._coding.dump(changed).ljust(len(old)), 0)
+            finally:
+                fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough: a forked child has it open, too
+
+
+class RedisStateStore(Generic[State]):
+    """For all hosts that reach one Redis, by a ``redis.Redis`` and the value's name; times are by its clock."""
+
+    def __init__(self, client: Any, name: str, coding: Coding[State]) -> None:
+        self._client, self._name, self._coding = client, name, coding
+        self._turns = Turns()  # or threads would make each other's transactions fail
+
+    def read(self) -> tuple[State, float]:
+        """Return the state and Redis's time."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            moment, data = pipeline.time().get(self._name).execute()
+        return self._coding.load(data), _seconds(moment)
+
+    def update(self, change: Change[State]) -> None:
+        """Replace the state; tried again where another was quicker."""
+
+        def attempt(pipeline: Any) -> None:
+            data = pipeline.get(self._name)
+            now = _seconds(pipeline.time())
+            changed = change(self._coding.load(data), now)
+            pipeline.multi()
+            pipeline.set(self._name, self._coding.dump(changed), ex=self._coding.lifetime)
+
+        with self._turns:
+            self._client.transaction(attempt, self._name)
+
+
+def _lock(file: io.FileIO) -> None:
+    """Lock a file. The kernel queues those who wait; polled, as ``filelock`` does, a thousand would starve."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        # In a thread, since the call itself knows no timeout. If it comes too late, the closed file is free again.
+        waiter = threading.Thread(target=fcntl.flock, args=(file.fileno(), fcntl.LOCK_EX), daemon=True)
+        waiter.start()
+        waiter.join(LOCK_PATIENCE)
+        if waiter.is_alive():
+            raise TimeoutError(f"{file.name} is locked for too long") from None
+
+
+def _seconds(moment: tuple[int, int]) -> float:
+    """Turn Redis's seconds and microseconds into one number."""
+    return moment[0] + moment[1] / 1e6

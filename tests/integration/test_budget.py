@@ -1,0 +1,151 @@
+"""Budgets of processing units against the sandbox: across processes, calls of both kinds, and failures."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from clocks import FakeClock
+from redis_server import RedisServer
+from task_instance import TaskInstance, june, rendered
+
+from sentinelhub_provider.exceptions import (
+    SentinelHubBudgetError,
+    SentinelHubConfigurationError,
+    SentinelHubRateLimitError,
+)
+from sentinelhub_provider.hooks import sharing
+from sentinelhub_provider.operators.process import SentinelHubProcessOperator
+from sentinelhub_provider.transport.state_stores import FileStateStore
+
+ROOT = Path(__file__).parents[2]
+UNIT = 0.005
+"""PU that the small request costs: the least that Process asks for."""
+
+
+@pytest.fixture(name="spent")
+def fixture_spent(sentinelhub_sandbox) -> Any:
+    """Return what tells how many PU the sandbox charged since the test began."""
+    before = sentinelhub_sandbox.control.counters().processing_units
+    return lambda: sentinelhub_sandbox.control.counters().processing_units - before
+
+
+@pytest.fixture(name="place", params=["file", "redis"])
+def fixture_place(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    """Where tasks share what they spend."""
+    if request.param == "file":
+        yield f"file://{tmp_path}/shared"
+        return
+    with RedisServer() as server:
+        yield server.url
+
+
+def test_two_hundred_tasks_at_once_keep_to_a_budget_for_57(place: str, connect, process_request, spent):
+    """57 succeed, 143 fail clearly, and no unit more is spent."""
+    connect(extra={"auth_cache": place, "processing_units_per_month": 57 * UNIT})
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests/support/budget_process.py"), "20", "10", json.dumps(process_request)],
+        input="go\n",
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    outcomes = Counter(one for line in done.stdout.splitlines() for one in json.loads(line))
+    assert outcomes == {"succeeded": 57, "SentinelHubBudgetError": 143}
+    assert spent() == pytest.approx(57 * UNIT)
+
+
+def test_budget_holds_for_each_way_to_call(make_caller, process_request, tmp_path: Path):
+    """Blocking, on an event loop, as a plain session, and as a download."""
+    caller = make_caller(extra={"auth_cache": f"file://{tmp_path}/a", "processing_units_per_day": 2 * UNIT})
+    caller.request("POST", "/process/v1", json=process_request)
+    caller.request(
+        "POST", "/process/v1", data=json.dumps(process_request), headers={"Content-Type": "application/json"}
+    )
+    with pytest.raises(SentinelHubBudgetError, match=r"budget of 0\.01 PU for the day .* has 0 PU left"):
+        caller.request("POST", "/process/v1", json=process_request)
+    with pytest.raises(SentinelHubBudgetError):
+        caller.hook.get_conn().post("/process/v1", json=process_request)
+    with pytest.raises(SentinelHubBudgetError):
+        caller.hook.download("POST", "/process/v1", tmp_path / "no.png", json=process_request)
+    assert not (tmp_path / "no.png").exists()
+    caller.request("GET", "/catalog/v1/collections")
+
+
+def test_call_that_costs_nothing_gives_its_units_back(make_caller, process_request, sentinelhub_sandbox, tmp_path):
+    """A failed request is not charged, so that another one may have its units."""
+    caller = make_caller(extra={"auth_cache": f"file://{tmp_path}/a", "processing_units_per_day": UNIT})
+    sentinelhub_sandbox.control.add_fault(path="/process/v1", action={"kind": "status", "status": 503}, times=3)
+    caller.request("POST", "/process/v1", json=process_request)
+    assert sentinelhub_sandbox.control.counters().requests["/process/v1"] == 4
+    with pytest.raises(SentinelHubBudgetError):
+        caller.request("POST", "/process/v1", json=process_request)
+
+
+@pytest.fixture(name="run")
+def fixture_run(connect, ti: TaskInstance, operators, tmp_path: Path, process_request) -> Any:
+    """Execute a Process operator as a task of a DAG run would, on a connection without a budget unless it says so."""
+
+    def run(*, run_id: str = "monday", extra: dict[str, Any] | None = None, **arguments: Any) -> Any:
+        connect(extra={"auth_cache": f"file://{tmp_path}/a", **(extra or {})})
+        context = june(ti, run_id=run_id)
+        given = {"request": process_request, "output_path": str(tmp_path / "ndvi.png"), **arguments}
+        operator = rendered(SentinelHubProcessOperator, context, tmp_path, **given)
+        operators.append(operator)
+        return operator.execute(context)
+
+    return run
+
+
+def test_tasks_of_a_dag_run_share_its_budget(run):
+    """Another run has its own."""
+    run(dag_run_budget=2 * UNIT)
+    run(dag_run_budget=f"{2 * UNIT}")
+    with pytest.raises(AirflowFailException, match=r"DAG run .*monday has 0 PU left"):
+        run(dag_run_budget=2 * UNIT)
+    run(dag_run_budget=2 * UNIT, run_id="tuesday")
+    run()
+
+
+def test_task_may_wait_for_the_next_day(run, monkeypatch):
+    """In the triggerer, as for a rate limit; a task that cannot be deferred leaves it to its retries."""
+    noon = FakeClock(datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp())
+    monkeypatch.setattr(sharing, "FileStateStore", partial(FileStateStore, clock=noon))
+    extra = {"processing_units_per_day": UNIT}
+    run(extra=extra)
+    with pytest.raises(TaskDeferred) as deferred:
+        run(extra=extra, over_budget="wait", deferrable=True)
+    wait = deferred.value.trigger.moment - datetime.now(UTC)
+    assert timedelta(hours=11) < wait <= timedelta(hours=12)
+    with pytest.raises(SentinelHubRateLimitError, match="It may be sent afterwards"):
+        run(extra=extra, over_budget="wait")
+    with pytest.raises(AirflowFailException, match=r"budget of 0\.005 PU for the day"):
+        run(extra=extra)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [({"over_budget": "later"}, "over_budget is 'later'"), ({"dag_run_budget": "much"}, "dag_run_budget")],
+)
+def test_wrong_budget_is_named(run, spent, arguments: dict[str, Any], named: str):
+    """Before anything is sent."""
+    with pytest.raises(AirflowFailException, match=named):
+        run(**arguments)
+    assert spent() == 0
+
+
+def test_memory_shares_no_budget(connect, process_request):
+    """A budget that each process would keep alone is refused by the field's name."""
+    hook = connect(extra={"auth_cache": "memory", "processing_units_per_month": 5})
+    with pytest.raises(SentinelHubConfigurationError, match="auth_cache"):
+        hook.request("POST", "/process/v1", json=process_request)

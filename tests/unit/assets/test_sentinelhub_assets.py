@@ -1,0 +1,55 @@
+"""Asset URIs: one spelling for one place and collection, errors that name what is wrong."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.sdk import Asset
+
+from sentinelhub_provider.assets.sentinelhub import create_asset
+
+TISZA = "sentinelhub://copernicus-data-space/sentinel-2-l2a?bbox=20.5,47.5,20.62,47.56"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        TISZA,
+        "SentinelHub://Copernicus-Data-Space/sentinel-2-l2a/?bbox=20.50,47.50,20.62,47.56",
+        "sentinelhub://copernicus-data-space/S2L2A?bbox=[20.5, 47.5, 20.62, 47.56]",
+        "sentinelhub://copernicus-data-space/s2l2a?bbox=20.5%2C47.5%2C20.62%2C47.56#map",
+        "sentinelhub://copernicus-data-space//sentinel-2-l2a?bbox=2.05e1,47.5,20.62,4.756e1",
+    ],
+)
+def test_spellings_are_one_asset(uri: str):
+    """Airflow itself asks the provider to normalize them."""
+    assert Asset(uri=uri).uri == TISZA
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("sentinelhub://mars/sentinel-2-l2a", "names no deployment. Give one of sentinel-hub,"),
+        ("sentinelhub://sentinel-hub", "names no collection"),
+        ("sentinelhub://sentinel-hub/sentinel-2-l2a/tile", "names no collection"),
+        ("sentinelhub://sentinel-hub/modis", "It lives at"),
+        ("sentinelhub://sentinel-hub/dem?bbox=1,2,3", "bbox is '1,2,3'. Give four numbers"),
+        ("sentinelhub://sentinel-hub/dem?bbox=a,2,3,4", "Give four numbers"),
+        ("sentinelhub://sentinel-hub/dem?bbox=1,60,3,50", "in degrees"),
+        ("sentinelhub://sentinel-hub/dem?bbox=500000,5000000,510000,5010000", "in degrees"),
+        ("sentinelhub://sentinel-hub/dem?bbox=nan,2,3,4", "in degrees"),
+    ],
+)
+def test_uri_that_cannot_be_is_refused(uri: str, said: str):
+    """While the DAG file is parsed."""
+    with pytest.raises(ValueError, match=said.replace(".", r"\.")):
+        Asset(uri=uri)
+
+
+def test_asset_is_made_of_its_parts():
+    """The area may cross the antimeridian, and may be left out."""
+    made = create_asset(
+        collection="sentinel-2-l2a", deployment="copernicus-data-space", bbox=[20.5, 47.5, 20.62, 47.56], extra={"a": 1}
+    )
+    assert (made.uri, made.extra) == (TISZA, {"a": 1})
+    assert create_asset(collection="dem").uri == "sentinelhub://sentinel-hub/dem"
+    assert create_asset(collection="dem", bbox="177,-18,-178,-16").uri.endswith("?bbox=177,-18,-178,-16")

@@ -1,0 +1,286 @@
+"""Datasets that grow: rows replaced by key, partitions, two merges at once, kills, foreign files, object storage."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.dataset
+import pyarrow.parquet
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError
+from sentinelhub_provider.tables import KEY, Dataset, changes
+
+SCHEMA = pyarrow.schema(
+    [
+        ("feature_id", pyarrow.string()),
+        ("crop", pyarrow.string()),
+        ("interval_from", pyarrow.timestamp("us", tz="UTC")),
+        ("output", pyarrow.string()),
+        ("band", pyarrow.string()),
+        ("mean", pyarrow.float64()),
+        ("histogram", pyarrow.list_(pyarrow.struct([("low", pyarrow.float64()), ("count", pyarrow.int64())]))),
+    ]
+)
+START = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def rows(weeks: range, features: range, mean: float = 0.5, **more: Any) -> pyarrow.Table:
+    """Return a row for each feature and week after :data:`START`."""
+    return pyarrow.Table.from_pylist(
+        [
+            {
+                "feature_id": f"field {feature}",
+                "crop": "wheat",
+                "interval_from": START + timedelta(weeks=week),
+                "output": "default",
+                "band": "B0",
+                "mean": mean,
+                "histogram": [{"low": 0.0, "count": feature}],
+                **more,
+            }
+            for feature in features
+            for week in weeks
+        ],
+        schema=SCHEMA,
+    )
+
+
+def merge(path: Any, *tables: pyarrow.Table, partition_by: Any = "interval_month", **options: Any) -> list[str]:
+    """Merge tables into a dataset as one task does."""
+    with Dataset(path, partition_by, **options) as dataset:
+        dataset.check(SCHEMA)
+        for table in tables:
+            dataset.add(table)
+        return dataset.merge()
+
+
+def read(path: Path) -> pyarrow.Table:
+    """Read a dataset as anybody would."""
+    return pyarrow.dataset.dataset(path, format="parquet", partitioning="hive").to_table()
+
+
+def means(path: Path) -> dict[tuple[str, int], float]:
+    """Return each row's mean by feature and week."""
+    table = read(path)
+    found = {
+        (row["feature_id"], (row["interval_from"] - START).days // 7): row["mean"]
+        for row in table.select(["feature_id", "interval_from", "mean"]).to_pylist()
+    }
+    assert len(found) == len(table), "a row is there twice"
+    return found
+
+
+def contents(path: Path) -> dict[str, str]:
+    """Return the digest of each file."""
+    files = (file for file in path.rglob("*") if file.is_file())
+    return {str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def test_weeks_are_added_and_replaced(tmp_path: Path):
+    """Exactly the rows that a run is about."""
+    assert merge(tmp_path, rows(range(3), range(2))) == ["interval_month=2026-11", "interval_month=2026-12"]
+    assert merge(tmp_path, rows(range(1, 2), range(1, 3), 0.9)) == ["interval_month=2026-11"]
+    assert means(tmp_path) == {
+        ("field 0", 0): 0.5,
+        ("field 0", 1): 0.5,
+        ("field 0", 2): 0.5,
+        ("field 1", 0): 0.5,
+        ("field 1", 1): 0.9,
+        ("field 1", 2): 0.5,
+        ("field 2", 1): 0.9,
+    }
+    assert sorted(contents(tmp_path)) == [
+        ".lock",
+        "interval_month=2026-11/data.parquet",
+        "interval_month=2026-12/data.parquet",
+    ]
+
+
+def test_same_day_again_changes_nothing(tmp_path: Path):
+    """Not a byte."""
+    merge(tmp_path, rows(range(3), range(2)))
+    before = contents(tmp_path)
+    merge(tmp_path, rows(range(1, 2), range(2)))
+    merge(tmp_path, rows(range(2), range(1)), rows(range(2), range(1, 2)))
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("partition_by", "folder"),
+    [
+        ("interval_year", "interval_year=2026"),
+        (["interval_day"], "interval_day=2026-11-23"),
+        (("output", "interval_month"), "output=default/interval_month=2026-11"),
+        (["band"], "band=B0"),
+    ],
+)
+def test_partitions(tmp_path: Path, partition_by: Any, folder: str):
+    """Those that a row's key decides on, so that no row is in two of them."""
+    for _ in range(2):
+        assert merge(tmp_path, rows(range(1), range(2)), partition_by=partition_by) == [folder]
+    found = read(tmp_path)
+    assert len(found) == 2
+    assert set(KEY) <= set(found.column_names)
+
+
+@pytest.mark.parametrize(
+    "partition_by", [[], "", "crop", ["interval_month", "interval_month"], ["feature_id"], "month"]
+)
+def test_other_partitions_are_refused(tmp_path: Path, partition_by: Any):
+    """By name."""
+    with pytest.raises(SentinelHubRequestError, match="partition_by: give one or more of interval_year") as refused:
+        Dataset(tmp_path, partition_by)
+    assert refused.value.field == "partition_by"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda schema: schema.append(pyarrow.field("p50", pyarrow.float64())), "p50 is new"),
+        (lambda schema: schema.remove(1), "crop is missing"),
+        (lambda schema: schema.set(5, pyarrow.field("mean", pyarrow.int64())), "mean is int64, there double"),
+    ],
+)
+def test_other_columns_are_refused(tmp_path: Path, change: Callable[[Any], Any], said: str):
+    """Before anything is paid for."""
+    merge(tmp_path, rows(range(1), range(1)))
+    before = contents(tmp_path)
+    with Dataset(tmp_path, "interval_month") as dataset, pytest.raises(SentinelHubRequestError, match=said) as refused:
+        dataset.check(change(SCHEMA))
+    assert refused.value.field == "output_path"
+    assert contents(tmp_path) == before
+
+
+def test_files_of_something_else_are_refused(tmp_path: Path):
+    """They would be read as rows of this dataset."""
+    pyarrow.parquet.write_table(rows(range(1), range(1)), tmp_path / "part-0.parquet")
+    with pytest.raises(SentinelHubRequestError, match=r"part-0\.parquet, which is no file of a dataset"):
+        merge(tmp_path, rows(range(1), range(1)))
+
+
+def test_other_folders_are_refused(tmp_path: Path):
+    """A row would be in two of them."""
+    merge(tmp_path, rows(range(1), range(1)))
+    with pytest.raises(SentinelHubRequestError, match="no file of a dataset that is partitioned by interval_year"):
+        merge(tmp_path, rows(range(1), range(1)), partition_by="interval_year")
+
+
+def test_folder_that_cannot_be_written_is_found_out_first(tmp_path: Path):
+    """Here a file is in its place."""
+    (tmp_path / "file").write_bytes(b"")
+    with Dataset(tmp_path / "file" / "ndvi", "interval_month") as dataset, pytest.raises(SentinelHubOutputError):
+        dataset.check(SCHEMA)
+
+
+def test_check_leaves_nothing_behind(tmp_path: Path):
+    """Neither a file nor a lock."""
+    with Dataset(tmp_path / "ndvi", "interval_month") as dataset:
+        dataset.check(SCHEMA)
+    assert contents(tmp_path) == {}
+
+
+@given(
+    merges=st.lists(
+        st.tuples(st.integers(0, 6), st.integers(1, 3), st.integers(0, 3), st.integers(1, 2)), min_size=1, max_size=4
+    )
+)
+@settings(max_examples=15)
+def test_dataset_is_what_the_last_merge_of_each_row_says(tmp_path_factory, merges: list[tuple[int, int, int, int]]):
+    """Whatever overlaps."""
+    path, expected = tmp_path_factory.mktemp("dataset"), {}
+    for mean, (week, weeks, feature, features) in enumerate(merges):
+        merge(path, rows(range(week, week + weeks), range(feature, feature + features), float(mean)))
+        for one in range(feature, feature + features):
+            expected |= {(f"field {one}", each): float(mean) for each in range(week, week + weeks)}
+    assert means(path) == expected
+
+
+def _merge_own(path: Path, number: int) -> None:
+    for week in range(6):
+        merge(path, rows(range(week, week + 1), range(number * 10, number * 10 + 10), float(number)))
+
+
+def test_merges_at_once_lose_nothing_and_a_reader_sees_no_half(tmp_path: Path):
+    """Three processes write into the same months; one that is killed in the middle leaves a dataset that is whole."""
+    merge(tmp_path, rows(range(6), range(100, 101)))
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_merge_own, args=(tmp_path, number)) for number in range(3)]
+    for writer in writers:
+        writer.start()
+    seen = 0
+    while any(writer.is_alive() for writer in writers):
+        found = means(tmp_path)
+        assert len(found) >= seen
+        seen = len(found)
+        if seen >= 20 and writers[2].is_alive():
+            assert writers[2].pid
+            os.kill(writers[2].pid, signal.SIGKILL)
+    for writer in writers:
+        writer.join()
+    _merge_own(tmp_path, 2)  # its retry
+    assert [writer.exitcode for writer in writers[:2]] == [0, 0]
+    assert len(means(tmp_path)) == 6 * 31
+
+
+def test_dataset_in_an_object_storage(tmp_path: Path):
+    """Under the lock that is given."""
+    from airflow.sdk import ObjectStoragePath
+    from airflow.sdk.io import attach
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    attach("memory", fs=MemoryFileSystem())  # Airflow knows no memory:// by itself
+    locked: list[str] = []
+
+    class Lock:
+        def __enter__(self) -> None:
+            locked.append("taken")
+
+        def __exit__(self, *_: object) -> None:
+            locked.append("freed")
+
+    url = f"memory://{tmp_path.name}/ndvi"
+    for path in (url, ObjectStoragePath(url), f"{url}/"):
+        merge(path, rows(range(2), range(2)), lock=Lock)
+    assert locked == ["taken", "freed"] * 3
+    found = changes(url, interval_from="2026-11-30")
+    assert found.column("change").to_pylist() == [0.0, 0.0]
+
+
+def test_changes_between_intervals(tmp_path: Path):
+    """Feature by feature; a feature without an earlier interval has no change."""
+    merge(tmp_path, rows(range(2), range(2), 0.75), rows(range(2, 3), range(3), 0.5))
+    later = changes(tmp_path)
+    assert later.column_names == ["feature_id", "interval_from", "output", "band", "mean", "mean_before", "change"]
+    assert later.select(["feature_id", "mean_before", "change"]).to_pylist() == [
+        {"feature_id": "field 0", "mean_before": 0.75, "change": -0.25},
+        {"feature_id": "field 1", "mean_before": 0.75, "change": -0.25},
+        {"feature_id": "field 2", "mean_before": None, "change": None},
+    ]
+    assert set(changes(tmp_path, interval_from=START + timedelta(weeks=1))["change"].to_pylist()) == {0.0}
+    assert set(changes(tmp_path, compare_with=timedelta(weeks=2))["change"].to_pylist()) == {-0.25, None}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"compare_with": "last week"}, "compare_with is 'last week'"),
+        ({"column": "median"}, "column: .* has no 'median'. There are: feature_id"),
+        ({"interval_from": "some day"}, "interval_from"),
+    ],
+)
+def test_comparison_that_cannot_be_is_refused(tmp_path: Path, arguments: dict[str, Any], said: str):
+    """By the argument's name."""
+    merge(tmp_path, rows(range(1), range(1)))
+    with pytest.raises(SentinelHubRequestError, match=said):
+        changes(tmp_path, **arguments)
