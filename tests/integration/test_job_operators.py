@@ -30,6 +30,7 @@ from sentinelhub_provider.operators.batch_statistics import SentinelHubBatchStat
 from sentinelhub_provider.operators.jobs import buckets
 from sentinelhub_provider.operators.jobs.driver import JobCalls, JobDriver
 from sentinelhub_provider.sandbox.world.delivery import stores
+from sentinelhub_provider.sensors.job import SentinelHubJobSensor
 
 BATCH = {**JUNE_TILES, "delivery": f"s3://{BUCKET}/batch"}
 FIELDS = {
@@ -110,6 +111,24 @@ def task(kind: str = "batch", **changes: Any) -> Task:
 def started(jobs: Any) -> list[Any]:
     """Return the jobs that were started."""
     return [job for job in jobs.all() if job.starts]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("wait", [False, "false"])
+def test_a_job_that_is_not_waited_for_is_returned_once_it_is_started(kind: str, wait: Any, jobs, sentinelhub_sandbox):
+    """A retry, as after a crash, returns the same job; a sensor waits for it."""
+    sentinelhub_sandbox.control.jobs.set_durations(processing=None)
+    one = task(kind, wait_for_completion=wait)
+
+    first, again = one.attempt(), one.attempt()
+
+    (job,) = jobs.all()
+    assert (job.starts, first["id"], again["id"], one.deferrals) == (1, job.id, job.id, [])
+    assert first["state"] in ("CREATED", "ANALYSING", "PROCESSING", "RUNNING")
+    assert first["kind"] == KINDS[kind][0].kind.name
+    sensor = SentinelHubJobSensor(task_id="wait", kind=first["kind"], job_id=first["id"])
+    context: Any = {"ti": one.instance}
+    assert not sensor.poke(context)
 
 
 @pytest.mark.parametrize(

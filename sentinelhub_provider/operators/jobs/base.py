@@ -12,7 +12,7 @@ from sentinelhub_provider.api.jobs.job import DIGEST_SIZE, Job, JobKind, JobStat
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
 from sentinelhub_provider.api.values import read_flag, read_seconds
 from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRateLimitError, SentinelHubRequestError
-from sentinelhub_provider.operators.arguments import log_and_push_spent, utc_now
+from sentinelhub_provider.operators.arguments import log_and_push_spent, tell_outlets, utc_now
 from sentinelhub_provider.operators.base import end_of_attempt, without_vain_retries
 from sentinelhub_provider.operators.request_arguments import RequestOperator
 
@@ -39,6 +39,9 @@ class SentinelHubJobOperator(RequestOperator):
     :param delivery_role_arn: IAM role that Sentinel Hub assumes, instead of the connection's keys. (templated)
     :param delivery_region: region of the bucket, where it is not the connection's or the deployment's. (templated)
     :param job_id: reconnect to this job, which exists already, instead of creating one. (templated)
+    :param wait_for_completion: whether the task waits until the job is over. ``False`` returns the job once it is
+        started, for a :class:`~sentinelhub_provider.sensors.job.SentinelHubJobSensor` to wait for: a dict with
+        ``kind``, ``id``, ``state``, ``processing_units`` and ``delivery``. (templated)
     :param job_timeout: seconds that the job may take in all, from its creation; then it is stopped, and the task fails.
         (templated)
     :param poll_interval: seconds between two status checks of the job, at most. (templated)
@@ -57,6 +60,7 @@ class SentinelHubJobOperator(RequestOperator):
     poll_interval: Any
     check_features: Any
     stop_on_kill: Any
+    wait_for_completion: Any
     attempt: Attempt
     """Which attempt this is; known while the task runs."""
     deferral: DeferralState
@@ -75,6 +79,7 @@ class SentinelHubJobOperator(RequestOperator):
         delivery_role_arn: str | None = None,
         delivery_region: str | None = None,
         job_id: str | None = None,
+        wait_for_completion: bool | str = True,
         job_timeout: float | str = 24 * 3600.0,
         poll_interval: float | str = DEFAULT_POLL_INTERVAL,
         check_features: bool | str = True,
@@ -87,6 +92,7 @@ class SentinelHubJobOperator(RequestOperator):
         self.delivery_role_arn, self.delivery_region = delivery_role_arn, delivery_region
         self.job_id, self.job_timeout, self.poll_interval = job_id, job_timeout, poll_interval
         self.check_features, self.stop_on_kill = check_features, stop_on_kill
+        self.wait_for_completion = wait_for_completion
 
     # --- what a kind of job has to bring along -----------------------------------------------------------------------
 
@@ -179,6 +185,7 @@ class SentinelHubJobOperator(RequestOperator):
         self.max_wait = min(self.max_wait_seconds, FOREVER)
         self.check_features = read_flag(self.check_features, "check_features")
         self.stop_on_kill = read_flag(self.stop_on_kill, "stop_on_kill")
+        self.wait_for_completion = read_flag(self.wait_for_completion, "wait_for_completion")
         if self.job_id is not None:
             self.job_id = check_job_id(self.job_id)
 
@@ -203,8 +210,14 @@ class SentinelHubJobOperator(RequestOperator):
             except SentinelHubJobError:
                 self._tell_cost(context, driver.seen)
                 raise
-            self._tell_cost(context, job)  # also of a job that is done in part, for which the task may fail
-            return self.outcome(context, job)
+            if job is not None and not job.is_terminal:  # it is not waited for
+                result: dict[str, Any] = {"kind": self.kind.name, "id": job.id, "state": job.state.value}
+                result |= {"processing_units": job.cost, "delivery": job.delivery_url}
+            else:
+                self._tell_cost(context, job)  # also of a job that is done in part, for which the task may fail
+                result = self.outcome(context, job)
+            tell_outlets(self, context, result)
+            return result
 
     def _flow(self, context: Context, store: JobStore) -> Flow[Job | None]:
         """Return the job's life."""

@@ -136,6 +136,8 @@ class JobDriver:
                 except StopIteration as end:
                     found: Job | None = end.value
                     return found
+                if isinstance(step, steps.AwaitEnd) and not self._operator.wait_for_completion:
+                    return step.job
                 answer = self._do(step)
                 if isinstance(answer, Job):
                     self.seen = answer
