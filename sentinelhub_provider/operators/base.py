@@ -282,7 +282,7 @@ class PaidOperator(SentinelHubOperator):
             waits = read_choice(self.over_budget, ("fail", "wait"), "over_budget") == "wait"
             budget = self.dag_run_budget
             per_run = None if budget is None else read_number(budget, "dag_run_budget", least=0)
-            run = " ".join(task_identity(self, context)[:2])
+            run = "" if per_run is None else " ".join(task_identity(self, context)[:2])
             self.hook.spending_limits = SpendingLimits(per_run=per_run, run=run, waits=waits)
         return super().resume(context, event, **kept)
 

@@ -49,7 +49,7 @@ from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 from sentinelhub_provider.oauth.broker import TokenBroker, forget_tokens
 from sentinelhub_provider.sandbox.gateway.faults.model import TOKEN_PATHS
 from sentinelhub_provider.sandbox.server import SandboxServer
-from sentinelhub_provider.transport.download import DownloadReceiver
+from sentinelhub_provider.transport.download import Target
 
 COLLECTIONS = "/catalog/v1/collections"
 FORM = "application/x-www-form-urlencoded"
@@ -914,12 +914,12 @@ def test_download_that_is_cancelled_leaves_no_file(connect, tmp_path: Path, monk
     """While bytes are still coming, and a thread writes them."""
     fed = threading.Event()
 
-    def feed(receiver: DownloadReceiver, chunk: bytes) -> None:
-        DownloadReceiver_feed(receiver, chunk)
+    def feed(receiver: Target, chunk: bytes) -> None:
+        target_feed(receiver, chunk)
         fed.set()
 
-    DownloadReceiver_feed = DownloadReceiver.feed  # noqa: N806
-    monkeypatch.setattr(DownloadReceiver, "feed", feed)
+    target_feed = Target.feed
+    monkeypatch.setattr(Target, "feed", feed)
 
     async def cancelled(hook: SentinelHubHook) -> None:
         try:

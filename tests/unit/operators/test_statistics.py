@@ -850,7 +850,7 @@ def test_a_long_rate_limit_is_waited_out_in_the_triggerer(run, service: Service,
     answered = service.asked[:5]
     service.bodies.clear()
     service.answer = service.all_well
-    sharing._state_store.cache_clear()  # another process goes on, when the time has come
+    sharing._rate_state.cache_clear()  # another process goes on, when the time has come
     sharing._limiter.cache_clear()
 
     result = run(after=deferred.value, features=fields, concurrency=2, deferrable=True)
