@@ -54,26 +54,22 @@ def test_listing_follows_pages(jobs: Jobs):
     assert len(execute(SentinelHubListJobsOperator)) == 100
 
 
-def test_job_is_cancelled_once(jobs: Jobs, sentinelhub_sandbox):
-    """One that is over, or never ran, is left alone."""
-    job, waiting = jobs.create(batch_request()), jobs.create(batch_request())
-    jobs.act(job, "start")
+@pytest.mark.parametrize(
+    ("operator", "action", "told", "not_told"),
+    [
+        (SentinelHubCancelJobOperator, "stop", "STOPPED", "CREATED"),
+        (SentinelHubAnalyseJobOperator, "analyse", "ANALYSIS_DONE", "PROCESSING"),
+    ],
+)
+def test_job_is_told_once(jobs: Jobs, sentinelhub_sandbox, operator: type, action: str, told: str, not_told: str):
+    """One that has done so, or cannot any more, is left alone."""
+    waiting, running = jobs.create(batch_request()), jobs.create(batch_request())
+    jobs.act(running, "start")
+    job, other = (running, waiting) if action == "stop" else (waiting, running)
     for _ in range(2):
-        assert execute(SentinelHubCancelJobOperator, job_id=job)["state"] == "STOPPED"
-    assert execute(SentinelHubCancelJobOperator, job_id=waiting)["state"] == "CREATED"
-    stops = [one for one in sentinelhub_sandbox.control.requests() if one.path.endswith("/stop")]
-    assert len(stops) == 1
-
-
-def test_job_is_analysed_once(jobs: Jobs, sentinelhub_sandbox):
-    """One that was started is left alone."""
-    job, started = jobs.create(batch_request()), jobs.create(batch_request())
-    jobs.act(started, "start")
-    for _ in range(2):
-        assert execute(SentinelHubAnalyseJobOperator, job_id=job)["state"] == "ANALYSIS_DONE"
-    assert execute(SentinelHubAnalyseJobOperator, job_id=started)["state"] == "PROCESSING"
-    analyses = [one for one in sentinelhub_sandbox.control.requests() if one.path.endswith("/analyse")]
-    assert len(analyses) == 1
+        assert execute(operator, job_id=job)["state"] == told
+    assert execute(operator, job_id=other)["state"] == not_told
+    assert sum(one.path.endswith(f"/{action}") for one in sentinelhub_sandbox.control.requests()) == 1
 
 
 @pytest.mark.parametrize("operator", [SentinelHubCancelJobOperator, SentinelHubAnalyseJobOperator])

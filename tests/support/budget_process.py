@@ -1,14 +1,15 @@
 """Tasks that make one Process request each, all at once, and print what became of each, as JSON, on a line.
 
 ``python budget_process.py PROCESSES CALLS BODY``: each of the processes makes its calls one after the other, each with
-a hook of its own, as mapped tasks do. They wait for a line on the standard input before they start.
+a hook of its own, as mapped tasks do. The ids of the processes are printed first.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
+
+from forked import at_once
 
 import sentinelhub_provider.hooks.costs
 import sentinelhub_provider.transport.session  # noqa: F401
@@ -29,22 +30,9 @@ def outcome(body: object) -> str:
 
 
 def main() -> None:
-    """Fork, let them go, wait for them."""
+    """Make the calls in processes that begin at once."""
     processes, calls, body = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
-    gate, opener = os.pipe()
-    children = []
-    for _ in range(processes):
-        children.append(os.fork())
-        if children[-1] == 0:
-            os.close(opener)
-            os.read(gate, 1)  # until the other end is closed
-            line = json.dumps([outcome(body) for _ in range(calls)])
-            os.write(1, f"{line}\n".encode())  # in one piece, also among others'
-            os._exit(0)
-    sys.stdin.readline()
-    os.close(opener)
-    for child in children:
-        os.waitpid(child, 0)
+    at_once(processes, lambda: [outcome(body) for _ in range(calls)])
 
 
 if __name__ == "__main__":

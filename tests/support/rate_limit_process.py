@@ -6,12 +6,11 @@ configured limit, 0 for none. They wait for a line on the standard input before 
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from pathlib import Path
 
 import redis
+from forked import at_once
 
 from sentinelhub_provider.transport.rate_limit import Limits
 from sentinelhub_provider.transport.rate_limiter import RATE_STATE, RateLimiter
@@ -25,30 +24,16 @@ def open_store(where: str) -> StateStore:
     return FileStateStore(Path(where), RATE_STATE)
 
 
-def work(where: str, count: int, limits: Limits) -> None:
+def work(where: str, count: int, limits: Limits) -> list[float]:
     """Reserve, and tell when each slot starts."""
     limiter = RateLimiter(open_store(where), limits)
-    line = json.dumps([limiter.reserve().starts for _ in range(count)])
-    os.write(1, f"{line}\n".encode())  # in one piece, also among others'
+    return [limiter.reserve().starts for _ in range(count)]
 
 
 def main() -> None:
-    """Fork, let them go, wait for them."""
+    """Reserve in processes that begin at once."""
     where, count, per_minute, processes = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])
-    gate, opener = os.pipe()
-    children = []
-    for _ in range(processes):
-        children.append(os.fork())
-        if children[-1] == 0:
-            os.close(opener)
-            os.read(gate, 1)  # until the other end is closed
-            work(where, count, Limits(requests_per_minute=per_minute or None))
-            os._exit(0)
-    os.write(1, f"{json.dumps(children)}\n".encode())
-    sys.stdin.readline()
-    os.close(opener)
-    for child in children:
-        os.waitpid(child, 0)
+    at_once(processes, lambda: work(where, count, Limits(requests_per_minute=per_minute or None)))
 
 
 if __name__ == "__main__":
