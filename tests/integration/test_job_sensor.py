@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.sdk.exceptions import AirflowRescheduleException
 from job_requests import Jobs, async_request, batch_request
-from task_instance import FAILED, TIMED_OUT
+from task_instance import FAILED, TIMED_OUT, run_sensor
 
 from sentinelhub_provider.api.jobs.events import Outcome, event_of
 from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, BATCH_PROCESS, Job, JobKind, JobState
@@ -235,22 +233,13 @@ def test_event_that_is_not_a_finished_job_fails(event: Any, expected: type[Excep
 
 def run_to_its_end(waiting: SentinelHubJobSensor) -> str:
     """Run a sensor as Airflow does, deferrals included; return the job's state, or how the sensor ends."""
-    act: Callable[[], Any] = partial(waiting.execute, CONTEXT)
-    while True:
-        try:
-            return str(act()["state"])
-        except TaskDeferred as deferred:
-            _, stored = deferred.trigger.serialize()
-            event = asyncio.run(fired(SentinelHubJobTrigger(**json.loads(json.dumps(stored)))))
-            act = partial(waiting.resume_execution, deferred.method_name, {"event": event}, CONTEXT)
-        except AirflowSkipException:
-            return "skipped"
-        except AirflowSensorTimeout:
-            return "timed out"
-        except AirflowFailException:
-            return "failed"
-        except SentinelHubError:
-            return "to be retried"
+
+    def fire(deferred: TaskDeferred) -> Any:
+        _, stored = deferred.trigger.serialize()
+        return asyncio.run(fired(SentinelHubJobTrigger(**json.loads(json.dumps(stored)))))
+
+    end = run_sensor(waiting, CONTEXT, fire)
+    return end if isinstance(end, str) else str(end["state"])
 
 
 async def fired(trigger: SentinelHubJobTrigger) -> Any:

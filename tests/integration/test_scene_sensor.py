@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.sdk import DAG
 from airflow.sdk.bases.sensor import AirflowRescheduleException
-from task_instance import FAILED, TIMED_OUT
+from task_instance import FAILED, TIMED_OUT, run_sensor
 
 from sentinelhub_provider.exceptions import SentinelHubResponseError
 from sentinelhub_provider.hooks import scenes
@@ -130,21 +130,8 @@ def run_to_its_end(sensor: SentinelHubSceneSensor, clock: Time, monkeypatch: pyt
     """Run a sensor as Airflow does, deferrals included; return its result, or how it ends."""
     monkeypatch.setattr("airflow.sdk.bases.sensor.time", clock)
     monkeypatch.setattr("sentinelhub_provider.sensors.deferrable.time", clock)
-    act: Callable[[], Any] = partial(sensor.execute, {})
-    while True:
-        try:
-            return len(act())
-        except TaskDeferred as deferred:
-            event = clock.fire(deferred)
-            act = partial(sensor.resume_execution, deferred.method_name, {"event": event}, {})
-        except AirflowSkipException:
-            return "skipped"
-        except AirflowSensorTimeout:
-            return "timed out"
-        except AirflowFailException:
-            return "failed"
-        except Exception:
-            return "to be retried"
+    end = run_sensor(sensor, {}, clock.fire)
+    return end if isinstance(end, str) else len(end)
 
 
 def test_enough_scenes_are_returned_at_once(control, sensor):

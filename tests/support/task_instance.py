@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
 from airflow.sdk import DAG
+
+PICTURE = {
+    "collection": "sentinel-2-l2a",
+    "evalscript": "ndvi",
+    "time_range": "2024-06-01/2024-06-02",
+    "bbox": [13, 45, 13.1, 45.1],
+    "width": 9,
+}
+"""Arguments of a picture that is fine."""
 
 
 class TaskInstance:
@@ -36,6 +52,24 @@ def rendered(kind: Any, context: Mapping[str, Any], templates: Path, *, native: 
     operator.resolve_template_files()
     operator.render_template_fields(context)
     return operator
+
+
+def run_sensor(sensor: Any, context: Any, fire: Callable[[TaskDeferred], Any]) -> Any:
+    """Run a sensor as Airflow does; return its result, or how it ends. ``fire`` returns the event of a deferral."""
+    act: Callable[[], Any] = partial(sensor.execute, context)
+    while True:
+        try:
+            return act()
+        except TaskDeferred as deferred:
+            act = partial(sensor.resume_execution, deferred.method_name, {"event": fire(deferred)}, context)
+        except AirflowSkipException:
+            return "skipped"
+        except AirflowSensorTimeout:
+            return "timed out"
+        except AirflowFailException:
+            return "failed"
+        except Exception:
+            return "to be retried"
 
 
 TIMED_OUT = [

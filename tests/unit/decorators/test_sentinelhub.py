@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, task
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from task_instance import PICTURE
 
 from sentinelhub_provider.decorators.sentinelhub import sentinelhub_task
 from sentinelhub_provider.exceptions import SentinelHubRateLimitError
@@ -202,15 +203,7 @@ def test_bad_answer_is_named_before_anything_is_sent(returned, words):
 )
 def test_a_value_of_a_wrong_type_is_named(name: str, wrong: Any, where: str):
     """Whether the function returns it or the decorator gets it; nothing is sent."""
-    good = {
-        "collection": "sentinel-2-l2a",
-        "evalscript": "ndvi",
-        "time_range": "2024-06-01/2024-06-02",
-        "bbox": [13, 45, 13.1, 45.1],
-        "width": 9,
-        "output_path": "/nowhere/a.tif",
-        name: wrong,
-    }
+    good = {**PICTURE, "output_path": "/nowhere/a.tif", name: wrong}
     returned, given = ({}, good) if where == "given" else (good, {})
 
     def picture():

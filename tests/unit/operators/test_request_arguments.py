@@ -13,6 +13,7 @@ import pytest
 from airflow.sdk import DAG, BaseOperator, BaseSensorOperator
 from airflow.sdk.exceptions import AirflowFailException
 from jinja2 import TemplateNotFound
+from task_instance import PICTURE
 
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.operators.async_process import SentinelHubAsyncProcessOperator
@@ -248,13 +249,6 @@ def test_an_argument_that_would_have_no_effect_is_refused():
 
 ROLE = "arn:aws:iam::123456789012:role/sentinelhub"
 COLLECTION = "12345678-1234-1234-1234-123456789abc"
-PICTURE = {
-    "collection": "sentinel-2-l2a",
-    "evalscript": "ndvi",
-    "time_range": "2024-06-01/2024-06-02",
-    "bbox": [13, 45, 13.1, 45.1],
-    "width": 9,
-}
 GOOD: dict[type[BaseOperator], dict[str, Any]] = {
     SentinelHubProcessOperator: {
         "collection": "sentinel-2-l2a",

@@ -45,16 +45,16 @@ def test_no_limit_is_no_budget():
     assert SpendingLimits(per_month=1)
 
 
-@pytest.mark.parametrize(
-    ("now", "day_ends", "month_ends"),
-    [
-        ("2026-11-27T12:00", "2026-11-28", "2026-12-01"),
-        ("2026-12-31T23:59:59.999", "2027-01-01", "2027-01-01"),
-        ("2028-02-28T00:00", "2028-02-29", "2028-03-01"),
-        ("2026-10-25T01:30", "2026-10-26", "2026-11-01"),
-        ("2027-01-31T05:00", "2027-02-01", "2027-02-01"),
-    ],
-)
+ENDS = """
+2026-11-27T12:00         2026-11-28 2026-12-01
+2026-12-31T23:59:59.999  2027-01-01 2027-01-01
+2028-02-28T00:00         2028-02-29 2028-03-01
+2026-10-25T01:30         2026-10-26 2026-11-01
+2027-01-31T05:00         2027-02-01 2027-02-01
+"""
+
+
+@pytest.mark.parametrize(("now", "day_ends", "month_ends"), [line.split() for line in ENDS.split("\n") if line])
 def test_days_and_months_are_those_of_utc(now: str, day_ends: str, month_ends: str):
     """Whatever their length."""
     day, month, run = SpendingLimits(3, 2, 1, "weekly 1").windows(at(now))
