@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 DAGS = '''
+from datetime import timedelta
+
 from airflow.sdk import DAG
 from airflow.timetables.interval import CronDataIntervalTimetable
 
+from sentinelhub_provider.api.jobs import async_lifecycle, lifecycle
 from sentinelhub_provider.operators.async_process import SentinelHubAsyncProcessOperator
 from sentinelhub_provider.operators.batch import SentinelHubBatchProcessOperator
 from sentinelhub_provider.operators.batch_statistics import SentinelHubBatchStatisticsOperator
@@ -17,6 +20,9 @@ from sentinelhub_provider.operators.catalog import SentinelHubCatalogSearchOpera
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
 from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
 from sentinelhub_provider.sensors.catalog import SentinelHubSceneSensor
+
+# The bucket cannot be read, so that an Async Process job would be taken for over only half a minute after its 404.
+async_lifecycle.UNKNOWN_AT_FIRST, lifecycle.LISTING_DELAY = timedelta(0), timedelta(seconds=0.1)
 
 DAYS = CronDataIntervalTimetable("0 0 * * *", timezone="Europe/Berlin")
 RUNS = {
