@@ -59,8 +59,8 @@ sys.addaudithook(_refuse_the_outside)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One process more than there are cores: some tests wait for a deadline or for another process."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Two processes more than there are cores: some tests wait for a deadline or for another process."""
+    return len(os.sched_getaffinity(0)) + 2
 
 
 TOGETHER = {
