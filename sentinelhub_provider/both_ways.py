@@ -29,7 +29,7 @@ def at_once(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
 
 
 async def in_thread(act: Callable[..., _Result], *arguments: Any) -> _Result:
-    """Let something that blocks act in a thread; whoever is cancelled meanwhile waits for its end."""
+    """Let something that blocks act in a thread; a caller that is cancelled meanwhile waits for its end."""
     acting = asyncio.ensure_future(asyncio.to_thread(act, *arguments))
     try:
         return await asyncio.shield(acting)

@@ -148,7 +148,7 @@ class SentinelHubJobError(SentinelHubError):
 
     :param job_status: the job's last state, such as ``FAILED``.
     :param reason: the service's reason, such as ``OUT_OF_PU``.
-    :param final: whether a retry is in vain; by default it is, except for a job that can go on from where it stopped.
+    :param final: whether a retry cannot help; by default it can only for a job that goes on from where it stopped.
     """
 
     final = True

@@ -54,7 +54,7 @@ def read_flag(value: Any, field: str, member: str | None = None) -> bool:
 
 
 def as_number(value: Any) -> float:
-    """Return a number, which may be text or another library's; NaN for what is none, as a boolean."""
+    """Return a number, which may be text or another library's; NaN for all else, such as a boolean."""
     try:
         return math.nan if type(value).__name__ in ("bool", "bool_") else float(value)
     except (TypeError, ValueError, OverflowError):

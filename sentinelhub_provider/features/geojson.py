@@ -20,7 +20,7 @@ from sentinelhub_provider.exceptions import SentinelHubRequestError
 CHUNK = 1 << 18  # Characters that are read at a time
 
 LONGEST_TOKEN = 1000
-"""Characters: an error that lies farther from the end of what has been read is none of a text that goes on."""
+"""Characters: an error farther from the end of what has been read is one of the text, not of its missing rest."""
 
 _SPACE = re.compile(r"[\s\x1e\ufeff]*")
 """What may stand between values: RFC 8142 begins each feature of a sequence with a record separator."""
@@ -152,7 +152,7 @@ class _Cursor:
         return self._series("[", "]", self.value)
 
     def members(self) -> Iterator[str]:
-        """Yield the names of an object's members; whoever asks takes each value before the next name."""
+        """Yield the names of an object's members; the caller takes each value before the next name."""
         return self._series("{", "}", self._name)
 
     def _series(self, opening: str, closing: str, one: Callable[[], Any]) -> Iterator[Any]:

@@ -145,7 +145,7 @@ def check_cache(settings: ConnectionSettings) -> None:
 
 
 def _place(settings: ConnectionSettings) -> tuple[str, str, str]:
-    """Return where an account's state is kept. Who shares the client at one deployment shares it, with any secret."""
+    """Return where an account's state is kept: shared by all that use the client at a deployment, with any secret."""
     account = hashlib.sha256(f"{settings.client_id} {settings.base_url}".encode()).hexdigest()
     return settings.auth_cache, settings.auth_cache_prefix, account
 

@@ -153,7 +153,7 @@ class TokenBroker:
                 with _outcome(found, started, patience):
                     found = await awaited(wait(found, left))
             if isinstance(found, AccessToken):
-                # Others' fetch may have begun before the refusal. Who has fetched gets no other by fetching on.
+                # Others' fetch may have begun before the refusal. A caller's own second fetch brings nothing new.
                 if started or is_repeated or not _same(found, rejected):
                     return found
                 is_repeated = True

@@ -28,7 +28,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A refused client; its error is raised again without asking, until a time by the clock of who keeps it."""
+    """A refused client; its error is raised again without a request, until a time by the keeper's clock."""
 
     error: SentinelHubAuthenticationError
     until: float
@@ -44,8 +44,9 @@ Entry: TypeAlias = AccessToken | Refusal
 class Cipher:
     """Encrypts what is kept at rest, with a key that is derived from the client secret.
 
-    Who can decrypt it could have asked for a token with that secret. Who can read the store but not the connection
-    cannot. The client's key in the store is the salt: what was encrypted under one cannot be decrypted under another.
+    Anybody who can decrypt it has the secret, and could ask for a token. Anybody who can read the store, but not the
+    connection, cannot. The client's key in the store is the salt: what was encrypted under one key cannot be decrypted
+    under another.
     """
 
     def __init__(self, secret: str, key: str) -> None:
@@ -100,7 +101,7 @@ class SharedEntry:
             return StoreLock(lambda _: True)
         return StoreLock(
             lambda patience: self._softly("lock", lambda: lock.acquire(patience), True),
-            # Also where writing has just failed: others would wait for it in vain.
+            # Also where writing has just failed: others wait for it.
             lambda: self._softly("unlock", lock.release, None, even_paused=True),
         )
 

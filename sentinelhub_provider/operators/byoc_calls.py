@@ -1,6 +1,6 @@
 """The BYOC API's calls as tasks make them: each request that starts something is sent once.
 
-An answer that got lost does not mean that nothing happened: then it is looked whether it did.
+A request whose answer got lost may have taken effect: the state of the collection or tile then tells.
 """
 
 from __future__ import annotations

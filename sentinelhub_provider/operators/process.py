@@ -96,7 +96,7 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
             result = TiledProcess(self, context, request, records).result()
         else:
             result = self._single(context, request, records)
-        if result["skipped"] and result["coverage"] is None:  # whoever made the picture did not need to know
+        if result["skipped"] and result["coverage"] is None:  # the task that made the picture did not need to know
             paths = pictures.output_paths(self.output_path, request.formats)
             result["coverage"] = coverage_of(self, request, paths, self.on_empty)
         judge_coverage(result["coverage"], self.on_empty, f"no pixel has data in {', '.join(result['outputs'])}")

@@ -66,7 +66,7 @@ def note(asset_name: str, asset_uri: str, key: str, number: int) -> None:
 
 
 def _noted(stored: str | None) -> int:
-    """Return the number that is stored; what is no number is none of ours, and is replaced."""
+    """Return the number that is stored; anything else was written by others, and is replaced."""
     try:
         number = None if stored is None else json.loads(stored)
     except ValueError:

@@ -63,7 +63,7 @@ class DeferrableSensor(BaseSensorOperator):
     def _go_on(self, context: Context, ends: float, check: Callable[[], bool | PokeReturnValue]) -> Any:
         """Check once; return the result, raise as poke mode does, or wait in the triggerer.
 
-        :param ends: when the wait ends in vain, in seconds since the epoch.
+        :param ends: when the wait ends without success, in seconds since the epoch.
         """
         done: bool | PokeReturnValue = False
         try:
@@ -93,5 +93,5 @@ class DeferrableSensor(BaseSensorOperator):
         )
 
     def _time_out(self) -> Any:
-        message = f"The sensor waited {self.timeout:.0f} s in vain."
+        message = f"The sensor waited {self.timeout:.0f} s without success."
         raise AirflowSkipException(message) if self.soft_fail else AirflowSensorTimeout(message)

@@ -113,7 +113,7 @@ class ServiceMessage:
 
 
 def read_error_document(excerpt: bytes) -> ServiceMessage:
-    """Read an error document of any of the service's shapes; what is none of them is quoted in short."""
+    """Read an error document of any of the service's shapes; another shape is quoted in short."""
     text = excerpt.decode("utf-8", errors="replace").strip()
     if not text:
         return ServiceMessage()

@@ -119,7 +119,7 @@ class AsyncSentinelHubSession(FlowDriver):
         return self._broker.aget(fetch, **limits)
 
     async def _limit(self, act: Callable[[], Any]) -> Any:
-        """Let the rate limiter or the budget act, in a thread if need be, which goes on whoever is cancelled."""
+        """Let the rate limiter or the budget act, in a thread if need be, which outlives a cancelled call."""
         if not self._limiter.may_block and self._budget is None:
             return act()
         return await in_thread(act)

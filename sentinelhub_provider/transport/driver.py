@@ -103,7 +103,7 @@ class FlowDriver:
         held: Slot | None = None
 
         def reserve(step: steps.Reserve) -> Slot:
-            nonlocal held  # set here, as whoever is cancelled meanwhile does not hear of it
+            nonlocal held  # set here, as a call that is cancelled meanwhile gets no answer
             held = self._limiter.reserve(step.previous, patience=step.patience, spends=step.spends)
             return held
 
@@ -133,5 +133,5 @@ class FlowDriver:
             answer: Answer = done.value
             return answer
         finally:
-            if held is not None:  # whoever gave up
+            if held is not None:  # the call gave up
                 await awaited(self._limit(partial(self._limiter.give_back, held)))

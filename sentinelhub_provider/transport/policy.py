@@ -127,7 +127,7 @@ def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], fl
         if attempt < call.max_attempts:
             _refuse_long_wait(call, seconds, problem.error)
         if attempt == call.max_attempts or seconds >= remaining:
-            raise problem.error from cause  # waiting in vain helps nobody
+            raise problem.error from cause  # no attempt is left, or no time for one
         yield steps.Wait(seconds, problem.reason, attempt, call.max_attempts, remaining)
         attempt += 1
 

@@ -212,7 +212,7 @@ def _spent(state: RateState, limits: Limits, slot: Slot, now: float, spent: floa
     """Replace the processing units that were set aside by those that were spent, where that is known."""
     if not limits.seconds_per_unit or not slot.spends:
         return state
-    state = replace(state, units_known_by=0.0)  # while nobody knows the cost, whoever is next may find out
+    state = replace(state, units_known_by=0.0)  # while nobody knows the cost, the next request may find out
     if spent is None:
         return state
     owed = min((spent - slot.units) * limits.seconds_per_unit, LONGEST_ASKED)

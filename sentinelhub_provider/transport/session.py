@@ -187,7 +187,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
 
     def resolve_redirects(self, *args: Any, **kwargs: Any) -> Any:
         """Follow redirects where ``requests`` is to; otherwise not even look at them, as the policy does that."""
-        # requests would read the whole body, and take an address that is none for a fault of the request.
+        # requests would read the whole body, and take a malformed address for a fault of the request.
         return iter(()) if kwargs.get("yield_requests") else super().resolve_redirects(*args, **kwargs)
 
     def _prepared(self, method: str, url: str, **given: Any) -> requests.PreparedRequest:

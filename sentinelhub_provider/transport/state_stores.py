@@ -33,7 +33,7 @@ class StateStore(Protocol[State]):
     """Keeps one state, and the clock that its times are by, in seconds since the epoch. Both methods may block."""
 
     def read(self) -> tuple[State, float]:
-        """Return the state, and the time just before: who goes by it does so before whatever changes it."""
+        """Return the state, and the time just before it was read."""
 
     def update(self, change: Change[State]) -> None:
         """Replace the state; ``change`` is called by one at a time, and again where another was quicker."""

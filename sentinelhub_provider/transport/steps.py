@@ -97,7 +97,7 @@ class Authorize:
 
 @dataclass(frozen=True, slots=True)
 class Distrust:
-    """Remember for a while that the API refuses every token, so that the next call does not fetch one in vain."""
+    """Remember for a while that the API refuses every token, so that the next call fetches none."""
 
     error: SentinelHubAuthenticationError
 

@@ -21,7 +21,7 @@ class SentinelHubByocTilesTrigger(StoredTrigger, BaseTrigger):
     """Wait until each of these tiles is ingested or has failed.
 
     One event ends it: ``finished``, with how many were ingested and why the first ones failed; ``timeout``, the same
-    where some had come to no end; or ``error``, where watching on is in vain, such as for a client that is refused.
+    where some had come to no end; or ``error``, where watching on cannot help, such as for a client that is refused.
     None holds a token or a secret.
 
     :param collection_id: UUID of the collection.

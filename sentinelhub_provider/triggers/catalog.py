@@ -28,7 +28,7 @@ class SentinelHubSceneCountTrigger(StoredTrigger, BaseTrigger):
     """Poll until so many scenes are found, then fire once.
 
     The event is ``{"status": "found", "scenes": 3, "waits_until": ...}``; ``timeout`` where there were too few at the
-    end; or ``error``, with ``final`` where polling on is in vain, such as for a client that is refused. It holds no
+    end; or ``error``, with ``final`` where polling on cannot help, such as for a client that is refused. It holds no
     token and no secret. Passing errors are waited out. Triggers of one triggerer that search for the same share each
     poll, which asks for no more scenes than the most demanding one needs.
 

@@ -55,7 +55,7 @@ class SentinelHubJobTrigger(StoredTrigger, BaseTrigger):
 
     :param kind: ``batch-process``, ``batch-statistics`` or ``async-process``.
     :param job_id: the job's id.
-    :param end_time: when waiting ends in vain, in seconds since the epoch.
+    :param end_time: when waiting ends without success, in seconds since the epoch.
     :param sentinelhub_conn_id: the connection.
     :param poll_interval: seconds between two status checks at most; young jobs are checked more often.
     :param stop_on_kill: whether the job is stopped when a user marks the task as failed or as a success meanwhile

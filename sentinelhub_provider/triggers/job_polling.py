@@ -55,7 +55,7 @@ class StatusUpdate:
 
 @dataclass(frozen=True, slots=True)
 class PollFailure:
-    """The job's status cannot be checked; ``is_final`` where trying again is in vain."""
+    """The job's status cannot be checked; ``is_final`` where trying again cannot help."""
 
     error: SentinelHubError
     is_final: bool
@@ -362,7 +362,7 @@ async def watching(
 
 
 async def _guarded(poller: JobPoller, running: dict[tuple[str, str], _Running], key: tuple[str, str]) -> None:
-    """Run a poller; should it end before its last watch did, let nobody wait for it in vain."""
+    """Run a poller; should it end before its last watch did, let nobody wait for it."""
     reason = "was cancelled"
     try:
         await poller.run()

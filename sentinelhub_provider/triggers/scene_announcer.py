@@ -28,7 +28,7 @@ CONFIRMATION_SECONDS = 60.0
 """How long the first confirmation is waited for. Airflow stores a hundred events within a few seconds."""
 
 LONGEST_CONFIRMATION_SECONDS = 600.0
-"""How long one is waited for where there was one before: whoever confirms is there, and may be busy."""
+"""How long one is waited for where there was one before: the listener that confirms is there, and may be busy."""
 
 CONFIRMATION_PAUSE = 1.0
 """Seconds between two status checks of a confirmation: the triggerer hands events over once a second."""
@@ -40,7 +40,7 @@ CLAIM_SECONDS = 2.0
 """Seconds after which a written batch must still be there to be announced: longer than a write takes."""
 
 OTHERS_SECONDS = CONFIRMATION_SECONDS + 15.0
-"""How long another watcher's batch is waited for: longer than that one waits. Whoever wrote it may have been killed."""
+"""How long another watcher's batch is waited for: longer than that one waits. Its writer may have been killed."""
 
 BATCH_PAUSE = 60.0
 """Seconds between two events of one poll: Airflow makes the run of the first without the second, or with it."""

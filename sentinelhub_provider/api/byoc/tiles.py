@@ -101,7 +101,7 @@ def tile_endpoint(collection_id: str, tile_id: str) -> str:
 
 
 def read_tile(document: Any) -> Tile:
-    """Read a tile. Raises :class:`SentinelHubResponseError` for what is none, or in a state that is not known."""
+    """Read a tile. Raises :class:`SentinelHubResponseError` for another shape, or a state that is not known."""
     if not isinstance(document, Mapping) or not isinstance(document.get("id"), str) or not document["id"]:
         raise SentinelHubResponseError("The BYOC API answered with a tile that has no id.")
     try:

@@ -9,8 +9,8 @@ order. So each poll searches a window of days that ends now, and what was announ
 - The memory is bounded: beyond :data:`MAX_KNOWN` scenes the window is shortened, day by day, down to two days.
 - A scene that was processed anew has another id but tile and time of the old one. By default it is no new scene.
 
-A batch of new scenes is numbered and written down **before** it is announced, in one event. Whoever stores the event
-stores its number with it; after a crash that number tells whether the batch was announced. Several watchers of one
+A batch of new scenes is numbered and written down **before** it is announced, in one event. Airflow stores the number
+with the event; after a crash that number tells whether the batch was announced. Several watchers of one
 asset may overlap, as when a triggerer was thought to be dead: each adopts what the others wrote before it announces.
 """
 

@@ -113,7 +113,7 @@ class PartFile:
         if self._file is not None:
             if self._store is not None and self._places:
                 self._store.keep(self._file, at_once=True)
-            with suppress(OSError):  # a full disk, which whoever added the last answer was told
+            with suppress(OSError):  # a full disk, as adding the last answer has said
                 self._file.close()
             self._file = None
 

@@ -154,7 +154,7 @@ class SentinelHubJobOperator(RequestOperator):
         """Go on when the trigger has seen the job end.
 
         :param state: see :meth:`resume`.
-        :raises SentinelHubResponseError: for an event that is none, or about another job.
+        :raises SentinelHubResponseError: for an event of another shape, or about another job.
         """
         from sentinelhub_provider.api.jobs.events import Outcome, validated_event
 
