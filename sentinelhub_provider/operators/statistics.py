@@ -84,9 +84,9 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
     :param output_path: file for the table: a local path, or a URL that Airflow's object storage knows. (templated)
     :param output_format: ``csv``, ``jsonl`` or ``parquet``; what the path's ending says by default.
         (templated)
-    :param partition_by: one or more of ``interval_year``, ``interval_month``, ``interval_day``, ``output``, ``band``:
-        ``output_path`` is then the folder of a Parquet dataset in Hive style, into which the table is merged. A row
-        replaces the one of the same feature, interval, output and band. (templated)
+    :param partition_by: one or more of ``interval_year``, ``interval_month`` and ``interval_day``. ``output_path`` is
+        then the folder of a Parquet dataset in Hive style, into which the table is merged: a row replaces the one of
+        the same feature, interval, output and band. (templated)
     :param on_error: ``fail``: an unusable feature fails the task before anything is sent; a feature or interval without
         an answer fails it after the table of all others is written. ``skip``: they are reported, and the task succeeds
         as long as there is any answer. (templated)

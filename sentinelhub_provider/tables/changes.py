@@ -9,6 +9,7 @@ from sentinelhub_provider.api.time_range import parse_duration, parse_time
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRequestError
 from sentinelhub_provider.features.files import require, unreadable
 from sentinelhub_provider.hooks.output import is_object_path, place_of
+from sentinelhub_provider.tables.dataset import TIMES
 
 if TYPE_CHECKING:
     import pyarrow
@@ -82,7 +83,6 @@ def _latest(rows: Any) -> datetime:
 
 def _partitioning(arrow: Any) -> Any:
     """Return how folders name partitions; a month such as ``2026-11`` is text."""
-    names = ("interval_year", "interval_month", "interval_day", "output", "band")
     import pyarrow.dataset
 
-    return pyarrow.dataset.partitioning(arrow.schema([(name, arrow.string()) for name in names]), flavor="hive")
+    return pyarrow.dataset.partitioning(arrow.schema([(name, arrow.string()) for name in TIMES]), flavor="hive")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 KEY = ("feature_id", "interval_from", "output", "band")
-"""Columns that tell rows apart: a new row replaces the one with the same."""
+"""Columns that tell rows apart: a new row replaces the one with the same. A row without an output is about all."""
 
 TIMES = {"interval_year": "%Y", "interval_month": "%Y-%m", "interval_day": "%Y-%m-%d"}
 """Partitions by time, and how ``interval_from`` becomes their value, in UTC."""
@@ -43,7 +43,7 @@ class Dataset:
     """A dataset that rows are merged into: :meth:`add` tables within its context, then :meth:`merge` them.
 
     :param path: its root folder: a local path, or a URL that Airflow's object storage knows.
-    :param partition_by: one or more of ``interval_year``, ``interval_month``, ``interval_day``, ``output``, ``band``.
+    :param partition_by: one or more of ``interval_year``, ``interval_month`` and ``interval_day``.
     :param lock: keeps others from merging at the same time; by default a file in the root, for a local path. In an
         object storage it has to be given, or only one task at a time may merge.
     :raises SentinelHubRequestError: for another partition, or where pyarrow is not installed.
@@ -52,11 +52,10 @@ class Dataset:
     def __init__(self, path: Any, partition_by: Sequence[str] | str, *, lock: Lock | None = None) -> None:
         require("pyarrow", field="partition_by", otherwise="leave partition_by out")
         names = [partition_by] if isinstance(partition_by, str) else list(partition_by)
-        known = (*TIMES, "output", "band")
-        wrong = [name for name in names if name not in known]
+        wrong = [name for name in names if name not in TIMES]
         if wrong or not names or len(set(names)) < len(names):
             said = f"{wrong[0]!r} is none of them" if wrong else f"it is {names!r}"
-            raise SentinelHubRequestError(f"partition_by: give one or more of {', '.join(known)}, each once; {said}.")
+            raise SentinelHubRequestError(f"partition_by: give one or more of {', '.join(TIMES)}, each once; {said}.")
         self.path, self._partitions = path, names
         with storing(path):
             self._root: Any = place_of(path)
@@ -92,7 +91,7 @@ class Dataset:
             if files:
                 with files[-1].open("rb") as opened:
                     there = pyarrow.parquet.read_schema(opened)
-                self._compare(there, self._stored(schema), str(files[-1]))
+                self._compare(there, schema, str(files[-1]))
         with target_for(self._root / f"{FILE}.check"):
             pass
 
@@ -101,13 +100,9 @@ class Dataset:
         import pyarrow.compute
         import pyarrow.parquet
 
-        values = []
-        for name in self._partitions:
-            form = TIMES.get(name)
-            column = table["interval_from"] if form else table[name]
-            values.append(pyarrow.compute.strftime(column, format=form) if form else column)
+        start = table["interval_from"]
+        values = [pyarrow.compute.strftime(start, format=TIMES[name]) for name in self._partitions]
         keys = pyarrow.table(values, names=[str(number) for number in range(len(values))])
-        stored = table.select(self._stored(table.schema).names)
         for value in keys.group_by(keys.column_names).aggregate([]).to_pylist():
             mask = None
             for name, wanted in value.items():
@@ -116,9 +111,9 @@ class Dataset:
             partition = tuple(value.values())
             if partition not in self._writers:
                 place = self._folder / f"{len(self._writers)}.parquet"
-                writer = pyarrow.parquet.ParquetWriter(place, stored.schema)
+                writer = pyarrow.parquet.ParquetWriter(place, table.schema)
                 self._writers[partition] = self._spool.enter_context(writer), place
-            self._writers[partition][0].write_table(stored.filter(mask))
+            self._writers[partition][0].write_table(table.filter(mask))
 
     def merge(self) -> list[str]:
         """Merge the rows; return the partitions that they are in, such as ``interval_month=2026-11``.
@@ -143,25 +138,19 @@ class Dataset:
         import pyarrow.parquet
 
         path = self._root / partition / FILE
-        key = [name for name in KEY if name in rows.column_names]
         with storing(path):
             if path.exists():
                 with path.open("rb") as file:
                     former = pyarrow.parquet.read_table(file)
                 self._compare(former.schema, rows.schema, str(path))
-                rows = pyarrow.concat_tables([_without(former, rows, key), rows])
-            rows = rows.sort_by([(name, "ascending") for name in key])  # the same rows are the same bytes
+                rows = _without_failures(rows, former)
+                rows = pyarrow.concat_tables([_without(former, rows), rows])
+            rows = rows.sort_by([(name, "ascending") for name in KEY])  # the same rows are the same bytes
             buffer = io.BytesIO()
             pyarrow.parquet.write_table(rows, buffer, compression="zstd")
         with target_for(path) as receiver:
             receiver.feed(buffer.getvalue())
             receiver.complete(content_type=CONTENT_TYPE, processing_units=None, url="")
-
-    def _stored(self, schema: pyarrow.Schema) -> pyarrow.Schema:
-        """Return what a file holds: all columns but those that the folders' names say."""
-        import pyarrow
-
-        return pyarrow.schema([field for field in schema if field.name not in self._partitions])
 
     def _compare(self, there: pyarrow.Schema, wanted: pyarrow.Schema, file: str) -> None:
         """Raise :class:`SentinelHubRequestError` where columns or types differ."""
@@ -201,11 +190,42 @@ class Dataset:
             ) from error
 
 
-def _without(former: pyarrow.Table, rows: pyarrow.Table, key: list[str]) -> pyarrow.Table:
-    """Return the rows of a table whose keys another one does not have."""
+def _without_failures(rows: pyarrow.Table, former: pyarrow.Table) -> pyarrow.Table:
+    """Return rows but for intervals that failed this time, and did not before: what is known of them stays."""
     import pyarrow
+    import pyarrow.compute
 
-    # Joined by their keys alone: a join does not take columns of lists, such as histograms.
-    numbered = former.select(key).append_column("row", pyarrow.array(range(len(former))))
-    kept = numbered.join(rows.select(key), keys=key, join_type="left anti")
+    if "state" not in rows.column_names:
+        return rows
+    whole, has_failed = ["feature_id", "interval_from"], pyarrow.compute.field("state") == "failed"
+    numbered = rows.select([*whole, "state"]).append_column("row", pyarrow.array(range(len(rows))))
+    known = former.filter(~has_failed).select(whole)
+    failed = numbered.filter(has_failed).join(known, keys=whole, join_type="left anti")
+    kept = pyarrow.concat_tables([numbered.filter(~has_failed), failed])
+    return rows.take(kept["row"].combine_chunks().sort())
+
+
+def _without(former: pyarrow.Table, rows: pyarrow.Table) -> pyarrow.Table:
+    """Return the rows of a table that others do not replace."""
+    import pyarrow
+    import pyarrow.compute
+
+    def keys(table: pyarrow.Table) -> pyarrow.Table:
+        # Text in place of nulls, which a join takes for different; and no lists, such as histograms, which it refuses.
+        return pyarrow.table({name: _filled(table[name]) for name in KEY})
+
+    has_no_output = pyarrow.compute.field("output") == ""
+    new, whole = keys(rows), ["feature_id", "interval_from"]
+    kept = keys(former).append_column("row", pyarrow.array(range(len(former))))
+    kept = kept.join(new, keys=list(KEY), join_type="left anti")
+    kept = kept.join(new.filter(has_no_output).select(whole), keys=whole, join_type="left anti")
+    empty = kept.filter(has_no_output).join(new.select(whole), keys=whole, join_type="left anti")
+    kept = pyarrow.concat_tables([kept.filter(~has_no_output), empty])
     return former.take(kept["row"].combine_chunks().sort())
+
+
+def _filled(column: pyarrow.ChunkedArray) -> pyarrow.ChunkedArray:
+    import pyarrow.compute
+    import pyarrow.types
+
+    return pyarrow.compute.fill_null(column, "") if pyarrow.types.is_string(column.type) else column

@@ -28,6 +28,7 @@ SCHEMA = pyarrow.schema(
         ("interval_from", pyarrow.timestamp("us", tz="UTC")),
         ("output", pyarrow.string()),
         ("band", pyarrow.string()),
+        ("state", pyarrow.string()),
         ("mean", pyarrow.float64()),
         ("histogram", pyarrow.list_(pyarrow.struct([("low", pyarrow.float64()), ("count", pyarrow.int64())]))),
     ]
@@ -35,7 +36,7 @@ SCHEMA = pyarrow.schema(
 START = datetime(2026, 11, 23, tzinfo=UTC)
 
 
-def rows(weeks: range, features: range, mean: float = 0.5, **more: Any) -> pyarrow.Table:
+def rows(weeks: range, features: range, mean: float | None = 0.5, **more: Any) -> pyarrow.Table:
     """Return a row for each feature and week after :data:`START`."""
     return pyarrow.Table.from_pylist(
         [
@@ -45,6 +46,7 @@ def rows(weeks: range, features: range, mean: float = 0.5, **more: Any) -> pyarr
                 "interval_from": START + timedelta(weeks=week),
                 "output": "default",
                 "band": "B0",
+                "state": "ok",
                 "mean": mean,
                 "histogram": [{"low": 0.0, "count": feature}],
                 **more,
@@ -121,8 +123,7 @@ def test_same_day_again_changes_nothing(tmp_path: Path):
     [
         ("interval_year", "interval_year=2026"),
         (["interval_day"], "interval_day=2026-11-23"),
-        (("output", "interval_month"), "output=default/interval_month=2026-11"),
-        (["band"], "band=B0"),
+        (("interval_year", "interval_month"), "interval_year=2026/interval_month=2026-11"),
     ],
 )
 def test_partitions(tmp_path: Path, partition_by: Any, folder: str):
@@ -149,7 +150,7 @@ def test_other_partitions_are_refused(tmp_path: Path, partition_by: Any):
     [
         (lambda schema: schema.append(pyarrow.field("p50", pyarrow.float64())), "p50 is new"),
         (lambda schema: schema.remove(1), "crop is missing"),
-        (lambda schema: schema.set(5, pyarrow.field("mean", pyarrow.int64())), "mean is int64, there double"),
+        (lambda schema: schema.set(6, pyarrow.field("mean", pyarrow.int64())), "mean is int64, there double"),
     ],
 )
 def test_other_columns_are_refused(tmp_path: Path, change: Callable[[Any], Any], said: str):
@@ -188,6 +189,42 @@ def test_check_leaves_nothing_behind(tmp_path: Path):
     with Dataset(tmp_path / "ndvi", "interval_month") as dataset:
         dataset.check(SCHEMA)
     assert contents(tmp_path) == {}
+
+
+def states(path: Path) -> list[tuple[str, str | None, float | None]]:
+    """Return each row's feature, output and mean."""
+    columns = ("feature_id", "output", "mean")
+    return sorted(
+        (tuple(row[name] for name in columns) for row in read(path).select(columns).to_pylist()),
+        key=lambda row: tuple(map(str, row)),
+    )
+
+
+def test_row_without_an_output_is_about_all_of_them(tmp_path: Path):
+    """A week without a scene that gets one, one that loses it, and other outputs in the same dataset."""
+    empty = rows(range(1), range(1), None, output=None, band=None)
+    for _ in range(2):
+        merge(tmp_path, empty)
+        assert states(tmp_path) == [("field 0", None, None)]
+    merge(tmp_path, rows(range(1), range(1), 0.5))
+    assert states(tmp_path) == [("field 0", "default", 0.5)]
+    merge(tmp_path, rows(range(1), range(2), 0.7, output="water"))
+    assert states(tmp_path) == [("field 0", "default", 0.5), ("field 0", "water", 0.7), ("field 1", "water", 0.7)]
+    merge(tmp_path, rows(range(1), range(1), 0.1))
+    assert states(tmp_path) == [("field 0", "default", 0.1), ("field 0", "water", 0.7), ("field 1", "water", 0.7)]
+    merge(tmp_path, empty)
+    assert states(tmp_path) == [("field 0", None, None), ("field 1", "water", 0.7)]
+
+
+def test_interval_that_failed_replaces_nothing_that_is_known(tmp_path: Path):
+    """It is kept until it gets an answer."""
+    failed = rows(range(1), range(2), None, output=None, band=None, state="failed")
+    merge(tmp_path, rows(range(1), range(1), 0.5))
+    for _ in range(2):
+        merge(tmp_path, failed)
+        assert states(tmp_path) == [("field 0", "default", 0.5), ("field 1", None, None)]
+    merge(tmp_path, rows(range(1), range(1, 2), 0.7))
+    assert states(tmp_path) == [("field 0", "default", 0.5), ("field 1", "default", 0.7)]
 
 
 @given(
