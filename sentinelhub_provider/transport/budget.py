@@ -7,6 +7,7 @@ a request was set aside for stay spent where its task dies, since the service ma
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from typing import TypeAlias
 from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRateLimitError, SentinelHubTransportError
 from sentinelhub_provider.transport.state_stores import Change, Coding, StateStore
 
+log = logging.getLogger(__name__)
 FORGETTING = 62 * 24 * 3600.0  # seconds after which a window that nobody uses is dropped: two months
 ROUNDING = 1e-9  # share of a limit by which sums of fractions may miss it
 
@@ -149,9 +151,16 @@ class Budget:
         return outcome[0]
 
     def settle(self, charge: Charge, spent: float | None) -> None:
-        """Replace what was set aside by what was spent, ``None`` where that is not known: then it counts as spent."""
-        if spent is not None and spent != charge.units:
+        """Replace what was set aside by what was spent, ``None`` where that is not known: then it counts as spent.
+
+        A store that fails now costs a warning: the answer is there, and paid for.
+        """
+        if spent is None or spent == charge.units:
+            return
+        try:
             self._update(lambda ledger, now: settle(ledger, charge, now, spent))
+        except SentinelHubTransportError as error:
+            log.warning("%.4g PU stay set aside, though %.4g were spent: %s", charge.units, spent, error)
 
     def spent(self) -> dict[str, float]:
         """Return the PU set aside or spent so far in each window of now."""
@@ -163,6 +172,6 @@ class Budget:
             self._store.update(change)
         except Exception as error:  # its text may hold a Redis URL with its password
             raise SentinelHubTransportError(
-                f"The budget cannot be kept ({type(error).__name__}), so nothing was sent. Check the connection's "
-                "auth_cache; a retry of the task tries again."
+                f"The budget cannot be kept ({type(error).__name__}). Check the connection's auth_cache; a retry of "
+                "the task tries again."
             ) from error

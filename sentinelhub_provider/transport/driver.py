@@ -78,14 +78,18 @@ class FlowDriver:
             self._count(steps.TOKEN_CACHE_HITS, 1, "")
         return token
 
-    async def _spend(self, call: Call, send: Callable[[steps.Send], Any], step: steps.Send) -> Answer | steps.Failure:
-        """steps.Send, with the units set aside before and settled after: what may have been charged counts as spent."""
+    async def _set_aside(self, call: Call, step: steps.Send) -> Charge | None:
+        """Set aside what a request is going to cost; ``None`` where there is no budget, or nothing to pay."""
         if self._budget is None or not call.spends or step.token is None or step.is_foreign:
-            return await awaited(send(step))  # type: ignore[no-any-return]
+            return None
         charge: Charge = await awaited(self._limit(partial(self._budget.set_aside, call.units)))
+        return charge
+
+    async def _charged(self, charge: Charge | None, send: Callable[[], Any]) -> Answer | steps.Failure:
+        """Send, and settle what was set aside: what may have been charged counts as spent."""
         spent: float | None = None
         try:
-            outcome: Answer | steps.Failure = await awaited(send(step))
+            outcome: Answer | steps.Failure = await awaited(send())
             if isinstance(outcome, steps.Failure):
                 spent = None if outcome.kind.was_sent else 0.0
             else:
@@ -95,7 +99,8 @@ class FlowDriver:
             spent = 0.0
             raise
         finally:
-            await awaited(self._limit(partial(self._budget.settle, charge, spent)))
+            if self._budget is not None and charge is not None:
+                await awaited(self._limit(partial(self._budget.settle, charge, spent)))
 
     async def _drive(self, flow: Flow, send: Callable[[steps.Send], Any], call: Call) -> Answer:
         """Walk through a flow, doing what it says."""
@@ -122,8 +127,9 @@ class FlowDriver:
                     case steps.Distrust(error):
                         self._broker.distrust(self._settings.base_url, error)
                     case steps.Send():
+                        charge = await self._set_aside(call, step)  # or the slot is given back
                         held = None
-                        event = await self._spend(call, send, step)
+                        event = await self._charged(charge, partial(send, step))
                     case steps.Wait(seconds):
                         self._on_wait(step)
                         await awaited(self._sleep(seconds))

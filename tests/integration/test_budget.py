@@ -144,6 +144,19 @@ def test_wrong_budget_is_named(run, spent, arguments: dict[str, Any], named: str
     assert spent() == 0
 
 
+def test_call_over_the_budget_takes_no_turn_of_others(connect, process_request, tmp_path: Path):
+    """Its slot of the rate limit is given back."""
+    limits = {"processing_units_per_day": UNIT, "requests_per_minute": 60}
+    hook = connect(extra={"auth_cache": f"file://{tmp_path}/a", **limits})
+    hook.request("POST", "/process/v1", json=process_request)
+    waits: list[float] = []
+    hook.get_conn()._sleep = waits.append
+    for _ in range(3):
+        with pytest.raises(SentinelHubBudgetError):
+            hook.request("POST", "/process/v1", json=process_request)
+    assert max(waits, default=0.0) < 2.0
+
+
 def test_memory_shares_no_budget(connect, process_request):
     """A budget that each process would keep alone is refused by the field's name."""
     hook = connect(extra={"auth_cache": "memory", "processing_units_per_month": 5})

@@ -163,6 +163,19 @@ def test_store_that_fails_lets_nothing_be_spent(tmp_path: Path, clock: FakeClock
     assert path.read_bytes() == damage
 
 
+def test_store_that_fails_after_the_answer_costs_a_warning(tmp_path: Path, clock: FakeClock, caplog):
+    """The answer is paid for; what was set aside stays so."""
+    path = tmp_path / "client.budget"
+    kept = Budget(FileStateStore(path, LEDGER, clock), SpendingLimits(per_day=1))
+    charge = kept.set_aside(0.5)
+    whole = path.read_bytes()
+    path.write_bytes(b"{")
+    kept.settle(charge, 0.25)
+    assert "0.5 PU stay set aside, though 0.25 were spent" in caplog.text
+    path.write_bytes(whole)
+    assert kept.spent() == {"day 2026-11-27": 0.5}
+
+
 def test_ledger_is_plain_json(tmp_path: Path, clock: FakeClock):
     """A person can read and correct it."""
     path = tmp_path / "client.budget"
