@@ -25,7 +25,7 @@ from sentinelhub_provider.operators.arguments import (
     push,
     task_identity,
 )
-from sentinelhub_provider.operators.request_arguments import StatisticsRequestOperator
+from sentinelhub_provider.operators.feature_statistics.table_operator import StatisticsTableOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.statistical.survey import Problem, RequestTemplate, Survey
     from sentinelhub_provider.features import Features
     from sentinelhub_provider.operators.feature_statistics.answers import PartFile
-    from sentinelhub_provider.tables import Dataset
 
     AnyFeatures = Features | list[Feature]
 
@@ -50,7 +49,7 @@ LEAST_ROW = 200
 """Bytes of JSON that a row of the result has at least: a result that is bound to be too large is refused unpaid."""
 
 
-class SentinelHubStatisticsOperator(StatisticsRequestOperator):
+class SentinelHubStatisticsOperator(StatisticsTableOperator):
     """Request statistics of one area or many, and make one tidy table of the answers.
 
     The table has a row for each feature, interval, output and band: ``feature_id``, ``interval_from``, ``interval_to``,
@@ -81,12 +80,6 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         (templated)
     :param properties: names of features' properties that become columns of the table, such as ``crop``. (templated)
     :param layer: which layer of a file that has several. (templated)
-    :param output_path: file for the table: a local path, or a URL that Airflow's object storage knows. (templated)
-    :param output_format: ``csv``, ``jsonl`` or ``parquet``; what the path's ending says by default.
-        (templated)
-    :param partition_by: one or more of ``interval_year``, ``interval_month`` and ``interval_day``. ``output_path`` is
-        then the folder of a Parquet dataset in Hive style, into which the table is merged: a row replaces the one of
-        the same feature, interval, output and band. (templated)
     :param on_error: ``fail``: an unusable feature fails the task before anything is sent; a feature or interval without
         an answer fails it after the table of all others is written. ``skip``: they are reported, and the task succeeds
         as long as there is any answer. (templated)
@@ -94,7 +87,9 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
     :param part_folder: folder for answers on their way, a path or URL; that of ``output_path`` by default, or the
         machine's temporary one where there is none. (templated)
     :param max_xcom_size: bytes of JSON that the task may return. (templated)
-    :param kwargs: what is requested of each feature (``collection``, ``evalscript``, ``time_range``,
+    :param kwargs: where the table goes (``output_path``, ``output_format``, ``partition_by``), see
+        :class:`~sentinelhub_provider.operators.feature_statistics.table_operator.StatisticsTableOperator`; what is
+        requested of each feature (``collection``, ``evalscript``, ``time_range``,
         ``aggregation_interval``, ``resolution``, ``percentiles`` and so on, or ``request``, whose bounds give way to
         those of ``features``), see
         :class:`~sentinelhub_provider.operators.request_arguments.StatisticsRequestOperator`; and those of
@@ -115,9 +110,6 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         id_property: str | None = None,
         properties: Sequence[str] | str | None = None,
         layer: str | None = None,
-        output_path: str | PurePath | ObjectStoragePath | None = None,
-        output_format: str | None = None,
-        partition_by: Sequence[str] | str | None = None,
         on_error: str = "fail",
         concurrency: int | str = 10,
         part_folder: str | PurePath | ObjectStoragePath | None = None,
@@ -128,12 +120,10 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         self.features, self.id_property = features, id_property
         self.properties, self.layer = properties, layer
         self.geometry, self.bbox, self.crs = geometry, bbox, crs
-        self.output_path, self.output_format = output_path, output_format
-        self.partition_by = partition_by
         self.on_error, self.concurrency = on_error, concurrency
         self.part_folder, self.max_xcom_size = part_folder, max_xcom_size
 
-    template_fields_renderers = dict.fromkeys(("bbox", "geometry", "properties", "partition_by"), "json")
+    template_fields_renderers = dict.fromkeys(("bbox", "geometry", "properties"), "json")
 
     def _result(self, context: Context) -> dict[str, Any]:
         self._check()
@@ -148,20 +138,7 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
         self.on_error = read_choice(self.on_error, ON_ERROR, "on_error")
         self.concurrency = read_whole_number(self.concurrency, "concurrency")
         self.max_xcom_size = read_whole_number(self.max_xcom_size, "max_xcom_size", least=0)
-        if self.partition_by is not None:
-            if self.output_path is None or self.output_format not in (None, "parquet"):
-                raise SentinelHubRequestError(
-                    "partition_by is given, so that output_path has to be the folder of a dataset, and output_format "
-                    "'parquet' or left out."
-                )
-            self._dataset()
-        elif self.output_path is not None:
-            from sentinelhub_provider.api.statistical.table import table_format
-
-            if table_format(self.output_path, self.output_format) == "parquet":
-                from sentinelhub_provider.operators.feature_statistics.answers import require_parquet_table
-
-                require_parquet_table()
+        self.check_table_arguments()
 
     @contextmanager
     def _features(self) -> Iterator[AnyFeatures]:
@@ -234,16 +211,10 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
             )
 
     def _request_all(self, features: AnyFeatures, found: Survey, context: Context) -> dict[str, Any]:
-        from sentinelhub_provider.hooks.output import check_writable
         from sentinelhub_provider.operators.feature_statistics.answers import part_file
         from sentinelhub_provider.operators.feature_statistics.feature_requests import FeatureRequests
 
-        if self.partition_by is not None:
-            from sentinelhub_provider.operators.feature_statistics.answers import schema_of
-
-            self._dataset().check(schema_of(found))
-        elif self.output_path is not None:
-            check_writable(self.output_path)
+        self.check_table(found.template.example.body, found.properties)
         identity = task_identity(self, context)
         with part_file(self.output_path, self.part_folder, identity=identity, digest=found.template.digest) as part:
             if len(part):
@@ -270,20 +241,10 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
             part.remove()
         return result
 
-    def _dataset(self) -> Dataset:
-        """Return the dataset that the table is merged into. Raises :class:`SentinelHubRequestError`."""
-        from sentinelhub_provider.hooks.output import is_object_path, place_of
-        from sentinelhub_provider.hooks.sharing import merge_lock
-        from sentinelhub_provider.tables import Dataset
-
-        is_remote = is_object_path(place_of(self.output_path))
-        lock = merge_lock(self.hook.settings, str(self.output_path)) if is_remote else None
-        return Dataset(self.output_path, self.structured("partition_by"), lock=lock)
-
     def _write(self, features: AnyFeatures, found: Survey, part: PartFile) -> dict[str, Any]:
         """Write the table, or return its rows; count them, and the intervals that are missing in it."""
         from sentinelhub_provider.api.statistical.table import json_record
-        from sentinelhub_provider.operators.feature_statistics.answers import merge_table, records, write_table
+        from sentinelhub_provider.operators.feature_statistics.answers import records
 
         states: Counter[str] = Counter()
         cells = records(features, found, part, states)
@@ -292,10 +253,8 @@ class SentinelHubStatisticsOperator(StatisticsRequestOperator):
             check_xcom_size(
                 result["table"], self.max_xcom_size, what="The table", advice="Give output_path.", field="output_path"
             )
-        elif self.partition_by is not None:
-            result = merge_table(cells, found, self._dataset())
         else:
-            result = write_table(cells, found, self.output_path, self.output_format)
+            result = self.write_table(cells, found.template.example.body, found.properties)
         return {"rows": states.total(), "missing_intervals": states["failed"], **result}
 
     def _report_problems(self, context: Context, problems: Sequence[Problem]) -> None:

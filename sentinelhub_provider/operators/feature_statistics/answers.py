@@ -275,19 +275,22 @@ def records(features: Iterable[Feature], found: Survey, part: PartFile, states: 
                 yield record(row, columns) | own
 
 
-def write_table(cells: Records, found: Survey, path: Any, wanted: str | None) -> dict[str, Any]:
+def write_table(
+    cells: Records, body: Mapping[str, Any], properties: Mapping[str, str], path: Any, wanted: str | None
+) -> dict[str, Any]:
     """Write a file, which appears when it is complete; return its path, size in bytes, sha256 and content type.
 
+    :param body: the request's JSON, which says the columns.
+    :param properties: kinds of further columns by their names.
     :param wanted: the format; what the path's ending says by default.
     :raises SentinelHubOutputError: where the path cannot be written.
     """
     kind = table_format(path, wanted)
-    columns = column_names(found.template.example.body, found.properties)
     with target_for(path) as receiver:
         if kind == "parquet":
-            _write_parquet(cells, receiver.feed, schema_of(found))
+            _write_parquet(cells, receiver.feed, schema_of(body, properties))
         elif kind == "csv":
-            _write_csv(cells, receiver.feed, columns)
+            _write_csv(cells, receiver.feed, column_names(body, properties))
         else:
             # Numbers without a value are null, as NaN is, which JSON does not have.
             for one in cells:
@@ -310,21 +313,21 @@ def _csv_cell(value: Any) -> Any:
     return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else value
 
 
-def merge_table(cells: Records, found: Survey, dataset: Dataset) -> dict[str, Any]:
+def merge_table(cells: Records, schema: Any, dataset: Dataset) -> dict[str, Any]:
     """Merge the table into a dataset; return its path, and the partitions that changed.
 
     :raises SentinelHubOutputError: where it cannot be written.
     """
     with dataset:
-        for table in _tables(cells, schema_of(found)):
+        for table in _tables(cells, schema):
             dataset.add(table)
         return {"path": str(dataset.path), "partitions": dataset.merge()}
 
 
-def schema_of(found: Survey) -> Any:
+def schema_of(body: Mapping[str, Any], properties: Mapping[str, str]) -> Any:
     """Return the columns of the table and their types (a ``pyarrow.Schema``), which no day's data change."""
     arrow = require_parquet_table()
-    columns, properties = column_names(found.template.example.body, found.properties), found.properties
+    columns = column_names(body, properties)
     return arrow.schema([(name, _arrow_type(arrow, name, properties.get(name))) for name in columns])
 
 

@@ -1,0 +1,95 @@
+"""What operators that make a table of statistics have in common: where it goes, and in which form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from sentinelhub_provider.exceptions import SentinelHubRequestError
+from sentinelhub_provider.operators.request_arguments import StatisticsRequestOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import ObjectStoragePath
+
+    from sentinelhub_provider.tables import Dataset
+
+
+class StatisticsTableOperator(StatisticsRequestOperator):
+    """An operator that makes a table of statistics.
+
+    :param output_path: file for the table: a local path, or a URL that Airflow's object storage knows. (templated)
+    :param output_format: ``csv``, ``jsonl`` or ``parquet``; what the path's ending says by default. (templated)
+    :param partition_by: one or more of ``interval_year``, ``interval_month`` and ``interval_day``. ``output_path`` is
+        then the folder of a Parquet dataset in Hive style, into which the table is merged: a row replaces the one of
+        the same feature, interval, output and band. (templated)
+    :param kwargs: see :class:`~sentinelhub_provider.operators.request_arguments.StatisticsRequestOperator`.
+    """
+
+    def __init__(
+        self,
+        *,
+        output_path: str | PurePath | ObjectStoragePath | None = None,
+        output_format: str | None = None,
+        partition_by: Sequence[str] | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.output_path, self.output_format, self.partition_by = output_path, output_format, partition_by
+
+    template_fields_renderers = dict.fromkeys(("partition_by",), "json")
+
+    def check_table_arguments(self) -> None:
+        """Refuse arguments that do not go together. Raises :class:`SentinelHubRequestError`."""
+        if self.partition_by is not None:
+            if self.output_path is None or self.output_format not in (None, "parquet"):
+                raise SentinelHubRequestError(
+                    "partition_by is given, so that output_path has to be the folder of a dataset, and output_format "
+                    "'parquet' or left out."
+                )
+            self._dataset()
+        elif self.output_path is not None:
+            from sentinelhub_provider.api.statistical.table import table_format
+
+            if table_format(self.output_path, self.output_format) == "parquet":
+                from sentinelhub_provider.operators.feature_statistics.answers import require_parquet_table
+
+                require_parquet_table()
+
+    def check_table(self, body: Mapping[str, Any], properties: Mapping[str, str]) -> None:
+        """Check before anything is paid for that the table of a request can be stored.
+
+        :param body: the request's JSON.
+        :param properties: kinds of further columns by their names: ``boolean``, ``integer``, ``number``, ``text``.
+        :raises SentinelHubRequestError: where a dataset has other columns.
+        :raises SentinelHubOutputError: where the path cannot be written.
+        """
+        from sentinelhub_provider.hooks.output import check_writable
+        from sentinelhub_provider.operators.feature_statistics.answers import schema_of
+
+        if self.partition_by is not None:
+            self._dataset().check(schema_of(body, properties))
+        elif self.output_path is not None:
+            check_writable(self.output_path)
+
+    def write_table(
+        self, cells: Iterator[dict[str, Any]], body: Mapping[str, Any], properties: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """Store the table; return ``path``, ``size``, ``sha256`` and ``content_type``, or ``path`` and ``partitions``.
+
+        :param cells: its rows. The other parameters and errors are those of :meth:`check_table`.
+        """
+        from sentinelhub_provider.operators.feature_statistics.answers import merge_table, schema_of, write_table
+
+        if self.partition_by is not None:
+            return merge_table(cells, schema_of(body, properties), self._dataset())
+        return write_table(cells, body, properties, self.output_path, self.output_format)
+
+    def _dataset(self) -> Dataset:
+        from sentinelhub_provider.hooks.output import is_object_path, place_of
+        from sentinelhub_provider.hooks.sharing import merge_lock
+        from sentinelhub_provider.tables import Dataset
+
+        is_remote = is_object_path(place_of(self.output_path))
+        lock = merge_lock(self.hook.settings, str(self.output_path)) if is_remote else None
+        return Dataset(self.output_path, self.structured("partition_by"), lock=lock)
