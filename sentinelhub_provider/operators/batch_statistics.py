@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import BATCH_STATISTICS, Job
+from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError
+from sentinelhub_provider.operators.feature_statistics.table_operator import StatisticsTableOperator
 from sentinelhub_provider.operators.jobs.listed import SentinelHubListedJobOperator
-from sentinelhub_provider.operators.request_arguments import StatisticsRequestOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from sentinelhub_provider.api.job_requests.batch_statistics import BatchStatisticsRequest
+    from sentinelhub_provider.api.time_range import TimeRange
     from sentinelhub_provider.operators.jobs.buckets import Unchecked
     from sentinelhub_provider.operators.jobs.results import FeatureResults
 
 
-class SentinelHubBatchStatisticsOperator(StatisticsRequestOperator, SentinelHubListedJobOperator):
+class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubListedJobOperator):
     """Have statistics made of many features over time, and delivered to a bucket: one JSON file for each feature.
 
     One job is started and paid for, whatever dies: see :doc:`/jobs`. It is waited for in the triggerer. When it is
@@ -25,13 +29,16 @@ class SentinelHubBatchStatisticsOperator(StatisticsRequestOperator, SentinelHubL
 
     Returned is a dict: ``id`` of the job, its ``state``, ``processing_units`` spent (PU), ``delivery`` (URL, with that
     folder), and ``features`` (a dict with ``total``, ``done``, ``failed`` and more; ``None`` where the bucket could not
-    be read).
+    be read). With ``output_path``, the files become one table, the same as that of the Statistics operator; the result
+    then has ``rows``, ``missing_intervals``, ``path`` and more.
 
     .. seealso:: :doc:`/operators/batch_statistics`
 
     :param evalscript_url: URL of an evalscript in a bucket that the same credentials open, instead of ``evalscript``,
         which must have less than 32 KB. (templated)
-    :param kwargs: what is wanted, see
+    :param kwargs: where a table goes (``output_path``, ``output_format``, ``partition_by``), see
+        :class:`~sentinelhub_provider.operators.feature_statistics.table_operator.StatisticsTableOperator`; what is
+        wanted, see
         :class:`~sentinelhub_provider.operators.request_arguments.StatisticsRequestOperator`, where ``resolution`` is a
         pixel side in units of the features' CRS, metres or degrees; ``features``, ``delivery`` and more, see
         :class:`~sentinelhub_provider.operators.jobs.listed.SentinelHubListedJobOperator`; and further arguments of any
@@ -56,11 +63,13 @@ class SentinelHubBatchStatisticsOperator(StatisticsRequestOperator, SentinelHubL
         if whole is not None:
             delivery = self.access_for(whole, ("output",))
             features_access = self.features_access_for(whole, ("input", "features"))
-            return read_batch_statistics(whole, delivery=delivery, features=features_access, **self.checks)
+            request = read_batch_statistics(whole, delivery=delivery, features=features_access, **self.checks)
+            self.check_table(request.body, {})
+            return request
         wanted = self.described(context, "features", "collection", "delivery")
         check_one_script(self.evalscript, self.evalscript_url)
         features = self.source_of_features(MAX_SIDE)
-        return build_batch_statistics(
+        request = build_batch_statistics(
             wanted,
             features=features,
             delivery=self.location(str(self.delivery).strip()),
@@ -68,6 +77,57 @@ class SentinelHubBatchStatisticsOperator(StatisticsRequestOperator, SentinelHubL
             features_crs=self.features_crs if self.prepared is None else self.prepared.crs,
             **self.checks,
         )
+        self.check_table(request.body, {})
+        return request
+
+    def _check_arguments(self) -> None:
+        super()._check_arguments()
+        self.check_table_arguments()
+        if self.output_path is not None and not self.wait_for_completion:
+            raise SentinelHubRequestError(
+                "output_path is given, but wait_for_completion is false. The table is made when the job is done."
+            )
+
+    def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:
+        """Return what the task returns; read what became of the features, and make the table of them."""
+        result = super().outcome(context, job)
+        if self.output_path is None:
+            return result
+        from sentinelhub_provider.api.statistical.table import column_names, record, rows
+        from sentinelhub_provider.operators.jobs.buckets import BucketError
+        from sentinelhub_provider.operators.jobs.results import statistics_of_features
+
+        body, intervals = self._request_of_table(context)
+        columns, states = column_names(body), Counter[str]()
+
+        def cells() -> Iterator[dict[str, Any]]:
+            for name, answer in statistics_of_features(result["delivery"], result["id"], self.delivery_conn_id):
+                for row in rows(answer, feature_id=name, expected=intervals):
+                    states[row.state] += 1
+                    yield record(row, columns)
+
+        try:
+            stored = self.write_table(cells(), body, {})
+        except BucketError as error:
+            said = (
+                f"The table cannot be made of job {result['id']}: {error}. A retry of the task reads the bucket again."
+            )
+            raise SentinelHubOutputError(said, final=not error.passes) from error
+        self.log.info("%d rows at %s", states.total(), stored["path"])
+        return {**result, "rows": states.total(), "missing_intervals": states["failed"], **stored}
+
+    def _request_of_table(self, context: Context) -> tuple[Mapping[str, Any], list[TimeRange]]:
+        """Return what says the table's columns, and the intervals; after a wait, the request is not made anew."""
+        from sentinelhub_provider.api.statistical.request import build_calculations, read_split_time, split_time
+
+        body = self.whole_request(context)
+        if body is not None:
+            time, _ = read_split_time(body["aggregation"], now=None)
+        else:
+            wanted = self.described(context)
+            body = build_calculations(wanted)
+            time = split_time(wanted.time_range, wanted.aggregation_interval, wanted.last_interval, now=None)
+        return body, list(time.interval.split(time.time_range))
 
     def check(self, url: str, job: Job) -> FeatureResults | Unchecked:
         """Read the files of the features."""

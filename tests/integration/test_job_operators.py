@@ -6,11 +6,13 @@ import functools
 import json
 import logging
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import pyarrow.dataset
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
-from job_requests import BOX, EVALSCRIPT, JUNE, JUNE_TILES, STATISTICS_EVALSCRIPT, geopackage
+from job_requests import BOX, DATA, EVALSCRIPT, JUNE, JUNE_TILES, STATISTICS_EVALSCRIPT, geopackage
 from job_tasks import StateStore, Task, plain
 from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 
@@ -29,6 +31,7 @@ from sentinelhub_provider.operators.batch import SentinelHubBatchProcessOperator
 from sentinelhub_provider.operators.batch_statistics import SentinelHubBatchStatisticsOperator
 from sentinelhub_provider.operators.jobs import buckets
 from sentinelhub_provider.operators.jobs.driver import JobCalls, JobDriver
+from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
 from sentinelhub_provider.sandbox.world.delivery import stores
 from sentinelhub_provider.sensors.job import SentinelHubJobSensor
 
@@ -111,6 +114,50 @@ def task(kind: str = "batch", **changes: Any) -> Task:
 def started(jobs: Any) -> list[Any]:
     """Return the jobs that were started."""
     return [job for job in jobs.all() if job.starts]
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_files_of_statistics_become_the_table_of_the_statistics_operator(jobs, tmp_path: Path, deferrable: bool):
+    """The same columns, rows and numbers."""
+    where = {"output_path": tmp_path / "batch", "partition_by": "interval_month", "percentiles": [50]}
+    one = task("statistics", deferrable=deferrable, id_property=None, **where)
+
+    result = one.attempt()
+
+    assert (result["partitions"], result["missing_intervals"]) == (["interval_month=2024-06"], 0)
+    request = {
+        "input": {"bounds": {"bbox": BOX}, "data": DATA},
+        "aggregation": {
+            "timeRange": {"from": "2024-06-01T00:00:00Z", "to": "2024-07-01T00:00:00Z"},
+            "resx": 0.001,
+            "resy": 0.001,
+            "aggregationInterval": {"of": "P10D"},
+            "evalscript": STATISTICS_EVALSCRIPT,
+        },
+        "calculations": {"default": {"statistics": {"default": {"percentiles": {"k": [50]}}}}},
+    }
+    where = {"output_path": tmp_path / "single", "partition_by": "interval_month"}
+    single = SentinelHubStatisticsOperator(task_id="t", features=FIELDS, request=request, **where)
+    single.execute({"ti": one.instance})  # type: ignore[typeddict-item]
+    tables = [pyarrow.dataset.dataset(tmp_path / name, partitioning="hive").to_table() for name in ("batch", "single")]
+    assert tables[0] == tables[1]
+    assert len(tables[0]) == result["rows"] == 9
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"output_path": "table.txt"}, "output_path table.txt does not say"),
+        ({"output_path": "/proc/no/table.csv"}, "output_path /proc/no/table.csv cannot be written"),
+        ({"output_path": "table.csv", "wait_for_completion": False}, "output_path is given, but wait_for_completion"),
+        ({"partition_by": "interval_month"}, "output_path has to be the folder"),
+    ],
+)
+def test_table_that_cannot_be_made_starts_no_job(jobs, changes: dict[str, Any], said: str):
+    """It is found out before anything is paid for."""
+    with pytest.raises(AirflowFailException, match=said):
+        task("statistics", **changes).attempt()
+    assert jobs.all() == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

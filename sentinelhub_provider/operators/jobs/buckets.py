@@ -103,10 +103,10 @@ def fetch(path: ObjectStoragePath, target: str) -> None:
         path.fs.get_file(path.path, target)
 
 
-def read(path: ObjectStoragePath, most: int) -> bytes:
-    """Return the first bytes of an object, at most that many. Raises :class:`BucketError` where it cannot be read."""
+def read(path: ObjectStoragePath, most: int | None = None) -> bytes:
+    """Return an object, or its first bytes, at most that many. Raises :class:`BucketError` where it cannot be read."""
     with asking(path, "read"):
-        return bytes(path.fs.cat_file(path.path, start=0, end=most))
+        return bytes(path.fs.cat_file(path.path, start=None if most is None else 0, end=most))
 
 
 def entries(folder: ObjectStoragePath) -> Iterator[Entry]:

@@ -14,8 +14,9 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -167,8 +168,7 @@ def check_batch_statistics(
     its placeholders. ``conn_id``: Airflow connection that reads the bucket. ``expected``: how many features there are,
     where that is known; those without a file count as not processed. ``most``: files that are read.
     """
-    template = url if "<" in url else f"{url.rstrip('/')}/<REQUEST_ID>/<ID>.json"
-    folder = fixed_folder(template.replace("<REQUEST_ID>", job_id))
+    folder = _folder_of_statistics(url, job_id)
     try:
         place = buckets.open_path(folder, conn_id)
         counted = Counter[str]()
@@ -189,6 +189,35 @@ def check_batch_statistics(
         causes=tuple(tally[:CAUSES]),
         source=folder,
     )
+
+
+def statistics_of_features(
+    url: str, job_id: str, conn_id: str | None = None
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each feature's identifier and its answer of the Statistical API, in the order of the files' names.
+
+    Arguments as those of :func:`check_batch_statistics`. Features that failed as a whole, and files that are no result,
+    are left out. Raises :class:`BucketError` where the bucket cannot be read.
+    """
+    place = buckets.open_path(_folder_of_statistics(url, job_id), conn_id)
+    files = _results(place, Counter[str]())
+    pool = ThreadPoolExecutor(FILES_AT_A_TIME)
+    try:
+        while some := list(islice(files, 4 * FILES_AT_A_TIME)):  # no more of them are in memory
+            for entry, content in zip(some, pool.map(lambda one: buckets.read(place / one.name), some), strict=True):
+                with suppress(ValueError):
+                    result = json.loads(content)
+                    response = result.get("response") if isinstance(result, Mapping) else None
+                    if isinstance(response, Mapping) and isinstance(response.get("data"), list):
+                        name = result.get("identifier", result.get("id"))
+                        yield str(_last(entry.name).removesuffix(".json") if name is None else name), response
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _folder_of_statistics(url: str, job_id: str) -> str:
+    template = url if "<" in url else f"{url.rstrip('/')}/<REQUEST_ID>/<ID>.json"
+    return fixed_folder(template.replace("<REQUEST_ID>", job_id))
 
 
 def check_async_process(
