@@ -79,7 +79,10 @@ class ProcessRequest(RasterRequest):
     def of_tile(self, tile: Tile) -> ProcessRequest:
         """Return the request of one tile of this picture: a geometry still masks, the size is the tile's."""
         bounds = replace(self.bounds, box=BBox(*tile.bbox), has_bbox=True)
-        size = Size(tile.width, tile.height)
+        return self.of_area(bounds, Size(tile.width, tile.height))
+
+    def of_area(self, bounds: Bounds, size: Size) -> ProcessRequest:
+        """Return the same request for another area."""
         output = {key: value for key, value in (self.body.get("output") or {}).items() if key not in SIZES}
         body = {
             **self.body,

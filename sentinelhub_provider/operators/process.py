@@ -10,12 +10,14 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.values import read_choice, read_flag, read_whole_number
+from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.operators.raster import pictures
 from sentinelhub_provider.operators.raster.coverage import ON_EMPTY, coverage_of, judge_coverage
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
+    from sentinelhub_provider.api.arguments import ImageryArguments
     from sentinelhub_provider.api.process import ProcessRequest
     from sentinelhub_provider.operators.raster.records import Records
 
@@ -29,11 +31,16 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
     Say what is wanted with the arguments, or give the API's own JSON as ``request``. What cannot work is refused before
     it is sent and paid for. The picture is streamed to ``output_path``, where it appears only when it is complete.
 
-    Returned is a dict: ``path`` (of the picture, ``None`` where there are several), ``outputs`` (``path``, ``size`` in
-    bytes, ``sha256`` and ``content_type`` of each, by identifier), ``processing_units`` spent (PU, ``None`` where the
-    service does not say), ``estimated_processing_units``, ``request_sha256``, ``skipped``, ``tiles`` (``total`` and
-    ``fetched``, ``None`` without tiling), and ``coverage`` (share of the area that has data, 0 to 1; ``None`` where
-    that is not known). Both costs are pushed to XCom, too.
+    With ``features``, returned is a dict: ``features`` (with a picture), ``skipped`` (as their pictures were there),
+    ``failed``, ``failed_features`` (the first 100), ``pictures`` (``feature_id``, ``path``, ``size``, ``sha256`` and
+    ``skipped`` of each; ``None`` where that is more than XCom holds), ``path`` (as given), ``processing_units`` and
+    ``estimated_processing_units``.
+
+    Otherwise, returned is a dict: ``path`` (of the picture, ``None`` where there are several), ``outputs`` (``path``,
+    ``size`` in bytes, ``sha256`` and ``content_type`` of each, by identifier), ``processing_units`` spent (PU, ``None``
+    where the service does not say), ``estimated_processing_units``, ``request_sha256``, ``skipped``, ``tiles``
+    (``total`` and ``fetched``, ``None`` without tiling), and ``coverage`` (share of the area that has data, 0 to 1;
+    ``None`` where that is not known). Both costs are pushed to XCom, too.
 
     .. seealso:: :doc:`/operators/process`
 
@@ -47,6 +54,16 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
     :param on_empty: what becomes of the task where no pixel has data, for want of scenes or for clouds: ``succeed``,
         ``skip`` or ``fail``. With the latter two, the Catalog is searched for scenes first where that is cheaper; the
         pixels are told by the extra ``raster``. (templated)
+    :param features: have a picture made of each of many features, instead of one: GeoJSON, or a file of any kind that
+        :func:`~sentinelhub_provider.features.open_features` reads. ``output_path`` then has ``{feature_id}`` in it.
+        Pictures that the same request made before stay. (templated)
+    :param id_property: the property that names each feature. (templated)
+    :param layer: which layer of a file that has several. (templated)
+    :param buffer: metres around each feature; negative ones within it. (templated)
+    :param clip: whether there are data only inside of each feature; otherwise its whole box has data. (templated)
+    :param on_error: ``fail``: an unusable feature fails the task before anything is sent, and one without a picture
+        after all others were made; ``skip``: they are reported, and the task succeeds as long as there is any picture.
+        (templated)
     :param tile: whether the area is fetched in tiles and made one TIFF, for areas that one request cannot deliver.
         (templated)
     :param mosaic: of the tiles: ``geotiff`` or ``cog`` (both need the extra ``raster``), or ``vrt``, which refers to
@@ -68,6 +85,12 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
         if_exists: str = "overwrite",
         request_record: bool | str | PurePath | ObjectStoragePath = True,
         on_empty: str = "succeed",
+        features: Any = None,
+        id_property: str | None = None,
+        layer: str | None = None,
+        buffer: float | str | None = None,
+        clip: bool | str = True,
+        on_error: str = "fail",
         tile: bool | str = False,
         mosaic: str | None = None,
         tile_size: int | str = 2048,
@@ -78,6 +101,8 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
         super().__init__(**kwargs)
         self.output_path, self.if_exists, self.on_empty = output_path, if_exists, on_empty
         self.request_record = request_record
+        self.features, self.id_property, self.layer = features, id_property, layer
+        self.buffer, self.clip, self.on_error = buffer, clip, on_error
         self.tile, self.mosaic = tile, mosaic
         self.tile_size, self.concurrency, self.tile_attempts = tile_size, concurrency, tile_attempts
 
@@ -85,6 +110,12 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
         from sentinelhub_provider.operators.raster.records import Records
 
         is_tiled = self._check_arguments()
+        if self.features is not None:
+            from sentinelhub_provider.operators.raster.features import FeaturePictures
+
+            if is_tiled:
+                raise SentinelHubRequestError("tile is true, and features are given. Each has one request.")
+            return FeaturePictures(self, context, Records(self, context, self.request_record)).result()
         request = self._checked_request(context, is_tiled=is_tiled)
         for warning in request.warnings:
             self.log.warning("%s", warning)
@@ -105,6 +136,7 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
     def _check_arguments(self) -> bool:
         """Read what templates rendered as text; return whether the area is fetched in tiles."""
         self.on_empty = read_choice(self.on_empty, ON_EMPTY, "on_empty")
+        self.on_error = read_choice(self.on_error, ("fail", "skip"), "on_error")
         self.if_exists = read_choice(self.if_exists, pictures.IF_EXISTS, "if_exists")
         for name, most in (("tile_size", math.inf), ("concurrency", MOST_AT_A_TIME), ("tile_attempts", math.inf)):
             setattr(self, name, read_whole_number(getattr(self, name), name, most=most))
@@ -144,10 +176,14 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
         whole = self.whole_request(context)
         if whole is not None:
             return read_process_request(whole, max_side=max_side, **self.checks)
-        wanted = self.described(context, "collection", "evalscript")
-        if wanted.outputs is None:
-            wanted = replace(wanted, outputs=pictures.format_by_path(self.output_path, tile=is_tiled))
-        return build_process_request(wanted, max_side=max_side, **self.checks)
+        return build_process_request(self.wanted(context, tile=is_tiled), max_side=max_side, **self.checks)
+
+    def wanted(self, context: Context, *, tile: bool = False) -> ImageryArguments:
+        """Return the arguments that describe the request, in the format that ``output_path`` ends with by default."""
+        wanted: ImageryArguments = self.described(context, "collection", "evalscript")
+        if wanted.outputs is not None:
+            return wanted
+        return replace(wanted, outputs=pictures.format_by_path(self.output_path, tile=tile))
 
     def times(self, context: Context) -> Any:
         """Return the time range, which pictures without a time do not need."""

@@ -167,6 +167,16 @@ def transform(shape: BaseGeometry, source: Crs, target: Crs) -> BaseGeometry:
     return shapely.transform(shape, lambda xy: np.column_stack(to.transform(xy[:, 0], xy[:, 1])))
 
 
+def buffered(shape: BaseGeometry, crs: Crs, metres: float) -> BaseGeometry:
+    """Return a geometry with so many metres around it, or within it where they are negative; its CRS stays."""
+    if not crs.is_geographic:
+        return shape.buffer(metres, quad_segs=4)
+    centre = shape.centroid
+    zone = min(60, int((centre.x + 180) // 6) + 1)
+    utm = parse_crs((32600 if centre.y >= 0 else 32700) + zone)
+    return transform(transform(shape, crs, utm).buffer(metres, quad_segs=4), utm, crs)
+
+
 def _shape_of(value: Any, field: str) -> tuple[BaseGeometry, Crs | None]:
     """Return the geometry, and the CRS that it names itself."""
     if isinstance(value, str):

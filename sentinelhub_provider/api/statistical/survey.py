@@ -28,7 +28,7 @@ from sentinelhub_provider.api.statistical.request import (
 from sentinelhub_provider.api.statistical.table import joined_kind
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
-_OF_AN_AREA = ("bbox", "geometry", "width", "height", "resolution")  # Arguments whose errors may lie in one area alone
+OF_AN_AREA = ("bbox", "geometry", "width", "height", "resolution")  # Arguments whose errors may lie in one area alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ def survey(
                 found.warnings.update(dict.fromkeys(bounds.warnings))
                 sizes[size] += 1
             except SentinelHubRequestError as error:
-                if is_one_area or (found is None and error.field not in _OF_AN_AREA):
+                if is_one_area or (found is None and error.field not in OF_AN_AREA):
                     raise
                 problem = str(error)
         if problem is not None:

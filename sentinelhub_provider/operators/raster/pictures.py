@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tarfile
 import tempfile
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +19,9 @@ from sentinelhub_provider.operators.raster.coverage import has_scenes, judge_cov
 from sentinelhub_provider.operators.request_arguments import ImageryOperator
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from sentinelhub_provider.api.arguments import ImageryArguments
     from sentinelhub_provider.api.process import ProcessRequest
     from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.operators.raster.records import Record, Records
@@ -106,6 +110,16 @@ class PictureOperator(ImageryOperator):
     tile_size: Any
     concurrency: Any
     tile_attempts: Any
+    features: Any
+    id_property: str | None
+    layer: str | None
+    buffer: Any
+    clip: Any
+    on_error: str
+
+    @abstractmethod
+    def wanted(self, context: Context) -> ImageryArguments:
+        """Return the arguments that describe the request. Raises :class:`SentinelHubRequestError`."""
 
     def download_picture(self, request: ProcessRequest, path: Any) -> Download:
         """Make one request and stream its answer to a path."""

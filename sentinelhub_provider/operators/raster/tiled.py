@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 from threading import Semaphore, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sentinelhub_provider.exceptions import (
     SentinelHubError,
@@ -40,6 +40,14 @@ FOLDER = ".tiles"
 """What the name of the folder with a mosaic's tiles ends with."""
 
 log = logging.getLogger(__name__)
+
+
+class _IsNamed(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+_Named = TypeVar("_Named", bound=_IsNamed)
 
 
 class TiledProcess:
@@ -230,23 +238,26 @@ def _try(act: Callable[[], object]) -> None:
 
 
 def fetch_tiles(
-    tiles: Iterable[Tile],
-    fetch: Callable[[Tile], Download],
+    tiles: Iterable[_Named],
+    fetch: Callable[[_Named], Download],
     *,
     concurrency: int,
     attempts: int,
     is_hopeless: Callable[[SentinelHubError], bool],
-) -> Iterator[tuple[Tile, Download]]:
-    """Fetch tiles and yield each as it comes; at most twice ``concurrency`` are under way or waiting to be taken.
+    on_lost: Callable[[_Named, SentinelHubError], None] | None = None,
+) -> Iterator[tuple[_Named, Download]]:
+    """Fetch tiles, or other pictures that have a ``name``, and yield each as it comes.
 
-    A failed tile is tried again after the others have had their first turn, unless it may have been paid for. After an
-    error of the service, tiles under way are completed, as they are paid for; whatever else ends the task, such as its
-    time-out, waits for none.
+    At most twice ``concurrency`` are under way or waiting to be taken. A failed tile is tried again after the others
+    have had their first turn, unless the error is final, or the tile may have been paid for. After an error of the
+    service, tiles under way are completed, as they are paid for; whatever else ends the task, such as its time-out,
+    waits for none.
 
     :param fetch: fetches one tile; called in threads.
     :param concurrency: tiles at the same time.
     :param attempts: how often a tile is tried.
     :param is_hopeless: tells of an error whether no other tile will fare better; it ends the whole at once.
+    :param on_lost: told of a tile that did not come, instead of the error at the end.
     :raises SentinelHubError: the hopeless error; or, after all other tiles came, one that names those that did not.
     """
     source, again, lost, most = ((tile, 1) for tile in tiles), deque[Any](), dict[str, SentinelHubError](), 0
@@ -262,12 +273,15 @@ def fetch_tiles(
             (tile, attempt), result, error = workers.take()
             if isinstance(error, SentinelHubError) and not is_hopeless(error):
                 is_paid = isinstance(error, SentinelHubTransportError) and error.was_sent  # perhaps, each time
-                if attempt < attempts and not is_paid:
+                if attempt < attempts and not (is_paid or error.final):
                     log.warning("tile %s failed and is tried again: %s", tile.name, error)
                     again.append((tile, attempt + 1))
                 else:
                     log.error("tile %s failed %d times: %s", tile.name, attempt, error)
-                    lost[tile.name], most = error, max(most, attempt)
+                    if on_lost is None:
+                        lost[tile.name], most = error, max(most, attempt)
+                    else:
+                        on_lost(tile, error)
             elif error is not None:
                 raise error
             submit()
@@ -292,11 +306,11 @@ def fetch_tiles(
 class _Workers:
     """Threads that fetch tiles, and do not keep the process from ending. ``running``: jobs that were not taken yet."""
 
-    def __init__(self, fetch: Callable[[Tile], Download], count: int) -> None:
+    def __init__(self, fetch: Callable[[Any], Download], count: int) -> None:
         self._fetch, self._slots, self.running = fetch, Semaphore(count), 0
         self._jobs, self._done = SimpleQueue[Any](), SimpleQueue[Any]()
 
-    def begin(self, job: tuple[Tile, int]) -> None:
+    def begin(self, job: tuple[Any, int]) -> None:
         """Let a thread fetch a tile; with it goes the number of the attempt."""
         self._jobs.put(job)
         self.running += 1
@@ -310,9 +324,9 @@ class _Workers:
             except BaseException as error:
                 self._done.put((job, None, error))
 
-    def take(self) -> tuple[tuple[Tile, int], Any, BaseException | None]:
+    def take(self) -> tuple[tuple[Any, int], Any, BaseException | None]:
         """Wait for the next job that is over, and return it with its result or error."""
-        over: tuple[tuple[Tile, int], Any, BaseException | None] = self._done.get()
+        over: tuple[tuple[Any, int], Any, BaseException | None] = self._done.get()
         self.running -= 1
         return over
 

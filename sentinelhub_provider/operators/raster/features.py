@@ -1,0 +1,269 @@
+"""A picture of each of many features in one task: all are checked and priced before the first request is sent.
+
+Pictures that this very request made stay: a retry of the task asks for what is missing. Features are read twice, and
+only those that are under way are in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from sentinelhub_provider.api.datasets import member
+from sentinelhub_provider.api.geo.bounds import Bounds, Size, parse_bounds, parse_size, read_size
+from sentinelhub_provider.api.geo.geometry import Feature, Geometry, buffered
+from sentinelhub_provider.api.process import ProcessRequest, build_process_request, read_process_request
+from sentinelhub_provider.api.processing_units import total
+from sentinelhub_provider.api.statistical.survey import OF_AN_AREA, Problem
+from sentinelhub_provider.api.values import read_flag, read_number
+from sentinelhub_provider.exceptions import (
+    SentinelHubBadRequestError,
+    SentinelHubError,
+    SentinelHubRateLimitError,
+    SentinelHubRequestError,
+    SentinelHubResponseError,
+)
+from sentinelhub_provider.features import Features, open_features
+from sentinelhub_provider.features.files import template_folders
+from sentinelhub_provider.operators.arguments import MAX_XCOM_SIZE
+from sentinelhub_provider.operators.feature_statistics.feature_requests import (
+    MOST_FAILURES_IN_A_ROW,
+    is_of_one_feature,
+)
+from sentinelhub_provider.operators.raster.pictures import PictureOperator
+from sentinelhub_provider.operators.raster.records import Records
+from sentinelhub_provider.operators.raster.tiled import fetch_tiles
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from sentinelhub_provider.api.processing_units import Estimate
+    from sentinelhub_provider.transport.download import Download
+
+FEATURE_FIELD = "{feature_id}"
+"""Stands in ``output_path`` for the identifier of each feature."""
+
+NAMED = 20  # Problems that an error names
+SHOWN = 100  # Problems that the result lists
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One feature's picture: what is requested, and where it goes."""
+
+    feature: Feature
+    request: ProcessRequest
+    path: str
+
+    @property
+    def name(self) -> str:
+        """The feature's identifier, for messages."""
+        return str(self.feature.id)
+
+
+class FeaturePictures:
+    """One execution of the Process operator with ``features``."""
+
+    def __init__(self, operator: PictureOperator, context: Context, records: Records) -> None:
+        self._operator, self._context, self._records = operator, context, records
+        self._path = str(operator.output_path)
+        self._example: ProcessRequest | None = None
+        self._problems: list[Problem] = []
+        self._unusable: set[int] = set()
+        self._made: list[dict[str, Any]] = []
+        self._done = self._skipped = self._in_a_row = 0
+
+    def result(self) -> dict[str, Any]:
+        """Fetch what is missing, and return what the task returns."""
+        operator = self._operator
+        self._check()
+        with open_features(
+            operator.features,
+            id_property=operator.id_property,
+            layer=operator.layer,
+            folders=template_folders(operator),
+        ) as features:
+            estimate = self._survey(features)
+            operator.check_estimate(self._context, estimate)
+            operator.hook.get_conn()  # before the threads, which share it
+            arrivals = fetch_tiles(
+                self._missing(features),
+                self._fetch,
+                concurrency=operator.concurrency,
+                attempts=operator.tile_attempts,
+                is_hopeless=self._is_hopeless,
+                on_lost=self._lost,
+            )
+            for picture, download in arrivals:
+                self._in_a_row = 0
+                self._tell(picture, download.size, download.sha256, skipped=False)
+        return self._judged(estimate)
+
+    def _check(self) -> None:
+        """Refuse arguments that cannot work, or that do not go together."""
+        operator = self._operator
+        self._buffer = 0.0 if operator.buffer is None else read_number(operator.buffer, "buffer")
+        self._clip = read_flag(operator.clip, "clip")
+        if FEATURE_FIELD not in self._path:
+            raise SentinelHubRequestError(
+                f"output_path is {self._path!r}, for many features. Put {FEATURE_FIELD} into it, such as "
+                "'/data/{feature_id}.png'."
+            )
+        for name in ("bbox", "geometry"):
+            if getattr(operator, name) is not None:
+                raise SentinelHubRequestError(f"{name} is given, and features too. Give one of them.")
+        if operator.on_empty != "succeed":
+            raise SentinelHubRequestError("on_empty has to be 'succeed' with features.")
+        if not self._records.are_kept:
+            raise SentinelHubRequestError(
+                "request_record is false, but a retry needs records to go on. Give a folder for them, or leave it out."
+            )
+
+    # --- before anything is sent -------------------------------------------------------------------------------------
+
+    def _survey(self, features: Features) -> Estimate | None:
+        """Check all features, and estimate what all of their pictures cost."""
+        self._body = self._operator.whole_request(self._context)
+        sizes, seen = Counter[Size](), set[str]()
+        for feature in features:
+            problem = feature.problem
+            if problem is None and str(feature.id) in seen:
+                problem = "another feature has the same id; choose a property that tells them apart with id_property"
+            seen.add(str(feature.id))
+            if problem is None:
+                try:
+                    sizes[self._request_of(feature, features).size] += 1
+                except SentinelHubRequestError as error:
+                    if self._example is None and error.field not in OF_AN_AREA:
+                        raise
+                    problem = str(error)
+            if problem is not None:
+                self._unusable.add(feature.number)
+                self._problems.append(Problem(feature.id, problem))
+        if self._example is None:
+            raise SentinelHubRequestError(f"no feature is usable. {self._problems[0]}", field="features")
+        if self._problems and self._operator.on_error == "fail":
+            raise SentinelHubRequestError(
+                f"{_listed(self._problems)}. Nothing was sent. Repair them, or have pictures of the others with "
+                "on_error='skip'.",
+                field="features",
+            )
+        self._operator.time_range_sent = self._example.datasets.time_range
+        samples, each = self._operator.sample_count, []
+        for size, count in sizes.items():
+            one = replace(self._example, size=size).estimate(samples=samples)
+            if one is None:
+                return None
+            each.append(one.repeated(count))
+        return total(each)
+
+    def _request_of(self, feature: Feature, features: Features) -> ProcessRequest:
+        """Return the request of a feature; what is common to all is checked with the first good one."""
+        operator = self._operator
+        crs = operator.crs if operator.crs is not None else features.crs
+        bounds = self._bounds_of(parse_bounds(geometry=feature.geometry, crs=crs))
+        body = self._body
+        if self._example is None:
+            if body is not None:
+                given = {**body, "input": {**member(body, "input"), "bounds": bounds.to_json()}}
+                self._example = read_process_request(given, **operator.checks)
+            else:
+                box = list(bounds.box) if bounds.has_bbox else None
+                wanted = operator.wanted(self._context)
+                wanted = replace(wanted, bbox=box, geometry=bounds.geometry, crs=bounds.crs)
+                self._example = build_process_request(wanted, **operator.checks)
+            if len(self._example.formats) > 1:
+                raise SentinelHubRequestError("outputs: a feature has one picture. Ask for one output.")
+        if body is not None:
+            size = read_size(body.get("output") or {}, bounds)
+        else:
+            sides = {name: operator.structured(name) for name in ("width", "height", "resolution")}
+            size = parse_size(bounds, **sides)
+        self._example.datasets.check_resolution(bounds, size, "resolution")
+        return self._example.of_area(bounds, size)
+
+    def _bounds_of(self, bounds: Bounds) -> Bounds:
+        """Return an area with the buffer around it, or the box around it where it is not clipped."""
+        assert bounds.geometry is not None  # noqa: S101 - it was read from one
+        if self._buffer:
+            shape = buffered(bounds.geometry.shape, bounds.crs, self._buffer)
+            if shape.is_empty:
+                raise SentinelHubRequestError(f"buffer={self._buffer:g} leaves nothing of it.", field="geometry")
+            geometry = Geometry(shape, bounds.crs)
+            bounds = replace(bounds, geometry=geometry, box=geometry.bbox)
+        return bounds if self._clip else replace(bounds, geometry=None, has_bbox=True)
+
+    # --- the pictures ------------------------------------------------------------------------------------------------
+
+    def _missing(self, features: Features) -> Iterator[Picture]:
+        """Yield the pictures that are not there yet, made by this very request."""
+        for feature in features:
+            if feature.number in self._unusable:
+                continue
+            path = self._path.replace(FEATURE_FIELD, _file_name(feature.id))
+            picture = Picture(feature, self._request_of(feature, features), path)
+            record = self._records.read(path)
+            if record is not None and self._records.is_of_request(record, picture.request.digest):
+                self._skipped += 1
+                self._tell(picture, record.size, record.sha256, skipped=True)
+            else:
+                yield picture
+
+    def _fetch(self, picture: Picture) -> Download:
+        self._records.drop(picture.path)
+        output = self._operator.download_picture(picture.request, picture.path)
+        self._records.write(picture.path, output, picture.request.digest)
+        return output
+
+    def _is_hopeless(self, error: SentinelHubError) -> bool:
+        if self._operator.deferrable and isinstance(error, SentinelHubRateLimitError):
+            return True
+        return not is_of_one_feature(error) or self._in_a_row >= MOST_FAILURES_IN_A_ROW
+
+    def _lost(self, picture: Picture, error: SentinelHubError) -> None:
+        self._in_a_row += 1
+        self._problems.append(Problem(picture.feature.id, str(error), error.final))
+
+    def _tell(self, picture: Picture, size: int, sha256: str, *, skipped: bool) -> None:
+        self._done += 1
+        told = {"feature_id": picture.name, "path": picture.path, "size": size, "sha256": sha256, "skipped": skipped}
+        self._made.append(told)
+        if self._done % 500 == 0:
+            self._operator.log.info("%d pictures are there, %d features failed", self._done, len(self._problems))
+
+    def _judged(self, estimate: Estimate | None) -> dict[str, Any]:
+        """Return the result, or raise where a feature has no picture and ``on_error`` says so."""
+        problems = sorted(self._problems, key=lambda problem: str(problem.id))
+        for problem in problems[:SHOWN]:
+            self._operator.log.warning("no picture of %s", problem)
+        if not self._done or (problems and self._operator.on_error == "fail"):
+            message = f"{_listed(problems)}. The others are there, and a next attempt requests only what is missing."
+            is_final = all(problem.is_final for problem in problems)
+            raise (SentinelHubBadRequestError if is_final else SentinelHubResponseError)(message)
+        is_small = len(json.dumps(self._made)) <= MAX_XCOM_SIZE
+        return {
+            "path": self._path,
+            "features": self._done,
+            "skipped": self._skipped,
+            "failed": len(problems),
+            "failed_features": [problem.to_dict() for problem in problems[:SHOWN]],
+            "pictures": self._made if is_small else None,
+            "processing_units": self._operator.spent if self._done > self._skipped else 0.0,
+            "estimated_processing_units": None if estimate is None else estimate.processing_units,
+        }
+
+
+def _file_name(identifier: Any) -> str:
+    """Return an identifier as a part of a file's name; characters that no name may have are percent-encoded."""
+    return re.sub(r"[%/\\\x00-\x1f]", lambda found: f"%{ord(found.group()):02X}", str(identifier))
+
+
+def _listed(problems: Iterable[Problem]) -> str:
+    listed = list(problems)
+    shown = "; ".join(str(problem).rstrip(".") for problem in listed[:NAMED])
+    more = f"; and {len(listed) - NAMED:,} more" if len(listed) > NAMED else ""
+    return f"{len(listed):,} features without a picture: {shown}{more}"

@@ -1,0 +1,187 @@
+"""A picture of each feature in one task: requests, files, retries, what is wrong with some of them, cost."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from airflow.sdk.exceptions import AirflowFailException
+from task_instance import TaskInstance, june, rendered
+
+from sentinelhub_provider.exceptions import SentinelHubResponseError
+from sentinelhub_provider.operators.process import SentinelHubProcessOperator
+from sentinelhub_provider.transport.policy import MAX_ATTEMPTS
+
+SCRIPT = """//VERSION=3
+function setup() { return { input: ["B04"], output: { bands: 1, sampleType: "UINT16" } } }
+function evaluatePixel(sample) { return [10000 * sample.B04 + 1] }"""
+
+
+BOW = {"type": "Polygon", "coordinates": [[[14, 46], [14.1, 46.1], [14.1, 46], [14, 46.1], [14, 46]]]}
+
+
+def field(number: int, **properties: Any) -> dict[str, Any]:
+    """Return a triangle of a field."""
+    west = 14.0 + number * 0.01
+    ring = [[west, 46.0], [west + 0.006, 46.0], [west, 46.004], [west, 46.0]]
+    return {"type": "Feature", "properties": properties, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+
+
+def fields(count: int) -> dict[str, Any]:
+    """Return some of them, each with a name."""
+    features = [field(number, name=f"field {number}") for number in range(count)]
+    return {"type": "FeatureCollection", "features": features}
+
+
+@pytest.fixture(name="run")
+def fixture_run(connect, ti: TaskInstance, operators, tmp_path: Path, waits) -> Callable[..., dict[str, Any]]:
+    """Have pictures made of four fields; keywords change or add arguments."""
+    connect()
+
+    def run(**arguments: Any) -> dict[str, Any]:
+        context = june(ti, run_id="monday")
+        given = {
+            "features": fields(4),
+            "id_property": "name",
+            "collection": "sentinel-2-l2a",
+            "evalscript": SCRIPT,
+            "time_range": ["2024-06-01", "2024-06-20"],
+            "resolution": 20,
+            "output_path": str(tmp_path / "{feature_id}.tif"),
+            **arguments,
+        }
+        given = {name: value for name, value in given.items() if value is not None}
+        operator = rendered(SentinelHubProcessOperator, context, tmp_path, **given)
+        operators.append(operator)
+        operator.hook.get_conn()._sleep = waits.sleep
+        return operator.execute(context)
+
+    return run
+
+
+@pytest.fixture(name="sent")
+def fixture_sent(sentinelhub_sandbox) -> Callable[[], int]:
+    """Return what counts the Process requests so far."""
+    return lambda: sentinelhub_sandbox.control.counters().requests.get("/process/v1", 0)
+
+
+def test_each_feature_gets_its_picture(run, sent, tmp_path: Path):
+    """Named after it, clipped to it; the result tells of each; a retry asks for nothing again."""
+    result = run()
+
+    assert (result["features"], result["skipped"], result["failed"], sent()) == (4, 0, 0, 4)
+    assert result["processing_units"] == pytest.approx(result["estimated_processing_units"])
+    assert sorted(Path(one["path"]).name for one in result["pictures"]) == [
+        f"field {number}.tif" for number in range(4)
+    ]
+    for one in result["pictures"]:
+        assert Path(one["path"]).stat().st_size == one["size"]
+    with rasterio.open(tmp_path / "field 2.tif") as picture:
+        assert picture.bounds == pytest.approx((14.02, 46.0, 14.026, 46.004))
+        assert (picture.width, picture.height) == (23, 22)
+        pixels = picture.read(1)
+    assert 0.4 < np.mean(pixels > 0) < 0.65, "only inside of the triangle there are data"
+
+    again = run()
+    assert (again["features"], again["skipped"], again["processing_units"], sent()) == (4, 4, 0.0, 4)
+
+
+def test_buffer_and_whole_boxes(run, tmp_path: Path):
+    """In metres, whatever the unit of the features' CRS; unclipped, the whole box has data."""
+    run(buffer=200, clip=False, features=fields(1))
+    with rasterio.open(tmp_path / "field 0.tif") as picture:
+        west, south, *_ = picture.bounds
+        assert np.mean(picture.read(1) > 0) == 1.0
+    assert west == pytest.approx(14.0 - 200 / 77_400, abs=3e-4)
+    assert south == pytest.approx(46.0 - 200 / 111_100, abs=1e-4)
+    with pytest.raises(AirflowFailException, match="buffer=-1000 leaves nothing of it"):
+        run(buffer=-1000, features=fields(1))
+
+
+def test_request_as_it_is(run, sent, process_request, tmp_path: Path):
+    """Its bounds give way to those of each feature."""
+    described = dict.fromkeys(("collection", "evalscript", "time_range", "resolution"))
+    described["output_path"] = str(tmp_path / "{feature_id}.png")
+    result = run(**described, request=process_request, features=fields(2))
+    assert (result["features"], sent()) == (2, 2)
+    assert (tmp_path / "field 1.png").read_bytes()[16:24] == bytes([0, 0, 0, 16, 0, 0, 0, 16])  # width and height
+
+
+def test_retry_asks_for_what_is_missing(run, sent, sentinelhub_sandbox):
+    """A feature that the service could not serve fails the task after all others; the next try asks for it alone."""
+    sentinelhub_sandbox.control.add_fault(
+        path="/process/v1", action={"kind": "status", "status": 500}, times=MAX_ATTEMPTS
+    )
+    with pytest.raises(SentinelHubResponseError, match="1 features without a picture: feature 'field 0'"):
+        run(concurrency=1, tile_attempts=1)
+    before = sent()
+    result = run()
+    assert (result["features"], result["skipped"], result["failed"], sent() - before) == (4, 3, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (field(9, name="field 0"), "feature 'field 0': another feature has the same id"),
+        ({**field(9, name="bow"), "geometry": None}, "feature 'bow': has no geometry"),
+        (
+            {
+                **field(9, name="bow"),
+                "geometry": {
+                    "type": "Polygon",
+                    "coordinates": [[[14, 46], [14.1, 46.1], [14.1, 46], [14, 46.1], [14, 46]]],
+                },
+            },
+            "feature 'bow': geometry crosses or touches itself",
+        ),
+    ],
+)
+def test_broken_features_are_named_before_anything_is_sent(run, sent, broken: dict[str, Any], said: str):
+    """Or left out, and the others are made."""
+    several = fields(2)
+    several["features"].append(broken)
+    with pytest.raises(AirflowFailException, match=f"1 features without a picture: {said}.*Nothing was sent"):
+        run(features=several)
+    assert sent() == 0
+    result = run(features=several, on_error="skip")
+    assert (result["features"], result["failed"], sent()) == (2, 1, 2)
+    assert said.partition(": ")[2] in result["failed_features"][0]["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"output_path": "/data/picture.tif"}, "Put {feature_id} into it"),
+        ({"bbox": [14, 46, 14.1, 46.1]}, "bbox is given, and features too"),
+        ({"tile": True}, "tile is true, and features are given"),
+        ({"on_empty": "skip"}, "on_empty has to be 'succeed'"),
+        ({"request_record": False}, "request_record is false"),
+        ({"on_error": "perhaps"}, "on_error is 'perhaps'"),
+        ({"buffer": "wide"}, "buffer"),
+        ({"clip": "perhaps"}, "clip"),
+        ({"max_processing_units": 0.001}, "max_processing_units=0.001"),
+        ({"evalscript": " "}, "evalscript"),
+        ({"id_property": "nobody"}, "id_property"),
+    ],
+)
+def test_what_cannot_work_is_refused(run, sent, arguments: dict[str, Any], said: str):
+    """By the argument's name, before anything is sent."""
+    with pytest.raises(AirflowFailException, match=re.escape(said)):
+        run(**arguments)
+    assert sent() == 0
+
+
+def test_identifiers_are_safe_in_paths(run, tmp_path: Path):
+    """Whatever is in them: two of them never share a file, and none leaves the folder."""
+    names = ["../up", "a/b", "a%2Fb", "Körös", "x" * 40]
+    several = {"type": "FeatureCollection", "features": [field(number, name=name) for number, name in enumerate(names)]}
+    result = run(features=json.dumps(several))
+    made = sorted(path.name for path in tmp_path.glob("*.tif"))
+    assert made == sorted(["..%2Fup.tif", "a%2Fb.tif", "a%252Fb.tif", "Körös.tif", "x" * 40 + ".tif"])
+    assert result["features"] == 5
