@@ -1,0 +1,106 @@
+"""A picture of each of thousands of features in one task: how much of what the connections can give, in what memory.
+
+python -m benchmarks.pictures FEATURES FOLDER     what one measured process does
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.clients import load_package
+from benchmarks.harness import ROOT, Loopback, airflow_environment, loopback
+from benchmarks.report import Row, Table, progress
+from benchmarks.statistics import CONNECTIONS, LATENCY, _write_features
+from benchmarks.task import execute, peak_memory
+
+FEATURES = (2_000, 10_000, 20_000)
+LEAST_SHARE = 0.9
+MOST_MEMORY = 250.0
+"""MiB of a whole process, Airflow's own included."""
+
+SIDE = 64
+"""Pixels."""
+
+
+def tables(*, quick: bool) -> list[Table]:
+    """Measure and tell."""
+    rows = []
+    with loopback() as server, TemporaryDirectory(prefix="benchmark-") as folder:
+        picture = Path(folder) / "picture.tif"
+        _write_picture(picture)
+        for features in FEATURES[:1] if quick else FEATURES:
+            progress(f"{features:,} features")
+            found = _measure(server, features, picture)
+            share = features * LATENCY / CONNECTIONS / found["seconds"]
+            met = share >= LEAST_SHARE and found["memory"] < MOST_MEMORY
+            rows.append(Row((features, features / found["seconds"], share, found["before"], found["memory"]), met))
+    return [
+        Table(
+            f"Pictures of {SIDE} x {SIDE} px, {CONNECTIONS} connections, {LATENCY * 1000:.0f} ms latency",
+            ("features", "pictures/s", "share of latency", "MiB before", "MiB at most"),
+            tuple(rows),
+            f"Targets: {LEAST_SHARE} of what the latency allows, {MOST_MEMORY:.0f} MiB. A task's time is its whole "
+            "execution: reading and checking the features, requesting, storing pictures and their records.",
+        )
+    ]
+
+
+def _write_picture(path: Path) -> None:
+    import numpy
+    import rasterio
+
+    random = numpy.random.default_rng(0)
+    profile = {"driver": "GTiff", "width": SIDE, "height": SIDE, "count": 3, "dtype": "uint8", "crs": "EPSG:4326"}
+    with rasterio.open(path, "w", **profile, transform=rasterio.Affine(1e-4, 0, 10, 0, -1e-4, 45)) as raster:
+        raster.write(random.integers(0, 255, (3, SIDE, SIDE), dtype="uint8"))
+
+
+def _measure(server: Loopback, features: int, picture: Path) -> dict[str, float]:
+    """Run one task in a process of its own."""
+    server.behave(latency=LATENCY, file=str(picture))
+    with TemporaryDirectory(prefix="benchmark-") as folder, airflow_environment(server.connection()) as environment:
+        command = [sys.executable, "-m", "benchmarks.pictures", str(features), folder]
+        answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise RuntimeError(f"The task failed:\n{answer.stderr[-3000:]}")
+    served = server.seen().served
+    if served != features:
+        raise RuntimeError(f"{served} answers for {features} features")
+    measured: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
+    return measured
+
+
+def _task(features: int, folder: Path) -> None:
+    """Execute the operator as a task's process does, and print what it took."""
+    from sentinelhub_provider.operators.process import SentinelHubProcessOperator
+
+    load_package("api", "oauth", "transport", "hooks", "operators")
+    logging.disable(logging.INFO)
+    _write_features(folder / "fields.geojson", features)
+    operator = SentinelHubProcessOperator(
+        task_id="pictures",
+        features=str(folder / "fields.geojson"),
+        collection="sentinel-2-l2a",
+        evalscript="true-colour",
+        time_range=("2025-06-01", "2025-06-07"),
+        width=SIDE,
+        height=SIDE,
+        output_path=str(folder / "pictures" / "{feature_id}.tif"),
+        concurrency=CONNECTIONS,
+    )
+    before, start = peak_memory(), time.perf_counter()
+    result = execute(operator)
+    seconds = time.perf_counter() - start
+    if result["features"] != features:
+        raise RuntimeError(f"{result}")
+    print(json.dumps({"seconds": seconds, "before": before, "memory": peak_memory()}))
+
+
+if __name__ == "__main__":
+    _task(int(sys.argv[1]), Path(sys.argv[2]))
