@@ -88,6 +88,18 @@ class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubLis
                 "output_path is given, but wait_for_completion is false. The table is made when the job is done."
             )
 
+    def _result(self, context: Context) -> dict[str, Any]:
+        if self.job_id is not None and self.output_path is not None:
+            try:
+                body, _ = self._request_of_table(context)
+            except SentinelHubRequestError as error:
+                raise SentinelHubRequestError(
+                    f"output_path is given: {error} The table of a job that is there needs what it was made with.",
+                    field=error.field,
+                ) from error
+            self.check_table(body, {})
+        return super()._result(context)
+
     def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:
         """Return what the task returns; read what became of the features, and make the table of them."""
         result = super().outcome(context, job)
@@ -109,10 +121,11 @@ class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubLis
         try:
             stored = self.write_table(cells(), body, {})
         except BucketError as error:
-            said = (
-                f"The table cannot be made of job {result['id']}: {error}. A retry of the task reads the bucket again."
-            )
-            raise SentinelHubOutputError(said, final=not error.passes) from error
+            raise SentinelHubOutputError(
+                f"The table cannot be made of job {result['id']}: {error}. A retry reads the bucket again; a task that "
+                f"is cleared pays for a new job, unless job_id={result['id']!r} is given.",
+                final=not error.passes,
+            ) from error
         self.log.info("%d rows at %s", states.total(), stored["path"])
         return {**result, "rows": states.total(), "missing_intervals": states["failed"], **stored}
 

@@ -73,7 +73,7 @@ class SentinelHubListJobsOperator(_JobControlOperator):
         from sentinelhub_provider.api.jobs.job import JobState
 
         given = self.structured("states") or []
-        names = [given] if isinstance(given, str) else given
+        names = given if isinstance(given, list | tuple | set) else [given]
         try:
             return {JobState(str(name).upper()) for name in names}
         except ValueError as error:

@@ -216,7 +216,10 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
 
         self.check_table(found.template.example.body, found.properties)
         identity = task_identity(self, context)
-        with part_file(self.output_path, self.part_folder, identity=identity, digest=found.template.digest) as part:
+        digest, is_shared = found.template.digest, self.partition_by is not None
+        with part_file(
+            self.output_path, self.part_folder, identity=identity, digest=digest, is_shared=is_shared
+        ) as part:
             if len(part):
                 self.log.info("%d answers are at hand from an earlier attempt (%.4g PU)", len(part), part.spent)
             requests = FeatureRequests(

@@ -38,23 +38,29 @@ def changes(path: Any, *, compare_with: Any = "P7D", column: str = "mean", inter
     back = parse_duration(compare_with)
     if back is None:
         raise SentinelHubRequestError(f"compare_with is {compare_with!r}. Give a duration such as P7D.")
-    place: Any = place_of(path)
-    is_remote = is_object_path(place)
+    is_remote = "://" in str(path)
     try:
+        place: Any = place_of(path)
+        is_remote = is_object_path(place)
         rows = pyarrow.dataset.dataset(
             place.path if is_remote else str(place),
             format="parquet",
             partitioning=_partitioning(arrow),
             filesystem=place.fs if is_remote else None,
         )
-        names = rows.schema.names
+        if not rows.files:
+            raise SentinelHubRequestError(f"path: {path} is empty, so there is no interval to compare.")
+        names = _numbers(rows.schema)
         if column not in names:
-            raise SentinelHubRequestError(f"column: {path} has no {column!r}. There are: {', '.join(names)}.")
+            raise SentinelHubRequestError(
+                f"column: {path} has no column of numbers {column!r}. There are: {', '.join(names)}."
+            )
         now = _latest(rows) if interval_from is None else parse_time(interval_from, "interval_from")
+        before = _before(now, back)
         key = ["feature_id", "output", "band"]
         later, earlier = (
             rows.to_table([*key, "interval_from", column], filter=arrow.compute.field("interval_from") == moment)
-            for moment in (now, back.after(now, -1))
+            for moment in (now, before)
         )
     except SentinelHubError:
         raise
@@ -66,6 +72,20 @@ def changes(path: Any, *, compare_with: Any = "P7D", column: str = "mean", inter
     return joined.append_column("change", change).select(
         ["feature_id", "interval_from", "output", "band", column, f"{column}_before", "change"]
     )
+
+
+def _numbers(schema: pyarrow.Schema) -> list[str]:
+    """Return the names of columns that can be subtracted."""
+    import pyarrow.types
+
+    return [one.name for one in schema if pyarrow.types.is_integer(one.type) or pyarrow.types.is_floating(one.type)]
+
+
+def _before(moment: datetime, back: Any) -> datetime:
+    try:
+        return back.after(moment, -1)  # type: ignore[no-any-return]
+    except (ValueError, OverflowError) as error:
+        raise SentinelHubRequestError(f"compare_with leads out of the calendar from {moment:%Y-%m-%d}.") from error
 
 
 def _latest(rows: Any) -> datetime:

@@ -51,8 +51,9 @@ class Dataset:
 
     def __init__(self, path: Any, partition_by: Sequence[str] | str, *, lock: Lock | None = None) -> None:
         require("pyarrow", field="partition_by", otherwise="leave partition_by out")
-        names = [partition_by] if isinstance(partition_by, str) else list(partition_by)
-        wrong = [name for name in names if name not in TIMES]
+        given: Any = partition_by
+        names: list[Any] = list(given) if isinstance(given, list | tuple) else [given]
+        wrong = [name for name in names if not (isinstance(name, str) and name in TIMES)]
         if wrong or not names or len(set(names)) < len(names):
             said = f"{wrong[0]!r} is none of them" if wrong else f"it is {names!r}"
             raise SentinelHubRequestError(f"partition_by: give one or more of {', '.join(TIMES)}, each once; {said}.")

@@ -11,10 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from task_instance import TaskInstance, june, rendered
 
-from sentinelhub_provider.exceptions import SentinelHubResponseError
+from sentinelhub_provider.exceptions import (
+    SentinelHubError,
+    SentinelHubRateLimitError,
+    SentinelHubResponseError,
+    SentinelHubServerError,
+)
+from sentinelhub_provider.operators.feature_statistics.feature_requests import MOST_FAILURES_IN_A_ROW
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
 from sentinelhub_provider.transport.policy import MAX_ATTEMPTS
 
@@ -41,10 +47,10 @@ def fields(count: int) -> dict[str, Any]:
 
 @pytest.fixture(name="run")
 def fixture_run(connect, ti: TaskInstance, operators, tmp_path: Path, waits) -> Callable[..., dict[str, Any]]:
-    """Have pictures made of four fields; keywords change or add arguments."""
+    """Have pictures made of four fields; keywords change or add arguments. ``after``: a wait that goes on."""
     connect()
 
-    def run(**arguments: Any) -> dict[str, Any]:
+    def run(after: TaskDeferred | None = None, **arguments: Any) -> dict[str, Any]:
         context = june(ti, run_id="monday")
         given = {
             "features": fields(4),
@@ -60,6 +66,8 @@ def fixture_run(connect, ti: TaskInstance, operators, tmp_path: Path, waits) -> 
         operator = rendered(SentinelHubProcessOperator, context, tmp_path, **given)
         operators.append(operator)
         operator.hook.get_conn()._sleep = waits.sleep
+        if after is not None:
+            return getattr(operator, after.method_name)(context, **(after.kwargs or {}))
         return operator.execute(context)
 
     return run
@@ -158,6 +166,7 @@ def test_broken_features_are_named_before_anything_is_sent(run, sent, broken: di
     ("arguments", "said"),
     [
         ({"output_path": "/data/picture.tif"}, "Put {feature_id} into it"),
+        ({"output_path": {"default": "/data/{feature_id}.tif"}}, "output_path has a path for each output"),
         ({"bbox": [14, 46, 14.1, 46.1]}, "bbox is given, and features too"),
         ({"tile": True}, "tile is true, and features are given"),
         ({"on_empty": "skip"}, "on_empty has to be 'succeed'"),
@@ -177,11 +186,100 @@ def test_what_cannot_work_is_refused(run, sent, arguments: dict[str, Any], said:
     assert sent() == 0
 
 
+def named(*names: str) -> dict[str, Any]:
+    """Return features of these names."""
+    return {"type": "FeatureCollection", "features": [field(number, name=name) for number, name in enumerate(names)]}
+
+
 def test_identifiers_are_safe_in_paths(run, tmp_path: Path):
     """Whatever is in them: two of them never share a file, and none leaves the folder."""
-    names = ["../up", "a/b", "a%2Fb", "Körös", "x" * 40]
-    several = {"type": "FeatureCollection", "features": [field(number, name=name) for number, name in enumerate(names)]}
-    result = run(features=json.dumps(several))
+    result = run(features=json.dumps(named("../up", "a/b", "a%2Fb", "Körös", "x" * 40, "~root", "AB", "ab", "\ud800")))
     made = sorted(path.name for path in tmp_path.glob("*.tif"))
-    assert made == sorted(["..%2Fup.tif", "a%2Fb.tif", "a%252Fb.tif", "Körös.tif", "x" * 40 + ".tif"])
-    assert result["features"] == 5
+    expected = ["..%2Fup", "a%2Fb", "a%252Fb", "Körös", "x" * 40, "%7Eroot", "AB", "ab", "%D800"]
+    assert made == sorted(f"{name}.tif" for name in expected)
+    assert result["features"] == 9
+
+
+def test_identifiers_of_dots_lead_to_no_other_folder(run, tmp_path: Path):
+    """Where they name a folder."""
+    run(features=named("..", ".", "a..b"), output_path=str(tmp_path / "own" / "{feature_id}" / "{output}.tif"))
+    made = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.tif"))
+    assert made == ["own/%2E%2E/default.tif", "own/%2E/default.tif", "own/a..b/default.tif"]
+
+
+def test_identifier_too_long_for_a_name_is_found_out_first(run, sent):
+    """Or left out, and the others are made."""
+    several = named("a", "x" * 300, "ö" * 120)
+    with pytest.raises(AirflowFailException, match=r"2 features without a picture: .*name of 304 bytes.*of 244 bytes"):
+        run(features=several)
+    assert sent() == 0
+    result = run(features=several, on_error="skip")
+    assert (result["features"], result["failed"], sent()) == (1, 2, 1)
+
+
+def test_pictures_of_another_task_are_not_overwritten_where_that_is_to_fail(run, sent, tmp_path: Path):
+    """Before anything is sent; those of an earlier attempt are its own."""
+    (tmp_path / "field 3.tif").write_bytes(b"precious")
+    with pytest.raises(AirflowFailException, match=r"field 3\.tif exists, and if_exists is 'fail'"):
+        run(if_exists="fail")
+    assert (sent(), (tmp_path / "field 3.tif").read_bytes()) == (0, b"precious")
+    (tmp_path / "field 3.tif").unlink()
+    assert [run(if_exists="fail")["skipped"] for _ in range(2)] == [0, 4]
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_buffer_across_the_antimeridian_is_refused_whichever_feature_has_it(run, sent, clip: bool):
+    """Its box would span the globe."""
+    several = named("a", "b")
+    ring = [[179.99, 0], [180, 0], [180, 0.01], [179.99, 0.01], [179.99, 0]]
+    several["features"][1]["geometry"] = {"type": "Polygon", "coordinates": [ring]}
+    size = {"resolution": None, "width": 64, "height": 64, "collection": "dem", "time_range": None}
+    script = SCRIPT.replace("B04", "DEM")
+    with pytest.raises(AirflowFailException, match="feature 'b': geometry crosses the antimeridian"):
+        run(features=several, buffer=500, clip=clip, evalscript=script, **size)
+    assert sent() == 0
+
+
+@pytest.fixture(name="calls")
+def fixture_calls(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Have the service fail for some pictures, by their paths; return the paths that are asked for."""
+    asked: list[str] = []
+    download = SentinelHubProcessOperator.download_picture
+
+    def failing(fails: Callable[[str], bool], error: SentinelHubError) -> list[str]:
+        def download_picture(self: Any, request: Any, path: str) -> Any:
+            asked.append(path)
+            if fails(path):
+                raise error
+            return download(self, request, path)
+
+        monkeypatch.setattr(SentinelHubProcessOperator, "download_picture", download_picture)
+        return asked
+
+    return failing
+
+
+def test_service_that_fails_for_all_is_not_asked_for_each(run, calls):
+    """After 25 in a row the fault is not theirs."""
+    asked = calls(lambda _: True, SentinelHubServerError("it is down"))
+    with pytest.raises(SentinelHubServerError, match="it is down"):
+        run(features=fields(80), on_error="skip", concurrency=1)
+    assert len(asked) <= MOST_FAILURES_IN_A_ROW + 1
+
+
+def test_features_that_fail_again_do_not_end_the_task(run, calls):
+    """They are tried last, and so fail in a row; the service serves all others."""
+    asked = calls(lambda path: int(path[:-4].rpartition(" ")[2]) % 2 == 1, SentinelHubServerError("it is down"))
+    result = run(features=fields(64), on_error="skip", concurrency=1, tile_attempts=2)
+    assert (result["features"], result["failed"], len(asked)) == (32, 32, 32 + 2 * 32)
+
+
+def test_rate_limit_in_the_middle_is_waited_out_in_the_triggerer(run, calls):
+    """Then what is missing is asked for, and the cost is that of all."""
+    asked = calls(lambda _: len(asked) == 3, SentinelHubRateLimitError("later", retry_after=900.0))
+    with pytest.raises(TaskDeferred) as deferred:
+        run(deferrable=True, concurrency=1)
+    result = run(after=deferred.value, deferrable=True, concurrency=1)
+    assert (result["features"], result["failed"]) == (4, 0)
+    assert len(asked) == 5
+    assert result["processing_units"] == pytest.approx(result["estimated_processing_units"])

@@ -89,6 +89,7 @@ def test_answer_that_is_lost_took_effect(jobs: Jobs, sentinelhub_sandbox, operat
         (SentinelHubListJobsOperator, {"kind": "async-process"}, "kind is 'async-process', whose jobs are not listed"),
         (SentinelHubListJobsOperator, {"kind": "batch"}, "kind is 'batch'. Give one of"),
         (SentinelHubListJobsOperator, {"states": ["OVER"]}, "states: 'OVER' is not a valid JobState"),
+        (SentinelHubListJobsOperator, {"states": 5}, "states: '5' is not a valid JobState"),
         (SentinelHubListJobsOperator, {"limit": "many"}, "limit"),
         (SentinelHubCancelJobOperator, {"job_id": ""}, "job_id is ''"),
         (SentinelHubCancelJobOperator, {"job_id": "00000000-0000-4000-8000-000000000000"}, "not known to the service"),

@@ -160,6 +160,29 @@ def test_table_that_cannot_be_made_starts_no_job(jobs, changes: dict[str, Any], 
     assert jobs.all() == []
 
 
+def test_table_of_a_job_that_is_there(jobs, s3: S3Server, tmp_path: Path):
+    """Needs what it was made with, as is found out first; a bucket without its files replaces no table."""
+    job = task("statistics", id_property=None).attempt()["id"]
+    where = {"output_path": tmp_path / "fields.csv", "store": StateStore()}
+
+    def again(**arguments: Any) -> Any:
+        given = {"delivery_conn_id": "bucket", "poll_interval": 0.05, "job_id": job, **where, **arguments}
+        return Task(SentinelHubBatchStatisticsOperator, **given).attempt()
+
+    described = {"time_range": JUNE, "aggregation_interval": "P10D"}
+    with pytest.raises(AirflowFailException, match="output_path is given: time_range is missing"):
+        again(job_id="00000000-0000-4000-8000-000000000000")
+    with pytest.raises(AirflowFailException, match="cannot be written"):
+        again(job_id="00000000-0000-4000-8000-000000000000", output_path="/proc/no/table.csv", **described)
+    assert again(**described)["rows"] == 9
+
+    former = (tmp_path / "fields.csv").read_bytes()
+    s3.empty()
+    with pytest.raises(AirflowFailException, match=rf"has no statistics of any feature.* job_id='{job}' is given"):
+        again(**described)
+    assert (tmp_path / "fields.csv").read_bytes() == former
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("wait", [False, "false"])
 def test_a_job_that_is_not_waited_for_is_returned_once_it_is_started(kind: str, wait: Any, jobs, sentinelhub_sandbox):

@@ -21,6 +21,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from loopback import Received, Reply, loopback_server
 
 from sentinelhub_provider.exceptions import SentinelHubResponseError
+from sentinelhub_provider.operators.feature_statistics.feature_requests import FeatureRequests
 from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
 from sentinelhub_provider.tables import changes
 
@@ -349,3 +350,41 @@ def test_tables_are_merged_into_a_dataset(connect, tmp_path: Path, sentinelhub_s
         of_day(DAYS[9], partition_by="interval_month")
     assert sentinelhub_sandbox.control.counters().total_requests == sent
     assert sorted(file.name for file in tmp_path.iterdir()) == ["ndvi"]
+
+
+def test_tasks_of_one_dataset_at_once_have_their_answers_for_themselves(
+    connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As mapped tasks, each with fields of its own: neither waits for the other, nor takes its answers away."""
+    connect()
+    root, whole = tmp_path / "ndvi", features()["features"]
+    given = {"collection": "sentinel-2-l2a", "evalscript": EVALSCRIPT, "time_range": [DAYS[9], DAYS[9]]}
+
+    def mapped(number: int) -> dict[str, Any]:
+        ti = TaskInstance()
+        ti.map_index = number
+        operator = SentinelHubStatisticsOperator(
+            task_id="t",
+            features=whole[number],
+            width=SIDE,
+            height=SIDE,
+            output_path=root,
+            partition_by="interval_month",
+            **given,
+        )
+        context: Any = {"ti": ti}
+        return operator.execute(context)
+
+    run, results = FeatureRequests.run, []
+
+    def run_beside_another(self: FeatureRequests, pending: Any) -> None:
+        monkeypatch.setattr(FeatureRequests, "run", run)
+        results.append(mapped(1))
+        run(self, pending)
+
+    monkeypatch.setattr(FeatureRequests, "run", run_beside_another)
+    results.append(mapped(0))
+    rows = pyarrow.dataset.dataset(root, format="parquet").to_table()
+    assert len(rows) == sum(result["rows"] for result in results)
+    assert set(rows["feature_id"].to_pylist()) == {one["id"] for one in whole[:2]}
+    assert [path.name for path in tmp_path.iterdir()] == ["ndvi"]

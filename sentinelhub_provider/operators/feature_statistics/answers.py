@@ -55,18 +55,21 @@ CONTENT_TYPES = {"csv": "text/csv", "jsonl": "application/jsonl", "parquet": "ap
 ROW_GROUP = 20_000  # Rows that a Parquet file keeps together, and that are in memory at a time
 
 
-def part_file(output_path: Any, part_folder: Any, *, identity: Sequence[str], digest: str) -> PartFile:
+def part_file(
+    output_path: Any, part_folder: Any, *, identity: Sequence[str], digest: str, is_shared: bool = False
+) -> PartFile:
     """Return the part file of a task: the same for each of its attempts, and for it alone.
 
     :param output_path: where its table goes, a path or URL, or ``None``. Its folder is where parts lie.
     :param part_folder: where they lie instead, a path or URL; for neither, a folder of the machine's temporary one.
     :param identity: what names the task in its run; stands for it where it has no output path.
     :param digest: of what all its requests have in common, so that answers to other requests are not taken for its own.
+    :param is_shared: whether other tasks write to the same output path, as to a dataset.
     :raises SentinelHubOutputError: where a URL cannot be opened.
     """
     place = f"{identity[-1]}-{_digest(*identity)}" if output_path is None else str(output_path)
     # Of a long name its begin: with the digest, it is not to be longer than names may be.
-    name = f".{Path(place).name[:50]}.{_digest(place, digest)}.part"
+    name = f".{Path(place).name[:50]}.{_digest(place, digest, *(identity if is_shared else ()))}.part"
     if part_folder is not None or output_path is not None:
         with storing(part_folder or output_path, "part_folder" if part_folder else "output_path"):
             folder: Any = place_of(part_folder) if part_folder is not None else place_of(output_path).parent

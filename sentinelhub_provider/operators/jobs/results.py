@@ -197,8 +197,9 @@ def statistics_of_features(
     """Yield each feature's identifier and its answer of the Statistical API, in the order of the files' names.
 
     Arguments as those of :func:`check_batch_statistics`. Features that failed as a whole, and files that are no result,
-    are left out. Raises :class:`BucketError` where the bucket cannot be read.
+    are left out. Raises :class:`BucketError` where the bucket cannot be read, or has no answer at all.
     """
+    has_any = False
     place = buckets.open_path(_folder_of_statistics(url, job_id), conn_id)
     files = _results(place, Counter[str]())
     pool = ThreadPoolExecutor(FILES_AT_A_TIME)
@@ -209,10 +210,12 @@ def statistics_of_features(
                     result = json.loads(content)
                     response = result.get("response") if isinstance(result, Mapping) else None
                     if isinstance(response, Mapping) and isinstance(response.get("data"), list):
-                        name = result.get("identifier", result.get("id"))
+                        name, has_any = result.get("identifier", result.get("id")), True
                         yield str(_last(entry.name).removesuffix(".json") if name is None else name), response
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+    if not has_any:
+        raise BucketError(f"{buckets.shown(place)} has no statistics of any feature")
 
 
 def _folder_of_statistics(url: str, job_id: str) -> str:

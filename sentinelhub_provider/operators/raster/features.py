@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ from sentinelhub_provider.operators.feature_statistics.feature_requests import (
     MOST_FAILURES_IN_A_ROW,
     is_of_one_feature,
 )
-from sentinelhub_provider.operators.raster.pictures import PictureOperator
+from sentinelhub_provider.operators.raster.pictures import OUTPUT_FIELD, PictureOperator, refuse_what_is_there
 from sentinelhub_provider.operators.raster.records import Records
 from sentinelhub_provider.operators.raster.tiled import fetch_tiles
 
@@ -49,6 +49,7 @@ FEATURE_FIELD = "{feature_id}"
 
 NAMED = 20  # Problems that an error names
 SHOWN = 100  # Problems that the result lists
+NAME_SIZE = 220  # Bytes of a file's name: disks take 255, of which the record's name needs some
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class FeaturePictures:
         self._unusable: set[int] = set()
         self._made: list[dict[str, Any]] = []
         self._done = self._skipped = self._in_a_row = 0
+        self._are_all_begun = False
 
     def result(self) -> dict[str, Any]:
         """Fetch what is missing, and return what the task returns."""
@@ -108,6 +110,10 @@ class FeaturePictures:
         operator = self._operator
         self._buffer = 0.0 if operator.buffer is None else read_number(operator.buffer, "buffer")
         self._clip = read_flag(operator.clip, "clip")
+        if isinstance(operator.output_path, Mapping):
+            raise SentinelHubRequestError(
+                f"output_path has a path for each output. For many features, give one path with {FEATURE_FIELD} in it."
+            )
         if FEATURE_FIELD not in self._path:
             raise SentinelHubRequestError(
                 f"output_path is {self._path!r}, for many features. Put {FEATURE_FIELD} into it, such as "
@@ -136,7 +142,9 @@ class FeaturePictures:
             seen.add(str(feature.id))
             if problem is None:
                 try:
-                    sizes[self._request_of(feature, features).size] += 1
+                    size = self._request_of(feature, features).size
+                    self._check_path(self._path_of(feature))
+                    sizes[size] += 1
                 except SentinelHubRequestError as error:
                     if self._example is None and error.field not in OF_AN_AREA:
                         raise
@@ -186,6 +194,19 @@ class FeaturePictures:
         self._example.datasets.check_resolution(bounds, size, "resolution")
         return self._example.of_area(bounds, size)
 
+    def _path_of(self, feature: Feature) -> str:
+        assert self._example is not None  # noqa: S101 - the feature's request comes first
+        path = self._path.replace(OUTPUT_FIELD, next(iter(self._example.formats)))
+        return path.replace(FEATURE_FIELD, _file_name(feature.id))
+
+    def _check_path(self, path: str) -> None:
+        """Find out before anything is paid for that a picture can go there."""
+        size = max(len(part.encode()) for part in path.split("/"))
+        if size > NAME_SIZE:
+            raise SentinelHubRequestError(f"its id makes a file's name of {size} bytes, and {NAME_SIZE} are the most")
+        if self._operator.if_exists == "fail":
+            refuse_what_is_there(self._records, path, self._records.read(path))
+
     def _bounds_of(self, bounds: Bounds) -> Bounds:
         """Return an area with the buffer around it, or the box around it where it is not clipped."""
         assert bounds.geometry is not None  # noqa: S101 - it was read from one
@@ -193,8 +214,7 @@ class FeaturePictures:
             shape = buffered(bounds.geometry.shape, bounds.crs, self._buffer)
             if shape.is_empty:
                 raise SentinelHubRequestError(f"buffer={self._buffer:g} leaves nothing of it.", field="geometry")
-            geometry = Geometry(shape, bounds.crs)
-            bounds = replace(bounds, geometry=geometry, box=geometry.bbox)
+            bounds = parse_bounds(geometry=Geometry(shape, bounds.crs))  # it may now cross the antimeridian
         return bounds if self._clip else replace(bounds, geometry=None, has_bbox=True)
 
     # --- the pictures ------------------------------------------------------------------------------------------------
@@ -204,7 +224,7 @@ class FeaturePictures:
         for feature in features:
             if feature.number in self._unusable:
                 continue
-            path = self._path.replace(FEATURE_FIELD, _file_name(feature.id))
+            path = self._path_of(feature)
             picture = Picture(feature, self._request_of(feature, features), path)
             record = self._records.read(path)
             if record is not None and self._records.is_of_request(record, picture.request.digest):
@@ -212,6 +232,7 @@ class FeaturePictures:
                 self._tell(picture, record.size, record.sha256, skipped=True)
             else:
                 yield picture
+        self._are_all_begun = True
 
     def _fetch(self, picture: Picture) -> Download:
         self._records.drop(picture.path)
@@ -222,10 +243,11 @@ class FeaturePictures:
     def _is_hopeless(self, error: SentinelHubError) -> bool:
         if self._operator.deferrable and isinstance(error, SentinelHubRateLimitError):
             return True
+        # Once all had a turn, those that are tried again fail in a row, and say nothing of the service.
+        self._in_a_row += not self._are_all_begun
         return not is_of_one_feature(error) or self._in_a_row >= MOST_FAILURES_IN_A_ROW
 
     def _lost(self, picture: Picture, error: SentinelHubError) -> None:
-        self._in_a_row += 1
         self._problems.append(Problem(picture.feature.id, str(error), error.final))
 
     def _tell(self, picture: Picture, size: int, sha256: str, *, skipped: bool) -> None:
@@ -258,8 +280,12 @@ class FeaturePictures:
 
 
 def _file_name(identifier: Any) -> str:
-    """Return an identifier as a part of a file's name; characters that no name may have are percent-encoded."""
-    return re.sub(r"[%/\\\x00-\x1f]", lambda found: f"%{ord(found.group()):02X}", str(identifier))
+    """Return an identifier as a part of a file's name; characters that no name may have are percent-encoded.
+
+    So are dots where there is nothing else, and a tilde in front, which would lead to another folder.
+    """
+    name = re.sub(r"[%/\\\x00-\x1f\ud800-\udfff]|^~", lambda found: f"%{ord(found.group()):02X}", str(identifier))
+    return name if name.strip(".") else name.replace(".", "%2E")
 
 
 def _listed(problems: Iterable[Problem]) -> str:

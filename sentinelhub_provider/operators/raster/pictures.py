@@ -157,11 +157,7 @@ def pictures_there(
     found = {name: records.read(path) for name, path in paths.items()}
     if operator.if_exists == "fail":
         for name, path in paths.items():
-            if exists(path) and not records.is_of_task(found[name]):
-                raise SentinelHubOutputError(
-                    f"output_path {path} exists, and if_exists is 'fail'. Remove it, choose another path, or give "
-                    "if_exists='skip' or 'overwrite'; nothing was sent."
-                )
+            refuse_what_is_there(records, path, found[name])
     kept = {
         name: (str(place_of(paths[name])), record)
         for name, record in found.items()
@@ -173,6 +169,17 @@ def pictures_there(
     if any(exists(path) for path in paths.values()):
         operator.log.info("what is there was made by another request, or its record is missing: it is made anew")
     return None
+
+
+def refuse_what_is_there(records: Records, path: Any, record: Record | None) -> None:
+    """Raise :class:`SentinelHubOutputError` where there is a file that another task made."""
+    from sentinelhub_provider.operators.raster.records import exists
+
+    if exists(path) and not records.is_of_task(record):
+        raise SentinelHubOutputError(
+            f"output_path {path} exists, and if_exists is 'fail'. Remove it, choose another path, or give "
+            "if_exists='skip' or 'overwrite'; nothing was sent."
+        )
 
 
 def result_of(

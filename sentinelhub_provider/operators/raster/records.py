@@ -138,7 +138,7 @@ class Records:
         if self._where is True:
             return beside(path, SUFFIX)
         name = str(path).rpartition("/")[2]
-        return f"{str(self._where).rstrip('/')}/{name}-{digest_of(str(path))[:8]}{SUFFIX}"
+        return f"{str(self._where).rstrip('/')}/{name}-{digest_of(str(path))[:16]}{SUFFIX}"
 
 
 def exists(path: Any) -> bool:

@@ -136,7 +136,11 @@ def test_partitions(tmp_path: Path, partition_by: Any, folder: str):
 
 
 @pytest.mark.parametrize(
-    "partition_by", [[], "", "crop", ["interval_month", "interval_month"], ["feature_id"], "month"]
+    "partition_by",
+    [
+        *([], "", "crop", ["interval_month", "interval_month"], ["feature_id"], "month"),
+        *(5, True, None, [["interval_month"]], {"interval_month": 1}, [None]),
+    ],
 )
 def test_other_partitions_are_refused(tmp_path: Path, partition_by: Any):
     """By name."""
@@ -312,7 +316,11 @@ def test_changes_between_intervals(tmp_path: Path):
     ("arguments", "said"),
     [
         ({"compare_with": "last week"}, "compare_with is 'last week'"),
-        ({"column": "median"}, "column: .* has no 'median'. There are: feature_id"),
+        ({"column": "median"}, "column: .* has no column of numbers 'median'. There are: mean"),
+        *(({"column": name}, f"column: .* has no column of numbers '{name}'") for name in ("crop", "histogram")),
+        *(({"column": name}, f"column: .* has no column of numbers '{name}'") for name in ("band", "interval_month")),
+        ({"compare_with": "P99999Y"}, "compare_with leads out of the calendar from 2026-11-23"),
+        ({"compare_with": "P999999D"}, "compare_with leads out of the calendar"),
         ({"interval_from": "some day"}, "interval_from"),
     ],
 )
@@ -321,3 +329,16 @@ def test_comparison_that_cannot_be_is_refused(tmp_path: Path, arguments: dict[st
     merge(tmp_path, rows(range(1), range(1)))
     with pytest.raises(SentinelHubRequestError, match=said):
         changes(tmp_path, **arguments)
+
+
+@pytest.mark.parametrize("path", [None, 5, "nowhere://bucket/ndvi", "/no/such/folder"])
+def test_comparison_of_what_is_no_dataset_is_refused(path: Any):
+    """Of whichever kind."""
+    with pytest.raises(SentinelHubRequestError, match=r"path names the file .*, which cannot be read"):
+        changes(path)
+
+
+def test_comparison_in_an_empty_folder_is_refused(tmp_path: Path):
+    """As before the first run."""
+    with pytest.raises(SentinelHubRequestError, match=r"path: .* is empty, so there is no interval"):
+        changes(tmp_path)
