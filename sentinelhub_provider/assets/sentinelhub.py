@@ -1,7 +1,7 @@
 """Asset URIs of satellite data: ``sentinelhub://copernicus-data-space/sentinel-2-l2a?bbox=20.5,47.5,20.62,47.56``.
 
 The host is the deployment, the path the collection, and ``bbox`` the area in degrees. Airflow calls
-:func:`sanitize_uri` for each such URI, so that all spellings of one place and collection are one asset.
+:func:`sanitize_uri` for each such URI, so that all spellings of one place and collection are one URI.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def create_asset(
     bbox: Sequence[float] | str | None = None,
     extra: dict[str, Any] | None = None,
 ) -> Asset:
-    """Return the asset of a collection, or of an area of it.
+    """Return the asset of a collection, or of an area of it, which is named by its normalized URI.
 
     :param collection: its id, such as ``sentinel-2-l2a``.
     :param deployment: as in the connection.
@@ -50,7 +50,8 @@ def create_asset(
     :raises ValueError: see :func:`sanitize_uri`.
     """
     area = "" if bbox is None else f"?bbox={bbox if isinstance(bbox, str) else ','.join(map(str, bbox))}"
-    return Asset(uri=f"sentinelhub://{deployment}/{collection}{area}", extra=extra or {})
+    uri = Asset(uri=f"sentinelhub://{deployment}/{collection}{area}").uri
+    return Asset(name=uri, uri=uri, extra=extra or {})
 
 
 def _box(text: str) -> str:

@@ -50,6 +50,10 @@ def test_asset_is_made_of_its_parts():
     made = create_asset(
         collection="sentinel-2-l2a", deployment="copernicus-data-space", bbox=[20.5, 47.5, 20.62, 47.56], extra={"a": 1}
     )
-    assert (made.uri, made.extra) == (TISZA, {"a": 1})
+    assert (made.name, made.uri, made.extra) == (TISZA, TISZA, {"a": 1})
+    short = create_asset(collection="s2l2a", deployment="Copernicus-Data-Space", bbox="20.50,47.5,20.62,47.560")
+    assert short == create_asset(
+        collection="sentinel-2-l2a", deployment="copernicus-data-space", bbox="20.5,47.5,20.62,47.56"
+    )
     assert create_asset(collection="dem").uri == "sentinelhub://sentinel-hub/dem"
     assert create_asset(collection="dem", bbox="177,-18,-178,-16").uri.endswith("?bbox=177,-18,-178,-16")
