@@ -55,7 +55,7 @@ def dag_runs(installed, sentinelhub_sandbox_server, tmp_path_factory):
         (dags / f"{block.name}.py").write_text(with_files_in(home, block.text))
     server = sentinelhub_sandbox_server
     with started_dag_runner(home / "airflow", python=installed.python) as runner:
-        return runner.run(server, dags, home, auth_cache="memory").runs
+        return runner.run(server, dags, home, auth_cache=f"file://{home}/shared").runs
 
 
 @pytest.mark.parametrize("block", all_blocks("dag"), ids=str)
@@ -66,7 +66,10 @@ def test_a_dag_succeeds(dag_runs, block: Block):
 
     assert run["state"] == "success"
     assert run["tasks"]
-    assert set(run["tasks"].values()) == {"success"}
+    # What is mapped over nothing, or lies on a branch that is not taken, is skipped.
+    ends = {"success", "skipped"} if re.search(r"\.expand\(|@task\.branch", block.text) else {"success"}
+    assert "success" in run["tasks"].values()
+    assert set(run["tasks"].values()) <= ends
     assert all(run["results"].values())
 
 

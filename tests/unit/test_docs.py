@@ -30,6 +30,16 @@ def test_every_block_is_of_a_kind_that_is_checked(block: Block):
     assert block.kind in HERE | IN_INTEGRATION | BY_SPHINX
 
 
+def test_each_dag_has_a_name_of_its_own():
+    """A reader may put all of them into one folder, as the tests do."""
+    named = [re.findall(r'dag_id="([^"]+)"', block.text) for block in all_blocks("dag")]
+    assert [len(names) for names in named] == [1] * len(named)
+    folders = [*ROOT.glob("tests/system/installed_dags/*.py"), *ROOT.glob("example_dags/*.py")]
+    others = [name for file in folders for name in re.findall(r'dag_id="([^"]+)"', file.read_text())]
+    names = [name for (name,) in named] + others
+    assert sorted(names) == sorted(set(names))
+
+
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 def test_links_to_files_lead_somewhere(page):
     """A link that is no URL names a file of the checkout, and a heading in it."""
