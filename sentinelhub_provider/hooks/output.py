@@ -52,6 +52,12 @@ def target_for(path: Any) -> Target:
         return FileSystemTarget(place.fs, place.path, shown=shown)
 
 
+def forget_listings(place: Any) -> None:
+    """Have an object storage look again: its library keeps listings, and others may have written since."""
+    if is_object_path(place):
+        place.fs.invalidate_cache()
+
+
 def check_connection(place: Any) -> None:
     """Look up the connection that an ``ObjectStoragePath`` names: some storages go on without one that is missing."""
     conn_id = getattr(place, "conn_id", None) or getattr(place, "storage_options", {}).get("conn_id")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sentinelhub_provider.api.time_range import parse_duration, parse_time
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRequestError
 from sentinelhub_provider.features.files import require, unreadable
-from sentinelhub_provider.hooks.output import is_object_path, place_of
+from sentinelhub_provider.hooks.output import forget_listings, is_object_path, place_of
 from sentinelhub_provider.tables.dataset import TIMES
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def changes(path: Any, *, compare_with: Any = "P7D", column: str = "mean", inter
     try:
         place: Any = place_of(path)
         is_remote = is_object_path(place)
+        forget_listings(place)
         rows = pyarrow.dataset.dataset(
             place.path if is_remote else str(place),
             format="parquet",

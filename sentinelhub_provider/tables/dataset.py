@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubOutputError, SentinelHubRequestError
 from sentinelhub_provider.features.files import require
-from sentinelhub_provider.hooks.output import place_of, target_for
+from sentinelhub_provider.hooks.output import forget_listings, is_object_path, place_of, target_for
 from sentinelhub_provider.transport.download import storing
 
 if TYPE_CHECKING:
@@ -79,7 +79,13 @@ class Dataset:
         """
         import pyarrow.parquet
 
+        taken = [name for name in self._partitions if name in schema.names]
+        if taken:
+            raise SentinelHubRequestError(
+                f"partition_by has {', '.join(taken)}, which is a column of the table, too. Leave it out of properties."
+            )
         with storing(self.path):
+            forget_listings(self._root)
             files = list(self._root.glob("**/*.parquet"))
             for file in files:
                 *folders, name = file.relative_to(self._root).parts
@@ -140,11 +146,12 @@ class Dataset:
 
         path = self._root / partition / FILE
         with storing(path):
+            forget_listings(path)
             if path.exists():
                 with path.open("rb") as file:
                     former = pyarrow.parquet.read_table(file)
                 self._compare(former.schema, rows.schema, str(path))
-                rows = _without_failures(rows, former)
+                rows = _without_failures(rows.select(former.column_names), former)
                 rows = pyarrow.concat_tables([_without(former, rows), rows])
             rows = rows.sort_by([(name, "ascending") for name in KEY])  # the same rows are the same bytes
             buffer = io.BytesIO()
@@ -170,7 +177,7 @@ class Dataset:
         )
 
     def _own_lock(self) -> AbstractContextManager[Any]:
-        if not isinstance(self._root, Path):
+        if is_object_path(self._root):
             return nullcontext()
         self._root.mkdir(parents=True, exist_ok=True)
         return FileLock(self._root / ".lock", timeout=LOCK_PATIENCE)

@@ -17,6 +17,7 @@ import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from s3_server import BUCKET, S3Server
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError
 from sentinelhub_provider.tables import KEY, Dataset, changes
@@ -167,6 +168,35 @@ def test_other_columns_are_refused(tmp_path: Path, change: Callable[[Any], Any],
     assert contents(tmp_path) == before
 
 
+def test_columns_in_another_order_are_the_same(tmp_path: Path):
+    """As where ``properties`` are named the other way round."""
+    merge(tmp_path, rows(range(1), range(1)))
+    later = rows(range(1), range(2), 0.9).select(SCHEMA.names[::-1])
+    with Dataset(tmp_path, "interval_month") as dataset:
+        dataset.check(later.schema)
+        dataset.add(later)
+        dataset.merge()
+    assert means(tmp_path) == {("field 0", 0): 0.9, ("field 1", 0): 0.9}
+
+
+def test_property_that_is_called_like_a_partition_is_refused(tmp_path: Path):
+    """Readers would see the column twice."""
+    schema = SCHEMA.append(pyarrow.field("interval_month", pyarrow.string()))
+    with Dataset(tmp_path, "interval_month") as dataset, pytest.raises(SentinelHubRequestError) as refused:
+        dataset.check(schema)
+    assert refused.value.field == "partition_by"
+
+
+def test_object_storage_has_no_lock_file(tmp_path: Path):
+    """Also where its paths are those of ``pathlib``, as on Airflow 3.1."""
+
+    class ObjectPath(type(Path())):  # type: ignore[misc]
+        fs, protocol = None, "s3"
+
+    with Dataset(ObjectPath(tmp_path), "interval_month")._own_lock():
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_files_of_something_else_are_refused(tmp_path: Path):
     """They would be read as rows of this dataset."""
     pyarrow.parquet.write_table(rows(range(1), range(1)), tmp_path / "part-0.parquet")
@@ -296,6 +326,24 @@ def test_dataset_in_an_object_storage(tmp_path: Path):
     assert locked == ["taken", "freed"] * 3
     found = changes(url, interval_from="2026-11-30")
     assert found.column("change").to_pylist() == [0.0, 0.0]
+
+
+def test_merges_of_two_hosts_into_an_object_storage(s3_for_all: S3Server, tmp_path: Path, monkeypatch):
+    """What the storage's library has listed before does not count."""
+    monkeypatch.setenv("AIRFLOW_CONN_BUCKET", s3_for_all.connection())
+    s3_for_all.empty()
+    url, name = f"s3://bucket@{BUCKET}/ndvi", "interval_month=2026-11/data.parquet"
+    merge(url, rows(range(2), range(1)))
+    merge(tmp_path, rows(range(2), range(100)))
+    with Dataset(url, "interval_month") as dataset:
+        dataset.check(SCHEMA)
+        s3_for_all.put(f"ndvi/{name}", (tmp_path / name).read_bytes())  # by another host, with rows of a hundred fields
+        dataset.add(rows(range(1), range(100, 102)))
+        dataset.merge()
+    assert len(changes(url, interval_from=START)) == 102
+    s3_for_all.put(f"ndvi/{name}", (tmp_path / name).read_bytes())
+    assert len(changes(url, interval_from=START)) == 100
+    s3_for_all.empty()
 
 
 def test_changes_between_intervals(tmp_path: Path):
