@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlencode
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlunsplit
 
 from airflow.sdk import Asset
 
 from sentinelhub_provider.api.collections import find_collection
 from sentinelhub_provider.deployments import DEFAULT_DEPLOYMENT, DEPLOYMENTS
+from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
@@ -26,7 +27,10 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
         raise ValueError(f"{uri.geturl()!r} names no deployment. Give one of {', '.join(DEPLOYMENTS)} as the host.")
     if not collection or "/" in collection:
         raise ValueError(f"{uri.geturl()!r} names no collection. Give one as the path, such as /sentinel-2-l2a.")
-    found = find_collection(collection, deployment)
+    try:
+        found = find_collection(collection, deployment)
+    except SentinelHubRequestError as error:
+        raise ValueError(str(error)) from None
     query = dict(parse_qsl(uri.query))
     if "bbox" in query:
         query["bbox"] = _box(query["bbox"])
@@ -49,16 +53,20 @@ def create_asset(
     :param extra: of the asset.
     :raises ValueError: see :func:`sanitize_uri`.
     """
-    area = "" if bbox is None else f"?bbox={bbox if isinstance(bbox, str) else ','.join(map(str, bbox))}"
-    uri = Asset(uri=f"sentinelhub://{deployment}/{collection}{area}").uri
+    given: Any = collection  # whatever the DAG's author wrote
+    if not isinstance(given, str) or set(given) & set("/?#"):
+        raise ValueError(f"collection is {collection!r}. Give a collection's id, such as 'sentinel-2-l2a'.")
+    area = "" if bbox is None else f"bbox={_box(bbox)}"
+    uri = urlunsplit(sanitize_uri(SplitResult("sentinelhub", str(deployment), f"/{collection}", area, "")))
     return Asset(name=uri, uri=uri, extra=extra or {})
 
 
-def _box(text: str) -> str:
+def _box(given: Sequence[float] | str) -> str:
     try:
-        west, south, east, north = (float(part) for part in text.strip("[]() ").split(","))
-    except ValueError:
-        raise ValueError(f"bbox is {text!r}. Give four numbers: west, south, east, north.") from None
+        parts = given.strip("[]() ").split(",") if isinstance(given, str) else given
+        west, south, east, north = (float(part) + 0.0 for part in parts)  # -0.0 is 0.0
+    except (TypeError, ValueError):
+        raise ValueError(f"bbox is {given!r}. Give four numbers: west, south, east, north.") from None
     if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90 and west != east):
-        raise ValueError(f"bbox is {text!r}. Give west, south, east, north in degrees.")
+        raise ValueError(f"bbox is {given!r}. Give west, south, east, north in degrees.")
     return ",".join(f"{number:.9g}" for number in (west, south, east, north))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 HOOK = "hook"  # The argument of the function that gets the hook
 
-NEEDED_BEFORE = ("max_wait", "sentinelhub_conn_id")
+NEEDED_BEFORE = ("dag_run_budget", "max_wait", "over_budget", "sentinelhub_conn_id")
 """Arguments that are needed before the function runs, so that it cannot return them."""
 
 

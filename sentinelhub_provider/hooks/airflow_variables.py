@@ -12,6 +12,7 @@ from airflow.sdk import Variable
 from airflow.sdk import __version__ as sdk_version
 from packaging.version import Version
 
+from sentinelhub_provider.both_ways import Turns
 from sentinelhub_provider.oauth.stores import Blob, StoreLock
 from sentinelhub_provider.transport.state_stores import Change, Coding, State
 
@@ -19,6 +20,7 @@ from sentinelhub_provider.transport.state_stores import Change, Coding, State
 # Many tasks find the same token near its end in the same second. With this chance a few of them renew it, not all; a
 # token that nobody renewed is fetched when it has ended.
 RENEWAL_CHANCE = 0.1
+PROBE = "probe"  # key of a Variable that shows whether Airflow answers
 # Whether Airflow (3.2 and later) keeps the answers to several threads of a process apart.
 ANSWERS_ANY_THREAD = Version(sdk_version) >= Version("1.2")
 
@@ -56,23 +58,34 @@ class VariableStore:
 
 
 class VariableStateStore(Generic[State]):
-    """A state in one Airflow Variable. These know no lock: of two changes in the same moment, one may be lost."""
+    """A state in one Airflow Variable. These know no lock: of two changes in the same moment, one may be lost.
+
+    Airflow answers alike where there is no such Variable, and where it could not be asked. So a state that is missing
+    is a new one only where another Variable, which was just written, is found.
+    """
 
     def __init__(
         self, key: str, coding: Coding[State], variables: Any = Variable, clock: Callable[[], float] = time.time
     ) -> None:
         self._store, self._key = VariableStore(variables), key
         self._coding, self._clock = coding, clock
+        self._turns = Turns()  # threads of one task do not start by chance in the same moment
 
     def read(self) -> tuple[State, float]:
         """Return the state and the time."""
         now, blob = self._clock(), self._store.read(self._key)
+        if blob is None:
+            self._store.write(PROBE, b"1", self._coding.lifetime)
+            if self._store.read(PROBE) is None:
+                raise ConnectionError("Airflow does not answer for its Variables")
+            blob = self._store.read(self._key)
         return self._coding.load(None if blob is None else blob.data), now
 
     def update(self, change: Change[State]) -> None:
         """Replace the state."""
-        state, now = self.read()
-        self._store.write(self._key, self._coding.dump(change(state, now)), self._coding.lifetime)
+        with self._turns:
+            state, now = self.read()
+            self._store.write(self._key, self._coding.dump(change(state, now)), self._coding.lifetime)
 
 
 def _name(key: str) -> str:

@@ -165,7 +165,11 @@ class SentinelHubHook(BaseHook):
         from sentinelhub_provider.transport.session import SentinelHubSession
 
         return SentinelHubSession(
-            **self._shared(self.settings), resolve=self._resolve, spends=spends_units, on_token=mask
+            **self._shared(self.settings),
+            resolve=self._resolve,
+            spends=spends_units,
+            units=self._expected_units,
+            on_token=mask,
         )
 
     async def _asession(self) -> AsyncSentinelHubSession:
@@ -299,6 +303,7 @@ class SentinelHubHook(BaseHook):
             )
         url = self._resolve(endpoint)
         accept, longest_wait = options.get("accept"), options.get("longest_wait")
+        samples = read_number(options.get("samples", 1), "samples", least=0)
         content: dict[str, Any] = {name: options.get(name) for name in ("json", "params", "data", "files")}
         call = Call(
             method=method.upper(),
@@ -308,7 +313,7 @@ class SentinelHubHook(BaseHook):
             accept=accept,
             rate_limited=True,
             spends=spends_units(url),
-            units=self._expected_units(url, options),
+            units=self._expected_units(url, options.get("json") or options.get("data"), samples),
             read_timeout=_seconds(options, "timeout", self.settings.timeout),
             deadline=_seconds(options, "deadline", DEFAULT_DEADLINE),
             longest_wait=None if longest_wait is None else read_number(longest_wait, "longest_wait", least=0),
@@ -318,12 +323,11 @@ class SentinelHubHook(BaseHook):
         content["headers"] = header_fields(options.get("headers"), accept=accept)
         return call, content
 
-    def _expected_units(self, url: str, options: RequestOptions) -> float | None:
+    def _expected_units(self, url: str, body: Any, samples: float = 1) -> float | None:
         """Return what a call is going to cost, where a budget needs to know."""
         settings = self.settings
         if not (self.spending_limits or settings.processing_units_per_day or settings.processing_units_per_month):
             return None
-        body, samples = options.get("json") or options.get("data"), options.get("samples", 1)
         return expected_units(url, body, samples=samples, deployment=settings.deployment.name)
 
     def _log_wait(self, wait: Wait) -> None:

@@ -75,6 +75,15 @@ def spending_budget(settings: ConnectionSettings, limits: SpendingLimits) -> Bud
     limits = replace(limits, per_day=settings.processing_units_per_day, per_month=settings.processing_units_per_month)
     if not limits:
         return None
+    if settings.auth_cache == "variable":
+        from sentinelhub_provider.hooks.airflow_variables import are_within_reach
+
+        if not are_within_reach():
+            raise SentinelHubConfigurationError(
+                "Field 'auth_cache': before Airflow 3.2, triggers cannot keep a budget in Variables. Choose file or a "
+                "Redis.",
+                field="auth_cache",
+            )
     with _limiters_lock:
         return Budget(_ledger(*_place(settings)), limits)
 

@@ -130,11 +130,12 @@ def log_and_push_spent(operator: BaseOperator, context: Context, units: float | 
 def tell_outlets(operator: BaseOperator, context: Context, result: Any, time_range: Any = None) -> None:
     """Add to the event of each asset among the task's outlets what became of the task, for the DAGs that it starts."""
     from airflow.sdk import Asset
+    from airflow.sdk.definitions.asset import AssetRef
 
     if isinstance(result, Mapping):
         told = {name: result[name] for name in EVENT_KEYS if result.get(name) is not None}
         for outlet in operator.outlets:
-            if isinstance(outlet, Asset):
+            if isinstance(outlet, Asset | AssetRef):
                 extra = context["outlet_events"][outlet].extra
                 extra.update(told | ({"time_range": time_range} if time_range else {}))
 

@@ -174,4 +174,4 @@ class Budget:
             raise SentinelHubTransportError(
                 f"The budget cannot be kept ({type(error).__name__}). Check the connection's auth_cache; a retry of "
                 "the task tries again."
-            ) from error
+            ) from None

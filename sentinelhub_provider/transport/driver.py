@@ -11,7 +11,7 @@ from typing import Any
 
 from sentinelhub_provider.both_ways import awaited
 from sentinelhub_provider.connection import ConnectionSettings
-from sentinelhub_provider.exceptions import SentinelHubRequestError
+from sentinelhub_provider.exceptions import SentinelHubRateLimitError, SentinelHubRequestError
 from sentinelhub_provider.oauth.broker import Fetch, TokenBroker
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.transport import steps
@@ -20,6 +20,10 @@ from sentinelhub_provider.transport.budget import Budget, Charge
 from sentinelhub_provider.transport.policy import Call, Flow
 from sentinelhub_provider.transport.rate_limit import Slot
 from sentinelhub_provider.transport.rate_limiter import RateLimiter
+
+# Seconds; the end of a budget's day or month is waited for here where it is as near, or a task could not be deferred.
+LONGEST_WAIT_FOR_BUDGET = 60.0
+CLOCKS_APART = 0.05  # seconds to wait longer, so that one wait will do
 
 
 class FlowDriver:
@@ -82,7 +86,29 @@ class FlowDriver:
         """Set aside what a request is going to cost; ``None`` where there is no budget, or nothing to pay."""
         if self._budget is None or not call.spends or step.token is None or step.is_foreign:
             return None
-        charge: Charge = await awaited(self._limit(partial(self._budget.set_aside, call.units)))
+        budget, charge = self._budget, None
+
+        def act() -> None:
+            nonlocal charge  # set here, as a call that is cancelled meanwhile gets no answer
+            charge = budget.set_aside(call.units)
+
+        longest = LONGEST_WAIT_FOR_BUDGET if call.longest_wait is None else call.longest_wait
+        left = min(LONGEST_WAIT_FOR_BUDGET, longest, step.timeout)
+        try:
+            while charge is None:
+                try:
+                    await awaited(self._limit(act))
+                except SentinelHubRateLimitError as error:  # the caller may wait for the window's end
+                    seconds = (error.retry_after or 0.0) + CLOCKS_APART
+                    if seconds > left:
+                        raise
+                    self._on_wait(steps.Wait(seconds, "the budget is spent", 1, call.max_attempts, left))
+                    await awaited(self._sleep(seconds))
+                    left -= seconds
+        except BaseException:
+            if charge is not None:  # nothing was sent
+                await awaited(self._limit(partial(budget.settle, charge, 0.0)))
+            raise
         return charge
 
     async def _charged(self, charge: Charge | None, send: Callable[[], Any]) -> Answer | steps.Failure:

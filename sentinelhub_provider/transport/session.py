@@ -43,7 +43,8 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
     ``allowed_hosts`` only. :meth:`call` is the careful way: it repeats what is safe to repeat and raises typed errors.
 
     :param resolve: turns a path into a URL.
-    :param spends: tells whether a call to a URL may cost processing units. Other parameters are those of the driver.
+    :param spends: tells whether a call to a URL may cost processing units.
+    :param units: tells how many, by URL and body, as far as a budget needs it. Other parameters are the driver's.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         *,
         resolve: Callable[[str], str],
         spends: Callable[[str], bool] = lambda _: True,
+        units: Callable[[str, Any], float | None] = lambda _, __: None,
         wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         **options: Any,
@@ -61,7 +63,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         OAuth2Session.__init__(self, client=BackendApplicationClient(client_id=settings.client_id))
         options["fetch"] = lambda *arguments: self.fetch_new_token(*arguments)  # which a subclass may replace
         FlowDriver.__init__(self, settings, broker, limiter, sleep=sleep, **options)
-        self._resolve, self._spends, self._wall_clock = resolve, spends, wall_clock
+        self._resolve, self._spends, self._units, self._wall_clock = resolve, spends, units, wall_clock
         self.verify = settings.verify
         self.trust_env = False  # the environment is read in one place, for the event loop as well
         self._open_connections()
@@ -109,7 +111,13 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
             return Answer(response.status_code, response.headers)
 
         url = str(request.url)
-        call = Call(str(request.method).upper(), url, self._settings.trusted_origins, spends=self._spends(url))
+        call = Call(
+            str(request.method).upper(),
+            url,
+            self._settings.trusted_origins,
+            spends=self._spends(url),
+            units=self._units(url, request.body),
+        )
         flow = authorized_flow(call, ends=self._clock() + DEFAULT_DEADLINE, clock=self._clock)
         at_once(self._drive(flow, send, call))  # type: ignore[arg-type]  # it never ends in a failure
         assert response is not None  # noqa: S101 - no flow ends well without having sent

@@ -7,6 +7,7 @@ import io
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,14 +99,21 @@ class RedisStateStore(Generic[State]):
         return self._coding.load(data), _seconds(moment)
 
     def update(self, change: Change[State]) -> None:
-        """Replace the state; tried again where another was quicker."""
+        """Replace the state; tried again where another was quicker, or the answer was lost."""
+        mark, was_tried = uuid.uuid4().bytes, False
 
         def attempt(pipeline: Any) -> None:
+            nonlocal was_tried
+            # redis-py takes a lost answer for another's change, and this change must not be made twice.
+            if was_tried and pipeline.get(f"{self._name}:last") == mark:
+                return
+            was_tried = True
             data = pipeline.get(self._name)
             now = _seconds(pipeline.time())
             changed = change(self._coding.load(data), now)
             pipeline.multi()
             pipeline.set(self._name, self._coding.dump(changed), ex=self._coding.lifetime)
+            pipeline.set(f"{self._name}:last", mark, ex=60)
 
         with self._turns:
             self._client.transaction(attempt, self._name)

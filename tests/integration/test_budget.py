@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from clocks import FakeClock
 from redis_server import RedisServer
@@ -22,9 +25,11 @@ from sentinelhub_provider.exceptions import (
     SentinelHubBudgetError,
     SentinelHubConfigurationError,
     SentinelHubRateLimitError,
+    SentinelHubRequestError,
 )
 from sentinelhub_provider.hooks import sharing
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
+from sentinelhub_provider.transport.session import SentinelHubSession
 from sentinelhub_provider.transport.state_stores import FileStateStore
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +87,73 @@ def test_budget_holds_for_each_way_to_call(make_caller, process_request, tmp_pat
     caller.request("GET", "/catalog/v1/collections")
 
 
+@pytest.mark.parametrize("form", ["json", "text", "bytes", "file", "prepared"])
+def test_plain_session_sets_the_estimate_aside(connect, process_request, spent, tmp_path: Path, form: str):
+    """In each form of its body: a budget that has less left than the request costs sends nothing."""
+    text = json.dumps(process_request)
+    (tmp_path / "request.json").write_text(text)
+    hook = connect(extra={"auth_cache": f"file://{tmp_path}/a", "processing_units_per_day": 1.5 * UNIT})
+    with (tmp_path / "request.json").open("rb") as file:
+        bodies = {"json": process_request, "text": text, "bytes": text.encode(), "file": file}
+
+        def send() -> Any:
+            if form == "prepared":
+                session = hook.get_conn()
+                url = f"{hook.settings.base_url}/api/v1/process"
+                return session.send(session.prepare_request(requests.Request("POST", url, json=process_request)))
+            if form == "json":
+                return hook.get_conn().post("/process/v1", json=process_request)
+            headers = {"Content-Type": "application/json"}
+            return hook.get_conn().post("/process/v1", data=bodies[form], headers=headers)
+
+        assert send().ok
+        file.seek(0)
+        with pytest.raises(SentinelHubBudgetError, match=r"costs 0\.005 PU"):
+            send()
+        if form == "file":
+            assert file.tell() == 0
+            with pytest.raises(SentinelHubBudgetError, match=r"costs 0\.005 PU"):
+                hook.request("POST", "/process/v1", data=file, headers={"Content-Type": "application/json"})
+    assert spent() == pytest.approx(UNIT)
+
+
+@pytest.mark.parametrize("samples", ["many", None, -1, float("nan"), float("inf"), [1]])
+def test_samples_that_cannot_be_are_named(connect, process_request, spent, samples: Any):
+    """Before anything is set aside for so many."""
+    with pytest.raises(SentinelHubRequestError, match="samples"):
+        connect().request("POST", "/process/v1", json=process_request, samples=samples)
+    assert spent() == 0
+
+
+def test_call_that_is_cancelled_before_it_is_sent_gives_its_units_back(connect, process_request, tmp_path, spent):
+    """It waits for the ledger when it is cancelled, and the ledger then says yes."""
+    hook = connect(extra={"auth_cache": f"file://{tmp_path}/a", "processing_units_per_day": UNIT})
+    asked, go_on = threading.Event(), threading.Event()
+
+    async def cancelled() -> None:
+        session = await hook._asession()
+        budget = session._budget
+        set_aside = budget.set_aside
+
+        def slowly(units: float | None) -> Any:
+            asked.set()
+            go_on.wait(20)
+            return set_aside(units)
+
+        budget.set_aside = slowly
+        call = asyncio.create_task(hook.arequest("POST", "/process/v1", json=process_request))
+        await asyncio.to_thread(asked.wait, 20)
+        call.cancel()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert list(budget.spent().values()) == [0.0]
+        await hook.aclose()
+
+    asyncio.run(cancelled())
+    assert spent() == 0
+
+
 def test_call_that_costs_nothing_gives_its_units_back(make_caller, process_request, sentinelhub_sandbox, tmp_path):
     """A failed request is not charged, so that another one may have its units."""
     caller = make_caller(extra={"auth_cache": f"file://{tmp_path}/a", "processing_units_per_day": UNIT})
@@ -131,6 +203,25 @@ def test_task_may_wait_for_the_next_day(run, monkeypatch):
         run(extra=extra, over_budget="wait")
     with pytest.raises(AirflowFailException, match=r"budget of 0\.005 PU for the day"):
         run(extra=extra)
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+@pytest.mark.parametrize(("before_midnight", "waits"), [(0.5, True), (59, True), (61, False)])
+def test_end_of_the_day_that_is_near_is_waited_for(
+    run, monkeypatch, operators, deferrable: bool, before_midnight: float, waits: bool
+):
+    """A way to the triggerer and back is not worth a minute, and a failed task is not either."""
+    clock = FakeClock(datetime(2026, 11, 28, tzinfo=UTC).timestamp() - before_midnight)
+    monkeypatch.setattr(sharing, "FileStateStore", partial(FileStateStore, clock=clock))
+    monkeypatch.setitem(SentinelHubSession.__init__.__kwdefaults__, "sleep", clock.sleep)
+    extra = {"processing_units_per_day": UNIT}
+    run(extra=extra)
+    if waits:
+        assert run(extra=extra, over_budget="wait", deferrable=deferrable)["processing_units"] == UNIT
+        assert clock() == pytest.approx(datetime(2026, 11, 28, tzinfo=UTC).timestamp(), abs=0.2)
+    else:
+        with pytest.raises(TaskDeferred if deferrable else SentinelHubRateLimitError):
+            run(extra=extra, over_budget="wait", deferrable=deferrable)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from airflow.sdk import Asset
 
@@ -57,3 +59,28 @@ def test_asset_is_made_of_its_parts():
     )
     assert create_asset(collection="dem").uri == "sentinelhub://sentinel-hub/dem"
     assert create_asset(collection="dem", bbox="177,-18,-178,-16").uri.endswith("?bbox=177,-18,-178,-16")
+
+
+@pytest.mark.parametrize("collection", ["sentinel-2-l2a", "S2L2A", " s2l2a "])
+@pytest.mark.parametrize(
+    "bbox", [(-0.0, 47.5, 20.62, 47.56), "[0, 47.50, 20.62, 47.56]", ["0", "47.5", "20.62", "4.756e1"]]
+)
+def test_asset_that_is_made_has_the_one_name(collection: str, bbox: Any):
+    """Airflow tells assets apart by their names, too, and keeps only one of two names of a URI."""
+    assert create_asset(collection=collection, bbox=bbox) == Asset(
+        "sentinelhub://sentinel-hub/sentinel-2-l2a?bbox=0,47.5,20.62,47.56"
+    )
+
+
+@pytest.mark.parametrize("bbox", ["", [], "1,2,3,4#map", "1,2,3,4&x=1", 5, [1, 2, 3, None], {"west": 1}])
+def test_area_that_is_none_is_not_the_whole_collection(bbox: Any):
+    """It would start DAGs for all that is new anywhere."""
+    with pytest.raises(ValueError, match=r"bbox is .* Give four numbers"):
+        create_asset(collection="dem", bbox=bbox)
+
+
+@pytest.mark.parametrize("collection", [None, 5, "", "dem?x=1", "dem#map", "a/b", "modis", "byoc-1234"], ids=str)
+def test_collection_that_cannot_be_is_a_value_error(collection: Any):
+    """In each way to be wrong, as for the other parts."""
+    with pytest.raises(ValueError, match="collection"):
+        create_asset(collection=collection, bbox=[1, 2, 3, 4])

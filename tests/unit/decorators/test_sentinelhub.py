@@ -181,12 +181,14 @@ def test_files_beside_the_dag_are_loaded(tmp_path):
         ({"task_id": "t"}, "returned 'task_id', which is no argument of SentinelHubProcessOperator"),
         ({"sentinelhub_conn_id": "other"}, "returned sentinelhub_conn_id, which is needed before it runs"),
         ({"max_wait": 1}, "returned max_wait, which is needed before it runs"),
+        ({"dag_run_budget": 1}, "returned dag_run_budget, which is needed before it runs"),
+        ({"over_budget": "wait"}, "returned over_budget, which is needed before it runs"),
         ({**ARGUMENTS}, "output_path is missing. Give it to @task.sentinelhub"),
         ({**ARGUMENTS, "output_path": "/nowhere/a.tif", "resolution": None}, "the size is missing"),
         ({**ARGUMENTS, "output_path": "/nowhere/a.tif", "request": REQUEST}, "request is given, and collection"),
         ({**ARGUMENTS, "output_path": "/nowhere/a.tif", "max_processing_units": 0.001}, "more than max_processing_un"),
     ],
-    ids=["nothing", "text", "typo", "task", "connection", "wait", "path", "size", "both", "budget"],
+    ids=["nothing", "text", "typo", "task", "connection", "wait", "run", "over", "path", "size", "both", "budget"],
 )
 def test_bad_answer_is_named_before_anything_is_sent(returned, words):
     """And no retry is spent on it; checks of the request are the operator's own."""
@@ -222,7 +224,9 @@ def test_every_argument_of_the_operator_may_be_returned():
     from sentinelhub_provider.decorators.sentinelhub import _allowed
 
     assert _allowed() == {*SentinelHubProcessOperator.template_fields, "deferrable"} - {
+        "dag_run_budget",
         "max_wait",
+        "over_budget",
         "sentinelhub_conn_id",
     }
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from types import SimpleNamespace
 
 import pytest
 from token_stores import MemoryVariables
 
 from sentinelhub_provider.connection import ClientAuth
+from sentinelhub_provider.exceptions import SentinelHubConfigurationError, SentinelHubTransportError
 from sentinelhub_provider.hooks import airflow_variables
-from sentinelhub_provider.hooks.airflow_variables import RENEWAL_CHANCE, VariableStore
-from sentinelhub_provider.hooks.sharing import open_token_store, token_broker
+from sentinelhub_provider.hooks.airflow_variables import RENEWAL_CHANCE, VariableStateStore, VariableStore
+from sentinelhub_provider.hooks.sharing import open_token_store, spending_budget, token_broker
 from sentinelhub_provider.oauth.broker import forget_tokens
+from sentinelhub_provider.transport.budget import LEDGER, Budget, SpendingLimits
 
 
 async def opened() -> object:
@@ -73,3 +76,55 @@ def test_token_of_an_old_airflow_is_fetched_in_the_callers_thread(monkeypatch: p
     forget_tokens()
     monkeypatch.setattr(airflow_variables, "ANSWERS_ANY_THREAD", False)
     assert token_broker(settings)._run is None
+
+
+class SilentVariables(MemoryVariables):
+    """Variables as Airflow gives them while its server cannot be asked: as if there were none."""
+
+    silent = False
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """Return a value."""
+        return default if self.silent else super().get(name, default)
+
+
+def test_variables_that_cannot_be_read_are_not_an_empty_ledger():
+    """What was spent would be forgotten, and may be spent again."""
+    variables = SilentVariables()
+    budget = Budget(VariableStateStore("budget_a", LEDGER, variables), SpendingLimits(per_month=1))
+    budget.set_aside(1)
+    variables.silent = True
+    with pytest.raises(SentinelHubTransportError, match="auth_cache"):
+        budget.set_aside(1)
+    variables.silent = False
+    assert list(budget.spent().values()) == [1]
+
+
+def test_threads_of_a_process_lose_nothing_of_each_other_in_variables():
+    """Tiles of a picture are fetched by many threads, and their changes are not by chance in the same moment."""
+    variables = MemoryVariables()
+    store = VariableStateStore("budget_a", LEDGER, variables)
+    meanwhile: list[threading.Thread] = []
+
+    def change(ledger, now):
+        other = threading.Thread(target=store.update, args=[lambda ledger, now: {**ledger, "other": (2.0, now)}])
+        other.start()
+        other.join(0.2)
+        meanwhile.append(other)
+        return {**ledger, "one": (1.0, now)}
+
+    store.update(change)
+    meanwhile[0].join()
+    assert sorted(store.read()[0]) == ["one", "other"]
+
+
+def test_a_trigger_of_an_old_airflow_keeps_no_budget_in_variables(monkeypatch: pytest.MonkeyPatch):
+    """Its triggerer would break down, and without the ledger nothing may be spent."""
+    monkeypatch.setattr(airflow_variables, "ANSWERS_ANY_THREAD", False)
+    settings = SimpleNamespace(auth_cache="variable", processing_units_per_day=1, processing_units_per_month=None)
+
+    async def opened() -> object:
+        return spending_budget(settings, SpendingLimits())
+
+    with pytest.raises(SentinelHubConfigurationError, match=r"before Airflow 3\.2"):
+        asyncio.run(opened())

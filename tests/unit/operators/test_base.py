@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Asset, AssetAlias
 
 from sentinelhub_provider.exceptions import SentinelHubRateLimitError
+from sentinelhub_provider.operators.arguments import tell_outlets
 from sentinelhub_provider.operators.base import LONGEST_BLOCKING_WAIT, SentinelHubOperator
 from sentinelhub_provider.operators.catalog import SentinelHubCatalogSearchOperator
 from sentinelhub_provider.operators.http import SentinelHubHttpOperator
@@ -124,3 +127,14 @@ def test_a_blocking_task_fails_with_the_rate_limit(operator_class: type[Sentinel
 
     with pytest.raises(SentinelHubRateLimitError):
         Limited(task_id="t", **LEAST[operator_class], deferrable=False).execute({})
+
+
+@pytest.mark.parametrize("outlet", [Asset("ndvi"), Asset.ref(name="ndvi"), Asset.ref(uri="s3://bucket/ndvi")], ids=repr)
+def test_outlet_is_told_in_each_form_of_an_asset(outlet: Any):
+    """An asset may be named by reference, too."""
+    events: dict[Any, Any] = defaultdict(lambda: SimpleNamespace(extra={}))
+    told = {"path": "a.tif", "other": 1, "sha256": None}
+    operator: Any = SimpleNamespace(outlets=[outlet, AssetAlias("any")])
+    context: Any = {"outlet_events": events}
+    tell_outlets(operator, context, told, {"from": "a"})
+    assert events == {outlet: SimpleNamespace(extra={"path": "a.tif", "time_range": {"from": "a"}})}

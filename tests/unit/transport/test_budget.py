@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clocks import FakeClock
@@ -17,7 +19,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubTransportError,
 )
 from sentinelhub_provider.transport.budget import FORGETTING, LEDGER, Budget, Charge, SpendingLimits, set_aside, settle
-from sentinelhub_provider.transport.state_stores import FileStateStore, MemoryStateStore
+from sentinelhub_provider.transport.state_stores import FileStateStore, MemoryStateStore, RedisStateStore
 
 
 def at(text: str) -> float:
@@ -181,3 +183,54 @@ def test_ledger_is_plain_json(tmp_path: Path, clock: FakeClock):
     path = tmp_path / "client.budget"
     Budget(FileStateStore(path, LEDGER, clock), SpendingLimits(per_day=1)).set_aside(0.5)
     assert json.loads(path.read_text()) == {"day 2026-11-27": [0.5, clock()]}
+
+
+class LosingRedis:
+    """A client of Redis that gets no answer to its first transaction, and begins anew, as redis-py does."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, bytes] = {}
+        self.moment = 0
+
+    def transaction(self, attempt: Any, _: str) -> None:
+        """Let the transaction be done, and its answer be lost."""
+        attempt(self)
+        attempt(self)
+
+    def get(self, name: str) -> bytes | None:
+        """Return a value."""
+        return self.values.get(name)
+
+    def time(self) -> tuple[int, int]:
+        """Return a time that goes on."""
+        self.moment += 1
+        return 1_790_000_000, self.moment
+
+    def multi(self) -> None:
+        """Begin."""
+
+    def set(self, name: str, value: bytes, ex: int) -> None:
+        """Set a value."""
+        self.values[name] = value
+
+
+def test_answer_of_redis_that_is_lost_changes_nothing_twice():
+    """Units that are given back twice would be spent twice."""
+    redis = LosingRedis()
+    kept = Budget(RedisStateStore(redis, "a", LEDGER), SpendingLimits(per_run=10, run="weekly 1"))
+    charge = kept.set_aside(3)
+    kept.set_aside(3)
+    kept.settle(charge, 1)
+    assert json.loads(redis.values["a"])["DAG run weekly 1"][0] == 4
+
+
+def test_error_of_a_store_is_shown_to_nobody():
+    """Its text may hold a Redis URL with its password."""
+
+    class Broken:
+        def update(self, _: Any) -> None:
+            raise ConnectionError("redis://:secret@host")
+
+    with pytest.raises(SentinelHubTransportError, match="ConnectionError") as refused:
+        Budget(Broken(), SpendingLimits(per_day=1)).set_aside(1)  # type: ignore[arg-type]
+    assert "secret" not in "".join(traceback.format_exception(refused.value))
