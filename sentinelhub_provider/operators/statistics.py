@@ -214,7 +214,7 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
         from sentinelhub_provider.operators.feature_statistics.answers import part_file
         from sentinelhub_provider.operators.feature_statistics.feature_requests import FeatureRequests
 
-        self.check_table(found.template.example.body, found.properties)
+        found.properties = dict(self.check_table(found.template.example.body, found.properties))
         identity = task_identity(self, context)
         digest, is_shared = found.template.digest, self.partition_by is not None
         with part_file(

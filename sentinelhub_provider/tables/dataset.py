@@ -77,13 +77,21 @@ class Dataset:
         :raises SentinelHubRequestError: where the dataset has other columns or types, or files of something else.
         :raises SentinelHubOutputError: where it cannot be read or written.
         """
-        import pyarrow.parquet
-
         taken = [name for name in self._partitions if name in schema.names]
         if taken:
             raise SentinelHubRequestError(
                 f"partition_by has {', '.join(taken)}, which is a column of the table, too. Leave it out of properties."
             )
+        there = self.schema()
+        if there is not None:
+            self._compare(there, schema, str(self.path))
+        with target_for(self._root / f"{FILE}.check"):
+            pass
+
+    def schema(self) -> pyarrow.Schema | None:
+        """Return the columns of what is there; ``None`` where nothing is. Raises as :meth:`check`."""
+        import pyarrow.parquet
+
         with storing(self.path):
             forget_listings(self._root)
             files = list(self._root.glob("**/*.parquet"))
@@ -95,12 +103,10 @@ class Dataset:
                         f"{', '.join(self._partitions)}. Choose another folder.",
                         field="output_path",
                     )
-            if files:
-                with files[-1].open("rb") as opened:
-                    there = pyarrow.parquet.read_schema(opened)
-                self._compare(there, schema, str(files[-1]))
-        with target_for(self._root / f"{FILE}.check"):
-            pass
+            if not files:
+                return None
+            with files[-1].open("rb") as opened:
+                return pyarrow.parquet.read_schema(opened)
 
     def add(self, table: pyarrow.Table) -> None:
         """Take further rows, which go to this machine's disk for now."""

@@ -348,8 +348,59 @@ def test_tables_are_merged_into_a_dataset(connect, tmp_path: Path, sentinelhub_s
         of_day(DAYS[9], output_path=root, partition_by="month")
     with pytest.raises(AirflowFailException, match="output_path has to be the folder of a dataset"):
         of_day(DAYS[9], partition_by="interval_month")
+    with pytest.raises(AirflowFailException, match="output_path has to be the folder of a dataset"):
+        of_day(DAYS[9], output_path=" ", partition_by="interval_month")
     assert sentinelhub_sandbox.control.counters().total_requests == sent
     assert sorted(file.name for file in tmp_path.iterdir()) == ["ndvi"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ([1.5, 2], [3, 4], [1.5, 2.0, 3.0, 4.0]),
+        ([1, 2], [None, None], [1, 2, None, None]),
+        ([True, None], [None, None], [True, None, None, None]),
+        (["wheat", "2"], [3, True], ["wheat", "2", "3", "true"]),
+        (["wheat", None], [1.5, None], ["wheat", None, "1.5", None]),
+        ([1, 2], [1.5, 2], "crop is double, there int64"),
+        ([None, None], [1, 2], [None, None, "1", "2"]),
+        ([True, False], [1, 0], "crop is int64, there bool"),
+    ],
+)
+def test_a_days_properties_fit_in_with_those_of_a_dataset(
+    connect, tmp_path: Path, sentinelhub_sandbox, first: list[Any], second: list[Any], expected: Any
+):
+    """Where its column holds them as well; else they are refused before anything is sent."""
+    connect()
+
+    def merge(day: str, values: list[Any]) -> None:
+        fields = features()
+        fields["features"] = fields["features"][: len(values)]
+        for number, value in enumerate(values):
+            fields["features"][number] |= {"id": number, "properties": {"crop": value}}
+        execute(
+            features=fields,
+            properties="crop",
+            collection="sentinel-2-l2a",
+            evalscript="ndvi",
+            time_range=[day, day],
+            width=SIDE,
+            height=SIDE,
+            output_path=tmp_path,
+            partition_by="interval_day",
+        )
+
+    merge(DAYS[9], first)
+    if isinstance(expected, str):
+        sent = sentinelhub_sandbox.control.counters().total_requests
+        with pytest.raises(AirflowFailException, match=expected):
+            merge(DAYS[10], second)
+        assert sentinelhub_sandbox.control.counters().total_requests == sent
+        return
+    merge(DAYS[10], second)
+    table = pyarrow.dataset.dataset(tmp_path, format="parquet").to_table().to_pylist()
+    found = {(row["interval_from"], row["feature_id"]): row["crop"] for row in table}
+    assert [found[key] for key in sorted(found)] == expected
 
 
 def test_tasks_of_one_dataset_at_once_have_their_answers_for_themselves(

@@ -209,7 +209,7 @@ def survey(
     if found is None:
         raise SentinelHubRequestError(f"no feature is usable. {problems[0]}", field="features")
     found.problems = problems
-    found.properties = {name: kind or "text" for name, kind in kinds.items()}
+    found.properties = {name: kind or "unknown" for name, kind in kinds.items()}
     found.count_cost(sizes, samples)
     return found
 

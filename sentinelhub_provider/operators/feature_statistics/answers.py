@@ -52,6 +52,14 @@ KEEP_AFTER_FAULT = 60.0  # Seconds until a store that did not take an object is 
 Feed = Callable[[bytes], None]  # Takes the file's next bytes
 Records = Iterator[dict[str, Any]]
 CONTENT_TYPES = {"csv": "text/csv", "jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}
+WIDER = {
+    "unknown": ("boolean", "integer", "number", "text"),
+    "boolean": ("text",),
+    "integer": ("number", "text"),
+    "number": ("text",),
+    "text": (),
+}
+"""Kinds of columns that hold the values of a kind as well."""
 ROW_GROUP = 20_000  # Rows that a Parquet file keeps together, and that are in memory at a time
 
 
@@ -334,6 +342,20 @@ def schema_of(body: Mapping[str, Any], properties: Mapping[str, str]) -> Any:
     return arrow.schema([(name, _arrow_type(arrow, name, properties.get(name))) for name in columns])
 
 
+def kinds_there(properties: Mapping[str, str], there: Any) -> dict[str, str]:
+    """Return the kinds of properties: where a dataset's columns (a ``pyarrow.Schema``) hold these as well, their kinds.
+
+    A day whose numbers happen to be whole, or that has none, so fits in with the others.
+    """
+    arrow = require_parquet_table()
+    found = dict(properties)
+    for name, kind in properties.items():
+        for wider in WIDER[kind]:
+            if name in there.names and there.field(name).type == _arrow_type(arrow, name, wider):
+                found[name] = wider
+    return found
+
+
 def _write_parquet(cells: Records, feed: Feed, schema: Any) -> None:
     import pyarrow.parquet
 
@@ -352,9 +374,9 @@ def _tables(cells: Records, schema: Any) -> Iterator[Any]:
 
 def _arrow_type(arrow: Any, name: str, kind: str | None) -> Any:
     """Return a column's type, which no day's data change. ``kind``: that of a feature's property."""
-    kinds = {"boolean": arrow.bool_, "integer": arrow.int64, "number": arrow.float64, "text": arrow.string}
+    kinds = {"boolean": arrow.bool_, "integer": arrow.int64, "number": arrow.float64}
     if kind is not None:
-        return kinds[kind]()
+        return kinds.get(kind, arrow.string)()
     if name.startswith("interval_"):
         return arrow.timestamp("us", tz="UTC")
     if name in (*COUNTS, "histogram_under", "histogram_over"):

@@ -42,7 +42,7 @@ class StatisticsTableOperator(StatisticsRequestOperator):
     def check_table_arguments(self) -> None:
         """Refuse arguments that do not go together. Raises :class:`SentinelHubRequestError`."""
         if self.partition_by is not None:
-            if self.output_path is None or self.output_format not in (None, "parquet"):
+            if not str(self.output_path or "").strip() or self.output_format not in (None, "parquet"):
                 raise SentinelHubRequestError(
                     "partition_by is given, so that output_path has to be the folder of a dataset, and output_format "
                     "'parquet' or left out."
@@ -56,21 +56,27 @@ class StatisticsTableOperator(StatisticsRequestOperator):
 
                 require_parquet_table()
 
-    def check_table(self, body: Mapping[str, Any], properties: Mapping[str, str]) -> None:
+    def check_table(self, body: Mapping[str, Any], properties: Mapping[str, str]) -> Mapping[str, str]:
         """Check before anything is paid for that the table of a request can be stored.
 
         :param body: the request's JSON.
-        :param properties: kinds of further columns by their names: ``boolean``, ``integer``, ``number``, ``text``.
+        :param properties: kinds of further columns by their names: ``boolean``, ``integer``, ``number``, ``text``, or
+            ``unknown`` where there is no value.
+        :returns: the kinds that these columns have in the table.
         :raises SentinelHubRequestError: where a dataset has other columns.
         :raises SentinelHubOutputError: where the path cannot be written.
         """
         from sentinelhub_provider.hooks.output import check_writable
-        from sentinelhub_provider.operators.feature_statistics.answers import schema_of
+        from sentinelhub_provider.operators.feature_statistics.answers import kinds_there, schema_of
 
         if self.partition_by is not None:
-            self._dataset().check(schema_of(body, properties))
+            dataset = self._dataset()
+            there = dataset.schema()
+            properties = properties if there is None else kinds_there(properties, there)
+            dataset.check(schema_of(body, properties))
         elif self.output_path is not None:
             check_writable(self.output_path)
+        return properties
 
     def write_table(
         self, cells: Iterator[dict[str, Any]], body: Mapping[str, Any], properties: Mapping[str, str]
