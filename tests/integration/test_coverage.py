@@ -13,6 +13,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
+from sentinelhub_provider.operators.raster.coverage import _local
 
 NOTHING = """//VERSION=3
 function setup() { return {input: ["B04"], output: {bands: 2, sampleType: "FLOAT32"}}; }
@@ -118,3 +119,18 @@ def test_an_unknown_choice_is_refused(picture):
     """By name."""
     with pytest.raises(AirflowFailException, match=r"on_empty is 'ignore'\. Give one of succeed, skip, fail"):
         picture(on_empty="ignore")
+
+
+def test_pictures_in_an_object_storage_are_copied_only_where_that_is_needed(tmp_path: Path):
+    """Also where its paths are those of ``pathlib``, as on Airflow 3.1."""
+
+    class ObjectPath(type(Path())):  # type: ignore[misc]
+        fs, protocol = None, "s3"
+
+    place = ObjectPath(tmp_path / "a.tif")
+    place.write_bytes(b"picture")
+    with _local(place, is_needed=False) as path:
+        assert path is None
+    with _local(place, is_needed=True) as path:
+        assert path is not None
+        assert (path != place, path.read_bytes()) == (True, b"picture")

@@ -22,6 +22,7 @@ from sentinelhub_provider.exceptions import (
 )
 from sentinelhub_provider.operators.feature_statistics.feature_requests import MOST_FAILURES_IN_A_ROW
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
+from sentinelhub_provider.operators.raster.records import Records
 from sentinelhub_provider.transport.policy import MAX_ATTEMPTS
 
 SCRIPT = """//VERSION=3
@@ -238,6 +239,14 @@ def test_buffer_across_the_antimeridian_is_refused_whichever_feature_has_it(run,
     with pytest.raises(AirflowFailException, match="feature 'b': geometry crosses the antimeridian"):
         run(features=several, buffer=500, clip=clip, evalscript=script, **size)
     assert sent() == 0
+
+
+def test_records_of_many_pictures_are_kept_apart(run, operators, tmp_path: Path):
+    """In one folder, under one name: of tens of thousands of features, no two share a record."""
+    run(features=fields(1), request_record=str(tmp_path / "records"))
+    records = Records(operators[-1], {}, str(tmp_path / "records"))  # type: ignore[arg-type]
+    places = {records._place(f"/data/{number}/ndvi.tif") for number in range(200_000)}
+    assert len(places) == 200_000
 
 
 @pytest.fixture(name="calls")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.exceptions import SentinelHubError
-from sentinelhub_provider.hooks.output import place_of
+from sentinelhub_provider.hooks.output import is_object_path, place_of
 
 if TYPE_CHECKING:
     from sentinelhub_provider.api.catalog import SearchRequest
@@ -125,8 +125,8 @@ def coverage_of(operator: RequestOperator, request: ProcessRequest, paths: Mappi
 
 @contextmanager
 def _local(place: Any, *, is_needed: bool) -> Iterator[Path | None]:
-    if isinstance(place, Path) or not is_needed:
-        yield place if isinstance(place, Path) else None
+    if not is_object_path(place) or not is_needed:
+        yield None if is_object_path(place) else place
         return
     with tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder:
         copy = Path(folder) / place.name
