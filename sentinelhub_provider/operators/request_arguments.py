@@ -91,6 +91,11 @@ class RequestOperator(PaidOperator):
         """Data samples to a pixel that the estimate counts. Raises :class:`SentinelHubRequestError`."""
         return read_number(self.samples, "samples", least=0)
 
+    @property
+    def call_arguments(self) -> dict[str, Any]:
+        """What each call of the hook gets: also the samples, for the budget that it is set aside from."""
+        return {**super().call_arguments, "samples": self.sample_count}
+
     def whole_request(self, context: Context) -> Any:
         """Return ``request``, decoded, with relative time ranges counted back from the run; ``None`` where none is set.
 

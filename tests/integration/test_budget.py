@@ -205,6 +205,15 @@ def test_task_may_wait_for_the_next_day(run, monkeypatch):
         run(extra=extra)
 
 
+def test_samples_of_the_task_are_set_aside(run, process_request, spent):
+    """What an evalscript with all scenes reads is told by the task alone."""
+    evalscript = process_request["evalscript"].replace("output:", 'mosaicking: "ORBIT", output:')
+    arguments = {"request": {**process_request, "evalscript": evalscript}, "samples": 3}
+    with pytest.raises(AirflowFailException, match=r"costs 0\.01 PU"):
+        run(extra={"processing_units_per_day": 1.5 * UNIT}, **arguments)
+    assert spent() == 0
+
+
 @pytest.mark.parametrize("deferrable", [True, False])
 @pytest.mark.parametrize(("before_midnight", "waits"), [(0.5, True), (59, True), (61, False)])
 def test_end_of_the_day_that_is_near_is_waited_for(
