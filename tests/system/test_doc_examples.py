@@ -70,7 +70,8 @@ def test_a_dag_succeeds(dag_runs, block: Block):
     ends = {"success", "skipped"} if re.search(r"\.expand\(|@task\.branch", block.text) else {"success"}
     assert "success" in run["tasks"].values()
     assert set(run["tasks"].values()) <= ends
-    assert all(run["results"].values())
+    results = [result is not None for result in run["results"].values()]
+    assert any(results) if "skipped" in ends else all(run["results"].values())
 
 
 def test_the_smallest_example_lists_the_collections(dag_runs):
