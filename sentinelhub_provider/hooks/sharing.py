@@ -79,13 +79,25 @@ def spending_budget(settings: ConnectionSettings, limits: SpendingLimits) -> Bud
         from sentinelhub_provider.hooks.airflow_variables import are_within_reach
 
         if not are_within_reach():
-            raise SentinelHubConfigurationError(
-                "Field 'auth_cache': before Airflow 3.2, triggers cannot keep a budget in Variables. Choose file or a "
-                "Redis.",
-                field="auth_cache",
-            )
+            return Budget(_OutOfReach(), limits)
     with _limiters_lock:
         return Budget(_ledger(*_place(settings)), limits)
+
+
+class _OutOfReach:
+    """Stands in for Variables that a trigger cannot use. Its free calls need none."""
+
+    def read(self) -> tuple[Ledger, float]:
+        """Refuse."""
+        raise SentinelHubConfigurationError(
+            "Field 'auth_cache': before Airflow 3.2, triggers cannot keep a budget in Variables. Choose file, or a "
+            "Redis.",
+            field="auth_cache",
+        )
+
+    def update(self, _: Any) -> None:
+        """Refuse."""
+        self.read()
 
 
 def merge_lock(settings: ConnectionSettings, path: str) -> Callable[[], AbstractContextManager[Any]] | None:

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
-from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRateLimitError, SentinelHubTransportError
+from sentinelhub_provider.exceptions import (
+    SentinelHubBudgetError,
+    SentinelHubConfigurationError,
+    SentinelHubRateLimitError,
+    SentinelHubTransportError,
+)
 from sentinelhub_provider.transport.state_stores import Change, Coding, StateStore
 
 log = logging.getLogger(__name__)
@@ -170,6 +175,8 @@ class Budget:
     def _update(self, change: Change[Ledger]) -> None:
         try:
             self._store.update(change)
+        except SentinelHubConfigurationError:
+            raise
         except Exception as error:  # its text may hold a Redis URL with its password
             raise SentinelHubTransportError(
                 f"The budget cannot be kept ({type(error).__name__}). Check the connection's auth_cache; a retry of "
