@@ -116,12 +116,12 @@ def _measure(server: Loopback, side: int, what: str, tile: Path) -> dict[str, fl
     return measured
 
 
-def _bare(side: int, folder: Path) -> None:
-    """Stream as many tiles to files as the area has, by the loop that everyone writes."""
+def stream(count: int, connections: int, folder: Path) -> None:
+    """Stream so many answers to files, by the loop that everyone writes."""
     import requests
 
     url = f"{json.loads(os.environ[f'AIRFLOW_CONN_{CONN_ID.upper()}'])['host']}/process/v1"
-    left = iter(range((side // TILE) ** 2))
+    left = iter(range(count))
 
     def work(_: int) -> None:
         with requests.Session() as session:
@@ -135,8 +135,8 @@ def _bare(side: int, folder: Path) -> None:
                     for chunk in response.iter_content(256 * 1024):
                         file.write(chunk)
 
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        list(pool.map(work, range(CONNECTIONS)))
+    with ThreadPoolExecutor(connections) as pool:
+        list(pool.map(work, range(connections)))
 
 
 def _task(side: int, mosaic: str, folder: Path) -> None:
@@ -175,7 +175,7 @@ def _main(side: int, what: str, folder: Path) -> None:
     logging.disable(logging.INFO)
     before, start = peak_memory(), time.perf_counter()
     if what == "bare":
-        _bare(side, folder)
+        stream((side // TILE) ** 2, CONNECTIONS, folder)
     else:
         _task(side, what, folder)
     print(json.dumps({"seconds": time.perf_counter() - start, "before": before, "memory": peak_memory()}))

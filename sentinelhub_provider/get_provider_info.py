@@ -28,7 +28,7 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "hidden-fields": ["schema", "port"],
     "relabeling": {"login": "Client ID", "password": "Client secret", "host": "Base URL"},
     "placeholders": {
-        "login": "ID of an OAuth client of your deployment: choose that in Extra Fields below",
+        "login": "OAuth client of the deployment chosen in Extra Fields",
         "password": "shown once, when the OAuth client is created",
         "host": "empty: the address of the deployment that is chosen in Extra Fields",
     },
