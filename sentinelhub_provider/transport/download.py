@@ -14,6 +14,7 @@ import secrets
 import shutil
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ class Download:
     url: str
 
 
-class Target:
+class Target(ABC):
     """Takes a body to a place for one file, opened on entering. The file appears with :meth:`complete`, or never."""
 
     path: str
@@ -139,13 +140,13 @@ class Target:
             self._file.close()
             self._file = None
 
+    @abstractmethod
     def _opened(self) -> IO[bytes]:
         """Open the file that collects the bytes, on this machine."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _commit(self, file: IO[bytes]) -> None:
         """Make the file appear under its name."""
-        raise NotImplementedError
 
     def complete_with(self, answer: Answer, url: Any) -> Download:
         """Make the file appear and describe it by the answer that it came with, and where that came from."""
