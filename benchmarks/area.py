@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import random
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from benchmarks.clients import load_package
-from benchmarks.harness import CONN_ID, ROOT, Loopback, airflow_environment, loopback
+from benchmarks.harness import CONN_ID, Loopback, loopback, measure_process
 from benchmarks.report import Row, Table, progress
 from benchmarks.task import execute, peak_memory
 
@@ -103,17 +102,7 @@ def _write_tile(path: Path) -> None:
 def _measure(server: Loopback, side: int, what: str, tile: Path) -> dict[str, float]:
     """Fetch the area in a process of its own."""
     server.behave(latency=LATENCY, file=str(tile))
-    with TemporaryDirectory(prefix="benchmark-") as folder, airflow_environment(server.connection()) as environment:
-        command = [sys.executable, "-m", "benchmarks.area", str(side), what, folder]
-        environment["BENCHMARK_TOKEN"] = server.fetch_token()
-        answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if answer.returncode:
-        raise RuntimeError(f"{what} failed:\n{answer.stderr[-3000:]}")
-    served = server.seen().served
-    if served != (side // TILE) ** 2:
-        raise RuntimeError(f"{served} tiles were served for {side} pixels")
-    measured: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
-    return measured
+    return measure_process(server, (side // TILE) ** 2, "benchmarks.area", side, what)
 
 
 def stream(count: int, connections: int, folder: Path) -> None:

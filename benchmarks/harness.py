@@ -125,3 +125,17 @@ def taking_turns(sides: Mapping[str, Callable[[], object]], rounds: int) -> dict
             sides[name]()
             seconds[name].append(time.perf_counter() - start)
     return {name: median(values) for name, values in seconds.items()}
+
+
+def measure_process(server: Loopback, served: int, module: str, *arguments: object) -> dict[str, float]:
+    """Run a benchmark's module in a process of its own, with a folder as its last argument; return what it prints."""
+    with TemporaryDirectory(prefix="benchmark-") as folder, airflow_environment(server.connection()) as environment:
+        command = [sys.executable, "-m", module, *map(str, arguments), folder]
+        environment["BENCHMARK_TOKEN"] = server.fetch_token()
+        answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise RuntimeError(f"{' '.join(command[2:])} failed:\n{answer.stderr[-3000:]}")
+    if (found := server.seen().served) != served:
+        raise RuntimeError(f"{found} answers instead of {served}")
+    measured: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
+    return measured

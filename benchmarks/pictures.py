@@ -1,13 +1,12 @@
 """A picture of each of thousands of features in one task: how much of what the connections can give, in what memory.
 
-python -m benchmarks.pictures FEATURES FOLDER WHAT     what one measured process does
+python -m benchmarks.pictures FEATURES WHAT FOLDER     what one measured process does
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.area import stream
 from benchmarks.clients import load_package
-from benchmarks.harness import ROOT, Loopback, airflow_environment, loopback
+from benchmarks.harness import Loopback, loopback, measure_process
 from benchmarks.report import Row, Table, progress
 from benchmarks.statistics import CONNECTIONS, LATENCY, _write_features
 from benchmarks.task import execute, peak_memory
@@ -69,17 +68,7 @@ def _write_picture(path: Path) -> None:
 def _measure(server: Loopback, features: int, picture: Path, what: str) -> dict[str, float]:
     """Run one task in a process of its own."""
     server.behave(latency=LATENCY, file=str(picture))
-    with TemporaryDirectory(prefix="benchmark-") as folder, airflow_environment(server.connection()) as environment:
-        command = [sys.executable, "-m", "benchmarks.pictures", str(features), folder, what]
-        environment["BENCHMARK_TOKEN"] = server.fetch_token()
-        answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if answer.returncode:
-        raise RuntimeError(f"The task failed:\n{answer.stderr[-3000:]}")
-    served = server.seen().served
-    if served != features:
-        raise RuntimeError(f"{served} answers for {features} features")
-    measured: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
-    return measured
+    return measure_process(server, features, "benchmarks.pictures", features, what)
 
 
 def _main(features: int, folder: Path, what: str) -> None:
@@ -119,4 +108,4 @@ def _task(features: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    _main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+    _main(int(sys.argv[1]), Path(sys.argv[3]), sys.argv[2])

@@ -8,15 +8,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import subprocess
 import sys
 import time
 from pathlib import Path
 from statistics import median
-from tempfile import TemporaryDirectory
 
 from benchmarks.clients import load_package
-from benchmarks.harness import ROOT, Loopback, airflow_environment, loopback
+from benchmarks.harness import Loopback, loopback, measure_process
 from benchmarks.report import Row, Table, progress
 from benchmarks.task import execute, peak_memory
 
@@ -106,16 +104,7 @@ def _bare(server: Loopback, calls: int) -> float:
 def _measure(server: Loopback, features: int) -> dict[str, float]:
     """Run one task in a process of its own."""
     _behave(server)
-    with TemporaryDirectory(prefix="benchmark-") as folder, airflow_environment(server.connection()) as environment:
-        command = [sys.executable, "-m", "benchmarks.statistics", str(features), folder]
-        answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if answer.returncode:
-        raise RuntimeError(f"The task failed:\n{answer.stderr[-3000:]}")
-    served = server.seen().served
-    if served != features:
-        raise RuntimeError(f"{served} answers for {features} features")
-    measured: dict[str, float] = json.loads(answer.stdout.splitlines()[-1])
-    return measured
+    return measure_process(server, features, "benchmarks.statistics", features)
 
 
 def _write_features(path: Path, number: int) -> None:
