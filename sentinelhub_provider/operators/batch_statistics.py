@@ -140,7 +140,7 @@ class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubLis
             wanted = self.described(context)
             body = build_calculations(wanted)
             time = split_time(wanted.time_range, wanted.aggregation_interval, wanted.last_interval, now=None)
-        return body, list(time.interval.split(time.time_range))
+        return body, time.intervals
 
     def check(self, url: str, job: Job) -> FeatureResults | Unchecked:
         """Read the files of the features."""

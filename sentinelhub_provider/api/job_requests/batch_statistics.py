@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Unpack
 
 from sentinelhub_provider.api.arguments import StatisticsArguments
 from sentinelhub_provider.api.datasets import Checks, Datasets, member, read_datasets
-from sentinelhub_provider.api.evalscripts import Setup, check_evalscript, parse_setup, read_evalscript
+from sentinelhub_provider.api.evalscripts import Setup, read_evalscript
 from sentinelhub_provider.api.geo.bounds import MAX_SIDE, Size
 from sentinelhub_provider.api.geo.crs import parse_crs
 from sentinelhub_provider.api.job_requests.batch_input import feature_size
@@ -29,9 +29,9 @@ from sentinelhub_provider.api.statistical.request import (
     SplitTime,
     build_calculations,
     build_statistical_datasets,
-    check_mask,
     read_split_time,
     split_time,
+    statistics_setup,
 )
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
@@ -62,7 +62,7 @@ class BatchStatisticsRequest(JobRequest):
         self, *, samples: float = 1, intervals: int | None = None, sizes: FeatureSizes | None = None
     ) -> Estimate | None:
         """Estimate the cost over features of such ``sizes``, at most; ``None`` where it cannot be told."""
-        number = self.time.interval.count(self.time.time_range) if intervals is None else intervals
+        number = len(self.time.intervals) if intervals is None else intervals
         one = self.datasets.estimate(Size(512, 512), self.setup, Service.STATISTICAL, samples=samples, times=number)
         return None if one is None or sizes is None else sizes.estimate(one, Service.BATCH_STATISTICAL)
 
@@ -144,15 +144,13 @@ def _request(body: dict[str, Any], places: Mapping[Path, Location], **found: Any
 def _check_script(script: Any) -> Setup | None:
     if script is None:
         return None
-    check_evalscript(script, for_statistics=True)
+    setup = statistics_setup(script)
     size = len(script.encode())
     if size >= MAX_SCRIPT_SIZE:
         raise SentinelHubRequestError(
             f"evalscript has {size:,} bytes; one within the request must have less than {MAX_SCRIPT_SIZE:,}. Put it "
             "into a bucket, and give evalscript_url."
         )
-    setup = parse_setup(script)
-    check_mask(setup)
     return setup
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import count, pairwise
 from typing import Any, Unpack
 
 from sentinelhub_provider.api.arguments import StatisticsArguments
@@ -34,78 +35,59 @@ _MONTHS_DIFFER_BY = timedelta(days=2.5)
 
 
 @dataclass(frozen=True, slots=True)
-class AggregationInterval:
-    """Length of the intervals of a Statistical request, and what happens to a last one that does not fit."""
-
-    length: Duration
-    last: str = "SKIP"
-
-    def to_json(self) -> dict[str, str]:
-        """Return what ``aggregationInterval`` says; ``SKIP`` is the service's default and left out."""
-        return {"of": self.length.text, **({} if self.last == "SKIP" else {"lastIntervalBehavior": self.last})}
-
-    def split(self, whole: TimeRange) -> Iterator[TimeRange]:
-        """Yield the intervals of a range, in order."""
-        number = 0
-        while (start := self._after(whole.start, number)) < whole.end:
-            end = self._after(whole.start, number + 1)
-            if end > whole.end:
-                if self.last == "SKIP":
-                    return
-                end = whole.end if self.last == "SHORTEN" else end
-            yield TimeRange(start, end)
-            number += 1
-
-    def count(self, whole: TimeRange) -> int:
-        """Return how many intervals a range has."""
-        return sum(1 for _ in self.split(whole))
-
-    def is_length_of(self, whole: TimeRange) -> bool:
-        """Tell whether a range is one such interval of a local calendar.
-
-        A day has 23 hours when clocks are put forward, and 25 when they are put back; a local month begins within the
-        last day of another month in UTC.
-        """
-        nominal = self.length.rest + self.length.months * _MONTH
-        tolerance = _CLOCK_CHANGE + (_MONTHS_DIFFER_BY if self.length.months else timedelta())
-        return abs(whole.end - whole.start - nominal) <= tolerance
-
-    def _after(self, start: datetime, times: int) -> datetime:
-        try:
-            return self.length.after(start, times)
-        except OverflowError:
-            return datetime.max.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
 class SplitTime:
-    """A range with the length of the intervals that it is split into, and what is left out or shortened."""
+    """A range, the length of its intervals, what becomes of a last one that does not fit, and what is worth a warning."""
 
     time_range: TimeRange
-    interval: AggregationInterval
+    length: Duration
+    last: str = "SKIP"
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return these members of ``aggregation``."""
-        return {"timeRange": self.time_range.to_half_open_json(), "aggregationInterval": self.interval.to_json()}
+        """Return these members of ``aggregation``; ``SKIP`` is the service's default and left out."""
+        last = {} if self.last == "SKIP" else {"lastIntervalBehavior": self.last}
+        return {
+            "timeRange": self.time_range.to_half_open_json(),
+            "aggregationInterval": {"of": self.length.text, **last},
+        }
+
+    @property
+    def intervals(self) -> list[TimeRange]:
+        """The intervals, in order."""
+        whole, found = self.time_range, list[TimeRange]()
+        for start, end in pairwise(map(self._border, count())):
+            if start >= whole.end or (end > whole.end and self.last == "SKIP"):
+                break
+            found.append(TimeRange(start, min(end, whole.end) if self.last == "SHORTEN" else end))
+        return found
+
+    def _border(self, number: int) -> datetime:
+        try:
+            return self.length.after(self.time_range.start, number)
+        except OverflowError:
+            return datetime.max.replace(tzinfo=UTC)
 
 
 def alone(interval: TimeRange) -> SplitTime:
     """Return the time that has one interval only, whatever calendar it comes from."""
     length = parse_duration(max(interval.end - interval.start, SHORTEST)) or Duration("P1D", 0, SHORTEST)
-    return SplitTime(interval, AggregationInterval(length, "SHORTEN"))
+    return SplitTime(interval, length, "SHORTEN")
 
 
 def split_time(time_range: Any, length: Any = "P1D", last: str | None = None, *, now: datetime | None) -> SplitTime:
-    """Read a range and the length of its intervals.
+    """Read a range and the length of its intervals: an ISO 8601 duration, a number of days, or a ``timedelta``.
 
     Without ``last``, one that does not fit is skipped where the user says the range, and shortened where the run does.
+    The run's range may be one interval of a local calendar: a day has 23 hours when clocks are put forward, and 25 when
+    they are put back; a local month begins within the last day of another month in UTC.
     """
-    times = parse_time_range(time_range, now=now)
-    interval = parse_interval(length, last=last or ("SHORTEN" if times.of_run else "SKIP"))
-    if times.of_run and last is None and interval.is_length_of(times):
+    times, each = parse_time_range(time_range, now=now), _read_length(length, "aggregation_interval")
+    by_run = times.of_run and last is None
+    nominal = each.rest + each.months * _MONTH
+    tolerance = _CLOCK_CHANGE + (_MONTHS_DIFFER_BY if each.months else timedelta())
+    if by_run and abs(times.end - times.start - nominal) <= tolerance:
         return alone(times)
-    return _checked(times, interval, "time_range", is_said=times.of_run and last is None)
+    return _checked(times, each, last or ("SHORTEN" if times.of_run else "SKIP"), "time_range", by_run=by_run)
 
 
 def read_split_time(aggregation: Mapping[str, Any], *, now: datetime | None) -> tuple[SplitTime, dict[str, Any]]:
@@ -115,18 +97,12 @@ def read_split_time(aggregation: Mapping[str, Any], *, now: datetime | None) -> 
         raise SentinelHubRequestError("request: aggregation.aggregationInterval is missing. Give {'of': 'P1D'}.")
     given = aggregation.get("timeRange")
     times = parse_time_range(given, "request: aggregation.timeRange", now=now)
-    interval = parse_interval(
-        length.get("of"),
-        last=str(length.get("lastIntervalBehavior") or "SKIP"),
-        field="request: aggregation.aggregationInterval.of",
-    )
-    found = _checked(times, interval, "request")
+    each = _read_length(length.get("of"), "request: aggregation.aggregationInterval.of")
+    found = _checked(times, each, str(length.get("lastIntervalBehavior") or "SKIP"), "request")
     return found, {**aggregation, "timeRange": as_sent(given, times.to_half_open_json())}
 
 
-def parse_interval(value: Any, *, last: str = "SKIP", field: str = "aggregation_interval") -> AggregationInterval:
-    """Read the length of intervals: an ISO 8601 duration, a number of days, or a ``timedelta``."""
-    last = read_choice(last, LAST_INTERVAL_BEHAVIORS, "last_interval")
+def _read_length(value: Any, field: str) -> Duration:
     is_number = isinstance(value, int) and not isinstance(value, bool)
     length = parse_duration(timedelta(days=value) if is_number else value)
     if length is None:
@@ -142,23 +118,24 @@ def parse_interval(value: Any, *, last: str = "SKIP", field: str = "aggregation_
         raise SentinelHubRequestError(
             f"{field} {value!r} is shorter than a day, the least that the service takes. Give 'P1D' or longer."
         )
-    return AggregationInterval(length, last)
+    return length
 
 
-def _checked(times: TimeRange, interval: AggregationInterval, field: str, *, is_said: bool = False) -> SplitTime:
+def _checked(times: TimeRange, length: Duration, last: str, field: str, *, by_run: bool = False) -> SplitTime:
     """Refuse a time without any interval, and say what is not whole at its end."""
-    *_, end = (times.start, *(one.end for one in replace(interval, last="SKIP").split(times)))
-    if times.end <= times.start or (end == times.start and interval.last == "SKIP"):
+    time = SplitTime(times, length, read_choice(last, LAST_INTERVAL_BEHAVIORS, "last_interval"))
+    whole = replace(time, last="SKIP").intervals
+    end = whole[-1].end if whole else times.start
+    if times.end <= times.start or (not whole and time.last == "SKIP"):
         raise SentinelHubRequestError(
-            f"{field}: {times.to_interval()} is shorter than one interval of {interval.length.text}, so that there is "
+            f"{field}: {times.to_interval()} is shorter than one interval of {length.text}, so that there is "
             "nothing to answer. Take a longer time or a shorter interval, or last_interval='SHORTEN'."
         )
-    if end == times.end or not (is_said or interval.last == "SKIP"):
-        return SplitTime(times, interval)
-    rest = f"{format_time(end)} to {format_time(times.end)}, the end of {field}, is shorter than {interval.length.text}"
-    if interval.last == "SKIP":
-        return SplitTime(times, interval, (f"{rest} and is left out. To have it too, give last_interval='SHORTEN'.",))
-    return SplitTime(times, interval, (f"{rest}, so the last interval is shortened.",))
+    if end == times.end or not (by_run or time.last == "SKIP"):
+        return time
+    rest = f"{format_time(end)} to {format_time(times.end)}, the end of {field}, is shorter than {length.text}"
+    skipped = f"{rest} and is left out. To have it too, give last_interval='SHORTEN'."
+    return replace(time, warnings=(skipped if time.last == "SKIP" else f"{rest}, so the last interval is shortened.",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +147,7 @@ class StatisticalRequest(RasterRequest):
     @property
     def intervals(self) -> list[TimeRange]:
         """The intervals that the service answers, those without data included."""
-        return list(self.time.interval.split(self.time.time_range))
+        return self.time.intervals
 
     def estimate(
         self, *, samples: float = 1, intervals: int | None = None, service: Service = Service.STATISTICAL
@@ -188,12 +165,12 @@ class StatisticalRequest(RasterRequest):
         intervals = self.intervals
         if len(intervals) == 1:
             return []
-        if self.time.interval.length.months:  # whose length depends on where a range begins
+        if self.time.length.months:  # whose length depends on where a range begins
             return [self.of_interval(interval) for interval in intervals]
         size = math.ceil(len(intervals) / 4)
-        shortened = replace(self.time.interval, last="SHORTEN")
         parts = [intervals[number : number + size] for number in range(0, len(intervals), size)]
-        return [self._at(SplitTime(TimeRange(part[0].start, part[-1].end), shortened)) for part in parts]
+        ranges = [TimeRange(part[0].start, part[-1].end) for part in parts]
+        return [self._at(SplitTime(one, self.time.length, "SHORTEN")) for one in ranges]
 
     def _at(self, time: SplitTime) -> StatisticalRequest:
         aggregation = {**self.body["aggregation"], **time.to_json()}
@@ -205,9 +182,7 @@ def build_statistical_request(
 ) -> StatisticalRequest:
     """Build a request for an area, which :func:`~sentinelhub_provider.api.geo.bounds.parse_bounds` reads."""
     script = read_evalscript(wanted.evalscript)
-    check_evalscript(script, for_statistics=True)
-    setup = parse_setup(script)
-    check_mask(setup)
+    setup = statistics_setup(script)
     bounds = parse_bounds(bbox=bbox, geometry=geometry, crs=crs)
     size = parse_size(bounds, width=wanted.width, height=wanted.height, resolution=wanted.resolution)
     time = split_time(wanted.time_range, wanted.aggregation_interval, wanted.last_interval, now=checks.get("now"))
@@ -224,9 +199,7 @@ def build_statistical_request(
 def read_statistical_request(body: Any, **checks: Unpack[Checks]) -> StatisticalRequest:
     """Check a request's JSON as the documentation and other clients write it; it is sent as it is."""
     request_input, aggregation = member(body, "input"), member(body, "aggregation")
-    script = aggregation.get("evalscript")
-    check_evalscript(script, for_statistics=True)
-    setup = parse_setup(str(script))
+    setup = statistics_setup(aggregation.get("evalscript"))
     bounds = read_bounds(request_input.get("bounds"))
     size = read_size(aggregation, bounds, path="aggregation")
     check_side(size, field="request")
@@ -248,13 +221,16 @@ def build_statistical_datasets(wanted: StatisticsArguments, **checks: Unpack[Che
     return build_datasets(replace(wanted, time_range=None), **checks)
 
 
-def check_mask(setup: Setup | None) -> None:
-    """Refuse an evalscript that does not say which pixels count."""
+def statistics_setup(script: Any) -> Setup | None:
+    """Return what an evalscript declares; refuse one that does not say which pixels count."""
+    check_evalscript(script, for_statistics=True)
+    setup = parse_setup(script)
     if setup is not None and all(output.id != DATA_MASK for output in setup.outputs):
         raise SentinelHubRequestError(
             f"evalscript has outputs {', '.join(output.id for output in setup.outputs)}, but no {DATA_MASK}, which the "
             "Statistical API needs to know the pixels that count. Add {id: 'dataMask', bands: 1} to them."
         )
+    return setup
 
 
 def build_calculations(wanted: StatisticsArguments) -> dict[str, Any]:

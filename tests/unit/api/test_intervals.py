@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sentinelhub_provider.api.statistical.request import alone, parse_interval, read_split_time, split_time
-from sentinelhub_provider.api.time_range import TimeRange, parse_time_range, run_range
+from sentinelhub_provider.api.statistical.request import SplitTime, alone, read_split_time, split_time
+from sentinelhub_provider.api.time_range import TimeRange, parse_duration, parse_time_range, run_range
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.sandbox.apis.statistical.bodies import parse_intervals
 
@@ -31,7 +31,7 @@ def run_of(start: str, end: str) -> TimeRange:
 
 def test_intervals_of_the_documentation():
     """Its example: two months by ten days are six intervals."""
-    intervals = list(parse_interval("P10D").split(days("2020-06-01", "2020-07-31")))
+    intervals = split_time(days("2020-06-01", "2020-07-31"), "P10D", now=None).intervals
 
     assert len(intervals) == 6
     assert intervals[0].to_json() == {"from": "2020-06-01T00:00:00Z", "to": "2020-06-11T00:00:00Z"}
@@ -41,7 +41,7 @@ def test_intervals_of_the_documentation():
 @pytest.mark.parametrize(("last", "ends"), [("SKIP", "11"), ("SHORTEN", "15"), ("EXTEND", "21")])
 def test_last_interval(last: str, ends: str):
     """Dismissed, shortened or lengthened."""
-    intervals = list(parse_interval("P10D", last=last).split(days("2020-06-01", "2020-06-15")))
+    intervals = split_time(days("2020-06-01", "2020-06-15"), "P10D", last, now=None).intervals
 
     assert intervals[-1].to_json()["to"] == f"2020-06-{ends}T00:00:00Z"
 
@@ -69,7 +69,7 @@ def test_months_keep_their_day(length: Any, borders: str, last: str):
     """Calendar months from the last days of a month do not drift, and leave nothing out between them."""
     expected = [datetime.fromisoformat(border).replace(tzinfo=UTC) for border in borders.split()]
 
-    found = list(parse_interval(length, last=last).split(TimeRange(expected[0], expected[-1])))
+    found = split_time(TimeRange(expected[0], expected[-1]), length, last, now=None).intervals
 
     assert [(one.start, one.end) for one in found] == list(pairwise(expected))
 
@@ -83,7 +83,7 @@ def test_months_adjoin(start: datetime, months: int, length: int):
     """From any moment: each begins where the one before it ends, and none is empty."""
     whole = TimeRange(start.replace(tzinfo=UTC), start.replace(tzinfo=UTC) + timedelta(days=length))
 
-    found = list(parse_interval(f"P{months}M", last="SHORTEN").split(whole))
+    found = split_time(whole, f"P{months}M", "SHORTEN", now=None).intervals
 
     assert found[0].start == whole.start
     assert found[-1].end == whole.end
@@ -102,7 +102,7 @@ def test_last_day_is_whole_in_every_spelling(end: Any, length: str):
 
     assert found.warnings == ()
     assert found.to_json()["timeRange"]["to"] == "2024-07-01T00:00:00Z"
-    assert list(found.interval.split(found.time_range))[-1].end == datetime(2024, 7, 1, tzinfo=UTC)
+    assert found.intervals[-1].end == datetime(2024, 7, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_run_is_shortened_at_its_end():
 
     assert found.to_json()["aggregationInterval"] == {"of": "P10D", "lastIntervalBehavior": "SHORTEN"}
     assert "so the last interval is shortened" in found.warnings[0]
-    assert split_time(run_of("2024-06-01", "2024-06-15"), "P10D", "SKIP", now=None).interval.last == "SKIP"
+    assert split_time(run_of("2024-06-01", "2024-06-15"), "P10D", "SKIP", now=None).last == "SKIP"
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_run_of_one_local_interval_is_one(start: str, end: str, length: str, hou
     """Whatever its clocks did; the service takes it and gives one interval."""
     found = split_time(run_of(start, end), length, now=None)
 
-    (only,) = found.interval.split(found.time_range)
+    (only,) = found.intervals
     assert only.end - only.start == timedelta(hours=hours)
     assert found.warnings == ()
     assert [tuple(one) for one in parse_intervals(found.to_json())] == [(only.start, only.end)]
@@ -188,7 +188,7 @@ def test_week_with_a_short_day_has_all_its_days():
     """The last is an hour short."""
     found = split_time(run_of("2025-03-24", "2025-03-31"), "P1D", now=None)
 
-    lengths = [one.end - one.start for one in found.interval.split(found.time_range)]
+    lengths = [one.end - one.start for one in found.intervals]
     assert lengths == [timedelta(days=1)] * 6 + [timedelta(hours=23)]
     assert len(found.warnings) == 1
 
@@ -198,7 +198,7 @@ def test_start_with_microseconds():
     start = pendulum.datetime(2024, 6, 1, 6, 0, 0, 123456)
     found = split_time([start, start.add(days=3)], "P1D", now=None)
 
-    expected = [(one.start, one.end) for one in found.interval.split(found.time_range)]
+    expected = [(one.start, one.end) for one in found.intervals]
     assert [tuple(one) for one in parse_intervals(found.to_json())] == expected
 
 
@@ -214,12 +214,12 @@ def test_intervals_are_the_services(start: datetime, length: timedelta, of: str,
     first = pendulum.instance(start, tz="UTC")
     value = run_range(first, first + length) if is_run else [first, first + length]
     left_out = last == "SKIP" or (last is None and not is_run)
-    if left_out and parse_interval(of).count(parse_time_range(value)) == 0:
+    if left_out and not SplitTime(parse_time_range(value), parse_duration(of)).intervals:
         with pytest.raises(SentinelHubRequestError, match="nothing to answer"):
             split_time(value, of, last, now=None)
         return
     found = split_time(value, of, last, now=None)
-    intervals = list(found.interval.split(found.time_range))
+    intervals = found.intervals
 
     assert [tuple(one) for one in parse_intervals(found.to_json())] == [(one.start, one.end) for one in intervals]
     assert all(one.end == following.start for one, following in pairwise(intervals))
@@ -251,7 +251,8 @@ def test_one_interval_alone_is_one(start: str, end: str):
 )
 def test_interval_spellings(value: Any, of: str):
     """Days as a number, durations as Python has them."""
-    assert parse_interval(value).to_json() == {"of": of}
+    found = split_time(days("2020-01-01", "2020-12-31"), value, now=None)
+    assert found.to_json()["aggregationInterval"] == {"of": of}
 
 
 @pytest.mark.parametrize(
@@ -270,11 +271,11 @@ def test_interval_spellings(value: Any, of: str):
 def test_bad_interval_is_refused(value: Any, message: str):
     """What the service would refuse."""
     with pytest.raises(SentinelHubRequestError, match=message) as caught:
-        parse_interval(value)
+        split_time(days("2020-06-01", "2020-07-31"), value, now=None)
     assert caught.value.field == "aggregation_interval"
 
 
 def test_unknown_last_interval_is_refused():
     """There are three ways."""
     with pytest.raises(SentinelHubRequestError, match="SKIP, SHORTEN, EXTEND"):
-        parse_interval("P1D", last="DROP")
+        split_time(days("2020-06-01", "2020-07-31"), "P1D", "DROP", now=None)
