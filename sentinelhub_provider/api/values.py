@@ -49,7 +49,7 @@ def read_flag(value: Any, field: str, member: str | None = None) -> bool:
     found = {"true": True, "false": False}.get(str(value).strip().lower())
     if found is None:
         name = field if member is None else f"{field}: {member}"
-        raise SentinelHubRequestError(f"{name} is {value!r}. Give true or false.", field=field)
+        raise SentinelHubRequestError(f"{name} is {value!r}. Give true or false.")
     return found
 
 

@@ -175,14 +175,14 @@ def parse_size(
     return size
 
 
-def check_side(size: Size, max_side: int = MAX_SIDE, *, field: str) -> None:
-    """Refuse a raster that one request cannot deliver."""
+def check_side(size: Size, max_side: int = MAX_SIDE, *, field: str, advice: str = "") -> None:
+    """Refuse a raster that one request cannot deliver; ``advice``: what else can, by default tiles."""
     if max(size.width, size.height) > max_side:
         columns, rows = math.ceil(size.width / max_side), math.ceil(size.height / max_side)
+        advice = advice or f"{TILING_HINT} ({columns} x {rows} = {columns * rows} tiles)"
         raise SentinelHubRequestError(
             f"{field}: the picture would have {size.width} x {size.height} pixels; a request delivers at most "
-            f"{max_side} x {max_side}. {TILING_HINT} ({columns} x {rows} = {columns * rows} tiles); "
-            "or take a coarser resolution."
+            f"{max_side} x {max_side}. {advice}; or take a coarser resolution."
         )
 
 
@@ -206,21 +206,10 @@ def read_bounds(bounds: Any, *, across: bool = False) -> Bounds:
 
 def read_size(output: Mapping[str, Any], bounds: Bounds, *, path: str = "output") -> Size:
     """Check the size in a request's JSON; ``resx`` and ``resy`` are in units of the CRS, 256 pixels the default."""
-    sized = [name for name in ("width", "height") if output.get(name) is not None]
-    resolved = [name for name in ("resx", "resy") if output.get(name) is not None]
-    if sized and resolved:
-        raise SentinelHubRequestError(
-            f"request: {path} has {', '.join(sized)} and {', '.join(resolved)}. Give one pair."
-        )
-    if len(resolved) == 1:
-        raise SentinelHubRequestError(f"request: {path} has {resolved[0]} alone. Give resx and resy.")
-    if not resolved:
-        width, height = (
-            256 if output.get(name) is None else read_pixels(output[name], "request", f"request: {path}.{name}")
-            for name in ("width", "height")
-        )
-        return Size(width, height)
-    x, y = (read_positive(output[name], "request", f"request: {path}.{name}") for name in resolved)
+    given = read_raster(output, path)
+    if "width" in given:
+        return Size(int(given["width"]), int(given["height"]))
+    x, y = given["resx"], given["resy"]
     if bounds.crs.is_geographic and (x > bounds.box.width or y > bounds.box.height):
         raise SentinelHubRequestError(
             f"request: {path}.resx {x:g} and resy {y:g} are in degrees, the unit of {bounds.crs}, and a pixel would be "
@@ -230,9 +219,27 @@ def read_size(output: Mapping[str, Any], bounds: Bounds, *, path: str = "output"
     return Size(_pixels(bounds.box.width, x), _pixels(bounds.box.height, y), (x, y))
 
 
+def read_raster(output: Mapping[str, Any], path: str, *, max_side: float = math.inf) -> dict[str, float]:
+    """Return ``width`` and ``height``, or ``resx`` and ``resy`` in units of the CRS; 256 pixels are the default."""
+    sized, resolved = ([name for name in names if output.get(name) is not None] for names in (SIZES[:2], SIZES[2:]))
+    if sized and resolved:
+        raise SentinelHubRequestError(
+            f"request: {path} has {', '.join(sized)} and {', '.join(resolved)}. Give one pair."
+        )
+    if len(resolved) == 1:
+        raise SentinelHubRequestError(f"request: {path} has {resolved[0]} alone. Give resx and resy.")
+    if resolved:
+        return {name: read_positive(output[name], "request", f"request: {path}.{name}") for name in resolved}
+    sides = {name: 256 if output.get(name) is None else output[name] for name in SIZES[:2]}
+    return {
+        name: read_whole_number(side, "request", most=max_side, of="pixels", name=f"request: {path}.{name}")
+        for name, side in sides.items()
+    }
+
+
 def _from_pixels(bounds: Bounds, width: Any, height: Any) -> Size:
-    wide = None if width is None else read_pixels(width, "width")
-    high = None if height is None else read_pixels(height, "height")
+    wide = None if width is None else read_whole_number(width, "width", of="pixels")
+    high = None if height is None else read_whole_number(height, "height", of="pixels")
     across, down = bounds.metres
     if wide is None:
         assert high is not None  # noqa: S101 - one of the two is there
@@ -258,11 +265,6 @@ def _from_resolution(bounds: Bounds, resolution: Any) -> Size:
     across, down = bounds.metres
     size = Size(_pixels(across, x), _pixels(down, y))
     return size if bounds.crs.is_geographic else Size(size.width, size.height, (x, y))
-
-
-def read_pixels(value: Any, field: str, name: str = "") -> int:
-    """Read a number of pixels, which may be text. ``name``: how messages call it; ``field`` by default."""
-    return read_whole_number(value, field, of="pixels", name=name)
 
 
 def _pixels(extent: float, side: float) -> int:

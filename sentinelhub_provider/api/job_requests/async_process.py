@@ -8,6 +8,7 @@ from typing import Any, Unpack
 
 from sentinelhub_provider.api.arguments import ImageryArguments
 from sentinelhub_provider.api.datasets import Checks
+from sentinelhub_provider.api.geo.bounds import check_side
 from sentinelhub_provider.api.job_requests.delivery import (
     ASYNC,
     Access,
@@ -20,9 +21,9 @@ from sentinelhub_provider.api.job_requests.delivery import (
 )
 from sentinelhub_provider.api.process import ProcessRequest, build_process_request, read_process_request, request_digest
 from sentinelhub_provider.api.processing_units import Estimate, Service
-from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 MAX_SIDE = 10_000  # Pixels: the largest width and height (API reference)
+ADVICE = "Take Batch Process, which cuts areas into tiles"
 SCRIPT: Path = ("evalscriptReference",)  # Where in a request the evalscript's storage stands
 
 
@@ -54,7 +55,7 @@ def build_async_process(
     deployment = checks.get("deployment")
     wanted = wanted if wanted.outputs is not None else replace(wanted, outputs="image/tiff")
     picture = build_process_request(wanted, max_side=None, is_script_elsewhere=True, **checks)
-    _check_size(picture, "resolution" if wanted.resolution is not None else "width")
+    check_side(picture.size, MAX_SIDE, field="resolution" if wanted.resolution is not None else "width", advice=ADVICE)
     delivery.check("delivery", template=ASYNC, outputs=len(picture.formats), deployment=deployment)
     body = {**picture.body, "output": {**picture.body["output"], "delivery": delivery.to_json()}}
     places = {JobRequest.DELIVERY: delivery}
@@ -72,7 +73,7 @@ def read_async_process(body: Any, *, delivery: Access | None = None, **checks: U
     if isinstance(body, Mapping):
         check_one_script(body.get("evalscript"), named, of_request="request")
     picture = read_process_request(body, max_side=None, is_script_elsewhere=True, **checks)
-    _check_size(picture, "request")
+    check_side(picture.size, MAX_SIDE, field="request", advice=ADVICE)
     storage = (picture.body.get("output") or {}).get("delivery")
     at: dict[str, Any] = {"field": "request", "deployment": checks.get("deployment")}
     path = JobRequest.DELIVERY
@@ -85,12 +86,3 @@ def read_async_process(body: Any, *, delivery: Access | None = None, **checks: U
 def _request(picture: ProcessRequest, body: dict[str, Any], places: Mapping[Path, Location]) -> AsyncProcessRequest:
     common: dict[str, Any] = {"digest": request_digest(body), "setup": picture.setup, "warnings": picture.warnings}
     return AsyncProcessRequest(body=body, places=places, picture=picture, **common)
-
-
-def _check_size(picture: ProcessRequest, field: str) -> None:
-    size = picture.size
-    if max(size.width, size.height) > MAX_SIDE:
-        raise SentinelHubRequestError(
-            f"{field}: the picture would have {size.width:,} x {size.height:,} pixels; Async Process delivers at most "
-            f"{MAX_SIDE:,} x {MAX_SIDE:,}. Take Batch Process, which cuts areas into tiles, or coarser pixels."
-        )

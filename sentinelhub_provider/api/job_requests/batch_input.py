@@ -14,14 +14,18 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
+import shapely
+
 from sentinelhub_provider.api.arguments import ImageryArguments
-from sentinelhub_provider.api.geo.bounds import Bounds, Size, read_pixels
-from sentinelhub_provider.api.geo.crs import EARTH_RADIUS, METRES_PER_DEGREE, WEB_MERCATOR
+from sentinelhub_provider.api.geo.bounds import Bounds, Size, parse_bounds
+from sentinelhub_provider.api.geo.crs import CRS84
+from sentinelhub_provider.api.geo.geometry import Geometry, transform
 from sentinelhub_provider.api.job_requests.delivery import Access, Location, Path, read_location
 from sentinelhub_provider.api.values import as_number, read_positive, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 FEATURES: Path = ("input", "features")  # Where in a request the GeoPackage stands
+SIDES = ("width", "height")
 MAX_FEATURE_SIDE = 3500  # Pixels: the largest width and height of a feature of a GeoPackage (API reference)
 
 
@@ -84,7 +88,7 @@ def check_resolution(grid: TilingGrid, value: Any, field: str = "resolution") ->
     )
 
 
-def count_tiles(bounds: Bounds, grid: TilingGrid) -> int | None:
+def count_tiles(bounds: Bounds, grid: TilingGrid) -> int:
     """Estimate how many tiles meet an area; each of them is processed and paid for whole.
 
     Where a grid's tiles begin is not published, so that this is what an area meets on average over all places that it
@@ -92,11 +96,12 @@ def count_tiles(bounds: Bounds, grid: TilingGrid) -> int | None:
     polygon that is not convex, half of the way along its border counts for width and height). A small area on the
     corner of four tiles meets up to three more. The overlap of UTM zones is left out.
 
-    :return: at least 1; ``None`` for an area in metres of a CRS whose latitude is not known, on a grid of degrees.
+    On a grid of degrees, an area in metres is transformed first.
     """
-    scale = _scale(bounds, grid)
-    if scale is None:
-        return None
+    scale = bounds.crs.metres(1.0, 1.0, bounds.latitude) if grid.unit == "m" else (1.0, 1.0)
+    if grid.unit != "m" and not bounds.crs.is_geographic:
+        shape = shapely.box(*bounds.box) if bounds.geometry is None else bounds.geometry.shape
+        bounds = parse_bounds(geometry=Geometry(transform(shape, bounds.crs, CRS84)), across=True)
     x, y = scale[0] / grid.tile_size, scale[1] / grid.tile_size
     whole = math.fsum((side.width * x + 1) * (side.height * y + 1) for side in bounds.sides)
     if bounds.geometry is None:
@@ -111,24 +116,6 @@ def _mean_tiles(polygon: Any, x: float, y: float) -> float:
     across = math.fsum(abs(x1 - x0) for (x0, _), (x1, _) in pairwise(outline)) / 2
     along = math.fsum(abs(y1 - y0) for (_, y0), (_, y1) in pairwise(outline)) / 2
     return float(polygon.area * x * y + across * x + along * y + 1)
-
-
-def _scale(bounds: Bounds, grid: TilingGrid) -> tuple[float, float] | None:
-    """Return the units of the grid in one unit of the area's CRS, along both axes."""
-    if grid.unit == "m":
-        return bounds.crs.metres(1.0, 1.0, bounds.latitude)
-    if bounds.crs.is_geographic:
-        return 1.0, 1.0
-    middle = (bounds.box.min_y + bounds.box.max_y) / 2
-    zone = bounds.crs.utm_zone
-    if bounds.crs.epsg == WEB_MERCATOR:
-        per_degree = math.pi * EARTH_RADIUS / 180.0
-        latitude = math.atan(math.sinh(middle / EARTH_RADIUS))
-        return 1 / per_degree, math.cos(latitude) / per_degree
-    if zone is not None:
-        latitude = math.radians((middle if zone > 0 else middle - 10_000_000.0) / METRES_PER_DEGREE)
-        return 1 / (METRES_PER_DEGREE * math.cos(latitude)), 1 / METRES_PER_DEGREE
-    return None
 
 
 def _plain(name: str) -> str:
@@ -150,6 +137,11 @@ class Tiles:
         width, height = (self.grid.pixels(self.resolution, buffer) for buffer in self.buffer)
         return Size(width, height)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return ``input`` of a request."""
+        buffer = dict(zip(("bufferX", "bufferY"), self.buffer, strict=True)) if any(self.buffer) else {}
+        return {"type": "tiling-grid", "id": self.grid.id, "resolution": self.resolution, **buffer}
+
 
 @dataclass(frozen=True, slots=True)
 class Features:
@@ -158,6 +150,14 @@ class Features:
     location: Location
     size: tuple[int, int] | None = None
     resolution: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return ``input`` of a request, without credentials."""
+        members: dict[str, Any] = {"type": "geopackage", "features": self.location.to_json()}
+        if self.size is not None or self.resolution is not None:
+            sides = {"resolution": self.resolution} if self.size is None else dict(zip(SIDES, self.size, strict=True))
+            members["defaults"] = sides
+        return members
 
 
 def parse_cut(
@@ -192,15 +192,11 @@ def feature_size(
         raise SentinelHubRequestError(
             "resolution and width/height are both given. Give one.", field=field or "resolution"
         )
-    sides = []
-    for name, value in (("width", width), ("height", height)):
-        side = read_pixels(value, field or name, name)
-        if side > max_side:
-            raise SentinelHubRequestError(
-                f"{name} is {side}. A feature has at most {max_side:,} pixels a side.", field=field or name
-            )
-        sides.append(side)
-    return (sides[0], sides[1]), None
+    x, y = (
+        read_whole_number(value, field or name, most=max_side, of="pixels", name=name)
+        for name, value in zip(SIDES, (width, height), strict=True)
+    )
+    return (x, y), None
 
 
 def read_cut(given: Mapping[str, Any], access: Access | None, deployment: str | None) -> Tiles | Features:
@@ -221,20 +217,6 @@ def read_cut(given: Mapping[str, Any], access: Access | None, deployment: str | 
         raise SentinelHubRequestError("request: input.defaults must be a mapping.")
     size = feature_size(defaults.get("width"), defaults.get("height"), defaults.get("resolution"), field="request")
     return Features(location, *size)
-
-
-def cut_json(cut: Tiles | Features) -> dict[str, Any]:
-    """Return ``input`` of a request, without credentials."""
-    if isinstance(cut, Tiles):
-        across, down = cut.buffer
-        members: dict[str, Any] = {"type": "tiling-grid", "id": cut.grid.id, "resolution": cut.resolution}
-        return members | ({"bufferX": across, "bufferY": down} if across or down else {})
-    members = {"type": "geopackage", "features": cut.location.to_json()}
-    if cut.size is not None:
-        members["defaults"] = {"width": cut.size[0], "height": cut.size[1]}
-    elif cut.resolution is not None:
-        members["defaults"] = {"resolution": cut.resolution}
-    return members
 
 
 def _buffer(value: Any, field: str = "buffer") -> tuple[int, int]:

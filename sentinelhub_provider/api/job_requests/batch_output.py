@@ -39,11 +39,10 @@ def raster_output(
     **members: Any,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return ``output`` for rasters, without credentials, and warnings; ``members``: see :data:`RASTER_MEMBERS`."""
-    delivery.check("delivery", template=RASTER, outputs=len(formats), needs_access=True,
-        deployment=deployment,
-    )  # fmt: skip
-    given = with_flags({RASTER_MEMBERS[name]: value for name, value in members.items() if value is not None})
-    _check_raster(given, formats, setup, dict(zip(RASTER_MEMBERS.values(), RASTER_MEMBERS, strict=True)))
+    checks: dict[str, Any] = {"template": RASTER, "needs_access": True, "deployment": deployment}
+    delivery.check("delivery", outputs=len(formats), **checks)
+    given = {RASTER_MEMBERS[name]: value for name, value in members.items() if value is not None}
+    given = _read_raster(given, formats, setup, {member: name for name, member in RASTER_MEMBERS.items()})
     return {"type": "raster", "delivery": delivery.to_json(), **given}, _warnings(delivery, given)
 
 
@@ -80,8 +79,8 @@ def read_output(
     *,
     cut: Tiles | Features,
     deployment: str | None = None,
-) -> tuple[Location, tuple[str, ...]]:
-    """Check ``output`` of a request's JSON; return where results go, and warnings."""
+) -> tuple[dict[str, Any], Location, tuple[str, ...]]:
+    """Check ``output`` of a request's JSON; return it with its booleans read, where results go, and warnings."""
     kind = output.get("type")
     if kind not in ("raster", "zarr"):
         raise SentinelHubRequestError(f"request: output.type is {kind!r}. Give 'raster' or 'zarr'.")
@@ -97,40 +96,32 @@ def read_output(
     )
     if kind == "zarr":
         _check_zarr(output, cut, tuple(formats), "request: output")
-        return location, _warnings(location, {}, is_zarr=True)
-    given = {name: value for name, value in output.items() if name not in ("type", "delivery")}
-    _check_raster(given, formats, setup, {name: f"request: output.{name}" for name in RASTER_MEMBERS.values()})
-    return location, _warnings(location, given)
+        return dict(output), location, _warnings(location, {}, is_zarr=True)
+    names = {member: f"request: output.{member}" for member in RASTER_MEMBERS.values()}
+    output = _read_raster(output, formats, setup, names)
+    return output, location, _warnings(location, output)
 
 
-def with_flags(given: Mapping[str, Any], *, is_request: bool = False) -> dict[str, Any]:
-    """Return raster output with its booleans read. ``is_request``: messages speak of members of ``request``."""
-    arguments = {member: name for name, member in RASTER_MEMBERS.items()}
-    read = dict(given)
-    for name in ("overwrite", "skipExisting", "cogOutput", "createCollection"):
-        if given.get(name) is not None:
-            where = ("request", f"output.{name}") if is_request else (arguments[name], None)
-            read[name] = read_flag(given[name], *where)
-    parameters = given.get("cogParameters")
-    if isinstance(parameters, Mapping) and parameters.get("usePredictor") is not None:
-        where = ("request" if is_request else "cog_parameters", "usePredictor")
-        read["cogParameters"] = {**parameters, "usePredictor": read_flag(parameters["usePredictor"], *where)}
-    return read
-
-
-def _check_raster(
+def _read_raster(
     given: Mapping[str, Any], formats: Mapping[str, str], setup: Setup | None, names: Mapping[str, str]
-) -> None:
-    """Check members of raster output; ``names``: what messages call them."""
-    is_cog = given.get("cogOutput", False)
+) -> dict[str, Any]:
+    """Read the booleans of raster output, and check its members; ``names``: what messages call them."""
+    read = dict(given)
+    for member in ("overwrite", "skipExisting", "cogOutput", "createCollection"):
+        if read.get(member) is not None:
+            read[member] = read_flag(read[member], names[member])
+    is_cog, parameters = read.get("cogOutput", False), read.get("cogParameters")
     if is_cog:
         _check_cog(formats, setup, names["cogOutput"])
-    parameters = given.get("cogParameters")
     if parameters is not None:
         _check_cog_parameters(parameters, is_cog=is_cog, name=names["cogParameters"], needs=names["cogOutput"])
-    for name in ("createCollection", "collectionId"):
-        if given.get(name) and not is_cog:
-            _refuse(names[name], f"needs Cloud Optimized GeoTIFFs. Set {names['cogOutput']} to true.")
+        if parameters.get("usePredictor") is not None:
+            predicts = read_flag(parameters["usePredictor"], names["cogParameters"], "usePredictor")
+            read["cogParameters"] = {**parameters, "usePredictor": predicts}
+    for member in ("createCollection", "collectionId"):
+        if read.get(member) and not is_cog:
+            _refuse(names[member], f"needs Cloud Optimized GeoTIFFs. Set {names['cogOutput']} to true.")
+    return read
 
 
 def _check_cog(formats: Mapping[str, str], setup: Setup | None, name: str) -> None:

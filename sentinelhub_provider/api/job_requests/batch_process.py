@@ -21,7 +21,6 @@ from sentinelhub_provider.api.job_requests.batch_input import (
     Features,
     Tiles,
     count_tiles,
-    cut_json,
     parse_cut,
     read_cut,
 )
@@ -29,7 +28,6 @@ from sentinelhub_provider.api.job_requests.batch_output import (
     ZARR_ARRAY,
     raster_output,
     read_output,
-    with_flags,
     zarr_output,
 )
 from sentinelhub_provider.api.job_requests.delivery import (
@@ -131,7 +129,7 @@ def build_batch_process(
         output, warnings = zarr_output(delivery, zarr, cut, deployment=deployment, **members, outputs=tuple(formats))
     body: dict[str, Any] = {
         "processRequest": {"input": request_input, "output": {"responses": responses}, "evalscript": script},
-        "input": cut_json(cut),
+        "input": cut.to_json(),
         "output": output,
     }
     if description:
@@ -158,8 +156,7 @@ def read_batch_process(
     responses = read_responses(member(process, "output", "processRequest.output"), "processRequest.output")
     _check_formats(responses, setup, "request", is_zarr=output.get("type") == "zarr")
     formats = formats_of(responses)
-    output = with_flags(output, is_request=True)
-    location, warnings = read_output(output, delivery, formats, setup, cut=cut, deployment=deployment)
+    output, location, warnings = read_output(output, delivery, formats, setup, cut=cut, deployment=deployment)
     if not isinstance(body.get("description") or "", str):
         raise SentinelHubRequestError(f"request: description is {body['description']!r}. Give text.")
     process = {**process, "input": {**request_input, "data": datasets.data}}

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Unpack
 from sentinelhub_provider.api.arguments import StatisticsArguments
 from sentinelhub_provider.api.datasets import Checks, Datasets, member, read_datasets
 from sentinelhub_provider.api.evalscripts import Setup, read_evalscript
-from sentinelhub_provider.api.geo.bounds import MAX_SIDE, Size
+from sentinelhub_provider.api.geo.bounds import MAX_SIDE, Size, read_raster
 from sentinelhub_provider.api.geo.crs import parse_crs
 from sentinelhub_provider.api.job_requests.batch_input import feature_size
 from sentinelhub_provider.api.job_requests.delivery import (
@@ -33,6 +33,7 @@ from sentinelhub_provider.api.statistical.request import (
     split_time,
     statistics_setup,
 )
+from sentinelhub_provider.api.values import read_positive
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 MAX_SCRIPT_SIZE = 32 * 1024
@@ -45,14 +46,12 @@ SCRIPT: Path = ("aggregation", "evalscriptReference")  # Where in a request the 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchStatisticsRequest(JobRequest):
-    """A checked request; a feature's raster has a ``size`` in pixels, or a ``resolution`` in units of the CRS."""
+    """A checked request, with its time."""
 
     DELIVERY: ClassVar[Path] = ("output",)
 
     datasets: Datasets
     time: SplitTime
-    size: tuple[int, int] | None
-    resolution: tuple[float, float] | None
 
     def tagged(self, tag: str) -> BatchStatisticsRequest:
         """Return the request with a folder of its own for its results, by which its job is found again."""
@@ -86,17 +85,13 @@ def build_batch_statistics(
     deployment = checks.get("deployment")
     script = None if wanted.evalscript is None else read_evalscript(wanted.evalscript)
     setup = _check_script(script)
-    size, pixel = _raster(wanted.width, wanted.height, wanted.resolution, features_crs)
+    raster = _raster(wanted.width, wanted.height, wanted.resolution, features_crs)
     time = split_time(wanted.time_range, wanted.aggregation_interval, wanted.last_interval, now=checks.get("now"))
     datasets = build_statistical_datasets(wanted, **checks)
     delivery.check("delivery", template=STATISTICS, deployment=deployment)
     features.check("features", deployment=deployment)
     places = {BatchStatisticsRequest.DELIVERY: delivery, FEATURES: features}
-    aggregation: dict[str, Any] = {**time.to_json()}
-    if size is not None:
-        aggregation |= {"width": size[0], "height": size[1]}
-    elif pixel is not None:
-        aggregation |= {"resx": pixel[0], "resy": pixel[1]}
+    aggregation: dict[str, Any] = {**time.to_json(), **raster}
     if script is not None:
         aggregation["evalscript"] = script
     if evalscript_reference is not None:
@@ -109,7 +104,7 @@ def build_batch_statistics(
         "output": delivery.to_json(),
         **build_calculations(wanted),
     }
-    return _request(body, places, datasets=datasets, time=time, size=size, resolution=pixel, setup=setup)
+    return _request(body, places, datasets=datasets, time=time, setup=setup)
 
 
 def read_batch_statistics(
@@ -121,7 +116,7 @@ def read_batch_statistics(
     script, reference = aggregation.get("evalscript"), aggregation.get("evalscriptReference")
     check_one_script(script, reference, of_request="request: aggregation")
     setup = _check_script(script)
-    size, pixel = _read_raster(aggregation)
+    read_raster(aggregation, "aggregation", max_side=MAX_SIDE)
     time, aggregation = read_split_time(aggregation, now=checks.get("now"))
     datasets = read_datasets(request_input.get("data"), **checks)
     at: dict[str, Any] = {"field": "request", "deployment": checks.get("deployment")}
@@ -133,7 +128,7 @@ def read_batch_statistics(
     if reference is not None:
         places[SCRIPT] = read_location(reference, delivery, path=SCRIPT, **at)
     body = {**body, "input": {**request_input, "data": datasets.data}, "aggregation": aggregation}
-    return _request(body, places, datasets=datasets, time=time, size=size, resolution=pixel, setup=setup)
+    return _request(body, places, datasets=datasets, time=time, setup=setup)
 
 
 def _request(body: dict[str, Any], places: Mapping[Path, Location], **found: Any) -> BatchStatisticsRequest:
@@ -154,39 +149,23 @@ def _check_script(script: Any) -> Setup | None:
     return setup
 
 
-def _raster(
-    width: Any, height: Any, resolution: Any, features_crs: Any
-) -> tuple[tuple[int, int] | None, tuple[float, float] | None]:
+def _raster(width: Any, height: Any, resolution: Any, features_crs: Any) -> dict[str, float]:
+    """Return the members of ``aggregation`` that say how large a feature's raster is."""
     pair = resolution if isinstance(resolution, list | tuple) else (resolution, resolution)
     if len(pair) != 2:
         raise SentinelHubRequestError(f"resolution is {resolution!r}. Give one number, or two for x and y.")
     size, x = feature_size(width, height, pair[0], max_side=MAX_SIDE)
-    _, y = feature_size(width, height, pair[1], max_side=MAX_SIDE)
-    if size is None and (x is None or y is None):
+    if size is not None:
+        return {"width": size[0], "height": size[1]}
+    if x is None:
         raise SentinelHubRequestError(
             "the size is missing. Give resolution in units of the features' CRS, or width and height in pixels.",
             field="resolution",
         )
-    if x is None or y is None:
-        return size, None
+    y = read_positive(pair[1], "resolution")
     if features_crs is not None and parse_crs(features_crs).is_geographic and max(x, y) > COARSEST_DEGREES:
         raise SentinelHubRequestError(
             f"resolution {max(x, y):g} looks like metres, but the features are in {parse_crs(features_crs)}, which "
             f"counts degrees: give degrees, such as {max(x, y) / 111_320:.6f}, or features in a CRS of metres."
         )
-    return None, (x, y)
-
-
-def _read_raster(aggregation: Mapping[str, Any]) -> tuple[tuple[int, int] | None, tuple[float, float] | None]:
-    """Read the size in a request's JSON; 256 pixels a side by default (API reference)."""
-    sides = [aggregation.get(name) for name in ("width", "height")]
-    pixel = [aggregation.get(name) for name in ("resx", "resy")]
-    try:
-        if pixel == [None, None]:
-            width, height = (256 if side is None else side for side in sides)
-            return feature_size(width, height, None, max_side=MAX_SIDE)[0], None
-        if None in pixel or sides != [None, None]:
-            raise SentinelHubRequestError("give width and height, or resx and resy.", field="request")
-        return _raster(None, None, pixel, None)
-    except SentinelHubRequestError as error:
-        raise SentinelHubRequestError(f"request: aggregation: {error}") from error
+    return {"resx": x, "resy": y}

@@ -43,6 +43,11 @@ class S3Access:
 
     scheme = "s3"
 
+    @property
+    def opens(self) -> bool:
+        """Whether it lets anybody in, which a region alone does not."""
+        return bool(self.access_key or self.role_arn)
+
     def __post_init__(self) -> None:
         keys = (self.access_key is not None, self.secret_access_key is not None)
         if any(keys) and self.role_arn is not None:
@@ -70,7 +75,7 @@ class GsAccess:
 
     credentials: str = field(repr=False)
 
-    scheme = "gs"
+    scheme, opens = "gs", True
 
     def to_json(self) -> dict[str, str]:
         """Return the members beside ``url``, in plain text."""
@@ -100,7 +105,7 @@ PLAIN = Template(())  # Of what is read: no placeholder
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A checked place in an object storage; without ``access``, the bucket itself lets Sentinel Hub in."""
+    """A place in an object storage; without ``access``, the bucket itself lets Sentinel Hub in."""
 
     url: str
     access: Access | None = None
@@ -116,48 +121,46 @@ class Location:
         shown = {name: value for name, value in members.items() if name not in SECRET_MEMBERS}
         return {self.scheme: {"url": self.url, **shown}}
 
-    def check(self, field: str, **checks: Any) -> None:
-        """Check it once more, with what is known by now: see :func:`parse_location`."""
-        parse_location(self.url, self.access, field=field, **checks)
-
     def tagged(self, tag: str) -> Location:
-        """Return the place in a folder of its own, see :func:`tagged_url`."""
-        return replace(self, url=tagged_url(self.url, tag))
+        """Return the place in a folder of its own, as ``s3://bucket/<tag>/<requestId>``: before any placeholder."""
+        folder = fixed_folder(self.url)
+        rest = self.url[len(folder) :].lstrip("/")
+        return replace(self, url=f"{folder}/{tag}/{rest}" if rest else f"{folder}/{tag}")
 
-
-def parse_location(
-    url: Any,
-    access: Access | None = None,
-    *,
-    field: str,
-    template: Template = PLAIN,
-    outputs: int = 1,
-    needs_access: bool = False,
-    deployment: str | None = None,
-) -> Location:
-    """Check a place; ``needs_access``: credentials or a role are a must, as they always are at Google."""
-    text = url.strip() if isinstance(url, str) else ""
-    match = _URL.fullmatch(text)
-    if match is None or not _BUCKET.fullmatch(match[2]):
-        if "@" in text.partition("://")[2].partition("/")[0]:
-            _refuse("names an Airflow connection before the bucket. Leave it out: connections have arguments of "
-                    "their own.", field)  # fmt: skip
-        _refuse(f"is {_shown(text or url)!r}. Give a URL such as s3://my-bucket/folder.", field)
-    scheme = match[1]
-    if access is not None and access.scheme != scheme:
-        _refuse(f"is at {scheme}://, but the credentials are for {access.scheme}://. Give those of the bucket.", field)
-    if deployment == CDSE and (scheme == "gs" or (isinstance(access, S3Access) and access.role_arn is not None)):
-        what = "Google Cloud Storage" if scheme == "gs" else "an IAM role"
-        _refuse(f"has {what}, which the Copernicus Data Space cannot use. Give an s3:// URL with access keys.", field)
-    opens = access is not None and (isinstance(access, GsAccess) or bool(access.access_key or access.role_arn))
-    if not opens and (needs_access or scheme == "gs"):
-        _refuse(
-            "has no credentials, so that Sentinel Hub cannot reach the bucket. Give the id of an Airflow connection "
-            "that holds them" + (", or an IAM role." if scheme == "s3" and deployment != CDSE else "."),
-            field,
-        )
-    _check_placeholders(text, field, template, outputs)
-    return Location(text, access)
+    def check(
+        self,
+        field: str,
+        *,
+        template: Template = PLAIN,
+        outputs: int = 1,
+        needs_access: bool = False,
+        deployment: str | None = None,
+    ) -> None:
+        """Refuse a place that cannot be; ``needs_access``: credentials or a role are a must, as always at Google."""
+        url, access = self.url, self.access
+        match = _URL.fullmatch(url)
+        if match is None or not _BUCKET.fullmatch(match[2]):
+            if "@" in url.partition("://")[2].partition("/")[0]:
+                advice = "Leave it out: connections have arguments of their own."
+                _refuse(f"names an Airflow connection before the bucket. {advice}", field)
+            _refuse(f"is {_shown(url)!r}. Give a URL such as s3://my-bucket/folder.", field)
+        here, is_s3 = self.scheme, self.scheme == "s3"
+        if access is not None and access.scheme != here:
+            _refuse(
+                f"is at {here}://, but the credentials are for {access.scheme}://. Give those of the bucket.", field
+            )
+        if deployment == CDSE and (not is_s3 or (isinstance(access, S3Access) and access.role_arn is not None)):
+            what = "an IAM role" if is_s3 else "Google Cloud Storage"
+            _refuse(
+                f"has {what}, which the Copernicus Data Space cannot use. Give an s3:// URL with access keys.", field
+            )
+        if (needs_access or not is_s3) and not (access is not None and access.opens):
+            role = ", or an IAM role" if is_s3 and deployment != CDSE else ""
+            what = (
+                "has no credentials, so that Sentinel Hub cannot reach the bucket. Give the id of an Airflow connection"
+            )
+            _refuse(f"{what} that holds them{role}.", field)
+        _check_placeholders(url, field, template, outputs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +186,11 @@ class JobRequest:
 
     def payload(self) -> dict[str, Any]:
         """Return what is sent, credentials included: not to be logged or kept."""
-        return with_credentials(self.body, {path: place.access for path, place in self.places.items()})
+        payload = deepcopy(self.body)
+        for path, place in self.places.items():
+            if place.access is not None:
+                _member_at(payload, path)[place.scheme].update(place.access.to_json())
+        return payload
 
     def tagged(self, tag: str) -> Self:
         """Return the request with a folder of its own for its results, by which they are found again."""
@@ -226,32 +233,18 @@ def read_location(storage: Any, access: Access | None = None, *, field: str, pat
             raise SentinelHubRequestError("it has iamRoleARN, but keys are given too. Give one.", field=field)
         elif isinstance(access, S3Access) and region:
             access = replace(access, region=region)
-        return parse_location(url, access, field=where, **checks)
+        location = Location(str(url).strip(), access)
+        location.check(where, **checks)
+        return location
     except SentinelHubRequestError as error:
         text = str(error)
         raise SentinelHubRequestError(text if text.startswith(where) else f"{where}: {text}", field=field) from error
-
-
-def tagged_url(url: str, tag: str) -> str:
-    """Return a URL with a folder of its own, as ``s3://bucket/<tag>/<requestId>``: before the first placeholder."""
-    folder = fixed_folder(url)
-    rest = url[len(folder) :].lstrip("/")
-    return f"{folder}/{tag}/{rest}" if rest else f"{folder}/{tag}"
 
 
 def fixed_folder(url: str) -> str:
     """Return the part of a URL that does not depend on placeholders, without a slash at its end."""
     before = url.partition("<")[0]
     return (before.rpartition("/")[0] if before != url else url).rstrip("/")
-
-
-def with_credentials(body: Mapping[str, Any], accesses: Mapping[Path, Access | None]) -> dict[str, Any]:
-    """Return a request with the credentials put where they belong, to be sent and forgotten."""
-    payload = deepcopy(dict(body))
-    for path, access in accesses.items():
-        if access is not None:
-            _member_at(payload, path)[access.scheme].update(access.to_json())
-    return payload
 
 
 def refuse_credentials(body: Any, field: str = "request") -> None:

@@ -36,7 +36,7 @@ _MONTHS_DIFFER_BY = timedelta(days=2.5)
 
 @dataclass(frozen=True, slots=True)
 class SplitTime:
-    """A range, the length of its intervals, what becomes of a last one that does not fit, and what is worth a warning."""
+    """A range, the length of its intervals, what becomes of a last one that does not fit, and what is left out."""
 
     time_range: TimeRange
     length: Duration

@@ -177,7 +177,7 @@ def test_what_cannot_be(changes: dict[str, Any], field: str, words: str) -> None
     ("changes", "words"),
     [
         pytest.param({"height": None}, "height is None", id="half"),
-        pytest.param({"width": 3501}, "at most 3,500 pixels a side", id="large"),
+        pytest.param({"width": 3501}, "whole number of pixels from 1 to 3500", id="large"),
         pytest.param({"resolution": 10}, "both given", id="both"),
         pytest.param({"buffer": 5}, "not of features", id="buffer"),
         pytest.param({"features": Location("s3://bucket/a.gpkg")}, "features has no credentials", id="no-access"),

@@ -13,15 +13,13 @@ from sentinelhub_provider.api.job_requests.delivery import (
     STATISTICS,
     ZARR,
     GsAccess,
+    JobRequest,
     Location,
     S3Access,
     Template,
     fixed_folder,
-    parse_location,
     read_location,
     refuse_credentials,
-    tagged_url,
-    with_credentials,
 )
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
@@ -41,12 +39,10 @@ def test_credentials_are_not_shown(access: S3Access | GsAccess) -> None:
 
 def test_place_says_what_may_be_known() -> None:
     """What a request's body says of a place has its role and region, and no key."""
-    assert parse_location("s3://bucket/a", KEYS, field="delivery").to_json() == {
-        "s3": {"url": "s3://bucket/a", "region": "eu-central-1"}
-    }
-    assert parse_location("s3://bucket/a", ROLE, field="delivery").to_json() == {
-        "s3": {"url": "s3://bucket/a", "iamRoleARN": ROLE.role_arn}
-    }
+    shown = {"s3": {"url": "s3://bucket/a", "region": "eu-central-1"}}
+    assert Location("s3://bucket/a", KEYS).to_json() == shown
+    shown = {"s3": {"url": "s3://bucket/a", "iamRoleARN": ROLE.role_arn}}
+    assert Location("s3://bucket/a", ROLE).to_json() == shown
 
 
 def test_credentials_come_last() -> None:
@@ -57,7 +53,9 @@ def test_credentials_come_last() -> None:
     }
     before = pickle.dumps(body)
 
-    payload = with_credentials(body, {("output", "delivery"): KEYS, ("input", "features"): GOOGLE})
+    places = {("output", "delivery"): Location("s3://b/a", KEYS), ("input", "features"): Location("gs://b/f", GOOGLE)}
+
+    payload = JobRequest(body=body, places=places, digest="", setup=None).payload()
 
     assert payload["output"]["delivery"]["s3"] == {
         "url": "s3://b/a",
@@ -73,7 +71,7 @@ def test_credentials_come_last() -> None:
     ("url", "access", "deployment", "words"),
     [
         pytest.param("/data/out", None, None, "Give a URL such as s3://", id="no-url"),
-        pytest.param(None, None, None, "Give a URL", id="nothing"),
+        pytest.param("", None, None, "Give a URL", id="nothing"),
         pytest.param("s3://", None, None, "Give a URL", id="no-bucket"),
         pytest.param("s3://b/f", None, None, "Give a URL", id="short-bucket"),
         pytest.param("s3://bucket/a b", None, None, "Give a URL", id="space"),
@@ -87,27 +85,27 @@ def test_credentials_come_last() -> None:
 def test_places_that_cannot_be(url: Any, access: Any, deployment: str | None, words: str) -> None:
     """They are refused with what to do, by the argument's name."""
     with pytest.raises(SentinelHubRequestError, match=words) as refused:
-        parse_location(url, access, field="delivery", deployment=deployment)
+        Location(url, access).check("delivery", deployment=deployment)
     assert refused.value.field == "delivery"
 
 
 def test_url_with_keys_is_not_repeated() -> None:
     """Keys that somebody put into the URL do not come back in the message."""
     with pytest.raises(SentinelHubRequestError) as refused:
-        parse_location("s3://AKIAEXAMPLE:a-secret-key@bucket/a", field="delivery")
+        Location("s3://AKIAEXAMPLE:a-secret-key@bucket/a").check("delivery")
     assert "secret-key" not in str(refused.value)
 
 
 def test_region_is_no_access() -> None:
     """Sentinel Hub knows where the bucket is, but is not let in."""
     with pytest.raises(SentinelHubRequestError, match="has no credentials"):
-        parse_location("s3://bucket/a", S3Access(region="eu-west-1"), field="delivery", needs_access=True)
+        Location("s3://bucket/a", S3Access(region="eu-west-1")).check("delivery", needs_access=True)
 
 
 def test_must_have_access() -> None:
     """Where the API needs it, a place without credentials is refused."""
     with pytest.raises(SentinelHubRequestError, match=r"id of an Airflow connection that holds them, or an IAM role"):
-        parse_location("s3://bucket/a", field="delivery", needs_access=True)
+        Location("s3://bucket/a").check("delivery", needs_access=True)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +121,7 @@ def test_must_have_access() -> None:
 )
 def test_templates(url: str, template: Template, outputs: int) -> None:
     """Each API has placeholders of its own."""
-    assert parse_location(url, KEYS, field="delivery", template=template, outputs=outputs).url == url
+    Location(url, KEYS).check("delivery", template=template, outputs=outputs)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +142,7 @@ def test_templates(url: str, template: Template, outputs: int) -> None:
 def test_templates_that_cannot_be(url: str, template: Template, words: str) -> None:
     """Unknown placeholders are refused, and those that would let results overwrite each other."""
     with pytest.raises(SentinelHubRequestError, match=words):
-        parse_location(url, KEYS, field="delivery", template=template, outputs=2)
+        Location(url, KEYS).check("delivery", template=template, outputs=2)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +162,6 @@ def test_templates_that_cannot_be(url: str, template: Template, words: str) -> N
 def test_folder_of_its_own(url: str, folder: str, tagged: str) -> None:
     """A tag becomes a folder after those that are fixed, and before the first that has a placeholder."""
     assert fixed_folder(url) == folder
-    assert tagged_url(url, "m") == tagged
     assert Location(url, KEYS).tagged("m") == Location(tagged, KEYS)
 
 
