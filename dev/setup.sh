@@ -46,7 +46,7 @@ printf 'Setting up %s (%s): a minute or two the first time ... ' "$venv" "$what"
 install() {
     # uv resolves and installs many times faster than pip, but does not read pip's configuration: where only that
     # leads to a package index, pip does the work.
-    local target=(--constraint constraints-test.txt --editable '.[parquet,raster,redis,sandbox,vector]' "${groups[@]}")
+    local target=(--constraint constraints-test.txt --editable '.[delta,parquet,raster,redis,sandbox,vector]' "${groups[@]}")
     $venv/bin/python -m pip install --quiet --constraint constraints-test.txt uv || return
     VIRTUAL_ENV=$PWD/$venv $venv/bin/uv pip install "${compile[@]}" "${target[@]}" && return
     echo "uv failed; trying pip"

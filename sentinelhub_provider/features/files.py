@@ -120,8 +120,8 @@ def unreadable(path: Any, error: Exception, field: str, what: str, *, is_remote:
 
 
 def require(module: str, *, what: str = "Parquet", field: str = "features", otherwise: str) -> Any:
-    """Return pyogrio or pyarrow, which ``what`` needs; ``field`` asks for it, ``otherwise`` says what to do without."""
-    extra = {"pyogrio": "vector", "pyarrow": "parquet"}[module]
+    """Return a library that ``what`` needs; ``field`` asks for it, ``otherwise`` says what to do without."""
+    extra = {"pyogrio": "vector", "pyarrow": "parquet", "deltalake": "delta"}[module]
     try:
         return import_module(module)
     except ImportError as error:

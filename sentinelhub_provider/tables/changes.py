@@ -10,6 +10,7 @@ from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRequest
 from sentinelhub_provider.features.files import require, unreadable
 from sentinelhub_provider.hooks.output import forget_listings, is_object_path, place_of
 from sentinelhub_provider.tables.dataset import TIMES
+from sentinelhub_provider.tables.delta import is_delta, open_delta
 
 if TYPE_CHECKING:
     import pyarrow
@@ -32,8 +33,6 @@ def changes(path: Any, *, compare_with: Any = "P7D", column: str = "mean", inter
     :raises SentinelHubRequestError: names the argument that is wrong.
     """
     arrow = require("pyarrow", field="path", otherwise="compare them by other means", what="Comparing intervals")
-    import pyarrow.compute
-    import pyarrow.dataset
 
     back = parse_duration(compare_with)
     if back is None:
@@ -43,12 +42,7 @@ def changes(path: Any, *, compare_with: Any = "P7D", column: str = "mean", inter
         place: Any = place_of(path)
         is_remote = is_object_path(place)
         forget_listings(place)
-        rows = pyarrow.dataset.dataset(
-            place.path if is_remote else str(place),
-            format="parquet",
-            partitioning=_partitioning(arrow),
-            filesystem=place.fs if is_remote else None,
-        )
+        rows = open_delta(place).to_pyarrow_dataset() if is_delta(place) else _parquet(place)
         if not rows.files:
             raise SentinelHubRequestError(f"path: {path} is empty, so there is no interval to compare.")
         names = _numbers(rows.schema)
@@ -102,8 +96,15 @@ def _latest(rows: Any) -> datetime:
     return found.astimezone(UTC)
 
 
-def _partitioning(arrow: Any) -> Any:
-    """Return how folders name partitions; a month such as ``2026-11`` is text."""
+def _parquet(place: Any) -> Any:
+    """Return the dataset of the Parquet files at a place; a month in a folder's name, such as ``2026-11``, is text."""
     import pyarrow.dataset
 
-    return pyarrow.dataset.partitioning(arrow.schema([(name, arrow.string()) for name in TIMES]), flavor="hive")
+    names = pyarrow.schema([(name, pyarrow.string()) for name in TIMES])
+    is_remote = is_object_path(place)
+    return pyarrow.dataset.dataset(
+        place.path if is_remote else str(place),
+        format="parquet",
+        partitioning=pyarrow.dataset.partitioning(names, flavor="hive"),
+        filesystem=place.fs if is_remote else None,
+    )

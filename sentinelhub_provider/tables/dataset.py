@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -138,30 +138,26 @@ class Dataset:
         changed = []
         for values, (writer, place) in sorted(self._writers.items()):
             writer.close()
-            pairs = zip(self._partitions, values, strict=True)
-            partition = "/".join(f"{name}={quote(str(value), safe='')}" for name, value in pairs)
+            partition = dict(zip(self._partitions, values, strict=True))
             with self._locked():
                 self._replace(partition, pyarrow.parquet.read_table(place))
             place.unlink()
-            changed.append(partition)
+            changed.append(_folder(partition))
         return changed
 
-    def _replace(self, partition: str, rows: pyarrow.Table) -> None:
-        """Write a partition's file anew: its rows but for those with the keys of the new ones, and these."""
+    def _replace(self, partition: Mapping[str, str], rows: pyarrow.Table) -> None:
+        """Write a partition anew: its rows but for those with the keys of the new ones, and these."""
         import pyarrow.parquet
 
-        path = self._root / partition / FILE
+        path, former = self._root / _folder(partition) / FILE, None
         with storing(path):
             forget_listings(path)
             if path.exists():
                 with path.open("rb") as file:
                     former = pyarrow.parquet.read_table(file)
                 self._compare(former.schema, rows.schema, str(path))
-                rows = _without_failures(rows.select(former.column_names), former)
-                rows = pyarrow.concat_tables([_without(former, rows), rows])
-            rows = rows.sort_by([(name, "ascending") for name in KEY])  # the same rows are the same bytes
             buffer = io.BytesIO()
-            pyarrow.parquet.write_table(rows, buffer, compression="zstd")
+            pyarrow.parquet.write_table(merged(former, rows), buffer, compression="zstd")
         with target_for(path) as receiver:
             receiver.feed(buffer.getvalue())
             receiver.complete(content_type=CONTENT_TYPE, processing_units=None, url="")
@@ -202,6 +198,20 @@ class Dataset:
                 "lock cannot be reached. A retry of the task merges again, and requests nothing again.",
                 final=False,
             ) from error
+
+
+def merged(former: pyarrow.Table | None, rows: pyarrow.Table) -> pyarrow.Table:
+    """Return a partition's rows with new ones in place of those with the same key, in the order of their keys."""
+    import pyarrow
+
+    if former:  # there is one, and it has rows
+        rows = _without_failures(rows.select(former.column_names), former)
+        rows = pyarrow.concat_tables([_without(former, rows), rows])
+    return rows.sort_by([(name, "ascending") for name in KEY])  # the same rows are the same bytes
+
+
+def _folder(partition: Mapping[str, str]) -> str:
+    return "/".join(f"{name}={quote(str(value), safe='')}" for name, value in partition.items())
 
 
 def _without_failures(rows: pyarrow.Table, former: pyarrow.Table) -> pyarrow.Table:

@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import deltalake
 import numpy as np
 import pyarrow.dataset
 import pytest
@@ -352,6 +353,32 @@ def test_tables_are_merged_into_a_dataset(connect, tmp_path: Path, sentinelhub_s
         of_day(DAYS[9], output_path=" ", partition_by="interval_month")
     assert sentinelhub_sandbox.control.counters().total_requests == sent
     assert sorted(file.name for file in tmp_path.iterdir()) == ["ndvi"]
+
+
+def test_tables_are_merged_into_a_table_of_delta_lake(connect, tmp_path: Path, sentinelhub_sandbox):
+    """The same: a day again makes no version; what does not fit is refused before anything is sent."""
+    connect()
+    root = tmp_path / "ndvi"
+    where = {"output_path": root, "output_format": "delta", "partition_by": "interval_month"}
+    first = of_day(DAYS[9], percentiles=[50], **where)
+    version = deltalake.DeltaTable(root).version()
+    again = of_day(DAYS[9], percentiles=[50], **where)
+    table = deltalake.DeltaTable(root)
+    assert first["partitions"] == again["partitions"] == ["interval_month=2025-06"]
+    assert (table.version(), len(table.to_pyarrow_table())) == (version, first["rows"])
+    assert {row["mean_before"] for row in changes(root, compare_with="P1D").to_pylist()} == {None}
+
+    sent = sentinelhub_sandbox.control.counters().total_requests
+    with pytest.raises(AirflowFailException, match="p50 is missing"):
+        of_day(DAYS[9], **where)
+    with pytest.raises(AirflowFailException, match="is partitioned by interval_month, not by interval_year"):
+        of_day(DAYS[9], **where | {"partition_by": "interval_year"})
+    with pytest.raises(AirflowFailException, match="partition_by has to say how the table is partitioned"):
+        of_day(DAYS[9], **where | {"partition_by": None})
+    with pytest.raises(AirflowFailException, match=r"output_format is 'csv'\. Give one of parquet, delta"):
+        of_day(DAYS[9], **where | {"output_format": "csv"})
+    assert sentinelhub_sandbox.control.counters().total_requests == sent
+    assert table.version() == version
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from sentinelhub_provider.api.values import read_choice
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.operators.request_arguments import StatisticsRequestOperator
 
@@ -19,10 +20,11 @@ class StatisticsTableOperator(StatisticsRequestOperator):
     """An operator that makes a table of statistics.
 
     :param output_path: file for the table: a local path, or a URL that Airflow's object storage knows. (templated)
-    :param output_format: ``csv``, ``jsonl`` or ``parquet``; what the path's ending says by default. (templated)
+    :param output_format: ``csv``, ``jsonl`` or ``parquet``; what the path's ending says by default. With
+        ``partition_by``, ``parquet``, the default, or ``delta`` for a table of Delta Lake. (templated)
     :param partition_by: one or more of ``interval_year``, ``interval_month`` and ``interval_day``. ``output_path`` is
-        then the folder of a Parquet dataset in Hive style, into which the table is merged: a row replaces the one of
-        the same feature, interval, output and band. (templated)
+        then the folder of a dataset, of Parquet files in Hive style or a table of Delta Lake, into which the table is
+        merged: a row replaces the one of the same feature, interval, output and band. (templated)
     :param kwargs: see :class:`~sentinelhub_provider.operators.request_arguments.StatisticsRequestOperator`.
     """
 
@@ -42,12 +44,16 @@ class StatisticsTableOperator(StatisticsRequestOperator):
     def check_table_arguments(self) -> None:
         """Refuse arguments that do not go together. Raises :class:`SentinelHubRequestError`."""
         if self.partition_by is not None:
-            if not str(self.output_path or "").strip() or self.output_format not in (None, "parquet"):
+            if not str(self.output_path or "").strip():
                 raise SentinelHubRequestError(
-                    "partition_by is given, so that output_path has to be the folder of a dataset, and output_format "
-                    "'parquet' or left out."
+                    "partition_by is given, so output_path has to be the folder of a dataset. Give one."
                 )
             self._dataset()
+        elif self.output_format is not None and str(self.output_format).strip().lower() == "delta":
+            raise SentinelHubRequestError(
+                "output_format is 'delta', so partition_by has to say how the table is partitioned: give one or more "
+                "of interval_year, interval_month and interval_day."
+            )
         elif self.output_path is not None:
             from sentinelhub_provider.api.statistical.table import table_format
 
@@ -94,8 +100,10 @@ class StatisticsTableOperator(StatisticsRequestOperator):
     def _dataset(self) -> Dataset:
         from sentinelhub_provider.hooks.output import is_object_path, place_of
         from sentinelhub_provider.hooks.sharing import merge_lock
-        from sentinelhub_provider.tables import Dataset
+        from sentinelhub_provider.tables import Dataset, DeltaDataset
 
+        kinds = {"parquet": Dataset, "delta": DeltaDataset}
+        kind = kinds[read_choice(self.output_format or "parquet", tuple(kinds), "output_format")]
         is_remote = is_object_path(place_of(self.output_path))
         lock = merge_lock(self.hook.settings, str(self.output_path)) if is_remote else None
-        return Dataset(self.output_path, self.structured("partition_by"), lock=lock)
+        return kind(self.output_path, self.structured("partition_by"), lock=lock)

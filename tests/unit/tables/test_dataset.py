@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import deltalake
 import pyarrow
 import pyarrow.dataset
 import pyarrow.parquet
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from s3_server import BUCKET, S3Server
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError
-from sentinelhub_provider.tables import KEY, Dataset, changes
+from sentinelhub_provider.tables import KEY, Dataset, DeltaDataset, changes
 
 SCHEMA = pyarrow.schema(
     [
@@ -35,6 +36,7 @@ SCHEMA = pyarrow.schema(
     ]
 )
 START = datetime(2026, 11, 23, tzinfo=UTC)
+BOTH = pytest.mark.parametrize("kind", [Dataset, DeltaDataset])
 
 
 def rows(weeks: range, features: range, mean: float | None = 0.5, **more: Any) -> pyarrow.Table:
@@ -59,9 +61,15 @@ def rows(weeks: range, features: range, mean: float | None = 0.5, **more: Any) -
     )
 
 
-def merge(path: Any, *tables: pyarrow.Table, partition_by: Any = "interval_month", **options: Any) -> list[str]:
+def merge(
+    path: Any,
+    *tables: pyarrow.Table,
+    partition_by: Any = "interval_month",
+    kind: type[Dataset] = Dataset,
+    **options: Any,
+) -> list[str]:
     """Merge tables into a dataset as one task does."""
-    with Dataset(path, partition_by, **options) as dataset:
+    with kind(path, partition_by, **options) as dataset:
         dataset.check(SCHEMA)
         for table in tables:
             dataset.add(table)
@@ -70,6 +78,8 @@ def merge(path: Any, *tables: pyarrow.Table, partition_by: Any = "interval_month
 
 def read(path: Path) -> pyarrow.Table:
     """Read a dataset as anybody would."""
+    if (path / "_delta_log").exists():
+        return deltalake.DeltaTable(path).to_pyarrow_table()
     return pyarrow.dataset.dataset(path, format="parquet", partitioning="hive").to_table()
 
 
@@ -110,15 +120,17 @@ def test_weeks_are_added_and_replaced(tmp_path: Path):
     ]
 
 
-def test_same_day_again_changes_nothing(tmp_path: Path):
+@BOTH
+def test_same_day_again_changes_nothing(tmp_path: Path, kind: type[Dataset]):
     """Not a byte."""
-    merge(tmp_path, rows(range(3), range(2)))
+    merge(tmp_path, rows(range(3), range(2)), kind=kind)
     before = contents(tmp_path)
-    merge(tmp_path, rows(range(1, 2), range(2)))
-    merge(tmp_path, rows(range(2), range(1)), rows(range(2), range(1, 2)))
+    merge(tmp_path, rows(range(1, 2), range(2)), kind=kind)
+    merge(tmp_path, rows(range(2), range(1)), rows(range(2), range(1, 2)), kind=kind)
     assert contents(tmp_path) == before
 
 
+@BOTH
 @pytest.mark.parametrize(
     ("partition_by", "folder"),
     [
@@ -127,10 +139,10 @@ def test_same_day_again_changes_nothing(tmp_path: Path):
         (("interval_year", "interval_month"), "interval_year=2026/interval_month=2026-11"),
     ],
 )
-def test_partitions(tmp_path: Path, partition_by: Any, folder: str):
+def test_partitions(tmp_path: Path, kind: type[Dataset], partition_by: Any, folder: str):
     """Those that a row's key decides on, so that no row is in two of them."""
     for _ in range(2):
-        assert merge(tmp_path, rows(range(1), range(2)), partition_by=partition_by) == [folder]
+        assert merge(tmp_path, rows(range(1), range(2)), partition_by=partition_by, kind=kind) == [folder]
     found = read(tmp_path)
     assert len(found) == 2
     assert set(KEY) <= set(found.column_names)
@@ -150,6 +162,7 @@ def test_other_partitions_are_refused(tmp_path: Path, partition_by: Any):
     assert refused.value.field == "partition_by"
 
 
+@BOTH
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -158,21 +171,22 @@ def test_other_partitions_are_refused(tmp_path: Path, partition_by: Any):
         (lambda schema: schema.set(6, pyarrow.field("mean", pyarrow.int64())), "mean is int64, there double"),
     ],
 )
-def test_other_columns_are_refused(tmp_path: Path, change: Callable[[Any], Any], said: str):
+def test_other_columns_are_refused(tmp_path: Path, kind: type[Dataset], change: Callable[[Any], Any], said: str):
     """Before anything is paid for."""
-    merge(tmp_path, rows(range(1), range(1)))
+    merge(tmp_path, rows(range(1), range(1)), kind=kind)
     before = contents(tmp_path)
-    with Dataset(tmp_path, "interval_month") as dataset, pytest.raises(SentinelHubRequestError, match=said) as refused:
+    with kind(tmp_path, "interval_month") as dataset, pytest.raises(SentinelHubRequestError, match=said) as refused:
         dataset.check(change(SCHEMA))
     assert refused.value.field == "output_path"
     assert contents(tmp_path) == before
 
 
-def test_columns_in_another_order_are_the_same(tmp_path: Path):
+@BOTH
+def test_columns_in_another_order_are_the_same(tmp_path: Path, kind: type[Dataset]):
     """As where ``properties`` are named the other way round."""
-    merge(tmp_path, rows(range(1), range(1)))
+    merge(tmp_path, rows(range(1), range(1)), kind=kind)
     later = rows(range(1), range(2), 0.9).select(SCHEMA.names[::-1])
-    with Dataset(tmp_path, "interval_month") as dataset:
+    with kind(tmp_path, "interval_month") as dataset:
         dataset.check(later.schema)
         dataset.add(later)
         dataset.merge()
@@ -211,16 +225,18 @@ def test_other_folders_are_refused(tmp_path: Path):
         merge(tmp_path, rows(range(1), range(1)), partition_by="interval_year")
 
 
-def test_folder_that_cannot_be_written_is_found_out_first(tmp_path: Path):
+@BOTH
+def test_folder_that_cannot_be_written_is_found_out_first(tmp_path: Path, kind: type[Dataset]):
     """Here a file is in its place."""
     (tmp_path / "file").write_bytes(b"")
-    with Dataset(tmp_path / "file" / "ndvi", "interval_month") as dataset, pytest.raises(SentinelHubOutputError):
+    with kind(tmp_path / "file" / "ndvi", "interval_month") as dataset, pytest.raises(SentinelHubOutputError):
         dataset.check(SCHEMA)
 
 
-def test_check_leaves_nothing_behind(tmp_path: Path):
+@BOTH
+def test_check_leaves_nothing_behind(tmp_path: Path, kind: type[Dataset]):
     """Neither a file nor a lock."""
-    with Dataset(tmp_path / "ndvi", "interval_month") as dataset:
+    with kind(tmp_path / "ndvi", "interval_month") as dataset:
         dataset.check(SCHEMA)
     assert contents(tmp_path) == {}
 
@@ -234,59 +250,65 @@ def states(path: Path) -> list[tuple[str, str | None, float | None]]:
     )
 
 
-def test_row_without_an_output_is_about_all_of_them(tmp_path: Path):
+@BOTH
+def test_row_without_an_output_is_about_all_of_them(tmp_path: Path, kind: type[Dataset]):
     """A week without a scene that gets one, one that loses it, and other outputs in the same dataset."""
     empty = rows(range(1), range(1), None, output=None, band=None)
     for _ in range(2):
-        merge(tmp_path, empty)
+        merge(tmp_path, empty, kind=kind)
         assert states(tmp_path) == [("field 0", None, None)]
-    merge(tmp_path, rows(range(1), range(1), 0.5))
+    merge(tmp_path, rows(range(1), range(1), 0.5), kind=kind)
     assert states(tmp_path) == [("field 0", "default", 0.5)]
-    merge(tmp_path, rows(range(1), range(2), 0.7, output="water"))
+    merge(tmp_path, rows(range(1), range(2), 0.7, output="water"), kind=kind)
     assert states(tmp_path) == [("field 0", "default", 0.5), ("field 0", "water", 0.7), ("field 1", "water", 0.7)]
-    merge(tmp_path, rows(range(1), range(1), 0.1))
+    merge(tmp_path, rows(range(1), range(1), 0.1), kind=kind)
     assert states(tmp_path) == [("field 0", "default", 0.1), ("field 0", "water", 0.7), ("field 1", "water", 0.7)]
-    merge(tmp_path, empty)
+    merge(tmp_path, empty, kind=kind)
     assert states(tmp_path) == [("field 0", None, None), ("field 1", "water", 0.7)]
 
 
-def test_interval_that_failed_replaces_nothing_that_is_known(tmp_path: Path):
+@BOTH
+def test_interval_that_failed_replaces_nothing_that_is_known(tmp_path: Path, kind: type[Dataset]):
     """It is kept until it gets an answer."""
     failed = rows(range(1), range(2), None, output=None, band=None, state="failed")
-    merge(tmp_path, rows(range(1), range(1), 0.5))
+    merge(tmp_path, rows(range(1), range(1), 0.5), kind=kind)
     for _ in range(2):
-        merge(tmp_path, failed)
+        merge(tmp_path, failed, kind=kind)
         assert states(tmp_path) == [("field 0", "default", 0.5), ("field 1", None, None)]
-    merge(tmp_path, rows(range(1), range(1, 2), 0.7))
+    merge(tmp_path, rows(range(1), range(1, 2), 0.7), kind=kind)
     assert states(tmp_path) == [("field 0", "default", 0.5), ("field 1", "default", 0.7)]
 
 
+@BOTH
 @given(
     merges=st.lists(
         st.tuples(st.integers(0, 6), st.integers(1, 3), st.integers(0, 3), st.integers(1, 2)), min_size=1, max_size=4
     )
 )
 @settings(max_examples=15)
-def test_dataset_is_what_the_last_merge_of_each_row_says(tmp_path_factory, merges: list[tuple[int, int, int, int]]):
+def test_dataset_is_what_the_last_merge_of_each_row_says(
+    tmp_path_factory, kind: type[Dataset], merges: list[tuple[int, int, int, int]]
+):
     """Whatever overlaps."""
     path, expected = tmp_path_factory.mktemp("dataset"), {}
     for mean, (week, weeks, feature, features) in enumerate(merges):
-        merge(path, rows(range(week, week + weeks), range(feature, feature + features), float(mean)))
+        merge(path, rows(range(week, week + weeks), range(feature, feature + features), float(mean)), kind=kind)
         for one in range(feature, feature + features):
             expected |= {(f"field {one}", each): float(mean) for each in range(week, week + weeks)}
     assert means(path) == expected
 
 
-def _merge_own(path: Path, number: int) -> None:
+def _merge_own(path: Path, number: int, kind: type[Dataset]) -> None:
     for week in range(6):
-        merge(path, rows(range(week, week + 1), range(number * 10, number * 10 + 10), float(number)))
+        merge(path, rows(range(week, week + 1), range(number * 10, number * 10 + 10), float(number)), kind=kind)
 
 
-def test_merges_at_once_lose_nothing_and_a_reader_sees_no_half(tmp_path: Path):
+@BOTH
+def test_merges_at_once_lose_nothing_and_a_reader_sees_no_half(tmp_path: Path, kind: type[Dataset]):
     """Three processes write into the same months; one that is killed in the middle leaves a dataset that is whole."""
-    merge(tmp_path, rows(range(6), range(100, 101)))
+    merge(tmp_path, rows(range(6), range(100, 101)), kind=kind)
     context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_merge_own, args=(tmp_path, number)) for number in range(3)]
+    writers = [context.Process(target=_merge_own, args=(tmp_path, number, kind)) for number in range(3)]
     for writer in writers:
         writer.start()
     seen = 0
@@ -299,7 +321,7 @@ def test_merges_at_once_lose_nothing_and_a_reader_sees_no_half(tmp_path: Path):
             os.kill(writers[2].pid, signal.SIGKILL)
     for writer in writers:
         writer.join()
-    _merge_own(tmp_path, 2)  # its retry
+    _merge_own(tmp_path, 2, kind)  # its retry
     assert [writer.exitcode for writer in writers[:2]] == [0, 0]
     assert len(means(tmp_path)) == 6 * 31
 
@@ -346,9 +368,10 @@ def test_merges_of_two_hosts_into_an_object_storage(s3_for_all: S3Server, tmp_pa
     s3_for_all.empty()
 
 
-def test_changes_between_intervals(tmp_path: Path):
+@BOTH
+def test_changes_between_intervals(tmp_path: Path, kind: type[Dataset]):
     """Feature by feature; a feature without an earlier interval has no change."""
-    merge(tmp_path, rows(range(2), range(2), 0.75), rows(range(2, 3), range(3), 0.5))
+    merge(tmp_path, rows(range(2), range(2), 0.75), rows(range(2, 3), range(3), 0.5), kind=kind)
     later = changes(tmp_path)
     assert later.column_names == ["feature_id", "interval_from", "output", "band", "mean", "mean_before", "change"]
     assert later.select(["feature_id", "mean_before", "change"]).to_pylist() == [
@@ -360,6 +383,7 @@ def test_changes_between_intervals(tmp_path: Path):
     assert set(changes(tmp_path, compare_with=timedelta(weeks=2))["change"].to_pylist()) == {-0.25, None}
 
 
+@BOTH
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -372,9 +396,11 @@ def test_changes_between_intervals(tmp_path: Path):
         ({"interval_from": "some day"}, "interval_from"),
     ],
 )
-def test_comparison_that_cannot_be_is_refused(tmp_path: Path, arguments: dict[str, Any], said: str):
+def test_comparison_that_cannot_be_is_refused(
+    tmp_path: Path, kind: type[Dataset], arguments: dict[str, Any], said: str
+):
     """By the argument's name."""
-    merge(tmp_path, rows(range(1), range(1)))
+    merge(tmp_path, rows(range(1), range(1)), kind=kind)
     with pytest.raises(SentinelHubRequestError, match=said):
         changes(tmp_path, **arguments)
 

@@ -1,0 +1,167 @@
+"""A partitioned dataset as a Delta Lake table: the same merges, each partition's as one commit of the table's log.
+
+Who reads the table sees a version of it. Who writes at the same time, with or without this package, makes one of the
+two commits fail, and that merge is repeated over what the other one wrote.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError
+from sentinelhub_provider.features.files import require
+from sentinelhub_provider.hooks.output import forget_listings, is_object_path
+from sentinelhub_provider.tables.dataset import KEY, Dataset, merged
+from sentinelhub_provider.transport.download import storing
+
+if TYPE_CHECKING:
+    import pyarrow
+    from airflow.sdk import ObjectStoragePath
+
+LOG = "_delta_log"
+TRIES = 30
+"""Commits that may meet another one, before the task gives up for now."""
+
+PAUSE = 0.1
+"""Seconds between two tries at most, for each that there was."""
+
+S3 = ("s3", "s3a")
+
+
+class DeltaDataset(Dataset):
+    """A Delta Lake table that rows are merged into, as into a :class:`~sentinelhub_provider.tables.Dataset`.
+
+    Takes its parameters, where ``path`` is a local one or a URL of S3. Raises :class:`SentinelHubRequestError` also
+    where deltalake is not installed, and for other storages.
+    """
+
+    def __init__(self, path: Any, *arguments: Any, **options: Any) -> None:
+        super().__init__(path, *arguments, **options)
+        require("deltalake", what="Delta Lake", field="output_format", otherwise="leave output_format out")
+        check_storage(self._root, path)
+
+    def schema(self) -> pyarrow.Schema | None:
+        """Return the columns of what is there, without partitions; ``None`` where nothing is. Raises as ``check``."""
+        with storing(self.path):
+            forget_listings(self._root)
+            if not is_delta(self._root):
+                self._check_free()
+                return None
+            table = open_delta(self._root)
+        return self._columns(table)
+
+    def _check_free(self) -> None:
+        file = next(self._root.glob("**/*.parquet"), None)
+        if file is not None:
+            raise SentinelHubRequestError(
+                f"output_path {self.path} holds {file}, and is no Delta Lake table. Choose another folder.",
+                field="output_path",
+            )
+
+    def _columns(self, table: Any) -> pyarrow.Schema:
+        import pyarrow
+
+        there = table.metadata().partition_columns
+        if list(there) != self._partitions:
+            raise SentinelHubRequestError(
+                f"output_path {self.path} is a Delta Lake table that is partitioned by {', '.join(there) or 'nothing'},"
+                f" not by {', '.join(self._partitions)}. Partition by the same columns, or choose another folder.",
+                field="output_path",
+            )
+        fields = pyarrow.schema(table.schema().to_arrow())
+        return pyarrow.schema([field for field in fields if field.name not in there])
+
+    def _replace(self, partition: Mapping[str, str], rows: pyarrow.Table) -> None:
+        from deltalake.exceptions import CommitFailedError
+
+        met: CommitFailedError | None = None
+        for number in range(TRIES):
+            time.sleep(random.uniform(0, PAUSE * number))  # noqa: S311 - so that those who met do not meet again
+            with storing(self.path):
+                try:
+                    return self._commit(partition, rows)
+                except CommitFailedError as error:
+                    met = error
+        raise SentinelHubOutputError(
+            f"output_path {self.path} could not be committed to {TRIES} times: {met}. Others write to the table all "
+            "the time, or the storage refuses. A retry of the task merges again, and requests nothing again.",
+            final=False,
+        ) from met
+
+    def _commit(self, partition: Mapping[str, str], rows: pyarrow.Table) -> None:
+        """Replace a partition's rows in the version that they were read from; that fails where a newer one has others.
+
+        A merge that changes nothing makes no version.
+        """
+        import pyarrow
+        from deltalake import DeltaTable, WriterProperties, write_deltalake
+
+        uri, options = location(self._root)
+        if not is_delta(self._root):
+            whole = pyarrow.schema([*rows.schema, *((name, pyarrow.string()) for name in self._partitions)])
+            DeltaTable.create(uri, whole, mode="ignore", partition_by=self._partitions, storage_options=options)
+            forget_listings(self._root)
+        table = open_delta(self._root)
+        self._compare(self._columns(table), rows.schema, LOG)
+        former = table.to_pyarrow_table(filters=[(name, "=", value) for name, value in partition.items()])
+        former = former.select(rows.column_names).cast(rows.schema)
+        new = merged(former, rows)
+        if new.equals(former.sort_by([(name, "ascending") for name in KEY])):
+            return
+        for name, value in partition.items():
+            new = new.append_column(name, pyarrow.array([value] * len(new), pyarrow.string()))
+        write_deltalake(
+            table,
+            new,
+            mode="overwrite",
+            predicate=" AND ".join(f"{name} = '{value}'" for name, value in partition.items()),
+            writer_properties=WriterProperties(compression="ZSTD"),
+        )
+
+
+def is_delta(place: Any) -> bool:
+    """Tell whether a place, which :func:`place_of` returned, is a Delta Lake table."""
+    return bool((place / LOG).exists())
+
+
+def open_delta(place: Any) -> Any:
+    """Return the newest version of a table, a ``deltalake.DeltaTable``."""
+    deltalake = require("deltalake", what="Delta Lake", field="path", otherwise="read it by other means")
+    uri, options = location(place)
+    return deltalake.DeltaTable(uri, storage_options=options)
+
+
+def check_storage(place: Any, path: Any) -> None:
+    """Refuse a storage that Delta tables cannot be written to. Raises :class:`SentinelHubRequestError`."""
+    if is_object_path(place) and place.protocol not in S3:
+        raise SentinelHubRequestError(
+            f"output_path {path}: a Delta Lake table has to be on a local disk or in S3. Leave output_format out for a "
+            "Parquet dataset, which can be in any storage.",
+            field="output_path",
+        )
+
+
+def location(place: Any) -> tuple[str, dict[str, str] | None]:
+    """Return a table's address, and how deltalake reaches it: it opens storages by itself, not through Airflow's."""
+    return (f"s3://{place.path.strip('/')}", _s3_options(place)) if is_object_path(place) else (str(place), None)
+
+
+def _s3_options(place: ObjectStoragePath) -> dict[str, str]:
+    """Return the keys of a connection, or those that the machine has, anew each time, as they may be for an hour."""
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    hook = S3Hook(aws_conn_id=place.conn_id)
+    keys = hook.get_credentials(region_name=hook.conn_region_name)
+    endpoint = hook.conn_config.get_service_endpoint_url("s3") if place.conn_id else None
+    found = {
+        "AWS_ACCESS_KEY_ID": keys.access_key,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+        "AWS_SESSION_TOKEN": keys.token,
+        "AWS_REGION": hook.conn_region_name or "us-east-1",
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ALLOW_HTTP": "true" if str(endpoint).startswith("http://") else None,
+    }
+    return {name: value for name, value in found.items() if value}
