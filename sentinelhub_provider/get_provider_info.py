@@ -193,6 +193,7 @@ def get_provider_info() -> dict[str, Any]:
                 "schemes": ["sentinelhub"],
                 "handler": "sentinelhub_provider.assets.sentinelhub.sanitize_uri",
                 "factory": "sentinelhub_provider.assets.sentinelhub.create_asset",
+                "to_openlineage_converter": "sentinelhub_provider.assets.sentinelhub.convert_asset_to_openlineage",
             }
         ],
         "task-decorators": [

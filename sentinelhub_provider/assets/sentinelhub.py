@@ -7,14 +7,17 @@ The host is the deployment, the path the collection, and ``bbox`` the area in de
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlunsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from airflow.sdk import Asset
 
 from sentinelhub_provider.api.collections import find_collection
 from sentinelhub_provider.deployments import DEFAULT_DEPLOYMENT, DEPLOYMENTS
 from sentinelhub_provider.exceptions import SentinelHubRequestError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.openlineage.facet import Dataset
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
@@ -59,6 +62,14 @@ def create_asset(
     area = "" if bbox is None else f"bbox={_box(bbox)}"
     uri = urlunsplit(sanitize_uri(SplitResult("sentinelhub", str(deployment), f"/{collection}", area, "")))
     return Asset(name=uri, uri=uri, extra=extra or {})
+
+
+def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:  # noqa: ARG001 - Airflow names it
+    """Return the dataset that an asset is to OpenLineage: that of the tasks that read the collection."""
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+
+    uri = urlsplit(asset.uri)
+    return Dataset(namespace=f"sentinelhub://{uri.netloc}", name=uri.path.strip("/"))
 
 
 def _box(given: Sequence[float] | str) -> str:

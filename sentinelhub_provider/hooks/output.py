@@ -39,6 +39,16 @@ def beside(path: Any, suffix: str) -> Any:
     return f"{path}{suffix}" if isinstance(path, str) else path.with_name(f"{path.name}{suffix}")
 
 
+def uri_of(path: Any) -> str:
+    """Return a path as a URI for catalogs and lineage: ``file://`` and absolute, or a URL without the connection."""
+    text = str(path)
+    if "://" not in text:
+        return f"file://{Path(text).expanduser().absolute()}"
+    scheme, _, rest = text.partition("://")
+    host, slash, key = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{key}"
+
+
 def target_for(path: Any) -> Target:
     """Return the place that a path names; see :func:`place_of`. Raises :class:`SentinelHubOutputError`."""
     shown = str(path)

@@ -247,7 +247,18 @@ class SentinelHubHook(BaseHook):
         call, content = self._call(method, endpoint, options)
         with target_for(path) as receiver:
             response, answer = self._session.call(call, receiver, **content)
-            return receiver.complete_with(answer, response.url)
+            return self._traced(receiver.complete_with(answer, response.url))
+
+    def _traced(self, stored: Download) -> Download:
+        """Tell Airflow's collector of lineage which file came from which URL."""
+        from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+
+        from sentinelhub_provider.hooks.output import uri_of
+
+        collector = get_hook_lineage_collector()  # type: ignore[no-untyped-call]
+        collector.add_input_asset(context=self, uri=stored.url)
+        collector.add_output_asset(context=self, uri=uri_of(stored.path))
+        return stored
 
     async def adownload(self, method: str, endpoint: str, path: Any, **options: Unpack[RequestOptions]) -> Download:
         """Stream the body of one authorized call to ``path``, as :meth:`download` does, from an event loop.
@@ -262,7 +273,7 @@ class SentinelHubHook(BaseHook):
         try:
             await in_thread(receiver.restart)
             response, answer = await session.call(call, receiver, **content)
-            return await in_thread(receiver.complete_with, answer, response.url)
+            return self._traced(await in_thread(receiver.complete_with, answer, response.url))
         finally:
             await in_thread(receiver.discard)
 

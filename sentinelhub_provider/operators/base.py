@@ -31,6 +31,7 @@ from sentinelhub_provider.operators.arguments import (
 from sentinelhub_provider.operators.templating import RequestTemplatingOperator
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
     from sentinelhub_provider.api.processing_units import Estimate
@@ -126,6 +127,17 @@ class ConnectedOperator(RequestTemplatingOperator):
 
         return SentinelHubHook(self.sentinelhub_conn_id)
 
+    returned: Any = None
+    """What the task returns, once it is known."""
+
+    def get_openlineage_facets_on_complete(self, _task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Return what the task read, wrote and cost. The OpenLineage provider calls this."""
+        from sentinelhub_provider.operators.lineage import lineage_of
+
+        return lineage_of(self, self.returned)
+
+    get_openlineage_facets_on_failure = get_openlineage_facets_on_complete
+
     def structured(self, name: str) -> Any:
         """Return an argument; where it may be an object or a list, and is the JSON of one, decoded."""
         value = getattr(self, name)
@@ -219,6 +231,7 @@ class SentinelHubOperator(ConnectedOperator):
         with without_vain_retries():
             try:
                 result = self._result(context)
+                self.returned = result
                 tell_outlets(self, context, result, self.time_range_sent)
                 return result
             except SentinelHubRateLimitError as error:

@@ -116,6 +116,20 @@ def started(jobs: Any) -> list[Any]:
     return [job for job in jobs.all() if job.starts]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_lineage_names_the_job_and_its_delivery(jobs, kind: str):
+    """And not the credentials of the bucket."""
+    operator, context = task(kind, deferrable=False).begin()
+    result = operator.execute(context)
+    found = operator.get_openlineage_facets_on_complete(None)
+
+    assert [(one.namespace, one.name) for one in found.inputs] == [("sentinelhub://custom", "sentinel-2-l2a")]
+    assert found.run_facets["sentinelhub_job"].id == result["id"]
+    assert found.outputs
+    assert {one.namespace for one in found.outputs} == {f"s3://{BUCKET}"}
+    assert ACCESS_KEY not in str(found)
+
+
 @pytest.mark.parametrize("deferrable", [True, False])
 def test_files_of_statistics_become_the_table_of_the_statistics_operator(jobs, tmp_path: Path, deferrable: bool):
     """The same columns, rows and numbers."""

@@ -67,15 +67,16 @@ def connection_to(server: SandboxServer, **extra: Any) -> str:
 
 
 @contextmanager
-def started_dag_runner(home: Path, *, python: Path | None = None) -> Iterator[DagRunner]:
+def started_dag_runner(home: Path, *, python: Path | None = None, **environment: str) -> Iterator[DagRunner]:
     """Run such an Airflow until the block ends. It loads when the first DAGs come.
 
     :param python: the interpreter of an environment that the package is installed in; this one's without it.
+    :param environment: more variables, such as settings of Airflow.
     """
     environ = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     with subprocess.Popen(
         [python or sys.executable, Path(__file__).with_name("dag_runner.py")],
-        env=environ | {"AIRFLOW_HOME": str(home), "PYTHONPATH": "" if python else str(ROOT)},
+        env=environ | {"AIRFLOW_HOME": str(home), "PYTHONPATH": "" if python else str(ROOT)} | environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

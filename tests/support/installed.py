@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONSTRAINTS = ROOT / "tests" / "system" / "constraints"
 ENVIRONMENTS = ROOT / ".venvs"
 DISTRIBUTION = "airflow-provider-sentinelhub"
-EXTRAS = "delta,parquet,raster,redis,vector"
+EXTRAS = "delta,openlineage,parquet,raster,redis,vector"
 """What a worker needs; the sandbox runs in the environment of the tests."""
 
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from dag_runs import started_dag_runner
@@ -54,8 +55,12 @@ def dag_runs(installed, sentinelhub_sandbox_server, tmp_path_factory):
     for block in all_blocks("dag"):
         (dags / f"{block.name}.py").write_text(with_files_in(home, block.text))
     server = sentinelhub_sandbox_server
-    with started_dag_runner(home / "airflow", python=installed.python) as runner:
-        return runner.run(server, dags, home, auth_cache=f"file://{home}/shared").runs
+    transport = {"type": "file", "log_file_path": str(home / "events.jsonl"), "append": True}
+    openlineage = {"AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport)}
+    with started_dag_runner(home / "airflow", python=installed.python, **openlineage) as runner:
+        runs = runner.run(server, dags, home, auth_cache=f"file://{home}/shared").runs
+    events = [json.loads(line) for line in (home / "events.jsonl").read_text().splitlines()]
+    return runs | {"lineage": {event["job"]["name"]: event for event in events if event["eventType"] == "COMPLETE"}}
 
 
 @pytest.mark.parametrize("block", all_blocks("dag"), ids=str)
@@ -77,6 +82,20 @@ def test_a_dag_succeeds(dag_runs, block: Block):
 def test_the_smallest_example_lists_the_collections(dag_runs):
     """What the example's task returns is what its first line promises."""
     assert "sentinel-2-l2a" in dag_runs["example_sentinelhub_http"]["results"]["collections[-1]"]
+
+
+def test_lineage_reaches_openlineage(dag_runs):
+    """A picture and a table, by the provider's own listener and transport."""
+    events = dag_runs["lineage"]
+    for name, column in {"weekly_ndvi.ndvi": None, "fields.ndvi": "mean"}.items():
+        event = events[name]
+        (read,), (written,) = event["inputs"], event["outputs"]
+        assert (read["namespace"], read["name"]) == ("sentinelhub://custom", "sentinel-2-l2a")
+        assert written["namespace"] == "file"
+        assert Path(written["name"]).exists()
+        fields = written["facets"].get("schema", {}).get("fields", [])
+        assert column is None or column in [field["name"] for field in fields]
+        assert event["run"]["facets"]["sentinelhub_cost"]["processingUnits"] > 0
 
 
 def test_object_paths_lead_to_object_storage(dag_runs):

@@ -256,6 +256,24 @@ def column_names(body: Mapping[str, Any], properties: Iterable[str] = ()) -> lis
     return ["feature_id", *properties, *_HEAD, *NUMBERS, *COUNTS, *percentile_names(body), *histogram, "error"]
 
 
+def column_kinds(body: Mapping[str, Any], properties: Mapping[str, str]) -> dict[str, str]:
+    """Return what each column of the table holds, whatever the data: ``text``, ``number``, ``integer``, ...
+
+    ``properties``: kinds of the features' properties by name, see :func:`joined_kind`.
+    """
+
+    def kind(name: str) -> str:
+        if name in properties:
+            return properties[name]
+        if name in (*COUNTS, "histogram_under", "histogram_over"):
+            return "integer"
+        if name in ("feature_id", "output", "band", "state", "error"):
+            return "text"
+        return "time" if name.startswith("interval_") else "bins" if name == "histogram" else "number"
+
+    return {name: kind(name) for name in column_names(body, properties)}
+
+
 def check_property_names(names: Iterable[str]) -> None:
     """Refuse properties that are called like another column."""
     own = {"feature_id", *_HEAD, *NUMBERS, *COUNTS, *HISTOGRAM, "error"}

@@ -28,7 +28,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 from sentinelhub_provider.api.geo.geometry import Feature
 from sentinelhub_provider.api.statistical.survey import Survey
 from sentinelhub_provider.api.statistical.table import (
-    COUNTS,
+    column_kinds,
     column_names,
     json_record,
     property_cell,
@@ -338,8 +338,7 @@ def merge_table(cells: Records, schema: Any, dataset: Dataset) -> dict[str, Any]
 def schema_of(body: Mapping[str, Any], properties: Mapping[str, str]) -> Any:
     """Return the columns of the table and their types (a ``pyarrow.Schema``), which no day's data change."""
     arrow = require_parquet_table()
-    columns = column_names(body, properties)
-    return arrow.schema([(name, _arrow_type(arrow, name, properties.get(name))) for name in columns])
+    return arrow.schema([(name, _arrow_type(arrow, kind)) for name, kind in column_kinds(body, properties).items()])
 
 
 def kinds_there(properties: Mapping[str, str], there: Any) -> dict[str, str]:
@@ -351,7 +350,7 @@ def kinds_there(properties: Mapping[str, str], there: Any) -> dict[str, str]:
     found = dict(properties)
     for name, kind in properties.items():
         for wider in WIDER[kind]:
-            if name in there.names and there.field(name).type == _arrow_type(arrow, name, wider):
+            if name in there.names and there.field(name).type == _arrow_type(arrow, wider):
                 found[name] = wider
     return found
 
@@ -372,19 +371,17 @@ def _tables(cells: Records, schema: Any) -> Iterator[Any]:
         yield pyarrow.Table.from_pylist(group, schema=schema)
 
 
-def _arrow_type(arrow: Any, name: str, kind: str | None) -> Any:
-    """Return a column's type, which no day's data change. ``kind``: that of a feature's property."""
-    kinds = {"boolean": arrow.bool_, "integer": arrow.int64, "number": arrow.float64}
-    if kind is not None:
-        return kinds.get(kind, arrow.string)()
-    if name.startswith("interval_"):
-        return arrow.timestamp("us", tz="UTC")
-    if name in (*COUNTS, "histogram_under", "histogram_over"):
-        return arrow.int64()
-    if name == "histogram":
-        low, high = ("low", arrow.float64()), ("high", arrow.float64())
-        return arrow.list_(arrow.struct([low, high, ("count", arrow.int64())]))
-    return arrow.string() if name in ("feature_id", "output", "band", "state", "error") else arrow.float64()
+def _arrow_type(arrow: Any, kind: str) -> Any:
+    """Return the type of a column of a kind; texts also where a property has no value anywhere."""
+    low, high = ("low", arrow.float64()), ("high", arrow.float64())
+    types = {
+        "boolean": arrow.bool_(),
+        "integer": arrow.int64(),
+        "number": arrow.float64(),
+        "time": arrow.timestamp("us", tz="UTC"),
+        "bins": arrow.list_(arrow.struct([low, high, ("count", arrow.int64())])),
+    }
+    return types.get(kind, arrow.string())
 
 
 class _Sink(io.RawIOBase):

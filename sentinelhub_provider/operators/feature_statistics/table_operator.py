@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.values import read_choice
@@ -40,6 +41,9 @@ class StatisticsTableOperator(StatisticsRequestOperator):
         self.output_path, self.output_format, self.partition_by = output_path, output_format, partition_by
 
     template_fields_renderers = dict.fromkeys(("partition_by",), "json")
+
+    columns: Mapping[str, str] = MappingProxyType({})
+    """Kinds of the table's columns by their names, once it is written."""
 
     def check_table_arguments(self) -> None:
         """Refuse arguments that do not go together. Raises :class:`SentinelHubRequestError`."""
@@ -91,8 +95,10 @@ class StatisticsTableOperator(StatisticsRequestOperator):
 
         :param cells: its rows. The other parameters and errors are those of :meth:`check_table`.
         """
+        from sentinelhub_provider.api.statistical.table import column_kinds
         from sentinelhub_provider.operators.feature_statistics.answers import merge_table, schema_of, write_table
 
+        self.columns = column_kinds(body, properties)
         if self.partition_by is not None:
             return merge_table(cells, schema_of(body, properties), self._dataset())
         return write_table(cells, body, properties, self.output_path, self.output_format)

@@ -216,6 +216,7 @@ class SentinelHubJobOperator(RequestOperator):
             else:
                 self._tell_cost(context, job)  # also of a job that is done in part, for which the task may fail
                 result = self.outcome(context, job)
+            self.returned = result
             tell_outlets(self, context, result)
             return result
 

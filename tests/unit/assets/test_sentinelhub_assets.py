@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from airflow.sdk import Asset
 
-from sentinelhub_provider.assets.sentinelhub import create_asset
+from sentinelhub_provider.assets.sentinelhub import convert_asset_to_openlineage, create_asset
 
 TISZA = "sentinelhub://copernicus-data-space/sentinel-2-l2a?bbox=20.5,47.5,20.62,47.56"
 
@@ -84,3 +84,10 @@ def test_collection_that_cannot_be_is_a_value_error(collection: Any):
     """In each way to be wrong, as for the other parts."""
     with pytest.raises(ValueError, match="collection"):
         create_asset(collection=collection, bbox=[1, 2, 3, 4])
+
+
+def test_openlineage_knows_an_asset_as_the_collection_that_tasks_read():
+    """The area makes no other dataset."""
+    dataset = convert_asset_to_openlineage(Asset(uri=TISZA), None)
+
+    assert (dataset.namespace, dataset.name) == ("sentinelhub://copernicus-data-space", "sentinel-2-l2a")

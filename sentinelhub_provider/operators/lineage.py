@@ -1,0 +1,136 @@
+"""Lineage of tasks for OpenLineage: which collections and scenes they read, which files they wrote, what that cost.
+
+Only the OpenLineage provider calls this, so that its client is there. Datasets are named as its naming conventions say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow.providers.common.compat.openlineage.facet import (
+    Dataset,
+    InputDataset,
+    OutputDataset,
+    OutputStatisticsOutputDatasetFacet,
+    RunFacet,
+    SchemaDatasetFacet,
+    SchemaDatasetFacetFields,
+)
+from attrs import define
+
+from sentinelhub_provider.api.values import read_json
+from sentinelhub_provider.exceptions import SentinelHubError
+from sentinelhub_provider.hooks.output import uri_of
+
+if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    from sentinelhub_provider.operators.base import ConnectedOperator
+
+MOST = 100
+"""Scenes, and files, that one event names at most: a task may have ten thousand of them."""
+
+
+@define
+class SentinelHubCostRunFacet(RunFacet):
+    """What a task cost in PU, by estimate and in fact; ``None`` where it is not known."""
+
+    estimatedProcessingUnits: float | None = None  # noqa: N815 - as OpenLineage spells names
+    processingUnits: float | None = None  # noqa: N815
+
+
+@define
+class SentinelHubJobRunFacet(RunFacet):
+    """The remote job that a task waited for. ``api``: which of the APIs runs it; ``state``: as it was last seen."""
+
+    api: str | None = None
+    id: str | None = None
+    state: str | None = None
+
+
+def lineage_of(operator: ConnectedOperator, result: Any) -> OperatorLineage[Any, Any]:
+    """Return the lineage of a task that has ended.
+
+    :param operator: with its arguments rendered.
+    :param result: what the task returns; ``None`` where it failed, or does not say.
+    """
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    found = result if isinstance(result, Mapping) else {}
+    facets: dict[str, RunFacet] = {}
+    spent = getattr(operator, "spent", None) if "hook" in vars(operator) else None
+    cost = SentinelHubCostRunFacet(found.get("estimated_processing_units"), found.get("processing_units", spent))
+    if (cost.estimatedProcessingUnits, cost.processingUnits) != (None, None):
+        facets["sentinelhub_cost"] = cost
+    kind = getattr(operator, "kind", None)
+    if kind is not None and found.get("id") is not None:
+        facets["sentinelhub_job"] = SentinelHubJobRunFacet(str(kind), found["id"], found.get("state"))
+    return OperatorLineage(
+        inputs=list(_inputs(operator, result)), outputs=list(_outputs(operator, found)), run_facets=facets
+    )
+
+
+def _inputs(operator: ConnectedOperator, result: Any) -> Iterator[Dataset]:
+    """Yield the collections, and the scenes that were found in them."""
+    namespace, names = _namespace(operator), list(dict.fromkeys(_collections(operator)))
+    for name in names:
+        yield InputDataset(namespace=namespace, name=name)
+    scenes = result if isinstance(result, list) else ()
+    for scene in scenes[:MOST]:
+        if isinstance(scene, Mapping) and scene.get("id") and len(names) == 1:
+            yield InputDataset(namespace=namespace, name=f"{names[0]}/{scene['id']}")
+
+
+def _collections(operator: ConnectedOperator) -> Iterator[str]:
+    """Yield the names of the collections that a task asks for, by its arguments or its ``request``."""
+    wanted = getattr(operator, "collection", None)
+    try:
+        if wanted is None and getattr(operator, "request", None) is not None:
+            body = read_json(getattr(operator, "request", None), "request")
+            body = body.get("processRequest") or body  # of Batch Process
+            wanted = body["input"]["data"]
+        elif wanted is not None:
+            wanted = operator.structured("collection")
+    except (SentinelHubError, LookupError, TypeError, AttributeError):
+        return
+    for entry in wanted if isinstance(wanted, list | tuple) else [wanted]:
+        name = entry.get("type") if isinstance(entry, Mapping) else entry
+        if isinstance(name, str):
+            yield name
+
+
+def _outputs(operator: ConnectedOperator, result: Mapping[str, Any]) -> Iterator[Dataset]:
+    """Yield the files and folders that were written."""
+    columns = getattr(operator, "columns", None)
+    schema: dict[str, Any] = {}
+    if columns:
+        fields = [SchemaDatasetFacetFields(name=name, type=kind) for name, kind in columns.items()]
+        schema = {"schema": SchemaDatasetFacet(fields=fields)}
+    files = result.get("outputs")
+    told = list(files.values()) if isinstance(files, Mapping) else result.get("pictures") or [result]
+    for one in told[:MOST]:
+        if one.get("path") is not None:
+            facet = OutputStatisticsOutputDatasetFacet(rowCount=result.get("rows"), size=one.get("size"))
+            yield _file(one["path"], facets=schema, outputFacets={"outputStatistics": facet})
+    for url in [*(result.get("files") or [])[:MOST], *filter(None, [result.get("delivery")])]:
+        yield _file(url)
+    if result.get("collection_id") is not None:
+        yield OutputDataset(namespace=_namespace(operator), name=f"byoc-{result['collection_id']}")
+
+
+def _namespace(operator: ConnectedOperator) -> str:
+    """Return where collections are: the deployment, as in the URIs of assets."""
+    try:
+        return f"sentinelhub://{operator.hook.settings.deployment.name}"
+    except SentinelHubError:  # the task failed for want of a connection
+        return "sentinelhub://unknown"
+
+
+def _file(path: Any, **facets: Any) -> OutputDataset:
+    """Return a file or folder by its path or URL, as OpenLineage names them."""
+    parts = urlsplit(uri_of(path))
+    if parts.scheme == "file":
+        return OutputDataset(namespace="file", name=parts.path, **facets)
+    return OutputDataset(namespace=f"{parts.scheme}://{parts.netloc}", name=parts.path.strip("/") or "/", **facets)
