@@ -387,7 +387,8 @@ def cut(shape: BaseGeometry) -> BaseGeometry:
         return shape
     pieces: list[BaseGeometry] = []
     for part in shapely.get_parts(shape):
-        x = np.unwrap(shapely.get_coordinates(part)[:, 0], period=360)
+        # Rounded, as the ends of a ring have to be equal.
+        x = np.round(np.unwrap(shapely.get_coordinates(part)[:, 0], period=360), 9)
         if shapely.get_dimensions(part) == 2 and abs(x[0] - x[len(part.exterior.coords) - 1]) > 1:
             return shape  # it goes around a pole
         whole = shapely.transform(part, lambda xy, x=x: np.column_stack([x, xy[:, 1]]))
