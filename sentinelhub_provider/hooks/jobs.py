@@ -1,72 +1,91 @@
-"""Checks the status of remote jobs: one at a time or page by page, for tasks (blocking) and triggers (event loop)."""
+"""Calls about remote jobs, for tasks (blocking) and triggers (event loop)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from sentinelhub_provider.api.jobs import polling, steps
 from sentinelhub_provider.api.jobs.job import Job, JobKind, JobState, gone, job_of
-from sentinelhub_provider.api.jobs.polling import PAGE_SIZE
 from sentinelhub_provider.api.paging import next_page
 from sentinelhub_provider.api.values import decode_answer
-from sentinelhub_provider.exceptions import SentinelHubNotFoundError, SentinelHubResponseError
+from sentinelhub_provider.both_ways import awaited
+from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubNotFoundError, SentinelHubResponseError
 
-if TYPE_CHECKING:
-    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+SEND_WAIT = 5.0
+"""Seconds: the longest wait within sending an Async Process job. 429 may mean a full house, waited for elsewhere."""
 
 
-def get_job(hook: SentinelHubHook, kind: JobKind, job_id: str, **limits: Any) -> Job:
-    """Check the status of a job; one that the service does not know is ``GONE``.
+class JobCalls:
+    """Makes calls about jobs of one kind. Where they block, :func:`~sentinelhub_provider.both_ways.at_once` ends them.
 
-    :param limits: ``timeout``, ``deadline`` and ``longest_wait`` of :meth:`SentinelHubHook.request`.
-    :raises SentinelHubResponseError: where the answer is not about that job, or names a state that is not known.
+    :param request: ``request`` of a hook, or ``arequest``.
+    :param limits: of each call, as a hook's requests take them: ``deadline`` and others.
     """
-    try:
-        return named(kind, job_id, hook.request("GET", kind.job_path(job_id), **limits))
-    except SentinelHubNotFoundError:
-        return gone(kind, job_id)
 
+    def __init__(self, request: Callable[..., Any], kind: JobKind, **limits: Any) -> None:
+        self._request, self._kind, self._limits = request, kind, limits
 
-async def aget_job(hook: SentinelHubHook, kind: JobKind, job_id: str, **limits: Any) -> Job:
-    """Do what :func:`get_job` does, for the event loop, with the least to read where the kind has that."""
-    try:
-        job = named(kind, job_id, await hook.arequest("GET", kind.status_path(job_id), **limits))
-        if kind.light_status and job.state is JobState.STOPPED:
-            # Only the whole description tells whether it was started again, and when a user stopped it.
-            job = named(kind, job_id, await hook.arequest("GET", kind.job_path(job_id), **limits))
-    except SentinelHubNotFoundError:
-        return gone(kind, job_id)
-    return job
+    async def get(self, job_id: str, *, light: bool = False) -> Job:
+        """Return a job; ``GONE`` where the service does not know it.
 
+        :param light: whether its state will do, with the least to read where the kind has that.
+        :raises SentinelHubResponseError: where the answer is not about that job, or names a state that is not known.
+        """
+        light = light and self._kind.light_status
+        try:
+            path = self._kind.status_path(job_id) if light else self._kind.job_path(job_id)
+            job = job_of(self._kind, await self._ask("GET", path))
+        except SentinelHubNotFoundError:
+            return gone(self._kind, job_id)
+        if job.id != job_id:
+            raise SentinelHubResponseError(f"Asked for {self._kind} job {job_id}, the service described job {job.id}.")
+        # Only the whole description tells whether it was started again, and when a user stopped it.
+        return await self.get(job_id) if light and job.state is JobState.STOPPED else job
 
-def get_page(hook: SentinelHubHook, kind: JobKind, token: str | None, **limits: Any) -> tuple[Any, str | None]:
-    """Return one page of a kind's jobs, newest first, and the token of the page after it; the first has ``None``."""
-    return _page_of(hook.request("GET", kind.path, params=_page_params(token), **limits))
+    async def documents(self, token: str | None) -> tuple[dict[str, Mapping[str, Any]], str | None]:
+        """Return one page of jobs by id, newest first, and the token of the next; the first page's is ``None``."""
+        params = {"count": polling.PAGE_SIZE, "sort": "created:desc"} | ({} if token is None else {"viewtoken": token})
+        page = await self._ask("GET", self._kind.path, params=params)
+        following = next_page(page, method="GET")
+        return polling.documents_by_id(page), None if following is None else str(following.params["viewtoken"])
 
+    async def page(self, token: str | None, tag: str = "") -> steps.Page:
+        """Return a page of the listing, newest first. Jobs that cannot be read are left out.
 
-async def aget_page(hook: SentinelHubHook, kind: JobKind, token: str | None, **limits: Any) -> tuple[Any, str | None]:
-    """Do what :func:`get_page` does, for the event loop."""
-    return _page_of(await hook.arequest("GET", kind.path, params=_page_params(token), **limits))
+        :raises SentinelHubResponseError: where one of the job tag ``tag`` cannot: it must not be taken for none.
+        """
+        documents, following = await self.documents(token)
+        jobs = []
+        for document in documents.values():
+            try:
+                jobs.append(job_of(self._kind, document))
+            except SentinelHubResponseError:
+                if tag in json.dumps(document):
+                    raise
+        return steps.Page(tuple(jobs), following)
 
+    async def create(self, payload: dict[str, Any]) -> Job | SentinelHubError:
+        """Create a job, or send one that runs at once; return what went wrong, whatever it is."""
+        sending = {} if self._kind.actions else {"longest_wait": SEND_WAIT}
+        try:
+            document = await self._ask("POST", self._kind.path, json=payload, **sending)
+            if not self._kind.actions and isinstance(document, dict):
+                # Whatever state it names: the job is paid for, and its id must not be lost.
+                document = {**document, "status": JobState.RUNNING}
+            return job_of(self._kind, document)
+        except SentinelHubError as error:
+            return error
 
-def _page_params(token: str | None) -> dict[str, Any]:
-    params: dict[str, Any] = {"count": PAGE_SIZE, "sort": "created:desc"}
-    return params if token is None else {**params, "viewtoken": token}
+    async def act(self, action: steps.Action, job_id: str) -> SentinelHubError | None:
+        """Tell a job to do something; return the error after which its status has to be checked."""
+        try:
+            await awaited(self._request("POST", self._kind.action_path(job_id, action), **self._limits))
+        except (*steps.UNCLEAR, *steps.REFUSALS) as error:
+            return error
+        return None
 
-
-def _page_of(response: Any) -> tuple[Any, str | None]:
-    page = decoded(response)
-    following = next_page(page, method="GET")
-    return page, None if following is None else str(following.params["viewtoken"])
-
-
-def named(kind: JobKind, job_id: str, response: Any) -> Job:
-    """Read the answer about one job. Raises :class:`SentinelHubResponseError` where it is about another one."""
-    job = job_of(kind, decoded(response))
-    if job.id != job_id:
-        raise SentinelHubResponseError(f"Asked for {kind} job {job_id}, the service described job {job.id}.")
-    return job
-
-
-def decoded(response: Any) -> Any:
-    """Decode a JSON answer of ``requests`` or ``httpx``. Raises :class:`SentinelHubResponseError`."""
-    return decode_answer(response.content, "The service")
+    async def _ask(self, method: str, path: str, **content: Any) -> Any:
+        response = await awaited(self._request(method, path, **{**self._limits, **content}))
+        return decode_answer(response.content, "The service")

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.values import read_whole_number
+from sentinelhub_provider.both_ways import at_once
 from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRequestError
 from sentinelhub_provider.operators.base import SentinelHubOperator
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from sentinelhub_provider.api.jobs.job import Job, JobKind, JobState
     from sentinelhub_provider.api.jobs.steps import Action
-    from sentinelhub_provider.operators.jobs.driver import JobCalls
+    from sentinelhub_provider.hooks.jobs import JobCalls
 
 
 class _JobControlOperator(SentinelHubOperator):
@@ -35,12 +36,12 @@ class _JobControlOperator(SentinelHubOperator):
     def _calls(self) -> tuple[JobKind, JobCalls]:
         """Return the kind, checked, and what makes calls about its jobs. Raises :class:`SentinelHubRequestError`."""
         from sentinelhub_provider.api.jobs.job import kind_of
-        from sentinelhub_provider.operators.jobs.driver import JobCalls
+        from sentinelhub_provider.hooks.jobs import JobCalls
 
         kind = kind_of(self.kind)
         if not kind.actions:
             raise SentinelHubRequestError(f"kind is {self.kind!r}, whose jobs are not listed and take no actions.")
-        return kind, JobCalls(self.hook, kind, "", self.call_arguments)
+        return kind, JobCalls(self.hook.request, kind, **self.call_arguments)
 
 
 class SentinelHubListJobsOperator(_JobControlOperator):
@@ -103,11 +104,11 @@ class _ActionOperator(_JobControlOperator):
 
         kind, calls = self._calls()
         job_id = check_job_id(self.job_id)
-        job = calls.get(job_id)
+        job = at_once(calls.get(job_id))
         if job.state is JobState.GONE:
             raise problem_of(job) or SentinelHubJobError(f"{job} is unknown.", job_status=job.state.value)
         if not self._is_done(job):
-            problem, job = calls.act(self.action, job_id), calls.get(job_id)
+            problem, job = at_once(calls.act(self.action, job_id)), at_once(calls.get(job_id))
             if problem is not None and not self._is_done(job):  # an answer that is lost may have taken effect
                 raise problem
             self.log.info("%s was told to %s", kind, self.action)
@@ -161,7 +162,7 @@ def _all(calls: JobCalls) -> Iterator[Job]:
     """Yield the jobs of a listing, newest first, page by page."""
     token: str | None = None
     while True:
-        page = calls.page(token)
+        page = at_once(calls.page(token))
         yield from page.jobs
         if page.token is None or page.token == token:
             return

@@ -11,6 +11,7 @@ from airflow.sdk import PokeReturnValue
 from sentinelhub_provider.api.jobs.events import Outcome, validated_event
 from sentinelhub_provider.api.jobs.job import Job, UnknownJobStateError, check_job_id, kind_of, problem_of
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
+from sentinelhub_provider.both_ways import at_once
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.operators.base import ConnectedOperator, without_vain_retries
 from sentinelhub_provider.sensors.deferrable import DeferrableSensor
@@ -101,11 +102,11 @@ class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
 
     def _check_status(self) -> Job | None:
         """Check once; ``None`` where that is not possible just now."""
-        from sentinelhub_provider.hooks.jobs import get_job
+        from sentinelhub_provider.hooks.jobs import JobCalls
 
         kind, job_id = kind_of(self.kind), check_job_id(self.job_id)
         try:
-            job = get_job(self.hook, kind, job_id, deadline=POLL_DEADLINE)
+            job = at_once(JobCalls(self.hook.request, kind, deadline=POLL_DEADLINE).get(job_id))
         except SentinelHubError as error:
             if error.final or isinstance(error, UnknownJobStateError):
                 raise

@@ -7,6 +7,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from sentinelhub_provider.api.values import read_number, read_seconds, read_whol
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.hooks.scenes import asearch_scenes
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-from sentinelhub_provider.triggers.shared_poll import SharedPoll, first_of, shared_poll, wait_for
+from sentinelhub_provider.triggers.shared_poll import SharedPoll, first_of, shared, wait_for
 from sentinelhub_provider.triggers.stored import StoredTrigger, checking
 
 LAST_POLL = 60.0
@@ -81,12 +82,12 @@ class SentinelHubSceneCountTrigger(StoredTrigger, BaseTrigger):
     async def _outcome(self) -> dict[str, Any]:
         name = f"wait for scenes of {', '.join(self.body.get('collections', ()))}"
         options: Any = {"clock": self._clock, "wait": partial(wait_for, sleep=self._sleep)}
-        poll = shared_poll(
+        poll = shared(
             (type(self), self.sentinelhub_conn_id, self._stored()["body"]),
             lambda: SharedPoll(self._search, name, widest=max, endless=False, **options),
         )
         found = 0
-        with poll.subscribe(lambda: self.min_scenes, self._interval, at_once=False) as polls:
+        async with poll.subscribe(lambda: self.min_scenes, self._interval, at_once=False) as polls:
             while True:
                 patience = self._sleep(max(0.0, self.waits_until + LAST_POLL - self._now()))
                 try:
@@ -117,8 +118,5 @@ class SentinelHubSceneCountTrigger(StoredTrigger, BaseTrigger):
         return max(0.0, min(interval, self.waits_until - self._now()))
 
     async def _search(self, enough: int) -> list[dict[str, Any]]:
-        hook = SentinelHubHook(self.sentinelhub_conn_id)
-        try:
+        async with aclosing(SentinelHubHook(self.sentinelhub_conn_id)) as hook:
             return await asearch_scenes(hook, self.body, enough=enough)
-        finally:
-            await hook.aclose()

@@ -15,14 +15,7 @@ from sentinelhub_provider.api.jobs.job import Job, check_job_id, kind_of
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
 from sentinelhub_provider.api.values import read_number, read_seconds
 from sentinelhub_provider.exceptions import SentinelHubError
-from sentinelhub_provider.triggers.job_polling import (
-    HookJobSource,
-    JobPoller,
-    PollFailure,
-    QuietHook,
-    StatusUpdate,
-    watching,
-)
+from sentinelhub_provider.triggers.job_polling import PollFailure, StatusUpdate, connected, poller_of
 from sentinelhub_provider.triggers.stored import StoredTrigger, checking
 
 FIRST_POLL_PATIENCE = 60.0
@@ -93,9 +86,8 @@ class SentinelHubJobTrigger(StoredTrigger, BaseTrigger):
         job: Job | None = None
         checked = False
         patient_until = time.time() + FIRST_POLL_PATIENCE
-        async with watching(
-            self.kind, self.sentinelhub_conn_id, self.job_id, self.poll_interval, make=self._poller
-        ) as watch:
+        poller = poller_of(self.kind, self.sentinelhub_conn_id)
+        async with poller.watch(self.job_id, self.poll_interval) as watch:
             while True:
                 ends = self.end_time if checked else max(self.end_time, patient_until)
                 try:
@@ -116,9 +108,6 @@ class SentinelHubJobTrigger(StoredTrigger, BaseTrigger):
                         return event_of(self.kind, self.job_id, Outcome.ERROR, job=job, error=error)
                     case PollFailure(error):
                         self.log.warning("%s job %s cannot be checked, going on: %s", self.kind, self.job_id, error)
-
-    def _poller(self) -> JobPoller:
-        return JobPoller(self.kind, HookJobSource(self.kind, self.sentinelhub_conn_id))
 
     async def on_kill(self) -> None:
         """Stop the job where a user ended the task that waits for it. Called by Airflow 3.3 and later.
@@ -146,17 +135,20 @@ class SentinelHubJobTrigger(StoredTrigger, BaseTrigger):
             await self._stop(state)
 
     async def _stop(self, state: str | None) -> None:
-        hook = QuietHook(self.sentinelhub_conn_id)
+        problem: Exception | None
         try:
-            async with asyncio.timeout(STOP_DEADLINE):
-                await hook.arequest("POST", self.kind.action_path(self.job_id, "stop"), deadline=STOP_DEADLINE)
+            async with (
+                asyncio.timeout(STOP_DEADLINE),
+                connected(self.kind, self.sentinelhub_conn_id, STOP_DEADLINE) as calls,
+            ):
+                problem = await calls.act("stop", self.job_id)
         except (SentinelHubError, TimeoutError) as error:
-            reason = str(error) or "No answer came in time."
-            self.log.warning("%s job %s may go on: stop it in the dashboard. %s", self.kind, self.job_id, reason)
-        else:
+            problem = error
+        if problem is None:
             self.log.info("stopped %s job %s: the task ended as %s", self.kind, self.job_id, state)
-        finally:
-            await hook.aclose()
+        else:
+            reason = str(problem) or "No answer came in time."
+            self.log.warning("%s job %s may go on: stop it in the dashboard. %s", self.kind, self.job_id, reason)
 
 
 async def task_state(trigger: BaseTrigger) -> str | None:

@@ -1,23 +1,17 @@
-"""One loop that polls all jobs of a kind that tasks wait for, however many those are.
-
-A triggerer runs every trigger as a coroutine of one event loop. Those that wait for jobs of the same kind over the same
-connection share a :class:`JobPoller`: it starts with the first of them and ends with the last.
-"""
+"""One loop that polls all jobs of a kind that tasks wait for over one connection, however many those are."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
-import math
 import time
-import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from importlib import import_module
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from sentinelhub_provider.api.jobs import polling
 from sentinelhub_provider.api.jobs.job import Job, JobKind, JobState, UnknownJobStateError, job_of
@@ -26,17 +20,12 @@ from sentinelhub_provider.exceptions import (
     SentinelHubError,
     SentinelHubTransportError,
 )
-from sentinelhub_provider.hooks.jobs import aget_job, aget_page
+from sentinelhub_provider.hooks.jobs import JobCalls
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 from sentinelhub_provider.transport.steps import Wait
-from sentinelhub_provider.triggers.shared_poll import PollLoop
-
-_Result = TypeVar("_Result")
+from sentinelhub_provider.triggers.shared_poll import PollLoop, shared
 
 log = logging.getLogger(__name__)
-
-CLOSING_TIME = 5.0
-"""Seconds that the last who leaves waits for the loop to close its connections."""
 
 REQUEST_DEADLINE = 60.0
 """Seconds that one poll may take, repetitions included; after that the loop backs off and tells those who wait."""
@@ -93,137 +82,82 @@ class QuietHook(SentinelHubHook):
         self.log.debug("%s", wait)
 
 
-class HookJobSource:
-    """Polls jobs over an Airflow connection.
+@asynccontextmanager
+async def connected(kind: JobKind, conn_id: str, deadline: float) -> AsyncIterator[JobCalls]:
+    """Make calls over a connection as it is now: one that was changed, such as its secret, is in force the next time.
 
-    The connection is looked up once, and again when its client is refused: its secret may have been changed since.
+    :param deadline: seconds that one call may take.
+    :raises SentinelHubError: where the connection cannot be used.
     """
-
-    def __init__(self, kind: JobKind, conn_id: str) -> None:
-        self._kind, self._conn_id = kind, conn_id
-        self._hooks: list[SentinelHubHook] = []  # all are closed at the end: a request may be under way on a former one
-        self._one_at_a_time = asyncio.Lock()
-
-    async def job(self, job_id: str) -> Job:
-        """Check the status of one job."""
-        return await self._call(lambda hook: aget_job(hook, self._kind, job_id, deadline=REQUEST_DEADLINE))
-
-    async def page(self, token: str | None) -> tuple[Any, str | None]:
-        """Return one page of the listing, newest first, and the token of the next."""
-        return await self._call(lambda hook: aget_page(hook, self._kind, token, deadline=REQUEST_DEADLINE))
-
-    async def aclose(self) -> None:
-        """Close all connections."""
-        for hook in self._hooks:
-            await hook.aclose()
-
-    async def _call(self, act: Callable[[SentinelHubHook], Awaitable[_Result]]) -> _Result:
-        hook = await self._current()
-        try:
-            return await act(hook)
-        except SentinelHubAuthenticationError:
-            renewed = await self._changed_since(hook)
-            if renewed is None:
-                raise
-            return await act(renewed)
-
-    async def _current(self) -> SentinelHubHook:
-        async with self._one_at_a_time:
-            if not self._hooks:
-                self._hooks.append(await self._looked_up())
-            return self._hooks[-1]
-
-    async def _changed_since(self, hook: SentinelHubHook) -> SentinelHubHook | None:
-        """Return a hook for the connection as it is now, ``None`` where it is as it was."""
-        async with self._one_at_a_time:
-            if self._hooks[-1] is hook:
-                renewed = await self._looked_up()
-                if await renewed.asettings() == await hook.asettings():
-                    return None
-                self._hooks.append(renewed)
-            return self._hooks[-1]
-
-    async def _looked_up(self) -> SentinelHubHook:
-        hook = QuietHook(self._conn_id)
-        # An HTTP library takes half a second to load: not on the loop that all triggers run on.
-        await asyncio.to_thread(import_module, "sentinelhub_provider.transport.async_session")
+    # An HTTP library takes half a second to load: not on the loop that all triggers run on.
+    await asyncio.to_thread(import_module, "sentinelhub_provider.transport.async_session")
+    async with aclosing(QuietHook(conn_id)) as hook:
         try:
             await hook.asettings()
         except SentinelHubError:
             raise
         except Exception as error:
             raise SentinelHubTransportError(
-                f"Airflow could not look up the connection {self._conn_id!r} ({type(error).__name__})."
+                f"Airflow could not look up the connection {conn_id!r} ({type(error).__name__})."
             ) from error
-        return hook
+        yield JobCalls(hook.arequest, kind, deadline=deadline)
 
 
-class JobPoller(PollLoop):
+def poller_of(kind: JobKind, conn_id: str) -> JobPoller:
+    """Return the loop that polls jobs of a kind over a connection, for all on this event loop who wait for them."""
+    make = partial(JobPoller, kind, lambda: connected(kind, conn_id, REQUEST_DEADLINE))
+    return shared((JobPoller, conn_id, kind), make)
+
+
+class JobPoller(PollLoop[Watch]):
     """Polls jobs of one kind and tells those who wait for them.
 
-    :param source: where to poll; closed when the loop ends.
+    :param connect: makes the calls of one round possible.
     :param wall_clock: seconds since the epoch, as jobs count their age.
     :param options: of :class:`~sentinelhub_provider.triggers.shared_poll.PollLoop`.
     """
 
     def __init__(
-        self, kind: JobKind, source: HookJobSource, *, wall_clock: Callable[[], float] = time.time, **options: Any
+        self,
+        kind: JobKind,
+        connect: Callable[[], AbstractAsyncContextManager[JobCalls]],
+        *,
+        wall_clock: Callable[[], float] = time.time,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.kind, self._source, self._wall_clock = kind, source, wall_clock
-        self._watches: dict[str, set[Watch]] = {}
+        self.kind, self._connect, self._wall_clock = kind, connect, wall_clock
+        self._watches: dict[str, list[Watch]] = {}
+        """Those of a round, by job."""
         self._depth: int | None = None
         self._rounds_without_pages = 0
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nobody waits."""
-        return not self._watches
-
-    def watch(self, job_id: str, poll_interval: float) -> Watch:
-        """Begin to wait for a job; the watch's inbox gets its state at the first status check and when it changes."""
-        first = polling.first_wait(poll_interval)
-        now = self._clock()
-        watch = Watch(job_id, poll_interval, now, now + first, first)
-        self._watches.setdefault(job_id, set()).add(watch)
-        self._changed.set()
-        return watch
-
-    def leave(self, watch: Watch) -> None:
-        """End waiting."""
-        others = self._watches.get(watch.job_id, set())
-        others.discard(watch)
-        if not others:
-            self._watches.pop(watch.job_id, None)
-        self._changed.set()
-
-    def give_up(self, error: SentinelHubError) -> None:
-        """Tell all that nobody polls any more."""
-        for watch in self._all():
-            watch.inbox.put_nowait(PollFailure(error, is_final=True))
-
-    async def run(self) -> None:
-        """Poll, round after round, until cancelled."""
-        try:
-            await super().run()
-        finally:
-            await self._source.aclose()
-
-    def _due(self) -> float:
-        return min((watch.due for watch in self._all()), default=math.inf)
+    def watch(self, job_id: str, poll_interval: float) -> AbstractAsyncContextManager[Watch]:
+        """Wait for a job until the block ends; the inbox gets its state at the first check and when it changes."""
+        first, now = polling.first_wait(poll_interval), self._clock()
+        return self._joined(Watch(job_id, poll_interval, now, now + first, first))
 
     async def _poll(self) -> None:
-        now = self._clock()
-        jitter = self._jitter()
+        now, jitter = self._clock(), self._jitter()
+        self._watches = {}
+        for watch in self._waiting:
+            self._watches.setdefault(watch.job_id, []).append(watch)
         due = {
             job_id: min(watch.due for watch in watches)
             for job_id, watches in self._watches.items()
             if any(polling.is_due(watch.due, watch.interval, now, is_first=watch.is_first) for watch in watches)
         }
         requests = 0
+        with self._failing(due, jitter):
+            async with self._connect() as calls:
+                requests = await self._check(calls, due, jitter)
+        self._rests_until = self._clock() + polling.rest_after(requests)
+
+    async def _check(self, calls: JobCalls, due: dict[str, float], jitter: float) -> int:
+        """Check the jobs that are due, the most urgent first; return how many requests that took."""
+        pages = 0
         if self.kind.actions and polling.should_list(len(due), self._depth):
-            pages, unseen = await self._poll_pages(set(due), jitter)
-            requests += pages
+            pages, unseen = await self._poll_pages(calls, set(due), jitter)
             due = {job_id: due[job_id] for job_id in unseen}
             self._rounds_without_pages = 0
         else:
@@ -231,18 +165,17 @@ class JobPoller(PollLoop):
             if self._rounds_without_pages >= polling.RELEARN:
                 self._depth = None
         singles = sorted(due, key=due.__getitem__)[: polling.MOST_SINGLES]
-        await self._poll_each(singles, jitter)
-        self._rests_until = self._clock() + polling.rest_after(requests + len(singles))
+        await self._poll_each(calls, singles, jitter)
+        return pages + len(singles)
 
-    async def _poll_pages(self, due: set[str], jitter: float) -> tuple[int, set[str]]:
+    async def _poll_pages(self, calls: JobCalls, due: set[str], jitter: float) -> tuple[int, set[str]]:
         """Read the listing as far as it is worth it; return the pages read and the jobs that are still to check."""
         unseen = set(due)
         token: str | None = None
         pages = fruitless = 0
         while True:
             try:
-                page, token = await self._source.page(token)
-                documents = polling.documents_by_id(page)
+                documents, token = await calls.documents(token)
             except SentinelHubError as error:
                 self._failed(unseen, error, jitter)
                 return pages + 1, set()
@@ -253,7 +186,7 @@ class JobPoller(PollLoop):
             for job_id in self._watches.keys() & documents.keys():
                 with self._failing([job_id], jitter):
                     self._saw(job_of(self.kind, documents[job_id]), jitter)
-            unseen &= self._watches.keys()  # some may have left while the page was on its way
+            unseen = {job_id for job_id in unseen if self._is_awaited(job_id)}
             if token is None or not polling.should_read_on(len(unseen), fruitless):
                 break
             if polling.is_past(_created_last(self.kind, documents), self._oldest_of(unseen)):
@@ -261,15 +194,14 @@ class JobPoller(PollLoop):
         self._depth = pages
         return pages, unseen
 
-    async def _poll_each(self, job_ids: Iterable[str], jitter: float) -> None:
+    async def _poll_each(self, calls: JobCalls, job_ids: Iterable[str], jitter: float) -> None:
         limit = asyncio.Semaphore(SIDE_BY_SIDE)
 
         async def check(job_id: str) -> None:
             async with limit:
-                if job_id not in self._watches:
-                    return
-                with self._failing([job_id], jitter):
-                    self._saw(await self._source.job(job_id), jitter)
+                if self._is_awaited(job_id):
+                    with self._failing([job_id], jitter):
+                        self._saw(await calls.get(job_id, light=True), jitter)
 
         async with asyncio.TaskGroup() as group:
             for job_id in job_ids:
@@ -307,11 +239,24 @@ class JobPoller(PollLoop):
             retry_after = getattr(error, "retry_after", None)
             watch.interval = polling.wait_after_fault(watch.faults, watch.poll_interval, jitter, retry_after)
             watch.due = now + watch.interval
-            if is_final or watch.faults == 1:
-                watch.inbox.put_nowait(PollFailure(error, is_final))
+            # A secret may be changed in the middle of a round: the next one looks the connection up again.
+            ends = is_final and (watch.faults > 1 or not isinstance(error, SentinelHubAuthenticationError))
+            if ends or watch.faults == 1:
+                watch.inbox.put_nowait(PollFailure(error, ends))
 
-    def _all(self) -> list[Watch]:
-        return [watch for watches in self._watches.values() for watch in watches]
+    def _after_fault(self, error: BaseException) -> None:
+        """Tell all who wait of a mistake of ours: nobody waits for ever."""
+        log.error("polling %s jobs failed", self.kind, exc_info=error)
+        self._rests_until = self._clock() + polling.SHORTEST_INTERVAL
+        said = f"Polling {self.kind} jobs broke with a {type(error).__name__}; the triggerer's log has its traceback."
+        for watch in self._waiting:
+            watch.inbox.put_nowait(
+                PollFailure(SentinelHubError(f"{said} A retry of the task polls again."), is_final=True)
+            )
+
+    def _is_awaited(self, job_id: str) -> bool:
+        """Tell whether anybody still waits for a job: some may have left while a page was on its way."""
+        return not self._waiting.isdisjoint(self._watches[job_id])
 
     def _oldest_of(self, job_ids: Iterable[str]) -> datetime | None:
         """Return when the oldest of these jobs was created; ``None`` where one of them was never seen."""
@@ -325,53 +270,3 @@ def _created_last(kind: JobKind, documents: Mapping[str, Any]) -> datetime | Non
         return job_of(kind, list(documents.values())[-1]).created if documents else None
     except SentinelHubError:
         return None
-
-
-_Running: TypeAlias = tuple[JobPoller, asyncio.Task[None]]
-_pollers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], _Running]] = (
-    weakref.WeakKeyDictionary()
-)
-
-
-@asynccontextmanager
-async def watching(
-    kind: JobKind, conn_id: str, job_id: str, poll_interval: float, *, make: Callable[[], JobPoller]
-) -> AsyncIterator[Watch]:
-    """Wait for a job together with all others on this event loop who wait for jobs of its kind over its connection.
-
-    :param make: makes the poller for the first of them.
-    """
-    running = _pollers.setdefault(asyncio.get_running_loop(), {})
-    key = (conn_id, kind.name)
-    found = running.get(key)
-    if found is None:
-        poller = make()
-        # In a context of its own: what it logs is not the first trigger's.
-        task = asyncio.create_task(_guarded(poller, running, key), context=contextvars.Context())
-        found = running[key] = poller, task
-    poller, task = found
-    watch = poller.watch(job_id, poll_interval)
-    try:
-        yield watch
-    finally:
-        poller.leave(watch)
-        if poller.is_idle and running.get(key) is found:
-            del running[key]
-            task.cancel()
-            await asyncio.wait({task}, timeout=CLOSING_TIME)
-
-
-async def _guarded(poller: JobPoller, running: dict[tuple[str, str], _Running], key: tuple[str, str]) -> None:
-    """Run a poller; should it end before its last watch did, let nobody wait for it."""
-    reason = "was cancelled"
-    try:
-        await poller.run()
-    except Exception as error:
-        log.exception("the loop that polls %s jobs over %s broke", key[1], key[0])
-        reason = f"broke with a {type(error).__name__}; the triggerer's log has its traceback"
-    finally:
-        if key in running and running[key][0] is poller:
-            del running[key]
-        poller.give_up(
-            SentinelHubError(f"The loop that polls {poller.kind} jobs {reason}. A retry of the task starts another.")
-        )

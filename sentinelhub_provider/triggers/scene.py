@@ -9,6 +9,7 @@ import math
 import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -31,7 +32,7 @@ from sentinelhub_provider.api.values import read_choice, read_number, read_struc
 from sentinelhub_provider.hooks.scenes import asearch_scenes
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 from sentinelhub_provider.triggers.scene_announcer import SceneAnnouncer, open_store
-from sentinelhub_provider.triggers.shared_poll import SHORTEST_PAUSE, SharedPoll, shared_poll, wait_for
+from sentinelhub_provider.triggers.shared_poll import SHORTEST_PAUSE, SharedPoll, shared, wait_for
 from sentinelhub_provider.triggers.stored import StoredTrigger, checking
 
 DEFAULT_POLL_INTERVAL = 1800.0
@@ -148,8 +149,8 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
             self.log.info("%s: %d scenes are known, the last event is number %d", self, ledger.known, announced)
         options: Any = {"clock": self._clock, "wait": partial(wait_for, sleep=self._sleep)}
         key = json.dumps([self.sentinelhub_conn_id, self._query()], sort_keys=True)
-        poll = shared_poll(key, lambda: SharedPoll(self._search, str(self), **options))
-        with poll.subscribe(lambda: ledger.search_from(self._now()), self._pause) as polls:
+        poll = shared(key, lambda: SharedPoll(self._search, str(self), **options))
+        async with poll.subscribe(lambda: ledger.search_from(self._now()), self._pause) as polls:
             scenes = await polls.next()
             self._log_cost(len(scenes))
             while True:
@@ -195,12 +196,9 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
 
     async def _search(self, since: datetime) -> list[dict[str, Any]]:
         # A hook for each poll: a connection that was changed meanwhile is in force with the next one.
-        hook = SentinelHubHook(self.sentinelhub_conn_id)
-        try:
+        async with aclosing(SentinelHubHook(self.sentinelhub_conn_id)) as hook:
             settings = await hook.asettings()
             return await asearch_scenes(hook, self._search_body(since, settings.deployment.name))
-        finally:
-            await hook.aclose()
 
 
 def _as_text(value: Any) -> Any:

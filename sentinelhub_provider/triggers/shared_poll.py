@@ -10,10 +10,10 @@ import random
 import time
 import weakref
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from sentinelhub_provider.api.jobs.polling import wait_after_fault
 from sentinelhub_provider.api.scenes.watch import FINAL_PAUSE
@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 SHORTEST_PAUSE = 10.0
 """Seconds between the beginnings of two polls at least."""
+
+CLOSING_TIME = 5.0
+"""Seconds that the last who leaves waits for the loop to close its connections."""
 
 Scenes = list[dict[str, Any]]
 
@@ -82,8 +85,17 @@ async def wait_for(
     await (event.wait() if seconds == math.inf else first_of(event.wait(), sleep(seconds)))
 
 
-class PollLoop:
-    """Polls when something is due, until cancelled.
+class _Waiter(Protocol):
+    due: float
+    """When the next poll begins at the latest (monotonic)."""
+
+
+W = TypeVar("W", bound=_Waiter)
+Loop = TypeVar("Loop", bound="PollLoop[Any]")
+
+
+class PollLoop(Generic[W]):
+    """Polls when something is due, for as long as anybody waits.
 
     :param clock: seconds, monotonic.
     :param jitter: a number in [0, 1).
@@ -98,31 +110,62 @@ class PollLoop:
         wait: Callable[[asyncio.Event, float], Awaitable[None]] = wait_for,
     ) -> None:
         self._clock, self._jitter, self._wait = clock, jitter, wait
+        self._waiting: set[W] = set()
         self._changed = asyncio.Event()
         self._rests_until = -math.inf
+        self._task: asyncio.Task[None] | None = None
 
-    async def run(self) -> None:
-        """Poll, time after time."""
+    @property
+    def is_forgettable(self) -> bool:
+        """Whether nobody waits, and a new loop might begin at once."""
+        return not self._waiting and self._rests_until <= self._clock()
+
+    @asynccontextmanager
+    async def _joined(self, waiter: W) -> AsyncIterator[W]:
+        """Let one take part until the block ends; the first one starts the loop, the last one ends it."""
+        self._waiting.add(waiter)
+        self._changed.set()
+        if self._task is None:
+            # In a context of its own: what it logs is not the first trigger's.
+            self._task = asyncio.create_task(self._run(), context=contextvars.Context())
+        try:
+            yield waiter
+        finally:
+            self._waiting.discard(waiter)
+            if not self._waiting and self._task is not None:
+                ending, self._task = self._task, None
+                ending.cancel()
+                await asyncio.wait({ending}, timeout=CLOSING_TIME)
+
+    async def _run(self) -> None:
+        """Poll, time after time, until cancelled."""
         while True:
-            while True:
-                self._changed.clear()
-                seconds = max(self._due(), self._rests_until) - self._clock()
-                if seconds <= 0:
-                    break
+            self._changed.clear()
+            due = min((waiter.due for waiter in self._waiting), default=math.inf)
+            seconds = max(due, self._rests_until) - self._clock()
+            if seconds > 0:
                 await self._wait(self._changed, seconds)
-            await self._poll()
-
-    @abstractmethod
-    def _due(self) -> float:
-        """Return when the next poll begins; endless where nobody waits."""
+                continue
+            try:
+                await self._poll()
+            except (Exception, asyncio.CancelledError) as error:
+                task = asyncio.current_task()
+                if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+                    raise
+                # Where something that the poll waited for was cancelled, and not this loop, others wait on.
+                self._after_fault(error)
 
     @abstractmethod
     async def _poll(self) -> None:
         """Poll once."""
 
+    @abstractmethod
+    def _after_fault(self, error: BaseException) -> None:
+        """Go on after a poll that raised an error."""
 
-class SharedPoll(PollLoop):
-    """A loop that polls at regular intervals, as long as anybody subscribes.
+
+class SharedPoll(PollLoop[Subscription]):
+    """A loop that polls at regular intervals.
 
     A passing error is followed by longer and longer pauses. Between two polls there are at least ten seconds, whoever
     comes and goes.
@@ -146,65 +189,33 @@ class SharedPoll(PollLoop):
     ) -> None:
         super().__init__(**options)
         self._search, self._name, self._widest, self._endless = search, name, widest, endless
-        self._subscriptions: set[Subscription] = set()
         self._last: PollResult | None = None
         self._faults = 0
-        self._task: asyncio.Task[None] | None = None
 
-    @contextmanager
     def subscribe(
         self, need: Callable[[], Any], interval: Callable[[], float], *, at_once: bool = True
-    ) -> Iterator[Subscription]:
-        """Take part until the block ends; the first subscriber starts the loop, the last one ends it.
+    ) -> AbstractAsyncContextManager[Subscription]:
+        """Take part until the block ends.
 
         :param at_once: whether the first poll is due now; otherwise after the first interval.
         """
         now = self._clock()
         subscription = Subscription(need, interval, now if at_once else now + interval())
-        self._subscriptions.add(subscription)
         if at_once and self._last is not None and now - self._last.began < SHORTEST_PAUSE:
             self._hand_out(self._last, subscription)
-        self._changed.set()
-        if self._task is None or self._task.done():
-            # In a context of its own: what it logs is not the first trigger's.
-            self._task = asyncio.create_task(self.run(), context=contextvars.Context())
-        try:
-            yield subscription
-        finally:
-            self._subscriptions.discard(subscription)
-            if not self._subscriptions and self._task is not None:
-                self._task.cancel()
-                self._task = None
-
-    @property
-    def is_forgettable(self) -> bool:
-        """Whether nobody subscribes, and a new loop might begin at once."""
-        return not self._subscriptions and self._rests_until <= self._clock()
-
-    def _due(self) -> float:
-        return min((subscription.due for subscription in self._subscriptions), default=math.inf)
+        return self._joined(subscription)
 
     async def _poll(self) -> None:
         # Those who subscribe at the same moment, as after a restart, share the first result.
         await asyncio.sleep(0)
         began = self._clock()
         self._rests_until = began + SHORTEST_PAUSE
-        try:
-            need = self._widest(subscription.need() for subscription in self._subscriptions)
-            self._last = PollResult(need, began, await self._search(need))
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # Something that the search waited for was cancelled, not this loop: its subscribers wait on.
-            self._after_fault(error)
-        except Exception as error:
-            self._after_fault(error)
-        else:
-            if self._faults:
-                log.info("%s: polling works again, after %d failures", self._name, self._faults)
-            self._faults = 0
-            self._hand_out(self._last, *self._subscriptions)
+        need = self._widest(subscription.need() for subscription in self._waiting)
+        self._last = PollResult(need, began, await self._search(need))
+        if self._faults:
+            log.info("%s: polling works again, after %d failures", self._name, self._faults)
+        self._faults = 0
+        self._hand_out(self._last, *self._waiting)
 
     def _hand_out(self, result: PollResult, *subscriptions: Subscription) -> None:
         for subscription in subscriptions:
@@ -214,14 +225,14 @@ class SharedPoll(PollLoop):
 
     def _after_fault(self, error: BaseException) -> None:
         self._faults += 1
-        interval = min((subscription.interval() for subscription in self._subscriptions), default=SHORTEST_PAUSE)
+        interval = min((subscription.interval() for subscription in self._waiting), default=SHORTEST_PAUSE)
         is_known, is_final = isinstance(error, SentinelHubError), getattr(error, "final", False)
         if is_final and self._endless:
             pause = max(interval, FINAL_PAUSE * (1 - 0.1 * self._jitter()))
             words = "%s: %s No scene is announced until this is cured. Next poll in %.0f s."
             log.error(words, self._name, error, pause)
         elif not self._endless and isinstance(error, Exception) and (is_final or not is_known):
-            for subscription in self._subscriptions:
+            for subscription in self._waiting:
                 subscription.offer(error)
             return
         else:
@@ -233,14 +244,15 @@ class SharedPoll(PollLoop):
         self._rests_until = self._clock() + pause
 
 
-_polls: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, SharedPoll]] = weakref.WeakKeyDictionary()
+_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Any]] = weakref.WeakKeyDictionary()
 
 
-def shared_poll(key: Hashable, make: Callable[[], SharedPoll]) -> SharedPoll:
-    """Return the running loop's poll of this key, made where there is none."""
-    polls = _polls.setdefault(asyncio.get_running_loop(), {})
-    for idle in [each for each, poll in polls.items() if poll.is_forgettable]:
-        del polls[idle]
-    if key not in polls:
-        polls[key] = make()
-    return polls[key]
+def shared(key: Hashable, make: Callable[[], Loop]) -> Loop:
+    """Return the running event loop's :class:`PollLoop` of this key, made where there is none."""
+    loops = _loops.setdefault(asyncio.get_running_loop(), {})
+    for idle in [each for each, loop in loops.items() if loop.is_forgettable]:
+        del loops[idle]
+    if key not in loops:
+        loops[key] = make()
+    found: Loop = loops[key]
+    return found

@@ -26,11 +26,12 @@ from sentinelhub_provider.exceptions import (
     SentinelHubResponseError,
     SentinelHubTransportError,
 )
+from sentinelhub_provider.hooks.jobs import JobCalls
 from sentinelhub_provider.operators.async_process import SentinelHubAsyncProcessOperator
 from sentinelhub_provider.operators.batch import SentinelHubBatchProcessOperator
 from sentinelhub_provider.operators.batch_statistics import SentinelHubBatchStatisticsOperator
 from sentinelhub_provider.operators.jobs import buckets
-from sentinelhub_provider.operators.jobs.driver import JobCalls, JobDriver
+from sentinelhub_provider.operators.jobs.driver import JobDriver
 from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
 from sentinelhub_provider.sandbox.world.delivery import stores
 from sentinelhub_provider.sensors.job import SentinelHubJobSensor
@@ -487,7 +488,7 @@ def test_a_retry_with_a_corrected_request_does_not_take_the_former_job(kind: str
 def test_waits_for_the_rate_limit_end_after_max_wait(max_wait: float, deferrals: int, jobs, monkeypatch):
     """Two hours are asked for each time."""
 
-    def refused(*_: Any) -> Any:
+    async def refused(*_: Any) -> Any:
         raise SentinelHubRateLimitError("wait", retry_after=7200.0)
 
     monkeypatch.setattr(JobCalls, "create", refused)
@@ -780,8 +781,13 @@ def test_an_async_task_that_is_killed_keeps_what_it_knows(step: str, jobs, monke
 def test_an_async_job_keeps_its_id_whatever_its_first_answer_says_of_its_state(status: Any, jobs, monkeypatch):
     """It is paid for as soon as it is sent."""
     jobs.set_durations(processing=None)
-    real = JobCalls.post
-    monkeypatch.setattr(JobCalls, "post", lambda *args: {**real(*args), "status": status})
+    real = JobCalls._ask
+
+    async def odd(calls: JobCalls, method: str, path: str, **content: Any) -> Any:
+        document = await real(calls, method, path, **content)
+        return {**document, "status": status} if method == "POST" else document
+
+    monkeypatch.setattr(JobCalls, "_ask", odd)
     one = task("async")
 
     with pytest.raises(TaskDeferred):
@@ -873,14 +879,14 @@ def test_an_async_job_that_failed_says_why(jobs):
 def test_too_many_async_jobs_are_waited_for_in_the_triggerer(jobs, monkeypatch):
     """Nothing was started, and nothing is kept."""
     jobs.set_concurrency(0)
-    monkeypatch.setattr("sentinelhub_provider.operators.jobs.driver.SEND_WAIT", 0.0)
+    monkeypatch.setattr("sentinelhub_provider.hooks.jobs.SEND_WAIT", 0.0)
     one = task("async")
     with pytest.raises(TaskDeferred) as deferred:
         begun(one)
     assert one.store is not None
     assert one.store.values == {}
     jobs.set_concurrency(None)
-    monkeypatch.setattr("sentinelhub_provider.operators.jobs.driver.SEND_WAIT", 5.0)
+    monkeypatch.setattr("sentinelhub_provider.hooks.jobs.SEND_WAIT", 5.0)
 
     result = one.drive(one.after(deferred.value))
 

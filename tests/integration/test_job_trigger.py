@@ -30,7 +30,7 @@ from sentinelhub_provider.exceptions import (
 from sentinelhub_provider.sandbox.pytest_plugin import SandboxHandle
 from sentinelhub_provider.triggers import job_polling
 from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
-from sentinelhub_provider.triggers.job_polling import PollFailure, StatusUpdate, watching
+from sentinelhub_provider.triggers.job_polling import PollFailure, StatusUpdate
 
 PATIENCE = 100
 """Seconds for what takes one or two."""
@@ -282,9 +282,8 @@ def test_fault_that_passes_is_told_once_and_survived(
             for trigger in watches[1:]:
                 group.create_task(event_of(trigger))
             first = watches[0]
-            async with watching(
-                first.kind, first.sentinelhub_conn_id, first.job_id, first.poll_interval, make=first._poller
-            ) as watch:
+            poller = job_polling.poller_of(first.kind, first.sentinelhub_conn_id)
+            async with poller.watch(first.job_id, first.poll_interval) as watch:
                 seen.append(await watch.inbox.get())
                 faults.add_fault(path="/batch/v2/process*", method="GET", action=FAULTS[name], times=None)
                 seen.append(await watch.inbox.get())

@@ -191,7 +191,7 @@ class SentinelHubJobOperator(RequestOperator):
 
     def _result(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.operators.jobs.attempt import attempt_of
-        from sentinelhub_provider.operators.jobs.driver import JobCalls, JobDriver
+        from sentinelhub_provider.operators.jobs.driver import JobDriver
 
         self.attempt, self._request = attempt_of(self, context), None
         self.expected_features = self.deferral.expected_features
@@ -199,8 +199,7 @@ class SentinelHubJobOperator(RequestOperator):
             if not self._is_known():
                 self.built(context)  # so that what cannot work is refused before anything is sent
             store = self.job_store(context)
-            calls = JobCalls(self.hook, self.kind, self.attempt.tag, self.call_arguments)
-            driver = JobDriver(self, context, calls, store, self.deferral, clock=self._clock)
+            driver = JobDriver(self, context, store)
             self._kill = driver.kill
             try:
                 job = driver.run(self._flow(context, store))

@@ -2,122 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from sentinelhub_provider.api.jobs import polling, steps
 from sentinelhub_provider.api.jobs.async_lifecycle import unclear
-from sentinelhub_provider.api.jobs.job import Job, JobKind, JobState, UnknownJobStateError, job_of
-from sentinelhub_provider.exceptions import (
-    SentinelHubError,
-    SentinelHubJobError,
-    SentinelHubRateLimitError,
-    SentinelHubResponseError,
-)
-from sentinelhub_provider.hooks.jobs import decoded, get_job, get_page
+from sentinelhub_provider.api.jobs.job import Job, UnknownJobStateError
+from sentinelhub_provider.both_ways import at_once
+from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubJobError, SentinelHubRateLimitError
+from sentinelhub_provider.hooks.jobs import JobCalls
 from sentinelhub_provider.operators.arguments import push
 from sentinelhub_provider.operators.base import LONGEST_BLOCKING_WAIT, check_attempt
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-    from sentinelhub_provider.operators.jobs.attempt import DeferralState, JobStore
+    from sentinelhub_provider.operators.jobs.attempt import JobStore
     from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator
-
-SEND_WAIT = 5.0
-"""Seconds: the longest wait within sending an Async Process job. 429 may mean a full house, waited for elsewhere."""
 
 STOP_SECONDS = 4.0
 """Airflow kills a task for good 5 seconds after it was asked to end."""
-
-
-class JobCalls:
-    """Makes a worker's calls about its job, and tells what may be left unclear.
-
-    ``tag``: of the task's own job. ``arguments``: how long each call may take.
-    """
-
-    def __init__(self, hook: SentinelHubHook, kind: JobKind, tag: str, arguments: dict[str, Any]) -> None:
-        self._hook, self._kind, self._tag, self._arguments = hook, kind, tag, arguments
-
-    def get(self, job_id: str) -> Job:
-        """Return a job; ``GONE`` where the service does not know it."""
-        return get_job(self._hook, self._kind, job_id, **self._arguments)
-
-    def page(self, token: str | None) -> steps.Page:
-        """Return a page of the listing, newest first. Jobs of others that cannot be read are left out.
-
-        :raises SentinelHubResponseError: where the task's own job cannot: it must not be taken for none.
-        """
-        page, following = get_page(self._hook, self._kind, token, **self._arguments)
-        jobs = []
-        for document in polling.documents_by_id(page).values():
-            try:
-                jobs.append(job_of(self._kind, document))
-            except SentinelHubResponseError:
-                if self._tag in json.dumps(document):
-                    raise
-        return steps.Page(tuple(jobs), following)
-
-    def create(self, payload: dict[str, Any]) -> Job | SentinelHubError:
-        """Create a job, or send one that runs at once; return what went wrong, whatever it is."""
-        try:
-            document = self.post(payload)
-            if not self._kind.actions and isinstance(document, dict):
-                # Whatever state it names: the job is paid for, and its id must not be lost.
-                document = {**document, "status": JobState.RUNNING}
-            return job_of(self._kind, document)
-        except SentinelHubError as error:
-            return error
-
-    def post(self, payload: dict[str, Any]) -> Any:
-        """Return the answer to a request for a job."""
-        limits = self._arguments if self._kind.actions else {**self._arguments, "longest_wait": SEND_WAIT}
-        return decoded(self._hook.request("POST", self._kind.path, json=payload, **limits))
-
-    def act(self, action: steps.Action, job_id: str, **changes: Any) -> SentinelHubError | None:
-        """Tell a job to do something; return the error after which its status has to be checked."""
-        try:
-            self._hook.request("POST", self._kind.action_path(job_id, action), **{**self._arguments, **changes})
-        except (*steps.UNCLEAR, *steps.REFUSALS) as error:
-            return error
-        return None
-
-    def stop(self, job_id: str, seconds: float) -> SentinelHubError | None:
-        """Tell a job to stop, in so many seconds; return what went wrong, whatever it is."""
-        try:
-            return self.act("stop", job_id, deadline=seconds, timeout=seconds, longest_wait=None)
-        except SentinelHubError as error:
-            return error
 
 
 class JobDriver:
     """Drives a flow for one attempt.
 
     ``operator``: the task; makes the request, and knows what is in the bucket. ``store``: what outlives the attempt.
-    ``clock``: the time, aware.
     """
 
-    def __init__(
-        self,
-        operator: SentinelHubJobOperator,
-        context: Context,
-        calls: JobCalls,
-        store: JobStore,
-        deferral: DeferralState,
-        *,
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._operator, self._context, self._calls, self._store = operator, context, calls, store
-        self._kind, self._log, self._deferral = operator.kind, operator.log, deferral
-        self._clock, self._jitter, self._killed = clock, random.random, threading.Event()
-        self._shown: str | None = deferral.job_id
+    def __init__(self, operator: SentinelHubJobOperator, context: Context, store: JobStore) -> None:
+        self._operator, self._context, self._store = operator, context, store
+        self._kind, self._log, self._deferral = operator.kind, operator.log, operator.deferral
+        self._calls = JobCalls(operator.hook.request, operator.kind, **operator.call_arguments)
+        self._clock, self._killed = operator._clock, threading.Event()
+        self._shown: str | None = self._deferral.job_id
         self.seen: Job | None = None
         """The job as it was last seen."""
 
@@ -156,14 +78,14 @@ class JobDriver:
             case steps.DeleteRecord():
                 return self._store.delete()
             case steps.ListJobs(token):
-                return self._calls.page(token)
+                return at_once(self._calls.page(token, self._operator.attempt.tag))
             case steps.Create():
-                return self._calls.create(self._operator.payload(self._context))
+                return at_once(self._calls.create(self._operator.payload(self._context)))
             case steps.Act(action, job):
                 return self._act(action, job)
             case steps.CheckStatus(job_id):
                 self._show(job_id)
-                job = self._calls.get(job_id)
+                job = at_once(self._calls.get(job_id))
                 self._log.info("%s", job)
                 return job
             case steps.AwaitEnd(job, until):
@@ -220,7 +142,7 @@ class JobDriver:
 
     def _act(self, action: steps.Action, job: Job) -> SentinelHubError | None:
         self._log.info("%s job %s: %s", job.kind, job.id, action)
-        said = self._calls.act(action, job.id)
+        said = at_once(self._calls.act(action, job.id))
         if said is not None:
             self._log.warning("%s job %s: the answer to %s was lost or refused: %s", job.kind, job.id, action, said)
         return said
@@ -230,7 +152,7 @@ class JobDriver:
         until = self._deferral.bounded(until)
         if self._operator.deferrable:
             self._defer_until_over(job, until)
-        began, faults = self._clock(), 0
+        began, faults, jitter = self._clock(), 0, random.random()  # noqa: S311 - no secret
         interval = polling.first_wait(self._operator.poll_interval)
         state = job.state
         while (left := (until - self._clock()).total_seconds()) > 0:
@@ -238,13 +160,13 @@ class JobDriver:
             if self._killed.is_set():
                 break
             try:
-                job = self._calls.get(job.id)
+                job = at_once(self._calls.get(job.id))
             except SentinelHubError as error:
                 if error.final or isinstance(error, UnknownJobStateError):
                     raise
                 faults += 1
                 asked = getattr(error, "retry_after", None)
-                interval = polling.wait_after_fault(faults, self._operator.poll_interval, self._jitter(), asked)
+                interval = polling.wait_after_fault(faults, self._operator.poll_interval, jitter, asked)
                 self._log.warning("%s job %s cannot be checked, going on: %s", self._kind, job.id, error)
                 continue
             faults = 0
@@ -254,7 +176,7 @@ class JobDriver:
             if job.is_terminal:
                 break
             age = (self._clock() - (job.created or began)).total_seconds()
-            interval = polling.wait_between(age, self._operator.poll_interval, self._jitter())
+            interval = polling.wait_between(age, self._operator.poll_interval, jitter)
         return job
 
     def _defer_until_over(self, job: Job, until: datetime) -> NoReturn:
@@ -321,10 +243,16 @@ class JobDriver:
 
     def _stop(self, job_id: str) -> None:
         """Stop a job in a thread of its own: this one may hold what the call needs."""
+        calls = JobCalls(self._operator.hook.request, self._kind, deadline=STOP_SECONDS, timeout=STOP_SECONDS)
         said: list[SentinelHubError | None] = []
-        thread = threading.Thread(
-            target=lambda: said.append(self._calls.stop(job_id, STOP_SECONDS)), name="sentinelhub-stop", daemon=True
-        )
+
+        def stop() -> None:
+            try:
+                said.append(at_once(calls.act("stop", job_id)))
+            except SentinelHubError as error:
+                said.append(error)
+
+        thread = threading.Thread(target=stop, name="sentinelhub-stop", daemon=True)
         thread.start()
         thread.join(STOP_SECONDS)
         if said == [None]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from clocks import FakeClock
 
 from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, BATCH_PROCESS, Job, JobKind, JobState, gone, job_of
-from sentinelhub_provider.api.jobs.polling import RELEARN
+from sentinelhub_provider.api.jobs.polling import RELEARN, documents_by_id
 from sentinelhub_provider.api.time_range import format_time
 from sentinelhub_provider.exceptions import (
     SentinelHubAuthenticationError,
@@ -23,7 +24,8 @@ from sentinelhub_provider.exceptions import (
     SentinelHubServerError,
     SentinelHubTransportError,
 )
-from sentinelhub_provider.triggers.job_polling import JobPoller, PollFailure, PollUpdate, StatusUpdate, Watch, watching
+from sentinelhub_provider.triggers.job_polling import JobPoller, PollFailure, PollUpdate, StatusUpdate, Watch
+from sentinelhub_provider.triggers.shared_poll import shared
 
 FIRST_CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -42,47 +44,53 @@ class Service:
         self.kind = kind
         self.clock = clock
         self.page_size = page_size
-        self.documents: dict[str, dict[str, Any]] = {}
+        self.described: dict[str, dict[str, Any]] = {}
         self.asked: Counter[float] = Counter()
         self.pages = 0
         self.singles: list[str] = []
         self.fault: Callable[[], Any] = lambda: None
-        self.closed = 0
+        self.opened = self.closed = 0
 
     def add(self, *job_ids: str, status: str = "PROCESSING") -> None:
         """Add jobs, each newer than the last."""
         for job_id in job_ids:
-            created = format_time(FIRST_CREATED + timedelta(seconds=len(self.documents)))
-            self.documents[job_id] = {"id": job_id, "status": status, "created": created}
+            created = format_time(FIRST_CREATED + timedelta(seconds=len(self.described)))
+            self.described[job_id] = {"id": job_id, "status": status, "created": created}
 
     def set(self, job_id: str, status: str, **members: Any) -> None:
         """Change a job."""
-        self.documents[job_id] |= {"status": status, **members}
+        self.described[job_id] |= {"status": status, **members}
 
-    async def job(self, job_id: str) -> Job:
+    async def get(self, job_id: str, *, light: bool) -> Job:
         """Describe one job."""
+        assert light
         self.singles.append(job_id)
         found = await self._ask()
         if found is not None:
             return job_of(self.kind, found)
-        document = self.documents.get(job_id)
+        document = self.described.get(job_id)
         return gone(self.kind, job_id) if document is None else job_of(self.kind, document)
 
-    async def page(self, token: str | None) -> tuple[Any, str | None]:
+    async def documents(self, token: str | None) -> tuple[Any, str | None]:
         """Return one page."""
         self.pages += 1
         found = await self._ask()
         if found is not None:
-            return found, None
+            return documents_by_id(found), None
         start = int(token or 0)
-        newest = list(reversed(self.documents.values()))
+        newest = list(reversed(self.described.values()))
         following = start + self.page_size
-        return {"data": newest[start:following]}, str(following) if following < len(newest) else None
+        return documents_by_id({"data": newest[start:following]}), str(following) if following < len(newest) else None
 
-    async def aclose(self) -> None:
-        """Count it."""
-        await asyncio.sleep(0)
-        self.closed += 1
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Any]:
+        """Open the connection for a round."""
+        self.opened += 1
+        try:
+            yield self
+        finally:
+            await asyncio.sleep(0)
+            self.closed += 1
 
     async def _ask(self) -> Any:
         self.asked[self.clock()] += 1
@@ -117,7 +125,12 @@ class Stage:
         """Make a poller."""
         self.pollers += 1
         return JobPoller(
-            self.kind, self.service, clock=self.clock, wall_clock=lambda: 0.0, jitter=lambda: 0.0, wait=self._wait
+            self.kind,
+            self.service.connect,
+            clock=self.clock,
+            wall_clock=lambda: 0.0,
+            jitter=lambda: 0.0,
+            wait=self._wait,
         )
 
     async def _wait(self, event: asyncio.Event, seconds: float) -> None:
@@ -148,7 +161,7 @@ class Stage:
 
     def watching(self, job_id: str, poll_interval: float = 30.0, conn_id: str = "one") -> Any:
         """Begin to wait as a trigger does."""
-        return watching(self.kind, conn_id, job_id, poll_interval, make=self.poller)
+        return shared(conn_id, self.poller).watch(job_id, poll_interval)
 
 
 async def _others() -> None:
@@ -200,7 +213,7 @@ def test_each_change_of_state_is_told_once():
             lambda service: service.set("a", "FAILED", error="no", completionPercentage=40), id="failed-at-40"
         ),
         pytest.param(lambda service: service.set("a", "STOPPED", stoppedStatusReason="OUT_OF_PU"), id="out-of-pu"),
-        pytest.param(lambda service: service.documents.pop("a"), id="deleted"),
+        pytest.param(lambda service: service.described.pop("a"), id="deleted"),
         pytest.param(lambda service: service.set("a", "EXPLODED"), id="unknown-state"),
     ],
 )
@@ -228,7 +241,7 @@ def test_finished_async_job_is_gone():
     """The API that lists nothing answers 404 for it."""
     stage = Stage(ASYNC_PROCESS)
     stage.service.add("a", status="RUNNING")
-    stage.later(60, lambda: stage.service.documents.pop("a"))
+    stage.later(60, lambda: stage.service.described.pop("a"))
 
     assert states(run(lambda: stage.wait("a"))) == ["RUNNING", "GONE"]
     assert stage.service.pages == 0
@@ -273,7 +286,7 @@ def test_thousand_among_others_are_found_with_twelve_requests():
     stage = Stage()
     names = [f"j{number}" for number in range(1_000)]
     stage.service.add(*names, *(f"foreign{number}" for number in range(90)))
-    stage.later(500, lambda: stage.service.documents.pop("j500"))
+    stage.later(500, lambda: stage.service.described.pop("j500"))
     stage.later(1_000, lambda: [stage.service.set(name, "DONE") for name in names if name != "j500"])
 
     async def act() -> list[list[PollUpdate]]:
@@ -324,7 +337,7 @@ def test_page_older_than_all_that_is_missing_is_the_last():
 
     def delete() -> None:
         for name in names:
-            del stage.service.documents[name]
+            del stage.service.described[name]
         stage.service.pages = 0
 
     stage.later(300, delete)
@@ -359,7 +372,7 @@ def test_many_async_jobs_are_asked_for_at_a_bearable_rate():
     stage = Stage(ASYNC_PROCESS)
     names = [f"j{number}" for number in range(100)]
     stage.service.add(*names, status="RUNNING")
-    stage.later(900, lambda: [stage.service.documents.pop(name) for name in names])
+    stage.later(900, lambda: [stage.service.described.pop(name) for name in names])
 
     async def act() -> None:
         await asyncio.gather(*(stage.wait(name) for name in names))
@@ -381,7 +394,7 @@ def test_connections_have_loops_of_their_own():
 
     run(act)
 
-    assert (stage.pollers, stage.service.closed) == (2, 2)
+    assert (stage.pollers, stage.service.opened, stage.service.closed) == (2, 2, 2)
 
 
 # --- faults ---------------------------------------------------------------------------------------------------------
@@ -423,7 +436,7 @@ def test_fault_that_passes_is_survived(fault: Any, others: int):
 
 
 def test_fault_that_does_not_pass_is_told_to_all():
-    """A refused client is refused for everyone."""
+    """A refused client is refused for everyone, once its connection was looked up again."""
     stage = Stage()
     names = [f"j{number}" for number in range(20)]
     stage.service.add(*names)
@@ -433,8 +446,8 @@ def test_fault_that_does_not_pass_is_told_to_all():
     async def act() -> list[list[PollUpdate]]:
         return await asyncio.gather(*(stage.wait(name) for name in names))
 
-    assert {tuple(states(seen)) for seen in run(act)} == {("PROCESSING", "SentinelHubAuthenticationError")}
-    assert stage.clock() <= 1_100 + 30
+    assert {tuple(states(seen)) for seen in run(act)} == {("PROCESSING", *["SentinelHubAuthenticationError"] * 2)}
+    assert stage.clock() <= 1_100 + 30 + 5
 
 
 def test_fault_of_one_job_is_not_the_others():
@@ -451,7 +464,7 @@ def test_fault_of_one_job_is_not_the_others():
 
 
 def test_broken_loop_tells_everyone(caplog: pytest.LogCaptureFixture):
-    """A mistake of ours must not become a task that waits for ever; another loop starts with the next trigger."""
+    """A mistake of ours must not become a task that waits for ever; the next trigger is polled for again."""
     stage = Stage()
     stage.service.add("a", "b")
     stage.service.fault = lambda: KeyError("oops")
@@ -469,15 +482,14 @@ def test_broken_loop_tells_everyone(caplog: pytest.LogCaptureFixture):
     assert "broke" in str(first.error)
     assert "oops" in caplog.text
     assert states([third]) == ["DONE"]
-    assert stage.pollers == 2
-    assert stage.service.closed == 2
+    assert stage.service.opened == stage.service.closed == 2
 
 
 # --- coming and going -----------------------------------------------------------------------------------------------
 
 
-def test_session_is_closed_when_the_last_one_leaves():
-    """And the loop is over by then."""
+def test_nothing_goes_on_when_the_last_one_left():
+    """The connections of each round are closed, and the loop is over."""
     stage = Stage()
     stage.service.add("a", status="DONE")
 
@@ -486,7 +498,7 @@ def test_session_is_closed_when_the_last_one_leaves():
         return len(asyncio.all_tasks())
 
     assert run(act) == 1
-    assert stage.service.closed == 1
+    assert stage.service.opened == stage.service.closed == 1
 
 
 def test_cancelled_one_leaves_the_others_alone():
@@ -506,7 +518,8 @@ def test_cancelled_one_leaves_the_others_alone():
 
     assert states(run(act)) == ["PROCESSING", "DONE"]
     assert stage.service.singles[-1] == "b"
-    assert (stage.pollers, stage.service.closed) == (1, 1)
+    assert stage.pollers == 1
+    assert stage.service.opened == stage.service.closed
 
 
 def test_all_cancelled_leave_nothing_behind():
@@ -524,7 +537,7 @@ def test_all_cancelled_leave_nothing_behind():
         return {task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()}}
 
     assert run(act) == set()
-    assert stage.service.closed == 1
+    assert stage.service.opened == stage.service.closed > 0
 
 
 def test_loop_is_not_a_part_of_the_trigger_that_started_it():

@@ -16,7 +16,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubRateLimitError,
     SentinelHubServerError,
 )
-from sentinelhub_provider.triggers.shared_poll import SHORTEST_PAUSE, SharedPoll, shared_poll
+from sentinelhub_provider.triggers.shared_poll import SHORTEST_PAUSE, SharedPoll, shared
 
 TODAY = datetime(2024, 6, 15, tzinfo=UTC)
 
@@ -70,12 +70,12 @@ def test_many_watchers_share_each_poll(poll, catalog, time):
 
     async def run() -> list[Any]:
         opened = [poll.subscribe(since(7), lambda: 300.0) for _ in range(50)]
-        subscriptions = [each.__enter__() for each in opened]
+        subscriptions = [await each.__aenter__() for each in opened]
         results = [await asyncio.gather(*(each.next() for each in subscriptions))]
         await time.run(650)
         results.append(await asyncio.gather(*(each.next() for each in subscriptions)))
         for each in opened:
-            each.__exit__(None, None, None)
+            await each.__aexit__(None, None, None)
         return results
 
     results = asyncio.run(run())
@@ -88,13 +88,13 @@ def test_who_joins_soon_gets_the_poll_that_was(poll, catalog, time):
     """A watcher that joins within ten seconds costs no poll; one that joins later has one at once."""
 
     async def run() -> None:
-        with poll.subscribe(since(7), lambda: 300.0) as first:
+        async with poll.subscribe(since(7), lambda: 300.0) as first:
             await first.next()
             await time.run(5)
-            with poll.subscribe(since(7), lambda: 300.0) as second:
+            async with poll.subscribe(since(7), lambda: 300.0) as second:
                 await second.next()
                 await time.run(95)
-                with poll.subscribe(since(7), lambda: 300.0) as third:
+                async with poll.subscribe(since(7), lambda: 300.0) as third:
                     await third.next()
 
     asyncio.run(run())
@@ -106,10 +106,10 @@ def test_who_needs_more_days_gets_them(poll, catalog, time):
     """The poll that was does not reach back far enough; the next one serves both."""
 
     async def run() -> None:
-        with poll.subscribe(since(2), lambda: 300.0) as first, poll.subscribe(since(2), lambda: 300.0):
+        async with poll.subscribe(since(2), lambda: 300.0) as first, poll.subscribe(since(2), lambda: 300.0):
             await first.next()
             await time.run(1)
-            with poll.subscribe(since(30), lambda: 300.0) as second:
+            async with poll.subscribe(since(30), lambda: 300.0) as second:
                 waiting = asyncio.ensure_future(second.next())
                 await time.run(20)
                 assert waiting.done()
@@ -123,7 +123,7 @@ def test_the_shortest_interval_rules(poll, catalog, time):
     """Two watchers of one query with intervals of their own."""
 
     async def run() -> None:
-        with poll.subscribe(since(), lambda: 300.0), poll.subscribe(since(), lambda: 60.0):
+        async with poll.subscribe(since(), lambda: 300.0), poll.subscribe(since(), lambda: 60.0):
             await time.run(130)
 
     asyncio.run(run())
@@ -136,7 +136,7 @@ def test_passing_errors_make_the_pauses_longer(poll, catalog, time, caplog):
     catalog.answer = SentinelHubServerError("POST /catalog/v1/search answered 503.", status=503)
 
     async def run() -> None:
-        with poll.subscribe(since(), lambda: 60.0) as subscription:
+        async with poll.subscribe(since(), lambda: 60.0) as subscription:
             await time.run(2_000)
             catalog.answer = []
             await time.run(300)
@@ -157,7 +157,7 @@ def test_the_service_may_ask_for_more(poll, catalog, time):
     catalog.answer = SentinelHubRateLimitError("Too many requests.", retry_after=120.0)
 
     async def run() -> None:
-        with poll.subscribe(since(), lambda: 60.0):
+        async with poll.subscribe(since(), lambda: 60.0):
             await time.run(150)
 
     asyncio.run(run())
@@ -170,7 +170,7 @@ def test_a_wrong_secret_is_polled_slowly(poll, catalog, time, caplog):
     catalog.answer = SentinelHubAuthenticationError("The token endpoint refuses the client. Change the password.")
 
     async def run() -> None:
-        with poll.subscribe(since(), lambda: 60.0):
+        async with poll.subscribe(since(), lambda: 60.0):
             await time.run(3_000)
 
     asyncio.run(run())
@@ -186,7 +186,7 @@ def test_an_unforeseen_error_does_not_end_it(poll, catalog, time, caplog):
     catalog.answer = KeyError("surprise")
 
     async def run() -> None:
-        with poll.subscribe(since(), lambda: 60.0) as subscription:
+        async with poll.subscribe(since(), lambda: 60.0) as subscription:
             await time.run(15)
             catalog.answer = []
             await time.run(15)
@@ -202,7 +202,7 @@ def test_a_cancellation_of_somebody_else_does_not_end_it(poll, catalog, time):
     catalog.answer = asyncio.CancelledError()
 
     async def run() -> None:
-        with poll.subscribe(since(), lambda: 60.0) as subscription:
+        async with poll.subscribe(since(), lambda: 60.0) as subscription:
             await time.run(15)
             catalog.answer = []
             await time.run(15)
@@ -215,7 +215,7 @@ def test_it_ends_with_its_last_watcher(poll, catalog, time):
     """Nobody is left to tell."""
 
     async def run() -> None:
-        with poll.subscribe(since(), lambda: 60.0):
+        async with poll.subscribe(since(), lambda: 60.0):
             await time.run(70)
         await time.run(1_000)
 
@@ -229,7 +229,7 @@ def test_watchers_that_come_and_go_make_no_hot_loop(poll, catalog, time):
 
     async def run() -> None:
         for _ in range(60):
-            with poll.subscribe(since(), lambda: 300.0):
+            async with poll.subscribe(since(), lambda: 300.0):
                 await time.run(1)
 
     asyncio.run(run())
@@ -244,14 +244,14 @@ def test_polls_are_known_by_their_key(time, catalog):
         return SharedPoll(catalog.search, "watcher", clock=time, wait=time.wait)
 
     async def run() -> SharedPoll:
-        poll = shared_poll("a", make)
-        with poll.subscribe(since(), lambda: 60.0):
-            assert shared_poll("a", make) is poll
-            assert shared_poll("b", make) is not poll
+        poll = shared("a", make)
+        async with poll.subscribe(since(), lambda: 60.0):
+            assert shared("a", make) is poll
+            assert shared("b", make) is not poll
             await time.run(1)
-        assert shared_poll("a", make) is poll
+        assert shared("a", make) is poll
         await time.run(20)
-        assert shared_poll("a", make) is not poll
+        assert shared("a", make) is not poll
         return poll
 
     assert asyncio.run(run()) is not asyncio.run(run())
