@@ -2,55 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
 
+from sentinelhub_provider.both_ways import at_once, awaited
 from sentinelhub_provider.exceptions import SentinelHubError
 
 T = TypeVar("T")
 
 
-class _Run(Generic[T]):
-    """Iterates over a flow's steps. As a context, it takes what came of a step: ``answer``, or a service's error."""
-
-    result: T
-
-    def __init__(self, flow: Generator[Any, Any, T]) -> None:
-        self._flow = flow
-        self._error: SentinelHubError | None = None
-        self.answer: Any = None
-
-    def __iter__(self) -> _Run[T]:
-        return self
-
-    def __next__(self) -> Any:
-        try:
-            return self._flow.send(self.answer) if self._error is None else self._flow.throw(self._error)
-        except StopIteration as end:
-            self.result = end.value
-            raise
-
-    def __enter__(self) -> None:
-        self.answer = self._error = None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
-        self._error = error if isinstance(error, SentinelHubError) else None
-        return self._error is not None
-
-
 def drive(flow: Generator[Any, Any, T], take: Callable[[Any], Any]) -> T:
     """Take a flow's steps until it ends, and return its result. The flow gets a :class:`SentinelHubError` of a step."""
-    run = _Run(flow)
-    for step in run:
-        with run:
-            run.answer = take(step)
-    return run.result
+    return at_once(adrive(flow, take))
 
 
-async def adrive(flow: Generator[Any, Any, T], take: Callable[[Any], Awaitable[Any]]) -> T:
-    """Do what :func:`drive` does, for the event loop."""
-    run = _Run(flow)
-    for step in run:
-        with run:
-            run.answer = await take(step)
-    return run.result
+async def adrive(flow: Generator[Any, Any, T], take: Callable[[Any], Any]) -> T:
+    """Do what :func:`drive` does, for the event loop, where taking a step may be a coroutine."""
+    answer: Any = None
+    error: SentinelHubError | None = None
+    try:
+        while True:
+            step = flow.send(answer) if error is None else flow.throw(error)
+            answer = error = None
+            try:
+                answer = await awaited(take(step))
+            except SentinelHubError as raised:
+                error = raised
+    except StopIteration as end:
+        result: T = end.value
+        return result

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from sentinelhub_provider.api.job_requests.async_process import AsyncProcessRequest
     from sentinelhub_provider.operators.jobs.attempt import JobStore
-    from sentinelhub_provider.operators.jobs.buckets import Unchecked
     from sentinelhub_provider.operators.jobs.results import AsyncResults
 
 
@@ -99,17 +98,17 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
 
     def delivered(self, context: Context) -> Delivered:
         """Look for the outputs of a job whose id is not known."""
-        from sentinelhub_provider.operators.jobs.buckets import Unchecked
+        from sentinelhub_provider.operators.jobs.buckets import BucketError
 
-        found = self._check(context, None)
-        if isinstance(found, Unchecked):
-            self.log.warning("%s", found)
-            return Delivered.NOTHING if found.passes else Delivered.UNREADABLE
-        return found.outcome
+        try:
+            return self._check(context, None).outcome
+        except BucketError as error:
+            self.log.warning("The outputs of the job are unchecked: %s.", error)
+            return Delivered.NOTHING if error.passes else Delivered.UNREADABLE
 
     def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:
         """Return what the task returns; the bucket says how the job ended."""
-        from sentinelhub_provider.operators.jobs.buckets import Unchecked
+        from sentinelhub_provider.operators.jobs.buckets import BucketError
 
         job_id = None if job is None else job.id
         result: dict[str, Any] = dict.fromkeys(("id", "state", "processing_units", "delivery", "files"))
@@ -120,9 +119,10 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         result["delivery"] = self._url(context)
         if not self.check_features:
             return result
-        found = self._check(context, job_id)
-        if isinstance(found, Unchecked):
-            self.log.warning("%s job %s is over, but how it ended could not be checked: %s", self.kind, job_id, found)
+        try:
+            found = self._check(context, job_id)
+        except BucketError as error:
+            self.log.warning("%s job %s is over, but how it ended could not be checked: %s.", self.kind, job_id, error)
             return result
         if found.outcome is Delivered.OUTPUTS:
             self.log.info("%s", found)
@@ -136,7 +136,7 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
             )
         raise SentinelHubJobError(f"{self.kind} job {job_id or '(id unknown)'} {what}.", job_status="FAILED")
 
-    def _check(self, context: Context, job_id: str | None) -> AsyncResults | Unchecked:
+    def _check(self, context: Context, job_id: str | None) -> AsyncResults:
         from sentinelhub_provider.operators.jobs.results import check_async_process
 
         return check_async_process(self._url(context), job_id, self._outputs(context), self.delivery_conn_id)

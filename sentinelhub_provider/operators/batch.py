@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from sentinelhub_provider.api.job_requests.batch_process import BatchProcessRequest
-    from sentinelhub_provider.operators.jobs.buckets import Unchecked
     from sentinelhub_provider.operators.jobs.results import FeatureResults
 
 
@@ -118,7 +117,7 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
 
     def check_analysed(self, context: Context, job: Job) -> None:
         """Check the cost of what the job's manifest lists, where it could not be told before."""
-        from sentinelhub_provider.operators.jobs.buckets import Unchecked
+        from sentinelhub_provider.operators.jobs.buckets import BucketError
         from sentinelhub_provider.operators.jobs.results import sizes_in_manifest
 
         if self.budget is None or self.job_id is not None:
@@ -126,17 +125,18 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
         request: BatchProcessRequest = self.built(context)
         if self.estimate(request) is not None:
             return
-        sizes = sizes_in_manifest(request.delivery.url, job.id, self.delivery_conn_id)
-        if isinstance(sizes, Unchecked):
+        try:
+            sizes = sizes_in_manifest(request.delivery.url, job.id, self.delivery_conn_id)
+        except BucketError as error:
             raise SentinelHubBudgetError(
                 f"max_processing_units is {self.budget:g}, but what {job} will make cannot be told: "
-                f"{sizes}. It was not started, and costs nothing. Let delivery_conn_id read the bucket, or leave "
+                f"{error}. It was not started, and costs nothing. Let delivery_conn_id read the bucket, or leave "
                 "max_processing_units out."
-            )
+            ) from error
         self.log.info("%s will make %d features", job, sizes.count)
         self.check_estimate(context, self.estimate(request, sizes))
 
-    def check(self, url: str, job: Job) -> FeatureResults | Unchecked:
+    def check(self, url: str, job: Job) -> FeatureResults:
         """Read the job's result database."""
         from sentinelhub_provider.operators.jobs.results import check_batch_process
 

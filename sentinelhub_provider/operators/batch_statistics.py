@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from sentinelhub_provider.api.job_requests.batch_statistics import BatchStatisticsRequest
     from sentinelhub_provider.api.time_range import TimeRange
-    from sentinelhub_provider.operators.jobs.buckets import Unchecked
     from sentinelhub_provider.operators.jobs.results import FeatureResults
 
 
@@ -142,7 +141,7 @@ class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubLis
             time = split_time(wanted.time_range, wanted.aggregation_interval, wanted.last_interval, now=None)
         return body, time.intervals
 
-    def check(self, url: str, job: Job) -> FeatureResults | Unchecked:
+    def check(self, url: str, job: Job) -> FeatureResults:
         """Read the files of the features."""
         from sentinelhub_provider.operators.jobs.results import check_batch_statistics
 

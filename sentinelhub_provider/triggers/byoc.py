@@ -7,17 +7,17 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from sentinelhub_provider.api.byoc.ingestion import Get, Pause, error_event, finished_event, poll_tiles
 from sentinelhub_provider.api.flow import adrive
 from sentinelhub_provider.api.values import decode_answer
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-from sentinelhub_provider.triggers.stored import StoredTrigger, checking
+from sentinelhub_provider.triggers.stored import StoredTrigger
 
 
-class SentinelHubByocTilesTrigger(StoredTrigger, BaseTrigger):
+class SentinelHubByocTilesTrigger(StoredTrigger):
     """Wait until each of these tiles is ingested or has failed.
 
     One event ends it: ``finished``, with how many were ingested and why the first ones failed; ``timeout``, the same
@@ -37,7 +37,6 @@ class SentinelHubByocTilesTrigger(StoredTrigger, BaseTrigger):
     _clock = staticmethod(time.time)
     _sleep = staticmethod(asyncio.sleep)
 
-    @checking
     def __init__(
         self,
         *,

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import TriggerEvent
 
 from sentinelhub_provider.api.scenes.watch import pause_between
 from sentinelhub_provider.api.values import read_number, read_seconds, read_whole_number
@@ -19,13 +19,13 @@ from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.hooks.scenes import asearch_scenes
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 from sentinelhub_provider.triggers.shared_poll import SharedPoll, first_of, shared, wait_for
-from sentinelhub_provider.triggers.stored import StoredTrigger, checking
+from sentinelhub_provider.triggers.stored import StoredTrigger
 
 LAST_POLL = 60.0
 """Seconds that the last poll, which begins at the end of the wait, may take."""
 
 
-class SentinelHubSceneCountTrigger(StoredTrigger, BaseTrigger):
+class SentinelHubSceneCountTrigger(StoredTrigger):
     """Poll until so many scenes are found, then fire once.
 
     The event is ``{"status": "found", "scenes": 3, "waits_until": ...}``; ``timeout`` where there were too few at the
@@ -48,7 +48,6 @@ class SentinelHubSceneCountTrigger(StoredTrigger, BaseTrigger):
     _sleep = staticmethod(asyncio.sleep)
     _jitter = staticmethod(random.random)
 
-    @checking
     def __init__(
         self,
         *,

@@ -16,7 +16,7 @@ from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
 from sentinelhub_provider.api.values import read_number, read_seconds
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.triggers.job_polling import PollFailure, StatusUpdate, connected, poller_of
-from sentinelhub_provider.triggers.stored import StoredTrigger, checking
+from sentinelhub_provider.triggers.stored import StoredTrigger
 
 FIRST_POLL_PATIENCE = 60.0
 """Seconds that the first status check may take even past the deadline: the job may have ended without a triggerer."""
@@ -39,7 +39,7 @@ STOP_DEADLINE = 15.0
 """Seconds for stopping a job: with the question for the task's state, less than Airflow's limit of 30."""
 
 
-class SentinelHubJobTrigger(StoredTrigger, BaseTrigger):
+class SentinelHubJobTrigger(StoredTrigger):
     """Wait until a job ends, whoever started it.
 
     All triggers of a triggerer that wait for jobs of one kind over one connection share one poll loop: a thousand jobs
@@ -56,7 +56,6 @@ class SentinelHubJobTrigger(StoredTrigger, BaseTrigger):
     :raises InvalidTriggerError: for an argument that cannot work.
     """
 
-    @checking
     def __init__(
         self,
         kind: str,

@@ -33,7 +33,7 @@ from sentinelhub_provider.hooks.scenes import asearch_scenes
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 from sentinelhub_provider.triggers.scene_announcer import SceneAnnouncer, open_store
 from sentinelhub_provider.triggers.shared_poll import SHORTEST_PAUSE, SharedPoll, shared, wait_for
-from sentinelhub_provider.triggers.stored import StoredTrigger, checking
+from sentinelhub_provider.triggers.stored import StoredTrigger
 
 DEFAULT_POLL_INTERVAL = 1800.0
 """Seconds: 1,440 polls a month."""
@@ -78,7 +78,6 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
     _clock = staticmethod(time.monotonic)
     _sleep = staticmethod(asyncio.sleep)
 
-    @checking
     def __init__(
         self,
         *,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger
 
 from sentinelhub_provider.exceptions import SentinelHubRequestError
-
-Trigger = TypeVar("Trigger")
-P = ParamSpec("P")
 
 
 class InvalidTriggerError(SentinelHubRequestError, TypeError):
@@ -21,28 +20,32 @@ class InvalidTriggerError(SentinelHubRequestError, TypeError):
     """
 
 
-def checking(make: Callable[Concatenate[Trigger, P], None]) -> Callable[Concatenate[Trigger, P], None]:
+def _checked(make: Callable[..., None]) -> Callable[..., None]:
     """Let a trigger's constructor raise :class:`InvalidTriggerError` for whatever it refuses."""
 
     @wraps(make)
-    def checked(self: Trigger, /, *args: P.args, **kwargs: P.kwargs) -> None:
+    def checked(trigger: Any, *arguments: Any, **named: Any) -> None:
         try:
-            make(self, *args, **kwargs)
+            make(trigger, *arguments, **named)
         except SentinelHubRequestError as error:
             raise InvalidTriggerError(str(error), field=error.field) from error
         except TypeError:
             raise
         except Exception as error:
             raise InvalidTriggerError(
-                f"{type(self).__name__} cannot be made of these arguments ({type(error).__name__}: {error}).",
+                f"{type(trigger).__name__} cannot be made of these arguments ({type(error).__name__}: {error}).",
                 field="trigger",
             ) from error
 
     return checked
 
 
-class StoredTrigger:
+class StoredTrigger(BaseTrigger):
     """A trigger whose attributes are the arguments that it is made from; none of them is secret."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.__init__ = _checked(cls.__init__)  # type: ignore[method-assign]
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments, from which another triggerer makes it anew."""

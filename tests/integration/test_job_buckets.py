@@ -14,7 +14,7 @@ from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 from sentinelhub_provider.api.job_requests.delivery import S3Access
 from sentinelhub_provider.features import open_features
 from sentinelhub_provider.hooks.delivery import access_of
-from sentinelhub_provider.operators.jobs.buckets import Unchecked, entries, open_path
+from sentinelhub_provider.operators.jobs.buckets import BucketError, entries, open_path
 from sentinelhub_provider.operators.jobs.features import prepare_features
 from sentinelhub_provider.operators.jobs.results import (
     AsyncResults,
@@ -116,10 +116,8 @@ def test_outputs_and_errors_are_found(bucket: S3Server) -> None:
 @pytest.mark.parametrize("check", [check_batch_process, check_batch_statistics], ids=["process", "statistics"])
 def test_bucket_that_is_not_there(bucket: S3Server, check: Any) -> None:
     """It is said what could not be checked, and why; never that all is well."""
-    found = check("s3://no-such-bucket/a", JOB, CONN_ID)
-
-    assert isinstance(found, Unchecked)
-    assert JOB in str(found)
+    with pytest.raises(BucketError, match="no-such-bucket"):
+        check("s3://no-such-bucket/a", JOB, CONN_ID)
 
 
 def test_server_that_is_not_there(s3_for_all: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,10 +126,8 @@ def test_server_that_is_not_there(s3_for_all: S3Server, monkeypatch: pytest.Monk
     extra = {"endpoint_url": "http://127.0.0.1:1", "config_kwargs": refused}
     monkeypatch.setenv("AIRFLOW_CONN_DEAD", s3_for_all.connection(extra=extra))
 
-    found = check_async_process(f"s3://{BUCKET}/pictures", JOB, ["default"], "dead")
-
-    assert isinstance(found, Unchecked)
-    assert "EndpointConnectionError" in str(found)
+    with pytest.raises(BucketError, match="EndpointConnectionError"):
+        check_async_process(f"s3://{BUCKET}/pictures", JOB, ["default"], "dead")
 
 
 def test_listing_goes_page_by_page(bucket: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,11 +148,11 @@ def test_same_connection_serves_sentinel_hub(bucket: S3Server) -> None:
 def test_keys_stay_out_of_sight(bucket: S3Server, caplog: pytest.LogCaptureFixture) -> None:
     """No log and no result of a look into the bucket has them, nor of one that fails."""
     caplog.set_level(logging.INFO)
-    results = [
-        check_batch_process(f"s3://{BUCKET}/results", JOB, CONN_ID),
-        check_batch_statistics("s3://no-such-bucket/results", JOB, CONN_ID),
-        check_async_process(f"s3://{BUCKET}/results", JOB, ["default"], CONN_ID),
-    ]
+    results: list[Any] = [check_async_process(f"s3://{BUCKET}/results", JOB, ["default"], CONN_ID)]
+    for check, name in ((check_batch_process, BUCKET), (check_batch_statistics, "no-such-bucket")):
+        with pytest.raises(BucketError) as error:
+            check(f"s3://{name}/results", JOB, CONN_ID)
+        results += [error.value, str(error.value)]
     with prepare_features(FIELD) as prepared:
         prepared.upload(f"s3://{BUCKET}/features", CONN_ID)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sentinelhub_provider.transport.download import is_final
@@ -14,20 +13,6 @@ if TYPE_CHECKING:
 
 LIST_PAGE = 1000
 """Objects that S3 lists at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unchecked:
-    """Something that could not be checked. ``reason``: what and why, for a person; holds no credential.
-
-    ``passes``: whether that may be possible soon.
-    """
-
-    reason: str
-    passes: bool = False
-
-    def __str__(self) -> str:
-        return self.reason
 
 
 class Entry(NamedTuple):
@@ -66,12 +51,12 @@ def open_path(url: str, conn_id: str | None) -> ObjectStoragePath:
     return path
 
 
-def find_file_of_job(url: str, job_id: str, name: str, conn_id: str | None) -> ObjectStoragePath | Unchecked:
+def find_file_of_job(url: str, job_id: str, name: str, conn_id: str | None) -> ObjectStoragePath:
     """Return a file that a job leaves in its delivery.
 
     The documentation says "root folder" and no more: that is searched, then the job's own folder below.
-    ``url``: the job's delivery URL, with its placeholders. Raises :class:`BucketError` where the bucket cannot be
-    read.
+    ``url``: the job's delivery URL, with its placeholders. Raises :class:`BucketError` where it is not there, or the
+    bucket cannot be read.
     """
     from sentinelhub_provider.api.job_requests.delivery import fixed_folder
 
@@ -79,7 +64,9 @@ def find_file_of_job(url: str, job_id: str, name: str, conn_id: str | None) -> O
     folders = [root] if root.endswith(f"/{job_id}") else [root, f"{root}/{job_id}"]
     places = [f"{folder}/{name}" for folder in folders]
     found = next((path for path in (open_path(place, conn_id) for place in places) if exists(path)), None)
-    return Unchecked(f"there is neither {' nor '.join(places)}") if found is None else found
+    if found is None:
+        raise BucketError(f"there is neither {' nor '.join(places)}")
+    return found
 
 
 @contextmanager

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from sentinelhub_provider.api.job_requests.delivery import Access, Location
     from sentinelhub_provider.api.processing_units import Estimate, FeatureSizes
-    from sentinelhub_provider.operators.jobs.buckets import Unchecked
     from sentinelhub_provider.operators.jobs.features import PreparedFeatures
     from sentinelhub_provider.operators.jobs.results import FeatureResults
 
@@ -74,8 +73,11 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
         self.on_partial = read_choice(self.on_partial, ON_PARTIAL, "on_partial")
 
     @abstractmethod
-    def check(self, url: str, job: Job) -> FeatureResults | Unchecked:
-        """Read in the bucket what became of the job's features. ``url``: the job's delivery."""
+    def check(self, url: str, job: Job) -> FeatureResults:
+        """Read in the bucket what became of the job's features.
+
+        ``url``: the job's delivery. Raises :class:`BucketError` where that cannot be known.
+        """
 
     def estimate(self, request: Any, sizes: FeatureSizes | None = None) -> Estimate | None:
         """Return what the request will cost over features of such sizes, by default those that are known."""
@@ -110,17 +112,19 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
         }
 
     def _checked(self, job: Job) -> FeatureResults | None:
-        from sentinelhub_provider.operators.jobs.buckets import Unchecked
+        from sentinelhub_provider.operators.jobs.buckets import BucketError
 
         if job.state is JobState.PARTIAL:
             self._fail_or_warn(job, f"in part only{f': {job.error}' if job.error else ''}", reason="PARTIAL")
         if not self.check_features:
             return None
-        url = job.delivery_url
-        found = Unchecked("The service does not say where the results are.") if url is None else self.check(url, job)
-        if isinstance(found, Unchecked):
+        try:
+            if job.delivery_url is None:
+                raise BucketError("the service does not say where the results are")
+            found = self.check(job.delivery_url, job)
+        except BucketError as error:
             what = "is done, but whether all features are could not be checked"
-            self.log.warning("%s job %s %s: %s", job.kind, job.id, what, found)
+            self.log.warning("%s job %s %s: %s.", job.kind, job.id, what, error)
             return None
         if found.is_good:
             self.log.info("%s", found)

@@ -2,7 +2,7 @@
 
 A job that is DONE may hold features that failed, and one of Async Process says nothing at all once it is over. What
 went well, what did not and why stands in the bucket, in a form that differs from API to API. Where it cannot be read,
-the answer is :class:`~sentinelhub_provider.operators.jobs.buckets.Unchecked` and says why: never a silent success.
+a :class:`~sentinelhub_provider.operators.jobs.buckets.BucketError` says why: never a silent success.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sentinelhub_provider.api.job_requests.delivery import fixed_folder
 from sentinelhub_provider.api.jobs.steps import Delivered
 from sentinelhub_provider.api.processing_units import FeatureSizes
 from sentinelhub_provider.operators.jobs import buckets
-from sentinelhub_provider.operators.jobs.buckets import BucketError, Entry, Unchecked
+from sentinelhub_provider.operators.jobs.buckets import BucketError, Entry
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -122,63 +122,50 @@ class AsyncResults:
         return f"{self.source} has neither outputs nor an error.json"
 
 
-def check_batch_process(url: str, job_id: str, conn_id: str | None = None) -> FeatureResults | Unchecked:
+def check_batch_process(url: str, job_id: str, conn_id: str | None = None) -> FeatureResults:
     """Read the result database of a Batch Process job.
 
-    ``url``: the job's delivery URL, with its placeholders. ``conn_id``: Airflow connection that reads the bucket.
+    ``url``: the job's delivery URL, with its placeholders. ``conn_id``: Airflow connection that reads the bucket. As
+    all checks do, it raises :class:`BucketError` where nothing can be known.
     """
-    found = _read_database(url, job_id, f"execution-{job_id}.sqlite", conn_id, _read_results)
-    return _features_unchecked(job_id, found) if isinstance(found, Unchecked) else found
+    return _read_database(url, job_id, f"execution-{job_id}.sqlite", conn_id, _read_results)
 
 
-def sizes_in_manifest(url: str, job_id: str, conn_id: str | None = None) -> FeatureSizes | Unchecked:
+def sizes_in_manifest(url: str, job_id: str, conn_id: str | None = None) -> FeatureSizes:
     """Read the sizes of an analysed job's features from its manifest; arguments as :func:`check_batch_process`."""
     return _read_database(url, job_id, f"featureManifest-{job_id}.gpkg", conn_id, _read_sizes)
 
 
-def _features_unchecked(job_id: str, why: Any) -> Unchecked:
-    return Unchecked(f"Features of job {job_id} are unchecked: {why}.")
-
-
 def _read_database(
     url: str, job_id: str, name: str, conn_id: str | None, read: Callable[[sqlite3.Connection, str], _Found]
-) -> _Found | Unchecked:
+) -> _Found:
     """Read a copy of an SQLite file that a job leaves in its delivery; ``read`` gets it, and its URL."""
-    try:
-        found = buckets.find_file_of_job(url, job_id, name, conn_id)
-        if isinstance(found, Unchecked):
-            return found
-        with tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder:
-            copy = Path(folder) / "copy.sqlite"
-            buckets.fetch(found, str(copy))
+    found = buckets.find_file_of_job(url, job_id, name, conn_id)
+    with tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder:
+        copy = Path(folder) / "copy.sqlite"
+        buckets.fetch(found, str(copy))
+        try:
             with closing(sqlite3.connect(f"{copy.as_uri()}?mode=ro", uri=True)) as database:
                 return read(database, buckets.shown(found))
-    except BucketError as error:
-        return Unchecked(str(error))
-    except sqlite3.Error as error:
-        return Unchecked(f"{name} is no database of features ({error})")
+        except sqlite3.Error as error:
+            raise BucketError(f"{buckets.shown(found)} is no database of features ({error})") from None
 
 
 def check_batch_statistics(
     url: str, job_id: str, conn_id: str | None = None, *, expected: int | None = None, most: int = FILES_READ
-) -> FeatureResults | Unchecked:
+) -> FeatureResults:
     """Read the result files of a Batch Statistics job: one for each feature.
 
     All are listed, and the smallest read, as an error is shorter than statistics. ``url``: the job's delivery URL, with
     its placeholders. ``conn_id``: Airflow connection that reads the bucket. ``expected``: how many features there are,
     where that is known; those without a file count as not processed. ``most``: files that are read.
     """
-    folder = _folder_of_statistics(url, job_id)
-    try:
-        place = buckets.open_path(folder, conn_id)
-        counted = Counter[str]()
-        smallest = heapq.nsmallest(most, _results(place, counted), key=lambda entry: entry.size)
-        tally = _read_files(place, smallest)
-    except BucketError as error:
-        return _features_unchecked(job_id, error)
-    files = counted["files"]
+    folder, counted = _folder_of_statistics(url, job_id), Counter[str]()
+    place = buckets.open_path(folder, conn_id)
+    smallest = heapq.nsmallest(most, _results(place, counted), key=lambda entry: entry.size)
+    tally, files = _read_files(place, smallest), counted["files"]
     if not files and not expected:
-        return _features_unchecked(job_id, f"there is no result in {folder}")
+        raise BucketError(f"there is no result in {folder}")
     failed = sum(cause.count for cause in tally)
     return FeatureResults(
         total=max(files, expected or 0),
@@ -201,19 +188,13 @@ def statistics_of_features(
     """
     has_any = False
     place = buckets.open_path(_folder_of_statistics(url, job_id), conn_id)
-    files = _results(place, Counter[str]())
-    pool = ThreadPoolExecutor(FILES_AT_A_TIME)
-    try:
-        while some := list(islice(files, 4 * FILES_AT_A_TIME)):  # no more of them are in memory
-            for entry, content in zip(some, pool.map(lambda one: buckets.read(place / one.name), some), strict=True):
-                with suppress(ValueError):
-                    result = json.loads(content)
-                    response = result.get("response") if isinstance(result, Mapping) else None
-                    if isinstance(response, Mapping) and isinstance(response.get("data"), list):
-                        name, has_any = result.get("identifier", result.get("id")), True
-                        yield str(_last(entry.name).removesuffix(".json") if name is None else name), response
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    for entry, content in _contents(place, _results(place, Counter[str]())):
+        with suppress(ValueError):
+            result = json.loads(content)
+            response = result.get("response") if isinstance(result, Mapping) else None
+            if isinstance(response, Mapping) and isinstance(response.get("data"), list):
+                name, has_any = result.get("identifier", result.get("id")), True
+                yield str(_last(entry.name).removesuffix(".json") if name is None else name), response
     if not has_any:
         raise BucketError(f"{buckets.shown(place)} has no statistics of any feature")
 
@@ -225,7 +206,7 @@ def _folder_of_statistics(url: str, job_id: str) -> str:
 
 def check_async_process(
     url: str, job_id: str | None, outputs: Iterable[str], conn_id: str | None = None
-) -> AsyncResults | Unchecked:
+) -> AsyncResults:
     """Look for the outputs of an Async Process job, or its ``error.json``.
 
     ``url``: the job's delivery URL, with its placeholders. ``job_id``: ``None`` where it is not known, because the
@@ -234,21 +215,15 @@ def check_async_process(
     """
     template = url if "<" in url else f"{url.rstrip('/')}/<REQUEST_ID>/<OUTPUT>"
     folder = fixed_folder(template.replace("<REQUEST_ID>", job_id) if job_id is not None else template)
-    try:
-        place = buckets.open_path(folder, conn_id)
-        wanted = tuple(outputs)
-        # A folder may be shared with other jobs, of whose many files none is kept.
-        names = [
-            entry.name
-            for entry in buckets.entries(place)
-            if _last(entry.name) == "error.json" or _of(entry.name, wanted)
-        ]
-        errors = [name for name in names if _last(name) == "error.json"]
-        if errors:
-            said = _error_text(buckets.read(place / errors[0], FILE_SIZE))
-            return AsyncResults(Delivered.ERROR, error=said, source=f"{folder}/{errors[0]}".rpartition("/")[0])
-    except BucketError as error:
-        return Unchecked(f"The outputs of the job are unchecked: {error}.", error.passes)
+    place, wanted = buckets.open_path(folder, conn_id), tuple(outputs)
+    # A folder may be shared with other jobs, of whose many files none is kept.
+    names = [
+        entry.name for entry in buckets.entries(place) if _last(entry.name) == "error.json" or _of(entry.name, wanted)
+    ]
+    errors = [name for name in names if _last(name) == "error.json"]
+    if errors:
+        said = _error_text(buckets.read(place / errors[0], FILE_SIZE))
+        return AsyncResults(Delivered.ERROR, error=said, source=f"{folder}/{errors[0]}".rpartition("/")[0])
     found = {output: [name for name in names if _of(name, (output,))] for output in wanted}
     files = tuple(f"{folder}/{name}" for names_of_one in found.values() for name in names_of_one)
     return AsyncResults(Delivered.OUTPUTS if all(found.values()) else Delivered.NOTHING, files, source=folder)
@@ -315,23 +290,29 @@ def _results(place: ObjectStoragePath, counted: Counter[str]) -> Iterator[Entry]
             yield entry
 
 
+def _contents(
+    place: ObjectStoragePath, files: Iterable[Entry], most: int | None = None
+) -> Iterator[tuple[Entry, bytes]]:
+    """Yield files with what they hold, or their first bytes; some are read at a time, and no more are in memory."""
+    left, pool = iter(files), ThreadPoolExecutor(FILES_AT_A_TIME)
+    try:
+        while some := list(islice(left, 4 * FILES_AT_A_TIME)):
+            yield from zip(some, pool.map(lambda one: buckets.read(place / one.name, most), some), strict=True)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # a task that is to end waits for none of them
+
+
 def _read_files(place: ObjectStoragePath, files: list[Entry]) -> list[Cause]:
     """Return why features failed, the most frequent cause first."""
     counts, examples = Counter[str](), dict[str, list[str]]()
-    pool = ThreadPoolExecutor(FILES_AT_A_TIME)
-    try:
-        for entry, content in zip(
-            files, pool.map(lambda one: buckets.read(place / one.name, FILE_SIZE), files), strict=True
-        ):
-            failure = _failure_of(content)
-            if failure is not None:
-                name, cause = failure
-                counts[cause] += 1
-                known = examples.setdefault(cause, [])
-                if len(known) < EXAMPLES:
-                    known.append(name or _last(entry.name).removesuffix(".json"))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # a task that is to end waits for none of them
+    for entry, content in _contents(place, files, FILE_SIZE):
+        failure = _failure_of(content)
+        if failure is not None:
+            name, cause = failure
+            counts[cause] += 1
+            known = examples.setdefault(cause, [])
+            if len(known) < EXAMPLES:
+                known.append(name or _last(entry.name).removesuffix(".json"))
     return [Cause(text, count, tuple(examples[text])) for text, count in counts.most_common()]
 
 

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from sentinelhub_provider.operators.jobs.buckets import Unchecked
+from sentinelhub_provider.operators.jobs.buckets import BucketError
 from sentinelhub_provider.operators.jobs.results import (
     AsyncResults,
     Cause,
-    FeatureResults,
     check_async_process,
     check_batch_process,
     check_batch_statistics,
@@ -48,12 +47,6 @@ def good(number: int) -> dict[str, Any]:
     return {"id": number, "identifier": f"field-{number}", "response": {"status": "OK", "data": [interval] * 5}}
 
 
-def checked(result: FeatureResults | Unchecked) -> FeatureResults:
-    """Return results that are there."""
-    assert isinstance(result, FeatureResults), result
-    return result
-
-
 class TestBatchProcess:
     """The result database."""
 
@@ -65,7 +58,7 @@ class TestBatchProcess:
         rows += [("odd", "FAILED", "Internal error", False), ("late", "PENDING", None, False)]
         write_database(tmp_path / "results", rows)
 
-        found = checked(check_batch_process(f"{tmp_path.as_uri()}/results/<requestId>/<tileName>.tif", JOB))
+        found = check_batch_process(f"{tmp_path.as_uri()}/results/<requestId>/<tileName>.tif", JOB)
 
         assert (found.total, found.done, found.failed, found.pending, found.empty) == (101, 94, 6, 1, 4)
         assert found.causes == (
@@ -80,7 +73,7 @@ class TestBatchProcess:
         """Where no scene was seen there is nothing to deliver, and nothing wrong."""
         write_database(tmp_path, [("a", "DONE", "No data", False), ("b", "DONE", None, True)])
 
-        found = checked(check_batch_process(tmp_path.as_uri(), JOB))
+        found = check_batch_process(tmp_path.as_uri(), JOB)
 
         assert found.is_good
         assert (found.empty, found.undelivered) == (1, 0)
@@ -89,7 +82,7 @@ class TestBatchProcess:
         """Features that are done, but were not delivered, are no failure."""
         write_database(tmp_path, [("a", "DONE", None, False)])
 
-        found = checked(check_batch_process(tmp_path.as_uri(), JOB))
+        found = check_batch_process(tmp_path.as_uri(), JOB)
 
         assert found.is_good
         assert "1 of them not delivered" in str(found)
@@ -99,31 +92,28 @@ class TestBatchProcess:
         """It lies in the folder that the URL names, or in the job's own below it."""
         write_database(tmp_path / place, [("a", "DONE", None, True)])
 
-        assert checked(check_batch_process(f"{tmp_path.as_uri()}/results", JOB)).total == 1
+        assert check_batch_process(f"{tmp_path.as_uri()}/results", JOB).total == 1
 
     def test_no_database(self, tmp_path: Path) -> None:
         """Then nothing is known, which is said with the places that were looked at."""
         write_database(tmp_path, [("a", "FATAL", None, True)], job_id="another")
 
-        found = check_batch_process(tmp_path.as_uri(), JOB)
-
-        assert isinstance(found, Unchecked)
-        assert f"{tmp_path.as_uri()}/execution-{JOB}.sqlite" in str(found)
+        with pytest.raises(BucketError, match=f"{tmp_path.as_uri()}/execution-{JOB}.sqlite"):
+            check_batch_process(tmp_path.as_uri(), JOB)
 
     @pytest.mark.parametrize("content", [b"no database at all, but a text of some length", b""], ids=["text", "empty"])
     def test_no_sqlite(self, tmp_path: Path, content: bytes) -> None:
         """A file that cannot be read is not taken for success."""
         (tmp_path / f"execution-{JOB}.sqlite").write_bytes(content)
 
-        assert isinstance(check_batch_process(tmp_path.as_uri(), JOB), Unchecked)
+        with pytest.raises(BucketError, match="no database of features"):
+            check_batch_process(tmp_path.as_uri(), JOB)
 
     @pytest.mark.parametrize("url", ["nowhere://bucket/a", "s3://bucket/a"], ids=["scheme", "connection"])
     def test_bucket_that_cannot_be_opened(self, url: str) -> None:
         """An unknown scheme or connection is said, and the job not taken for a success."""
-        found = check_batch_process(url, JOB, "no_such_connection" if url.startswith("s3") else None)
-
-        assert isinstance(found, Unchecked)
-        assert "cannot be opened" in str(found)
+        with pytest.raises(BucketError, match="cannot be opened"):
+            check_batch_process(url, JOB, "no_such_connection" if url.startswith("s3") else None)
 
     def test_memory_is_bounded(self, tmp_path: Path) -> None:
         """Of many features no more than the answer is in memory: 100,000 take less than a megabyte."""
@@ -133,7 +123,7 @@ class TestBatchProcess:
         check_batch_process(tmp_path.as_uri(), JOB)  # what is imported with the first look does not count
 
         tracemalloc.start()
-        found = checked(check_batch_process(tmp_path.as_uri(), JOB))
+        found = check_batch_process(tmp_path.as_uri(), JOB)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
 
@@ -159,7 +149,7 @@ class TestBatchStatistics:
             },
         )
 
-        found = checked(check_batch_statistics(f"{tmp_path.as_uri()}/out", JOB, expected=26))
+        found = check_batch_statistics(f"{tmp_path.as_uri()}/out", JOB, expected=26)
 
         assert (found.total, found.done, found.failed, found.pending) == (26, 20, 4, 2)
         assert found.causes[0] == Cause("EXECUTION_ERROR", 2, found.causes[0].features)
@@ -175,7 +165,7 @@ class TestBatchStatistics:
         """A file in a shape of its own fails no task with a traceback: its job is paid for."""
         write_results(tmp_path / JOB, {"1": {"id": 1, "response": {"status": "PARTIAL", "data": data}}, "2": good(2)})
 
-        found = checked(check_batch_statistics(tmp_path.as_uri(), JOB))
+        found = check_batch_statistics(tmp_path.as_uri(), JOB)
 
         assert (found.done, found.failed) == (1, 1)
         assert found.causes[0].text.startswith("status PARTIAL")
@@ -185,7 +175,7 @@ class TestBatchStatistics:
         write_results(tmp_path / JOB, {str(number): good(number) for number in range(50)})
         write_results(tmp_path / JOB, {"99": {"id": 99, "error": {"type": "TIMEOUT"}}})
 
-        found = checked(check_batch_statistics(tmp_path.as_uri(), JOB, most=5))
+        found = check_batch_statistics(tmp_path.as_uri(), JOB, most=5)
 
         assert (found.failed, found.unread) == (1, 46)
         assert "46 result files were not read" in str(found)
@@ -195,12 +185,13 @@ class TestBatchStatistics:
         write_results(tmp_path / "airflow-1a2b", {f"field-{number}": good(number) for number in range(3)})
 
         url = f"{tmp_path.as_uri()}/airflow-1a2b/<IDENTIFIER>.json"
-        assert checked(check_batch_statistics(url, JOB, expected=3)).is_good
+        assert check_batch_statistics(url, JOB, expected=3).is_good
 
     def test_nothing_there(self, tmp_path: Path) -> None:
         """Without any file nothing is known; where features are known, they were not processed."""
-        assert isinstance(check_batch_statistics(tmp_path.as_uri(), JOB), Unchecked)
-        assert checked(check_batch_statistics(tmp_path.as_uri(), JOB, expected=3)).pending == 3
+        with pytest.raises(BucketError, match="there is no result"):
+            check_batch_statistics(tmp_path.as_uri(), JOB)
+        assert check_batch_statistics(tmp_path.as_uri(), JOB, expected=3).pending == 3
 
 
 class TestAsyncProcess:
@@ -265,4 +256,5 @@ class TestAsyncProcess:
 
     def test_bucket_that_cannot_be_opened(self) -> None:
         """Then nothing is known."""
-        assert isinstance(check_async_process("nowhere://bucket/a", JOB, ["default"]), Unchecked)
+        with pytest.raises(BucketError, match="cannot be opened"):
+            check_async_process("nowhere://bucket/a", JOB, ["default"])
