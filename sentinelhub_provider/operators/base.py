@@ -6,9 +6,9 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.configuration import conf
 from airflow.sdk import BaseOperator
@@ -27,6 +27,7 @@ from sentinelhub_provider.operators.arguments import (
     push,
     task_identity,
     tell_outlets,
+    utc_now,
 )
 from sentinelhub_provider.operators.templating import RequestTemplatingOperator
 
@@ -81,21 +82,28 @@ def check_attempt(operator: BaseOperator, ends: float | None, now: float) -> flo
     )
 
 
-def wait_in_triggerer(operator: BaseOperator, error: SentinelHubRateLimitError, **kept: Any) -> None:
-    """Defer the task until the service takes requests again; return at once where the wait is short or too long.
+def wait_in_triggerer(
+    operator: ConnectedOperator, error: SentinelHubRateLimitError, now: datetime, ends: float, kept: dict[str, Any]
+) -> None:
+    """Defer a deferrable task until the service takes requests again; return where the wait is short, or too long.
 
-    ``kept``: arguments of ``resume``, with which the task goes on, as JSON has them; among them ``waits_until``, when
-    waiting ends without success, in seconds since the epoch. Raises :class:`TaskDeferred` as Airflow wants it.
+    ``ends``: when waiting ends without success, in seconds since the epoch. ``kept``: see :func:`defer_until`.
     """
     seconds = error.retry_after
-    if seconds is None or seconds <= LONGEST_BLOCKING_WAIT:
-        return
-    moment = datetime.now(UTC) + timedelta(seconds=seconds)
-    if moment.timestamp() > kept["waits_until"]:
-        return
+    if operator.deferrable and seconds is not None and seconds > LONGEST_BLOCKING_WAIT:
+        moment = now + timedelta(seconds=seconds)
+        if moment.timestamp() <= ends:
+            operator.log.info("rate limited, waiting in the triggerer until %s", moment.isoformat(timespec="seconds"))
+            defer_until(operator, moment, kept)
+
+
+def defer_until(operator: BaseOperator, moment: datetime, kept: dict[str, Any]) -> NoReturn:
+    """Defer the task; it then goes on by ``resume``, whose arguments are ``kept``, as JSON has them.
+
+    :raises TaskDeferred: as Airflow wants it.
+    """
     from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
-    operator.log.info("rate limited, waiting in the triggerer until %s", moment.isoformat(timespec="seconds"))
     operator.defer(trigger=DateTimeTrigger(moment=moment), method_name="resume", kwargs=kept)
 
 
@@ -235,10 +243,9 @@ class SentinelHubOperator(ConnectedOperator):
                 tell_outlets(self, context, result, self.time_range_sent)
                 return result
             except SentinelHubRateLimitError as error:
-                if self.deferrable:
-                    until = time.time() + self.max_wait_seconds if waits_until is None else waits_until
-                    until = until if self.ends is None else min(until, self.ends)
-                    wait_in_triggerer(self, error, waits_until=until, **self._kept())
+                until = time.time() + self.max_wait_seconds if waits_until is None else waits_until
+                until = until if self.ends is None else min(until, self.ends)
+                wait_in_triggerer(self, error, utc_now(), until, {"waits_until": until, **self._kept()})
                 raise
             finally:
                 if "hook" in vars(self) and self.spent is not None:

@@ -16,7 +16,7 @@ from sentinelhub_provider.both_ways import at_once
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubJobError, SentinelHubRateLimitError
 from sentinelhub_provider.hooks.jobs import JobCalls
 from sentinelhub_provider.operators.arguments import push
-from sentinelhub_provider.operators.base import LONGEST_BLOCKING_WAIT, check_attempt
+from sentinelhub_provider.operators.base import LONGEST_BLOCKING_WAIT, check_attempt, defer_until, wait_in_triggerer
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -183,18 +183,16 @@ class JobDriver:
         from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
 
         self._log.info("waiting in the triggerer until %s is over, or %s", job, until.isoformat(timespec="seconds"))
-        self._operator.defer(
-            trigger=SentinelHubJobTrigger(
-                kind=self._kind.name,
-                job_id=job.id,
-                end_time=until.timestamp(),
-                sentinelhub_conn_id=self._operator.sentinelhub_conn_id,
-                poll_interval=self._operator.poll_interval,
-                stop_on_kill=self._operator.stop_on_kill,
-            ),
-            method_name="execute_complete",
-            kwargs=self._deferral_kwargs(job_id=job.id, waited=True),
+        trigger = SentinelHubJobTrigger(
+            kind=self._kind.name,
+            job_id=job.id,
+            end_time=until.timestamp(),
+            sentinelhub_conn_id=self._operator.sentinelhub_conn_id,
+            poll_interval=self._operator.poll_interval,
+            stop_on_kill=self._operator.stop_on_kill,
         )
+        kept = self._kept(job_id=job.id, waited=True)
+        self._operator.defer(trigger=trigger, method_name="execute_complete", kwargs=kept)
 
     def _wait(self, wait: steps.WaitUntil) -> None:
         check_attempt(self._operator, self._deferral.ends, self._clock().timestamp())
@@ -202,29 +200,16 @@ class JobDriver:
         seconds = (moment - self._clock()).total_seconds()
         self._log.info("%s: waiting until %s", wait.reason, moment.isoformat(timespec="seconds"))
         if self._operator.deferrable and seconds > LONGEST_BLOCKING_WAIT:
-            self._defer_until(moment, waited=wait.waited)
+            defer_until(self._operator, moment, self._kept(waited=wait.waited))
         self._killed.wait(max(0.0, seconds))
 
-    def _defer_until(self, moment: datetime, *, waited: bool) -> NoReturn:
-        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
-
-        self._operator.defer(
-            trigger=DateTimeTrigger(moment=moment), method_name="resume", kwargs=self._deferral_kwargs(waited=waited)
-        )
-
-    def _deferral_kwargs(self, **changes: Any) -> dict[str, Any]:
+    def _kept(self, **changes: Any) -> dict[str, Any]:
         return asdict(replace(self._deferral, expected_features=self._operator.expected_features, **changes))
 
     def defer_for(self, error: SentinelHubRateLimitError) -> None:
         """Wait in the triggerer where a rate limit asks for a long wait; return where it does not, or for too long."""
-        seconds = error.retry_after
-        if not self._operator.deferrable or seconds is None or seconds <= LONGEST_BLOCKING_WAIT:
-            return
-        moment = self._clock() + timedelta(seconds=seconds)
-        ends = self._deferral.began_at + timedelta(seconds=self._operator.max_wait_seconds)
-        if moment <= self._deferral.bounded(ends):
-            self._log.info("rate limited, waiting in the triggerer for %.0f s", seconds)
-            self._defer_until(moment, waited=self._deferral.waited)
+        ends = self._deferral.bounded(self._deferral.began_at + timedelta(seconds=self._operator.max_wait_seconds))
+        wait_in_triggerer(self._operator, error, self._clock(), ends.timestamp(), self._kept())
 
     # --- death -------------------------------------------------------------------------------------------------------
 
