@@ -18,7 +18,7 @@ from sentinelhub_provider.operators.http import SentinelHubHttpOperator
 from sentinelhub_provider.transport.download import Download
 
 HERE = {"shell", "console", "form", "fields", "errors", "download", "fault", "faults"}
-IN_INTEGRATION = {"script", "dag", "evalscript", "pytest", "conftest", "curl", "control"}
+IN_INTEGRATION = {"script", "dag", "evalscript", "pytest", "conftest", "curl", "control", "database"}
 BY_SPHINX = {"directive"}
 
 CONNECTION_TYPE = get_provider_info()["connection-types"][0]
@@ -32,7 +32,7 @@ def test_every_block_is_of_a_kind_that_is_checked(block: Block):
 
 def test_each_dag_has_a_name_of_its_own():
     """A reader may put all of them into one folder, as the tests do."""
-    named = [re.findall(r'dag_id="([^"]+)"', block.text) for block in all_blocks("dag")]
+    named = [re.findall(r'dag_id="([^"]+)"', block.text) for block in all_blocks("dag", "database")]
     assert [len(names) for names in named] == [1] * len(named)
     folders = [*ROOT.glob("tests/system/installed_dags/*.py"), *ROOT.glob("example_dags/*.py")]
     others = [name for file in folders for name in re.findall(r'dag_id="([^"]+)"', file.read_text())]
