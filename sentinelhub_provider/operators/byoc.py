@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
 
 from sentinelhub_provider.api.values import read_choice, read_seconds
 from sentinelhub_provider.exceptions import SentinelHubNotFoundError, SentinelHubRequestError
-from sentinelhub_provider.operators.arguments import ESTIMATED_UNITS_KEY, SPENT_UNITS_KEY, added_units, is_last_try
-from sentinelhub_provider.operators.base import PaidOperator, check_attempt, without_vain_retries
+from sentinelhub_provider.operators.base import check_attempt, without_vain_retries
+from sentinelhub_provider.operators.byoc_base import ByocOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from sentinelhub_provider.api.byoc.ingestion import Outcome
     from sentinelhub_provider.api.byoc.tiles import Plan, Tile
-    from sentinelhub_provider.operators.byoc_calls import ByocCalls
     from sentinelhub_provider.operators.jobs.attempt import JobStore
 
 IF_EXISTS = ("use", "fail")
@@ -30,39 +24,6 @@ IF_MISSING = ("skip", "fail")
 
 TRIGGER_GRACE = timedelta(minutes=30)
 """Time after its own end in which a trigger must have fired; then Airflow fails the task by itself."""
-
-
-class ByocOperator(PaidOperator):
-    """An operator of the BYOC API, where each request other than GET costs 1 PU.
-
-    :param kwargs: see :class:`~sentinelhub_provider.operators.base.PaidOperator`.
-    """
-
-    _clock = staticmethod(time.time)
-    _sleep = staticmethod(time.sleep)
-
-    @cached_property
-    def _calls(self) -> ByocCalls:
-        from sentinelhub_provider.operators.byoc_calls import ByocCalls
-
-        return ByocCalls(self, sleep=self._sleep)
-
-    @property
-    def spent(self) -> float | None:
-        """PU that the task did cost so far, by the documentation where the service does not say."""
-        return added_units(self.spent_before, self._calls.spent if "_calls" in vars(self) else None)
-
-    def _check_cost(self, context: Context, requests: int) -> float:
-        """Log, push and check what requests will cost; return it in PU."""
-        from sentinelhub_provider.api.byoc.requests import estimate_requests
-
-        estimate = estimate_requests(requests)
-        self.check_estimate(context, estimate, advice="Give fewer tiles")
-        return estimate.processing_units
-
-    def _with_costs(self, estimated: float, **result: Any) -> dict[str, Any]:
-        """Return what a task returns."""
-        return {**result, SPENT_UNITS_KEY: self.spent, ESTIMATED_UNITS_KEY: estimated}
 
 
 class SentinelHubByocCreateCollectionOperator(ByocOperator):
@@ -106,6 +67,10 @@ class SentinelHubByocCreateCollectionOperator(ByocOperator):
         self.name, self.s3_bucket = name, s3_bucket
         self.no_data, self.bands, self.if_exists = no_data, bands, if_exists
 
+    @property
+    def _is_strict(self) -> bool:
+        return str(self.if_exists).strip().lower() == "fail"
+
     def _result(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.api.byoc.requests import build_collection, check_same
 
@@ -117,14 +82,18 @@ class SentinelHubByocCreateCollectionOperator(ByocOperator):
             self.log.warning("%s", warning)
         there = self._calls.find_collection(request.name)
         estimated = self._check_cost(context, 0 if there else 1)
-        found, created = self._calls.create_collection(request) if there is None else (there, False)
+        if there is None:
+            self._begin(context, request.name)
+            found, created = self._calls.create_collection(request)
+        else:
+            found, created = there, self._has_begun(context, request.name)
         if not created and self.if_exists == "fail":
             raise SentinelHubRequestError(
                 f"name: the collection {found.name!r} is there already ({found.id}). Take another name, or use it with "
                 "if_exists='use'.",
                 field="name",
             )
-        if not created:
+        if there is not None or not created:
             check_same(found, request)
         self.log.info("collection %r: %s (%s)", found.name, found.data_type, "created" if created else "was there")
         names = {"collection_id": found.id, "collection": found.data_type, "name": found.name}
@@ -182,8 +151,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
         """
         self._waits_until = self._clock() + self.max_wait_seconds if waits_until is None else waits_until
         self._created, self._reingested = list(created), list(reingested)
-        with self._forgetting(context):
-            return super().resume(context, event, waits_until=self._waits_until, **state)
+        return super().resume(context, event, waits_until=self._waits_until, **state)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Go on when the trigger says that the tiles have come to their end.
@@ -198,6 +166,11 @@ class SentinelHubByocIngestOperator(ByocOperator):
             outcome, submitted = read_event(event, read_collection_id(self.collection_id))
             self.ends = submitted.get("ends")
             return self._judged(Outcome.from_dict(submitted["outcome"]) + outcome, submitted["result"])
+
+    @property
+    def _is_strict(self) -> bool:
+        # Tiles that failed need no record: they are in another state afterwards. Others would be paid for twice.
+        return str(self.reingest).strip().lower() == "all"
 
     def _kept(self) -> dict[str, Any]:
         return {**super()._kept(), "created": self._created, "reingested": self._reingested}
@@ -238,37 +211,6 @@ class SentinelHubByocIngestOperator(ByocOperator):
             flow = poll_tiles(collection_id, under_way, until, self.poll_interval, clock=self._clock)
             outcome += self._calls.drive(flow)
         return self._judged(outcome, result)
-
-    def _record(self, context: Context) -> JobStore | None:
-        """Return what tells a retry which tiles earlier attempts had ingested again, so that it pays for none twice.
-
-        Tiles that failed need no record: they are in another state afterwards.
-        """
-        if str(self.reingest).strip().lower() != "all":
-            return None
-        from sentinelhub_provider.operators.jobs.attempt import attempt_of, task_state_store, variable_store
-
-        tag = attempt_of(self, context).tag
-        store = task_state_store(context, tag)
-        return store if store.is_durable else variable_store(tag)
-
-    @contextmanager
-    def _forgetting(self, context: Context) -> Iterator[None]:
-        """Delete the record when no retry will need it: after success, a final error, and the last try."""
-        is_over = False
-        try:
-            yield
-            is_over = True
-        except (Exception, AirflowTaskTimeout) as error:
-            is_over = isinstance(error, AirflowFailException) or is_last_try(context)
-            raise
-        finally:
-            try:
-                record = self._record(context) if is_over else None
-                if record is not None and record.read() is not None:
-                    record.delete()
-            except Exception as error:  # whatever a store raises, the task's end stays what it is
-                self.log.warning("the record of what was ingested again cannot be deleted: %s", error)
 
     def _submit(
         self, collection_id: str, planned: Plan, record: JobStore | None, earlier: Sequence[str]
@@ -352,6 +294,10 @@ class SentinelHubByocDeleteCollectionOperator(ByocOperator):
         super().__init__(**kwargs)
         self.collection_id, self.if_missing = collection_id, if_missing
 
+    @property
+    def _is_strict(self) -> bool:
+        return str(self.if_missing).strip().lower() == "fail"
+
     def _result(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.api.byoc.requests import collection_endpoint, read_collection_id
 
@@ -360,13 +306,16 @@ class SentinelHubByocDeleteCollectionOperator(ByocOperator):
         endpoint = collection_endpoint(collection_id)
         # Looked for first, so that a DELETE repeated after a lost answer does not take its own success for a miss.
         is_there = self._calls.exists(endpoint)
-        if not is_there and self.if_missing == "fail":
+        was_deleted = not is_there and self._has_begun(context, collection_id)
+        if not is_there and not was_deleted and self.if_missing == "fail":
             raise SentinelHubNotFoundError(
                 f"There is no BYOC collection {collection_id}. Check collection_id, or let if_missing be 'skip'."
             )
         estimated = self._check_cost(context, int(is_there))
-        deleted = is_there and self._calls.delete(endpoint)
-        self.log.info("collection %s %s", collection_id, "is deleted" if is_there else "was not there")
+        if is_there:
+            self._begin(context, collection_id)
+        deleted = was_deleted or (is_there and self._calls.delete(endpoint))
+        self.log.info("collection %s %s", collection_id, "is deleted" if deleted else "was not there")
         return self._with_costs(estimated, collection_id=collection_id, deleted=deleted)
 
 
@@ -390,6 +339,10 @@ class SentinelHubByocDeleteTilesOperator(ByocOperator):
         super().__init__(**kwargs)
         self.collection_id, self.tiles, self.if_missing = collection_id, tiles, if_missing
 
+    @property
+    def _is_strict(self) -> bool:
+        return str(self.if_missing).strip().lower() == "fail"
+
     def _result(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.api.byoc.ingestion import find_tiles
         from sentinelhub_provider.api.byoc.requests import read_collection_id
@@ -400,7 +353,8 @@ class SentinelHubByocDeleteTilesOperator(ByocOperator):
         paths = [tile.path for tile in build_tiles(self.structured("tiles"))]
         there = by_path(self._calls.drive(find_tiles(collection_id, paths)))
         missing = [path for path in paths if path not in there]
-        if missing and self.if_missing == "fail":
+        were_deleted = len(missing) if missing and self._has_begun(context, collection_id) else 0
+        if missing and not were_deleted and self.if_missing == "fail":
             raise SentinelHubNotFoundError(
                 f"{len(missing)} of {len(paths)} tiles are not in BYOC collection {collection_id}: "
                 f"{', '.join(map(repr, missing[:3]))}{' and more' if len(missing) > 3 else ''}. Nothing was deleted. "
@@ -408,7 +362,9 @@ class SentinelHubByocDeleteTilesOperator(ByocOperator):
             )
         estimated = self._check_cost(context, len(paths) - len(missing))
         found = [tile_endpoint(collection_id, there[path].id) for path in paths if path in there]
-        deleted = sum(map(self._calls.delete, found))
-        self.log.info("%d tiles are deleted, %d were not there", deleted, len(missing))
+        if found:
+            self._begin(context, collection_id)
+        deleted = were_deleted + sum(map(self._calls.delete, found))
+        self.log.info("%d tiles are deleted, %d were not there", deleted, len(paths) - deleted)
         counts = {"tiles": len(paths), "deleted": deleted, "missing": len(paths) - deleted}
         return self._with_costs(estimated, collection_id=collection_id, **counts)

@@ -21,6 +21,7 @@ from sentinelhub_provider.exceptions import (
 )
 from sentinelhub_provider.operators import byoc
 from sentinelhub_provider.operators.byoc import ByocOperator
+from sentinelhub_provider.operators.byoc_calls import ByocCalls
 from sentinelhub_provider.sandbox.apis.byoc.ingestion import Durations, Failure, Remark
 from sentinelhub_provider.sandbox.apis.byoc.state import ByocStore
 
@@ -439,6 +440,79 @@ def test_no_record_outlives_its_use(
         tasks.ingest(collection, "a", "b", reingest="all")
 
     assert bool(variables.kept or state.values) == is_kept
+
+
+def killed_in_the_answer(monkeypatch, method: str, times: int = 1) -> None:
+    """Let a worker die when the service has done what a call asked for, and before the task knows."""
+    send, left = ByocCalls._send, [times]
+
+    def dying(self: ByocCalls, used: str, *arguments: Any) -> Any:
+        answer = send(self, used, *arguments)
+        left[0] -= used == method
+        if used == method and left[0] == 0:
+            raise Killed
+        return answer
+
+    monkeypatch.setattr(ByocCalls, "_send", dying)
+
+
+class Killed(BaseException):
+    """What ends an attempt without a word."""
+
+
+@pytest.mark.parametrize("has_state", [True, False], ids=["state store", "before Airflow 3.3"])
+def test_a_retry_recognizes_its_own_work(tasks: Tasks, monkeypatch, has_state: bool):
+    """With ``fail``: what an attempt made or deleted before it was killed; a cleared task finds it in the way again."""
+    monkeypatch.setattr("airflow.sdk.Variable", Variables())
+    tasks.state = tasks.state if has_state else None
+    killed_in_the_answer(monkeypatch, "POST")
+    with pytest.raises(Killed):
+        tasks.create(if_exists="fail")
+    made = tasks.create(if_exists="fail")
+    assert (made["created"], len(tasks.store._collections)) == (True, 1)
+    with pytest.raises(AirflowFailException, match="is there already"):
+        tasks.create(if_exists="fail")
+
+    collection = made["collection_id"]
+    tasks.store.set_ingestion(Durations(0, 0))
+    tasks.ingest(collection, "a", "b", "c")
+    killed_in_the_answer(monkeypatch, "DELETE", times=2)
+    with pytest.raises(Killed):
+        tasks.delete(collection, "a", "b", "c", if_missing="fail")
+    removed = tasks.delete(collection, "a", "b", "c", if_missing="fail")
+    assert (removed["deleted"], removed["missing"], removed["processing_units"]) == (3, 0, 1)
+    with pytest.raises(AirflowFailException, match="3 of 3 tiles are not in"):
+        tasks.delete(collection, "a", "b", "c", if_missing="fail")
+
+    killed_in_the_answer(monkeypatch, "DELETE")
+    with pytest.raises(Killed):
+        tasks.delete(collection, if_missing="fail")
+    assert tasks.delete(collection, if_missing="fail")["deleted"]
+    with pytest.raises(AirflowFailException, match="no BYOC collection"):
+        tasks.delete(collection, if_missing="fail")
+
+
+def test_a_retry_does_not_take_the_work_of_others_for_its_own(tasks: Tasks, monkeypatch):
+    """An attempt that was refused, or that asked for another name, leaves nothing to recognize."""
+    tasks.create()
+    for _ in range(2):
+        with pytest.raises(AirflowFailException, match="is there already"):
+            tasks.create(if_exists="fail")
+    killed_in_the_answer(monkeypatch, "POST")
+    with pytest.raises(Killed):
+        tasks.create(if_exists="fail", name="new")
+    with pytest.raises(AirflowFailException, match="is there already"):
+        tasks.create(if_exists="fail", name="mine")
+
+
+def test_a_record_that_cannot_be_kept_is_no_obstacle(tasks: Tasks, monkeypatch, capsys):
+    """The collection is made; a warning tells what a retry may not know."""
+    variables = Variables()
+    monkeypatch.setattr(variables, "set", None)
+    monkeypatch.setattr("airflow.sdk.Variable", variables)
+    tasks.state = None
+    assert tasks.create(if_exists="fail")["created"]
+    assert "a retry may not recognize the work" in printed(capsys)
 
 
 def test_a_failed_tile_that_is_left_fails_the_task_at_once(tasks: Tasks):
