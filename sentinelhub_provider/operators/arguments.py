@@ -26,7 +26,17 @@ SPENT_UNITS_KEY = "processing_units"
 
 EVENT_KEYS = (
     *("path", "size", "sha256", "outputs", "partitions", "rows", "coverage", "request_sha256"),
-    *("id", "state", "delivery", "files", ESTIMATED_UNITS_KEY, SPENT_UNITS_KEY),
+    *(
+        "id",
+        "state",
+        "delivery",
+        "folder",
+        "files",
+        "file_count",
+        "collection_id",
+        ESTIMATED_UNITS_KEY,
+        SPENT_UNITS_KEY,
+    ),
 )
 """Members of a task's result that the events of its outlets tell."""
 

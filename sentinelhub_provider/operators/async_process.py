@@ -31,7 +31,8 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
 
     Returned is a dict: ``id`` of the job (``None`` where only its outputs were found), its ``state`` (``DONE``, or
     ``GONE`` where the bucket could not be read), ``processing_units`` (``None``: the API does not say), ``delivery``
-    (URL, with that folder), and ``files`` (URLs of the outputs, ``None`` where the bucket could not be read).
+    (URL, with that folder), and ``files`` (URLs of the outputs) with their ``size`` in bytes, which are ``None`` where
+    the bucket could not be read.
 
     .. seealso:: :doc:`/operators/async_process`
 
@@ -111,7 +112,7 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         from sentinelhub_provider.operators.jobs.buckets import BucketError
 
         job_id = None if job is None else job.id
-        result: dict[str, Any] = dict.fromkeys(("id", "state", "processing_units", "delivery", "files"))
+        result: dict[str, Any] = dict.fromkeys(("id", "state", "processing_units", "delivery", "files", "size"))
         result |= {"id": job_id, "state": "GONE"}
         if self.job_id is not None and self.delivery is None and self.request is None:
             self.log.warning("%s job %s is over; how, cannot be checked without delivery", self.kind, job_id)
@@ -126,7 +127,7 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
             return result
         if found.outcome is Delivered.OUTPUTS:
             self.log.info("%s", found)
-            return {**result, "state": "DONE", "files": list(found.files)}
+            return {**result, "state": "DONE", "files": list(found.files), "size": found.size}
         if found.outcome is Delivered.ERROR:
             what = f"failed: {found.error}. Correct the request, and clear the task for a new job"
         else:

@@ -24,8 +24,10 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
     One job is started and paid for, whatever dies: see :doc:`/jobs`. It is waited for in the triggerer. When it is
     done, its result database is read in the bucket, as single features may have failed.
 
-    Returned is a dict: ``id`` of the job, its ``state``, ``processing_units`` spent (PU), ``delivery`` (URL), and
-    ``features`` (a dict with ``total``, ``done``, ``failed`` and more; ``None`` where the bucket could not be read).
+    Returned is a dict: ``id`` of the job, its ``state``, ``processing_units`` spent (PU), ``delivery`` (URL),
+    ``collection_id`` of the BYOC collection, where the service names one; and what the bucket says, each ``None`` where
+    it could not be read: ``features`` (a dict with ``total``, ``done``, ``failed`` and more), ``file_count``, ``size``
+    of all files in bytes, their ``folder``, and ``files``, the URLs of the first 100.
 
     .. seealso:: :doc:`/operators/batch`
 
@@ -135,6 +137,29 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
             ) from error
         self.log.info("%s will make %d features", job, sizes.count)
         self.check_estimate(context, self.estimate(request, sizes))
+
+    def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:
+        """Return what the task returns; see the class."""
+        result = super().outcome(context, job)
+        collection_id = None if job is None else job.collection_id
+        return {**result, "collection_id": collection_id, **self._files(result)}
+
+    def _files(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        from sentinelhub_provider.operators.jobs.buckets import BucketError
+        from sentinelhub_provider.operators.jobs.files import files_of_batch_process
+
+        told: dict[str, Any] = dict.fromkeys(("file_count", "size", "folder", "files"))
+        if not self.check_features or result["delivery"] is None:
+            return told
+        is_zarr = self.zarr is not None
+        try:
+            found = files_of_batch_process(result["delivery"], result["id"], self.delivery_conn_id, is_zarr=is_zarr)
+        except BucketError as error:
+            if result["features"] is not None:  # else the reason was just told
+                self.log.warning("the files of %s job %s are not counted: %s", self.kind, result["id"], error)
+            return told
+        self.log.info("%s", found)
+        return {"file_count": found.count, "size": found.size, "folder": found.folder, "files": list(found.first)}
 
     def check(self, url: str, job: Job) -> FeatureResults:
         """Read the job's result database."""

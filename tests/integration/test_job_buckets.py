@@ -16,6 +16,7 @@ from sentinelhub_provider.features import open_features
 from sentinelhub_provider.hooks.delivery import access_of
 from sentinelhub_provider.operators.jobs.buckets import BucketError, entries, open_path
 from sentinelhub_provider.operators.jobs.features import prepare_features
+from sentinelhub_provider.operators.jobs.files import DeliveredFiles, files_of_batch_process
 from sentinelhub_provider.operators.jobs.results import (
     AsyncResults,
     FeatureResults,
@@ -97,6 +98,58 @@ def test_result_files_are_read(bucket: S3Server, monkeypatch: pytest.MonkeyPatch
     assert str(found.causes[0]) == "1 x 'TIMEOUT' (2000)"
 
 
+@pytest.mark.parametrize(
+    ("template", "mine", "others"),
+    [
+        ("", [f"{JOB}/33TVL_1/default.tif"], ["33TVL_1.tif", "other-job/33TVL_1/default.tif"]),
+        ("/<requestId>/<tileName>.<format>", [f"{JOB}/33TVL_1.tif"], [f"{JOB}/a/b.tif", "other-job/33TVL_1.tif"]),
+        ("/<tileName>-<outputId>.tif", ["33TVL_1-default.tif"], ["33TVL_1-default.tif.aux.xml", "33TVL_1.tif"]),
+        ("/<requestId>-<tileName>.<format>", [f"{JOB}-33TVL_1.tif"], ["other-job-33TVL_1.tif"]),
+    ],
+    ids=["default", "own folder", "shared folder", "own prefix"],
+)
+def test_files_of_a_job_are_told_from_others(
+    bucket: S3Server, template: str, mine: list[str], others: list[str]
+) -> None:
+    """By what the delivery's URL makes of them; reports of the service are none of them."""
+    reports = [f"{name}-{JOB}" for name in ("request", "featureManifest", "execution")]
+    for name in (*mine, *others, f"{reports[0]}.json", f"{reports[1]}.gpkg", f"{JOB}/{reports[2]}.sqlite"):
+        bucket.put(f"out/{name}", "12345")
+
+    found = files_of_batch_process(f"s3://{BUCKET}/out{template}", JOB, CONN_ID)
+
+    assert isinstance(found, DeliveredFiles)
+    assert found.first == tuple(f"s3://{BUCKET}/out/{name}" for name in mine)
+    assert (found.count, found.size) == (len(mine), 5 * len(mine))
+    assert all(url.startswith(f"{found.folder}/") for url in found.first)
+
+
+def test_files_of_a_large_job_are_counted_and_the_first_named(
+    bucket: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page by page."""
+    monkeypatch.setattr("sentinelhub_provider.operators.jobs.buckets.LIST_PAGE", 20)
+    for number in range(110):
+        bucket.put(f"out/{JOB}/{number:03}/default.tif", "12")
+
+    found = files_of_batch_process(f"s3://{BUCKET}/out/", JOB, CONN_ID)
+
+    assert isinstance(found, DeliveredFiles)
+    assert (found.count, found.size, len(found.first)) == (110, 220, 100)
+    assert found.first[0] == f"s3://{BUCKET}/out/{JOB}/000/default.tif"
+
+
+def test_objects_of_a_zarr_group_are_counted(bucket: S3Server) -> None:
+    """Whatever their names are."""
+    for name in (".zgroup", "ndvi/.zarray", "ndvi/0.0.0"):
+        bucket.put(f"out/{JOB}/{name}", "123")
+
+    found = files_of_batch_process(f"s3://{BUCKET}/out/<requestId>", JOB, CONN_ID, is_zarr=True)
+
+    assert isinstance(found, DeliveredFiles)
+    assert (found.count, found.size, found.folder) == (3, 9, f"s3://{BUCKET}/out/{JOB}")
+
+
 def test_outputs_and_errors_are_found(bucket: S3Server) -> None:
     """Async Process leaves its outputs, or an ``error.json``, and before that nothing."""
     url = f"s3://{BUCKET}/pictures"
@@ -105,7 +158,7 @@ def test_outputs_and_errors_are_found(bucket: S3Server) -> None:
     bucket.put(f"pictures/{JOB}/default.tif", "x")
     delivered = check_async_process(url, JOB, ["default"], CONN_ID)
     assert isinstance(delivered, AsyncResults)
-    assert delivered.files == (f"{url}/{JOB}/default.tif",)
+    assert (delivered.files, delivered.size) == ((f"{url}/{JOB}/default.tif",), 1)
 
     bucket.put(f"pictures/{JOB}/error.json", '{"error": {"message": "Out of memory"}}')
     failed = check_async_process(url, JOB, ["default"], CONN_ID)
@@ -113,7 +166,11 @@ def test_outputs_and_errors_are_found(bucket: S3Server) -> None:
     assert failed.error == "Out of memory"
 
 
-@pytest.mark.parametrize("check", [check_batch_process, check_batch_statistics], ids=["process", "statistics"])
+@pytest.mark.parametrize(
+    "check",
+    [check_batch_process, check_batch_statistics, files_of_batch_process],
+    ids=["process", "statistics", "files"],
+)
 def test_bucket_that_is_not_there(bucket: S3Server, check: Any) -> None:
     """It is said what could not be checked, and why; never that all is well."""
     with pytest.raises(BucketError, match="no-such-bucket"):

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.dataset
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.sdk import Asset
 from job_requests import BOX, DATA, EVALSCRIPT, JUNE, JUNE_TILES, STATISTICS_EVALSCRIPT, geopackage
 from job_tasks import StateStore, Task, plain
 from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
@@ -239,6 +240,51 @@ def test_one_job_is_made_waited_for_and_checked(kind: str, deferrable: bool, job
         assert result["features"]["total"] == result["features"]["done"] > 0
         assert result["processing_units"] == pytest.approx(job.cost)
         assert one.instance.xcom["processing_units"] == result["processing_units"]
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_delivered_files_are_in_the_result_and_the_events(deferrable: bool, jobs, s3: S3Server):
+    """How many, how large, where, and the first of them; nobody has to list the bucket."""
+    jobs.set_rasters(True)
+    one = task(deferrable=deferrable, outlets=[Asset("tiles")])
+
+    result = one.attempt()
+
+    there = {key: len(s3.get(key)) for key in list(s3.keys()) if key.endswith(".tif")}
+    assert there
+    assert result["files"] == [f"s3://{BUCKET}/{key}" for key in sorted(there)]
+    assert (result["file_count"], result["size"]) == (len(there), sum(there.values()))
+    assert result["folder"] == f"s3://{BUCKET}/batch/{result['id']}"
+    assert result["collection_id"] is None
+    names = ("files", "file_count", "size", "folder")
+    told = one.outlet_events.extras["tiles"]
+    assert {name: told[name] for name in names} == {name: result[name] for name in names}
+    assert SECRET_KEY not in json.dumps(result)
+
+
+@pytest.mark.parametrize("changes", [{"check_features": False}, {"delivery_conn_id": "elsewhere"}])
+def test_a_bucket_that_is_not_read_has_no_files(changes: dict[str, Any], jobs, s3: S3Server, monkeypatch, capsys):
+    """A count that is not known is not 0, and no more than one warning says why."""
+    monkeypatch.setenv("AIRFLOW_CONN_ELSEWHERE", unreachable(s3))
+
+    result = task(**changes).attempt()
+
+    assert [result[name] for name in ("file_count", "size", "folder", "files", "features")] == [None] * 5
+    warnings = [line for line in printed(capsys).splitlines() if "[warning" in line and "Task Runner" not in line]
+    assert len(warnings) == ("delivery_conn_id" in changes)
+
+
+def unreachable(s3: S3Server) -> str:
+    """Return a connection to a bucket that does not answer."""
+    return s3.connection(
+        extra={"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"max_attempts": 1}}}
+    )
+
+
+def test_the_collection_of_a_job_is_in_the_result(jobs):
+    """So that the next task can ask for it."""
+    made = task(cog=True, create_collection=True, collection_id="0a1b2c3d-0000-4000-8000-000000000000").attempt()
+    assert made["collection_id"] == "0a1b2c3d-0000-4000-8000-000000000000"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -577,10 +623,7 @@ def test_failed_features_may_be_left_at_a_warning(jobs, capsys):
 
 def test_a_bucket_that_cannot_be_read_leaves_a_warning(jobs, capsys, monkeypatch, s3: S3Server):
     """Never a silent success."""
-    broken = s3.connection(
-        extra={"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"max_attempts": 1}}}
-    )
-    monkeypatch.setenv("AIRFLOW_CONN_ELSEWHERE", broken)
+    monkeypatch.setenv("AIRFLOW_CONN_ELSEWHERE", unreachable(s3))
 
     result = task(delivery_conn_id="elsewhere").attempt()
 

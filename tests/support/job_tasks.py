@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from airflow.providers.common.compat.sdk import TaskDeferred
@@ -101,6 +102,17 @@ class TaskInstance:
         self.xcom[key] = json.loads(json.dumps(value))
 
 
+class OutletEvents:
+    """The events of a task's outlets, by the names of their assets."""
+
+    def __init__(self) -> None:
+        self.extras: dict[str, dict[str, Any]] = {}
+
+    def __getitem__(self, asset: Any) -> Any:
+        """Return the event of an asset."""
+        return SimpleNamespace(extra=self.extras.setdefault(asset.name, {}))
+
+
 class DagRun:
     """What operators need of one."""
 
@@ -137,6 +149,7 @@ class Task:
         self.instance = TaskInstance(dag_id, 1, retries)
         self.deferrals: list[tuple[str, dict[str, Any]]] = []
         self.events: list[Any] = []
+        self.outlet_events = OutletEvents()
 
     def operator(self) -> Any:
         """Return a fresh operator."""
@@ -145,6 +158,7 @@ class Task:
     def context(self) -> dict[str, Any]:
         """Return what an attempt is given."""
         context: dict[str, Any] = {"ti": self.instance, "run_id": self.instance.run_id, "dag_run": DagRun()}
+        context["outlet_events"] = self.outlet_events
         return context if self.store is None else {**context, "task_state_store": self.store}
 
     def begin(self) -> tuple[Any, dict[str, Any]]:

@@ -105,6 +105,8 @@ class FeatureResults:
 class AsyncResults:
     """What an Async Process job left in its folder ``source``: URLs of outputs, or the service's words of an error.
 
+    ``size``: bytes of all outputs.
+
     Without both, it may still be running, or was never accepted.
     """
 
@@ -112,6 +114,7 @@ class AsyncResults:
     files: tuple[str, ...] = ()
     error: str | None = None
     source: str = ""
+    size: int = 0
 
     def __str__(self) -> str:
         match self.outcome:
@@ -217,16 +220,20 @@ def check_async_process(
     folder = fixed_folder(template.replace("<REQUEST_ID>", job_id) if job_id is not None else template)
     place, wanted = buckets.open_path(folder, conn_id), tuple(outputs)
     # A folder may be shared with other jobs, of whose many files none is kept.
-    names = [
-        entry.name for entry in buckets.entries(place) if _last(entry.name) == "error.json" or _of(entry.name, wanted)
-    ]
-    errors = [name for name in names if _last(name) == "error.json"]
+    sizes = {
+        entry.name: entry.size
+        for entry in buckets.entries(place)
+        if _last(entry.name) == "error.json" or _of(entry.name, wanted)
+    }
+    errors = [name for name in sizes if _last(name) == "error.json"]
     if errors:
         said = _error_text(buckets.read(place / errors[0], FILE_SIZE))
         return AsyncResults(Delivered.ERROR, error=said, source=f"{folder}/{errors[0]}".rpartition("/")[0])
-    found = {output: [name for name in names if _of(name, (output,))] for output in wanted}
-    files = tuple(f"{folder}/{name}" for names_of_one in found.values() for name in names_of_one)
-    return AsyncResults(Delivered.OUTPUTS if all(found.values()) else Delivered.NOTHING, files, source=folder)
+    found = {output: [name for name in sizes if _of(name, (output,))] for output in wanted}
+    names = [name for names_of_one in found.values() for name in names_of_one]
+    outcome = Delivered.OUTPUTS if all(found.values()) else Delivered.NOTHING
+    files = tuple(f"{folder}/{name}" for name in names)
+    return AsyncResults(outcome, files, source=folder, size=sum(map(sizes.__getitem__, names)))
 
 
 def _read_sizes(database: sqlite3.Connection, _source: str) -> FeatureSizes:
