@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from sentinelhub_provider.api.endpoints import service_name
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
-from sentinelhub_provider.transport.steps import PROCESSING_UNITS
+from sentinelhub_provider.transport.steps import PROCESSING_UNITS, Measurement
 
 
 @contextmanager
@@ -46,9 +46,9 @@ async def amask(secret: str) -> None:
 
 
 class Meter:
-    """Counts in Airflow's metrics (``sentinelhub.requests`` and so on) what the calls of one hook do; threads share it.
+    """Writes to Airflow's metrics (``sentinelhub.requests`` and so on) what the calls of one hook do; threads share it.
 
-    Tags are the connection and the API.
+    Tags are the connection, the API, and the class of the status.
     """
 
     def __init__(self, conn_id: str) -> None:
@@ -57,13 +57,19 @@ class Meter:
         self.spent: float | None = None
         """PU that all answers so far name as their cost, also those of failed calls; ``None`` where none named any."""
 
-    def __call__(self, name: str, value: float, url: str = "") -> None:
-        """Add to the counter ``sentinelhub.<name>``, for a call to a URL or path."""
+    def __call__(self, measured: Measurement, url: str = "") -> None:
+        """Write the metric ``sentinelhub.<name>``, for a call to a URL or path."""
         from airflow.providers.common.compat.sdk import Stats
 
-        if name == PROCESSING_UNITS:
+        if measured.name == PROCESSING_UNITS:
             with self._lock:
-                self.spent = (self.spent or 0.0) + value
-        api = "token" if name.startswith("token.") else service_name(url) or "other"
+                self.spent = (self.spent or 0.0) + measured.value
+        api = "token" if measured.name.startswith("token.") else service_name(url) or "other"
         tags = {"conn_id": self._conn_id, "api": api}
-        Stats.incr(f"sentinelhub.{name}", value, tags=tags)  # type: ignore[arg-type]  # backends take fractions
+        if measured.status is not None:
+            tags["status"] = measured.status
+        getattr(Stats, measured.kind)(f"sentinelhub.{measured.name}", measured.value, tags=tags)
+
+    def spend(self, units: float, url: str) -> None:
+        """Count PU that no answer names, such as the cost of a job at a path."""
+        self(Measurement(PROCESSING_UNITS, units), url)

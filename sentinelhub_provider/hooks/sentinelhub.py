@@ -198,7 +198,7 @@ class SentinelHubHook(BaseHook):
             "limiter": rate_limiter(settings),
             "budget": spending_budget(settings, self.spending_limits),
             "on_wait": self._log_wait,
-            "count": self.meter,
+            "measure": self.meter,
         }
 
     async def aclose(self) -> None:

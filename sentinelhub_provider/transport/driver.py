@@ -37,7 +37,7 @@ class FlowDriver:
     :param on_wait: told of every wait.
     :param sleep: waits so many seconds.
     :param budget: what may be spent; ``None`` for anything.
-    :param count: adds to a counter; see :mod:`~sentinelhub_provider.transport.steps`.
+    :param measure: takes what goes into the metrics; see :mod:`~sentinelhub_provider.transport.steps`.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class FlowDriver:
         on_wait: Callable[[steps.Wait], None],
         sleep: Callable[[float], Any],
         budget: Budget | None = None,
-        count: steps.Count = lambda _, __, ___: None,
+        measure: steps.Measure = lambda _, __: None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._settings, self._broker, self._limiter = settings, broker, limiter
-        self._fetch, self._on_token, self._on_wait, self._count = fetch, on_token, on_wait, count
+        self._fetch, self._on_token, self._on_wait, self._measure = fetch, on_token, on_wait, measure
         self._clock, self._sleep, self._jitter = clock, sleep, jitter
         self._budget = budget
         self._process = os.getpid()
@@ -79,7 +79,7 @@ class FlowDriver:
             await awaited(self._on_token(token.value))
             self._broker.masked(token)
         if token not in fetched:
-            self._count(steps.TOKEN_CACHE_HITS, 1, "")
+            self._measure(steps.TOKEN_CACHE_HIT, "")
         return token
 
     async def _set_aside(self, call: Call, step: steps.Send) -> Charge | None:
@@ -128,6 +128,10 @@ class FlowDriver:
             if self._budget is not None and charge is not None:
                 await awaited(self._limit(partial(self._budget.settle, charge, spent)))
 
+    def _report(self, step: steps.Step, outcome: Any, seconds: float, call: Call) -> None:
+        for measurement in steps.measurements(step, outcome, seconds):
+            self._measure(measurement, call.url)
+
     async def _drive(self, flow: Flow, send: Callable[[steps.Send], Any], call: Call) -> Answer:
         """Walk through a flow, doing what it says."""
         event: Any = None
@@ -141,13 +145,14 @@ class FlowDriver:
         try:
             while True:
                 step = flow.send(event)
-                event = None
+                event, began = None, self._clock()
                 match step:
                     case steps.Reserve():
                         event = await awaited(self._limit(partial(reserve, step)))
                     case steps.Settle(slot, status, retry_after, spent):
                         settle = partial(self._limiter.settle, status=status, retry_after=retry_after, spent=spent)
-                        await awaited(self._limit(partial(settle, slot)))
+                        pace = await awaited(self._limit(partial(settle, slot)))
+                        self._report(step, pace, 0.0, call)
                     case steps.Authorize(rejected, timeout):
                         event = await self._token(rejected, timeout)
                     case steps.Distrust(error):
@@ -159,8 +164,7 @@ class FlowDriver:
                     case steps.Wait(seconds):
                         self._on_wait(step)
                         await awaited(self._sleep(seconds))
-                for name, value in steps.worth_counting(step, event):
-                    self._count(name, value, call.url)
+                self._report(step, event, self._clock() - began, call)
         except StopIteration as done:
             answer: Answer = done.value
             return answer

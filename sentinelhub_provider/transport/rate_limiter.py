@@ -81,12 +81,22 @@ class RateLimiter:
         if slot.taken:
             self._change(lambda state, now: rate_limit.give_back(state, self._limits, slot, now))
 
-    def settle(self, slot: Slot, *, status: int, retry_after: float | None, spent: float | None) -> None:
-        """Learn from an answer; see :func:`~sentinelhub_provider.transport.rate_limit.learn`."""
-        if rate_limit.teaches(self._limits, slot, status=status):
-            self._change(
-                lambda state, now: rate_limit.learn(state, self._limits, slot, now, status, retry_after, spent)
-            )
+    def settle(self, slot: Slot, *, status: int, retry_after: float | None, spent: float | None) -> float | None:
+        """Learn from an answer; see :func:`~sentinelhub_provider.transport.rate_limit.learn`.
+
+        :returns: requests a minute that may start from now on, where the answer taught that.
+        """
+        if not rate_limit.teaches(self._limits, slot, status=status):
+            return None
+        learnt = [0.0]
+
+        def learn(state: RateState, now: float) -> RateState:
+            state = rate_limit.learn(state, self._limits, slot, now, status, retry_after, spent)
+            learnt[0] = state.interval
+            return state
+
+        self._change(learn)
+        return 60.0 / learnt[0] if learnt[0] > 0 else None
 
     def _change(self, change: Change[RateState]) -> None:
         self._with_store(lambda store: store.update(change))

@@ -5,20 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from sentinelhub_provider.exceptions import SentinelHubAuthenticationError
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.transport.answers import Answer
 from sentinelhub_provider.transport.rate_limit import Slot
 
-TOKEN_REQUESTS = "token.requests"  # noqa: S105 - a counter's name
-TOKEN_CACHE_HITS = "token.cache_hits"  # noqa: S105 - a counter's name
-REQUESTS = "requests"
-RETRIES = "retries"
-RATE_LIMITED = "rate_limited"
 PROCESSING_UNITS = "processing_units"
-Count: TypeAlias = Callable[[str, float, str], None]  # adds a number to a counter, for a call to a URL
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A number for Airflow's metrics. ``kind``: the method of ``Stats`` that takes it; a timer's are milliseconds."""
+
+    name: str
+    value: float = 1
+    kind: Literal["incr", "timing", "gauge"] = "incr"
+    status: str | None = None
+
+
+TOKEN_CACHE_HIT = Measurement("token.cache_hits")
+Measure: TypeAlias = Callable[[Measurement, str], None]  # takes what a call to a URL shows
 
 
 class FailureKind(Enum):
@@ -134,20 +142,32 @@ class Wait:
 Step: TypeAlias = Reserve | Settle | Authorize | Distrust | Send | Wait
 
 
-def worth_counting(step: Step, outcome: Any) -> Iterator[tuple[str, float]]:
-    """Say what a step of a call, and what came of it, add to which counter."""
+def measurements(step: Step, outcome: Any, seconds: float) -> Iterator[Measurement]:
+    """Yield what a step of a call, which took so many seconds, and what came of it say for the metrics."""
     match step:
-        case Send(token=None, is_foreign=False):
-            yield TOKEN_REQUESTS, 1
         case Send():
-            yield REQUESTS, 1
-        case Wait(is_turn=False):
-            yield RETRIES, 1
+            name = "token.requests" if step.token is None and not step.is_foreign else "requests"
+            status = _status_class(outcome)
+            yield Measurement(name, status=status)
+            yield Measurement(f"{name}.duration", seconds * 1000, "timing", status)
+        case Wait(is_turn=is_turn):
+            if not is_turn:
+                yield Measurement("retries")
+            yield Measurement("waits.duration", seconds * 1000, "timing")
+        case Settle() if outcome is not None:
+            yield Measurement("rate_limit.requests_per_minute", outcome, "gauge")
     if isinstance(outcome, Answer):
         if outcome.status == 429:
-            yield RATE_LIMITED, 1
+            yield Measurement("rate_limited")
         if outcome.processing_units is not None:
-            yield PROCESSING_UNITS, outcome.processing_units
+            yield Measurement(PROCESSING_UNITS, outcome.processing_units)
+
+
+def _status_class(outcome: Any) -> str:
+    """Return ``2xx``, ``4xx`` and so on, ``429``, or ``none`` where no answer came."""
+    if not isinstance(outcome, Answer):
+        return "none"
+    return "429" if outcome.status == 429 else f"{outcome.status // 100}xx"
 
 
 def duration(seconds: float) -> str:

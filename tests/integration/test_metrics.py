@@ -17,11 +17,12 @@ def fixture_counted(monkeypatch) -> Counter[str]:
     """What is counted while the test runs: Airflow's own backends need a statsd or an OpenTelemetry server."""
     counted: Counter[str] = Counter()
 
-    def incr(stat: str, count: float = 1, *_: object, tags: dict[str, str], **__: object) -> None:
-        counted[stat] += count
-        counted[f"{stat} {tags['conn_id']} {tags['api']}"] += count
+    def write(stat: str, value: float = 1, *_: object, tags: dict[str, str], **__: object) -> None:
+        counted[stat] += value
+        counted[f"{stat} {' '.join(tags.values())}"] += value
 
-    monkeypatch.setattr(Stats, "incr", incr)
+    for kind in ("incr", "timing", "gauge"):
+        monkeypatch.setattr(Stats, kind, write)
     return counted
 
 
@@ -41,8 +42,12 @@ def test_calls_are_counted(sentinelhub_sandbox, monkeypatch, counted):
     assert counted["sentinelhub.requests"] == 3
     assert counted["sentinelhub.rate_limited"] == 1
     assert counted["sentinelhub.retries"] == 1
-    assert counted["sentinelhub.requests sentinelhub_default catalog"] == 3
-    assert counted["sentinelhub.token.requests sentinelhub_default token"] == 1
+    assert counted["sentinelhub.requests sentinelhub_default catalog 2xx"] == 2
+    assert counted["sentinelhub.requests sentinelhub_default catalog 429"] == 1
+    assert counted["sentinelhub.requests.duration sentinelhub_default catalog 2xx"] > 0
+    assert counted["sentinelhub.waits.duration sentinelhub_default catalog"] > 0
+    assert counted["sentinelhub.rate_limit.requests_per_minute"] > 0
+    assert counted["sentinelhub.token.requests sentinelhub_default token 2xx"] == 1
 
 
 @pytest.mark.parametrize("path", ["/statistics/v1", "/api/v1/statistics"])

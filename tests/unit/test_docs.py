@@ -8,16 +8,21 @@ import tomllib
 from dataclasses import fields
 
 import pytest
+from airflow.configuration import conf
 from doc_blocks import ROOT, Block, all_blocks, blocks, commands, console, pages, rows
 from environment import _READY_LINE, real_service
 
 from sentinelhub_provider import exceptions
 from sentinelhub_provider.get_provider_info import get_provider_info
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.operators.http import SentinelHubHttpOperator
+from sentinelhub_provider.transport.answers import UNITS_HEADER, Answer
 from sentinelhub_provider.transport.download import Download
+from sentinelhub_provider.transport.rate_limit import Slot
+from sentinelhub_provider.transport.steps import TOKEN_CACHE_HIT, Send, Settle, Wait, measurements
 
-HERE = {"shell", "console", "form", "fields", "errors", "download", "fault", "faults"}
+HERE = {"metrics", "shell", "console", "form", "fields", "errors", "download", "fault", "faults"}
 IN_INTEGRATION = {"script", "dag", "evalscript", "pytest", "conftest", "curl", "control", "database"}
 BY_SPHINX = {"directive"}
 
@@ -205,6 +210,8 @@ def test_a_command_is_one_that_works(block: Block, words: list[str], monkeypatch
             name, value = assignment.split("=", 1)
             if name.startswith("AIRFLOW_CONN_"):
                 assert connection_of(monkeypatch, name, value).base_url
+            elif name.startswith("AIRFLOW__"):
+                assert conf.has_option(*name.lower().split("__")[1:])
             else:
                 assert_names_a_real_service(name, value)
         case _:
@@ -256,3 +263,23 @@ def test_words_and_lines_of_a_shell_script():
     script = "make demo  # now\n\nexport A='{\n  \"b\": 1\n}'\nairflow x \\\n  --y 'z z'\n"
 
     assert commands(script) == [["make", "demo"], ["export", 'A={\n  "b": 1\n}'], ["airflow", "x", "--y", "z z"]]
+
+
+def test_the_table_of_metrics_is_complete():
+    """Each metric that the code writes, and no other; the dashboard shows only such."""
+    (table,) = all_blocks("metrics")
+    told = {name.strip("`").removeprefix("sentinelhub.") for name, *_ in rows(table.text)}
+    token, answer = AccessToken("t", expires_at=0.0, lifetime=1.0), Answer(429, {UNITS_HEADER: "1"})
+    steps = [
+        (Send("GET", "https://example.org", token, 1.0), answer),
+        (Send("POST", "https://example.org", None, 1.0), answer),
+        (Wait(1.0, "why", 1, 2, 3.0), None),
+        (Settle(Slot(0.0, 0.0), 200, None, None), 60.0),
+    ]
+    written = {one.name for step, outcome in steps for one in measurements(step, outcome, 1.0)}
+
+    assert told == written | {TOKEN_CACHE_HIT.name}
+    dashboard = (ROOT / "docs/grafana-dashboard.json").read_text()
+    shown = {re.sub("_(sum|count)$", "", name) for name in re.findall(r"airflow_sentinelhub_(\w+)", dashboard)}
+    assert shown <= {name.replace(".", "_") for name in told}
+    assert json.loads(dashboard)["panels"]

@@ -244,7 +244,7 @@ class SentinelHubJobOperator(RequestOperator):
     def _tell_cost(self, context: Context, job: Job | None) -> None:
         cost = None if job is None else job.cost
         if cost is not None and job is not None and job.state in (JobState.DONE, JobState.PARTIAL, JobState.FAILED):
-            self.hook.meter("processing_units", cost, self.kind.path)  # a stopped one goes on, and counts once
+            self.hook.meter.spend(cost, self.kind.path)  # a stopped one goes on, and counts once
         log_and_push_spent(self, context, cost)
 
     def _is_known(self) -> bool:
