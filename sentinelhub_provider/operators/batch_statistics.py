@@ -104,7 +104,7 @@ class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubLis
         result = super().outcome(context, job)
         if self.output_path is None:
             return result
-        from sentinelhub_provider.api.statistical.table import column_names, record, rows
+        from sentinelhub_provider.api.statistical.table import column_names, rows
         from sentinelhub_provider.operators.jobs.buckets import BucketError
         from sentinelhub_provider.operators.jobs.results import statistics_of_features
 
@@ -114,8 +114,8 @@ class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubLis
         def cells() -> Iterator[dict[str, Any]]:
             for name, answer in statistics_of_features(result["delivery"], result["id"], self.delivery_conn_id):
                 for row in rows(answer, feature_id=name, expected=intervals):
-                    states[row.state] += 1
-                    yield record(row, columns)
+                    states[row["state"]] += 1
+                    yield {name: row.get(name) for name in columns}
 
         try:
             stored = self.write_table(cells(), body, {})

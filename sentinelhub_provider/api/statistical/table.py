@@ -6,11 +6,9 @@ import json
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -19,14 +17,9 @@ from sentinelhub_provider.api.time_range import TimeRange, parse_time
 from sentinelhub_provider.api.values import as_number, read_choice
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
-_SAME = (
-    *("feature_id", "output", "band", "min", "max", "mean", "stdev"),
-    *("count", "sample_count", "no_data_count", "error"),
-)
-"""What a row and the columns of a table call by the same name."""
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
 """Table formats by a file's ending."""
-NUMBERS = ("min", "max", "mean", "stdev")
+NUMBERS = {"min": "min", "max": "max", "mean": "mean", "stdev": "stDev"}  # Columns, and what answers call them
 COUNTS = ("count", "sample_count", "no_data_count")
 HISTOGRAM = ("histogram", "histogram_under", "histogram_over")
 """The bins, and how many values lie under the first and over the last of them."""
@@ -49,42 +42,6 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """Statistics of one band in one interval. Numbers are NaN, and counts ``None``, where there are none.
-
-    ``output`` and ``band`` are ``None`` in rows without statistics (EMPTY, FAILED). ``sample_count``: pixels of the
-    box; ``no_data_count``: those that do not count, as they are masked or outside of the geometry. ``percentiles``: by
-    per cent; ``histogram``: bins as (low edge, high edge, count), ``under`` and ``over`` what lies outside of them.
-    ``error``: ``EXECUTION_ERROR``, ``TIMEOUT`` or ``BAD_REQUEST``.
-    """
-
-    feature_id: Any
-    start: datetime
-    end: datetime
-    output: str | None
-    band: str | None
-    state: State
-    min: float = math.nan
-    max: float = math.nan
-    mean: float = math.nan
-    stdev: float = math.nan
-    sample_count: int | None = None
-    no_data_count: int | None = None
-    percentiles: dict[float, float] = field(default_factory=dict)
-    histogram: tuple[tuple[float, float, int], ...] = ()
-    under: int | None = None
-    over: int | None = None
-    error: str | None = None
-
-    @property
-    def count(self) -> int | None:
-        """Pixels that count."""
-        if self.sample_count is None or self.no_data_count is None:
-            return None
-        return self.sample_count - self.no_data_count
-
-
-@dataclass(frozen=True, slots=True)
 class Failure:
     """An interval that the service could not compute. ``error``: its kind."""
 
@@ -97,8 +54,14 @@ class Failure:
         return self.error != "BAD_REQUEST"
 
 
-def rows(answer: Any, *, feature_id: Any = None, expected: Iterable[TimeRange] = ()) -> Iterator[Row]:
-    """Yield the rows of an answer in the order of their intervals; ``expected`` ones that it leaves out are EMPTY."""
+def rows(answer: Any, *, feature_id: Any = None, expected: Iterable[TimeRange] = ()) -> Iterator[dict[str, Any]]:
+    """Yield the rows of an answer, statistics of one band in one interval each, in the order of their intervals.
+
+    A row has its cells by column: those that it has. Without statistics (EMPTY, FAILED) it has no ``output`` and no
+    ``band``. ``sample_count``: pixels of the box; ``no_data_count``: those that do not count, as they are masked or
+    outside of the geometry. ``error``: ``EXECUTION_ERROR``, ``TIMEOUT`` or ``BAD_REQUEST``. What is no number is
+    ``None``, unless the evalscript itself made it NaN or infinite. ``expected`` intervals that are left out are EMPTY.
+    """
     entries = {(interval.start, interval.end): entry for interval, entry in _entries(answer)}
     answered, silent = sorted(entries), set()
     for interval in expected:
@@ -172,10 +135,10 @@ def _entries(answer: Any) -> list[tuple[TimeRange, Mapping[str, Any]]]:
     return entries
 
 
-def _rows_of(entry: Mapping[str, Any], interval: TimeRange, feature_id: Any) -> Iterator[Row]:
-    start, end = interval.start, interval.end
+def _rows_of(entry: Mapping[str, Any], interval: TimeRange, feature_id: Any) -> Iterator[dict[str, Any]]:
+    head = {"feature_id": feature_id, "interval_from": interval.start, "interval_to": interval.end}
     if "error" in entry:
-        yield Row(feature_id, start, end, None, None, State.FAILED, error=_error_of(entry))
+        yield {**head, "state": State.FAILED.value, "error": _error_of(entry)}
         return
     outputs = entry.get("outputs")
     number = 0
@@ -183,38 +146,35 @@ def _rows_of(entry: Mapping[str, Any], interval: TimeRange, feature_id: Any) -> 
         if output == DATA_MASK:
             continue
         for band, values in ((found or {}).get("bands") or {}).items():
-            yield _row_of(values or {}, partial(Row, feature_id, start, end, output, band))
+            yield {**head, "output": output, "band": band, **_cells(values or {})}
             number += 1
     if not number:
-        yield Row(feature_id, start, end, None, None, State.EMPTY)
+        yield {**head, "state": State.EMPTY.value}
 
 
-def _row_of(values: Mapping[str, Any], row: Callable[..., Row]) -> Row:
-    stats = values.get("stats") or {}
+def _cells(values: Mapping[str, Any]) -> dict[str, Any]:
+    stats, histogram = values.get("stats") or {}, values.get("histogram") or {}
     samples, missing = _count(stats.get("sampleCount")), _count(stats.get("noDataCount"))
-    mean = as_number(stats.get("mean"))
+    numbers = {name: as_number(stats.get(key)) for name, key in NUMBERS.items()}
+    numbers |= {f"p{float(name):g}": as_number(value) for name, value in (stats.get("percentiles") or {}).items()}
     state = State.OK
     if not samples or samples == missing:
         state = State.MASKED
-    elif not math.isfinite(mean):
+    elif not math.isfinite(numbers["mean"]):
         state = State.NOT_A_NUMBER
-    histogram = values.get("histogram") or {}
-    return row(
-        state,
-        min=as_number(stats.get("min")),
-        max=as_number(stats.get("max")),
-        mean=mean,
-        stdev=as_number(stats.get("stDev")),
-        sample_count=samples,
-        no_data_count=missing,
-        percentiles={float(name): as_number(value) for name, value in (stats.get("percentiles") or {}).items()},
-        under=_count(histogram.get("underflowCount")),
-        over=_count(histogram.get("overflowCount")),
-        histogram=tuple(
-            (as_number(one.get("lowEdge")), as_number(one.get("highEdge")), _count(one.get("count")) or 0)
-            for one in histogram.get("bins") or ()
-        ),
-    )
+    if state is not State.NOT_A_NUMBER:
+        numbers = {name: number for name, number in numbers.items() if not math.isnan(number)}
+    cells: dict[str, Any] = {"state": state.value, **numbers, "sample_count": samples, "no_data_count": missing}
+    cells["count"] = None if samples is None or missing is None else samples - missing
+    if bins := histogram.get("bins"):
+        under, over = (_count(histogram.get(name)) for name in ("underflowCount", "overflowCount"))
+        cells |= {"histogram_under": under, "histogram_over": over, "histogram": [_bin(one) for one in bins]}
+    return cells
+
+
+def _bin(one: Mapping[str, Any]) -> dict[str, Any]:
+    low, high = as_number(one.get("lowEdge")), as_number(one.get("highEdge"))
+    return {"low": low, "high": high, "count": _count(one.get("count")) or 0}
 
 
 def _error_of(entry: Mapping[str, Any]) -> str:
@@ -312,20 +272,6 @@ def _bands(body: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
         for band in ((output or {}).get(name) or {}).values():
             if isinstance(band, Mapping):
                 yield band
-
-
-def record(row: Row, columns: list[str]) -> dict[str, Any]:
-    """Return a row's cells; what is no number is ``None``, unless the evalscript itself made it NaN or infinite."""
-    cells = {name: getattr(row, name) for name in _SAME}
-    cells |= {f"p{per_cent:g}": value for per_cent, value in row.percentiles.items()}
-    cells |= {"interval_from": row.start, "interval_to": row.end, "state": row.state.value}
-    if row.histogram:
-        cells["histogram_under"], cells["histogram_over"] = row.under, row.over
-        cells["histogram"] = [{"low": low, "high": high, "count": count} for low, high, count in row.histogram]
-    found = {name: cells.get(name) for name in columns}
-    if row.state is State.NOT_A_NUMBER:
-        return found
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in found.items()}
 
 
 def json_record(cells: Mapping[str, Any]) -> dict[str, Any]:

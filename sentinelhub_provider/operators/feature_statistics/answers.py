@@ -32,7 +32,6 @@ from sentinelhub_provider.api.statistical.table import (
     column_names,
     json_record,
     property_cell,
-    record,
     rows,
     table_format,
 )
@@ -282,8 +281,8 @@ def records(features: Iterable[Feature], found: Survey, part: PartFile, states: 
         if answer is not None:
             own = {name: property_cell(feature.properties.get(name), kind) for name, kind in found.properties.items()}
             for row in rows(answer, feature_id=str(feature.id), expected=expected):
-                states[row.state] += 1
-                yield record(row, columns) | own
+                states[row["state"]] += 1
+                yield {name: row.get(name) for name in columns} | own
 
 
 def write_table(
