@@ -346,7 +346,7 @@ class SentinelHubByocDeleteTilesOperator(ByocOperator):
     def _result(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.api.byoc.ingestion import find_tiles
         from sentinelhub_provider.api.byoc.requests import read_collection_id
-        from sentinelhub_provider.api.byoc.tiles import build_tiles, by_path, tile_endpoint
+        from sentinelhub_provider.api.byoc.tiles import build_tiles, by_path, tiles_endpoint
 
         self.if_missing = read_choice(self.if_missing, IF_MISSING, "if_missing")
         collection_id = read_collection_id(self.collection_id)
@@ -361,7 +361,7 @@ class SentinelHubByocDeleteTilesOperator(ByocOperator):
                 "Check tiles, or let if_missing be 'skip'."
             )
         estimated = self._check_cost(context, len(paths) - len(missing))
-        found = [tile_endpoint(collection_id, there[path].id) for path in paths if path in there]
+        found = [tiles_endpoint(collection_id, there[path].id) for path in paths if path in there]
         if found:
             self._begin(context, collection_id)
         deleted = were_deleted + sum(map(self._calls.delete, found))

@@ -13,12 +13,11 @@ from sentinelhub_provider.api.byoc.ingestion import Get, Pause, find_tile, list_
 from sentinelhub_provider.api.byoc.requests import (
     COLLECTIONS,
     Collection,
-    CollectionRequest,
     data_of,
     named,
     read_collection,
 )
-from sentinelhub_provider.api.byoc.tiles import Tile, TileRequest, TileState, read_tile, tile_endpoint, tiles_endpoint
+from sentinelhub_provider.api.byoc.tiles import Tile, TileRequest, TileState, read_tile, tiles_endpoint
 from sentinelhub_provider.api.flow import drive
 from sentinelhub_provider.api.jobs.steps import UNCLEAR
 from sentinelhub_provider.api.processing_units import INGESTION
@@ -54,7 +53,7 @@ class ByocCalls:
 
         The API's own ``search`` takes words and operators, which a name may hold: so all are looked through.
         """
-        items, _ = self.drive(list_items(COLLECTIONS))
+        items = self.drive(list_items(COLLECTIONS))
         # Others are not read: whatever is odd about them is no matter of this task.
         return named((read_collection(one) for one in items if isinstance(one, dict) and one.get("name") == name), name)
 
@@ -66,7 +65,7 @@ class ByocCalls:
             return False
         return True
 
-    def create_collection(self, request: CollectionRequest) -> tuple[Collection, bool]:
+    def create_collection(self, request: Collection) -> tuple[Collection, bool]:
         """Create a collection of a name that is not there.
 
         :returns: it, and whether this call made it rather than somebody else at the same time.
@@ -109,7 +108,7 @@ class ByocCalls:
 
     def reingest(self, collection_id: str, tile: Tile) -> None:
         """Begin to ingest a tile again."""
-        spent, endpoint = self.spent, tile_endpoint(collection_id, tile.id)
+        spent, endpoint = self.spent, tiles_endpoint(collection_id, tile.id)
         try:
             self._send("POST", f"{endpoint}/reingest")
         except UNCLEAR as error:

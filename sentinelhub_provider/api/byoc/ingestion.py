@@ -13,7 +13,7 @@ from operator import index
 from typing import Any, Final
 
 from sentinelhub_provider.api.byoc.requests import PAGE_SIZE, data_of
-from sentinelhub_provider.api.byoc.tiles import Tile, TileState, read_tile, spellings, tile_endpoint, tiles_endpoint
+from sentinelhub_provider.api.byoc.tiles import Tile, TileState, read_tile, spellings, tiles_endpoint
 from sentinelhub_provider.api.paging import Pages
 from sentinelhub_provider.api.values import shortened
 from sentinelhub_provider.exceptions import (
@@ -40,23 +40,18 @@ class Get:
 
 
 def list_items(
-    endpoint: str, params: Mapping[str, Any] | None = None, *, enough: Callable[[list[Any]], bool] | None = None
-) -> Generator[Get, Any, tuple[list[Any], int]]:
-    """Read a list page by page; return its items, and how many pages it took.
-
-    ``enough``: told the items of a page, says whether all others can be spared.
-    """
+    endpoint: str, params: Mapping[str, Any] | None = None, *, enough: Callable[[list[Any]], bool] = lambda _: False
+) -> Generator[Get, Any, list[Any]]:
+    """Read a list page by page; ``enough``: told the items of a page, says whether all others can be spared."""
     items: list[Any] = []
-    asked, number = {"count": PAGE_SIZE, **(params or {})}, 0
-    pages = Pages("GET", endpoint)
+    asked, pages = {"count": PAGE_SIZE, **(params or {})}, Pages("GET", endpoint)
     while True:
         page = yield Get(endpoint, asked)
         new = data_of(page, list)
         items += new
-        number += 1
         change = pages.after(page)
-        if change is None or (enough is not None and enough(new)):
-            return items, number
+        if change is None or enough(new):
+            return items
         asked = {**asked, **change.params}
 
 
@@ -65,7 +60,7 @@ def get_tiles(collection_id: str, tile_ids: Iterable[str]) -> Generator[Get, Any
     tiles: list[Tile] = []
     for tile_id in tile_ids:
         try:
-            document = yield Get(tile_endpoint(collection_id, tile_id))
+            document = yield Get(tiles_endpoint(collection_id, tile_id))
         except SentinelHubNotFoundError:
             tiles.append(Tile(tile_id, f"tile {tile_id}", TileState.GONE, cause="it was deleted meanwhile"))
         else:
@@ -84,36 +79,45 @@ def find_tile(collection_id: str, path: str) -> Generator[Get, Any, Tile | None]
 
 
 def find_tiles(collection_id: str, paths: Sequence[str]) -> Generator[Get, Any, list[Tile]]:
-    """Look for the tiles at these paths; returned are those that are there, in whichever spelling.
-
-    The list is read, newest first, until asking for the rest one by one takes no more requests than reading took:
-    whether few of many tiles are wanted or many of few, it takes about twice the least number of requests at most.
-    """
+    """Look for the tiles at these paths; returned are those that are there, in whichever spelling."""
     if not paths:
         return []
-    wanted = {spelling for path in paths for spelling in spellings(path)}
-    left, pages, is_cut = dict.fromkeys(paths), 0, False
-
-    def met(items: list[Any]) -> list[Tile]:
-        # Others of the collection are not read: whatever is odd about them is no matter of this task.
-        return [read_tile(item) for item in items if isinstance(item, Mapping) and item.get("path") in wanted]
-
-    def enough(page: list[Any]) -> bool:
-        nonlocal pages, is_cut
-        pages += 1
-        for tile in met(page):
-            for spelling in spellings(tile.path):
-                left.pop(spelling, None)
-        is_cut = sum(len(spellings(path)) for path in left) <= pages
-        return is_cut
-
-    items, _ = yield from list_items(tiles_endpoint(collection_id), NEWEST_FIRST, enough=enough)
-    tiles = met(items)
+    wanted = {path: spellings(path) for path in paths}
+    tiles, left, is_cut, _ = yield from _listed(collection_id, "path", wanted)
     for path in left if is_cut else ():
         tile = yield from find_tile(collection_id, path)
         if tile is not None:
             tiles.append(tile)
     return tiles
+
+
+def _listed(
+    collection_id: str, member: str, wanted: Mapping[str, Sequence[str]]
+) -> Generator[Get, Any, tuple[list[Tile], list[str], bool, int]]:
+    """Read tiles from the list; ``wanted``: the values of a member that each of them may have.
+
+    The list is read, newest first, until asking for the rest one by one takes no more requests than reading took:
+    whether few of many tiles are wanted or many of few, it takes about twice the least number of requests at most.
+    Returned are the tiles, which ones are left, whether reading ended before the list, and how many pages were read.
+    """
+    names = {value: name for name, values in wanted.items() for value in values}
+    met, pages, is_cut = set[str](), 0, False
+
+    def of_use(page: list[Any]) -> list[Any]:
+        # Others of the collection are not read: whatever is odd about them is no matter of this task.
+        return [item for item in page if isinstance(item, Mapping) and item.get(member) in names]
+
+    def enough(page: list[Any]) -> bool:
+        nonlocal pages, is_cut
+        pages += 1
+        met.update(names[item[member]] for item in of_use(page))
+        is_cut = sum(len(wanted[name]) for name in wanted.keys() - met) <= pages
+        return is_cut
+
+    items = of_use((yield from list_items(tiles_endpoint(collection_id), NEWEST_FIRST, enough=enough)))
+    met.update(names[item[member]] for item in items)
+    left = [name for name in wanted if name not in met]
+    return [read_tile(item) for item in items], left, is_cut, pages + (not is_cut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +199,7 @@ def poll_tiles(
     again when a tile comes to its end, since others are likely to follow. Errors that are not final are waited out.
     """
     pending, ended = dict.fromkeys(tile_ids), dict[str, Tile]()
-    pause, pages = min(FIRST_PAUSE, poll_interval), 1
+    pause, pages = min(FIRST_PAUSE, poll_interval), 0
     note, is_warning = f"waiting for {len(pending)} tiles", False
     while pending and (remaining := ends - clock()) > 0:
         yield Pause(min(remaining, pause * (1 + 0.1 * jitter())), note, is_warning)
@@ -220,20 +224,11 @@ def poll_tiles(
 
 def _poll(collection_id: str, pending: Sequence[str], pages: int) -> Generator[Get, Any, tuple[list[Tile], int]]:
     """Poll all tiles, newest first, or each that is pending, whichever takes fewer requests."""
-    if len(pending) < pages:
+    if len(pending) <= pages:
         return (yield from get_tiles(collection_id, pending)), pages
-    wanted, left = set(pending), set(pending)
-
-    def all_seen(page: list[Any]) -> bool:
-        left.difference_update(item.get("id") for item in page if isinstance(item, Mapping))
-        return not left
-
-    items, pages = yield from list_items(tiles_endpoint(collection_id), NEWEST_FIRST, enough=all_seen)
-    tiles = [read_tile(item) for item in items if isinstance(item, Mapping) and item.get("id") in wanted]
-    seen = {tile.id for tile in tiles}
+    tiles, left, _, pages = yield from _listed(collection_id, "id", {tile_id: (tile_id,) for tile_id in pending})
     # Pages move while they are turned: that a tile was on none of them does not mean that it is gone.
-    missing = [tile_id for tile_id in pending if tile_id not in seen]
-    return tiles + (yield from get_tiles(collection_id, missing)), pages
+    return tiles + (yield from get_tiles(collection_id, left)), pages
 
 
 def check_outcome(outcome: Outcome, collection_id: str, *, waited: float) -> None:

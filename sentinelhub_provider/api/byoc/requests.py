@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from sentinelhub_provider.api.processing_units import INGESTION, Estimate, Factor
@@ -26,9 +26,13 @@ _Data = TypeVar("_Data", dict[str, Any], list[Any])
 
 
 @dataclass(frozen=True, slots=True)
-class CollectionRequest:
-    """A collection that shall be there. ``bands`` are as the API has them; ``None`` leaves them to the first tile."""
+class Collection:
+    """A collection that is there, or shall be, without an ``id``, a UUID. ``bands``: as the API has them.
 
+    Without ``bands``, the first tile says them.
+    """
+
+    id: str
     name: str
     s3_bucket: str
     no_data: float | None = None
@@ -44,17 +48,6 @@ class CollectionRequest:
         if self.bands is not None:
             body["additionalData"] = {"bands": {name: dict(band) for name, band in self.bands.items()}}
         return body
-
-
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """A collection that is there. ``id`` is a UUID; ``bands`` are empty until it is configured."""
-
-    id: str
-    name: str
-    s3_bucket: str
-    no_data: float | None = None
-    bands: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def data_type(self) -> str:
@@ -91,7 +84,7 @@ def data_of(document: Any, kind: type[_Data]) -> _Data:
     return data
 
 
-def build_collection(*, name: Any, s3_bucket: Any, no_data: Any = None, bands: Any = None) -> CollectionRequest:
+def build_collection(*, name: Any, s3_bucket: Any, no_data: Any = None, bands: Any = None) -> Collection:
     """Check what a collection shall be. ``bands``: by name, as the API has them, or one word such as ``uint16``."""
     bucket = _text(s3_bucket, "s3_bucket")
     if "/" in bucket or ":" in bucket:
@@ -107,7 +100,7 @@ def build_collection(*, name: Any, s3_bucket: Any, no_data: Any = None, bands: A
         for band in described or {}
         if not _JAVASCRIPT_NAME.fullmatch(band)
     )
-    return CollectionRequest(_text(name, "name"), bucket, value, described, warnings)
+    return Collection("", _text(name, "name"), bucket, value, described, warnings)
 
 
 def read_collection(document: Any) -> Collection:
@@ -121,7 +114,7 @@ def read_collection(document: Any) -> Collection:
         str(document.get("name")),
         str(document.get("s3Bucket")),
         document.get("noData"),
-        bands if isinstance(bands, Mapping) else {},
+        bands if isinstance(bands, Mapping) else None,
     )
 
 
@@ -137,7 +130,7 @@ def named(collections: Iterable[Collection], name: str) -> Collection | None:
     return found[0] if found else None
 
 
-def check_same(found: Collection, wanted: CollectionRequest) -> None:
+def check_same(found: Collection, wanted: Collection) -> None:
     """Refuse a collection that is there, but is not the one that shall be there."""
     for argument, is_, shall in (
         ("s3_bucket", found.s3_bucket, wanted.s3_bucket),
@@ -196,12 +189,12 @@ def _band(name: str, band: Any) -> dict[str, Any]:
     return {**band, **{name: value for name, value in read.items() if name in band}}
 
 
-def _comparable(bands: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def _comparable(bands: Mapping[str, Mapping[str, Any]] | None) -> dict[str, dict[str, Any]]:
     """Write bands with what the API takes for granted, as far as users may set it."""
     return {
         name: {"bandIndex": 1, "source": name}
         | {key: value for key, value in band.items() if key in _BAND_FIELDS and value is not None}
-        for name, band in bands.items()
+        for name, band in (bands or {}).items()
     }
 
 

@@ -90,14 +90,9 @@ class Plan(NamedTuple):
         return len(self.create) + len(self.reingest)
 
 
-def tiles_endpoint(collection_id: str) -> str:
-    """Return the endpoint of a collection's tiles."""
-    return f"{collection_endpoint(collection_id)}/tiles"
-
-
-def tile_endpoint(collection_id: str, tile_id: str) -> str:
-    """Return the endpoint of one tile."""
-    return f"{tiles_endpoint(collection_id)}/{tile_id}"
+def tiles_endpoint(collection_id: str, tile_id: str = "") -> str:
+    """Return the endpoint of a collection's tiles, or of one of them."""
+    return "/".join(filter(None, (collection_endpoint(collection_id), "tiles", tile_id)))
 
 
 def read_tile(document: Any) -> Tile:
