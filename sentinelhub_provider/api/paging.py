@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
@@ -12,24 +11,16 @@ _ITEM_KEYS = ("features", "data")
 MOST_PAGES = 1_000  # Pages that are followed: 100,000 items of the Catalog
 
 
-@dataclass(frozen=True, slots=True)
-class NextPage:
-    """What changes in the request for the next page: members of its JSON body, or query parameters."""
-
-    json: Mapping[str, Any] = field(default_factory=dict)
-    params: Mapping[str, Any] = field(default_factory=dict)
-
-
 class Pages:
     """Follows the answer of ``who`` from page to page, ``most`` at most; ``field`` is the argument that says so."""
 
-    def __init__(self, method: str, who: str, *, most: int = MOST_PAGES, field: str | None = None) -> None:
-        self._method, self._who, self._most, self._field = method, who, most, field
-        self._seen: list[NextPage] = []
+    def __init__(self, who: str, *, most: int = MOST_PAGES, field: str | None = None) -> None:
+        self._who, self._most, self._field = who, most, field
+        self._seen: list[dict[str, Any]] = []
 
-    def after(self, answer: Any) -> NextPage | None:
-        """Say how to request the page after ``answer``; ``None`` after the last. Raises where it points back."""
-        change = next_page(answer, method=self._method)
+    def after(self, answer: Any) -> dict[str, Any] | None:
+        """Do what :func:`next_page` does. Raises where a page points back, or there are too many."""
+        change = next_page(answer)
         if change is None:
             return None
         if change in self._seen:
@@ -47,8 +38,11 @@ class Pages:
         return change
 
 
-def next_page(answer: Any, *, method: str) -> NextPage | None:
-    """Say how to request the page after ``answer``: a search goes on in its body, a listing in its query."""
+def next_page(answer: Any) -> dict[str, Any] | None:
+    """Return what a request for the page after ``answer`` has besides; ``None`` after the last.
+
+    A search (POST) goes on with that member of its JSON body, a listing with that query parameter.
+    """
     if not isinstance(answer, Mapping) or not items_of(answer):
         return None  # an empty page ends it even where it carries a token: some listings always do
     context, links = answer.get("context"), answer.get("links")
@@ -57,9 +51,7 @@ def next_page(answer: Any, *, method: str) -> NextPage | None:
         token = context.get("next")
     elif isinstance(links, Mapping):
         name, token = "viewtoken", links.get("nextToken")
-    if token is None:
-        return None
-    return NextPage(json={name: token}) if method.upper() == "POST" else NextPage(params={name: token})
+    return None if token is None else {name: token}
 
 
 def items_of(answer: Mapping[str, Any]) -> list[Any]:

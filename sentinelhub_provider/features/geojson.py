@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,14 +34,18 @@ class GeoJson:
     def __init__(self, value: Any, field: str = "features") -> None:
         self.count, self.columns = 0, dict[str, None]()
         self.crs: Crs | None = None
-        self._items: list[Any] | tuple[Any, ...] | None = None
-        self._start: int | None = None
+        self._items: Sequence[Any] | None = None
+        self._is_stream = False
         self._open: Callable[[], IO[str]] = lambda: io.StringIO(value)
         if isinstance(value, Path):
             self._open = lambda: value.open(encoding="utf-8-sig", newline="")
-        found = self._scan(field) if isinstance(value, str | Path) else value
-        if found is None:
-            return
+        found = value
+        if isinstance(value, str | Path):
+            found = {}
+            self._survey(self._walk(found))
+            if self._is_stream:
+                self.crs = named_crs(found, field)
+                return
         items = [found] if isinstance(found, Mapping) else found
         if isinstance(found, Mapping):
             self.crs = named_crs(found, field)
@@ -64,59 +68,38 @@ class GeoJson:
                 self.columns.update(dict.fromkeys(properties))
 
     def __iter__(self) -> Iterator[Any]:
-        if self._items is not None:
-            yield from self._items
-            return
-        with self._open() as file:
-            cursor = _Cursor(file)
-            if self._start is not None:
-                cursor.skip(self._start)
-                yield from cursor.elements()
-            while self._start is None and cursor.peek():
-                yield cursor.value()
+        return self._walk({}) if self._items is None else iter(self._items)
 
-    def _scan(self, field: str) -> Any:
-        """Go through the text once: whether it is whole, where its features begin; return what is no stream of them."""
+    def _walk(self, members: dict[str, Any]) -> Iterator[Any]:
+        """Yield the features of the text; what else its first object has goes into ``members``."""
         with self._open() as file:
             cursor = _Cursor(file)
             if cursor.peek() == "[":
-                self._start = cursor.position
-                self._survey(cursor.elements())
+                self._is_stream = True
+                yield from cursor.elements()
                 if cursor.peek():
                     raise cursor.fault("nothing more was expected")
-                return None
-            start, members = None, {}
+                return
+            has_list = False
             for name in cursor.members():
                 if name == "features" and cursor.peek() == "[":
-                    start = cursor.position
-                    self._survey(cursor.elements())
+                    has_list = True
+                    yield from cursor.elements()
                 else:
                     members[name] = cursor.value()
-            if cursor.peek():
-                self._survey(self)
-                return None
-        if start is None or members.get("type") != "FeatureCollection":
-            return members
-        self._start, self.crs = start, named_crs(members, field)
-        return None
+            is_sequence = cursor.peek() != ""
+            self._is_stream = is_sequence or (has_list and members.get("type") == "FeatureCollection")
+            if is_sequence:
+                yield members
+            while cursor.peek():
+                yield cursor.value()
 
 
 class _Cursor:
     """Goes through JSON text value by value. Raises ``ValueError``, with the place, where it is none."""
 
     def __init__(self, file: IO[str]) -> None:
-        self._file, self._text, self._at, self._before, self._is_all = file, "", 0, 0, False
-
-    @property
-    def position(self) -> int:
-        """Characters before the next value."""
-        return self._before + self._at
-
-    def skip(self, characters: int) -> None:
-        """Go to a position, from the start."""
-        while self._before + len(self._text) < characters and self._more():
-            self._at = len(self._text)
-        self._at = characters - self._before
+        self._file, self._text, self._at, self._before = file, "", 0, 0
 
     def peek(self) -> str:
         """Return the next character that is no space; nothing at the end."""

@@ -48,8 +48,8 @@ class JobCalls:
         """Return one page of jobs by id, newest first, and the token of the next; the first page's is ``None``."""
         params = {"count": polling.PAGE_SIZE, "sort": "created:desc"} | ({} if token is None else {"viewtoken": token})
         page = await self._ask("GET", self._kind.path, params=params)
-        following = next_page(page, method="GET")
-        return polling.documents_by_id(page), None if following is None else str(following.params["viewtoken"])
+        following = next_page(page)
+        return polling.documents_by_id(page), None if following is None else str(following["viewtoken"])
 
     async def page(self, token: str | None, tag: str = "") -> steps.Page:
         """Return a page of the listing, newest first. Jobs that cannot be read are left out.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from sentinelhub_provider.api.endpoints import service_name
-from sentinelhub_provider.api.paging import NextPage, Pages, joined
+from sentinelhub_provider.api.paging import Pages, joined
 from sentinelhub_provider.api.values import check_json, decode_answer, read_flag, read_json, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 from sentinelhub_provider.hooks.output import check_writable, store
@@ -158,14 +158,15 @@ class SentinelHubHttpOperator(SentinelHubOperator):
         pages: list[Any] = []
         query = query_of(self.structured("query_params"))
         most = read_whole_number(self.max_pages, "max_pages")
-        following = Pages(self.method, f"{self.method} {self.endpoint}", most=most, field="max_pages")
-        change: NextPage | None = NextPage()
+        following = Pages(f"{self.method} {self.endpoint}", most=most, field="max_pages")
+        change: dict[str, Any] | None = {}
+        is_search = self.method.upper() == "POST"
         while change is not None:
             response = self.hook.request(
                 self.method,
                 self.endpoint,
-                json={**(body or {}), **change.json} if change.json else body,
-                params={**query, **change.params},
+                json={**(body or {}), **change} if change and is_search else body,
+                params=query if is_search else query | change,
                 **{**self._arguments(), **(KEEPING_PAGES if pages else {})},
             )
             if self.response_check and not self.response_check(response):

@@ -44,7 +44,7 @@ def list_items(
 ) -> Generator[Get, Any, list[Any]]:
     """Read a list page by page; ``enough``: told the items of a page, says whether all others can be spared."""
     items: list[Any] = []
-    asked, pages = {"count": PAGE_SIZE, **(params or {})}, Pages("GET", endpoint)
+    asked, pages = {"count": PAGE_SIZE, **(params or {})}, Pages(endpoint)
     while True:
         page = yield Get(endpoint, asked)
         new = data_of(page, list)
@@ -52,7 +52,7 @@ def list_items(
         change = pages.after(page)
         if change is None or enough(new):
             return items
-        asked = {**asked, **change.params}
+        asked = asked | change
 
 
 def get_tiles(collection_id: str, tile_ids: Iterable[str]) -> Generator[Get, Any, list[Tile]]:

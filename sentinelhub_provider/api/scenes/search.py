@@ -8,7 +8,7 @@ from typing import Any
 
 from sentinelhub_provider.api.catalog import MAX_PAGE, read_page, summary
 from sentinelhub_provider.api.collections import find_collection
-from sentinelhub_provider.api.paging import MOST_PAGES, NextPage, Pages, items_of
+from sentinelhub_provider.api.paging import MOST_PAGES, Pages, items_of
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 ENDPOINT = "/catalog/v1/search"
@@ -39,12 +39,12 @@ def search_flow(
     :param most: pages at most.
     :raises SentinelHubResponseError: for an answer that is no page, or pages without end.
     """
-    pages = Pages("POST", "The Catalog", most=most)
-    change: NextPage | None = NextPage()
+    pages = Pages("The Catalog", most=most)
+    change: dict[str, Any] | None = {}
     found: dict[str, Any] = {}
     request = dict(body)
     while change is not None and len(found) < enough:
-        request |= {**change.json, "limit": min(MAX_PAGE, enough - len(found))}
+        request |= {**change, "limit": min(MAX_PAGE, enough - len(found))}
         page = read_page((yield dict(request)))
         for item in items_of(page):
             found.setdefault(str(item["id"] if isinstance(item, Mapping) else item), pick(item))
