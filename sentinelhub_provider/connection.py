@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from sentinelhub_provider.deployments import DEFAULT_DEPLOYMENT, DEPLOYMENTS, Deployment, PathScheme
@@ -28,7 +28,6 @@ _AUTH_CACHE_KINDS = ("memory", "file", "variable")
 _AUTH_CACHE_SCHEMES = ("redis", "rediss")
 _CONNECTION_ID = re.compile(r"[\w.-]+")
 _HOST_PATTERN = re.compile(r"(?!-)[a-z0-9.-]+(:\d{1,5})?", re.IGNORECASE)
-_Choice = TypeVar("_Choice", bound=StrEnum)
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
 
@@ -147,9 +146,9 @@ def settings_from_connection(connection: Any) -> ConnectionSettings:
         base_url=base_url,
         auth_url=auth_url,
         token_info_url=f"{Origin.of(auth_url)}{deployment.token_info_path}" if deployment.token_info_path else None,
-        client_auth=read.choice("client_auth", ClientAuth) or ClientAuth.SECRET_POST,
+        client_auth=ClientAuth(read.choice("client_auth", ClientAuth) or ClientAuth.SECRET_POST),
         scope=read.as_text("scope", read.raw("scope")) or None,
-        path_scheme=read.choice("path_scheme", PathScheme) or deployment.path_scheme,
+        path_scheme=PathScheme(read.choice("path_scheme", PathScheme) or deployment.path_scheme),
         auth_cache=_auth_cache(read),
         auth_cache_prefix=read.text("auth_cache_prefix") or DEFAULT_PREFIX,
         requests_per_minute=read.positive_number("requests_per_minute"),
@@ -211,11 +210,13 @@ class _FieldReader:
             return value
         raise self.error(name, f"expected text, got {type(value).__name__}.")
 
-    def choice(self, name: str, choices: type[_Choice]) -> _Choice | None:
+    def choice(self, name: str, known: Iterable[str]) -> str | None:
         value = self.text(name)
-        if value is not None and value not in [*choices]:
-            raise self.error(name, f"unknown value {value!r}. {_did_you_mean(value, [*choices])}")
-        return None if value is None else choices(value)
+        if value is not None and value not in (names := list(known)):
+            close = get_close_matches(value.lower(), names, n=1)
+            hint = f"Did you mean {close[0]!r}? " if close else ""
+            raise self.error(name, f"unknown value {value!r}. {hint}Choose one of: {', '.join(names)}.")
+        return value
 
     def positive_number(self, name: str) -> float | None:
         value = self.raw(name)
@@ -259,17 +260,9 @@ class _FieldReader:
         return value
 
 
-def _did_you_mean(value: str, known: list[str]) -> str:
-    close = get_close_matches(value.lower(), known, n=1)
-    hint = f"Did you mean {close[0]!r}? " if close else ""
-    return f"{hint}Choose one of: {', '.join(known)}."
-
-
 def _deployment(read: _FieldReader, connection: Any) -> Deployment:
     """Return the deployment that the connection names, or that its host belongs to."""
-    name = read.text("deployment")
-    if name is not None and name not in DEPLOYMENTS:
-        raise read.error("deployment", f"unknown deployment {name!r}. {_did_you_mean(name, [*DEPLOYMENTS])}")
+    name = read.choice("deployment", DEPLOYMENTS)
     base_url = _base_url(read, connection)
     place = base_url and Origin.of(base_url)
     homes = {Origin.of(known.base_url): known for known in DEPLOYMENTS.values() if known.base_url}

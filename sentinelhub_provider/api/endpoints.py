@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -41,14 +42,14 @@ _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Methods that may be repeated by definition (RFC 9110 section 9.2.2)."""
 
 
+_PREFIXES = {prefix: service for service in SERVICES for prefix in (service.current, service.legacy)}
+_PREFIX = re.compile(rf"({'|'.join(map(re.escape, _PREFIXES))})(?=[/?]|\Z)")
+
+
 def service_of(path: str) -> tuple[Service, str] | None:
     """Return the service that a path belongs to, in either spelling, and the rest of the path behind its prefix."""
-    for service in SERVICES:
-        for prefix in (service.current, service.legacy):
-            rest = path.removeprefix(prefix)
-            if rest != path and rest[:1] in ("", "/", "?"):
-                return service, rest
-    return None
+    found = _PREFIX.match(path)
+    return None if found is None else (_PREFIXES[found[1]], path[found.end() :])
 
 
 def resolve_endpoint(endpoint: str, *, base_url: str, scheme: PathScheme) -> str:
@@ -93,11 +94,5 @@ def service_name(url: str) -> str | None:
 
 def _service_within(url: str) -> Service | None:
     """Find the service of a URL or path, whose deployment may live below a path of its own, as behind a gateway."""
-    path = f"/{urlsplit(url).path.lstrip('/')}"
-    start = 0
-    while start != -1:
-        found = service_of(path[start:])
-        if found:
-            return found[0]
-        start = path.find("/", start + 1)
-    return None
+    found = _PREFIX.search(f"/{urlsplit(url).path.lstrip('/')}")
+    return None if found is None else _PREFIXES[found[1]]

@@ -220,6 +220,8 @@ def read_tiff_header(file: BinaryIO) -> TiffHeader:
 
     try:
         page = TiffFile(file).pages.first
+        if page.dtype is None:
+            raise ValueError("its bands are of different types")
         data_type = f"{_KINDS[page.dtype.kind]}{page.dtype.itemsize * 8}".replace("UInt8", "Byte")
         nodata = page.tags["GDAL_NODATA"].value.strip() if "GDAL_NODATA" in page.tags else None
         return TiffHeader(page.imagewidth, page.imagelength, page.samplesperpixel, data_type, nodata or None)

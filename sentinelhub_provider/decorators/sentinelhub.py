@@ -75,8 +75,7 @@ class _SentinelHubDecoratedOperator(DecoratedOperator, SentinelHubProcessOperato
         if self.output_path is None:
             raise SentinelHubRequestError(
                 "output_path is missing. Give it to @task.sentinelhub, or let the function return it with other "
-                "arguments of the Process operator.",
-                field="output_path",
+                "arguments of the Process operator."
             )
         return super()._result(context)
 

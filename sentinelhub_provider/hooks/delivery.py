@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sentinelhub_provider.api.job_requests.delivery import Access, GsAccess, S3Access
+from sentinelhub_provider.api.job_requests.delivery import Access
 from sentinelhub_provider.connection import read_extra
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
 from sentinelhub_provider.hooks.airflow_side import mask, named_if_missing
@@ -39,9 +39,9 @@ def access_of(
     :raises SentinelHubConfigurationError: where the connection does not hold what it takes.
     """
     if role_arn is not None:
-        return S3Access(role_arn=role_arn, region=region)
+        return Access(role_arn=role_arn, region=region)
     if conn_id is None:
-        return None if region is None or url.strip().startswith("gs://") else S3Access(region=region)
+        return None if region is None or url.strip().startswith("gs://") else Access(region=region)
     from airflow.providers.common.compat.sdk import BaseHook
 
     with named_if_missing(conn_id, field=field):
@@ -54,7 +54,7 @@ def access_of(
 
 def _amazon(
     conn_id: str, login: str | None, password: str | None, extra: Mapping[str, Any], region: str | None
-) -> S3Access:
+) -> Access:
     key = login or extra.get("aws_access_key_id") or None
     secret = password or extra.get("aws_secret_access_key") or None
     for value in filter(None, (key, secret)):
@@ -75,16 +75,16 @@ def _amazon(
             "that Sentinel Hub may assume as an argument",
         )
     if key is None and secret is None and role is not None:
-        return S3Access(role_arn=str(role), region=region)
+        return Access(role_arn=str(role), region=region)
     if key is None or secret is None:
         missing = "login (access key id)" if key is None else "password (secret access key)"
         raise _unusable(
             conn_id, f"has no {missing}. Sentinel Hub cannot use what the worker gets from its own machine", "login"
         )
-    return S3Access(access_key=str(key), secret_access_key=str(secret), region=region)
+    return Access(access_key=str(key), secret_access_key=str(secret), region=region)
 
 
-def _google(conn_id: str, extra: Mapping[str, Any]) -> GsAccess:
+def _google(conn_id: str, extra: Mapping[str, Any]) -> Access:
     given = next((extra[name] for name in _KEYFILE_DICT if extra.get(name)), None)
     path = next((extra[name] for name in _KEYFILE_PATH if extra.get(name)), None)
     if given is None and path is not None:
@@ -106,7 +106,7 @@ def _google(conn_id: str, extra: Mapping[str, Any]) -> GsAccess:
     credentials = base64.b64encode(json.dumps(dict(account), separators=(",", ":")).encode()).decode()
     mask(str(account["private_key"]))
     mask(credentials)
-    return GsAccess(credentials)
+    return Access(credentials=credentials)
 
 
 def _unusable(conn_id: str, what: str, field: str = "extra") -> SentinelHubConfigurationError:

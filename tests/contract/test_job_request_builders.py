@@ -26,7 +26,7 @@ from sentinelhub_provider.api.evalscripts import named_evalscript
 from sentinelhub_provider.api.job_requests.async_process import build_async_process
 from sentinelhub_provider.api.job_requests.batch_process import build_batch_process, read_batch_process
 from sentinelhub_provider.api.job_requests.batch_statistics import build_batch_statistics, read_batch_statistics
-from sentinelhub_provider.api.job_requests.delivery import GsAccess, Location, S3Access
+from sentinelhub_provider.api.job_requests.delivery import Access, Location
 from tests.contract.openapi import ContractError, check
 
 PATHS = {
@@ -36,7 +36,7 @@ PATHS = {
 }
 JOB = "0a1b2c3d-0000-4000-8000-000000000000"
 STATUS = {"batch-process": 201, "batch-statistics": 201, "async-process": 200}
-KEYS = S3Access("AKIAEXAMPLE", "a-secret-key")
+KEYS = Access("AKIAEXAMPLE", "a-secret-key")
 DELIVERY = Location("s3://bucket/results", KEYS)
 PACKAGE = Location("s3://bucket/fields.gpkg", KEYS)
 SCRIPT = Location("s3://bucket/ndvi.js", KEYS)
@@ -139,8 +139,8 @@ def test_async_process(scheme: int, arguments: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "delivery",
     [
-        pytest.param(Location("gs://bucket/results", GsAccess("e30=")), id="google"),
-        pytest.param(Location("s3://bucket/a", S3Access(role_arn="arn:aws:iam::123456789012:role/x")), id="role"),
+        pytest.param(Location("gs://bucket/results", Access(credentials="e30=")), id="google"),
+        pytest.param(Location("s3://bucket/a", Access(role_arn="arn:aws:iam::123456789012:role/x")), id="role"),
     ],
 )
 def test_other_places(delivery: Location) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 
-from sentinelhub_provider.api.job_requests.delivery import S3Access
+from sentinelhub_provider.api.job_requests.delivery import Access
 from sentinelhub_provider.features import open_features
 from sentinelhub_provider.hooks.delivery import access_of
 from sentinelhub_provider.operators.jobs.buckets import BucketError, entries, open_path
@@ -199,7 +199,7 @@ def test_listing_goes_page_by_page(bucket: S3Server, monkeypatch: pytest.MonkeyP
 
 def test_same_connection_serves_sentinel_hub(bucket: S3Server) -> None:
     """The keys that Airflow reads the bucket with are those that the request carries."""
-    assert access_of(CONN_ID, f"s3://{BUCKET}/a") == S3Access(ACCESS_KEY, SECRET_KEY, region="us-east-1")
+    assert access_of(CONN_ID, f"s3://{BUCKET}/a") == Access(ACCESS_KEY, SECRET_KEY, region="us-east-1")
 
 
 def test_keys_stay_out_of_sight(bucket: S3Server, caplog: pytest.LogCaptureFixture) -> None:

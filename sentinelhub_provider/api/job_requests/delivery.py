@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from difflib import get_close_matches
 from functools import reduce
 from typing import Any, ClassVar, NoReturn, Self
@@ -33,56 +33,39 @@ Path = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class S3Access:
-    """How Sentinel Hub reaches a bucket of S3: with keys, or in an IAM role; by default in the deployment's region."""
+class Access:
+    """How Sentinel Hub reaches a bucket: of S3 with keys, or in an IAM role, by default in the deployment's region.
+
+    ``credentials``: of Google Cloud Storage, a service account's JSON in Base64.
+    """
 
     access_key: str | None = field(default=None, repr=False)
     secret_access_key: str | None = field(default=None, repr=False)
     role_arn: str | None = None
     region: str | None = None
-
-    scheme = "s3"
+    credentials: str | None = field(default=None, repr=False)
 
     @property
-    def opens(self) -> bool:
-        """Whether it lets anybody in, which a region alone does not."""
-        return bool(self.access_key or self.role_arn)
+    def scheme(self) -> str:
+        """``s3`` or ``gs``."""
+        return "s3" if self.credentials is None else "gs"
 
-    def __post_init__(self) -> None:
+    @property
+    def fault(self) -> str | None:
+        """Say why it cannot be; keys come in pairs, and without a role."""
         keys = (self.access_key is not None, self.secret_access_key is not None)
         if any(keys) and self.role_arn is not None:
-            _refuse("both keys and an IAM role are given. Give one of them.", "access")
+            return "both keys and an IAM role are given. Give one of them"
         if any(keys) and not all(keys):
-            missing = "secret access key" if keys[0] else "access key id"
-            _refuse(f"the {missing} is missing. Give both keys, or an IAM role.", "access")
+            return f"the {'secret access key' if keys[0] else 'access key id'} is missing. Give both, or an IAM role"
         if self.role_arn is not None and not _ROLE.fullmatch(str(self.role_arn)):
-            _refuse(f"{self.role_arn!r} is no ARN of an IAM role, such as arn:aws:iam::123456789012:role/x.", "access")
+            return f"{self.role_arn!r} is no ARN of an IAM role, such as arn:aws:iam::123456789012:role/x"
+        return None
 
     def to_json(self) -> dict[str, str]:
         """Return the members beside ``url``, in plain text."""
-        members = {
-            "accessKey": self.access_key,
-            "secretAccessKey": self.secret_access_key,
-            "iamRoleARN": self.role_arn,
-            "region": self.region,
-        }
-        return {name: value for name, value in members.items() if value is not None}
-
-
-@dataclass(frozen=True, slots=True)
-class GsAccess:
-    """How Sentinel Hub reaches Google Cloud Storage. ``credentials``: a service account's JSON in Base64."""
-
-    credentials: str = field(repr=False)
-
-    scheme, opens = "gs", True
-
-    def to_json(self) -> dict[str, str]:
-        """Return the members beside ``url``, in plain text."""
-        return {"credentials": self.credentials}
-
-
-Access = S3Access | GsAccess
+        members = ("accessKey", "secretAccessKey", "iamRoleARN", "region", "credentials")
+        return {name: value for name, value in zip(members, astuple(self), strict=True) if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +132,15 @@ class Location:
             _refuse(
                 f"is at {here}://, but the credentials are for {access.scheme}://. Give those of the bucket.", field
             )
-        if deployment == CDSE and (not is_s3 or (isinstance(access, S3Access) and access.role_arn is not None)):
+        if access is not None and access.fault:
+            _refuse(f"cannot be reached: {access.fault}.", field)
+        if deployment == CDSE and (not is_s3 or (access is not None and access.role_arn is not None)):
             what = "an IAM role" if is_s3 else "Google Cloud Storage"
             _refuse(
                 f"has {what}, which the Copernicus Data Space cannot use. Give an s3:// URL with access keys.", field
             )
-        if (needs_access or not is_s3) and not (access is not None and access.opens):
+        is_open = access is not None and any((access.access_key, access.role_arn, access.credentials))
+        if (needs_access or not is_s3) and not is_open:
             role = ", or an IAM role" if is_s3 and deployment != CDSE else ""
             what = (
                 "has no credentials, so that Sentinel Hub cannot reach the bucket. Give the id of an Airflow connection"
@@ -218,27 +204,23 @@ def read_location(storage: Any, access: Access | None = None, *, field: str, pat
     where = f"{field}: {'.'.join(path)}"
     found = [name for name in ("s3", "gs") if isinstance(storage, Mapping) and isinstance(storage.get(name), Mapping)]
     if len(found) != 1:
-        raise SentinelHubRequestError(f"{where} must be a mapping with s3 or gs, and a url within.", field=field)
+        raise SentinelHubRequestError(f"{where} must be a mapping with s3 or gs, and a url within.")
     members = storage[found[0]]
     url = members.get("url")
     if not str(url).startswith(f"{found[0]}://"):
         raise SentinelHubRequestError(
-            f"{where}.{found[0]}.url is {_shown(url)!r}. Give a URL that begins with {found[0]}://.", field=field
+            f"{where}.{found[0]}.url is {_shown(url)!r}. Give a URL that begins with {found[0]}://."
         )
     role, region = members.get("iamRoleARN"), members.get("region")
-    try:
-        if access is None and (role or region):
-            access = S3Access(role_arn=role, region=region)
-        elif isinstance(access, S3Access) and role and access.access_key:
-            raise SentinelHubRequestError("it has iamRoleARN, but keys are given too. Give one.", field=field)
-        elif isinstance(access, S3Access) and region:
-            access = replace(access, region=region)
-        location = Location(str(url).strip(), access)
-        location.check(where, **checks)
-        return location
-    except SentinelHubRequestError as error:
-        text = str(error)
-        raise SentinelHubRequestError(text if text.startswith(where) else f"{where}: {text}", field=field) from error
+    if access is None and (role or region):
+        access = Access(role_arn=role, region=region)
+    elif access is not None and role and access.access_key:
+        raise SentinelHubRequestError(f"{where} has iamRoleARN, but keys are given too. Give one.")
+    elif access is not None and region and access.credentials is None:
+        access = replace(access, region=region)
+    location = Location(str(url).strip(), access)
+    location.check(where, **checks)
+    return location
 
 
 def fixed_folder(url: str) -> str:
@@ -297,7 +279,7 @@ def _check_placeholders(url: str, field: str, template: Template, outputs: int) 
 
 
 def _refuse(what: str, field: str) -> NoReturn:
-    raise SentinelHubRequestError(f"{field} {what}" if field != "access" else what, field=field)
+    raise SentinelHubRequestError(f"{field} {what}")
 
 
 def _shown(url: Any) -> Any:

@@ -21,8 +21,7 @@ def check_has_scenes(collection: str) -> None:
     """
     if find_collection(collection).is_timeless:
         raise SentinelHubRequestError(
-            f"collection is {collection!r}, which has no scenes. Give one that grows, such as 'sentinel-2-l2a'.",
-            field="collection",
+            f"collection is {collection!r}, which has no scenes. Give one that grows, such as 'sentinel-2-l2a'."
         )
 
 

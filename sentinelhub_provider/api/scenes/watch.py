@@ -81,8 +81,7 @@ def check_lookback(value: Any) -> timedelta:
         length = timedelta(days=value)
     if not isinstance(length, timedelta) or not timedelta(days=1) <= length <= LONGEST_LOOKBACK:
         raise SentinelHubRequestError(
-            f"lookback is {value!r}. Give a number of days, from 1 to {LONGEST_LOOKBACK.days}, or a timedelta.",
-            field="lookback",
+            f"lookback is {value!r}. Give a number of days, from 1 to {LONGEST_LOOKBACK.days}, or a timedelta."
         )
     return length
 

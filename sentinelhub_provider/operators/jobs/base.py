@@ -277,11 +277,10 @@ class SentinelHubJobOperator(RequestOperator):
         """Return how Sentinel Hub is to reach the bucket of results."""
         from sentinelhub_provider.hooks.delivery import access_of
 
-        role, region = self.delivery_role_arn, self.delivery_region
-        try:
-            return access_of(self.delivery_conn_id, url, role_arn=role, region=region)
-        except SentinelHubRequestError as error:
-            raise SentinelHubRequestError(f"delivery_role_arn: {error}", field="delivery_role_arn") from error
+        found = access_of(self.delivery_conn_id, url, role_arn=self.delivery_role_arn, region=self.delivery_region)
+        if found is not None and found.fault:
+            raise SentinelHubRequestError(f"delivery_role_arn: {found.fault}.")
+        return found
 
     def location(self, url: str) -> Location:
         """Return a place in the bucket of results, unchecked."""

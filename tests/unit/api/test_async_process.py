@@ -11,11 +11,11 @@ from sentinelhub_provider.api.job_requests.async_process import (
     build_async_process,
     read_async_process,
 )
-from sentinelhub_provider.api.job_requests.delivery import Location, S3Access
+from sentinelhub_provider.api.job_requests.delivery import Access, Location
 from sentinelhub_provider.api.process import build_process_request
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
-KEYS = S3Access("AKIAEXAMPLE", "a-secret-key")
+KEYS = Access("AKIAEXAMPLE", "a-secret-key")
 SCRIPT = Location("s3://scripts/ndvi.js", KEYS)
 AUTO = "//VERSION=3\nfunction setup() { return {input: ['B04'], output: {bands: 1}} }\nfunction evaluatePixel() {}"
 PICTURE: dict[str, Any] = {

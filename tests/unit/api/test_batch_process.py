@@ -12,10 +12,10 @@ from sentinelhub_provider.api.job_requests.batch_process import (
     build_batch_process,
     read_batch_process,
 )
-from sentinelhub_provider.api.job_requests.delivery import Location, S3Access
+from sentinelhub_provider.api.job_requests.delivery import Access, Location
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
-KEYS = S3Access("AKIAEXAMPLE", "a-secret-key")
+KEYS = Access("AKIAEXAMPLE", "a-secret-key")
 DELIVERY = Location("s3://bucket/results", KEYS)
 PACKAGE = Location("s3://bucket/fields.gpkg", KEYS)
 BBOX = [13.0, 45.0, 13.5, 45.3]

@@ -12,11 +12,11 @@ from sentinelhub_provider.api.job_requests.batch_statistics import (
     build_batch_statistics,
     read_batch_statistics,
 )
-from sentinelhub_provider.api.job_requests.delivery import Location, S3Access
+from sentinelhub_provider.api.job_requests.delivery import Access, Location
 from sentinelhub_provider.api.statistical.request import build_statistical_request
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
-KEYS = S3Access("AKIAEXAMPLE", "a-secret-key")
+KEYS = Access("AKIAEXAMPLE", "a-secret-key")
 COMMON: dict[str, Any] = {
     "collection": "sentinel-2-l2a",
     "time_range": "2024-06-01/2024-06-30",
@@ -59,7 +59,7 @@ def test_question_is_that_of_the_statistical_api() -> None:
 
 def test_credentials_go_to_all_places() -> None:
     """Features, results and the script's file each get those of their own bucket."""
-    other = S3Access("AKIAOTHER", "another-secret")
+    other = Access("AKIAOTHER", "another-secret")
     request = build(
         evalscript=None,
         evalscript_reference=Location("s3://scripts/ndvi.js", other),

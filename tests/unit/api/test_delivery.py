@@ -12,10 +12,9 @@ from sentinelhub_provider.api.job_requests.delivery import (
     RASTER,
     STATISTICS,
     ZARR,
-    GsAccess,
+    Access,
     JobRequest,
     Location,
-    S3Access,
     Template,
     fixed_folder,
     read_location,
@@ -23,13 +22,13 @@ from sentinelhub_provider.api.job_requests.delivery import (
 )
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
-KEYS = S3Access(access_key="AKIAEXAMPLE", secret_access_key="a-secret-key", region="eu-central-1")
-ROLE = S3Access(role_arn="arn:aws:iam::123456789012:role/sentinel-hub")
-GOOGLE = GsAccess("c2VjcmV0")
+KEYS = Access(access_key="AKIAEXAMPLE", secret_access_key="a-secret-key", region="eu-central-1")
+ROLE = Access(role_arn="arn:aws:iam::123456789012:role/sentinel-hub")
+GOOGLE = Access(credentials="c2VjcmV0")
 
 
 @pytest.mark.parametrize("access", [KEYS, GOOGLE], ids=["s3", "gs"])
-def test_credentials_are_not_shown(access: S3Access | GsAccess) -> None:
+def test_credentials_are_not_shown(access: Access) -> None:
     """Neither they nor a place that has them show what they hold."""
     shown = repr(access) + repr(Location(f"{access.scheme}://bucket/folder", access)) + str([access])
 
@@ -99,7 +98,7 @@ def test_url_with_keys_is_not_repeated() -> None:
 def test_region_is_no_access() -> None:
     """Sentinel Hub knows where the bucket is, but is not let in."""
     with pytest.raises(SentinelHubRequestError, match="has no credentials"):
-        Location("s3://bucket/a", S3Access(region="eu-west-1")).check("delivery", needs_access=True)
+        Location("s3://bucket/a", Access(region="eu-west-1")).check("delivery", needs_access=True)
 
 
 def test_must_have_access() -> None:
@@ -186,7 +185,7 @@ def test_read_keeps_what_the_request_says() -> None:
     location = read_location(
         {"s3": {"url": "s3://bucket/a", "region": "eu-west-1"}}, KEYS, field="request", path=("output", "delivery")
     )
-    assert location.access == S3Access("AKIAEXAMPLE", "a-secret-key", region="eu-west-1")
+    assert location.access == Access("AKIAEXAMPLE", "a-secret-key", region="eu-west-1")
 
     by_role = read_location({"s3": {"url": "s3://bucket/a", "iamRoleARN": ROLE.role_arn}}, field="request", path=("a",))
     assert by_role.access == ROLE
@@ -225,5 +224,5 @@ def test_read_refuses(storage: Any, words: str) -> None:
 def test_access_that_cannot_be(arguments: dict[str, str], words: str) -> None:
     """Keys come in pairs, and without a role."""
     with pytest.raises(SentinelHubRequestError, match=words) as refused:
-        S3Access(**arguments)
+        Location("s3://bucket/a", Access(**arguments)).check("delivery")
     assert "a-secret-key" not in str(refused.value)
