@@ -1,4 +1,4 @@
-"""What Airflow reads about this provider at start-up: listings and the connection form.
+"""What Airflow reads about this provider at start-up: listings, settings and the connection form.
 
 Every Airflow process loads this module, so it imports nothing but the version beside it.
 
@@ -146,6 +146,25 @@ def _modules(package: str, *names: str) -> list[dict[str, Any]]:
     return [{"integration-name": _INTEGRATION, "python-modules": modules}]
 
 
+CONFIG: dict[str, Any] = {
+    "sentinelhub": {
+        "description": "What the page Satellite imagery shows.",
+        "options": {
+            "previews": {
+                "description": (
+                    "How many tasks of a mapped task leave a preview and facts for the page Satellite imagery, in "
+                    "XCom: the first ones. 0: no task leaves any."
+                ),
+                "version_added": "0.1.0",
+                "type": "integer",
+                "example": None,
+                "default": "200",
+            },
+        },
+    }
+}
+
+
 def get_provider_info() -> dict[str, Any]:
     """Return the metadata that Airflow's provider discovery reads through the entry point ``apache_airflow_provider``.
 
@@ -196,6 +215,7 @@ def get_provider_info() -> dict[str, Any]:
                 "to_openlineage_converter": "sentinelhub_provider.assets.sentinelhub.convert_asset_to_openlineage",
             }
         ],
+        "config": CONFIG,
         "task-decorators": [
             {"name": "sentinelhub", "class-name": "sentinelhub_provider.decorators.sentinelhub.sentinelhub_task"}
         ],

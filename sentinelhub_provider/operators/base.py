@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+    from sentinelhub_provider.operators.feature_statistics.chart import Chart
 
 LONGEST_BLOCKING_WAIT = 60.0
 """Seconds; a deferrable operator spends longer waits in the triggerer. Shorter ones are not worth the way there."""
@@ -189,6 +190,10 @@ class SentinelHubOperator(ConnectedOperator):
     """When ``execution_timeout`` ends the attempt, with its waits in the triggerer, in seconds since the epoch."""
     time_range_sent: dict[str, str] | None = None
     """Start and end of the data that were asked for, for events of assets; ``None`` where they have no time."""
+    request_sent: Mapping[str, Any] | None = None
+    """The request's JSON, or that of the first of many, for *Satellite imagery*; ``None`` before it is made."""
+    chart: Chart | None = None
+    """What that page shows of a table of statistics."""
     spent_before: float | None = None
     """PU that the task did cost in earlier attempts, and before a wait, as far as that is known."""
 
@@ -241,15 +246,27 @@ class SentinelHubOperator(ConnectedOperator):
                 result = self._result(context)
                 self.returned = result
                 tell_outlets(self, context, result, self.time_range_sent)
+                self.leave_imagery(context, result)
                 return result
-            except SentinelHubRateLimitError as error:
-                until = time.time() + self.max_wait_seconds if waits_until is None else waits_until
-                until = until if self.ends is None else min(until, self.ends)
-                wait_in_triggerer(self, error, utc_now(), until, {"waits_until": until, **self._kept()})
+            except SentinelHubError as error:
+                self.leave_imagery(context, error=error)
+                if isinstance(error, SentinelHubRateLimitError):
+                    until = time.time() + self.max_wait_seconds if waits_until is None else waits_until
+                    until = until if self.ends is None else min(until, self.ends)
+                    wait_in_triggerer(self, error, utc_now(), until, {"waits_until": until, **self._kept()})
                 raise
             finally:
                 if "hook" in vars(self) and self.spent is not None:
                     log_and_push_spent(self, context, self.spent)
+
+    def leave_imagery(self, context: Context, result: Any = None, **seen: Any) -> None:
+        """Leave what the page *Satellite imagery* shows of the task; never fails.
+
+        ``result`` and ``seen``: see :func:`~sentinelhub_provider.operators.imagery.leave_imagery`.
+        """
+        from sentinelhub_provider.operators.imagery import leave_imagery
+
+        leave_imagery(self, context, result, **seen)
 
     @property
     def max_wait_seconds(self) -> float:

@@ -105,6 +105,7 @@ class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubLis
         if self.output_path is None:
             return result
         from sentinelhub_provider.api.statistical.table import column_names, rows
+        from sentinelhub_provider.operators.feature_statistics.chart import Chart
         from sentinelhub_provider.operators.jobs.buckets import BucketError
         from sentinelhub_provider.operators.jobs.results import statistics_of_features
 
@@ -118,7 +119,8 @@ class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubLis
                     yield {name: row.get(name) for name in columns}
 
         try:
-            stored = self.write_table(cells(), body, {})
+            self.chart = Chart()
+            stored = self.write_table(self.chart.watch(cells()), body, {})
         except BucketError as error:
             raise SentinelHubOutputError(
                 f"The table cannot be made of job {result['id']}: {error}. A retry reads the bucket again; a task that "

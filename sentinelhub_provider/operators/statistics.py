@@ -130,7 +130,8 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
         with self._features() as features:
             found = self._survey(features, context)
             self._report_survey(found, context)
-            self.time_range_sent = found.template.example.body["aggregation"]["timeRange"]
+            self.request_sent = found.template.example.body
+            self.time_range_sent = self.request_sent["aggregation"]["timeRange"]
             return self._request_all(features, found, context)
 
     def _check(self) -> None:
@@ -248,9 +249,11 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
         """Write the table, or return its rows; count them, and the intervals that are missing in it."""
         from sentinelhub_provider.api.statistical.table import json_record
         from sentinelhub_provider.operators.feature_statistics.answers import records
+        from sentinelhub_provider.operators.feature_statistics.chart import Chart
 
         states: Counter[str] = Counter()
-        cells = records(features, found, part, states)
+        self.chart = Chart()
+        cells = self.chart.watch(records(features, found, part, states))
         if self.output_path is None:
             result: dict[str, Any] = {"table": [json_record(one) for one in cells]}
             check_xcom_size(

@@ -76,6 +76,8 @@ class RequestTemplatingOperator(BaseOperator):
     template_ext: Sequence[str] = (".js", ".json")
     template_file_fields: Sequence[str] = ()
     """The templated fields in which a text ending with one of ``template_ext`` names a file to load."""
+    script_file: str | None = None
+    """The file that the evalscript came from."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let ``inspect.signature()``, and what builds on it, show the arguments that bases declare.
@@ -142,6 +144,7 @@ class RequestTemplatingOperator(BaseOperator):
             content = _as_text(getattr(parent, name, None))
             if self._names_file(content):
                 setattr(parent, name, self._file_content(content, environment()))
+                parent.script_file = content if name == EVALSCRIPT else None
 
     def _names_file(self, content: Any) -> bool:
         return isinstance(content, str) and "\n" not in content and content.endswith(tuple(self.template_ext))

@@ -13,7 +13,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
-from sentinelhub_provider.operators.raster.coverage import _local
+from sentinelhub_provider.operators.raster.coverage import coverage_of, local_copy
 
 NOTHING = """//VERSION=3
 function setup() { return {input: ["B04"], output: {bands: 2, sampleType: "FLOAT32"}}; }
@@ -129,8 +129,8 @@ def test_pictures_in_an_object_storage_are_copied_only_where_that_is_needed(tmp_
 
     place = ObjectPath(tmp_path / "a.tif")
     place.write_bytes(b"picture")
-    with _local(place, is_needed=False) as path:
-        assert path is None
-    with _local(place, is_needed=True) as path:
-        assert path is not None
+    request: Any = SimpleNamespace(formats={"default": "image/tiff"}, size=SimpleNamespace(width=9, height=9))
+    operator: Any = None  # which would warn of a picture that is none
+    assert coverage_of(operator, request, {"default": place}, "succeed") is None
+    with local_copy(place) as path:
         assert (path != place, path.read_bytes()) == (True, b"picture")

@@ -287,6 +287,43 @@ def test_the_collection_of_a_job_is_in_the_result(jobs):
     assert made["collection_id"] == "0a1b2c3d-0000-4000-8000-000000000000"
 
 
+@pytest.mark.parametrize(
+    ("kind", "deferrable"), [("batch", True), ("batch", False), ("statistics", True), ("async", True)]
+)
+def test_a_page_shows_the_job_while_it_is_waited_for_and_afterwards(kind: str, deferrable: bool, jobs, monkeypatch):
+    """What was asked for is still known after the wait, when the request is not made anew."""
+    told = []
+    monkeypatch.setattr(
+        "job_tasks.TaskInstance.xcom_push",
+        lambda ti, key, value: (told.append((key, value)), ti.xcom.update({key: value})),
+    )
+    one = task(kind, deferrable=deferrable)
+
+    result = one.attempt()
+
+    facts = [value for key, value in told if key == "sentinelhub_imagery"]
+    assert len(facts) >= 2
+    assert facts[0]["job"]["state"] not in ("DONE", "GONE")
+    assert facts[-1]["job"]["state"] == "DONE"
+    assert facts[-1]["job"]["id"] == result["id"]
+    assert facts[-1]["delivery"] == result["delivery"]
+    assert facts[-1]["collections"] == facts[0]["collections"] != []
+    assert facts[-1]["time_range"] == facts[0]["time_range"]
+
+
+def test_a_page_shows_why_a_job_failed(jobs):
+    """With the job as it was last seen."""
+    jobs.inject(kind="features", share=0.5, cause="no such band")
+    one = task()
+
+    with pytest.raises(AirflowFailException):
+        one.attempt()
+
+    facts = one.instance.xcom["sentinelhub_imagery"]
+    assert "no such band" in facts["error"]
+    assert facts["job"]["id"] == jobs.all()[0].id
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_pushed_where_nothing_shall_be(kind: str, jobs):
     """Neither the job's id nor what it cost."""

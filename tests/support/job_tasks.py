@@ -101,6 +101,11 @@ class TaskInstance:
         """Push a value, which has to be JSON."""
         self.xcom[key] = json.loads(json.dumps(value))
 
+    def xcom_pull(self, *, task_ids: str, key: str, map_indexes: int) -> Any:
+        """Return what this task pushed."""
+        assert (task_ids, map_indexes) == ("job", self.map_index)
+        return self.xcom.get(key)
+
 
 class OutletEvents:
     """The events of a task's outlets, by the names of their assets."""

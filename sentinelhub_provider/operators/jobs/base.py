@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sentinelhub_provider.api.jobs.job import DIGEST_SIZE, Job, JobKind, JobState, check_job_id
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
 from sentinelhub_provider.api.values import read_flag, read_seconds
-from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRateLimitError, SentinelHubRequestError
+from sentinelhub_provider.exceptions import (
+    SentinelHubError,
+    SentinelHubJobError,
+    SentinelHubRateLimitError,
+    SentinelHubRequestError,
+)
 from sentinelhub_provider.operators.arguments import log_and_push_spent, tell_outlets, utc_now
 from sentinelhub_provider.operators.base import end_of_attempt, without_vain_retries
 from sentinelhub_provider.operators.request_arguments import RequestOperator
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.jobs.steps import Delivered, Flow
     from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.operators.jobs.attempt import Attempt, DeferralState, JobStore
+    from sentinelhub_provider.operators.jobs.driver import JobDriver
 
 FOREVER = 10 * 365 * 86_400.0  # Seconds: what larger numbers mean, which lead past the last date that there is
 
@@ -69,7 +75,7 @@ class SentinelHubJobOperator(RequestOperator):
     """Keeps what the task needs on disk until it ends or waits in the triggerer, the same."""
     expected_features: int | None = None
     _request: Any = None
-    _kill: Callable[[], None] | None = None
+    _driver: JobDriver | None = None
 
     def __init__(
         self,
@@ -148,7 +154,11 @@ class SentinelHubJobOperator(RequestOperator):
             self._check_arguments()
             now = self._clock().timestamp()
             self.deferral = DeferralState(**{"began": now, "ends": end_of_attempt(self, now), **state})
-            return self._result(context)
+            try:
+                return self._result(context)
+            except SentinelHubError as error:
+                self.leave_imagery(context, job=None if self._driver is None else self._driver.seen, error=error)
+                raise
 
     def execute_complete(self, context: Context, event: Any = None, **state: Any) -> dict[str, Any]:
         """Go on when the trigger has seen the job end.
@@ -174,8 +184,8 @@ class SentinelHubJobOperator(RequestOperator):
 
     def on_kill(self) -> None:
         """Stop the job of a task that is killed."""
-        if self._kill is not None:
-            self._kill()
+        if self._driver is not None:
+            self._driver.kill()
 
     def _check_arguments(self) -> None:
         """Read what templates rendered as text."""
@@ -199,8 +209,7 @@ class SentinelHubJobOperator(RequestOperator):
             if not self._is_known():
                 self.built(context)  # so that what cannot work is refused before anything is sent
             store = self.job_store(context)
-            driver = JobDriver(self, context, store)
-            self._kill = driver.kill
+            self._driver = driver = JobDriver(self, context, store)
             try:
                 job = driver.run(self._flow(context, store))
             except SentinelHubRateLimitError as error:
@@ -217,6 +226,7 @@ class SentinelHubJobOperator(RequestOperator):
                 result = self.outcome(context, job)
             self.returned = result
             tell_outlets(self, context, result)
+            self.leave_imagery(context, result, job=job)
             return result
 
     def _flow(self, context: Context, store: JobStore) -> Flow[Job | None]:
@@ -255,6 +265,7 @@ class SentinelHubJobOperator(RequestOperator):
         """Return the request with the job tag, made once."""
         if self._request is None:
             self._request = self.build(context).tagged(self.attempt.tag)
+            self.request_sent = self._request.body
             for warning in self._request.warnings:
                 self.log.warning("%s", warning)
         return self._request

@@ -150,6 +150,7 @@ class JobDriver:
     def _await(self, job: Job, until: datetime) -> Job:
         check_attempt(self._operator, self._deferral.ends, self._clock().timestamp())
         until = self._deferral.bounded(until)
+        self._operator.leave_imagery(self._context, job=job)
         if self._operator.deferrable:
             self._defer_until_over(job, until)
         began, faults, jitter = self._clock(), 0, random.random()  # noqa: S311 - no secret
@@ -172,6 +173,7 @@ class JobDriver:
             faults = 0
             if job.state is not state or job.is_terminal:
                 self._log.info("%s", job)
+                self._operator.leave_imagery(self._context, job=job)
                 state = job.state
             if job.is_terminal:
                 break

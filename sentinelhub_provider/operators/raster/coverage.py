@@ -112,8 +112,11 @@ def coverage_of(operator: RequestOperator, request: ProcessRequest, paths: Mappi
     if name is None or (not is_needed and request.size.width * request.size.height > MOST_PIXELS):
         return None
     try:
-        with _local(place_of(paths[name]), is_needed=is_needed) as path:
-            return None if path is None else _share(path, request)
+        place = place_of(paths[name])
+        if is_object_path(place) and not is_needed:
+            return None
+        with local_copy(place) as path:
+            return _share(path, request)
     except ImportError:
         if is_needed:
             operator.log.warning("whether the picture is empty is not known: pip install 'airflow-provider-sentinelhub"
@@ -124,9 +127,10 @@ def coverage_of(operator: RequestOperator, request: ProcessRequest, paths: Mappi
 
 
 @contextmanager
-def _local(place: Any, *, is_needed: bool) -> Iterator[Path | None]:
-    if not is_object_path(place) or not is_needed:
-        yield None if is_object_path(place) else place
+def local_copy(place: Any) -> Iterator[Path]:
+    """Give the path of a file of this machine; of one in an object storage, that of a copy."""
+    if not is_object_path(place):
+        yield place
         return
     with tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder:
         copy = Path(folder) / place.name

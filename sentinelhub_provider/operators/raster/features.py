@@ -161,6 +161,7 @@ class FeaturePictures:
                 field="features",
             )
         self._operator.time_range_sent = self._example.datasets.time_range
+        self._operator.request_sent = self._example.body
         samples, each = self._operator.sample_count, []
         for size, count in sizes.items():
             one = replace(self._example, size=size).estimate(samples=samples)

@@ -1,0 +1,124 @@
+"""What a task leaves for the page *Satellite imagery*: the facts about it, and previews. Plain values, bounded in size.
+
+There are two XComs, so that an overview of many tasks reads no picture. Whoever may edit XComs may write anything into
+them, so that what is read is checked here, too.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+FACTS_KEY = "sentinelhub_imagery"
+PREVIEWS_KEY = "sentinelhub_previews"
+"""XCom keys."""
+
+MOST_SIDE = 384
+MOST_BYTES = 40_000
+"""Pixels of a preview's longer side, and bytes of its file, at most."""
+
+MOST_POSITIONS = 120  # of a footprint
+DIGITS = 5  # of a position in degrees: about a metre
+MOST_TEXT = 400  # letters
+
+
+def facts_of_request(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a request's JSON says about the data: members that it does not tell are left out.
+
+    :returns: ``collections``, ``evalscript`` (its name), ``time_range`` (``from``, ``to``), ``footprint`` (GeoJSON
+        geometry in degrees), ``size`` (width and height in pixels) and ``max_cloud_cover`` (per cent).
+    """
+    body = body.get("processRequest") or body  # of Batch Process
+    given: Mapping[str, Any] = body.get("input") or {}
+    data = [entry for entry in given.get("data") or () if isinstance(entry, Mapping)]
+    filters = [entry.get("dataFilter") or {} for entry in data]
+    raster = body.get("output") or {}
+    aggregation = body.get("aggregation") or {}
+    times = [one["timeRange"] for one in (*filters, aggregation) if one.get("timeRange")]
+    starts, ends = ([str(one[name]) for one in times if one.get(name)] for name in ("from", "to"))
+    clouds = [one["maxCloudCoverage"] for one in filters if one.get("maxCloudCoverage") is not None]
+    sides = next(([one["width"], one["height"]] for one in (raster, aggregation) if "width" in one), None)
+    found = {
+        "collections": [str(entry.get("type")) for entry in data],
+        "evalscript": script_name(body.get("evalscript") or aggregation.get("evalscript")),
+        "time_range": {"from": min(starts), "to": max(ends)} if starts and ends else None,
+        "footprint": footprint(given.get("bounds")),
+        "size": sides,
+        "max_cloud_cover": max(clouds, default=None),
+    }
+    return {name: value for name, value in found.items() if value not in (None, [])}
+
+
+def script_name(script: Any) -> str | None:
+    """Return the name of a script that comes with this package, ``own`` of any other."""
+    from sentinelhub_provider.api.evalscripts import EVALSCRIPTS, named_evalscript
+
+    if not isinstance(script, str):
+        return None
+    return next((name for name in EVALSCRIPTS if named_evalscript(name) == script), "own")
+
+
+def footprint(bounds: Any) -> dict[str, Any] | None:
+    """Return a request's area as a simple GeoJSON geometry in degrees; ``None`` for a request without one."""
+    import shapely
+
+    from sentinelhub_provider.api.geo.bounds import read_bounds
+    from sentinelhub_provider.api.geo.crs import CRS84
+    from sentinelhub_provider.api.geo.geometry import transform
+
+    if not isinstance(bounds, Mapping) or not ({"bbox", "geometry"} & set(bounds)):
+        return None
+    area = read_bounds(bounds)
+    shape = transform(shapely.box(*area.box) if area.geometry is None else area.geometry.shape, area.crs, CRS84)
+    west, south, east, north = shape.bounds
+    tolerance = max(east - west, north - south) / 400
+    while shapely.get_num_coordinates(simple := shapely.simplify(shape, tolerance)) > MOST_POSITIONS:
+        tolerance *= 2
+        if tolerance > east - west + north - south:
+            simple = shapely.box(west, south, east, north)
+            break
+    rounded: dict[str, Any] = shapely.geometry.mapping(shapely.set_precision(simple, 10.0**-DIGITS, mode="pointwise"))
+    return {"type": rounded["type"], "coordinates": _lists(rounded["coordinates"])}
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(one) for one in value] if isinstance(value, list | tuple) else round(float(value), DIGITS)
+
+
+def shortened(value: Any) -> str:
+    """Return a text of bounded length."""
+    text = str(value)
+    return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 1]}…"
+
+
+def webp_of(text: Any) -> bytes | None:
+    """Return the picture that base64 holds; ``None`` for all that is no WebP of a preview's size.
+
+    Browsers guess what bytes are. Only what is one whole WebP file, as the worker made it, is shown to them.
+    """
+    if not isinstance(text, str) or len(text) > MOST_BYTES * 4 // 3 + 4:
+        return None
+    try:
+        content = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return None
+    size = webp_size(content)
+    return content if size is not None and 0 < max(size) <= MOST_SIDE else None
+
+
+def webp_size(content: bytes) -> tuple[int, int] | None:
+    """Return width and height that a WebP file's first chunk names; ``None`` for any other file (RFC 9649)."""
+    is_whole = content[:4] == b"RIFF" and content[8:12] == b"WEBP" and len(content) >= 30
+    if not is_whole or int.from_bytes(content[4:8], "little") + 8 != len(content):
+        return None
+    match content[12:16]:
+        case b"VP8 " if content[23:26] == b"\x9d\x01\x2a":
+            return int.from_bytes(content[26:28], "little") & 0x3FFF, int.from_bytes(content[28:30], "little") & 0x3FFF
+        case b"VP8L" if content[20] == 0x2F:
+            bits = int.from_bytes(content[21:25], "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        case b"VP8X":
+            return int.from_bytes(content[24:27], "little") + 1, int.from_bytes(content[27:30], "little") + 1
+    return None

@@ -1,0 +1,50 @@
+"""What a page shows of a table of statistics: its first rows, and how the means of some features change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from sentinelhub_provider.api.statistical.table import json_record
+
+SERIES = 6
+POINTS = 200  # of a series
+ROWS = 10
+
+
+class Chart:
+    """Watches the rows of a table go by. What it keeps is bounded, however long the table is."""
+
+    def __init__(self) -> None:
+        self._series: dict[tuple[str, str, str], list[tuple[str, float]]] = {}
+        self._rows: list[dict[str, Any]] = []
+
+    def watch(self, cells: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Hand on the rows of a table."""
+        for cell in cells:
+            self._see(cell)
+            yield cell
+
+    def _see(self, cell: Mapping[str, Any]) -> None:
+        if len(self._rows) < ROWS:
+            self._rows.append(json_record({name: value for name, value in cell.items() if name != "histogram"}))
+        mean, start = cell.get("mean"), cell.get("interval_from")
+        if not isinstance(mean, float | int) or not math.isfinite(mean) or start is None:
+            return
+        key = (str(cell.get("feature_id")), str(cell.get("output")), str(cell.get("band")))
+        if key in self._series or len(self._series) < SERIES:
+            points = self._series.setdefault(key, [])
+            if len(points) < POINTS:
+                points.append((start.isoformat() if isinstance(start, datetime) else str(start), float(mean)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return ``series`` (``name`` and ``points``, of which each has a time and a mean) and the first ``rows``."""
+        of_one = len({feature for feature, _, _ in self._series}) == 1
+        outputs = {output for _, output, _ in self._series}
+        series = []
+        for (feature, output, band), points in self._series.items():
+            parts = [*([] if of_one else [feature]), *([] if len(outputs) == 1 else [output]), band]
+            series.append({"name": " ".join(parts), "points": points})
+        return {"series": series, "rows": self._rows}

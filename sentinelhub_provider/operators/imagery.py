@@ -1,0 +1,151 @@
+"""What a task leaves for the page *Satellite imagery*, in XCom: facts about its work, and previews of its results.
+
+The page opens no file, no bucket and no connection, so all that it shows comes from here.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow.configuration import conf
+
+from sentinelhub_provider.api.imagery import (
+    FACTS_KEY,
+    MOST_BYTES,
+    MOST_SIDE,
+    PREVIEWS_KEY,
+    facts_of_request,
+    shortened,
+)
+from sentinelhub_provider.operators.arguments import push
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from sentinelhub_provider.api.jobs.job import Job
+    from sentinelhub_provider.operators.base import SentinelHubOperator
+
+SECTION = "sentinelhub"
+"""Of Airflow's configuration."""
+
+DEFAULT_PREVIEWS = 200
+"""Tasks of a mapped task that leave something."""
+
+PICTURES = 12
+"""Pictures of one task that have a preview."""
+
+ROWS = 10  # of a list that is the task's result
+FAILED = 10  # Features that are named, of those that failed
+TOLD = (
+    *("path", "rows", "features", "failed", "skipped", "missing_intervals", "coverage", "request_sha256", "delivery"),
+    *("processing_units", "estimated_processing_units"),
+)
+"""Members of a task's result that are facts."""
+
+LIMITS = (
+    *("requests_per_minute", "processing_units_per_minute"),
+    *("processing_units_per_day", "processing_units_per_month"),
+)
+
+
+def leave_imagery(
+    operator: SentinelHubOperator,
+    context: Context,
+    result: Any = None,
+    *,
+    job: Job | None = None,
+    error: Exception | None = None,
+) -> None:
+    """Push what the page shows of a task, which ended, failed, or is about to wait.
+
+    Whatever goes wrong here is one warning: the task's work is done and paid for. Nothing is pushed with
+    ``do_xcom_push=False``, and by no more tasks of a mapped task than ``[sentinelhub] previews`` says.
+
+    :param result: what the task returns, where it ends well.
+    :param job: the remote job, as it was last seen.
+    :param error: why the task fails.
+    """
+    try:
+        index = getattr(context["ti"], "map_index", -1)
+        if not operator.do_xcom_push or max(0, index or 0) >= conf.getint(
+            SECTION, "previews", fallback=DEFAULT_PREVIEWS
+        ):
+            return
+        told = result if isinstance(result, Mapping) else {}
+        pictures = [] if error is not None or job is not None else list(_previews(told))
+        table = {} if operator.chart is None else operator.chart.to_json()
+        table |= {"rows": [_scene(item) for item in result[:ROWS]]} if isinstance(result, list) else {}
+        if pictures or table:
+            push(operator, context, PREVIEWS_KEY, {"pictures": pictures, **table})
+        facts = _facts(operator, told, job, error)
+        if not (operator.request_sent or table or facts.keys() & {"job", "error", "processing_units"}):
+            return  # a free call
+        if "job" in facts and operator.request_sent is None:  # it was made before the wait in the triggerer
+            facts = {**_earlier(operator, context), **facts}
+        push(operator, context, FACTS_KEY, {**facts, "pictures": len(pictures), "has_table": bool(table)})
+    except Exception as problem:  # of whatever library: it must not fail the task
+        operator.log.warning("the page Satellite imagery shows less of this task: %s", problem)
+
+
+def _facts(
+    operator: SentinelHubOperator, told: Mapping[str, Any], job: Job | None, error: Exception | None
+) -> dict[str, Any]:
+    facts: dict[str, Any] = {"operator": type(operator).__name__.lstrip("_"), "conn_id": operator.sentinelhub_conn_id}
+    facts |= facts_of_request(operator.request_sent) if operator.request_sent is not None else {}
+    if "evalscript" in facts and operator.script_file is not None:
+        facts["evalscript"] = operator.script_file
+    facts |= {name: told[name] for name in TOLD if isinstance(told.get(name), str | int | float)}
+    outputs = told.get("outputs")
+    if isinstance(outputs, Mapping) and len(outputs) > 1:
+        facts["outputs"] = {str(name): output["path"] for name, output in list(outputs.items())[:PICTURES]}
+    if isinstance(outputs, Mapping):
+        facts["bytes"] = sum(output["size"] for output in outputs.values())
+    facts["failed_features"] = [
+        {name: shortened(value) for name, value in one.items()} for one in (told.get("failed_features") or ())[:FAILED]
+    ]
+    if "hook" in vars(operator):
+        settings = operator.hook.settings
+        facts["limits"] = {name: value for name in LIMITS if (value := getattr(settings, name)) is not None}
+        facts.setdefault("processing_units", operator.spent)
+    if job is not None or (told.get("id") and told.get("state")):
+        last = {} if job is None else job.to_dict()
+        last.pop("description", None)
+        # How a job of Async Process ended is not said by the service, but by the bucket, so by the result.
+        facts["job"] = last | {name: told[name] for name in ("id", "state", "features") if told.get(name) is not None}
+    if error is not None:
+        facts["error"] = shortened(error)
+    return {name: value for name, value in facts.items() if value not in (None, [], {})}
+
+
+def _earlier(operator: SentinelHubOperator, context: Context) -> dict[str, Any]:
+    """Return the facts that the task left before it waited."""
+    ti: Any = context["ti"]
+    found = ti.xcom_pull(task_ids=operator.task_id, map_indexes=ti.map_index, key=FACTS_KEY)
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _scene(item: Any) -> dict[str, Any]:
+    """Return what is worth a row of what the Catalog found: an item, or a value."""
+    if not isinstance(item, Mapping):
+        return {"value": shortened(item)}
+    return {name: item.get(name) for name in ("id", "datetime", "cloud_cover") if name in item}
+
+
+def _previews(told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a preview of each of the first pictures; of many, each is smaller."""
+    from sentinelhub_provider.operators.raster.previews import preview_of
+
+    outputs, pictures = told.get("outputs"), told.get("pictures")
+    if isinstance(outputs, Mapping):
+        found = [(name, one["path"], one["size"]) for name, one in outputs.items()]
+    else:
+        found = [(one["feature_id"], one["path"], one["size"]) for one in pictures or ()]
+    found = found[:PICTURES]
+    is_many = len(found) > 3
+    limits = {"side": MOST_SIDE // 2, "most": MOST_BYTES // 4} if is_many else {}
+    for name, path, size in found:
+        webp = preview_of(path, size, **limits)
+        if webp is not None:
+            yield {"name": shortened(name), "path": path, "webp": base64.b64encode(webp).decode()}

@@ -1,0 +1,155 @@
+"""Small pictures of large ones, for people to look at: WebP that a page can hold.
+
+With the extra ``raster``; without it, there is no preview.
+"""
+
+from __future__ import annotations
+
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentinelhub_provider.api.imagery import MOST_BYTES, MOST_SIDE
+from sentinelhub_provider.hooks.output import is_object_path, place_of
+from sentinelhub_provider.operators.raster.coverage import local_copy
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+MOST_FETCHED = 64_000_000
+"""Bytes of a picture that is fetched from an object storage for its preview."""
+
+MOST_PIXELS = 50_000_000
+"""Of a PNG or JPEG, which has to be in memory as a whole."""
+
+MOST_PIXELS_OF_TIFF = 400_000_000
+"""Of a GeoTIFF without overviews, which has to be decoded as a whole."""
+
+SHARP = 128  # Pixels: of smaller pictures, single pixels are seen
+CACHE = 64 * 1024 * 1024  # Bytes of blocks that GDAL keeps
+
+
+def preview_of(path: Any, size: int | None = None, *, side: int = MOST_SIDE, most: int = MOST_BYTES) -> bytes | None:
+    """Return a preview of a picture: WebP, transparent where the picture has no data.
+
+    Eight-bit colours stay as they are. Other values are stretched, so that black is the 2nd of their percentiles and
+    white the 98th.
+
+    :param path: of a GeoTIFF, PNG or JPEG, as ``output_path`` names it.
+    :param size: of the picture, in bytes.
+    :param side: pixels of the longer side at most.
+    :param most: bytes at most.
+    :returns: ``None`` for what is no picture, for pictures that are too large, and without the extra ``raster``.
+    """
+    place = place_of(path)
+    kind = str(path).rpartition(".")[2].lower()
+    if is_object_path(place) and (kind == "vrt" or size is None or size > MOST_FETCHED):
+        return None
+    try:
+        with local_copy(place) as file:
+            picture = _read_tiff(file, side) if kind in ("tif", "tiff", "vrt") else _read_picture(file, side)
+        return None if picture is None else _encoded(picture, most)
+    except ImportError:
+        return None
+
+
+def _read_tiff(file: Path, side: int) -> Image.Image | None:
+    import numpy as np
+    import rasterio
+    from rasterio.enums import ColorInterp
+
+    with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=CACHE, GDAL_NUM_THREADS="ALL_CPUS"):
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(file) as tiff:
+            if tiff.width * tiff.height > MOST_PIXELS_OF_TIFF and not tiff.overviews(1):
+                return None
+            thinned = max(1.0, max(tiff.width, tiff.height) / side)
+            shape = tuple(max(1, round(length / thinned)) for length in (tiff.height, tiff.width))
+            alpha = [number for number, use in enumerate(tiff.colorinterp, start=1) if use is ColorInterp.alpha]
+            shown = [number for number in range(1, tiff.count + 1) if number not in alpha] or [1]
+            shown = shown[:3] if len(shown) >= 3 else shown[:1]
+            read = _thinned(tiff, [*shown, *alpha], shape)
+            nodata = tiff.nodata
+    pixels, has_data = read[: len(shown)], (read[len(shown) :] > 0).all(axis=0)
+    if not alpha:
+        has_data = (pixels != (0 if nodata is None else nodata)).any(axis=0)
+    has_data &= np.isfinite(pixels).all(axis=0)
+    return _picture(pixels, has_data)
+
+
+def _thinned(tiff: Any, bands: list[int], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Return so many rows and columns of bands.
+
+    GDAL reads overviews, and single rows of strips, at once. Of tiles it would decode all for each row; by whole rows
+    of tiles, each is decoded once, with all processors.
+    """
+    import numpy as np
+
+    block = tiff.block_shapes[0]
+    if tiff.overviews(1) or block[1] >= tiff.width:
+        found: np.ndarray[Any, Any] = tiff.read(bands, out_shape=(len(bands), *shape))
+        return found
+    rows, columns = (
+        ((np.arange(count) + 0.5) * length / count).astype(int)
+        for count, length in zip(shape, (tiff.height, tiff.width), strict=True)
+    )
+    parts = []
+    for top in range(0, tiff.height, block[0]):
+        end = min(tiff.height, top + block[0])
+        wanted = rows[(rows >= top) & (rows < end)] - top
+        if wanted.size:
+            parts.append(tiff.read(bands, window=((top, end), (0, tiff.width)))[:, wanted][:, :, columns])
+    return np.concatenate(parts, axis=1)
+
+
+def _read_picture(file: Path, side: int) -> Image.Image | None:
+    import numpy as np
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                return None
+            picture.draft("RGB", (side, side))  # JPEG is decoded at a fraction of its size
+            if picture.mode.startswith(("I", "F")):  # 16 bits and more
+                thinned = max(1, -(-max(picture.size) // side))
+                pixels = np.asarray(picture)[np.newaxis, ::thinned, ::thinned]
+                return _picture(pixels, pixels[0] != 0)
+            has_alpha = "A" in picture.mode or "transparency" in picture.info
+            small = picture.convert("RGBA" if has_alpha else "RGB")
+    except UnidentifiedImageError:
+        return None
+    small.thumbnail((side, side))
+    return small
+
+
+def _picture(pixels: np.ndarray[Any, Any], has_data: np.ndarray[Any, Any]) -> Image.Image:
+    """Return bands as a picture. Their values are stretched together, so that colours keep their balance."""
+    import numpy as np
+    from PIL import Image
+
+    if pixels.dtype != np.uint8 or len(pixels) == 1:
+        values = pixels[:, has_data].astype("float64")
+        low, high = np.percentile(values, (2, 98)) if values.size else (0, 0)
+        low, high = (low, high) if high > low else (low - 1, low + 1)  # one value is grey
+        scaled = np.nan_to_num((pixels.astype("float64") - low) * (255 / (high - low)))
+        pixels = scaled.clip(0, 255).astype("uint8")
+    bands = [*pixels] if len(pixels) == 3 else [pixels[0]] * 3
+    bands += [] if has_data.all() else [has_data.astype("uint8") * 255]
+    return Image.fromarray(np.ascontiguousarray(np.stack(bands, axis=-1)))
+
+
+def _encoded(picture: Image.Image, most: int) -> bytes | None:
+    """Return a picture as WebP, coarser and then smaller, until it has so few bytes."""
+    lossless: list[dict[str, Any]] = [{"lossless": True}] if max(picture.size) <= SHARP else []
+    while True:
+        for options in (*lossless, {"quality": 80}, {"quality": 60}, {"quality": 40}):
+            file = BytesIO()
+            picture.save(file, "WEBP", **options)
+            if file.tell() <= most:
+                return file.getvalue()
+        if min(picture.size) < 2:
+            return None
+        picture = picture.resize((picture.width // 2, picture.height // 2))
