@@ -100,10 +100,13 @@ class _OutOfReach:
         self.read()
 
 
-def merge_lock(settings: ConnectionSettings, path: str) -> Callable[[], AbstractContextManager[Any]] | None:
+def merge_lock(
+    settings: ConnectionSettings, path: str, *, is_needed: bool = True
+) -> Callable[[], AbstractContextManager[Any]] | None:
     """Return the lock of a dataset in an object storage among all that share the authorization cache.
 
-    :returns: ``None`` where the cache has no locks, with a warning.
+    :param is_needed: whether merges at the same time lose rows without it.
+    :returns: ``None`` where the cache has no locks, with a warning if it is needed.
     """
     name = hashlib.sha256(path.rstrip("/").encode()).hexdigest()
     if _is_redis(settings.auth_cache):
@@ -114,11 +117,12 @@ def merge_lock(settings: ConnectionSettings, path: str) -> Callable[[], Abstract
         return partial(client.lock, key, timeout=MERGE_LIFETIME, blocking_timeout=MERGE_LIFETIME, sleep=0.1)
     folder = None if settings.auth_cache in ("memory", "variable") else _usable_folder(settings.auth_cache)
     if folder is None:
-        log.warning(
-            "auth_cache %r has no locks: let one task at a time merge into %s, by a pool or max_active_tis_per_dag",
-            settings.auth_cache,
-            path,
-        )
+        if is_needed:
+            log.warning(
+                "auth_cache %r has no locks: let one task at a time merge into %s, by a pool or max_active_tis_per_dag",
+                settings.auth_cache,
+                path,
+            )
         return None
     return partial(FileLock, folder / f"{name}.merge.lock", timeout=MERGE_LIFETIME)
 

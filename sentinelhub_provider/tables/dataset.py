@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubOutputError, SentinelHubRequestError
 from sentinelhub_provider.features.files import require
-from sentinelhub_provider.hooks.output import forget_listings, is_object_path, place_of, target_for
+from sentinelhub_provider.hooks.output import check_connection, forget_listings, is_object_path, place_of, target_for
 from sentinelhub_provider.transport.download import storing
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ class Dataset:
         import pyarrow.parquet
 
         with storing(self.path):
+            check_connection(self._root)
             forget_listings(self._root)
             files = list(self._root.glob("**/*.parquet"))
             for file in files:

@@ -10,10 +10,11 @@ import random
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError
 from sentinelhub_provider.features.files import require
-from sentinelhub_provider.hooks.output import forget_listings, is_object_path
+from sentinelhub_provider.hooks.output import check_connection, forget_listings, is_object_path
 from sentinelhub_provider.tables.dataset import KEY, Dataset, merged
 from sentinelhub_provider.transport.download import storing
 
@@ -46,12 +47,26 @@ class DeltaDataset(Dataset):
     def schema(self) -> pyarrow.Schema | None:
         """Return the columns of what is there, without partitions; ``None`` where nothing is. Raises as ``check``."""
         with storing(self.path):
+            check_connection(self._root)
             forget_listings(self._root)
             if not is_delta(self._root):
                 self._check_free()
                 return None
             table = open_delta(self._root)
+        self._check_readable(table)
         return self._columns(table)
+
+    def _check_readable(self, table: Any) -> None:
+        from deltalake.exceptions import DeltaProtocolError
+
+        try:
+            table.to_pyarrow_dataset()
+        except DeltaProtocolError as error:
+            raise SentinelHubRequestError(
+                f"output_path {self.path} is a Delta Lake table with features that deltalake cannot read: {error}. "
+                "Turn them off, such as deletion vectors, or choose another folder.",
+                field="output_path",
+            ) from error
 
     def _check_free(self) -> None:
         file = next(self._root.glob("**/*.parquet"), None)
@@ -124,7 +139,7 @@ class DeltaDataset(Dataset):
 
 def is_delta(place: Any) -> bool:
     """Tell whether a place, which :func:`place_of` returned, is a Delta Lake table."""
-    return bool((place / LOG).exists())
+    return next((place / LOG).glob("*.json"), None) is not None  # a folder alone is what a killed worker may leave
 
 
 def open_delta(place: Any) -> Any:
@@ -135,7 +150,12 @@ def open_delta(place: Any) -> Any:
 
 
 def check_storage(place: Any, path: Any) -> None:
-    """Refuse a storage that Delta tables cannot be written to. Raises :class:`SentinelHubRequestError`."""
+    """Refuse a place that Delta tables cannot be written to. Raises :class:`SentinelHubRequestError`."""
+    if "%" in str(place):  # deltalake would write to one folder and read another
+        raise SentinelHubRequestError(
+            f"output_path {path}: a Delta Lake table cannot be below a name with '%'. Choose another folder.",
+            field="output_path",
+        )
     if is_object_path(place) and place.protocol not in S3:
         raise SentinelHubRequestError(
             f"output_path {path}: a Delta Lake table has to be on a local disk or in S3. Leave output_format out for a "
@@ -146,7 +166,9 @@ def check_storage(place: Any, path: Any) -> None:
 
 def location(place: Any) -> tuple[str, dict[str, str] | None]:
     """Return a table's address, and how deltalake reaches it: it opens storages by itself, not through Airflow's."""
-    return (f"s3://{place.path.strip('/')}", _s3_options(place)) if is_object_path(place) else (str(place), None)
+    if is_object_path(place):
+        return f"s3://{quote(place.path.strip('/'))}", _s3_options(place)
+    return place.as_uri(), None
 
 
 def _s3_options(place: ObjectStoragePath) -> dict[str, str]:

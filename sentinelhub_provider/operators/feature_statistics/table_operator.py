@@ -111,5 +111,7 @@ class StatisticsTableOperator(StatisticsRequestOperator):
         kinds = {"parquet": Dataset, "delta": DeltaDataset}
         kind = kinds[read_choice(self.output_format or "parquet", tuple(kinds), "output_format")]
         is_remote = is_object_path(place_of(self.output_path))
-        lock = merge_lock(self.hook.settings, str(self.output_path)) if is_remote else None
+        # A commit of Delta Lake that meets another one is repeated: the lock only saves it from that.
+        needs_lock = kind is Dataset
+        lock = merge_lock(self.hook.settings, str(self.output_path), is_needed=needs_lock) if is_remote else None
         return kind(self.output_path, self.structured("partition_by"), lock=lock)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,54 @@ def test_folder_of_another_kind_is_refused(tmp_path: Path):
         merge(tmp_path / "delta", row("north"), kind=Dataset)
 
 
+def test_log_without_a_commit_is_no_table(tmp_path: Path):
+    """As a worker leaves it that is killed as it makes the table."""
+    (tmp_path / "_delta_log").mkdir()
+    (tmp_path / "_delta_log" / "00000000000000000000.json.tmp").touch()
+    merge(tmp_path, row("north"))
+    assert means(deltalake.DeltaTable(tmp_path)) == {"north": 0.5}
+
+
+def test_table_with_features_that_cannot_be_read_is_refused(tmp_path: Path):
+    """Before anything is paid for: deletion vectors, as Databricks makes them."""
+    merge(tmp_path, row("north"))
+    features = {"readerFeatures": ["deletionVectors"], "writerFeatures": ["deletionVectors"]}
+    protocol = {"protocol": {"minReaderVersion": 3, "minWriterVersion": 7, **features}}
+    (tmp_path / "_delta_log" / "00000000000000000002.json").write_text(json.dumps(protocol))
+    with pytest.raises(SentinelHubRequestError, match="features that deltalake cannot read") as refused:
+        merge(tmp_path, row("south"))
+    assert refused.value.field == "output_path"
+
+
+@pytest.mark.parametrize("name", ["per%cent", "per%20cent/ndvi"])
+def test_folder_that_deltalake_mistakes_for_another_is_refused(tmp_path: Path, name: str):
+    """It would write to one, and read the other."""
+    with pytest.raises(SentinelHubRequestError, match="cannot be below a name with '%'"):
+        merge(tmp_path / name, row("north"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["with space", "hash#a", "quest?ion", "ümlaut", "a+b&c=d"])
+def test_names_of_folders_are_taken_as_they_are(tmp_path: Path, name: str):
+    """Although deltalake takes an address."""
+    for feature in ("north", "south"):
+        merge(tmp_path / name, row(feature))
+    assert len(changes(tmp_path / name)) == 2
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("kind", [Dataset, DeltaDataset])
+def test_missing_connection_is_named_first(kind: type[Dataset]):
+    """The storage's library would ask without one."""
+    with (
+        kind("s3://no_such@bucket/ndvi", "interval_month") as dataset,
+        pytest.raises(SentinelHubOutputError) as refused,
+    ):
+        dataset.check(SCHEMA)
+    assert "no_such" in str(refused.value)
+    assert refused.value.final
+
+
 def test_table_of_other_partitions_is_refused(tmp_path: Path):
     """Before anything is paid for."""
     merge(tmp_path, row("north"))
@@ -149,7 +198,7 @@ def test_table_in_s3(s3_for_all: S3Server, monkeypatch, has_connection: bool):
     s3_for_all.empty()
     if has_connection:
         monkeypatch.setenv("AIRFLOW_CONN_BUCKET", s3_for_all.connection())
-        url = f"s3://bucket@{BUCKET}/farm/ndvi/"
+        url = f"s3://bucket@{BUCKET}/a farm#1/ndvi/"
     else:
         keys = {"ACCESS_KEY_ID": ACCESS_KEY, "SECRET_ACCESS_KEY": SECRET_KEY, "DEFAULT_REGION": "us-east-1"}
         for name, value in {**keys, "ENDPOINT_URL": s3_for_all.endpoint, "ALLOW_HTTP": "true"}.items():
@@ -158,7 +207,8 @@ def test_table_in_s3(s3_for_all: S3Server, monkeypatch, has_connection: bool):
     merge(url, row("north", 0.75, month=10), row("north"))
     merge(url, row("north"), row("south"))
     there = s3_for_all.keys()
-    logs = [key for key in there if key.startswith("farm/ndvi/_delta_log/")]
+    logs = [key for key in there if "/ndvi/_delta_log/" in key]
+    assert {key.partition("/")[0] for key in there} == {url.split("/")[3]}
     assert len(logs) == 4  # the table, two partitions, and the second merge's one
     found = changes(url, compare_with="P31D").to_pylist()
     assert [(one["feature_id"], one["change"]) for one in found] == [("north", -0.25), ("south", None)]
