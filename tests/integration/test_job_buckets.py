@@ -39,6 +39,7 @@ FIELD = {
 def fixture_bucket(s3_for_all: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
     """The server with an empty bucket, and a connection to it."""
     monkeypatch.setenv(f"AIRFLOW_CONN_{CONN_ID.upper()}", s3_for_all.connection())
+    s3_for_all.empty()
     yield s3_for_all
     s3_for_all.empty()
 

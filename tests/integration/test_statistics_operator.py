@@ -20,6 +20,7 @@ import rasterio
 import shapely
 from airflow.sdk.exceptions import AirflowFailException
 from loopback import Received, Reply, loopback_server
+from s3_server import BUCKET, S3Server
 
 from sentinelhub_provider.exceptions import SentinelHubResponseError
 from sentinelhub_provider.operators.feature_statistics.feature_requests import FeatureRequests
@@ -353,6 +354,23 @@ def test_tables_are_merged_into_a_dataset(connect, tmp_path: Path, sentinelhub_s
         of_day(DAYS[9], output_path=" ", partition_by="interval_month")
     assert sentinelhub_sandbox.control.counters().total_requests == sent
     assert sorted(file.name for file in tmp_path.iterdir()) == ["ndvi"]
+
+
+@pytest.mark.parametrize(("output_format", "is_warned"), [(None, True), ("delta", False)], ids=["parquet", "delta"])
+def test_a_cache_without_locks_is_a_matter_of_parquet_in_s3(
+    connect, s3_for_all: S3Server, monkeypatch, caplog, output_format: str | None, is_warned: bool
+):
+    """Commits of Delta Lake need none."""
+    connect()
+    monkeypatch.setenv("AIRFLOW_CONN_BUCKET", s3_for_all.connection())
+    s3_for_all.empty()
+    result = of_day(
+        DAYS[9], output_path=f"s3://bucket@{BUCKET}/n", output_format=output_format, partition_by="interval_month"
+    )
+    assert result["partitions"] == ["interval_month=2025-06"]
+    assert ("let one task at a time merge" in caplog.text) == is_warned
+    assert "n/_delta_log/00000000000000000001.json" in s3_for_all.keys() or output_format is None  # noqa: SIM118
+    s3_for_all.empty()
 
 
 def test_tables_are_merged_into_a_table_of_delta_lake(connect, tmp_path: Path, sentinelhub_sandbox):
