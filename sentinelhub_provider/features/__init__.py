@@ -17,7 +17,7 @@ from sentinelhub_provider.api.geo.crs import Crs, parse_crs
 from sentinelhub_provider.api.geo.geometry import Feature, feature_id, parse_geometry
 from sentinelhub_provider.api.values import decode, encoding_fault, without_bom
 from sentinelhub_provider.exceptions import SentinelHubRequestError
-from sentinelhub_provider.features.files import ParquetTable, Row, VectorTable, naming_file, open_file, plain
+from sentinelhub_provider.features.files import ABSENT, ParquetTable, Row, VectorTable, naming_file, open_file
 from sentinelhub_provider.features.geojson import GeoJson
 
 __all__ = ["Feature", "Features", "open_features"]
@@ -31,7 +31,6 @@ _WKT = re.compile(
     r"\s*(?:SRID\s*=\s*\d+\s*;\s*)?(?:MULTI)?(?:POINT|LINESTRING|POLYGON)\s*(?:Z|M|ZM)?\s*\(", re.IGNORECASE
 )
 _NEXT_WKT = re.compile(r"\n(?=\s*[A-Z])", re.IGNORECASE)
-_ABSENT = object()
 
 
 class _Source(Protocol):
@@ -78,7 +77,7 @@ class Features:
     def _feature(self, number: int, own: Any, geometry: Any, cells: Mapping[str, Any]) -> Feature:
         properties = {name: cells.get(name) for name in self.properties}
         given = own if self._id_property is None else cells.get(self._id_property)
-        identifier = number if given is _ABSENT else feature_id(given)
+        identifier = number if given is ABSENT else feature_id(given)
         problem = None
         if identifier is None:
             what = "the id" if self._id_property is None else f"the property {self._id_property!r}:"
@@ -91,26 +90,6 @@ class Features:
             problem = geometry
         name = number if identifier is None else identifier
         return Feature(number, name, None if problem else geometry, properties=properties, problem=problem)
-
-
-class _JsonRows(GeoJson):
-    """GeoJSON as rows."""
-
-    def rows(self, wanted: Sequence[str]) -> Iterator[Row]:
-        for item in self:
-            item = getattr(item, "__geo_interface__", item)
-            if not isinstance(item, Mapping):
-                yield _ABSENT, f"is no GeoJSON feature, but a {type(item).__name__}", {}
-            elif item.get("type") != "Feature":
-                yield _ABSENT, item, {}
-            else:
-                found = item.get("properties")
-                cells = found if isinstance(found, Mapping) else {}
-                own = item.get("id")
-                geometry = item.get("geometry")
-                if geometry is not None and not isinstance(geometry, Mapping):
-                    geometry = f"has a {type(geometry).__name__} where its geometry belongs"
-                yield _ABSENT if own is None else own, geometry, {name: plain(cells.get(name)) for name in wanted}
 
 
 class _WktRows:
@@ -129,7 +108,7 @@ class _WktRows:
                 geometry: Any = parse_geometry(text, "it", areas_only=False)
             except SentinelHubRequestError as error:
                 geometry = str(error)
-            yield _ABSENT, geometry, {}
+            yield ABSENT, geometry, {}
 
 
 @contextmanager
@@ -160,8 +139,8 @@ def open_features(
             source: _Source = _WktRows(value) if is_text and not _JSON.match(value) else _of_value(value)
         except SentinelHubRequestError:
             raise
-        except (ValueError, RecursionError) as error:
-            raise SentinelHubRequestError(f"features is no GeoJSON: {error}. Check that it is whole.") from error
+        except ValueError as error:
+            raise SentinelHubRequestError(f"features: {error}.") from error
         _refuse_layer(layer, "features")
         yield Features(source, "features", id_property=id_property, properties=properties)
         return
@@ -175,7 +154,7 @@ def open_features(
 
 
 def _of_value(value: Any) -> _Source:
-    source = _JsonRows(getattr(value, "__geo_interface__", value))
+    source = GeoJson(getattr(value, "__geo_interface__", value))
     system = getattr(value, "crs", None)
     if hasattr(system, "to_wkt"):
         source.crs = parse_crs(system, "features' crs")
@@ -196,14 +175,7 @@ def _of_file(path: Path, name: str, layer: str | None, folder: Path) -> _Source:
     if _JSON.match(text) or _WKT.match(text) or head.startswith(b"PAR1"):
         _refuse_layer(layer, name)
     if _JSON.match(text):
-        try:
-            return _JsonRows(path)
-        except UnicodeDecodeError as error:
-            raise ValueError(f"it is not text in UTF-8 ({error}). Save it as UTF-8") from error
-        except SentinelHubRequestError:
-            raise
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"it is no GeoJSON: {error}. Check that it is whole") from error
+        return GeoJson(path)
     if path.suffix.lower() in TEXTS and not _WKT.match(text):
         decode(path.read_bytes())
         raise ValueError("it is neither GeoJSON nor WKT")

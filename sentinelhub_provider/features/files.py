@@ -30,6 +30,7 @@ ROWS = 5_000  # Rows that are in memory at a time
 ENDINGS = (".shp", ".gpkg", ".fgb", ".kml", ".gml", ".tab", ".geojson", ".json")
 """Files of features that are looked for in a ZIP archive."""
 CONVERT = "convert the file to GeoJSON, which needs nothing more"
+ABSENT = object()  # Instead of an id
 Row = tuple[Any, Any, dict[str, Any]]
 """The file's own id, the geometry (of shapely, a text that says why it cannot be read, or ``None``), the properties."""
 

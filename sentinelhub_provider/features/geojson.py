@@ -16,6 +16,7 @@ from typing import IO, Any
 from sentinelhub_provider.api.geo.crs import Crs
 from sentinelhub_provider.api.geo.geometry import named_crs
 from sentinelhub_provider.exceptions import SentinelHubRequestError
+from sentinelhub_provider.features.files import ABSENT, Row, plain
 
 CHUNK = 1 << 18  # Characters that are read at a time
 
@@ -29,7 +30,10 @@ _DECODER = json.JSONDecoder()
 
 
 class GeoJson:
-    """The features of a GeoJSON value, text or file, as they are written; can be iterated over more than once."""
+    """The features of a GeoJSON value, text or file, as they are written; can be iterated over more than once.
+
+    Raises ``ValueError``, which says what is wrong with a text and where.
+    """
 
     def __init__(self, value: Any, field: str = "features") -> None:
         self.count, self.columns = 0, dict[str, None]()
@@ -42,7 +46,12 @@ class GeoJson:
         found = value
         if isinstance(value, str | Path):
             found = {}
-            self._survey(self._walk(found))
+            try:
+                self._survey(self._walk(found))
+            except UnicodeDecodeError as error:
+                raise ValueError(f"it is not text in UTF-8 ({error}). Save it as UTF-8") from error
+            except (ValueError, RecursionError) as error:
+                raise ValueError(f"it is no GeoJSON: {error}. Check that it is whole") from error
             if self._is_stream:
                 self.crs = named_crs(found, field)
                 return
@@ -69,6 +78,22 @@ class GeoJson:
 
     def __iter__(self) -> Iterator[Any]:
         return self._walk({}) if self._items is None else iter(self._items)
+
+    def rows(self, wanted: Sequence[str]) -> Iterator[Row]:
+        """Yield the features as rows, with the properties that are wanted."""
+        for item in self:
+            item = getattr(item, "__geo_interface__", item)
+            if not isinstance(item, Mapping):
+                yield ABSENT, f"is no GeoJSON feature, but a {type(item).__name__}", {}
+            elif item.get("type") != "Feature":
+                yield ABSENT, item, {}
+            else:
+                found = item.get("properties")
+                cells = found if isinstance(found, Mapping) else {}
+                own, geometry = item.get("id"), item.get("geometry")
+                if geometry is not None and not isinstance(geometry, Mapping):
+                    geometry = f"has a {type(geometry).__name__} where its geometry belongs"
+                yield ABSENT if own is None else own, geometry, {name: plain(cells.get(name)) for name in wanted}
 
     def _walk(self, members: dict[str, Any]) -> Iterator[Any]:
         """Yield the features of the text; what else its first object has goes into ``members``."""

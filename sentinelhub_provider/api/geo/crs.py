@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
 CRS84_URI = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"  # Longitude, latitude on WGS 84: the service's default
 WGS84 = 4326
-WEB_MERCATOR = 3857
-EARTH_RADIUS = 6_378_137.0  # Metres: the semi-major axis of WGS 84
-
-METRES_PER_DEGREE = math.pi * EARTH_RADIUS / 180.0
+METRES_PER_DEGREE = math.pi * 6_378_137.0 / 180.0  # With the semi-major axis of WGS 84
 """Metres of a degree along the equator, and of latitude to within half a per cent."""
 
 DEGREES = (-180.0, -90.0, 180.0, 90.0)
@@ -27,9 +24,11 @@ DEGREES = (-180.0, -90.0, 180.0, 90.0)
 WIDEST_UTM = 15.0
 """Degrees of longitude: systems that are used over more than that are transformed to degrees, not to one UTM zone."""
 
+_UTM = frozenset({*range(32601, 32661), *range(32701, 32761)})
 _LISTED = frozenset(
     {2154, 2180, 2193, 3003, 3004, 3005, 3006, 3031, 3035, 3161, 3346, 3413, 3416, 3578, 3580, 3765, 3794, 3844}
-    | {3912, 3995, 4026, 5514, 28992, 32184, WGS84, WEB_MERCATOR, *range(32601, 32661), *range(32701, 32761)}
+    | {3857, 3912, 3995, 4026, 5514, 28992, 32184, WGS84}
+    | _UTM
 )
 """EPSG codes in the documentation's list ("CRS support")."""
 
@@ -66,13 +65,6 @@ class Crs:
         return self.epsg == WGS84 or (not self.is_listed and bool(self.proj.is_geographic))
 
     @property
-    def utm_zone(self) -> int | None:
-        """Zone of a UTM system on WGS 84, negative in the southern hemisphere; ``None`` for any other system."""
-        if 32601 <= self.epsg <= 32660:
-            return self.epsg - 32600
-        return 32700 - self.epsg if 32701 <= self.epsg <= 32760 else None
-
-    @property
     def area(self) -> tuple[float, float, float, float] | None:
         """Where its coordinates make sense (min x, min y, max x, max y), where that is known.
 
@@ -81,7 +73,7 @@ class Crs:
         """
         if self.is_geographic:
             return DEGREES
-        if self.utm_zone is not None:
+        if self.epsg in _UTM:
             return 0.0, 0.0, 1_000_000.0, 10_000_000.0
         return _area(self)
 

@@ -30,36 +30,29 @@ _DTYPES = ("|u1", "|i1", "<u2", ">u2", "<i2", ">i2", "<f4", ">f4", "<f8", ">f8")
 _ARRAY = ("dtype", "chunks", "order", "fill_value")
 
 
-def raster_output(
+def build_output(
     delivery: Location,
+    cut: Tiles | Features,
     formats: Mapping[str, str],
     setup: Setup | None,
     *,
+    zarr: Any = None,
     deployment: str | None = None,
     **members: Any,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return ``output`` for rasters, without credentials, and warnings; ``members``: see :data:`RASTER_MEMBERS`."""
-    checks: dict[str, Any] = {"template": RASTER, "needs_access": True, "deployment": deployment}
-    delivery.check("delivery", outputs=len(formats), **checks)
-    given = {RASTER_MEMBERS[name]: value for name, value in members.items() if value is not None}
-    given = _read_raster(given, formats, setup, {member: name for name, member in RASTER_MEMBERS.items()})
-    return {"type": "raster", "delivery": delivery.to_json(), **given}, _warnings(delivery, given)
+    """Return ``output`` of a request, without credentials, and warnings.
 
-
-def zarr_output(
-    delivery: Location,
-    zarr: Mapping[str, Any],
-    cut: Tiles | Features,
-    *,
-    outputs: Sequence[str],
-    deployment: str | None = None,
-    **members: Any,
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return ``output`` of a request for a Zarr group of arrays named as ``outputs``, and warnings."""
-    for name, value in members.items():
-        if value is not None:
-            raise SentinelHubRequestError(f"{name} is of rasters; a Zarr group has no such thing.")
-    delivery.check("delivery", template=ZARR, needs_access=True, deployment=deployment)
+    ``members``: of rasters, see :data:`RASTER_MEMBERS`. ``zarr``: of a Zarr group of arrays, named as the outputs.
+    """
+    template = RASTER if zarr is None else ZARR
+    delivery.check("delivery", template=template, outputs=len(formats), needs_access=True, deployment=deployment)
+    given = {name: value for name, value in members.items() if value is not None}
+    if zarr is None:
+        names = {member: name for name, member in RASTER_MEMBERS.items()}
+        read = _read_raster({RASTER_MEMBERS[name]: value for name, value in given.items()}, formats, setup, names)
+        return {"type": "raster", "delivery": delivery.to_json(), **read}, _warnings(delivery, read)
+    for name in given:
+        raise SentinelHubRequestError(f"{name} is of rasters; a Zarr group has no such thing.")
     if not isinstance(zarr, Mapping):
         raise SentinelHubRequestError(f"zarr is {zarr!r}. Give a mapping with arrayParameters.")
     if unknown := set(zarr) - {"group", "arrayParameters", "arrayOverrides"}:
@@ -67,7 +60,7 @@ def zarr_output(
             f"zarr has {', '.join(sorted(map(str, unknown)))}. Give arrayParameters, arrayOverrides and group."
         )
     output = {"group": {"zarr_format": 2}, **zarr}
-    _check_zarr(output, cut, outputs, "zarr")
+    _check_zarr(output, cut, tuple(formats), "zarr")
     return {"type": "zarr", "delivery": delivery.to_json(), **output}, _warnings(delivery, {}, is_zarr=True)
 
 

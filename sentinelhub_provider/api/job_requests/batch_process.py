@@ -24,18 +24,8 @@ from sentinelhub_provider.api.job_requests.batch_input import (
     parse_cut,
     read_cut,
 )
-from sentinelhub_provider.api.job_requests.batch_output import (
-    ZARR_ARRAY,
-    raster_output,
-    read_output,
-    zarr_output,
-)
-from sentinelhub_provider.api.job_requests.delivery import (
-    Access,
-    JobRequest,
-    Location,
-    refuse_credentials,
-)
+from sentinelhub_provider.api.job_requests.batch_output import ZARR_ARRAY, build_output, read_output
+from sentinelhub_provider.api.job_requests.delivery import Access, JobRequest, Location, refuse_credentials
 from sentinelhub_provider.api.jobs.job import full_tag, tagged
 from sentinelhub_provider.api.process import (
     FORMATS,
@@ -114,19 +104,14 @@ def build_batch_process(
         bounds = parse_bounds(bbox=wanted.bbox, geometry=wanted.geometry, crs=wanted.crs, across=True)
     cut = parse_cut(wanted, tiling_grid, buffer, features, deployment=deployment)
     datasets = build_datasets(wanted, deployment=deployment, now=now)
-    if zarr is None:
-        responses = build_responses("image/tiff" if wanted.outputs is None else wanted.outputs)
-    else:
-        responses = _zarr_responses(wanted.outputs, setup)
+    outputs = "image/tiff" if wanted.outputs is None else wanted.outputs
+    responses = build_responses(outputs) if zarr is None else _zarr_responses(wanted.outputs, setup)
     _check_formats(responses, setup, "outputs", is_zarr=zarr is not None)
     request_input: dict[str, Any] = {"data": datasets.data}
     if bounds is not None:
         request_input = {"bounds": bounds.to_json(), **request_input}
     formats = formats_of(responses)
-    if zarr is None:
-        output, warnings = raster_output(delivery, formats, setup, deployment=deployment, **members)
-    else:
-        output, warnings = zarr_output(delivery, zarr, cut, deployment=deployment, **members, outputs=tuple(formats))
+    output, warnings = build_output(delivery, cut, formats, setup, zarr=zarr, deployment=deployment, **members)
     body: dict[str, Any] = {
         "processRequest": {"input": request_input, "output": {"responses": responses}, "evalscript": script},
         "input": cut.to_json(),
@@ -192,9 +177,9 @@ def _check_formats(responses: Sequence[Mapping[str, Any]], setup: Setup | None, 
         if kind not in allowed:
             advice = f"With Zarr, all are {ZARR_ARRAY}" if is_zarr else "Batch delivers TIFF, and JSON of userdata"
             raise SentinelHubRequestError(f"{field}: format of {name!r} is {kind}. {advice}.")
-    check_outputs(
-        [{**one, "format": {"type": FORMATS["tiff"]}} for one in responses] if is_zarr else responses, setup, field
-    )
+    # What TIFF can hold, Zarr can.
+    as_tiff = [{**one, "format": {"type": FORMATS["tiff"]}} for one in responses]
+    check_outputs(as_tiff if is_zarr else responses, setup, field)
     if is_zarr and setup is not None:
         for output in setup.outputs:
             if output.bands != 1 and output.id in formats_of(responses):
