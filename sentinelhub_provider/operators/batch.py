@@ -141,22 +141,23 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
     def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:
         """Return what the task returns; see the class."""
         result = super().outcome(context, job)
-        collection_id = None if job is None else job.collection_id
-        return {**result, "collection_id": collection_id, **self._files(result)}
+        assert job is not None  # noqa: S101 - this kind always has one
+        return {**result, "collection_id": job.collection_id, **self._files(job, is_told=result["features"] is None)}
 
-    def _files(self, result: Mapping[str, Any]) -> dict[str, Any]:
+    def _files(self, job: Job, *, is_told: bool) -> dict[str, Any]:
+        """Return what the bucket says about files. ``is_told``: whether it was told that it cannot be read."""
         from sentinelhub_provider.operators.jobs.buckets import BucketError
         from sentinelhub_provider.operators.jobs.files import files_of_batch_process
 
         told: dict[str, Any] = dict.fromkeys(("file_count", "size", "folder", "files"))
-        if not self.check_features or result["delivery"] is None:
+        if not self.check_features or job.delivery_url is None:
             return told
-        is_zarr = self.zarr is not None
+        is_zarr = job.output_type == "zarr"
         try:
-            found = files_of_batch_process(result["delivery"], result["id"], self.delivery_conn_id, is_zarr=is_zarr)
+            found = files_of_batch_process(job.delivery_url, job.id, self.delivery_conn_id, is_zarr=is_zarr)
         except BucketError as error:
-            if result["features"] is not None:  # else the reason was just told
-                self.log.warning("the files of %s job %s are not counted: %s", self.kind, result["id"], error)
+            if not is_told:
+                self.log.warning("the files of %s job %s are not counted: %s", job.kind, job.id, error)
             return told
         self.log.info("%s", found)
         return {"file_count": found.count, "size": found.size, "folder": found.folder, "files": list(found.first)}

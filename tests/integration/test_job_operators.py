@@ -18,7 +18,7 @@ from job_tasks import StateStore, Task, plain
 from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 
 from sentinelhub_provider.api.jobs.events import Outcome, event_of
-from sentinelhub_provider.api.jobs.job import BATCH_PROCESS
+from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, job_of
 from sentinelhub_provider.exceptions import (
     SentinelHubError,
     SentinelHubJobError,
@@ -279,6 +279,24 @@ def unreachable(s3: S3Server) -> str:
     return s3.connection(
         extra={"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"max_attempts": 1}}}
     )
+
+
+@pytest.mark.parametrize("url", [f"s3://{BUCKET}/z/<requestId>", f"s3://{BUCKET}/z"], ids=["own folder", "folder"])
+def test_objects_of_a_zarr_group_are_counted_as_the_service_describes_the_job(s3: S3Server, url: str):
+    """Also where the task only knows the job's id: the sandbox writes no Zarr."""
+    job = job_of(
+        BATCH_PROCESS,
+        {"id": "j", "status": "DONE", "request": {"output": {"type": "zarr", "delivery": {"s3": {"url": url}}}}},
+    )
+    folder = url.replace("<requestId>", "j")
+    for name in (".zgroup", "ndvi/0.0.0"):
+        s3.put(f"{folder.removeprefix(f's3://{BUCKET}/')}/{name}", "12")
+
+    operator = task(job_id="j").operator()
+    told = operator._files(job, is_told=False)
+
+    files = [f"{folder}/.zgroup", f"{folder}/ndvi/0.0.0"]
+    assert told == {"file_count": 2, "size": 4, "folder": folder, "files": files}
 
 
 def test_the_collection_of_a_job_is_in_the_result(jobs):

@@ -123,8 +123,8 @@ class Job:
     """A job as the service last described it, without its request. What the service does not say is ``None``.
 
     ``reason``: why it is stopped. ``cost``: processing units so far. ``completion``: per cent. ``user_action``: what a
-    user last told it to do, ``NONE``, ``ANALYSE``, ``START`` or ``STOP``. ``collection_id``: of the BYOC collection
-    that its results go into.
+    user last told it to do, ``NONE``, ``ANALYSE``, ``START`` or ``STOP``. ``output_type``: of Batch Process,
+    ``raster`` or ``zarr``. ``collection_id``: of the BYOC collection that its results go into.
     """
 
     id: str
@@ -136,6 +136,7 @@ class Job:
     completion: float | None = None
     description: str | None = None
     delivery_url: str | None = None
+    output_type: str | None = None
     collection_id: str | None = None
     created: datetime | None = None
     user_action: str | None = None
@@ -200,7 +201,7 @@ def job_of(kind: JobKind, document: Any) -> Job:
     state = JobState(state)
     request = document.get("request")
     request = request if isinstance(request, Mapping) else {}
-    output = request.get("output")
+    output = request["output"] if isinstance(request.get("output"), Mapping) else {}
     user_action = _word(document.get("userAction"))
     stopped = USER_ACTION if user_action == "STOP" else None
     return Job(
@@ -214,7 +215,8 @@ def job_of(kind: JobKind, document: Any) -> Job:
         completion=_number(document.get("completionPercentage")),
         description=_text(request.get("description") or document.get("description")),
         delivery_url=_delivery_url(request),
-        collection_id=_text(output.get("collectionId")) if isinstance(output, Mapping) else None,
+        output_type=_text(output.get("type")),
+        collection_id=_text(output.get("collectionId")),
         created=_time(document.get("created")),
         user_action=user_action,
         user_action_updated=_time(document.get("userActionUpdated")),
