@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import deltalake
 import pyarrow.dataset
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
@@ -158,6 +159,16 @@ def test_files_of_statistics_become_the_table_of_the_statistics_operator(jobs, t
     tables = [pyarrow.dataset.dataset(tmp_path / name, partitioning="hive").to_table() for name in ("batch", "single")]
     assert tables[0] == tables[1]
     assert len(tables[0]) == result["rows"] == 9
+
+
+def test_files_of_statistics_become_a_table_of_delta_lake(jobs, tmp_path: Path):
+    """By the same arguments."""
+    where = {"output_path": tmp_path / "ndvi", "output_format": "delta", "partition_by": "interval_month"}
+
+    result = task("statistics", **where).attempt()
+
+    table = deltalake.DeltaTable(tmp_path / "ndvi")
+    assert (result["partitions"], len(table.to_pyarrow_table())) == (["interval_month=2024-06"], result["rows"])
 
 
 @pytest.mark.parametrize(
