@@ -103,6 +103,13 @@ class RasterRequest:
     setup: Setup | None
     warnings: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        names = ", ".join(collection.id for collection in self.datasets.collections)
+        times = self.datasets.time_range
+        when = f" of {times['from']} to {times['to']}" if times else ""
+        box = ", ".join(f"{number:.6g}" for number in self.bounds.box)
+        return f"{names}{when}, {self.size.width} x {self.size.height} px of {box} (EPSG:{self.bounds.crs.epsg})"
+
 
 def build_datasets(wanted: RequestArguments, *, deployment: str | None = None, now: datetime | None = None) -> Datasets:
     """Make ``input.data`` of a collection's id, an entry as the API has it, or a list of them, whose data are fused.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 LONGEST_BLOCKING_WAIT = 60.0
 """Seconds; a deferrable operator spends longer waits in the triggerer. Shorter ones are not worth the way there."""
 
+log = logging.getLogger(__name__)
+
 KEEPING_PAGES: dict[str, Any] = {"longest_wait": None}
 """For calls after the first page: a wait for the rate limit in the triggerer would lose the pages that are there."""
 
@@ -50,16 +53,20 @@ KEEPING_PAGES: dict[str, Any] = {"longest_wait": None}
 def without_vain_retries() -> Iterator[None]:
     """Fail the task at once for errors whose repetition is bound to fail; let the others be retried as the task says.
 
-    :raises AirflowFailException: with the error's own message, and the error as its cause.
+    Airflow prints every chained exception of a failed task whole. These errors say what went wrong and what to do. How
+    it came to that goes to the log at level DEBUG only.
+
+    :raises AirflowFailException: with the error's own message, and the error as its context.
     """
     try:
         yield
     except SentinelHubError as error:
+        log.debug("how it came to: %s", error, exc_info=error)
         if not error.final:
-            raise
+            raise error.with_traceback(None) from None
         from airflow.providers.common.compat.sdk import AirflowFailException
 
-        raise AirflowFailException(str(error)) from error
+        raise AirflowFailException(str(error)) from None
 
 
 def end_of_attempt(operator: BaseOperator, began: float) -> float | None:

@@ -175,6 +175,8 @@ class SentinelHubHttpOperator(SentinelHubOperator):
                 )
             pages.append(decoded(response))
             change = following.after(pages[-1]) if is_paged else None
+            what = f"page {len(pages)} of {self.endpoint}" if is_paged else self.endpoint
+            self.log.info("%s %s: status %d, %d bytes", self.method, what, response.status_code, len(response.content))
         document = joined(pages) if is_paged and isinstance(pages[0], Mapping) else pages[0]
         return self.response_filter(document) if self.response_filter else document
 

@@ -119,6 +119,7 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
         request = self._checked_request(context, is_tiled=is_tiled)
         for warning in request.warnings:
             self.log.warning("%s", warning)
+        self.log.info("picture of %s", request)
         self.time_range_sent, self.request_sent = request.datasets.time_range, request.body
         records = Records(self, context, self.request_record)
         if is_tiled:

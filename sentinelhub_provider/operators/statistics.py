@@ -198,7 +198,8 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
         intervals = len(found.template.example.intervals)
         estimate = found.estimate
         cost = "cost unknown" if estimate is None else f"at most {estimate.processing_units:.4g} PU"
-        self.log.info("%s x %s, %s", number_of(found.usable, "feature"), number_of(intervals, "interval"), cost)
+        whole = f"{number_of(found.usable, 'feature')} x {number_of(intervals, 'interval')}"
+        self.log.info("statistics of %s, %s; the first: %s", whole, cost, found.template.example)
         if estimate is not None:
             push(self, context, ESTIMATED_UNITS_KEY, estimate.processing_units)
         for warning in list(found.warnings)[:SHOWN]:
@@ -282,8 +283,7 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
         if missing:
             self.log.warning("%d intervals are missing: see state 'failed' in the table", missing)
         where = f", at {result['path']}" if is_stored else ""
-        counts = (result["rows"], result["features"], result[SPENT_UNITS_KEY], where)
-        self.log.info("%d rows of %d features, %.4g PU spent%s", *counts)
+        self.log.info("%d rows of %d features%s", result["rows"], result["features"], where)
         if result["features"] and (self.on_error == "skip" or not (problems or missing)):
             return
         kept = f"the table of the others is at {result['path']}" if is_stored else "the other answers are kept"

@@ -79,7 +79,7 @@ class SentinelHubSceneSensor(SearchOperator, DeferrableSensor):
                     raise
                 self.log.warning("the search failed and is repeated at the next poke: %s", error)
                 return PokeReturnValue(is_done=False)
-            self.log.info("%d of %d scenes are there", len(scenes), wanted)
+            self.log.info("%d scenes are there, %d are wanted", len(scenes), wanted)
             if len(scenes) < wanted:
                 return PokeReturnValue(is_done=False)
             check_xcom_size(

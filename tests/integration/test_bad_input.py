@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +12,8 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 
-from sentinelhub_provider.exceptions import SentinelHubRequestError
-from sentinelhub_provider.operators.base import SentinelHubOperator
+from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
+from sentinelhub_provider.operators.base import SentinelHubOperator, without_vain_retries
 from sentinelhub_provider.operators.catalog import SentinelHubCatalogSearchOperator
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
 from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
@@ -181,7 +182,7 @@ def fixture_refused(connect, sentinelhub_sandbox) -> Iterator[Callable[..., Sent
             operator = operator_class(task_id="t", **{**good, **arguments})
         with pytest.raises(AirflowFailException, match=message) as failed:
             operator.execute({"ti": None})
-        error = failed.value.__cause__
+        error = failed.value.__context__
         assert isinstance(error, SentinelHubRequestError)
         return error
 
@@ -259,3 +260,25 @@ def test_one_bad_feature_of_many(connect, sentinelhub_sandbox, on_error: str):
     result = operator.execute(context)
     assert {row["feature_id"] for row in result["table"]} == {"0", "2"}
     assert [problem["feature_id"] for problem in result["failed_features"]] == [1]
+
+
+@pytest.mark.parametrize("is_final", [True, False])
+def test_a_failure_is_told_without_the_chain_that_led_to_it(is_final: bool):
+    """Airflow prints all chained exceptions whole; the message is what a person needs."""
+    error = SentinelHubResponseError("what went wrong, and what to do")
+    error.final = is_final
+
+    def fail() -> None:
+        with without_vain_retries():
+            try:
+                raise KeyError("the library's own")
+            except KeyError as cause:
+                raise error from cause
+
+    with pytest.raises(AirflowFailException if is_final else SentinelHubResponseError) as failed:
+        fail()
+
+    printed = "".join(traceback.format_exception(failed.value))
+    assert printed.count("Traceback") == 1
+    assert "the library's own" not in printed
+    assert str(failed.value) == "what went wrong, and what to do"

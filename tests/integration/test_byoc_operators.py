@@ -356,7 +356,7 @@ def test_a_failed_tile_fails_the_task(tasks: Tasks):
         tasks.ingest(collection, "bad/(BAND).tif", "good/(BAND).tif")
 
     assert "'bad/(BAND).tif' is FAILED: The file is no GeoTIFF." in str(error.value)
-    assert (error.value.__cause__.job_status, error.value.__cause__.reason) == ("FAILED", "The file is no GeoTIFF.")
+    assert (error.value.__context__.job_status, error.value.__context__.reason) == ("FAILED", "The file is no GeoTIFF.")
     assert tasks.ti.pushed["processing_units"] == 2
 
 
@@ -430,7 +430,7 @@ def test_no_record_outlives_its_use(
         action = {"kind": "status", "status": fault}
         sentinelhub_sandbox.control.add_fault(path="*/reingest", method="POST", action=action, after=1)
         with pytest.raises(SentinelHubServerError if fault == 500 else AirflowFailException):
-            tasks.ingest(collection, "a", "b", reingest="all", deadline=0.1)
+            tasks.ingest(collection, "a", "b", reingest="all")
     elif deferrable:
         with pytest.raises(TaskDeferred) as deferred:
             tasks.ingest(collection, "a", "b", reingest="ALL", deferrable=True)

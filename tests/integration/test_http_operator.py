@@ -462,7 +462,7 @@ def test_only_errors_that_may_pass_are_retried(run, sentinelhub_sandbox, fault: 
         run(endpoint="/catalog/v1/collections", deadline=60)  # seconds, less than the pause after a 429
     assert (error.type is AirflowFailException) is (kind is AirflowFailException)
     if kind is AirflowFailException:
-        assert str(error.value) == str(error.value.__cause__)
+        assert str(error.value) == str(error.value.__context__)
 
 
 def test_nothing_is_looked_up_before_the_task_runs():

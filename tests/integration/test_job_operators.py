@@ -673,7 +673,7 @@ def test_failed_features_fail_the_task_and_are_counted(jobs):
         one.attempt()
 
     assert "no such band" in str(caught.value)
-    assert isinstance(caught.value.__cause__, SentinelHubJobError)
+    assert isinstance(caught.value.__context__, SentinelHubJobError)
     assert one.instance.xcom["processing_units"] == jobs.all()[0].cost > 0
 
 

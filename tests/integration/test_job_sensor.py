@@ -144,7 +144,7 @@ def test_failed_job_fails_the_task(jobs: Jobs, job: str, deferrable: bool, optio
     with pytest.raises(expected, match=r"not known to the service|soft_fail") as caught:
         sensor(job, deferrable=deferrable, **options).execute(CONTEXT)
 
-    assert option or isinstance(caught.value.__cause__, SentinelHubJobError)
+    assert option or isinstance(caught.value.__context__, SentinelHubJobError)
 
 
 def test_job_that_may_go_on_can_be_retried(jobs: Jobs, job: str, sentinelhub_sandbox):
@@ -186,7 +186,7 @@ def test_wrong_secret_ends_waiting(job: str, connect):
     with pytest.raises(AirflowFailException) as caught:
         sensor(job).execute(CONTEXT)
 
-    assert isinstance(caught.value.__cause__, SentinelHubAuthenticationError)
+    assert isinstance(caught.value.__context__, SentinelHubAuthenticationError)
 
 
 @pytest.mark.parametrize(("field", "arguments"), [("job_id", {"job_id": "None"}), ("kind", {"kind": "batch"})])
@@ -197,8 +197,8 @@ def test_argument_that_cannot_work_is_named(field: str, arguments: dict[str, Any
             CONTEXT
         )
 
-    assert isinstance(caught.value.__cause__, SentinelHubRequestError)
-    assert caught.value.__cause__.field == field
+    assert isinstance(caught.value.__context__, SentinelHubRequestError)
+    assert caught.value.__context__.field == field
 
 
 RUNNING = Job("7f1c", BATCH_PROCESS, JobState.PROCESSING)
