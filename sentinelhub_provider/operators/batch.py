@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, Job
+from sentinelhub_provider.api.values import read_flag
 from sentinelhub_provider.exceptions import SentinelHubBudgetError
 from sentinelhub_provider.operators.jobs.listed import SentinelHubListedJobOperator
 from sentinelhub_provider.operators.request_arguments import ImageryOperator
@@ -142,6 +143,17 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
         """Return what the task returns; see the class."""
         result = super().outcome(context, job)
         assert job is not None  # noqa: S101 - this kind always has one
+        if (
+            job.collection_id is None
+            and self.create_collection
+            and read_flag(self.create_collection, "create_collection")
+        ):
+            self.log.warning(
+                "%s job %s does not name the collection that it made: look for it in the dashboard. To know it before, "
+                "make it with SentinelHubByocCreateCollectionOperator, and give collection_id",
+                job.kind,
+                job.id,
+            )
         return {**result, "collection_id": job.collection_id, **self._files(job, is_told=result["features"] is None)}
 
     def _files(self, job: Job, *, is_told: bool) -> dict[str, Any]:

@@ -310,10 +310,12 @@ def test_objects_of_a_zarr_group_are_counted_as_the_service_describes_the_job(s3
     assert told == {"file_count": 2, "size": 4, "folder": folder, "files": files}
 
 
-def test_the_collection_of_a_job_is_in_the_result(jobs):
-    """So that the next task can ask for it."""
-    made = task(cog=True, create_collection=True, collection_id="0a1b2c3d-0000-4000-8000-000000000000").attempt()
-    assert made["collection_id"] == "0a1b2c3d-0000-4000-8000-000000000000"
+@pytest.mark.parametrize("collection_id", ["0a1b2c3d-0000-4000-8000-000000000000", None])
+def test_the_collection_of_a_job_is_in_the_result(jobs, capsys, collection_id: str | None):
+    """So that the next task can ask for it; where the service does not name it, a warning says what to do."""
+    made = task(cog=True, create_collection="true", collection_id=collection_id).attempt()
+    assert made["collection_id"] == collection_id
+    assert ("does not name the collection that it made" in printed(capsys)) == (collection_id is None)
 
 
 @pytest.mark.parametrize(
