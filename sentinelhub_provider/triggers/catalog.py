@@ -8,7 +8,6 @@ import random
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from functools import partial
 from typing import Any
 
 from airflow.triggers.base import TriggerEvent
@@ -18,7 +17,7 @@ from sentinelhub_provider.api.values import read_number, read_seconds, read_whol
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.hooks.scenes import asearch_scenes
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-from sentinelhub_provider.triggers.shared_poll import SharedPoll, first_of, shared, wait_for
+from sentinelhub_provider.triggers.shared_poll import SharedPoll, first_of, shared
 from sentinelhub_provider.triggers.stored import StoredTrigger
 
 LAST_POLL = 60.0
@@ -80,7 +79,7 @@ class SentinelHubSceneCountTrigger(StoredTrigger):
 
     async def _outcome(self) -> dict[str, Any]:
         name = f"wait for scenes of {', '.join(self.body.get('collections', ()))}"
-        options: Any = {"clock": self._clock, "wait": partial(wait_for, sleep=self._sleep)}
+        options: Any = {"clock": self._clock, "sleep": self._sleep}
         poll = shared(
             (type(self), self.sentinelhub_conn_id, self._stored()["body"]),
             lambda: SharedPoll(self._search, name, widest=max, endless=False, **options),

@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
@@ -32,7 +31,7 @@ from sentinelhub_provider.api.values import read_choice, read_number, read_struc
 from sentinelhub_provider.hooks.scenes import asearch_scenes
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 from sentinelhub_provider.triggers.scene_announcer import SceneAnnouncer, open_store
-from sentinelhub_provider.triggers.shared_poll import SHORTEST_PAUSE, SharedPoll, shared, wait_for
+from sentinelhub_provider.triggers.shared_poll import SHORTEST_PAUSE, SharedPoll, shared
 from sentinelhub_provider.triggers.stored import StoredTrigger
 
 DEFAULT_POLL_INTERVAL = 1800.0
@@ -146,7 +145,7 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
             )
         else:
             self.log.info("%s: %d scenes are known, the last event is number %d", self, ledger.known, announced)
-        options: Any = {"clock": self._clock, "wait": partial(wait_for, sleep=self._sleep)}
+        options: Any = {"clock": self._clock, "sleep": self._sleep}
         key = json.dumps([self.sentinelhub_conn_id, self._query()], sort_keys=True)
         poll = shared(key, lambda: SharedPoll(self._search, str(self), **options))
         async with poll.subscribe(lambda: ledger.search_from(self._now()), self._pause) as polls:

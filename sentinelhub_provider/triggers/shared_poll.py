@@ -78,13 +78,6 @@ async def first_of(*waits: Awaitable[Any]) -> Any:
             task.cancel()
 
 
-async def wait_for(
-    event: asyncio.Event, seconds: float, *, sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep
-) -> None:
-    """Wait until the event is set or the time is over."""
-    await (event.wait() if seconds == math.inf else first_of(event.wait(), sleep(seconds)))
-
-
 class _Waiter(Protocol):
     due: float
     """When the next poll begins at the latest (monotonic)."""
@@ -99,7 +92,7 @@ class PollLoop(Generic[W]):
 
     :param clock: seconds, monotonic.
     :param jitter: a number in [0, 1).
-    :param wait: waits for an event or for seconds.
+    :param sleep: waits for so many seconds.
     """
 
     def __init__(
@@ -107,9 +100,9 @@ class PollLoop(Generic[W]):
         *,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
-        wait: Callable[[asyncio.Event, float], Awaitable[None]] = wait_for,
+        sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
     ) -> None:
-        self._clock, self._jitter, self._wait = clock, jitter, wait
+        self._clock, self._jitter, self._sleep = clock, jitter, sleep
         self._waiting: set[W] = set()
         self._changed = asyncio.Event()
         self._rests_until = -math.inf
@@ -144,7 +137,8 @@ class PollLoop(Generic[W]):
             due = min((waiter.due for waiter in self._waiting), default=math.inf)
             seconds = max(due, self._rests_until) - self._clock()
             if seconds > 0:
-                await self._wait(self._changed, seconds)
+                waits = [self._changed.wait(), *([] if seconds == math.inf else [self._sleep(seconds)])]
+                await first_of(*waits)
                 continue
             try:
                 await self._poll()

@@ -130,22 +130,16 @@ class Stage:
             clock=self.clock,
             wall_clock=lambda: 0.0,
             jitter=lambda: 0.0,
-            wait=self._wait,
+            sleep=self._sleep,
         )
 
-    async def _wait(self, event: asyncio.Event, seconds: float) -> None:
+    async def _sleep(self, seconds: float) -> None:
         await _others()
-        if event.is_set():
-            return
         until = self.clock() + seconds
         for moment in sorted(moment for moment in self.at if moment <= until):
             self.clock.now = moment
             self.at.pop(moment)()
             await _others()
-            if event.is_set():
-                return
-        if seconds == float("inf"):
-            await event.wait()
         self.clock.now = until
 
     async def wait(

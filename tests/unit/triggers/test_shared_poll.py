@@ -57,7 +57,7 @@ def fixture_catalog(time: SteppedTime) -> Catalog:
 @pytest.fixture(name="poll")
 def fixture_poll(time: SteppedTime, catalog: Catalog) -> SharedPoll:
     """A poll of it, without jitter."""
-    return SharedPoll(catalog.search, "watcher", clock=time, wait=time.wait, jitter=lambda: 0.0)
+    return SharedPoll(catalog.search, "watcher", clock=time, sleep=time.sleep, jitter=lambda: 0.0)
 
 
 def since(day: int = 0) -> Callable[[], datetime]:
@@ -241,7 +241,7 @@ def test_polls_are_known_by_their_key(time, catalog):
     """The same key and loop, the same poll; one that nobody uses any more is forgotten."""
 
     def make() -> SharedPoll:
-        return SharedPoll(catalog.search, "watcher", clock=time, wait=time.wait)
+        return SharedPoll(catalog.search, "watcher", clock=time, sleep=time.sleep)
 
     async def run() -> SharedPoll:
         poll = shared("a", make)
