@@ -75,8 +75,7 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
 
         whole = self.whole_request(context)
         if whole is not None:
-            access = self.access_for(whole, ("output", "delivery"))
-            return read_async_process(whole, delivery=access, **self.checks)
+            return read_async_process(whole, delivery=self.access, **self.checks)
         wanted = self.described(context, "collection", "delivery")
         reference = None if self.evalscript_url is None else self.location(self.evalscript_url)
         location = self.location(str(self.delivery).strip())
@@ -105,7 +104,7 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
             return self._check(context, None).outcome
         except BucketError as error:
             self.log.warning("The outputs of the job are unchecked: %s.", error)
-            return Delivered.NOTHING if error.passes else Delivered.UNREADABLE
+            return Delivered.UNREADABLE if error.final else Delivered.NOTHING
 
     def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:
         """Return what the task returns; the bucket says how the job ended."""

@@ -87,9 +87,7 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
 
         whole = self.whole_request(context)
         if whole is not None:
-            delivery = self.access_for(whole, ("output", "delivery"))
-            features_access = self.features_access_for(whole, ("input", "features"))
-            return read_batch_process(whole, delivery=delivery, features=features_access, **self.checks)
+            return read_batch_process(whole, delivery=self.access, features=self.features_access, **self.checks)
         wanted = self.described(context, "collection", "evalscript", "delivery")
         features = None if self.features is None else self.source_of_features(MAX_FEATURE_SIDE)
         return build_batch_process(

@@ -60,9 +60,8 @@ class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubLis
 
         whole = self.whole_request(context)
         if whole is not None:
-            delivery = self.access_for(whole, ("output",))
-            features_access = self.features_access_for(whole, ("input", "features"))
-            request = read_batch_statistics(whole, delivery=delivery, features=features_access, **self.checks)
+            keys: dict[str, Any] = {"delivery": self.access, "features": self.features_access}
+            request = read_batch_statistics(whole, **keys, **self.checks)
             self.check_table(request.body, {})
             return request
         wanted = self.described(context, "features", "collection", "delivery")
@@ -125,7 +124,7 @@ class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubLis
             raise SentinelHubOutputError(
                 f"The table cannot be made of job {result['id']}: {error}. A retry reads the bucket again; a task that "
                 f"is cleared pays for a new job, unless job_id={result['id']!r} is given.",
-                final=not error.passes,
+                final=error.final,
             ) from error
         self.log.info("%d rows at %s", states.total(), stored["path"])
         return {**result, "rows": states.total(), "missing_intervals": states["failed"], **stored}

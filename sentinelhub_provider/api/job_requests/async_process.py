@@ -11,8 +11,8 @@ from sentinelhub_provider.api.datasets import Checks
 from sentinelhub_provider.api.geo.bounds import check_side
 from sentinelhub_provider.api.job_requests.delivery import (
     ASYNC,
-    Access,
     JobRequest,
+    Keyring,
     Location,
     Path,
     check_one_script,
@@ -66,7 +66,7 @@ def build_async_process(
     return _request(picture, body, places)
 
 
-def read_async_process(body: Any, *, delivery: Access | None = None, **checks: Unpack[Checks]) -> AsyncProcessRequest:
+def read_async_process(body: Any, *, delivery: Keyring, **checks: Unpack[Checks]) -> AsyncProcessRequest:
     """Check a request's JSON, sent as it is. The credentials of ``delivery`` serve for the evalscript's bucket, too."""
     refuse_credentials(body)
     named = body.get("evalscriptReference") if isinstance(body, Mapping) else None

@@ -20,7 +20,7 @@ from sentinelhub_provider.api.arguments import ImageryArguments
 from sentinelhub_provider.api.geo.bounds import Bounds, Size, parse_bounds
 from sentinelhub_provider.api.geo.crs import CRS84
 from sentinelhub_provider.api.geo.geometry import Geometry, transform
-from sentinelhub_provider.api.job_requests.delivery import Access, Location, Path, read_location
+from sentinelhub_provider.api.job_requests.delivery import Keyring, Location, Path, read_location
 from sentinelhub_provider.api.values import as_number, read_positive, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
@@ -199,8 +199,8 @@ def feature_size(
     return (x, y), None
 
 
-def read_cut(given: Mapping[str, Any], access: Access | None, deployment: str | None) -> Tiles | Features:
-    """Read ``input`` of a request's JSON. ``access``: credentials for the GeoPackage's bucket."""
+def read_cut(given: Mapping[str, Any], keys: Keyring, deployment: str | None) -> Tiles | Features:
+    """Read ``input`` of a request's JSON. ``keys``: of the GeoPackage's bucket."""
     kind = given.get("type")
     if kind == "tiling-grid":
         grid = find_grid(given.get("id"), "request: input.id")
@@ -210,7 +210,7 @@ def read_cut(given: Mapping[str, Any], access: Access | None, deployment: str | 
     if kind != "geopackage":
         raise SentinelHubRequestError(f"request: input.type is {kind!r}. Give 'tiling-grid' or 'geopackage'.")
     location = read_location(
-        given.get("features"), access, field="request", path=FEATURES, needs_access=True, deployment=deployment
+        given.get("features"), keys, field="request", path=FEATURES, needs_access=True, deployment=deployment
     )
     defaults = given.get("defaults") or {}
     if not isinstance(defaults, Mapping):

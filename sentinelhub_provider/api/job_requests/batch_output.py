@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from sentinelhub_provider.api.evalscripts import Setup
 from sentinelhub_provider.api.job_requests.batch_input import Features, Tiles
-from sentinelhub_provider.api.job_requests.delivery import RASTER, ZARR, Access, Location, read_location
+from sentinelhub_provider.api.job_requests.delivery import RASTER, ZARR, Keyring, Location, read_location
 from sentinelhub_provider.api.values import read_flag
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
@@ -66,7 +66,7 @@ def build_output(
 
 def read_output(
     output: Mapping[str, Any],
-    access: Access | None,
+    keys: Keyring,
     formats: Mapping[str, str],
     setup: Setup | None,
     *,
@@ -79,7 +79,7 @@ def read_output(
         raise SentinelHubRequestError(f"request: output.type is {kind!r}. Give 'raster' or 'zarr'.")
     location = read_location(
         output.get("delivery"),
-        access,
+        keys,
         field="request",
         path=("output", "delivery"),
         template=RASTER if kind == "raster" else ZARR,

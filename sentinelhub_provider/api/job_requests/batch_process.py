@@ -25,7 +25,7 @@ from sentinelhub_provider.api.job_requests.batch_input import (
     read_cut,
 )
 from sentinelhub_provider.api.job_requests.batch_output import ZARR_ARRAY, build_output, read_output
-from sentinelhub_provider.api.job_requests.delivery import Access, JobRequest, Location, refuse_credentials
+from sentinelhub_provider.api.job_requests.delivery import JobRequest, Keyring, Location, refuse_credentials
 from sentinelhub_provider.api.jobs.job import full_tag, tagged
 from sentinelhub_provider.api.process import (
     FORMATS,
@@ -123,7 +123,7 @@ def build_batch_process(
 
 
 def read_batch_process(
-    body: Any, *, delivery: Access | None = None, features: Access | None = None, **checks: Unpack[Checks]
+    body: Any, *, delivery: Keyring, features: Keyring | None = None, **checks: Unpack[Checks]
 ) -> BatchProcessRequest:
     """Check a request's JSON, sent as it is. The credentials of ``delivery`` serve for the GeoPackage's bucket, too."""
     refuse_credentials(body)
@@ -133,7 +133,7 @@ def read_batch_process(
     check_evalscript(script)
     setup = parse_setup(str(script))
     request_input = member(process, "input", "processRequest.input")
-    cut = read_cut(cut_along, delivery if features is None else features, deployment)
+    cut = read_cut(cut_along, features or delivery, deployment)
     bounds = None
     if isinstance(cut, Tiles) or request_input.get("bounds") is not None:
         bounds = read_bounds(request_input.get("bounds"), across=True)

@@ -14,8 +14,8 @@ from sentinelhub_provider.api.geo.crs import parse_crs
 from sentinelhub_provider.api.job_requests.batch_input import feature_size
 from sentinelhub_provider.api.job_requests.delivery import (
     STATISTICS,
-    Access,
     JobRequest,
+    Keyring,
     Location,
     Path,
     check_one_script,
@@ -108,7 +108,7 @@ def build_batch_statistics(
 
 
 def read_batch_statistics(
-    body: Any, *, delivery: Access | None = None, features: Access | None = None, **checks: Unpack[Checks]
+    body: Any, *, delivery: Keyring, features: Keyring | None = None, **checks: Unpack[Checks]
 ) -> BatchStatisticsRequest:
     """Check a request's JSON, sent as it is. The credentials of ``delivery`` serve for other buckets, too."""
     refuse_credentials(body)

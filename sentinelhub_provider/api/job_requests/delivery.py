@@ -7,7 +7,7 @@ none of them and may be logged, compared and recorded; only its ``payload()``, m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import astuple, dataclass, field, replace
 from difflib import get_close_matches
@@ -66,6 +66,9 @@ class Access:
         """Return the members beside ``url``, in plain text."""
         members = ("accessKey", "secretAccessKey", "iamRoleARN", "region", "credentials")
         return {name: value for name, value in zip(members, astuple(self), strict=True) if value is not None}
+
+
+Keyring = Callable[[str], Access | None]  # Tells how a bucket is reached, by a URL in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +202,7 @@ def check_one_script(evalscript: Any, reference: Any, *, of_request: str | None 
         raise SentinelHubRequestError(f"{who} {given}. Give one.")
 
 
-def read_location(storage: Any, access: Access | None = None, *, field: str, path: Path, **checks: Any) -> Location:
+def read_location(storage: Any, keys: Keyring, *, field: str, path: Path, **checks: Any) -> Location:
     """Check a place as a request's JSON has it at ``path``: ``{"s3": {"url": ...}}``. ``checks``: see above."""
     where = f"{field}: {'.'.join(path)}"
     found = [name for name in ("s3", "gs") if isinstance(storage, Mapping) and isinstance(storage.get(name), Mapping)]
@@ -211,7 +214,7 @@ def read_location(storage: Any, access: Access | None = None, *, field: str, pat
         raise SentinelHubRequestError(
             f"{where}.{found[0]}.url is {_shown(url)!r}. Give a URL that begins with {found[0]}://."
         )
-    role, region = members.get("iamRoleARN"), members.get("region")
+    role, region, access = members.get("iamRoleARN"), members.get("region"), keys(str(url))
     if access is None and (role or region):
         access = Access(role_arn=role, region=region)
     elif access is not None and role and access.access_key:

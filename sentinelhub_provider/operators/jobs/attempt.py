@@ -169,8 +169,7 @@ def bucket_store(folder: str, conn_id: str | None, log: Any, *, is_needed: bool 
         check_writable(path)
     except Exception as error:  # of the storage's library, whichever that is
         reason = error if isinstance(error, BucketError) else type(error).__name__
-        passes = error.passes if isinstance(error, BucketError) else not getattr(error, "final", True)
-        if is_needed and passes:
+        if is_needed and not getattr(error, "final", True):
             what = f"The bucket, which may hold a record of a job that is paid for, cannot be used for now: {reason}."
             raise SentinelHubOutputError(what, final=False) from error
         log.info("the bucket cannot hold a record of the job: %s", reason)

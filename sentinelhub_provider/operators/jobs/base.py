@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -298,18 +298,3 @@ class SentinelHubJobOperator(RequestOperator):
         from sentinelhub_provider.api.job_requests.delivery import Location
 
         return Location(url, self.access(url))
-
-    def access_for(self, body: Any, path: Sequence[str]) -> Access | None:
-        """Return how a bucket is reached that a request's JSON names."""
-        return self.access(url_at(body, path))
-
-
-def url_at(body: Any, path: Sequence[str]) -> str:
-    """Return the URL of a storage in a request's JSON; empty where there is none, which its check finds out."""
-    for name in path:
-        body = body.get(name) if isinstance(body, Mapping) else None
-    for scheme in ("s3", "gs"):
-        storage = body.get(scheme) if isinstance(body, Mapping) else None
-        if isinstance(storage, Mapping):
-            return f"{scheme}://"
-    return ""

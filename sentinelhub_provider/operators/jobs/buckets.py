@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sentinelhub_provider.exceptions import SentinelHubOutputError
 from sentinelhub_provider.transport.download import is_final
 
 if TYPE_CHECKING:
@@ -22,13 +23,8 @@ class Entry(NamedTuple):
     size: int
 
 
-class BucketError(Exception):
-    """A bucket that cannot be used; says why, without credentials."""
-
-    @property
-    def passes(self) -> bool:
-        """Whether that may be possible soon: the storage is away, and does not refuse."""
-        return self.__cause__ is not None and not is_final(self.__cause__)
+class BucketError(SentinelHubOutputError):
+    """A bucket that cannot be used; says why, without credentials. It is not final where the storage is away."""
 
 
 def open_path(url: str, conn_id: str | None) -> ObjectStoragePath:
@@ -47,7 +43,8 @@ def open_path(url: str, conn_id: str | None) -> ObjectStoragePath:
         path = ObjectStoragePath(url, conn_id=conn_id)
         path.fs  # noqa: B018 - connects, and so finds out what is missing
     except Exception as error:
-        raise BucketError(f"{url} cannot be opened ({_said(error)}); {_advice(url)}") from error
+        said = f"{url} cannot be opened ({_said(error)}); {_advice(url)}"
+        raise BucketError(said, final=is_final(error)) from error
     return path
 
 
@@ -75,7 +72,8 @@ def asking(path: ObjectStoragePath, what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # of the storage's library, whichever that is
-        raise BucketError(f"{shown(path)} cannot be {what} ({_said(error)}); {_advice(str(path))}") from error
+        said = f"{shown(path)} cannot be {what} ({_said(error)}); {_advice(str(path))}"
+        raise BucketError(said, final=is_final(error)) from error
 
 
 def exists(path: ObjectStoragePath) -> bool:

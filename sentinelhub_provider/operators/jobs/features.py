@@ -89,9 +89,7 @@ class PreparedFeatures:
             if not exists(place):
                 store(self.path, place, content_type="application/geopackage+sqlite3")
         except BucketError as error:
-            raise SentinelHubOutputError(
-                f"The features cannot be uploaded: {error}.", final=not error.passes
-            ) from error
+            raise SentinelHubOutputError(f"The features cannot be uploaded: {error}.", final=error.final) from error
         return url
 
 

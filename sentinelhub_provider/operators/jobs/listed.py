@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import Job, JobState
 from sentinelhub_provider.api.values import read_choice, read_flag
 from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRequestError
-from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator, url_at
+from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -191,13 +190,11 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
     def _features_location(self, url: str) -> Location:
         from sentinelhub_provider.api.job_requests.delivery import Location
 
-        return Location(url, self.access(url) if self.features_conn_id is None else self._features_access(url))
+        return Location(url, self.features_access(url))
 
-    def _features_access(self, url: str) -> Access | None:
+    def features_access(self, url: str) -> Access | None:
+        """Return how the features' bucket is reached."""
         from sentinelhub_provider.hooks.delivery import access_of
 
-        return access_of(self.features_conn_id, url, field="features_conn_id")
-
-    def features_access_for(self, body: Any, path: Sequence[str]) -> Access | None:
-        """Return how the features' bucket is reached, ``None`` where as the delivery's."""
-        return self._features_access(url_at(body, path))
+        conn_id = self.features_conn_id
+        return self.access(url) if conn_id is None else access_of(conn_id, url, field="features_conn_id")

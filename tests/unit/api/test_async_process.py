@@ -99,7 +99,7 @@ def test_json_is_read_as_it_is_written(changes: dict[str, Any]) -> None:
     """A body is a request again, with the credentials from the arguments."""
     written = build(**changes)
 
-    read = read_async_process(deepcopy(written.body), delivery=KEYS)
+    read = read_async_process(deepcopy(written.body), delivery=lambda _: KEYS)
 
     assert read.payload() == written.payload()
     assert read.outputs == written.outputs == ("default",)
@@ -122,14 +122,14 @@ def test_json_is_read_as_it_is_written(changes: dict[str, Any]) -> None:
 def test_json_that_cannot_be(changes: dict[str, Any], words: str) -> None:
     """The message names the member of the request."""
     with pytest.raises(SentinelHubRequestError, match=words) as refused:
-        read_async_process({**build().body, **changes}, delivery=KEYS)
+        read_async_process({**build().body, **changes}, delivery=lambda _: KEYS)
     assert refused.value.field == "request"
 
 
 def test_json_with_credentials_is_refused() -> None:
     """They would stand in rendered fields; a connection holds them instead."""
     with pytest.raises(SentinelHubRequestError, match="is a credential"):
-        read_async_process(build().payload(), delivery=KEYS)
+        read_async_process(build().payload(), delivery=lambda _: KEYS)
 
 
 def test_cost() -> None:

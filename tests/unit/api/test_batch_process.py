@@ -228,7 +228,7 @@ def test_zarr_has_one_band_to_an_array() -> None:
 )
 def test_json_is_read_as_it_is_written(request_: BatchProcessRequest) -> None:
     """A body is a request again, with the credentials from the arguments."""
-    again = read_batch_process(deepcopy(request_.body), delivery=KEYS)
+    again = read_batch_process(deepcopy(request_.body), delivery=lambda _: KEYS)
 
     assert again.body == request_.body
     assert again.payload() == request_.payload()
@@ -239,7 +239,7 @@ def test_json_is_read_as_it_is_written(request_: BatchProcessRequest) -> None:
 def test_json_with_credentials_is_refused() -> None:
     """They would stand in rendered fields; a connection holds them instead."""
     with pytest.raises(SentinelHubRequestError, match=r"output\.delivery\.s3\.accessKey is a credential"):
-        read_batch_process(build().payload(), delivery=KEYS)
+        read_batch_process(build().payload(), delivery=lambda _: KEYS)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_json_that_cannot_be(path: tuple[str, ...], value: Any, words: str) -> N
     body = with_member(build().body, path, value)
 
     with pytest.raises(SentinelHubRequestError, match=words) as refused:
-        read_batch_process(body, delivery=KEYS)
+        read_batch_process(body, delivery=lambda _: KEYS)
     assert refused.value.field == "request"
 
 

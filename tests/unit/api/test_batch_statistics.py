@@ -125,7 +125,7 @@ def test_json_is_read_as_it_is_written(changes: dict[str, Any]) -> None:
     """A body is a request again, with the credentials from the arguments."""
     written = build(**changes)
 
-    read = read_batch_statistics(deepcopy(written.body), delivery=KEYS)
+    read = read_batch_statistics(deepcopy(written.body), delivery=lambda _: KEYS)
 
     assert read.payload() == written.payload()
     assert (read.body, read.time) == (written.body, written.time)
@@ -148,7 +148,7 @@ def test_json_that_cannot_be(path: tuple[str, ...], value: Any, words: str) -> N
     body = with_member(build().body, path, value)
 
     with pytest.raises(SentinelHubRequestError, match=words) as refused:
-        read_batch_statistics(body, delivery=KEYS)
+        read_batch_statistics(body, delivery=lambda _: KEYS)
     assert refused.value.field == "request"
 
 
@@ -158,13 +158,13 @@ def test_json_without_a_size_has_the_services_own() -> None:
     for name in ("resx", "resy"):
         del body["aggregation"][name]
 
-    assert read_batch_statistics(body, delivery=KEYS).body == body
+    assert read_batch_statistics(body, delivery=lambda _: KEYS).body == body
 
 
 def test_json_with_credentials_is_refused() -> None:
     """They would stand in rendered fields; a connection holds them instead."""
     with pytest.raises(SentinelHubRequestError, match=r"input\.features\.s3\.accessKey is a credential"):
-        read_batch_statistics(build().payload(), delivery=KEYS)
+        read_batch_statistics(build().payload(), delivery=lambda _: KEYS)
 
 
 def test_cost() -> None:

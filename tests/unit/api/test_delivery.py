@@ -182,12 +182,12 @@ def test_role_in_a_request_is_none() -> None:
 
 def test_read_keeps_what_the_request_says() -> None:
     """Role and region of a request's JSON are read; keys come from the argument."""
-    location = read_location(
-        {"s3": {"url": "s3://bucket/a", "region": "eu-west-1"}}, KEYS, field="request", path=("output", "delivery")
-    )
+    place = {"s3": {"url": "s3://bucket/a", "region": "eu-west-1"}}
+    location = read_location(place, lambda _: KEYS, field="request", path=("output", "delivery"))
     assert location.access == Access("AKIAEXAMPLE", "a-secret-key", region="eu-west-1")
 
-    by_role = read_location({"s3": {"url": "s3://bucket/a", "iamRoleARN": ROLE.role_arn}}, field="request", path=("a",))
+    place = {"s3": {"url": "s3://bucket/a", "iamRoleARN": ROLE.role_arn}}
+    by_role = read_location(place, lambda _: None, field="request", path=("a",))
     assert by_role.access == ROLE
 
 
@@ -205,7 +205,7 @@ def test_read_keeps_what_the_request_says() -> None:
 def test_read_refuses(storage: Any, words: str) -> None:
     """What is wrong is said with its place in the request."""
     with pytest.raises(SentinelHubRequestError, match=words):
-        read_location(storage, field="request", path=("output", "delivery"))
+        read_location(storage, lambda _: None, field="request", path=("output", "delivery"))
 
 
 @pytest.mark.parametrize(
