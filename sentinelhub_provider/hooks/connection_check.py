@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from sentinelhub_provider.api.endpoints import resolve_endpoint
 from sentinelhub_provider.connection import ConnectionSettings
@@ -18,10 +17,8 @@ from sentinelhub_provider.exceptions import (
 )
 from sentinelhub_provider.hooks.sharing import check_cache
 from sentinelhub_provider.transport.policy import Call
+from sentinelhub_provider.transport.session import SentinelHubSession
 from sentinelhub_provider.transport.steps import duration
-
-if TYPE_CHECKING:
-    from sentinelhub_provider.transport.session import SentinelHubSession
 
 # How errors of a connection begin: with its ID, which is a transient one while the form tests it.
 _CONNECTION_AND_FIELD = re.compile(r"^Connection '[^']*', field '\w+': ")

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from airflow.sdk import BaseHook
+
 from sentinelhub_provider.api.job_requests.delivery import Access
 from sentinelhub_provider.connection import read_extra
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
@@ -42,8 +44,6 @@ def access_of(
         return Access(role_arn=role_arn, region=region)
     if conn_id is None:
         return None if region is None or url.strip().startswith("gs://") else Access(region=region)
-    from airflow.providers.common.compat.sdk import BaseHook
-
     with named_if_missing(conn_id, field=field):
         connection = BaseHook.get_connection(conn_id)
     extra = read_extra(connection)

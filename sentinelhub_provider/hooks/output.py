@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from airflow.sdk import BaseHook, ObjectStoragePath
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError
 from sentinelhub_provider.transport.download import Download, FileSystemTarget, LocalTarget, Target, storing
-
-if TYPE_CHECKING:
-    from airflow.sdk import ObjectStoragePath
 
 LOCAL = ("", "file", "local")  # protocols of this machine's disk
 CHUNK = 1024 * 1024  # bytes that are copied at a time
@@ -28,8 +27,6 @@ def place_of(path: Any) -> Path | ObjectStoragePath:
     elif isinstance(path, Path) or "://" not in str(path):
         return Path(path).expanduser().absolute()
     else:
-        from airflow.sdk import ObjectStoragePath
-
         location = ObjectStoragePath(path)
     return Path(location.path) if location.protocol in LOCAL else location
 
@@ -72,8 +69,6 @@ def check_connection(place: Any) -> None:
     """Look up the connection that an ``ObjectStoragePath`` names: some storages go on without one that is missing."""
     conn_id = getattr(place, "conn_id", None) or getattr(place, "storage_options", {}).get("conn_id")
     if conn_id is not None:
-        from airflow.providers.common.compat.sdk import BaseHook
-
         BaseHook.get_connection(conn_id)
 
 

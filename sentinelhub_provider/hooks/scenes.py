@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sentinelhub_provider.api.flow import adrive, drive
 from sentinelhub_provider.api.scenes.search import ENDPOINT, search_flow
-
-if TYPE_CHECKING:
-    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 
 
 def search_scenes(

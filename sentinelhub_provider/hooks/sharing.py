@@ -18,9 +18,11 @@ from filelock import FileLock
 from sentinelhub_provider.both_ways import Turns
 from sentinelhub_provider.connection import DEFAULT_PREFIX, ConnectionSettings
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
+from sentinelhub_provider.hooks import airflow_variables
 from sentinelhub_provider.oauth.broker import TokenBroker, broker_for, run_in_thread
 from sentinelhub_provider.oauth.shared import SharedEntry
 from sentinelhub_provider.oauth.stores import TokenStore
+from sentinelhub_provider.oauth.stores.file import FileStore, usable_folder
 from sentinelhub_provider.transport.budget import LEDGER, Budget, Ledger, SpendingLimits
 from sentinelhub_provider.transport.rate_limit import Limits, RateState
 from sentinelhub_provider.transport.rate_limiter import RATE_STATE, RateLimiter
@@ -47,9 +49,7 @@ def token_broker(settings: ConnectionSettings) -> TokenBroker:
         store = open_token_store(settings.auth_cache, settings.auth_cache_prefix)
         shared = None if store is None else SharedEntry(store, key=key, secret=settings.client_secret)
         if settings.auth_cache == "variable":
-            from sentinelhub_provider.hooks.airflow_variables import ANSWERS_ANY_THREAD
-
-            return TokenBroker(shared, run=run_in_thread if ANSWERS_ANY_THREAD else None)
+            return TokenBroker(shared, run=run_in_thread if airflow_variables.ANSWERS_ANY_THREAD else None)
         return TokenBroker(shared)
 
     return broker_for(f"{key} {settings.auth_cache} {settings.auth_cache_prefix}", make)
@@ -75,11 +75,8 @@ def spending_budget(settings: ConnectionSettings, limits: SpendingLimits) -> Bud
     limits = replace(limits, per_day=settings.processing_units_per_day, per_month=settings.processing_units_per_month)
     if not limits:
         return None
-    if settings.auth_cache == "variable":
-        from sentinelhub_provider.hooks.airflow_variables import are_within_reach
-
-        if not are_within_reach():
-            return Budget(_OutOfReach(), limits)
+    if settings.auth_cache == "variable" and not airflow_variables.are_within_reach():
+        return Budget(_OutOfReach(), limits)
     with _limiters_lock:
         return Budget(_ledger(*_place(settings)), limits)
 
@@ -133,18 +130,14 @@ def open_token_store(auth_cache: str, prefix: str = DEFAULT_PREFIX) -> TokenStor
     if auth_cache == "memory":
         return None
     if auth_cache == "variable":
-        from sentinelhub_provider.hooks.airflow_variables import VariableStore, are_within_reach
-
-        if not are_within_reach():
+        if not airflow_variables.are_within_reach():
             log.warning("before Airflow 3.2, triggers cannot share a token by Variables: it is kept in memory")
             return None
-        return VariableStore()
+        return airflow_variables.VariableStore()
     if _is_redis(auth_cache):
         from sentinelhub_provider.oauth.stores.redis import RedisStore
 
         return RedisStore(auth_cache, prefix)
-    from sentinelhub_provider.oauth.stores.file import FileStore
-
     folder = _usable_folder(auth_cache)
     return None if folder is None else FileStore(folder)
 
@@ -185,9 +178,7 @@ def _rate_state(auth_cache: str, prefix: str, account: str) -> StateStore[RateSt
 @cache
 def _ledger(auth_cache: str, prefix: str, account: str) -> StateStore[Ledger]:
     if auth_cache == "variable":
-        from sentinelhub_provider.hooks.airflow_variables import VariableStateStore
-
-        return VariableStateStore(f"budget_{account}", LEDGER)
+        return airflow_variables.VariableStateStore(f"budget_{account}", LEDGER)
     store = _shared_state(auth_cache, prefix, account, "budget", LEDGER)
     if store is None:
         raise SentinelHubConfigurationError(
@@ -216,8 +207,6 @@ def _is_redis(auth_cache: str) -> bool:
 
 def _usable_folder(auth_cache: str) -> Path | None:
     """Return the folder for a ``file`` cache that can be written to; one warning tells where it is another."""
-    from sentinelhub_provider.oauth.stores.file import usable_folder
-
     path = unquote(urlsplit(auth_cache).path) if auth_cache != "file" else ""
     home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
     return usable_folder(Path(path) if path else home / "sentinelhub")

@@ -7,16 +7,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sentinelhub_provider.connection import ConnectionSettings
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.oauth.token import AccessToken, json_object, seconds_from, unverified_claims
 from sentinelhub_provider.origins import TrustedOrigins
 from sentinelhub_provider.transport.policy import Call
-
-if TYPE_CHECKING:
-    from sentinelhub_provider.transport.session import SentinelHubSession
+from sentinelhub_provider.transport.session import SentinelHubSession
 
 log = logging.getLogger(__name__)
 TOKEN_INFO_DEADLINE = 10.0  # seconds for asking the token info endpoint: there is another way to know

@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -41,28 +42,15 @@ class Refusal:
 Entry: TypeAlias = AccessToken | Refusal
 
 
-class Cipher:
-    """Encrypts what is kept at rest, with a key that is derived from the client secret.
+def cipher(secret: str, key: str) -> Fernet:
+    """Return what encrypts a client's entry at rest, with a key that is derived from the client secret.
 
     Anybody who can decrypt it has the secret, and could ask for a token. Anybody who can read the store, but not the
     connection, cannot. The client's key in the store is the salt: what was encrypted under one key cannot be decrypted
     under another.
     """
-
-    def __init__(self, secret: str, key: str) -> None:
-        material = HKDF(algorithm=SHA256(), length=32, salt=key.encode(), info=_PURPOSE).derive(secret.encode())
-        self._fernet = Fernet(base64.urlsafe_b64encode(material))
-
-    def encrypt(self, plain: bytes) -> bytes:
-        """Encrypt bytes; the result is ASCII."""
-        return self._fernet.encrypt(plain)
-
-    def decrypt(self, encrypted: bytes) -> bytes | None:
-        """Decrypt bytes; ``None`` for what another key encrypted, or what is damaged."""
-        try:
-            return self._fernet.decrypt(encrypted)
-        except InvalidToken:
-            return None
+    material = HKDF(algorithm=SHA256(), length=32, salt=key.encode(), info=_PURPOSE).derive(secret.encode())
+    return Fernet(base64.urlsafe_b64encode(material))
 
 
 class SharedEntry:
@@ -70,7 +58,7 @@ class SharedEntry:
 
     def __init__(self, store: TokenStore, *, key: str, secret: str, clock: Callable[[], float] = time.time) -> None:
         self._store, self._key, self._clock = store, key, clock
-        self._cipher = Cipher(secret, key)
+        self._cipher = cipher(secret, key)
         self._paused_until = 0.0
         self._failing: str | None = None
         self._unreadable = False
@@ -80,8 +68,9 @@ class SharedEntry:
         blob = self._softly("read", lambda: self._store.read(self._key), None)
         if blob is None:
             return None
-        plain = self._cipher.decrypt(blob.data)
-        entry = None if plain is None else _entry_from(plain, blob, self._clock())
+        entry: Entry | None = None
+        with suppress(InvalidToken):  # another key encrypted it, or it is damaged
+            entry = _entry_from(self._cipher.decrypt(blob.data), blob, self._clock())
         if entry is None and not self._unreadable:
             log.warning("the token store holds something that cannot be decrypted; it will be replaced")
         self._unreadable = entry is None

@@ -11,16 +11,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow.sdk import BaseOperator
+import jinja2
+from airflow.sdk import BaseOperator, Context
 
 from sentinelhub_provider.api.values import encoding_fault, without_bom
 from sentinelhub_provider.exceptions import SentinelHubRequestError
-
-if TYPE_CHECKING:
-    import jinja2
-    from airflow.sdk import Context
 
 EVALSCRIPT = "evalscript"
 """The field, and the member of a request, that holds JavaScript."""
@@ -159,9 +156,7 @@ class RequestTemplatingOperator(BaseOperator):
             return content
         loader = environment.loader
         if loader is None:
-            from jinja2 import TemplateNotFound
-
-            raise TemplateNotFound(content)
+            raise jinja2.TemplateNotFound(content)
         try:
             return without_bom(loader.get_source(environment, content)[0])
         except UnicodeDecodeError as error:

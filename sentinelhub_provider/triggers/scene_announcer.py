@@ -13,14 +13,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sentinelhub_provider.api.jobs.polling import wait_after_fault
 from sentinelhub_provider.api.scenes.events import announced_key
 from sentinelhub_provider.api.scenes.watch import BATCH, SceneLedger, is_under_way
-
-if TYPE_CHECKING:
-    from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 
 log = logging.getLogger(__name__)
 
@@ -93,9 +90,7 @@ class SceneStore:
                 await self._sleep(pause)
 
 
-def open_store(
-    accessors: AssetStateStoreAccessors | None, key: str, *, sleep: Callable[[float], Awaitable[Any]]
-) -> SceneStore | None:
+def open_store(accessors: Any, key: str, *, sleep: Callable[[float], Awaitable[Any]]) -> SceneStore | None:
     """Return a watcher's store by what the triggerer gave to the trigger; before Airflow 3.3, it gives none."""
     if accessors is None:
         return None

@@ -23,7 +23,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, Any, Self
+
+from airflow.sdk import ObjectStoragePath
 
 from sentinelhub_provider.api.geo.geometry import Feature
 from sentinelhub_provider.api.statistical.survey import Survey
@@ -40,9 +42,6 @@ from sentinelhub_provider.features.files import require
 from sentinelhub_provider.hooks.output import check_connection, is_object_path, place_of, target_for
 from sentinelhub_provider.tables import Dataset
 from sentinelhub_provider.transport.download import prove_writable, storing
-
-if TYPE_CHECKING:
-    from airflow.sdk import ObjectStoragePath
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakValueDictionary
 
 from sentinelhub_provider.api.geo.geometry import Feature
@@ -24,12 +24,10 @@ from sentinelhub_provider.exceptions import (
     SentinelHubServerError,
     SentinelHubTransportError,
 )
+from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 from sentinelhub_provider.operators.arguments import telling_cost
+from sentinelhub_provider.operators.feature_statistics.answers import PartFile
 from sentinelhub_provider.transport.answers import UNITS_HEADER, spent_units
-
-if TYPE_CHECKING:
-    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-    from sentinelhub_provider.operators.feature_statistics.answers import PartFile
 
 ENDPOINT = "/statistics/v1"
 

@@ -10,14 +10,15 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from airflow.configuration import conf  # not in common-compat 1.10
+from airflow.sdk import BaseOperator, Context, Variable
 
 from sentinelhub_provider.api.jobs.job import job_tag
 from sentinelhub_provider.exceptions import SentinelHubOutputError
+from sentinelhub_provider.hooks.output import check_writable
 from sentinelhub_provider.operators.jobs.buckets import BucketError, asking, exists, open_path, read
-
-if TYPE_CHECKING:
-    from airflow.sdk import BaseOperator, Context
 
 MAX_EARLIER = 50
 """So many clears back, jobs of a task instance are still recognised."""
@@ -54,8 +55,6 @@ def attempt_of(operator: BaseOperator, context: Context) -> Attempt:
     The start of the run is no part of the tag, as Airflow resets it when a user clears a finished run. The address of
     Airflow is part of it: another Airflow with the same DAG may use the same account.
     """
-    from airflow.configuration import conf  # not in common-compat 1.10
-
     ti: Any = context["ti"]
     run: Any = context.get("dag_run")
     run_id = context.get("run_id") or getattr(ti, "run_id", None)
@@ -143,8 +142,6 @@ def task_state_store(context: Context, tag: str) -> JobStore:
 
 def variable_store(tag: str) -> JobStore:
     """Keep the record in an Airflow Variable, which is there before Airflow 3.3, too. ``tag``: as above."""
-    from airflow.sdk import Variable
-
     key, description = f"sentinelhub_job_{tag}", "What a task of Sentinel Hub paid for"
     return JobStore(
         lambda: Variable.get(key, default=None, deserialize_json=True),
@@ -160,8 +157,6 @@ def bucket_store(folder: str, conn_id: str | None, log: Any, *, is_needed: bool 
     ``folder``: URL of the folder. ``conn_id``: Airflow connection; ``None`` for the worker's own credentials.
     ``is_needed``: whether the task waits for a bucket that only is away. Raises :class:`SentinelHubOutputError` then.
     """
-    from sentinelhub_provider.hooks.output import check_writable
-
     url = f"{folder}/{RECORD_NAME}"
     try:
         path = open_path(url, conn_id)

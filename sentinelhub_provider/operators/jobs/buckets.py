@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from airflow.providers.common.compat.sdk import BaseHook
+from airflow.sdk import ObjectStoragePath
+
+from sentinelhub_provider.api.job_requests.delivery import fixed_folder
 from sentinelhub_provider.exceptions import SentinelHubOutputError
 from sentinelhub_provider.transport.download import is_final
-
-if TYPE_CHECKING:
-    from airflow.sdk import ObjectStoragePath
 
 LIST_PAGE = 1000
 """Objects that S3 lists at a time."""
@@ -35,9 +36,6 @@ def open_path(url: str, conn_id: str | None) -> ObjectStoragePath:
     :raises BucketError: where the scheme's provider package or the connection is missing.
     """
     try:
-        from airflow.providers.common.compat.sdk import BaseHook
-        from airflow.sdk import ObjectStoragePath
-
         if conn_id is not None:
             BaseHook.get_connection(conn_id)  # some storages go on without any where there is none of that name
         path = ObjectStoragePath(url, conn_id=conn_id)
@@ -55,8 +53,6 @@ def find_file_of_job(url: str, job_id: str, name: str, conn_id: str | None) -> O
     ``url``: the job's delivery URL, with its placeholders. Raises :class:`BucketError` where it is not there, or the
     bucket cannot be read.
     """
-    from sentinelhub_provider.api.job_requests.delivery import fixed_folder
-
     root = fixed_folder(url)
     folders = [root] if root.endswith(f"/{job_id}") else [root, f"{root}/{job_id}"]
     places = [f"{folder}/{name}" for folder in folders]

@@ -9,6 +9,8 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow.sdk import Context
+
 from sentinelhub_provider.api.jobs import polling, steps
 from sentinelhub_provider.api.jobs.async_lifecycle import unclear
 from sentinelhub_provider.api.jobs.job import Job, UnknownJobStateError
@@ -17,11 +19,9 @@ from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubJobErro
 from sentinelhub_provider.hooks.jobs import JobCalls
 from sentinelhub_provider.operators.arguments import push
 from sentinelhub_provider.operators.base import LONGEST_BLOCKING_WAIT, check_attempt, defer_until, wait_in_triggerer
+from sentinelhub_provider.operators.jobs.attempt import JobStore
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
-
-    from sentinelhub_provider.operators.jobs.attempt import JobStore
     from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator
 
 STOP_SECONDS = 4.0

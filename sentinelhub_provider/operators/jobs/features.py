@@ -11,15 +11,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sentinelhub_provider.api.geo.bounds import parse_bounds
+from sentinelhub_provider.api.geo.crs import Crs, check_named_crs, parse_crs
+from sentinelhub_provider.api.geo.geometry import BBox, Feature, Geometry
+from sentinelhub_provider.api.processing_units import FeatureSizes
 from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError
+from sentinelhub_provider.features import open_features
+from sentinelhub_provider.features.writing import write_geopackage
+from sentinelhub_provider.hooks.output import store
 from sentinelhub_provider.operators.jobs.buckets import BucketError, exists, open_path
-
-if TYPE_CHECKING:
-    from sentinelhub_provider.api.geo.crs import Crs
-    from sentinelhub_provider.api.geo.geometry import BBox, Feature, Geometry
-    from sentinelhub_provider.api.processing_units import FeatureSizes
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +83,6 @@ class PreparedFeatures:
         ``folder``: ``s3://bucket/folder`` or any other URL that Airflow's object storage knows. ``conn_id``: Airflow
         connection that may write there. Raises :class:`SentinelHubOutputError` where the bucket cannot be written.
         """
-        from sentinelhub_provider.hooks.output import store
-
         url = self.url_in(folder)
         try:
             place = open_path(url, conn_id)
@@ -114,11 +114,6 @@ def prepare_features(
     :raises SentinelHubRequestError: where features cannot be read or used, and which; all must be areas in one CRS,
         with different identifiers.
     """
-    from sentinelhub_provider.api.geo.crs import check_named_crs, parse_crs
-    from sentinelhub_provider.api.processing_units import FeatureSizes
-    from sentinelhub_provider.features import open_features
-    from sentinelhub_provider.features.writing import write_geopackage
-
     with (
         open_features(value, id_property=id_property, layer=layer, folders=folders) as features,
         tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder,
@@ -148,8 +143,6 @@ def _checked(
 
     :raises SentinelHubRequestError: at the end, where some cannot be used: a job would leave them out.
     """
-    from sentinelhub_provider.api.geo.bounds import parse_bounds
-
     problems: list[str] = []
     number = 0
     for feature in features:

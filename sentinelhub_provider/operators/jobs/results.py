@@ -18,16 +18,15 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+from airflow.sdk import ObjectStoragePath
 
 from sentinelhub_provider.api.job_requests.delivery import fixed_folder
 from sentinelhub_provider.api.jobs.steps import Delivered
 from sentinelhub_provider.api.processing_units import FeatureSizes
 from sentinelhub_provider.operators.jobs import buckets
 from sentinelhub_provider.operators.jobs.buckets import BucketError, Entry
-
-if TYPE_CHECKING:
-    from airflow.sdk import ObjectStoragePath
 
 CAUSES = 5
 """Different causes that are told, the most frequent first."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 
 import pytest
+from cryptography.fernet import InvalidToken
 from token_stores import MemoryVariables
 
 from sentinelhub_provider.exceptions import SentinelHubAuthenticationError
 from sentinelhub_provider.hooks.airflow_variables import VariableStore
-from sentinelhub_provider.oauth.shared import Cipher, Refusal, SharedEntry
+from sentinelhub_provider.oauth.shared import Refusal, SharedEntry, cipher
 from sentinelhub_provider.oauth.stores.file import FileStore
 from sentinelhub_provider.oauth.stores.redis import RedisStore
 from sentinelhub_provider.oauth.token import AccessToken
@@ -32,26 +33,37 @@ def refusal() -> Refusal:
 
 def test_same_secret_and_key_decrypt():
     """What was encrypted comes back."""
-    assert Cipher(SECRET, KEY).decrypt(Cipher(SECRET, KEY).encrypt(b"plain")) == b"plain"
+    assert cipher(SECRET, KEY).decrypt(cipher(SECRET, KEY).encrypt(b"plain")) == b"plain"
 
 
 @pytest.mark.parametrize(("secret", "key"), [("another", KEY), (SECRET, KEY[::-1])], ids=["secret", "key"])
 def test_others_do_not_decrypt(secret: str, key: str):
     """Another secret, or another client's place in the store, opens nothing."""
-    assert Cipher(secret, key).decrypt(Cipher(SECRET, KEY).encrypt(b"plain")) is None
+    with pytest.raises(InvalidToken):
+        cipher(secret, key).decrypt(cipher(SECRET, KEY).encrypt(b"plain"))
 
 
 @pytest.mark.parametrize("damage", [lambda whole: whole[:-5], lambda _: b"", lambda _: b"\xff\x00junk"])
-def test_damaged_is_a_miss(damage):
+def test_damaged_is_a_miss(damage, tmp_path):
     """Half a value, none, or junk is a miss and no error."""
-    assert Cipher(SECRET, KEY).decrypt(damage(Cipher(SECRET, KEY).encrypt(b"plain"))) is None
+    store = FileStore(tmp_path)
+    entry = SharedEntry(store, key=KEY, secret=SECRET)
+    entry.save(token())
+    whole = store.read(KEY)
+    assert whole is not None
+    assert isinstance(entry.load(), AccessToken)
+
+    store.write(KEY, damage(whole.data), 60)
+
+    assert entry.load() is None
 
 
 def test_one_flipped_bit_is_a_miss():
     """Encryption authenticates: nobody can change a value without the secret."""
-    encrypted = bytearray(Cipher(SECRET, KEY).encrypt(b"plain"))
+    encrypted = bytearray(cipher(SECRET, KEY).encrypt(b"plain"))
     encrypted[30] ^= 1
-    assert Cipher(SECRET, KEY).decrypt(bytes(encrypted)) is None
+    with pytest.raises(InvalidToken):
+        cipher(SECRET, KEY).decrypt(bytes(encrypted))
 
 
 def dump_files(tmp_path, redis_server):
