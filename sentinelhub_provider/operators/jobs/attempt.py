@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.configuration import conf  # not in common-compat 1.10
-from airflow.sdk import BaseOperator, Context, Variable
+from airflow.sdk import BaseOperator, Context
 
 from sentinelhub_provider.api.jobs.job import job_tag
 from sentinelhub_provider.exceptions import SentinelHubOutputError
@@ -142,6 +142,8 @@ def task_state_store(context: Context, tag: str) -> JobStore:
 
 def variable_store(tag: str) -> JobStore:
     """Keep the record in an Airflow Variable, which is there before Airflow 3.3, too. ``tag``: as above."""
+    from airflow.sdk import Variable
+
     key, description = f"sentinelhub_job_{tag}", "What a task of Sentinel Hub paid for"
     return JobStore(
         lambda: Variable.get(key, default=None, deserialize_json=True),
