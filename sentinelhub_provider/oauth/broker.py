@@ -49,10 +49,6 @@ class Renewal(Future[AccessToken]):
         self.fetch, self.ends, self.is_hurried, self.rejected = fetch, ends, is_hurried, rejected
         self.set_running_or_notify_cancel()  # so that no caller who is cancelled cancels it
 
-    def successor(self) -> Renewal:
-        """Return a future for what comes of the same fetch later on."""
-        return Renewal(self.fetch, self.ends, is_hurried=self.is_hurried, rejected=self.rejected)
-
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -212,7 +208,8 @@ class TokenBroker:
             found = self._load(renewal.rejected)
             if found is not None and not _same(found, usable):
                 usable, waiting = found, renewal
-                renewal = waiting.successor()  # for those to whom it is refused
+                # For those to whom it is refused: what comes of the same fetch later on.
+                renewal = Renewal(renewal.fetch, renewal.ends, is_hurried=renewal.is_hurried, rejected=renewal.rejected)
                 with self._lock:
                     self._change(token=found, renewal=renewal)
                 waiting.set_result(found)  # good enough for all who wait, also where it is renewed now

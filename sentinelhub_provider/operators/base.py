@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.configuration import conf
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
 from airflow.sdk import BaseOperator
 
 from sentinelhub_provider.api.values import read_choice, read_flag, read_number, read_structure
@@ -64,8 +65,6 @@ def without_vain_retries() -> Iterator[None]:
         log.debug("how it came to: %s", error, exc_info=error)
         if not error.final:
             raise error.with_traceback(None) from None
-        from airflow.providers.common.compat.sdk import AirflowFailException
-
         raise AirflowFailException(str(error)) from None
 
 
@@ -83,8 +82,6 @@ def check_attempt(operator: BaseOperator, ends: float | None, now: float) -> flo
     """
     if ends is None or now < ends:
         return None if ends is None else ends - now
-    from airflow.providers.common.compat.sdk import AirflowTaskTimeout
-
     raise AirflowTaskTimeout(
         f"execution_timeout={operator.execution_timeout} has passed, with all waits of the attempt"
     )

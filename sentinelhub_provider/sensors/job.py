@@ -57,11 +57,19 @@ class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
         :raises AirflowFailException: for a job that did not end well, where a retry of the task cannot help.
         :raises SentinelHubError: for one that may be started again.
         """
+        from sentinelhub_provider.hooks.jobs import JobCalls
+
         with without_vain_retries():
-            job = self._check_status()
-            if job is None or not job.is_terminal:
+            kind, job_id = kind_of(self.kind), check_job_id(self.job_id)
+            try:
+                job = at_once(JobCalls(self.hook.request, kind, deadline=POLL_DEADLINE).get(job_id))
+            except SentinelHubError as error:
+                if error.final or isinstance(error, UnknownJobStateError):
+                    raise
+                self.log.warning("the status of %s job %s cannot be checked, going on: %s", kind, job_id, error)
                 return PokeReturnValue(is_done=False)
-            return _ended(job)
+            self.log.info("%s", job)
+            return _ended(job) if job.is_terminal else PokeReturnValue(is_done=False)
 
     def execute_complete(self, context: Context, event: Any = None) -> Any:
         """Go on when the trigger fired.
@@ -99,21 +107,6 @@ class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
             poll_interval=longest,
             stop_on_kill=False,
         )
-
-    def _check_status(self) -> Job | None:
-        """Check once; ``None`` where that is not possible just now."""
-        from sentinelhub_provider.hooks.jobs import JobCalls
-
-        kind, job_id = kind_of(self.kind), check_job_id(self.job_id)
-        try:
-            job = at_once(JobCalls(self.hook.request, kind, deadline=POLL_DEADLINE).get(job_id))
-        except SentinelHubError as error:
-            if error.final or isinstance(error, UnknownJobStateError):
-                raise
-            self.log.warning("the status of %s job %s cannot be checked, going on: %s", kind, job_id, error)
-            return None
-        self.log.info("%s", job)
-        return job
 
 
 def _ended(job: Job) -> PokeReturnValue:

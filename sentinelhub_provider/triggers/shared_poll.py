@@ -118,7 +118,7 @@ class PollLoop(Generic[W]):
         """Let one take part until the block ends; the first one starts the loop, the last one ends it."""
         self._waiting.add(waiter)
         self._changed.set()
-        if self._task is None:
+        if self._task is None or self._task.done():
             # In a context of its own: what it logs is not the first trigger's.
             self._task = asyncio.create_task(self._run(), context=contextvars.Context())
         try:
