@@ -276,15 +276,15 @@ def test_deferred_wait_ends_as_a_poking_one(
     }
     patience = 1.0 if "timed out" in ends or happens == "nothing" else 20.0
     waiting = sensor(job, deferrable=deferrable, poke_interval=0.05, timeout=patience, **options)
-    check = waiting._check_status
-    checks: list[Any] = []
+    poke = waiting.poke
+    pokes: list[Any] = []
 
-    def checked() -> Any:
-        found = check()
-        if not checks:
+    def poked(context: Any) -> Any:
+        found = poke(context)
+        if not pokes:
             happen[happens]()
-        checks.append(found)
+        pokes.append(found)
         return found
 
-    monkeypatch.setattr(waiting, "_check_status", checked)
+    monkeypatch.setattr(waiting, "poke", poked)
     assert run_to_its_end(waiting) == ends
