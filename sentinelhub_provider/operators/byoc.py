@@ -72,7 +72,7 @@ class SentinelHubByocCreateCollectionOperator(ByocOperator):
         return str(self.if_exists).strip().lower() == "fail"
 
     def _result(self, context: Context) -> dict[str, Any]:
-        from sentinelhub_provider.api.byoc.requests import build_collection, check_same
+        from sentinelhub_provider.api.byoc.requests import build_collection, check_same, data_type
 
         self.if_exists = read_choice(self.if_exists, IF_EXISTS, "if_exists")
         request = build_collection(
@@ -95,8 +95,9 @@ class SentinelHubByocCreateCollectionOperator(ByocOperator):
             )
         if there is not None or not created:
             check_same(found, request)
-        self.log.info("collection %r: %s (%s)", found.name, found.data_type, "created" if created else "was there")
-        names = {"collection_id": found.id, "collection": found.data_type, "name": found.name}
+        collection = data_type(found.id)
+        self.log.info("collection %r: %s (%s)", found.name, collection, "created" if created else "was there")
+        names = {"collection_id": found.id, "collection": collection, "name": found.name}
         return self._with_costs(estimated, **names, s3_bucket=found.s3_bucket, created=created)
 
 

@@ -10,13 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sentinelhub_provider.api.byoc.ingestion import Get, Pause, find_tile, list_items
-from sentinelhub_provider.api.byoc.requests import (
-    COLLECTIONS,
-    Collection,
-    data_of,
-    named,
-    read_collection,
-)
+from sentinelhub_provider.api.byoc.requests import COLLECTIONS, Collection, data_of, named, read_collection
 from sentinelhub_provider.api.byoc.tiles import Tile, TileRequest, TileState, read_tile, tiles_endpoint
 from sentinelhub_provider.api.flow import drive
 from sentinelhub_provider.api.jobs.steps import UNCLEAR

@@ -49,11 +49,6 @@ class Collection:
             body["additionalData"] = {"bands": {name: dict(band) for name, band in self.bands.items()}}
         return body
 
-    @property
-    def data_type(self) -> str:
-        """What requests to other APIs call it."""
-        return data_type(self.id)
-
 
 def read_collection_id(value: Any, field: str = "collection_id") -> str:
     """Read a collection's id, with or without the ``byoc-`` in front that other APIs want."""

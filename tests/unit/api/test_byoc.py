@@ -11,6 +11,7 @@ from sentinelhub_provider.api.byoc.requests import (
     build_collection,
     check_same,
     data_of,
+    data_type,
     estimate_requests,
     named,
     read_collection,
@@ -111,7 +112,7 @@ def test_a_collection_is_read_as_the_api_writes_it():
     document = {"id": ID, "name": "n", "s3Bucket": "b", "accountId": OTHER, "additionalData": {"maxMetersPerPixel": 5}}
 
     assert read_collection(document) == Collection(ID, "n", "b")
-    assert read_collection(document).data_type == f"byoc-{ID}"
+    assert data_type(read_collection(document).id) == f"byoc-{ID}"
 
 
 @pytest.mark.parametrize("document", [None, [], {}, {"id": 5}, {"id": "../other"}])
