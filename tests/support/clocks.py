@@ -46,15 +46,6 @@ class SteppedTime:
         self._sleepers.append((self.now + seconds, future))
         await future
 
-    async def wait(self, event: asyncio.Event, seconds: float) -> None:
-        """Wait for an event, or until :meth:`run` has come so far."""
-        waits = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(self.sleep(seconds))]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-
     async def run(self, seconds: float) -> None:
         """Let so many seconds pass."""
         until = self.now + seconds
