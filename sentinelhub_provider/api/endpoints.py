@@ -35,8 +35,9 @@ SERVICES = (
     Service("catalog", "/catalog/v1", "/api/v1/catalog/1.0.0", only_reads=True),
     Service("byoc", "/byoc/v1", "/api/v1/byoc"),
     Service("zarr", "/zarr/v1", "/api/v1/zarr"),
+    Service("accounting", "/api/v1/accounting", "/api/v1/accounting"),
 )
-"""All services whose path has two spellings. Others, such as ``/api/v1/metadata``, are sent as they are written."""
+"""Services whose path has two spellings, or of which more is known. Others are sent as they are written."""
 
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 """Methods that may be repeated by definition (RFC 9110 section 9.2.2)."""
@@ -78,7 +79,7 @@ def is_repeatable(method: str, url: str) -> bool:
     if method.upper() in _IDEMPOTENT:
         return True
     found = _service_within(url)
-    return found is not None and found.only_reads
+    return found is not None and found[0].only_reads
 
 
 def spends_units(url: str) -> bool:
@@ -89,10 +90,17 @@ def spends_units(url: str) -> bool:
 def service_name(url: str) -> str | None:
     """Return the name of the service that a URL or path belongs to, ``None`` where there is none."""
     found = _service_within(url)
-    return found.name if found else None
+    return found[0].name if found else None
 
 
-def _service_within(url: str) -> Service | None:
+def path_within(url: str) -> str:
+    """Return what follows the path of the service that a URL or path belongs to; empty where there is none."""
+    found = _service_within(url)
+    return found[1] if found else ""
+
+
+def _service_within(url: str) -> tuple[Service, str] | None:
     """Find the service of a URL or path, whose deployment may live below a path of its own, as behind a gateway."""
-    found = _PREFIX.search(f"/{urlsplit(url).path.lstrip('/')}")
-    return None if found is None else _PREFIXES[found[1]]
+    path = f"/{urlsplit(url).path.lstrip('/')}"
+    found = _PREFIX.search(path)
+    return None if found is None else (_PREFIXES[found[1]], path[found.end() :])

@@ -20,6 +20,11 @@ from sentinelhub_provider.transport.state_stores import Change, Coding, State
 # Many tasks find the same token near its end in the same second. With this chance a few of them renew it, not all; a
 # token that nobody renewed is fetched when it has ended.
 RENEWAL_CHANCE = 0.1
+# Of a Variable whose loss is felt, other than that of a token.
+DESCRIPTION = (
+    "What airflow-provider-sentinelhub spent of its budgets, in processing units. If it is deleted, all budgets begin "
+    "anew, with nothing spent."
+)
 PROBE = "probe"  # key of a Variable that shows whether Airflow answers
 # Whether Airflow (3.2 and later) keeps the answers to several threads of a process apart.
 ANSWERS_ANY_THREAD = Version(sdk_version) >= Version("1.2")
@@ -47,9 +52,15 @@ class VariableStore:
         value = self._variables.get(_name(key), default=None)
         return Blob(str(value).encode()) if value else None
 
-    def write(self, key: str, data: bytes, lifetime: float) -> None:  # noqa: ARG002 - variables do not expire
+    def write(
+        self,
+        key: str,
+        data: bytes,
+        lifetime: float,  # noqa: ARG002 - variables do not expire
+        *,
+        description: str = "Kept by airflow-provider-sentinelhub; may be deleted at any time.",
+    ) -> None:
         """Keep ``data``, which is ASCII, under ``key``."""
-        description = "Kept by airflow-provider-sentinelhub; may be deleted at any time."
         self._variables.set(_name(key), data.decode("ascii"), description=description)
 
     def lock(self, key: str) -> StoreLock:  # noqa: ARG002 - there is none
@@ -68,6 +79,7 @@ class VariableStateStore(Generic[State]):
         self, key: str, coding: Coding[State], variables: Any = Variable, clock: Callable[[], float] = time.time
     ) -> None:
         self._store, self._key = VariableStore(variables), key
+        self.place = f"the Airflow Variable {_name(key)}"
         self._coding, self._clock = coding, clock
         self._turns = Turns()  # threads of one task do not start by chance in the same moment
 
@@ -85,7 +97,10 @@ class VariableStateStore(Generic[State]):
         """Replace the state."""
         with self._turns:
             state, now = self.read()
-            self._store.write(self._key, self._coding.dump(change(state, now)), self._coding.lifetime)
+            changed = change(state, now)
+            if changed is not state:
+                dumped = self._coding.dump(changed)
+                self._store.write(self._key, dumped, self._coding.lifetime, description=DESCRIPTION)
 
 
 def _name(key: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs import polling, steps
 from sentinelhub_provider.api.jobs.job import Job, JobKind, JobState, gone, job_of
@@ -12,6 +13,9 @@ from sentinelhub_provider.api.paging import next_page
 from sentinelhub_provider.api.values import decode_answer
 from sentinelhub_provider.both_ways import awaited
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubNotFoundError, SentinelHubResponseError
+
+if TYPE_CHECKING:
+    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 
 SEND_WAIT = 5.0
 """Seconds: the longest wait within sending an Async Process job. 429 may mean a full house, waited for elsewhere."""
@@ -21,11 +25,19 @@ class JobCalls:
     """Makes calls about jobs of one kind. Where they block, :func:`~sentinelhub_provider.both_ways.at_once` ends them.
 
     :param request: ``request`` of a hook, or ``arequest``.
+    :param seen: told which jobs an answer described.
     :param limits: of each call, as a hook's requests take them: ``deadline`` and others.
     """
 
-    def __init__(self, request: Callable[..., Any], kind: JobKind, **limits: Any) -> None:
-        self._request, self._kind, self._limits = request, kind, limits
+    def __init__(
+        self,
+        request: Callable[..., Any],
+        kind: JobKind,
+        *,
+        seen: Callable[[Sequence[Job]], None] = lambda _: None,
+        **limits: Any,
+    ) -> None:
+        self._request, self._kind, self._seen, self._limits = request, kind, seen, limits
 
     async def get(self, job_id: str, *, light: bool = False) -> Job:
         """Return a job; ``GONE`` where the service does not know it.
@@ -41,6 +53,7 @@ class JobCalls:
             return gone(self._kind, job_id)
         if job.id != job_id:
             raise SentinelHubResponseError(f"Asked for {self._kind} job {job_id}, the service described job {job.id}.")
+        self._seen([job])
         # Only the whole description tells whether it was started again, and when a user stopped it.
         return await self.get(job_id) if light and job.state is JobState.STOPPED else job
 
@@ -64,11 +77,15 @@ class JobCalls:
             except SentinelHubResponseError:
                 if tag in json.dumps(document):
                     raise
+        self._seen(jobs)
         return steps.Page(tuple(jobs), following)
 
-    async def create(self, payload: dict[str, Any]) -> Job | SentinelHubError:
-        """Create a job, or send one that runs at once; return what went wrong, whatever it is."""
-        sending = {} if self._kind.actions else {"longest_wait": SEND_WAIT}
+    async def create(self, payload: dict[str, Any], units: float | None = None) -> Job | SentinelHubError:
+        """Create a job, or send one that runs at once; return what went wrong, whatever it is.
+
+        :param units: processing units that a budget sets aside for one that runs at once.
+        """
+        sending = {} if self._kind.actions else {"longest_wait": SEND_WAIT, "units": units}
         try:
             document = await self._ask("POST", self._kind.path, json=payload, **sending)
             if not self._kind.actions and isinstance(document, dict):
@@ -78,10 +95,14 @@ class JobCalls:
         except SentinelHubError as error:
             return error
 
-    async def act(self, action: steps.Action, job_id: str) -> SentinelHubError | None:
-        """Tell a job to do something; return the error after which its status has to be checked."""
+    async def act(self, action: steps.Action, job_id: str, units: float | None = None) -> SentinelHubError | None:
+        """Tell a job to do something; return the error after which its status has to be checked.
+
+        :param units: processing units that a budget sets aside for its start.
+        """
+        path = self._kind.action_path(job_id, action)
         try:
-            await awaited(self._request("POST", self._kind.action_path(job_id, action), **self._limits))
+            await awaited(self._request("POST", path, **{**self._limits, "units": units}))
         except (*steps.UNCLEAR, *steps.REFUSALS) as error:
             return error
         return None
@@ -89,3 +110,16 @@ class JobCalls:
     async def _ask(self, method: str, path: str, **content: Any) -> Any:
         response = await awaited(self._request(method, path, **{**self._limits, **content}))
         return decode_answer(response.content, "The service")
+
+
+def worker_calls(hook: SentinelHubHook, kind: JobKind, **limits: Any) -> JobCalls:
+    """Return what makes a worker's calls, which block. Budgets learn from the answers what jobs did cost."""
+    return JobCalls(hook.request, kind, seen=partial(settle, hook), **limits)
+
+
+def settle(hook: SentinelHubHook, jobs: Sequence[Job]) -> None:
+    """Replace what a budget set aside for jobs that are over by what they cost. Others than those do not count."""
+    over = [job for job in jobs if job.is_terminal and job.state is not JobState.GONE]
+    if over and hook.has_budget and (budget := hook.budget) is not None:
+        stopped = [job.id for job in over if job.state is JobState.STOPPED]
+        budget.settle_jobs({job.id: job.cost for job in over}, stopped)

@@ -6,6 +6,7 @@ import logging
 import weakref
 from collections.abc import Callable, Mapping
 from copy import copy
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -17,8 +18,8 @@ from sentinelhub_provider.both_ways import at_once, awaited, in_thread
 from sentinelhub_provider.connection import LONGEST_TIMEOUT, ConnectionSettings, settings_from_connection
 from sentinelhub_provider.get_provider_info import CONN_FIELDS, UI_FIELD_BEHAVIOUR
 from sentinelhub_provider.hooks.airflow_side import Meter, amask, mask, named_if_missing
-from sentinelhub_provider.hooks.costs import expected_units
-from sentinelhub_provider.transport.budget import SpendingLimits
+from sentinelhub_provider.hooks.costs import expected_cost
+from sentinelhub_provider.transport.budget import Cost, SpendingLimits, Standing
 from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call
 from sentinelhub_provider.transport.request_body import header_fields
 from sentinelhub_provider.transport.steps import Wait
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from sentinelhub_provider.hooks.token_info import TokenInfo
     from sentinelhub_provider.transport.async_session import AsyncSentinelHubSession
+    from sentinelhub_provider.transport.budget import Budget
     from sentinelhub_provider.transport.download import Download
     from sentinelhub_provider.transport.session import SentinelHubSession
 
@@ -50,6 +52,7 @@ class RequestOptions(TypedDict, total=False):
     :param deadline: seconds that the call may take in all, waiting and repeating included; 600 by default.
     :param longest_wait: seconds; rather than a longer single wait, a :class:`SentinelHubRateLimitError` is raised whose
         ``retry_after`` says how long it would have been.
+    :param units: processing units that a budget sets aside for the request, by estimate by default.
     :param samples: data samples to a pixel that a budget counts, where the evalscript's mosaicking is ``ORBIT`` or
         ``TILE``; 1 by default.
     :param repeat_silent: whether a call that may cost processing units is sent once more where the service stayed
@@ -65,6 +68,7 @@ class RequestOptions(TypedDict, total=False):
     timeout: float | None
     deadline: float | None
     longest_wait: float | None
+    units: float | None
     samples: float
     repeat_silent: bool
 
@@ -168,7 +172,7 @@ class SentinelHubHook(BaseHook):
             **self._shared(self.settings),
             resolve=self._resolve,
             spends=spends_units,
-            units=self._expected_units,
+            cost=self._expected_cost,
             on_token=mask,
         )
 
@@ -190,13 +194,13 @@ class SentinelHubHook(BaseHook):
 
     def _shared(self, settings: ConnectionSettings) -> dict[str, Any]:
         """Return what sessions of both kinds have in common."""
-        from sentinelhub_provider.hooks.sharing import rate_limiter, spending_budget, token_broker
+        from sentinelhub_provider.hooks.sharing import rate_limiter, token_broker
 
         return {
             "settings": settings,
             "broker": token_broker(settings),
             "limiter": rate_limiter(settings),
-            "budget": spending_budget(settings, self.spending_limits),
+            "budget": self.budget,
             "on_wait": self._log_wait,
             "measure": self.meter,
         }
@@ -301,6 +305,32 @@ class SentinelHubHook(BaseHook):
 
         return check_connection(lambda: (self.settings, self.get_conn()))
 
+    @property
+    def has_budget(self) -> bool:
+        """Whether the connection, or the task, has a budget."""
+        settings = self.settings
+        return bool(self.spending_limits or settings.processing_units_per_day or settings.processing_units_per_month)
+
+    @property
+    def budget(self) -> Budget | None:
+        """What keeps the budgets of the connection and the task; ``None`` where they have none.
+
+        :raises SentinelHubConfigurationError: where ``auth_cache`` cannot keep a budget.
+        """
+        from sentinelhub_provider.hooks.sharing import spending_budget
+
+        return spending_budget(self.settings, self.spending_limits)
+
+    def budgets(self) -> list[Standing]:
+        """Return how the budgets in force stand: of the day, the month and the DAG run, in this order.
+
+        :returns: name, limit, PU spent, reserved and remaining, and the end of each; nothing where there is no budget.
+        :raises SentinelHubConfigurationError: where ``auth_cache`` cannot keep a budget.
+        :raises SentinelHubTransportError: where it cannot be read.
+        """
+        budget = self.budget
+        return [] if budget is None else budget.standings()
+
     def _resolve(self, endpoint: str) -> str:
         settings = self.settings
         return resolve_endpoint(endpoint, base_url=settings.base_url, scheme=settings.path_scheme)
@@ -314,7 +344,8 @@ class SentinelHubHook(BaseHook):
             )
         url = self._resolve(endpoint)
         accept, longest_wait = options.get("accept"), options.get("longest_wait")
-        samples = read_number(options.get("samples", 1), "samples", least=0)
+        samples, units = read_number(options.get("samples", 1), "samples", least=0), options.get("units")
+        units = None if units is None else read_number(units, "units", least=0)
         content: dict[str, Any] = {name: options.get(name) for name in ("json", "params", "data", "files")}
         call = Call(
             method=method.upper(),
@@ -324,7 +355,7 @@ class SentinelHubHook(BaseHook):
             accept=accept,
             rate_limited=True,
             spends=spends_units(url),
-            units=self._expected_units(url, options.get("json") or options.get("data"), samples),
+            cost=self._expected_cost(method.upper(), url, options.get("json") or options.get("data"), samples, units),
             read_timeout=_seconds(options, "timeout", self.settings.timeout),
             deadline=_seconds(options, "deadline", DEFAULT_DEADLINE),
             longest_wait=None if longest_wait is None else read_number(longest_wait, "longest_wait", least=0),
@@ -334,12 +365,15 @@ class SentinelHubHook(BaseHook):
         content["headers"] = header_fields(options.get("headers"), accept=accept)
         return call, content
 
-    def _expected_units(self, url: str, body: Any, samples: float = 1) -> float | None:
+    def _expected_cost(
+        self, method: str, url: str, body: Any, samples: float = 1, units: float | None = None
+    ) -> Cost | None:
         """Return what a call is going to cost, where a budget needs to know."""
-        settings = self.settings
-        if not (self.spending_limits or settings.processing_units_per_day or settings.processing_units_per_month):
+        if not self.has_budget:
             return None
-        return expected_units(url, body, samples=samples, deployment=settings.deployment.name)
+        body = body if units is None else None  # whose estimate is not needed
+        cost = expected_cost(method, url, body, samples=samples, deployment=self.settings.deployment.name)
+        return cost if cost is None or units is None else replace(cost, units=units)
 
     def _log_wait(self, wait: Wait) -> None:
         self.log.log(logging.DEBUG if wait.is_turn else logging.WARNING, "%s", wait)

@@ -77,12 +77,30 @@ def spending_budget(settings: ConnectionSettings, limits: SpendingLimits) -> Bud
         return None
     if settings.auth_cache == "variable" and not airflow_variables.are_within_reach():
         return Budget(_OutOfReach(), limits)
+    if not _is_redis(settings.auth_cache) and settings.auth_cache != "variable":
+        _warn_of_hosts()
     with _limiters_lock:
         return Budget(_ledger(*_place(settings)), limits)
 
 
+@cache
+def _warn_of_hosts() -> None:
+    """Warn once where tasks may run on several hosts, each of which would keep a budget of its own."""
+    from airflow.configuration import conf
+
+    executors = conf.get("core", "executor", fallback="LocalExecutor")
+    if any("LocalExecutor" not in name for name in executors.split(",")):
+        log.warning(
+            "the budget is kept in a file, which tasks of one host share, but the executor is %s: unless all hosts "
+            "have its folder in common, give auth_cache a Redis, or 'variable'",
+            executors,
+        )
+
+
 class _OutOfReach:
     """Stands in for Variables that a trigger cannot use. Its free calls need none."""
+
+    place = "Airflow Variables"
 
     def read(self) -> tuple[Ledger, float]:
         """Refuse."""

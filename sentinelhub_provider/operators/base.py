@@ -98,7 +98,8 @@ def wait_in_triggerer(
     if operator.deferrable and seconds is not None and seconds > LONGEST_BLOCKING_WAIT:
         moment = now + timedelta(seconds=seconds)
         if moment.timestamp() <= ends:
-            operator.log.info("rate limited, waiting in the triggerer until %s", moment.isoformat(timespec="seconds"))
+            when = moment.isoformat(timespec="seconds")
+            operator.log.info("waiting in the triggerer until %s: %s", when, error)
             defer_until(operator, moment, kept)
 
 
@@ -317,15 +318,19 @@ class PaidOperator(SentinelHubOperator):
 
     def resume(self, context: Context, event: Any = None, **kept: Any) -> Any:
         """Do the work, within the budgets; see :meth:`SentinelHubOperator.resume`."""
+        with without_vain_retries():
+            self.set_limits(context)
+        return super().resume(context, event, **kept)
+
+    def set_limits(self, context: Context) -> None:
+        """Tell the hook what the DAG run may spend. Raises :class:`SentinelHubRequestError`."""
         from sentinelhub_provider.transport.budget import SpendingLimits
 
-        with without_vain_retries():
-            waits = read_choice(self.over_budget, ("fail", "wait"), "over_budget") == "wait"
-            budget = self.dag_run_budget
-            per_run = None if budget is None else read_number(budget, "dag_run_budget", least=0)
-            run = "" if per_run is None else " ".join(task_identity(self, context)[:2])
-            self.hook.spending_limits = SpendingLimits(per_run=per_run, run=run, waits=waits)
-        return super().resume(context, event, **kept)
+        waits = read_choice(self.over_budget, ("fail", "wait"), "over_budget") == "wait"
+        budget = self.dag_run_budget
+        per_run = None if budget is None else read_number(budget, "dag_run_budget", least=0)
+        run = "" if per_run is None else " ".join(task_identity(self, context)[:2])
+        self.hook.spending_limits = SpendingLimits(per_run=per_run, run=run, waits=waits)
 
     @property
     def budget(self) -> float | None:

@@ -117,11 +117,11 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
         super().check_cost(context, request)
 
     def check_analysed(self, context: Context, job: Job) -> None:
-        """Check the cost of what the job's manifest lists, where it could not be told before."""
+        """Check the cost of what the job's manifest lists, where it could not be told before, and somebody asks."""
         from sentinelhub_provider.operators.jobs.buckets import BucketError
         from sentinelhub_provider.operators.jobs.results import sizes_in_manifest
 
-        if self.budget is None or self.job_id is not None:
+        if self.job_id is not None or (self.budget is None and not self.hook.has_budget):
             return
         request: BatchProcessRequest = self.built(context)
         if self.estimate(request) is not None:
@@ -129,6 +129,9 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
         try:
             sizes = sizes_in_manifest(request.delivery.url, job.id, self.delivery_conn_id)
         except BucketError as error:
+            if self.budget is None:
+                self.log.warning("what %s will cost cannot be told: %s", job, error)
+                return
             raise SentinelHubBudgetError(
                 f"max_processing_units is {self.budget:g}, but what {job} will make cannot be told: "
                 f"{error}. It was not started, and costs nothing. Let delivery_conn_id read the bucket, or leave "

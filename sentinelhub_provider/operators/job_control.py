@@ -36,12 +36,12 @@ class _JobControlOperator(SentinelHubOperator):
     def _calls(self) -> tuple[JobKind, JobCalls]:
         """Return the kind, checked, and what makes calls about its jobs. Raises :class:`SentinelHubRequestError`."""
         from sentinelhub_provider.api.jobs.job import kind_of
-        from sentinelhub_provider.hooks.jobs import JobCalls
+        from sentinelhub_provider.hooks.jobs import worker_calls
 
         kind = kind_of(self.kind)
         if not kind.actions:
             raise SentinelHubRequestError(f"kind is {self.kind!r}, whose jobs are not listed and take no actions.")
-        return kind, JobCalls(self.hook.request, kind, **self.call_arguments)
+        return kind, worker_calls(self.hook, kind, **self.call_arguments)
 
 
 class SentinelHubListJobsOperator(_JobControlOperator):

@@ -57,12 +57,12 @@ class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
         :raises AirflowFailException: for a job that did not end well, where a retry of the task cannot help.
         :raises SentinelHubError: for one that may be started again.
         """
-        from sentinelhub_provider.hooks.jobs import JobCalls
+        from sentinelhub_provider.hooks.jobs import worker_calls
 
         with without_vain_retries():
             kind, job_id = kind_of(self.kind), check_job_id(self.job_id)
             try:
-                job = at_once(JobCalls(self.hook.request, kind, deadline=POLL_DEADLINE).get(job_id))
+                job = at_once(worker_calls(self.hook, kind, deadline=POLL_DEADLINE).get(job_id))
             except SentinelHubError as error:
                 if error.final or isinstance(error, UnknownJobStateError):
                     raise
@@ -77,6 +77,7 @@ class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
         :raises AirflowSensorTimeout: where the job did not end within ``timeout`` seconds.
         :raises SentinelHubResponseError: for an event that is not of this job.
         """
+        from sentinelhub_provider.hooks.jobs import settle
 
         def check() -> PokeReturnValue:
             with without_vain_retries():
@@ -87,6 +88,7 @@ class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
                 if checked.error is not None:
                     raise checked.error
                 assert checked.job is not None  # noqa: S101 - a finished event has one
+                settle(self.hook, [checked.job])
                 return _ended(checked.job)
 
         ends = event.get("end_time") if isinstance(event, Mapping) else None

@@ -1,21 +1,24 @@
 """What an account, or a DAG run, may spend: set aside before a request is sent, settled by what it cost.
 
 Pure: a :data:`Ledger` is what all who share an account know; each function turns one ledger into the next. Units that
-a request was set aside for stay spent where its task dies, since the service may have charged them.
+a request was set aside for stay spent where its task dies, since the service may have charged them. What a job may cost
+is set aside under its id as it is started: once, however often that is tried, and until the job's own cost is known.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from sentinelhub_provider.exceptions import (
     SentinelHubBudgetError,
     SentinelHubConfigurationError,
+    SentinelHubError,
     SentinelHubRateLimitError,
     SentinelHubTransportError,
 )
@@ -25,17 +28,59 @@ log = logging.getLogger(__name__)
 FORGETTING = 62 * 24 * 3600.0  # seconds after which a window that nobody uses is dropped: two months
 ROUNDING = 1e-9  # share of a limit by which sums of fractions may miss it
 
-Ledger: TypeAlias = Mapping[str, tuple[float, float]]
-"""PU set aside or spent, and when that last changed in seconds since the epoch, by the window's name."""
+
+class Entry(NamedTuple):
+    """What a ledger says of a window, or of a job.
+
+    :param units: PU set aside or spent.
+    :param used_at: when that last changed, in seconds since the epoch.
+    :param reserved: how many of the units are set aside, and not known to be spent.
+    :param windows: names of the windows that a job counts in; none of a window itself.
+    """
+
+    units: float
+    used_at: float
+    reserved: float = 0.0
+    windows: tuple[str, ...] = ()
+
+
+Ledger: TypeAlias = Mapping[str, Entry]
+"""What was set aside and spent, by the window's name, or by ``job`` and a job's id."""
+
+
+class DamagedLedgerError(ValueError):
+    """What is kept is no ledger. It is not taken for an empty one, as that would allow everything again."""
 
 
 def _load(data: bytes | None) -> Ledger:
-    """Read a ledger back. A damaged one is not forgotten, as a rate limit is: that would allow everything again."""
-    return {name: (float(units), float(used_at)) for name, (units, used_at) in json.loads(data or b"{}").items()}
+    try:
+        ledger = {
+            name: Entry(float(units), float(used_at), float(reserved), tuple(map(str, windows)))
+            for name, (units, used_at, reserved, windows) in json.loads(data or b"{}").items()
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise DamagedLedgerError(str(error)) from None
+    if not all(math.isfinite(number) for entry in ledger.values() for number in entry[:3]):
+        raise DamagedLedgerError("a number is not finite")
+    return ledger
 
 
 LEDGER: Coding[Ledger] = Coding(_load, lambda ledger: json.dumps(ledger).encode(), lifetime=int(FORGETTING))
 """How a ledger is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a request is going to cost.
+
+    :param units: PU by estimate, ``None`` where that is not known.
+    :param job: id of the job that it starts, whose cost is known once it is over.
+    :param may_be_refused: whether it is not sent where the budget has too few left, instead of just being counted.
+    """
+
+    units: float | None = None
+    job: str | None = None
+    may_be_refused: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,56 +123,137 @@ class SpendingLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How a budget stands, in PU.
+
+    :param name: of its window, such as ``day 2026-11-27`` or ``DAG run weekly scheduled__2026-11-27``.
+    :param limit: what may be spent in it.
+    :param spent: what was spent.
+    :param reserved: what is set aside for requests and jobs under way, or whose task died without an answer.
+    :param ends: when the window ends, ``None`` for that of a DAG run.
+    """
+
+    name: str
+    limit: float
+    spent: float
+    reserved: float
+    ends: datetime | None
+
+    @property
+    def remaining(self) -> float:
+        """What may still be spent."""
+        return max(0.0, self.limit - self.spent - self.reserved)
+
+
+def standings(ledger: Ledger, limits: SpendingLimits, now: float) -> list[Standing]:
+    """Return how the budgets in force stand at a time, in seconds since the epoch."""
+    found = []
+    for window in limits.windows(now):
+        entry = ledger.get(window.name, Entry(0.0, now))
+        ends = None if window.ends is None else datetime.fromtimestamp(window.ends, UTC)
+        spent = max(0.0, entry.units - entry.reserved)
+        found.append(Standing(window.name, window.limit, spent, entry.reserved, ends))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
 class Charge:
-    """PU that were set aside for one request, in which windows."""
+    """PU that were set aside for one request, in which windows. ``job``: that it starts; ``is_first``: to be tried."""
 
     units: float
     windows: tuple[str, ...]
+    job: str | None = None
+    is_first: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """Why a request must not be sent: ``window`` has ``left`` PU left; they are known at the time ``at``."""
+    """Why a request must not be sent: ``window`` has too few PU left; they are known at the time ``at``."""
 
     window: Window
     used: float
-    units: float
+    cost: Cost
     at: float
 
     def error(self, limits: SpendingLimits) -> SentinelHubBudgetError | SentinelHubRateLimitError:
         """Return the error to raise: of a rate limit where the caller may wait for the window's end."""
-        left = max(0.0, self.window.limit - self.used)
+        left, units = max(0.0, self.window.limit - self.used), self.cost.units
+        what = "this request" if self.cost.job is None else f"job {self.cost.job}"
+        was_not = "was not sent" if self.cost.job is None else "was not started, and costs nothing so far"
+        costs = "has a cost that is not known" if units is None else f"costs {units:.4g} PU"
         said = (
-            f"The budget of {self.window.limit:g} PU for the {self.window.name} has {left:.4g} PU left, and this "
-            f"request costs {self.units:.4g} PU; it was not sent."
+            f"The budget of {self.window.limit:g} PU for the {self.window.name} has {left:.4g} PU left, and {what} "
+            f"{costs}; it {was_not}."
         )
         if self.window.ends is None or not limits.waits:
             return SentinelHubBudgetError(f"{said} Raise the budget, or ask for less.")
         return SentinelHubRateLimitError(f"{said} It may be sent afterwards.", retry_after=self.window.ends - self.at)
 
 
-def set_aside(ledger: Ledger, limits: SpendingLimits, now: float, units: float) -> tuple[Ledger, Charge | Excess]:
+def set_aside(ledger: Ledger, limits: SpendingLimits, now: float, cost: Cost) -> tuple[Ledger, Charge | Excess]:
     """Set units aside in all windows, or in none where one of them has too few left.
 
-    Where a request's cost is not known, ``units`` is 0: then any unit that is left will do.
+    Where a request's cost is not known, any unit that is left will do. What was set aside for a job before is replaced:
+    a job that is started again counts as a whole in the windows of its last start.
     """
-    kept = {name: entry for name, entry in ledger.items() if now - entry[1] <= FORGETTING}
-    windows = list(limits.windows(now))
+    kept: Ledger = {name: entry for name, entry in ledger.items() if now - entry.used_at <= FORGETTING}
+    before = kept.get(_name_of(cost.job)) if cost.job else None
+    if before is not None:
+        kept = _changed(kept, before.windows, now, -before.units, -before.reserved)
+    windows, units = list(limits.windows(now)), cost.units or 0.0
     for window in windows:
-        used = kept.get(window.name, (0.0, now))[0]
+        used = kept.get(window.name, Entry(0.0, now)).units
         if used + units > window.limit * (1 + ROUNDING) or (not units and used >= window.limit * (1 - ROUNDING)):
-            return ledger, Excess(window, used, units, now)
-    charge = Charge(units, tuple(window.name for window in windows))
-    return _added(kept, charge.windows, units, now), charge
+            return ledger, Excess(window, used, cost, now)
+    charge = Charge(units, tuple(window.name for window in windows), cost.job, before is None)
+    kept = _changed(kept, charge.windows, now, units, units)
+    return {**kept, **({_name_of(cost.job): Entry(units, now, units, charge.windows)} if cost.job else {})}, charge
 
 
-def settle(ledger: Ledger, charge: Charge, now: float, spent: float) -> Ledger:
-    """Replace what was set aside by what was spent, in the windows that it was set aside in."""
-    return _added(ledger, charge.windows, spent - charge.units, now)
+def settle(ledger: Ledger, charge: Charge, now: float, spent: float | None) -> Ledger:
+    """Replace what was set aside by what was spent, in the windows that it was set aside in.
+
+    ``spent``: ``None`` where it is not known, which counts as all of it. What a job spends is known when it is over; so
+    only a first start that was refused gives its units back: another one may have started it before.
+    """
+    if charge.job is None:
+        return _changed(
+            ledger, charge.windows, now, 0.0 if spent is None else spent - charge.units, reserved=-charge.units
+        )
+    if spent == 0.0 and charge.is_first:
+        return settle_jobs(ledger, {charge.job: 0.0}, now)
+    return ledger
 
 
-def _added(ledger: Ledger, windows: tuple[str, ...], units: float, now: float) -> Ledger:
-    return {**ledger, **{name: (max(0.0, ledger.get(name, (0.0, now))[0] + units), now) for name in windows}}
+def settle_jobs(ledger: Ledger, costs: Mapping[str, float | None], now: float, stopped: Iterable[str] = ()) -> Ledger:
+    """Replace what was set aside for jobs by what they cost, once. Other jobs do not count.
+
+    :param costs: PU by the job's id, ``None`` where the service does not say: then all that was set aside counts.
+    :param stopped: those of the jobs that may be started again.
+    """
+    for job, cost in costs.items():
+        entry = ledger.get(_name_of(job))
+        if entry is None:
+            continue
+        units = entry.units if cost is None else max(0.0, cost)
+        ledger = _changed(ledger, entry.windows, now, units - entry.units, -entry.reserved)
+        left = {name: kept for name, kept in ledger.items() if name != _name_of(job)}
+        ledger = {**left, _name_of(job): Entry(units, now, 0.0, entry.windows)} if job in stopped else left
+    return ledger
+
+
+def _name_of(job: str | None) -> str:
+    return f"job {job}"
+
+
+def _changed(ledger: Ledger, windows: Iterable[str], now: float, units: float, reserved: float) -> Ledger:
+    """Add to what the windows hold."""
+
+    def entry(name: str) -> Entry:
+        old = ledger.get(name, Entry(0.0, now))
+        return Entry(max(0.0, old.units + units), now, max(0.0, old.reserved + reserved))
+
+    return {**ledger, **{name: entry(name) for name in windows}}
 
 
 class Budget:
@@ -136,8 +262,8 @@ class Budget:
     def __init__(self, store: StateStore[Ledger], limits: SpendingLimits) -> None:
         self._store, self._limits = store, limits
 
-    def set_aside(self, units: float | None) -> Charge:
-        """Set units aside for one request, ``None`` where its cost is not known.
+    def set_aside(self, cost: Cost) -> Charge:
+        """Set units aside for one request.
 
         :raises SentinelHubBudgetError: where the budget does not have them.
         :raises SentinelHubRateLimitError: the same, where a request waits for the window's end.
@@ -146,7 +272,7 @@ class Budget:
         outcome: list[Charge | Excess] = []
 
         def change(ledger: Ledger, now: float) -> Ledger:
-            ledger, result = set_aside(ledger, self._limits, now, units or 0.0)
+            ledger, result = set_aside(ledger, self._limits, now, cost)
             outcome[:] = [result]  # a store may have to try more than once
             return ledger
 
@@ -155,30 +281,76 @@ class Budget:
             raise outcome[0].error(self._limits)
         return outcome[0]
 
-    def settle(self, charge: Charge, spent: float | None) -> None:
+    def check(self, units: float | None, longest_wait: float) -> None:
+        """Find out whether something would be within the budgets now, or in so many seconds where it may wait.
+
+        Raises the errors of :meth:`set_aside`.
+        """
+        ledger, now = self._read()
+        _, result = set_aside(ledger, self._limits, now, Cost(units))
+        if isinstance(result, Excess):
+            error = result.error(self._limits)
+            if not isinstance(error, SentinelHubRateLimitError) or (error.retry_after or 0.0) > longest_wait:
+                raise error
+
+    def settle(self, charge: Charge | None, spent: float | None) -> None:
         """Replace what was set aside by what was spent, ``None`` where that is not known: then it counts as spent.
 
-        A store that fails now costs a warning: the answer is there, and paid for.
+        ``charge``: ``None`` where nothing was set aside. A store that fails now costs a warning: the answer is there,
+        and paid for.
         """
-        if spent is None or spent == charge.units:
-            return
-        try:
-            self._update(lambda ledger, now: settle(ledger, charge, now, spent))
-        except SentinelHubTransportError as error:
-            log.warning("%.4g PU stay set aside, though %.4g were spent: %s", charge.units, spent, error)
 
-    def spent(self) -> dict[str, float]:
-        """Return the PU set aside or spent so far in each window of now."""
-        ledger, now = self._store.read()
-        return {window.name: ledger.get(window.name, (0.0, 0.0))[0] for window in self._limits.windows(now)}
+        def change(ledger: Ledger, now: float) -> Ledger:
+            windows = tuple(window.name for window in self._limits.windows(now))
+            return settle(ledger, charge or Charge(0.0, windows), now, spent)
+
+        if spent or (charge is not None and charge.units):
+            self._after_the_fact(change)
+
+    def settle_jobs(self, costs: Mapping[str, float | None], stopped: Iterable[str] = ()) -> None:
+        """Replace what was set aside for jobs by their cost; see :func:`settle_jobs`. Costs a warning as above."""
+        try:
+            ledger, _ = self._read()
+        except SentinelHubError as error:
+            log.warning("what jobs did cost is not settled: %s", error)
+            return
+        known = {job: cost for job, cost in costs.items() if _name_of(job) in ledger}
+        if known:
+            self._after_the_fact(lambda ledger, now: settle_jobs(ledger, known, now, stopped))
+
+    def standings(self) -> list[Standing]:
+        """Return how the budgets in force stand. Raises :class:`SentinelHubTransportError` where the store fails."""
+        ledger, now = self._read()
+        return standings(ledger, self._limits, now)
+
+    def _read(self) -> tuple[Ledger, float]:
+        found: list[tuple[Ledger, float]] = []
+
+        def look(ledger: Ledger, now: float) -> Ledger:
+            found[:] = [(ledger, now)]
+            return ledger
+
+        self._update(look)  # a file that is read while another process writes it may look damaged
+        return found[0]
+
+    def _after_the_fact(self, change: Change[Ledger]) -> None:
+        try:
+            self._update(change)
+        except SentinelHubError as error:
+            log.warning("what was spent could not be noted, and what was set aside stays so: %s", error)
 
     def _update(self, change: Change[Ledger]) -> None:
         try:
             self._store.update(change)
         except SentinelHubConfigurationError:
             raise
+        except DamagedLedgerError:
+            raise SentinelHubTransportError(
+                f"The budget is damaged: {self._store.place} holds no ledger, so nobody knows what was spent, and "
+                "nothing is sent. Correct it, or delete it: all budgets then begin anew, with nothing spent."
+            ) from None
         except Exception as error:  # its text may hold a Redis URL with its password
             raise SentinelHubTransportError(
-                f"The budget cannot be kept ({type(error).__name__}). Check the connection's auth_cache; a retry of "
-                "the task tries again."
+                f"The budget cannot be kept in {self._store.place} ({type(error).__name__}). Check the connection's "
+                "auth_cache; a retry of the task tries again."
             ) from None

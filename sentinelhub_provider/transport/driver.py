@@ -16,7 +16,7 @@ from sentinelhub_provider.oauth.broker import Fetch, TokenBroker
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.transport import steps
 from sentinelhub_provider.transport.answers import Answer
-from sentinelhub_provider.transport.budget import Budget, Charge
+from sentinelhub_provider.transport.budget import Budget, Charge, Cost
 from sentinelhub_provider.transport.policy import Call, Flow
 from sentinelhub_provider.transport.rate_limit import Slot
 from sentinelhub_provider.transport.rate_limiter import RateLimiter
@@ -83,14 +83,14 @@ class FlowDriver:
         return token
 
     async def _set_aside(self, call: Call, step: steps.Send) -> Charge | None:
-        """Set aside what a request is going to cost; ``None`` where there is no budget, or nothing to pay."""
-        if self._budget is None or not call.spends or step.token is None or step.is_foreign:
+        """Set aside what a request is going to cost; ``None`` where there is no budget, or nothing to refuse."""
+        if self._budget is None or call.cost is None or not call.cost.may_be_refused or not _is_charged(step):
             return None
-        budget, charge = self._budget, None
+        budget, cost, charge = self._budget, call.cost, None
 
         def act() -> None:
             nonlocal charge  # set here, as a call that is cancelled meanwhile gets no answer
-            charge = budget.set_aside(call.units)
+            charge = budget.set_aside(cost)
 
         longest = LONGEST_WAIT_FOR_BUDGET if call.longest_wait is None else call.longest_wait
         left = min(LONGEST_WAIT_FOR_BUDGET, longest, step.timeout)
@@ -111,21 +111,27 @@ class FlowDriver:
             raise
         return charge
 
-    async def _charged(self, charge: Charge | None, send: Callable[[], Any]) -> Answer | steps.Failure:
+    async def _charged(
+        self, charge: Charge | None, cost: Cost | None, send: Callable[[steps.Send], Any], step: steps.Send
+    ) -> Answer | steps.Failure:
         """Send, and settle what was set aside: what may have been charged counts as spent."""
         spent: float | None = None
         try:
-            outcome: Answer | steps.Failure = await awaited(send())
+            outcome: Answer | steps.Failure = await awaited(send(step))
             if isinstance(outcome, steps.Failure):
                 spent = None if outcome.kind.was_sent else 0.0
             else:
-                spent = outcome.processing_units if outcome.status < 300 else outcome.processing_units or 0.0
+                spent = outcome.processing_units
+                if spent is None and outcome.status >= 300:
+                    spent = 0.0
+                elif spent is None and charge is None and cost is not None:
+                    spent = cost.units
             return outcome
         except SentinelHubRequestError:  # nothing was sent
             spent = 0.0
             raise
         finally:
-            if self._budget is not None and charge is not None:
+            if self._budget is not None and (charge is not None or (spent and _is_charged(step))):
                 await awaited(self._limit(partial(self._budget.settle, charge, spent)))
 
     def _report(self, step: steps.Step, outcome: Any, seconds: float, call: Call) -> None:
@@ -160,7 +166,7 @@ class FlowDriver:
                     case steps.Send():
                         charge = await self._set_aside(call, step)  # or the slot is given back
                         held = None
-                        event = await self._charged(charge, partial(send, step))
+                        event = await self._charged(charge, call.cost, send, step)
                     case steps.Wait(seconds):
                         self._on_wait(step)
                         await awaited(self._sleep(seconds))
@@ -171,3 +177,8 @@ class FlowDriver:
         finally:
             if held is not None:  # the call gave up
                 await awaited(self._limit(partial(self._limiter.give_back, held)))
+
+
+def _is_charged(step: steps.Send) -> bool:
+    """Tell whether a request goes to the service, as the account."""
+    return step.token is not None and not step.is_foreign

@@ -31,6 +31,7 @@ from sentinelhub_provider.transport.answers import (
     problem_with_success,
     read_error_document,
 )
+from sentinelhub_provider.transport.budget import Cost
 from sentinelhub_provider.transport.rate_limit import Slot, parse_retry_after, wait_before_retry
 
 MAX_ATTEMPTS = 8  # attempts of one call, unless the deadline ends it sooner
@@ -61,7 +62,7 @@ class Call:
     :param max_attempts: attempts at most; a 429 that is waited out by the rate limiter is none.
     :param rate_limited: whether it keeps to the rate limit of all who share the account.
     :param spends: whether it may cost processing units.
-    :param units: PU that it costs by estimate, ``None`` where that is not known.
+    :param cost: what budgets count of it; ``None`` for nothing.
     :param has_body: whether a body is sent with it.
     :param may_pass: tells of an error that is final elsewhere whether the same call may succeed later.
     """
@@ -76,7 +77,7 @@ class Call:
     max_attempts: int = MAX_ATTEMPTS
     rate_limited: bool = False
     spends: bool = True
-    units: float | None = None
+    cost: Cost | None = None
     has_body: bool = False
     repeat_silent: bool = True
     longest_wait: float | None = None

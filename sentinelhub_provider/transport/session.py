@@ -23,6 +23,7 @@ from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.origins import is_loopback
 from sentinelhub_provider.transport.answers import Answer
 from sentinelhub_provider.transport.bounded_reads import BoundedAdapter, bounded_reads
+from sentinelhub_provider.transport.budget import Cost
 from sentinelhub_provider.transport.download import Intake, MemoryReceiver, Receiver
 from sentinelhub_provider.transport.driver import FlowDriver
 from sentinelhub_provider.transport.network import CONNECT_TIMEOUT, proxy_for, root_cause, ssl_context
@@ -44,7 +45,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
 
     :param resolve: turns a path into a URL.
     :param spends: tells whether a call to a URL may cost processing units.
-    :param units: tells how many, by URL and body, as far as a budget needs it. Other parameters are the driver's.
+    :param cost: tells what budgets count of a call, by method, URL and body. Other parameters are the driver's.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         *,
         resolve: Callable[[str], str],
         spends: Callable[[str], bool] = lambda _: True,
-        units: Callable[[str, Any], float | None] = lambda _, __: None,
+        cost: Callable[[str, str, Any], Cost | None] = lambda _, __, ___: None,
         wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         **options: Any,
@@ -63,7 +64,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         OAuth2Session.__init__(self, client=BackendApplicationClient(client_id=settings.client_id))
         options["fetch"] = lambda *arguments: self.fetch_new_token(*arguments)  # which a subclass may replace
         FlowDriver.__init__(self, settings, broker, limiter, sleep=sleep, **options)
-        self._resolve, self._spends, self._units, self._wall_clock = resolve, spends, units, wall_clock
+        self._resolve, self._spends, self._cost, self._wall_clock = resolve, spends, cost, wall_clock
         self.verify = settings.verify
         self.trust_env = False  # the environment is read in one place, for the event loop as well
         self._open_connections()
@@ -110,14 +111,9 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
                 return Answer(200, {})  # the caller wants to see the redirect itself
             return Answer(response.status_code, response.headers)
 
-        url = str(request.url)
-        call = Call(
-            str(request.method).upper(),
-            url,
-            self._settings.trusted_origins,
-            spends=self._spends(url),
-            units=self._units(url, request.body),
-        )
+        method, url = str(request.method).upper(), str(request.url)
+        cost = self._cost(method, url, request.body)
+        call = Call(method, url, self._settings.trusted_origins, spends=self._spends(url), cost=cost)
         flow = authorized_flow(call, ends=self._clock() + DEFAULT_DEADLINE, clock=self._clock)
         at_once(self._drive(flow, send, call))  # type: ignore[arg-type]  # it never ends in a failure
         assert response is not None  # noqa: S101 - no flow ends well without having sent

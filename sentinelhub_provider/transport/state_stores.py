@@ -31,7 +31,12 @@ class Coding(Generic[State]):
 
 
 class StateStore(Protocol[State]):
-    """Keeps one state, and the clock that its times are by, in seconds since the epoch. Both methods may block."""
+    """Keeps one state, and the clock that its times are by, in seconds since the epoch. Both methods may block.
+
+    ``place``: where that is, for messages.
+    """
+
+    place: str
 
     def read(self) -> tuple[State, float]:
         """Return the state, and the time just before it was read."""
@@ -42,6 +47,8 @@ class StateStore(Protocol[State]):
 
 class MemoryStateStore(Generic[State]):
     """For the threads and coroutines of one process."""
+
+    place = "this process"
 
     def __init__(self, coding: Coding[State], clock: Callable[[], float] = time.time) -> None:
         self._state, self._clock, self._turns = coding.load(None), clock, Turns()
@@ -62,6 +69,7 @@ class FileStateStore(Generic[State]):
 
     def __init__(self, path: Path, coding: Coding[State], clock: Callable[[], float] = time.time) -> None:
         self._path, self._coding, self._clock = path, coding, clock
+        self.place = f"the file {path}"
         self._turns = Turns()  # or threads would wait for each other by polling the file
 
     def read(self) -> tuple[State, float]:
@@ -79,10 +87,19 @@ class FileStateStore(Generic[State]):
             _lock(file)
             try:
                 old = file.read()
-                changed = change(self._coding.load(old), self._clock())
-                os.pwrite(file.fileno(), self._coding.dump(changed).ljust(len(old)), 0)
+                state = self._coding.load(old)
+                changed = change(state, self._clock())
+                if changed is not state:
+                    self._write(file, self._coding.dump(changed).ljust(len(old)), old)
             finally:
                 fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough: a forked child has it open, too
+
+    @staticmethod
+    def _write(file: io.FileIO, new: bytes, old: bytes) -> None:
+        if (written := os.pwrite(file.fileno(), new, 0)) < len(new):  # the disk is full
+            os.pwrite(file.fileno(), old, 0)
+            file.truncate(len(old))
+            raise OSError(f"{written} of {len(new)} bytes were written")
 
 
 class RedisStateStore(Generic[State]):
@@ -90,6 +107,7 @@ class RedisStateStore(Generic[State]):
 
     def __init__(self, client: Any, name: str, coding: Coding[State]) -> None:
         self._client, self._name, self._coding = client, name, coding
+        self.place = f"the Redis key {name}"
         self._turns = Turns()  # or threads would make each other's transactions fail
 
     def read(self) -> tuple[State, float]:
@@ -110,7 +128,10 @@ class RedisStateStore(Generic[State]):
             was_tried = True
             data = pipeline.get(self._name)
             now = _seconds(pipeline.time())
-            changed = change(self._coding.load(data), now)
+            state = self._coding.load(data)
+            changed = change(state, now)
+            if changed is state:
+                return
             pipeline.multi()
             pipeline.set(self._name, self._coding.dump(changed), ex=self._coding.lifetime)
             pipeline.set(f"{self._name}:last", mark, ex=60)

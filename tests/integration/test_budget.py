@@ -22,12 +22,15 @@ from redis_server import RedisServer
 from task_instance import TaskInstance, june, rendered
 
 from sentinelhub_provider.exceptions import (
+    SentinelHubBadRequestError,
     SentinelHubBudgetError,
     SentinelHubConfigurationError,
     SentinelHubRateLimitError,
     SentinelHubRequestError,
+    SentinelHubTransportError,
 )
 from sentinelhub_provider.hooks import sharing
+from sentinelhub_provider.operators.http import SentinelHubHttpOperator
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
 from sentinelhub_provider.transport.session import SentinelHubSession
 from sentinelhub_provider.transport.state_stores import FileStateStore
@@ -135,10 +138,10 @@ def test_call_that_is_cancelled_before_it_is_sent_gives_its_units_back(connect, 
         budget = session._budget
         set_aside = budget.set_aside
 
-        def slowly(units: float | None) -> Any:
+        def slowly(cost: Any) -> Any:
             asked.set()
             go_on.wait(20)
-            return set_aside(units)
+            return set_aside(cost)
 
         budget.set_aside = slowly
         call = asyncio.create_task(hook.arequest("POST", "/process/v1", json=process_request))
@@ -147,7 +150,7 @@ def test_call_that_is_cancelled_before_it_is_sent_gives_its_units_back(connect, 
         go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await call
-        assert list(budget.spent().values()) == [0.0]
+        assert [(standing.spent, standing.reserved) for standing in hook.budgets()] == [(0.0, 0.0)]
         await hook.aclose()
 
     asyncio.run(cancelled())
@@ -255,6 +258,126 @@ def test_call_over_the_budget_takes_no_turn_of_others(connect, process_request, 
         with pytest.raises(SentinelHubBudgetError):
             hook.request("POST", "/process/v1", json=process_request)
     assert max(waits, default=0.0) < 2.0
+
+
+def standing(hook: Any) -> tuple[float, float]:
+    """Return what was spent and is reserved in the first budget."""
+    first = hook.budgets()[0]
+    return first.spent, first.reserved
+
+
+def test_budgets_are_told_without_a_call(connect, process_request, sentinelhub_sandbox, tmp_path: Path):
+    """Those of the day and the month, and nothing where there is none."""
+    assert connect().budgets() == []
+    limits = {"processing_units_per_day": 1, "processing_units_per_month": "1e3"}
+    hook = connect(extra={"auth_cache": f"file://{tmp_path}/a", **limits})
+    assert [(one.limit, one.spent, one.reserved, one.remaining) for one in hook.budgets()] == [
+        (1, 0, 0, 1),
+        (1000, 0, 0, 1000),
+    ]
+    assert sentinelhub_sandbox.control.counters().total_requests == 0
+    hook.request("POST", "/process/v1", json=process_request)
+    day, month = hook.budgets()
+    assert (day.spent, month.spent, day.reserved) == (UNIT, UNIT, 0)
+    assert day.name == f"day {datetime.now(UTC):%Y-%m-%d}"
+    assert day.ends - datetime.now(UTC) <= timedelta(days=1)
+
+
+def test_searches_count_and_are_never_refused(make_caller, sentinelhub_sandbox, tmp_path: Path):
+    """Sensors wait by them; the cost is the estimate, where the answer says nothing else."""
+    extra = {"auth_cache": f"file://{tmp_path}/a", "processing_units_per_day": 0.015}
+    caller = make_caller(extra=extra)
+    search = {
+        "collections": ["sentinel-2-l2a"],
+        "bbox": [13, 45, 14, 46],
+        "datetime": "2024-06-01T00:00:00Z/2024-06-02T00:00:00Z",
+    }
+    for number in range(1, 4):
+        caller.request("POST", "/catalog/v1/search", json=search)
+        assert standing(caller.hook) == (pytest.approx(0.01 * number), 0)
+    for body in (["odd"], {"collections": 1, "datetime": 5}):
+        with pytest.raises(SentinelHubBadRequestError):
+            caller.request("POST", "/catalog/v1/search", json=body)
+    assert standing(caller.hook) == (pytest.approx(0.03), 0)
+
+
+def test_changes_of_byoc_cost_a_unit_each(make_caller, tmp_path: Path):
+    """To look costs nothing, and is possible when the budget is spent."""
+    extra = {"auth_cache": f"file://{tmp_path}/a", "processing_units_per_day": 1}
+    caller = make_caller(extra=extra)
+    caller.request("POST", "/byoc/v1/collections", json={"name": "mine", "s3Bucket": "bucket"})
+    assert standing(caller.hook) == (1, 0)
+    with pytest.raises(SentinelHubBudgetError, match="costs 1 PU"):
+        caller.request("POST", "/byoc/v1/collections", json={"name": "mine", "s3Bucket": "bucket"})
+    caller.request("GET", "/byoc/v1/collections")
+
+
+def test_cost_that_only_an_answer_tells_counts(run, connect, ti, tmp_path: Path, process_request, spent):
+    """A call of the HTTP operator whose cost nobody could expect; the next one finds the budget spent."""
+    script = process_request["evalscript"].replace("input: [", "input: (() => [").replace("],", "])(),", 1)
+    hook = connect(extra={"auth_cache": f"file://{tmp_path}/a", "processing_units_per_day": UNIT})
+    call = {"endpoint": "/process/v1", "method": "POST", "json": {**process_request, "evalscript": script}}
+    operator = SentinelHubHttpOperator(task_id="t", **call, output_path=str(tmp_path / "p.png"))
+    operator.execute({"ti": ti})  # type: ignore[typeddict-item]
+    assert standing(hook) == (UNIT, 0)
+    with pytest.raises(AirflowFailException, match="a cost that is not known"):
+        operator.execute({"ti": ti})  # type: ignore[typeddict-item]
+    assert spent() == pytest.approx(UNIT)
+
+
+@pytest.mark.parametrize("given", ["NaN", "inf", "-5", "0", "much", True, [1], "1e999"])
+@pytest.mark.parametrize("field", ["processing_units_per_day", "processing_units_per_month"])
+def test_budget_that_is_no_number_is_named(connect, field: str, given: Any):
+    """Before anything is sent."""
+    with pytest.raises(SentinelHubConfigurationError, match=field):
+        connect(extra={"auth_cache": "file", field: given}).budgets()
+
+
+@pytest.mark.parametrize("given", ["NaN", "inf", -1, "1e999", True, [1]])
+def test_budget_of_a_run_that_is_no_number_is_named(run, spent, given: Any):
+    """Zero is one: nothing may be spent then."""
+    with pytest.raises(AirflowFailException, match="dag_run_budget"):
+        run(dag_run_budget=given)
+    with pytest.raises(AirflowFailException, match=r"DAG run .* has 0 PU left"):
+        run(dag_run_budget=0)
+    assert spent() == 0
+
+
+@pytest.mark.parametrize(
+    ("executor", "place", "warns"),
+    [
+        ("CeleryExecutor", "file", True),
+        ("LocalExecutor,KubernetesExecutor", "file", True),
+        ("LocalExecutor", "file", False),
+        ("CeleryExecutor", "redis", False),
+    ],
+)
+def test_budget_in_a_file_of_one_of_several_hosts_is_warned_about(
+    connect, tmp_path: Path, monkeypatch, caplog, executor: str, place: str, warns: bool
+):
+    """Once in a process: each host would allow as much."""
+    sharing._warn_of_hosts.cache_clear()
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
+    where = {"file": f"file://{tmp_path}/a", "redis": "redis://127.0.0.1:9/0"}[place]
+    hook = connect(extra={"auth_cache": where, "processing_units_per_day": 1})
+    for _ in range(2):
+        assert hook.budget is not None
+    assert sum("tasks of one host share" in message for message in caplog.messages) == warns
+
+
+def test_damaged_budget_names_its_file(connect, process_request, tmp_path: Path):
+    """And the cure: to delete it lets all go on."""
+    hook = connect(extra={"auth_cache": f"file://{tmp_path}/a", "processing_units_per_day": 1})
+    hook.request("POST", "/process/v1", json=process_request)
+    (ledger,) = (tmp_path / "a").glob("*.budget")
+    ledger.write_bytes(ledger.read_bytes()[:-3])
+    with pytest.raises(SentinelHubTransportError, match=f"the file {ledger} holds no ledger.*delete it"):
+        hook.request("POST", "/process/v1", json=process_request)
+    with pytest.raises(SentinelHubTransportError, match=str(ledger)):
+        hook.budgets()
+    ledger.unlink()
+    hook.request("POST", "/process/v1", json=process_request)
+    assert standing(hook) == (UNIT, 0)
 
 
 def test_memory_shares_no_budget(connect, process_request):

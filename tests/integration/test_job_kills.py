@@ -7,11 +7,13 @@ all kinds, modes and memories, are in ``tests/system/test_all_job_kills.py``.
 
 from __future__ import annotations
 
+import json
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
-from job_deaths import Deaths, hold_at
+from job_deaths import LARGE, Deaths, hold_at
 from s3_server import S3Server
 
 
@@ -88,3 +90,47 @@ def test_an_async_attempt_killed_with_the_answer_on_its_way_is_followed_by_one_t
     assert left["result"]["state"] == "DONE"
     assert len(deaths.jobs.all()) == 1
     assert len(left["result"]["files"]) == 1
+
+
+def give_budget(deaths: Deaths, folder: Path, units: float) -> None:
+    """Let the connection spend so many PU a day."""
+    connection = json.loads(deaths.environment["AIRFLOW_CONN_SENTINELHUB_DEFAULT"])
+    connection["extra"] |= {"auth_cache": f"file://{folder}/shared", "processing_units_per_day": units}
+    deaths.environment["AIRFLOW_CONN_SENTINELHUB_DEFAULT"] = json.dumps(connection)
+
+
+@pytest.mark.parametrize(("step", "when"), [("start", "before"), ("start", "after")])
+def test_retry_of_a_killed_attempt_reserves_nothing_twice(deaths: Deaths, tmp_path: Path, step: str, when: Any):
+    """The process dies with what was set aside, before the service has the start or when it has acted on it."""
+    give_budget(deaths, tmp_path, 150)
+    deaths.killed_at("batch", hold_at("batch", step, when), store=False, deferrable=False)
+    (ledger,) = (tmp_path / "shared").glob("*.budget")
+    kept = json.loads(ledger.read_text())
+    assert [entry[0] for entry in kept.values()] == [100, 100]  # of the day, and of the job
+
+    left = deaths.begin("batch", store=False, deferrable=False).outcome()
+
+    (job,) = deaths.started()
+    assert left["result"]["id"] == job.id
+    kept = json.loads(ledger.read_text())
+    assert [(entry[0], entry[2]) for entry in kept.values()] == [(pytest.approx(job.cost), 0)]
+
+
+def test_stopped_job_of_a_killed_task_is_settled_by_who_lists_jobs(deaths: Deaths, tmp_path: Path):
+    """Nobody tries that task again."""
+    give_budget(deaths, tmp_path, 5000)
+    deaths.jobs.set_durations(analysing=0.0, processing=None, stopping=0.0)
+    attempt = deaths.held_at("batch", hold_at("batch", "a later look", "after"), store=True, deferrable=False, **LARGE)
+    attempt.kill(signal.SIGTERM)
+    deaths.let_go()
+    assert "killed" in attempt.outcome()["error"]
+    deaths.jobs.settle()
+    (ledger,) = (tmp_path / "shared").glob("*.budget")
+    deaths.jobs.set_durations(analysing=0.0, processing=0.1)
+
+    deaths.begin("batch", store=False, dag_id="another").outcome()
+
+    stopped, done = sorted(deaths.jobs.all(), key=lambda job: job.status, reverse=True)
+    assert (stopped.status, done.status) == ("STOPPED", "DONE")
+    kept = {name: entry for name, entry in json.loads(ledger.read_text()).items() if name.startswith("day")}
+    assert [(entry[0], entry[2]) for entry in kept.values()] == [(pytest.approx(stopped.cost + done.cost), 0)]

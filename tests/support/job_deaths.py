@@ -40,6 +40,8 @@ PICTURE = {
     "delivery": f"s3://{BUCKET}/async",
     "delivery_conn_id": "bucket",
 }
+LARGE = {"resolution": 10, "bbox": [13.8, 45.8, 14.8, 46.8]}
+"""Many tiles, so that a batch job costs more than its least, and not what was estimated."""
 ARGUMENTS = {"batch": BATCH, "statistics": STATISTICS, "async": PICTURE}
 PATHS = {"batch": "/batch/v2/process", "statistics": "/statistics/batch/v1", "async": "/async/v1/process"}
 STEPS = {

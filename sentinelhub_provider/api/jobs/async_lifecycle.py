@@ -105,7 +105,7 @@ def _send(plan: Plan, clock: Clock) -> Flow[steps.Record]:
         moment = clock() + max(CONCURRENCY_WAIT, timedelta(seconds=answer.retry_after or 0))
         if moment >= plan.began + min(plan.timeout, plan.max_wait):
             raise answer
-        yield steps.WaitUntil(moment, "too many requests or concurrent jobs (429), nothing was started", waited=True)
+        yield steps.WaitUntil(moment, f"nothing was started: {answer}", waited=True)
 
 
 def _resolve(plan: Plan, intent: steps.Record, clock: Clock) -> Flow[bool]:

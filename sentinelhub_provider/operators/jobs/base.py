@@ -18,7 +18,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubRequestError,
 )
 from sentinelhub_provider.operators.arguments import log_and_push_spent, tell_outlets, utc_now
-from sentinelhub_provider.operators.base import end_of_attempt, without_vain_retries
+from sentinelhub_provider.operators.base import LONGEST_BLOCKING_WAIT, end_of_attempt, without_vain_retries
 from sentinelhub_provider.operators.request_arguments import RequestOperator
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class SentinelHubJobOperator(RequestOperator):
     expected_features: int | None = None
     _request: Any = None
     _driver: JobDriver | None = None
+    _estimate: Estimate | None = None
 
     def __init__(
         self,
@@ -152,6 +153,7 @@ class SentinelHubJobOperator(RequestOperator):
 
         with without_vain_retries():
             self._check_arguments()
+            self.set_limits(context)
             now = self._clock().timestamp()
             self.deferral = DeferralState(**{"began": now, "ends": end_of_attempt(self, now), **state})
             try:
@@ -203,7 +205,7 @@ class SentinelHubJobOperator(RequestOperator):
         from sentinelhub_provider.operators.jobs.attempt import attempt_of
         from sentinelhub_provider.operators.jobs.driver import JobDriver
 
-        self.attempt, self._request = attempt_of(self, context), None
+        self.attempt, self._request, self._estimate = attempt_of(self, context), None, None
         self.expected_features = self.deferral.expected_features
         with ExitStack() as self.stack:
             if not self._is_known():
@@ -273,12 +275,33 @@ class SentinelHubJobOperator(RequestOperator):
     def payload(self, context: Context) -> dict[str, Any]:
         """Return what is sent to create the job, once its cost was checked.
 
+        What it costs is set aside when it is paid for. Until then, a job that is over a budget need not be created.
+
         :raises SentinelHubBudgetError: where it would cost more than it may.
+        :raises SentinelHubRateLimitError: the same, where the task waits for the end of the budget's day or month.
         """
         request = self.built(context)
         self.check_cost(context, request)
+        budget = self.hook.budget if self.hook.has_budget and self.kind.actions else None
+        if budget is not None:
+            budget.check(self.units_of(context), LONGEST_BLOCKING_WAIT)
         payload: dict[str, Any] = request.payload()
         return payload
+
+    def check_estimate(self, context: Context, estimate: Estimate | None, **words: str) -> None:
+        """Check what the job will cost, and keep it for the budgets."""
+        self._estimate = estimate
+        super().check_estimate(context, estimate, **words)
+
+    def units_of(self, context: Context) -> float | None:
+        """Return the PU that budgets set aside for the job, ``None`` where this task cannot tell, or nobody asks."""
+        if not self.hook.has_budget or self.job_id is not None:
+            return None
+        estimate = self._estimate or self.estimate(self.built(context))  # a retry that finds its job checks nothing
+        from sentinelhub_provider.api.processing_units import MINIMUM, Service
+
+        least = MINIMUM[Service.BATCH if self.kind.actions else Service.ASYNC]
+        return least if estimate is None else estimate.processing_units
 
     def check_cost(self, context: Context, request: Any) -> None:
         """Check the cost before anything is sent. Raises :class:`SentinelHubBudgetError`."""

@@ -16,7 +16,7 @@ from sentinelhub_provider.api.jobs.async_lifecycle import unclear
 from sentinelhub_provider.api.jobs.job import Job, UnknownJobStateError
 from sentinelhub_provider.both_ways import at_once
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubJobError, SentinelHubRateLimitError
-from sentinelhub_provider.hooks.jobs import JobCalls
+from sentinelhub_provider.hooks.jobs import worker_calls
 from sentinelhub_provider.operators.arguments import push
 from sentinelhub_provider.operators.base import LONGEST_BLOCKING_WAIT, check_attempt, defer_until, wait_in_triggerer
 from sentinelhub_provider.operators.jobs.attempt import JobStore
@@ -37,7 +37,7 @@ class JobDriver:
     def __init__(self, operator: SentinelHubJobOperator, context: Context, store: JobStore) -> None:
         self._operator, self._context, self._store = operator, context, store
         self._kind, self._log, self._deferral = operator.kind, operator.log, operator.deferral
-        self._calls = JobCalls(operator.hook.request, operator.kind, **operator.call_arguments)
+        self._calls = worker_calls(operator.hook, operator.kind, **operator.call_arguments)
         self._clock, self._killed = operator._clock, threading.Event()
         self._shown: str | None = self._deferral.job_id
         self.seen: Job | None = None
@@ -80,7 +80,8 @@ class JobDriver:
             case steps.ListJobs(token):
                 return at_once(self._calls.page(token, self._operator.attempt.tag))
             case steps.Create():
-                return at_once(self._calls.create(self._operator.payload(self._context)))
+                payload = self._operator.payload(self._context)
+                return at_once(self._calls.create(payload, self._operator.units_of(self._context)))
             case steps.Act(action, job):
                 return self._act(action, job)
             case steps.CheckStatus(job_id):
@@ -142,7 +143,8 @@ class JobDriver:
 
     def _act(self, action: steps.Action, job: Job) -> SentinelHubError | None:
         self._log.info("%s job %s: %s", job.kind, job.id, action)
-        said = at_once(self._calls.act(action, job.id))
+        units = self._operator.units_of(self._context) if action == "start" else None
+        said = at_once(self._calls.act(action, job.id, units))
         if said is not None:
             self._log.warning("%s job %s: the answer to %s was lost or refused: %s", job.kind, job.id, action, said)
         return said
@@ -230,7 +232,7 @@ class JobDriver:
 
     def _stop(self, job_id: str) -> None:
         """Stop a job in a thread of its own: this one may hold what the call needs."""
-        calls = JobCalls(self._operator.hook.request, self._kind, deadline=STOP_SECONDS, timeout=STOP_SECONDS)
+        calls = worker_calls(self._operator.hook, self._kind, deadline=STOP_SECONDS, timeout=STOP_SECONDS)
         said: list[SentinelHubError | None] = []
 
         def stop() -> None:

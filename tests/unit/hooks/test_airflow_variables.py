@@ -16,7 +16,7 @@ from sentinelhub_provider.hooks import airflow_variables
 from sentinelhub_provider.hooks.airflow_variables import RENEWAL_CHANCE, VariableStateStore, VariableStore
 from sentinelhub_provider.hooks.sharing import open_token_store, spending_budget, token_broker
 from sentinelhub_provider.oauth.broker import forget_tokens
-from sentinelhub_provider.transport.budget import LEDGER, Budget, SpendingLimits
+from sentinelhub_provider.transport.budget import LEDGER, Budget, Cost, Entry, SpendingLimits
 
 
 async def opened() -> object:
@@ -92,12 +92,28 @@ def test_variables_that_cannot_be_read_are_not_an_empty_ledger():
     """What was spent would be forgotten, and may be spent again."""
     variables = SilentVariables()
     budget = Budget(VariableStateStore("budget_a", LEDGER, variables), SpendingLimits(per_month=1))
-    budget.set_aside(1)
+    budget.set_aside(Cost(1))
     variables.silent = True
     with pytest.raises(SentinelHubTransportError, match="auth_cache"):
-        budget.set_aside(1)
+        budget.set_aside(Cost(1))
     variables.silent = False
-    assert list(budget.spent().values()) == [1]
+    assert [standing.reserved for standing in budget.standings()] == [1]
+
+
+def test_variable_of_a_budget_says_what_is_lost_with_it():
+    """Those of tokens may be deleted at any time."""
+    described: dict[str, str] = {}
+
+    class Described(MemoryVariables):
+        def set(self, name: str, value: str, *, description: str) -> None:
+            described[name] = description
+            super().set(name, value, description=description)
+
+    store = VariableStateStore("budget_a", LEDGER, Described())
+    Budget(store, SpendingLimits(per_month=1)).set_aside(Cost(1))
+    assert store.place == "the Airflow Variable sentinelhub_cache_budget_a"
+    assert "all budgets begin anew" in described["sentinelhub_cache_budget_a"]
+    assert "may be deleted at any time" in described["sentinelhub_cache_probe"]
 
 
 def test_threads_of_a_process_lose_nothing_of_each_other_in_variables():
@@ -107,11 +123,11 @@ def test_threads_of_a_process_lose_nothing_of_each_other_in_variables():
     meanwhile: list[threading.Thread] = []
 
     def change(ledger, now):
-        other = threading.Thread(target=store.update, args=[lambda ledger, now: {**ledger, "other": (2.0, now)}])
+        other = threading.Thread(target=store.update, args=[lambda ledger, now: {**ledger, "other": Entry(2.0, now)}])
         other.start()
         other.join(0.2)
         meanwhile.append(other)
-        return {**ledger, "one": (1.0, now)}
+        return {**ledger, "one": Entry(1.0, now)}
 
     store.update(change)
     meanwhile[0].join()
@@ -128,4 +144,4 @@ def test_a_trigger_of_an_old_airflow_keeps_no_budget_in_variables(monkeypatch: p
 
     budget = asyncio.run(opened())  # free calls, such as those that watch a job, go on
     with pytest.raises(SentinelHubConfigurationError, match=r"before Airflow 3\.2"):
-        budget.set_aside(1)
+        budget.set_aside(Cost(1))

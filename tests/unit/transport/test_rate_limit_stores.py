@@ -187,7 +187,7 @@ def test_file_goes_by_the_clock_it_was_given(path: Path):
 def test_redis_value_does_not_stay_for_good(redis_server: RedisServer):
     """An account that is used no more leaves nothing in Redis."""
     store = RedisStateStore(redis_server.client(), "rate-limit:short", RATE_STATE)
-    store.update(lambda state, _: state)
+    store.update(lambda state, _: replace(state))
     assert 0 < redis_server.client().ttl("rate-limit:short") <= 3600
     assert json.loads(redis_server.client().get("rate-limit:short")) == {**asdict(FIRST), "returned": []}
 
