@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseHook, ObjectStoragePath
 
+from filelock import FileLock
+
 from sentinelhub_provider.exceptions import SentinelHubOutputError
 from sentinelhub_provider.transport.download import Download, FileSystemTarget, LocalTarget, Target, storing
 
 LOCAL = ("", "file", "local")  # protocols of this machine's disk
 CHUNK = 1024 * 1024  # bytes that are copied at a time
+LOCK_PATIENCE = 600.0
+"""Seconds to wait for others that change the same folder."""
 
 
 def is_object_path(path: Any) -> bool:
@@ -63,6 +68,14 @@ def forget_listings(place: Any) -> None:
     """Have an object storage look again: its library keeps listings, and others may have written since."""
     if is_object_path(place):
         place.fs.invalidate_cache()
+
+
+def folder_lock(folder: Any, name: str = ".lock") -> AbstractContextManager[Any]:
+    """Return the lock of a local folder, a file in it; an object storage has none."""
+    if is_object_path(folder):
+        return nullcontext()
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / name, timeout=LOCK_PATIENCE)
 
 
 def check_connection(place: Any) -> None:

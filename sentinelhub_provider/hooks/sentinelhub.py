@@ -170,7 +170,7 @@ class SentinelHubHook(BaseHook):
 
         return SentinelHubSession(
             **self._shared(self.settings),
-            resolve=self._resolve,
+            resolve=self.url_of,
             spends=spends_units,
             cost=self._expected_cost,
             on_token=mask,
@@ -331,7 +331,8 @@ class SentinelHubHook(BaseHook):
         budget = self.budget
         return [] if budget is None else budget.standings()
 
-    def _resolve(self, endpoint: str) -> str:
+    def url_of(self, endpoint: str) -> str:
+        """Return the URL of an endpoint, such as ``/catalog/v1/collections``, at the connection's deployment."""
         settings = self.settings
         return resolve_endpoint(endpoint, base_url=settings.base_url, scheme=settings.path_scheme)
 
@@ -342,7 +343,7 @@ class SentinelHubHook(BaseHook):
             raise TypeError(
                 f"unknown argument {min(unknown)!r}; a request takes {', '.join(RequestOptions.__annotations__)}"
             )
-        url = self._resolve(endpoint)
+        url = self.url_of(endpoint)
         accept, longest_wait = options.get("accept"), options.get("longest_wait")
         samples, units = read_number(options.get("samples", 1), "samples", least=0), options.get("units")
         units = None if units is None else read_number(units, "units", least=0)

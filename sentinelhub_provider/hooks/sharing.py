@@ -19,6 +19,7 @@ from sentinelhub_provider.both_ways import Turns
 from sentinelhub_provider.connection import DEFAULT_PREFIX, ConnectionSettings
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
 from sentinelhub_provider.hooks import airflow_variables
+from sentinelhub_provider.hooks.output import uri_of
 from sentinelhub_provider.oauth.broker import TokenBroker, broker_for, run_in_thread
 from sentinelhub_provider.oauth.shared import SharedEntry
 from sentinelhub_provider.oauth.stores import TokenStore
@@ -123,7 +124,7 @@ def merge_lock(
     :param is_needed: whether merges at the same time lose rows without it.
     :returns: ``None`` where the cache has no locks, with a warning if it is needed.
     """
-    name = hashlib.sha256(path.rstrip("/").encode()).hexdigest()
+    name = hashlib.sha256(uri_of(path).rstrip("/").encode()).hexdigest()  # whichever connection
     if _is_redis(settings.auth_cache):
         from sentinelhub_provider.oauth.stores.redis import redis_client
 

@@ -25,7 +25,7 @@ SPENT_UNITS_KEY = "processing_units"
 """XCom keys: PU that a task was expected to cost, and PU that the service says it did cost."""
 
 EVENT_KEYS = (
-    *("path", "size", "sha256", "outputs", "partitions", "rows", "coverage", "request_sha256"),
+    *("path", "size", "sha256", "outputs", "partitions", "rows", "coverage", "request_sha256", "item", "collection"),
     *(
         "id",
         "state",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sentinelhub_provider.api.arguments import ImageryArguments
     from sentinelhub_provider.api.process import ProcessRequest
-    from sentinelhub_provider.operators.raster.records import Records
+    from sentinelhub_provider.operators.raster.items import Items
 
 MOST_AT_A_TIME = 100
 """Tiles: each has a thread and a connection of its own."""
@@ -33,11 +33,12 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
 
     With ``features``, returned is a dict: ``features`` (with a picture), ``skipped`` (as their pictures were there),
     ``failed``, ``failed_features`` (the first 100), ``pictures`` (``feature_id``, ``path``, ``size``, ``sha256`` and
-    ``skipped`` of each; ``None`` where that is more than XCom holds), ``path`` (as given), ``processing_units`` and
-    ``estimated_processing_units``.
+    ``skipped`` of each; ``None`` where that is more than XCom holds), ``path`` (as given), ``collection`` (of STAC,
+    where it is), ``processing_units`` and ``estimated_processing_units``.
 
     Otherwise, returned is a dict: ``path`` (of the picture, ``None`` where there are several), ``outputs`` (``path``,
-    ``size`` in bytes, ``sha256`` and ``content_type`` of each, by identifier), ``processing_units`` spent (PU, ``None``
+    ``size`` in bytes, ``sha256`` and ``content_type`` of each, by identifier), ``item`` (of STAC, where it is; ``None``
+    without one), ``processing_units`` spent (PU, ``None``
     where the service does not say), ``estimated_processing_units``, ``request_sha256``, ``skipped``, ``tiles``
     (``total`` and ``fetched``, ``None`` without tiling), and ``coverage`` (share of the area that has data, 0 to 1;
     ``None`` where that is not known). Both costs are pushed to XCom, too.
@@ -49,8 +50,8 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
         or a dict of paths by output identifier. (templated)
     :param if_exists: what to do where ``output_path`` is there: ``overwrite`` it; ``skip`` the request if it is the one
         that made it, and overwrite otherwise; or ``fail``, unless an earlier attempt of this task made it. (templated)
-    :param request_record: where it is recorded by which request a picture was made: ``True`` for
-        ``<output_path>.request.json``, a folder, or ``False`` for nowhere. (templated)
+    :param stac: where a picture is described by a STAC Item, in the Collection ``collection.json`` of that folder:
+        ``True`` for ``<output_path>.stac.json``, a folder, or ``False`` for nowhere. (templated)
     :param on_empty: what becomes of the task where no pixel has data, for want of scenes or for clouds: ``succeed``,
         ``skip`` or ``fail``. With the latter two, the Catalog is searched for scenes first where that is cheaper; the
         pixels are told by the extra ``raster``. (templated)
@@ -83,7 +84,7 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
         *,
         output_path: str | PurePath | ObjectStoragePath | Mapping[str, Any],
         if_exists: str = "overwrite",
-        request_record: bool | str | PurePath | ObjectStoragePath = True,
+        stac: bool | str | PurePath | ObjectStoragePath = True,
         on_empty: str = "succeed",
         features: Any = None,
         id_property: str | None = None,
@@ -100,34 +101,36 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.output_path, self.if_exists, self.on_empty = output_path, if_exists, on_empty
-        self.request_record = request_record
+        self.stac = stac
         self.features, self.id_property, self.layer = features, id_property, layer
         self.buffer, self.clip, self.on_error = buffer, clip, on_error
         self.tile, self.mosaic = tile, mosaic
         self.tile_size, self.concurrency, self.tile_attempts = tile_size, concurrency, tile_attempts
 
     def _result(self, context: Context) -> dict[str, Any]:
-        from sentinelhub_provider.operators.raster.records import Records
+        from sentinelhub_provider.operators.raster.items import Items, parent
 
         is_tiled = self._check_arguments()
         if self.features is not None:
-            from sentinelhub_provider.operators.raster.features import FeaturePictures
+            from sentinelhub_provider.operators.raster.features import FEATURE_FIELD, FeaturePictures
 
             if is_tiled:
                 raise SentinelHubRequestError("tile is true, and features are given. Each has one request.")
-            return FeaturePictures(self, context, Records(self, context, self.request_record)).result()
+            folder = parent(str(self.output_path).partition(FEATURE_FIELD)[0])
+            return FeaturePictures(self, context, Items(self, context, self.stac, folder)).result()
         request = self._checked_request(context, is_tiled=is_tiled)
         for warning in request.warnings:
             self.log.warning("%s", warning)
         self.log.info("picture of %s", request)
         self.time_range_sent, self.request_sent = request.datasets.time_range, request.body
-        records = Records(self, context, self.request_record)
+        items = Items(self, context, self.stac)
         if is_tiled:
             from sentinelhub_provider.operators.raster.tiled import TiledProcess
 
-            result = TiledProcess(self, context, request, records).result()
+            result = TiledProcess(self, context, request, items).result()
         else:
-            result = self._single(context, request, records)
+            result = self._single(context, request, items)
+        items.publish()
         if result["skipped"] and result["coverage"] is None:  # the task that made the picture did not need to know
             paths = pictures.output_paths(self.output_path, request.formats)
             result["coverage"] = coverage_of(self, request, paths, self.on_empty)
@@ -143,27 +146,25 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
             setattr(self, name, read_whole_number(getattr(self, name), name, most=most))
         return read_flag(self.tile, "tile")
 
-    def _single(self, context: Context, request: ProcessRequest, records: Records) -> dict[str, Any]:
+    def _single(self, context: Context, request: ProcessRequest, items: Items) -> dict[str, Any]:
         paths = pictures.output_paths(self.output_path, request.formats)
-        kept = pictures.pictures_there(self, records, paths, request.digest)
+        kept = pictures.picture_there(self, items, paths, request.digest)
         if kept is not None:
             return pictures.result_of(kept, request.digest, spent=0.0, estimated=0.0, skipped=True)
         estimate = request.estimate(samples=self.sample_count)
         self.check_estimate(context, estimate)
-        self.check_scenes(request, estimate)
-        for path in paths.values():
-            records.drop(path)
+        scenes = self.check_scenes(request, estimate)
+        items.drop(paths)
         if len(paths) == 1:
             stored = {name: self.download_picture(request, path) for name, path in paths.items()}
         else:
             stored = pictures.download_outputs(partial(self.download_picture, request), paths, request.formats)
-        coverage = coverage_of(self, request, paths, self.on_empty)
-        outputs = {}
-        for name, output in stored.items():
+        for output in stored.values():
             self.log.info("stored %d bytes (%s) at %s", output.size, output.content_type, output.path)
-            outputs[name] = records.write(paths[name], output, request.digest, coverage=coverage)
+        coverage = coverage_of(self, request, paths, self.on_empty)
+        made = items.write(request, paths, stored, request.digest, cost=self.spent, scenes=scenes, coverage=coverage)
         return pictures.result_of(
-            {name: (stored[name].path, record) for name, record in outputs.items()},
+            made,
             request.digest,
             spent=self.spent,
             estimated=None if estimate is None else estimate.processing_units,

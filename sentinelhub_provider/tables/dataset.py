@@ -9,16 +9,14 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-from filelock import FileLock
-
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubOutputError, SentinelHubRequestError
 from sentinelhub_provider.features.files import require
-from sentinelhub_provider.hooks.output import check_connection, forget_listings, is_object_path, place_of, target_for
+from sentinelhub_provider.hooks.output import check_connection, folder_lock, forget_listings, place_of, target_for
 from sentinelhub_provider.transport.download import storing
 
 if TYPE_CHECKING:
@@ -32,9 +30,6 @@ TIMES = {"interval_year": "%Y", "interval_month": "%Y-%m", "interval_day": "%Y-%
 
 FILE = "data.parquet"
 CONTENT_TYPE = "application/vnd.apache.parquet"
-LOCK_PATIENCE = 600.0
-"""Seconds to wait for other merges into the same dataset."""
-
 Lock = Callable[[], AbstractContextManager[Any]]
 """Takes a lock for as long as its context lasts."""
 
@@ -180,10 +175,7 @@ class Dataset:
         )
 
     def _own_lock(self) -> AbstractContextManager[Any]:
-        if is_object_path(self._root):
-            return nullcontext()
-        self._root.mkdir(parents=True, exist_ok=True)
-        return FileLock(self._root / ".lock", timeout=LOCK_PATIENCE)
+        return folder_lock(self._root)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -86,13 +86,15 @@ def test_a_picture_of_nothing_is_told_by_its_pixels(picture, tmp_path: Path, on_
 
 @endings
 @pytest.mark.parametrize("tile", [False, True], ids=["whole", "tiles"])
-def test_a_picture_that_is_kept_is_looked_at_where_its_record_does_not_tell(
+def test_a_picture_that_is_kept_is_looked_at_where_its_item_does_not_tell(
     picture, tmp_path: Path, on_empty, error, tile
 ):
     """Whoever made it had no ``rasterio``, or it lies in an object storage."""
     picture(evalscript=NOTHING, tile=tile)
-    record = tmp_path / "a.tif.request.json"
-    record.write_text(json.dumps({**json.loads(record.read_text()), "coverage": None}))
+    item = tmp_path / "a.tif.stac.json"
+    told = json.loads(item.read_text())
+    assert told["properties"].pop("sentinelhub:coverage") == 0
+    item.write_text(json.dumps(told))
 
     with pytest.raises(error, match="no pixel has data"):
         picture(evalscript=NOTHING, tile=tile, on_empty=on_empty, if_exists="skip")

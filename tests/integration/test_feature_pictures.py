@@ -22,7 +22,7 @@ from sentinelhub_provider.exceptions import (
 )
 from sentinelhub_provider.operators.feature_statistics.feature_requests import MOST_FAILURES_IN_A_ROW
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
-from sentinelhub_provider.operators.raster.records import Records
+from sentinelhub_provider.operators.raster.items import Items
 from sentinelhub_provider.transport.policy import MAX_ATTEMPTS
 
 SCRIPT = """//VERSION=3
@@ -171,7 +171,7 @@ def test_broken_features_are_named_before_anything_is_sent(run, sent, broken: di
         ({"bbox": [14, 46, 14.1, 46.1]}, "bbox is given, and features too"),
         ({"tile": True}, "tile is true, and features are given"),
         ({"on_empty": "skip"}, "on_empty has to be 'succeed'"),
-        ({"request_record": False}, "request_record is false"),
+        ({"stac": False}, "stac is false"),
         ({"on_error": "perhaps"}, "on_error is 'perhaps'"),
         ({"buffer": "wide"}, "buffer"),
         ({"clip": "perhaps"}, "clip"),
@@ -241,11 +241,11 @@ def test_buffer_across_the_antimeridian_is_refused_whichever_feature_has_it(run,
     assert sent() == 0
 
 
-def test_records_of_many_pictures_are_kept_apart(run, operators, tmp_path: Path):
-    """In one folder, under one name: of tens of thousands of features, no two share a record."""
-    run(features=fields(1), request_record=str(tmp_path / "records"))
-    records = Records(operators[-1], {}, str(tmp_path / "records"))  # type: ignore[arg-type]
-    places = {records._place(f"/data/{number}/ndvi.tif") for number in range(200_000)}
+def test_items_of_many_pictures_are_kept_apart(run, operators, tmp_path: Path):
+    """In one folder, under one name: of tens of thousands of features, no two share an item."""
+    run(features=fields(1), stac=str(tmp_path / "items"))
+    items = Items(operators[-1], {}, str(tmp_path / "items"))  # type: ignore[arg-type]
+    places = {items._place(f"/data/{number}/ndvi.tif") for number in range(200_000)}
     assert len(places) == 200_000
 
 

@@ -287,13 +287,13 @@ def test_skip_does_not_mistake_another_picture(ndvi, sent):
     assert second["skipped"] is False
 
 
-@pytest.mark.parametrize("harm", ["record", "picture", "size"])
-def test_skip_trusts_only_a_whole_record(ndvi, sent, tmp_path: Path, harm):
-    """A picture without a record, a record without a picture, a picture of another size."""
+@pytest.mark.parametrize("harm", ["item", "picture", "size"])
+def test_skip_trusts_only_a_whole_item(ndvi, sent, tmp_path: Path, harm):
+    """A picture without an item, an item without a picture, a picture of another size."""
     ndvi(if_exists="skip")
-    picture, record = tmp_path / "ndvi.tif", tmp_path / "ndvi.tif.request.json"
+    picture, item = tmp_path / "ndvi.tif", tmp_path / "ndvi.tif.stac.json"
     {
-        "record": record.unlink,
+        "item": item.unlink,
         "picture": picture.unlink,
         "size": lambda: picture.write_bytes(b"II*\0 other"),
     }[harm]()
@@ -354,43 +354,45 @@ def test_what_is_about_to_change_is_not_skipped(ndvi, sentinelhub_sandbox):
 def test_skip_does_not_keep_another_deployment_s_picture(ndvi, sent, tmp_path: Path):
     """The same request means other data there."""
     ndvi(if_exists="skip")
-    record = tmp_path / "ndvi.tif.request.json"
-    told = json.loads(record.read_text())
-    record.write_text(json.dumps({**told, "service": "https://services.sentinel-hub.com"}))
+    item = tmp_path / "ndvi.tif.stac.json"
+    told = json.loads(item.read_text())
+    service = {"sentinelhub:service": "https://services.sentinel-hub.com"}
+    item.write_text(json.dumps({**told, "properties": told["properties"] | service}))
     assert ndvi(if_exists="skip")["skipped"] is False
 
-    record.write_text(json.dumps({name: value for name, value in told.items() if name != "service"}))
+    kept = {name: value for name, value in told["properties"].items() if name != "sentinelhub:service"}
+    item.write_text(json.dumps({**told, "properties": kept}))
     assert ndvi(if_exists="skip")["skipped"] is False
 
 
-@pytest.mark.parametrize("where", [False, "false", "{folder}/records"], ids=str)
-def test_record_lies_where_the_user_says(ndvi, tmp_path: Path, where: Any):
+@pytest.mark.parametrize("where", [False, "false", "{folder}/items"], ids=str)
+def test_item_lies_where_the_user_says(ndvi, tmp_path: Path, where: Any):
     """Or nowhere; tiles know it, too."""
     where = where.format(folder=tmp_path) if isinstance(where, str) else where
-    ndvi(request_record=where)
-    ndvi(request_record=where, tile=True, tile_size=64, output_path=str(tmp_path / "large.vrt"))
+    ndvi(stac=where)
+    ndvi(stac=where, tile=True, tile_size=64, output_path=str(tmp_path / "large.vrt"))
 
     assert list(tmp_path.glob("*.json")) == []
-    assert len(list((tmp_path / "records").glob("*.request.json"))) == (0 if "f" in str(where).lower()[:1] else 2)
+    assert len(list((tmp_path / "items").glob("*.stac.json"))) == (0 if "f" in str(where).lower()[:1] else 2)
 
 
-def test_records_in_a_folder_serve_skip(ndvi, sent, tmp_path: Path):
+def test_items_in_a_folder_serve_skip(ndvi, sent, tmp_path: Path):
     """Each by its output's whole path."""
-    wanted = {"if_exists": "skip", "request_record": str(tmp_path / "records")}
+    wanted = {"if_exists": "skip", "stac": str(tmp_path / "items")}
     for _ in range(2):
         ndvi(**wanted)
         ndvi(**wanted, evalscript="ndwi", output_path=str(tmp_path / "other" / "ndvi.tif"))
 
     assert len(sent()) == 2
-    with pytest.raises(AirflowFailException, match="needs records"):
-        ndvi(if_exists="skip", request_record=False)
+    with pytest.raises(AirflowFailException, match="needs the items of pictures"):
+        ndvi(if_exists="skip", stac=False)
 
 
 @pytest.mark.parametrize("tile", [False, True], ids=["whole", "tiles"])
-def test_record_that_cannot_be_kept_fails_no_paid_task(ndvi, tmp_path: Path, tile: bool):
+def test_item_that_cannot_be_kept_fails_no_paid_task(ndvi, tmp_path: Path, tile: bool):
     """It is logged."""
     (tmp_path / "file").write_bytes(b"")
-    result = ndvi(request_record=str(tmp_path / "file" / "records"), tile=tile)
+    result = ndvi(stac=str(tmp_path / "file" / "items"), tile=tile)
 
     assert Path(result["path"]).stat().st_size == result["outputs"]["default"]["size"]
 
@@ -436,10 +438,15 @@ def test_tiles_cost_what_was_estimated(ndvi):
 
 
 def test_tiles_under_one_tiff_are_removed(ndvi, tmp_path: Path):
-    """Only the picture and its record stay."""
+    """Only the picture and what describes it stay."""
     ndvi(tile=True, tile_size=64)
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["ndvi.tif", "ndvi.tif.request.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".collection.json.lock",
+        "collection.json",
+        "ndvi.tif",
+        "ndvi.tif.stac.json",
+    ]
 
 
 def test_virtual_raster_can_be_moved_with_its_tiles(ndvi, tmp_path: Path):
@@ -566,9 +573,9 @@ def test_a_mosaic_that_cannot_be_stored_costs_nothing(ndvi, sent, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"request_record": "{{ none }}"}, "request_record is 'None'"),
-        ({"request_record": " "}, "request_record is ' '"),
-        ({"request_record": 0}, "request_record is 0"),
+        ({"stac": "{{ none }}"}, "stac is 'None'"),
+        ({"stac": " "}, "stac is ' '"),
+        ({"stac": 0}, "stac is 0"),
         ({"tile": True, "concurrency": 100_000}, "concurrency is 100000. Give a whole number from 1 to 100"),
     ],
 )
@@ -622,7 +629,7 @@ def fixture_bucket(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_object_storage_is_as_good_as_a_disk(ndvi, sent, bucket: str, tmp_path: Path):
-    """A picture, its record, and what is skipped for it."""
+    """A picture, its item, and what is skipped for it."""
     from airflow.sdk import ObjectStoragePath
 
     ndvi(output_path=f"{bucket}/a/ndvi.tif", if_exists="skip")
@@ -662,4 +669,4 @@ def test_tiles_in_object_storage_are_kept_for_a_retry(ndvi, sent, sentinelhub_sa
 
     assert result["tiles"] == {"total": 6, "fetched": 2}
     assert_same_picture(tmp_path / "copy.tif", tmp_path / "whole.tif")
-    assert sorted(MemoryFileSystem.store) == ["/bucket/ndvi.tif", "/bucket/ndvi.tif.request.json"]
+    assert sorted(MemoryFileSystem.store) == ["/bucket/collection.json", "/bucket/ndvi.tif", "/bucket/ndvi.tif.stac.json"]

@@ -5,11 +5,12 @@ The service delivers a picture without any scene as one of nothing but zeros, an
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.process import ProcessRequest
     from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.operators.request_arguments import RequestOperator
+    from sentinelhub_provider.stac.item import SourceScene
 
 MOST_PIXELS = 16_000_000
 """Pixels of a picture that are read without need."""
@@ -48,24 +50,33 @@ def judge_coverage(coverage: float | None, on_empty: str, what: str) -> None:
     raise kind(f"{what}, and on_empty is {on_empty!r}. Take a longer time, or allow more clouds with max_cloud_cover.")
 
 
-def has_scenes(operator: RequestOperator, request: ProcessRequest, estimate: Estimate | None) -> bool:
-    """Look in the Catalog whether a request has any scene, where that is known to be cheaper than the picture.
+def scenes_of(
+    operator: RequestOperator, request: ProcessRequest, estimate: Estimate | None
+) -> list[SourceScene] | None:
+    """Look in the Catalog for the scenes of a request, where that is known to be cheaper than the picture.
 
-    ``estimate``: of the picture. Returns ``False`` only where there is certainly none.
+    ``estimate``: of the picture. Returns the first page of each collection; ``None`` where they are not known.
     """
     searches = searches_of(request)
     costs = [search.estimate() for search in searches or ()]
     units = [cost.processing_units for cost in costs if cost is not None]
     if searches is None or estimate is None or len(units) < len(costs) or sum(units) >= estimate.processing_units:
-        return True
+        return None
+    from sentinelhub_provider.api.catalog import MAX_PAGE
     from sentinelhub_provider.hooks.scenes import search_scenes
+    from sentinelhub_provider.stac.item import SourceScene
 
-    limits = operator.call_arguments
+    scenes = []
     try:
-        return any(search_scenes(operator.hook, search.body, enough=1, **limits) for search in searches)
+        for search in searches:
+            of_collection = f"/catalog/v1/collections/{search.body['collections'][0]}/items"
+            for one in search_scenes(operator.hook, search.body, enough=MAX_PAGE, **operator.call_arguments):
+                url = operator.hook.url_of(f"{of_collection}/{one['id']}")
+                scenes.append(SourceScene(one["id"], url, one["cloud_cover"]))
     except SentinelHubError as error:
         operator.log.warning("whether there are scenes is not known: %s", error)
-        return True
+        return None
+    return scenes
 
 
 def searches_of(request: ProcessRequest) -> list[SearchRequest] | None:
@@ -92,8 +103,7 @@ def searches_of(request: ProcessRequest) -> list[SearchRequest] | None:
                 datetime=(times["from"], times["to"]),
                 intersects=degrees,
                 max_cloud_cover=chosen.get("maxCloudCoverage") if collection.has_cloud_cover else None,
-                fields={"include": ["id"], "exclude": ["geometry", "assets", "links"]},
-                limit=1,
+                fields={"include": ["id", "properties.eo:cloud_cover"], "exclude": ["geometry", "assets", "links"]},
             )
         )
     return searches
@@ -139,16 +149,39 @@ def local_copy(place: Any) -> Iterator[Path]:
         yield copy
 
 
-def _share(path: Path, request: ProcessRequest) -> float:
-    import numpy as np
+def statistics_of(path: Any, request: ProcessRequest) -> list[dict[str, float]]:
+    """Return ``minimum``, ``maximum``, ``mean`` and ``stddev`` of each band of a picture, of all pixels with data.
+
+    GDAL reads it block by block. Returns nothing where that is not cheap, as for :func:`coverage_of`, or a band has no
+    data.
+    """
+    place: Any = place_of(path)
+    if is_object_path(place) or request.size.width * request.size.height > MOST_PIXELS:
+        return []
+    with suppress(Exception):  # the picture is paid for and stored: nothing here may fail the task
+        import rasterio
+
+        with rasterio.Env(GDAL_PAM_ENABLED=False), _opened(place) as picture:
+            found = [(one.min, one.max, one.mean, one.std) for one in picture.stats()]
+        names = ("minimum", "maximum", "mean", "stddev")
+        return [dict(zip(names, map(float, one), strict=True)) for one in found if all(map(math.isfinite, one))]
+    return []
+
+
+def _opened(path: Path) -> Any:
     import rasterio.errors
-    from rasterio.features import geometry_mask
-    from rasterio.transform import from_bounds
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # PNG and JPEG
-        picture = rasterio.open(path)
-    with picture:
+        return rasterio.open(path)
+
+
+def _share(path: Path, request: ProcessRequest) -> float:
+    import numpy as np
+    from rasterio.features import geometry_mask
+    from rasterio.transform import from_bounds
+
+    with _opened(path) as picture:
         shape = (min(picture.height, MOST_SIDE), min(picture.width, MOST_SIDE))
         pixels = picture.read(out_shape=(picture.count, *shape))
         has_data = (picture.dataset_mask(out_shape=shape) > 0) & ((pixels != 0) & ~np.isnan(pixels)).any(axis=0)

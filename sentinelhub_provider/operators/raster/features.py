@@ -34,8 +34,8 @@ from sentinelhub_provider.operators.feature_statistics.feature_requests import (
     MOST_FAILURES_IN_A_ROW,
     is_of_one_feature,
 )
+from sentinelhub_provider.operators.raster.items import Items
 from sentinelhub_provider.operators.raster.pictures import OUTPUT_FIELD, PictureOperator, refuse_what_is_there
-from sentinelhub_provider.operators.raster.records import Records
 from sentinelhub_provider.operators.raster.tiled import fetch_tiles
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ FEATURE_FIELD = "{feature_id}"
 
 NAMED = 20  # Problems that an error names
 SHOWN = 100  # Problems that the result lists
-NAME_SIZE = 220  # Bytes of a file's name: disks take 255, of which the record's name needs some
+NAME_SIZE = 220  # Bytes of a file's name: disks take 255, of which the item's name needs some
+PUBLISHED = 2_000  # Pictures that the Collection learns of at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,11 @@ class Picture:
     path: str
 
     @property
+    def paths(self) -> dict[str, str]:
+        """Where its one output goes."""
+        return {next(iter(self.request.formats)): self.path}
+
+    @property
     def name(self) -> str:
         """The feature's identifier, for messages."""
         return str(self.feature.id)
@@ -69,8 +75,8 @@ class Picture:
 class FeaturePictures:
     """One execution of the Process operator with ``features``."""
 
-    def __init__(self, operator: PictureOperator, context: Context, records: Records) -> None:
-        self._operator, self._context, self._records = operator, context, records
+    def __init__(self, operator: PictureOperator, context: Context, items: Items) -> None:
+        self._operator, self._context, self._items = operator, context, items
         self._path = str(operator.output_path)
         self._example: ProcessRequest | None = None
         self._problems: list[Problem] = []
@@ -100,9 +106,12 @@ class FeaturePictures:
                 is_hopeless=self._is_hopeless,
                 on_lost=self._lost,
             )
-            for picture, download in arrivals:
-                self._in_a_row = 0
-                self._tell(picture, download.size, download.sha256, skipped=False)
+            try:
+                for picture, download in arrivals:
+                    self._in_a_row = 0
+                    self._tell(picture, download.size, download.sha256, skipped=False)
+            finally:
+                self._items.publish()
         return self._judged(estimate)
 
     def _check(self) -> None:
@@ -124,9 +133,9 @@ class FeaturePictures:
                 raise SentinelHubRequestError(f"{name} is given, and features too. Give one of them.")
         if operator.on_empty != "succeed":
             raise SentinelHubRequestError("on_empty has to be 'succeed' with features.")
-        if not self._records.are_kept:
+        if not self._items.are_kept:
             raise SentinelHubRequestError(
-                "request_record is false, but a retry needs records to go on. Give a folder for them, or leave it out."
+                "stac is false, but a retry needs items to go on. Give a folder for them, or leave it out."
             )
 
     # --- before anything is sent -------------------------------------------------------------------------------------
@@ -206,7 +215,8 @@ class FeaturePictures:
         if size > NAME_SIZE:
             raise SentinelHubRequestError(f"its id makes a file's name of {size} bytes, and {NAME_SIZE} are the most")
         if self._operator.if_exists == "fail":
-            refuse_what_is_there(self._records, path, self._records.read(path))
+            name = next(iter(self._example.formats)) if self._example is not None else ""
+            refuse_what_is_there(self._items, path, self._items.read({name: path}))
 
     def _bounds_of(self, bounds: Bounds) -> Bounds:
         """Return an area with the buffer around it, or the box around it where it is not clipped."""
@@ -227,18 +237,28 @@ class FeaturePictures:
                 continue
             path = self._path_of(feature)
             picture = Picture(feature, self._request_of(feature, features), path)
-            record = self._records.read(path)
-            if record is not None and self._records.is_of_request(record, picture.request.digest):
+            made = self._items.read(picture.paths)
+            if made is not None and self._items.is_of_request(made, picture.request.digest):
                 self._skipped += 1
-                self._tell(picture, record.size, record.sha256, skipped=True)
+                self._items.keep(made)
+                (output,) = made.outputs.values()
+                self._tell(picture, output["size"], output["sha256"], skipped=True)
             else:
                 yield picture
         self._are_all_begun = True
 
     def _fetch(self, picture: Picture) -> Download:
-        self._records.drop(picture.path)
+        self._items.drop(picture.paths)
         output = self._operator.download_picture(picture.request, picture.path)
-        self._records.write(picture.path, output, picture.request.digest)
+        stored = dict.fromkeys(picture.paths, output)
+        self._items.write(
+            picture.request,
+            picture.paths,
+            stored,
+            picture.request.digest,
+            cost=output.processing_units,
+            feature_id=picture.feature.id,
+        )
         return output
 
     def _is_hopeless(self, error: SentinelHubError) -> bool:
@@ -255,6 +275,8 @@ class FeaturePictures:
         self._done += 1
         told = {"feature_id": picture.name, "path": picture.path, "size": size, "sha256": sha256, "skipped": skipped}
         self._made.append(told)
+        if self._done % PUBLISHED == 0:
+            self._items.publish()
         if self._done % 500 == 0:
             self._operator.log.info("%d pictures are there, %d features failed", self._done, len(self._problems))
 
@@ -270,6 +292,7 @@ class FeaturePictures:
         is_small = len(json.dumps(self._made)) <= MAX_XCOM_SIZE
         return {
             "path": self._path,
+            "collection": self._items.collection,
             "features": self._done,
             "skipped": self._skipped,
             "failed": len(problems),

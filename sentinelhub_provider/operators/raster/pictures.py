@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError, SentinelHubResponseError
 from sentinelhub_provider.operators.arguments import telling_cost
-from sentinelhub_provider.operators.raster.coverage import has_scenes, judge_coverage
+from sentinelhub_provider.operators.raster.coverage import judge_coverage, scenes_of
 from sentinelhub_provider.operators.request_arguments import ImageryOperator
 
 if TYPE_CHECKING:
@@ -24,11 +24,9 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.arguments import ImageryArguments
     from sentinelhub_provider.api.process import ProcessRequest
     from sentinelhub_provider.api.processing_units import Estimate
-    from sentinelhub_provider.operators.raster.records import Record, Records
+    from sentinelhub_provider.operators.raster.items import Items, Made
+    from sentinelhub_provider.stac.item import SourceScene
     from sentinelhub_provider.transport.download import Download
-
-    Pictures = Mapping[str, tuple[str, Record]]
-    """Path and record of each output by its identifier."""
 
 ENDPOINT = "/process/v1"
 IF_EXISTS = ("overwrite", "skip", "fail")
@@ -128,54 +126,53 @@ class PictureOperator(ImageryOperator):
                 "POST", ENDPOINT, path, json=request.body, accept=request.accept, **self.call_arguments
             )
 
-    def check_scenes(self, request: ProcessRequest, estimate: Estimate | None) -> None:
-        """End the task where ``on_empty`` says so and the Catalog has no scene. Raises as :func:`judge_coverage`."""
-        if self.on_empty != "succeed" and not has_scenes(self, request, estimate):
+    def check_scenes(self, request: ProcessRequest, estimate: Estimate | None) -> list[SourceScene]:
+        """End the task where ``on_empty`` says so and the Catalog has no scene. Raises as :func:`judge_coverage`.
+
+        Returns the scenes, where the Catalog was asked.
+        """
+        scenes = None if self.on_empty == "succeed" else scenes_of(self, request, estimate)
+        if scenes is not None and not scenes:
             judge_coverage(0, self.on_empty, "the Catalog has no scene of that area and time; no picture was requested")
+        return scenes or []
 
 
-def pictures_there(
-    operator: PictureOperator, records: Records, paths: Mapping[str, Any], digest: str
-) -> Pictures | None:
-    """Return the outputs where all of them are there, made by this very request, and are to be kept; else ``None``.
+def picture_there(operator: PictureOperator, items: Items, paths: Mapping[str, Any], digest: str) -> Made | None:
+    """Return the picture where all of it is there, made by this very request, and is to be kept; else ``None``.
 
     :param paths: where each output goes, by its identifier.
     :raises SentinelHubOutputError: where one is there that another task made, and ``if_exists`` is ``fail``.
-    :raises SentinelHubRequestError: where ``if_exists`` is ``skip`` and there are no records.
+    :raises SentinelHubRequestError: where ``if_exists`` is ``skip`` and there are no items.
     """
-    from sentinelhub_provider.hooks.output import place_of
-    from sentinelhub_provider.operators.raster.records import exists
+    from sentinelhub_provider.operators.raster.items import exists
 
     if operator.if_exists == "overwrite":
         return None
-    if operator.if_exists == "skip" and not records.are_kept:
+    if operator.if_exists == "skip" and not items.are_kept:
         raise SentinelHubRequestError(
-            "if_exists is 'skip', which needs records of requests, but request_record is false. Give a folder for them "
-            "as request_record, or another if_exists.",
-            field="request_record",
+            "if_exists is 'skip', which needs the items of pictures, but stac is false. Give a folder for them as "
+            "stac, or another if_exists.",
+            field="stac",
         )
-    found = {name: records.read(path) for name, path in paths.items()}
+    found = items.read(paths)
     if operator.if_exists == "fail":
         for name, path in paths.items():
-            refuse_what_is_there(records, path, found[name])
-    kept = {
-        name: (str(place_of(paths[name])), record)
-        for name, record in found.items()
-        if record is not None and records.is_of_request(record, digest)
-    }
-    if len(kept) == len(paths):
-        operator.log.info("skipped: %s is there, made by this request", ", ".join(path for path, _ in kept.values()))
-        return kept
+            refuse_what_is_there(items, path, found if found is not None and name in found.outputs else None)
+    if found is not None and len(found.outputs) == len(paths) and items.is_of_request(found, digest):
+        there = ", ".join(output["path"] for output in found.outputs.values())
+        operator.log.info("skipped: %s is there, made by this request", there)
+        items.keep(found)
+        return found
     if any(exists(path) for path in paths.values()):
-        operator.log.info("what is there was made by another request, or its record is missing: it is made anew")
+        operator.log.info("what is there was made by another request, or its item is missing: it is made anew")
     return None
 
 
-def refuse_what_is_there(records: Records, path: Any, record: Record | None) -> None:
+def refuse_what_is_there(items: Items, path: Any, made: Made | None) -> None:
     """Raise :class:`SentinelHubOutputError` where there is a file that another task made."""
-    from sentinelhub_provider.operators.raster.records import exists
+    from sentinelhub_provider.operators.raster.items import exists
 
-    if exists(path) and not records.is_of_task(record):
+    if exists(path) and not items.is_of_task(made):
         raise SentinelHubOutputError(
             f"output_path {path} exists, and if_exists is 'fail'. Remove it, choose another path, or give "
             "if_exists='skip' or 'overwrite'; nothing was sent."
@@ -183,7 +180,7 @@ def refuse_what_is_there(records: Records, path: Any, record: Record | None) -> 
 
 
 def result_of(
-    pictures: Pictures,
+    made: Made,
     digest: str,
     *,
     spent: float | None,
@@ -191,20 +188,17 @@ def result_of(
     skipped: bool = False,
     tiles: dict[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Return what a task returns that made pictures; see ``SentinelHubProcessOperator``."""
-    outputs = {
-        name: {"path": path, "size": record.size, "sha256": record.sha256, "content_type": record.content_type}
-        for name, (path, record) in pictures.items()
-    }
+    """Return what a task returns that made a picture; see ``SentinelHubProcessOperator``."""
     return {
-        "path": next(path for path, _ in pictures.values()) if len(pictures) == 1 else None,
-        "outputs": outputs,
+        "path": next(one["path"] for one in made.outputs.values()) if len(made.outputs) == 1 else None,
+        "outputs": made.outputs,
+        "item": made.item,
         "processing_units": spent,
         "estimated_processing_units": estimated,
         "request_sha256": digest,
         "skipped": skipped,
         "tiles": tiles,
-        "coverage": next((record.coverage for _, record in pictures.values() if record.coverage is not None), None),
+        "coverage": made.coverage,
     }
 
 

@@ -21,8 +21,8 @@ from sentinelhub_provider.exceptions import (
 from sentinelhub_provider.hooks.output import beside, check_writable, is_object_path, place_of, store
 from sentinelhub_provider.operators.arguments import added_units, task_identity
 from sentinelhub_provider.operators.raster.coverage import coverage_of
-from sentinelhub_provider.operators.raster.pictures import OUTPUT_FIELD, PictureOperator, pictures_there, result_of
-from sentinelhub_provider.operators.raster.records import Records, digest_of
+from sentinelhub_provider.operators.raster.items import Items, digest_of
+from sentinelhub_provider.operators.raster.pictures import OUTPUT_FIELD, PictureOperator, picture_there, result_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -32,7 +32,12 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.tiling import Tile
     from sentinelhub_provider.transport.download import Download
 
-MOSAICS = ("geotiff", "cog", "vrt")
+MEDIA_TYPES = {
+    "geotiff": "image/tiff",
+    "cog": "image/tiff; application=geotiff; profile=cloud-optimized",
+    "vrt": "application/x-gdal-vrt+xml",
+}
+MOSAICS = tuple(MEDIA_TYPES)
 SPENT = ".spent"
 """Name of the file among the tiles that holds the PU that they did cost."""
 
@@ -56,11 +61,11 @@ class TiledProcess:
     Tiles lie in ``<output_path>.tiles/<key>/``, where the key stands for the request and the DAG run's task: a retry of
     the task finds them, another run does not. They appear there only when they are complete, so that those that are
     there need not be asked for again. Under a GeoTIFF they are removed once it is stored. ``operator``: the task, whose
-    arguments are checked. ``request``: the whole area's. ``records``: of the task's outputs.
+    arguments are checked. ``request``: the whole area's. ``items``: of the task's pictures.
     """
 
-    def __init__(self, operator: PictureOperator, context: Context, request: ProcessRequest, records: Records) -> None:
-        self._operator, self._context, self._request, self._records = operator, context, request, records
+    def __init__(self, operator: PictureOperator, context: Context, request: ProcessRequest, items: Items) -> None:
+        self._operator, self._context, self._request, self._items = operator, context, request, items
         path = operator.output_path
         if not isinstance(path, str) and not hasattr(path, "with_name"):
             raise SentinelHubRequestError(
@@ -68,43 +73,55 @@ class TiledProcess:
             )
         self._output = str(path).replace(OUTPUT_FIELD, next(iter(request.formats)))
         self._kind = self._checked_kind()
+        self._paths = {next(iter(request.formats)): self._output}
         self._digest = digest_of(request.digest, self._kind)
         self._key = digest_of(self._digest, operator.tile_size, *task_identity(operator, context))[:16]
         self._folder = f"{beside(self._output, FOLDER)}/{self._key}"
 
     def result(self) -> dict[str, Any]:
         """Fetch what is missing, make the picture, and return what the task returns."""
-        operator, name = self._operator, next(iter(self._request.formats))
-        kept = pictures_there(operator, self._records, {name: self._output}, self._digest)
+        operator = self._operator
+        kept = picture_there(operator, self._items, self._paths, self._digest)
         if kept is not None:
             return result_of(kept, self._digest, spent=0.0, estimated=0.0, skipped=True)
         tiles = self._tiles()
-        previous = self._records.read(self._output)
+        previous = self._items.read(self._paths)
         if previous is not None and previous.tiles == self._key:
             self._remove(self._key)  # this very task was finished, and is asked to do it over
-            self._records.drop(self._output)  # so that a retry keeps the tiles of this attempt
+            self._items.drop(self._paths)  # so that a retry keeps the tiles of this attempt
         there = self._there()
         missing = [tile for tile in tiles if tile.name not in there]
         operator.log.info("%d tiles, %d of them already there", len(tiles), len(tiles) - len(missing))
         estimate = self._estimate(missing)
         operator.check_estimate(self._context, estimate)
         check_writable(self._output)
-        operator.check_scenes(self._request, estimate)
+        scenes = operator.check_scenes(self._request, estimate)
         operator.spent_before = added_units(operator.spent_before, self._read_spent())
         try:
             output = self._make(tiles, missing)
         except BaseException:
             self._keep_spent()
             raise
-        coverage = coverage_of(operator, self._request, {name: self._output}, operator.on_empty)
-        record = self._records.write(self._output, output, self._digest, self._key, coverage=coverage)
+        coverage = coverage_of(operator, self._request, self._paths, operator.on_empty)
+        name = next(iter(self._paths))
+        made = self._items.write(
+            self._request,
+            self._paths,
+            {name: output},
+            self._digest,
+            cost=operator.spent,
+            media_types={name: MEDIA_TYPES[self._kind]},
+            scenes=scenes,
+            coverage=coverage,
+            tiles=self._key,
+        )
         if self._kind != "vrt":
             _try(lambda: self._remove(self._key))
         if previous is not None and previous.tiles not in (None, self._key):
             _try(lambda: self._remove(str(previous.tiles)))
         operator.log.info("stored %d bytes (%s) at %s", output.size, output.content_type, output.path)
         return result_of(
-            {name: (output.path, record)},
+            made,
             self._digest,
             spent=operator.spent,
             estimated=None if estimate is None else estimate.processing_units,
@@ -117,7 +134,7 @@ class TiledProcess:
         paths = {tile.name: self._path_of(tile) for tile in tiles}
         if self._kind == "vrt":
             self._fetch(missing, lambda _: None)
-            self._records.drop(self._output)
+            self._items.drop(self._paths)
             folder = "/".join(self._folder.rstrip("/").rsplit("/", 2)[-2:])
             return write_vrt(self._output, self._request.grid, tiles, paths, folder)
         with GeoTiffMosaic(self._request.grid, tile_size=self._operator.tile_size, cog=self._kind == "cog") as mosaic:
@@ -126,7 +143,7 @@ class TiledProcess:
                 if tile.name not in wanted:
                     mosaic.add(tile, paths[tile.name])
             self._fetch(missing, lambda tile: mosaic.add(tile, paths[tile.name]))
-            self._records.drop(self._output)
+            self._items.drop(self._paths)
             return mosaic.store(self._output)
 
     def _fetch(self, tiles: list[Tile], use: Callable[[Tile], None]) -> None:

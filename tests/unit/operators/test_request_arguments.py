@@ -313,7 +313,7 @@ GOOD: dict[type[BaseOperator], dict[str, Any]] = {
     SentinelHubByocDeleteTilesOperator: {"collection_id": COLLECTION, "tiles": ["a"], "max_processing_units": 0},
 }
 PLAIN = {
-    *("deferrable", "max_processing_units", "sentinelhub_conn_id", "output_path", "part_folder", "request_record"),
+    *("deferrable", "max_processing_units", "sentinelhub_conn_id", "output_path", "part_folder", "stac"),
     *("method", "max_xcom_size", "poke_interval", "multiple_outputs"),
 }
 """Arguments that take what they get: paths and names become text. Of some, Airflow itself checks the type."""
