@@ -669,4 +669,8 @@ def test_tiles_in_object_storage_are_kept_for_a_retry(ndvi, sent, sentinelhub_sa
 
     assert result["tiles"] == {"total": 6, "fetched": 2}
     assert_same_picture(tmp_path / "copy.tif", tmp_path / "whole.tif")
-    assert sorted(MemoryFileSystem.store) == ["/bucket/collection.json", "/bucket/ndvi.tif", "/bucket/ndvi.tif.stac.json"]
+    assert sorted(MemoryFileSystem.store) == [
+        "/bucket/collection.json",
+        "/bucket/ndvi.tif",
+        "/bucket/ndvi.tif.stac.json",
+    ]

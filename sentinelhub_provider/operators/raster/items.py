@@ -148,6 +148,7 @@ class Items:
         cost: float | None = None,
         media_types: Mapping[str, str] | None = None,
         scenes: Iterable[SourceScene] = (),
+        with_statistics: bool = True,
         **more: Any,
     ) -> Made:
         """Describe a picture that is complete, and paid for, by an item: where that fails, it is logged.
@@ -159,6 +160,7 @@ class Items:
         :param cost: PU.
         :param media_types: of outputs that have another than was asked for.
         :param scenes: that went into it, as far as they are known.
+        :param with_statistics: whether pixels are read for the statistics of their bands.
         :param more: further properties, such as ``coverage`` and ``tiles``.
         """
         own = {"request_sha256": digest, "service": self._service, "task": self._task, "processing_units": cost, **more}
@@ -188,7 +190,7 @@ class Items:
                     one.size,
                     one.sha256,
                     types[name],
-                    statistics_of(paths[name], request) if types[name].startswith("image/") else (),
+                    statistics_of(paths[name], request) if with_statistics and types[name].startswith("image/") else (),
                 )
                 for name, one in stored.items()
             }
@@ -203,8 +205,9 @@ class Items:
                 scenes=scenes,
                 properties=properties,
             )
-            self._store(to_json(item), where)
-            self._remember(to_json(item), where)
+            document = to_json(item)
+            self._store(document, where)
+            self._remember(document, where)
 
         return Made(outputs, properties, str(where)) if self._try(where, describe) else made
 
