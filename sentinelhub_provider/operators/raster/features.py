@@ -307,7 +307,8 @@ class FeaturePictures:
 def _file_name(identifier: Any) -> str:
     """Return an identifier as a part of a file's name; characters that no name may have are percent-encoded.
 
-    So are those that end a path in a URL, as which links of STAC are read, and dots where there is nothing else, and a tilde in front, which would lead to another folder.
+    So are those that end the path in a link, dots where there is nothing else, and a tilde in front, which would lead
+    to another folder.
     """
     name = re.sub(r"[%/\\#?\x00-\x1f\ud800-\udfff]|^~", lambda found: f"%{ord(found.group()):02X}", str(identifier))
     return name if name.strip(".") else name.replace(".", "%2E")
