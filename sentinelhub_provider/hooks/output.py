@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseHook, ObjectStoragePath
-
 from filelock import FileLock
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError
