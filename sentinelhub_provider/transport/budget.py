@@ -11,7 +11,7 @@ import json
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeAlias
 
@@ -193,13 +193,14 @@ class Excess:
 def set_aside(ledger: Ledger, limits: SpendingLimits, now: float, cost: Cost) -> tuple[Ledger, Charge | Excess]:
     """Set units aside in all windows, or in none where one of them has too few left.
 
-    Where a request's cost is not known, any unit that is left will do. What was set aside for a job before is replaced:
+    Where a request's cost is not known, any unit that is left will do. What a job holds is replaced by no less:
     a job that is started again counts as a whole in the windows of its last start.
     """
     kept: Ledger = {name: entry for name, entry in ledger.items() if now - entry.used_at <= FORGETTING}
     before = kept.get(_name_of(cost.job)) if cost.job else None
     if before is not None:
         kept = _changed(kept, before.windows, now, -before.units, -before.reserved)
+        cost = replace(cost, units=max(cost.units or 0.0, before.units))
     windows, units = list(limits.windows(now)), cost.units or 0.0
     for window in windows:
         used = kept.get(window.name, Entry(0.0, now)).units

@@ -797,6 +797,20 @@ def test_features_in_a_bucket_are_counted_when_the_job_is_analysed(limit: float,
     assert (job.analyses, job.starts) == (1, starts)
 
 
+def test_an_analysed_job_over_a_budget_is_not_started(jobs, s3: S3Server, connect, tmp_path: Path):
+    """What its features cost is known only then; the least that a job costs would be within the budget."""
+    hook = connect(extra={"auth_cache": f"file://{tmp_path}/shared", "processing_units_per_day": 150})
+    s3.put("fields.gpkg", geopackage([f"field-{number}" for number in range(20)], size=3500))
+    arguments = {"bbox": None, "tiling_grid": None, "resolution": None, "features": f"s3://{BUCKET}/fields.gpkg"}
+
+    with pytest.raises(AirflowFailException, match=r"150 PU left, and job .* costs 207\.\d PU; it was not started"):
+        task(**arguments, width=3500, height=3500, analyse=True).attempt()
+
+    (job,) = jobs.all()
+    assert (job.analyses, job.starts) == (1, 0)
+    assert (hook.budgets()[0].spent, hook.budgets()[0].reserved) == (0, 0)
+
+
 def test_features_of_any_kind_are_uploaded_once(jobs, s3: S3Server):
     """As a GeoPackage near the delivery, named after what it holds; a cleared task finds it there."""
     one = task("statistics")

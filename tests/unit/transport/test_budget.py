@@ -231,6 +231,7 @@ def test_job_that_was_stopped_may_be_started_again(clock: FakeClock, cost: float
     assert used(kept) == {"day 2026-11-27": 80 if cost is None else max(0, cost)}
     assert kept.standings()[0].reserved == 0
     kept.set_aside(Cost(90, job="a"))
+    kept.set_aside(Cost(10, job="a"))  # by somebody who does not know what it does
     assert used(kept) == {"day 2026-11-27": 90}
     kept.settle_jobs({"a": 85})
     assert used(kept) == {"day 2026-11-27": 85}
@@ -262,7 +263,7 @@ def test_ledgerholds_what_requests_and_jobs_hold(limit: float, taken: list[tuple
                 ledger = settle(ledger, result, now, other)
                 requests += one if other is None else other
             else:
-                jobs[one] = other
+                jobs[one] = max(other, jobs[one]) if one in held else other
                 held.add(one)
         elif one in held:
             ledger = settle_jobs(ledger, {str(one): other}, now, [str(one)] if kind == "stopped" else [])
