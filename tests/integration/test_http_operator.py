@@ -350,7 +350,7 @@ def test_picture_goes_to_a_file(run, ti: TaskInstance, tmp_path: Path, process_r
     assert path.read_bytes().startswith(b"\x89PNG")
     assert set(result) == {"path", "size", "sha256", "content_type", "processing_units", "url"}
     assert (result["path"], result["size"]) == (str(path), path.stat().st_size)
-    assert ti.pushed == {"processing_units": result["processing_units"]}
+    assert ti.pushed["processing_units"] == result["processing_units"]
     assert json.dumps(result)
 
 
