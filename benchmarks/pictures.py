@@ -6,18 +6,16 @@ python -m benchmarks.pictures FEATURES WHAT FOLDER     what one measured process
 from __future__ import annotations
 
 import json
-import logging
 import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.area import stream
-from benchmarks.clients import load_package
 from benchmarks.harness import Loopback, loopback, measure_process
 from benchmarks.report import Row, Table, progress
-from benchmarks.statistics import CONNECTIONS, LATENCY, _write_features
-from benchmarks.task import execute, peak_memory
+from benchmarks.statistics import CONNECTIONS, LATENCY
+from benchmarks.task import execute_for_features
 
 FEATURES = (2_000, 10_000, 20_000)
 LEAST_SHARE = 0.9
@@ -85,13 +83,10 @@ def _task(features: int, folder: Path) -> None:
     """Execute the operator as a task's process does, and print what it took."""
     from sentinelhub_provider.operators.process import SentinelHubProcessOperator
 
-    load_package("api", "oauth", "transport", "hooks", "operators")
-    logging.disable(logging.INFO)
-    _write_features(folder / "fields.geojson", features)
-    operator = SentinelHubProcessOperator(
-        task_id="pictures",
-        features=str(folder / "fields.geojson"),
-        collection="sentinel-2-l2a",
+    execute_for_features(
+        SentinelHubProcessOperator,
+        features,
+        folder,
         evalscript="true-colour",
         time_range=("2025-06-01", "2025-06-07"),
         width=SIDE,
@@ -99,12 +94,6 @@ def _task(features: int, folder: Path) -> None:
         output_path=str(folder / "pictures" / "{feature_id}.tif"),
         concurrency=CONNECTIONS,
     )
-    before, start = peak_memory(), time.perf_counter()
-    result = execute(operator)
-    seconds = time.perf_counter() - start
-    if result["features"] != features:
-        raise RuntimeError(f"{result}")
-    print(json.dumps({"seconds": seconds, "before": before, "memory": peak_memory()}))
 
 
 if __name__ == "__main__":

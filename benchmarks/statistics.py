@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import sys
 import time
 from pathlib import Path
 from statistics import median
 
-from benchmarks.clients import load_package
 from benchmarks.harness import Loopback, loopback, measure_process
 from benchmarks.report import Row, Table, progress
-from benchmarks.task import execute, peak_memory
+from benchmarks.task import execute_for_features
 
 LEAST_SHARE = 0.9
 MOST_MEMORY = 200.0
@@ -107,28 +105,14 @@ def _measure(server: Loopback, features: int) -> dict[str, float]:
     return measure_process(server, features, "benchmarks.statistics", features)
 
 
-def _write_features(path: Path, number: int) -> None:
-    with path.open("w") as file:
-        file.write('{"type": "FeatureCollection", "features": [')
-        for index in range(number):
-            x, y = 10 + index % 1000 / 100, 45 + index // 1000 / 100
-            ring = [[x, y], [x + 0.005, y], [x + 0.006, y + 0.003], [x + 0.005, y + 0.005], [x, y + 0.005], [x, y]]
-            feature = {"type": "Feature", "id": index, "geometry": {"type": "Polygon", "coordinates": [ring]}}
-            file.write((", " if index else "") + json.dumps({**feature, "properties": {"name": f"field {index}"}}))
-        file.write("]}")
-
-
 def _task(features: int, folder: Path) -> None:
     """Execute the operator as a task's process does, and print what it took."""
     from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
 
-    load_package("api", "oauth", "transport", "hooks", "operators")
-    logging.disable(logging.INFO)
-    _write_features(folder / "fields.geojson", features)
-    operator = SentinelHubStatisticsOperator(
-        task_id="statistics",
-        features=str(folder / "fields.geojson"),
-        collection="sentinel-2-l2a",
+    execute_for_features(
+        SentinelHubStatisticsOperator,
+        features,
+        folder,
         evalscript="ndvi-clear",
         time_range=_WEEK,
         aggregation_interval="P7D",
@@ -136,13 +120,6 @@ def _task(features: int, folder: Path) -> None:
         output_path=str(folder / "table.csv"),
         concurrency=CONNECTIONS,
     )
-    before = peak_memory()
-    start = time.perf_counter()
-    result = execute(operator)
-    seconds = time.perf_counter() - start
-    if result["features"] != features:
-        raise RuntimeError(f"{result}")
-    print(json.dumps({"seconds": seconds, "before": before, "memory": peak_memory()}))
 
 
 if __name__ == "__main__":

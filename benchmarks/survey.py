@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.harness import ROOT
 from benchmarks.report import Row, Table, progress
-from benchmarks.statistics import _WEEK, _write_features
-from benchmarks.task import peak_memory
+from benchmarks.statistics import _WEEK
+from benchmarks.task import peak_memory, write_features
 
 FEATURES = (10_000, 100_000)
 MOST_SECONDS = 20.0
@@ -53,7 +53,7 @@ def _survey(features: int, folder: Path) -> None:
     from sentinelhub_provider.features import open_features
 
     path = folder / "fields.geojson"
-    _write_features(path, features)
+    write_features(path, features)
     wanted = StatisticsArguments(
         collection="sentinel-2-l2a",
         evalscript="ndvi-clear",

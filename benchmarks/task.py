@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import resource
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.clients import load_package
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow.sdk import BaseOperator
 
 _UNIT = 1024**2 if sys.platform == "darwin" else 1024
@@ -29,3 +36,30 @@ def execute(operator: BaseOperator) -> Any:
 def peak_memory() -> float:
     """Memory that this process had at most so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _UNIT
+
+
+def write_features(path: Path, number: int) -> None:
+    """Write fields of Sentinel-2 size as a FeatureCollection."""
+    with path.open("w") as file:
+        file.write('{"type": "FeatureCollection", "features": [')
+        for index in range(number):
+            x, y = 10 + index % 1000 / 100, 45 + index // 1000 / 100
+            ring = [[x, y], [x + 0.005, y], [x + 0.006, y + 0.003], [x + 0.005, y + 0.005], [x, y + 0.005], [x, y]]
+            feature = {"type": "Feature", "id": index, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+            file.write((", " if index else "") + json.dumps({**feature, "properties": {"name": f"field {index}"}}))
+        file.write("]}")
+
+
+def execute_for_features(kind: type[BaseOperator], number: int, folder: Path, **arguments: Any) -> None:
+    """Execute an operator for so many features of Sentinel-2; print the seconds and the memory in MiB that it took."""
+    load_package("api", "oauth", "transport", "hooks", "operators")
+    logging.disable(logging.INFO)
+    path = folder / "fields.geojson"
+    write_features(path, number)
+    operator = kind(task_id="measured", features=str(path), collection="sentinel-2-l2a", **arguments)
+    before, start = peak_memory(), time.perf_counter()
+    result = execute(operator)
+    seconds = time.perf_counter() - start
+    if result["features"] != number:
+        raise RuntimeError(f"{result}")
+    print(json.dumps({"seconds": seconds, "before": before, "memory": peak_memory()}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -91,6 +92,25 @@ def fixture_operators() -> Iterator[list[Any]]:
     yield operators
     for operator in operators:
         operator.hook.get_conn().close()
+
+
+@pytest.fixture(name="process")
+def fixture_process(connect, ti, operators, tmp_path: Path, waits) -> Callable[..., dict[str, Any]]:
+    """Render and execute the Process operator as a task would, with a data interval in June."""
+    from task_instance import june, rendered
+
+    from sentinelhub_provider.operators.process import SentinelHubProcessOperator
+
+    connect()
+
+    def run(*, run_id: str = "monday", **arguments: Any) -> dict[str, Any]:
+        context = june(ti, run_id=run_id)
+        operator = rendered(SentinelHubProcessOperator, context, tmp_path, **arguments)
+        operators.append(operator)
+        operator.hook.get_conn()._sleep = waits.sleep
+        return operator.execute(context)
+
+    return run
 
 
 @pytest.fixture(name="waits")

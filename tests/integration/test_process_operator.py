@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 import rasterio
 from airflow.sdk.exceptions import AirflowFailException
-from task_instance import TaskInstance, june, rendered
+from task_instance import TaskInstance
 
 from sentinelhub_provider.exceptions import SentinelHubTransportError
-from sentinelhub_provider.operators.process import SentinelHubProcessOperator
 from sentinelhub_provider.operators.raster import tiled
 
 UTM = {"bbox": [400_000, 5_095_000, 403_200, 5_097_400], "crs": 32633}
@@ -60,18 +59,9 @@ def fixture_sent(sentinelhub_sandbox) -> Sent:
 
 
 @pytest.fixture(name="run")
-def fixture_run(connect, ti: TaskInstance, operators, tmp_path: Path, waits) -> Callable[..., dict[str, Any]]:
-    """Render and execute an operator as a task would, with a data interval in June."""
-    connect()
-
-    def run(*, run_id: str = "monday", **arguments: Any) -> dict[str, Any]:
-        context = june(ti, run_id=run_id)
-        operator = rendered(SentinelHubProcessOperator, context, tmp_path, **arguments)
-        operators.append(operator)
-        operator.hook.get_conn()._sleep = waits.sleep
-        return operator.execute(context)
-
-    return run
+def fixture_run(process) -> Callable[..., dict[str, Any]]:
+    """Execute the operator; see the fixture ``process``."""
+    return process
 
 
 @pytest.fixture(name="ndvi")

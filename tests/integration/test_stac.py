@@ -16,7 +16,6 @@ import rasterio
 from airflow.sdk.exceptions import AirflowFailException
 from s3_server import BUCKET, S3Server
 from stac_checks import check_stac
-from task_instance import TaskInstance, june, rendered
 
 from sentinelhub_provider.exceptions import SentinelHubServerError
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
@@ -27,11 +26,10 @@ NAMES = ("north", "a/b", "Körös 2.5", "50% #1?", "..")
 
 
 @pytest.fixture(name="run")
-def fixture_run(connect, ti: TaskInstance, operators, tmp_path: Path, waits) -> Callable[..., dict[str, Any]]:
+def fixture_run(process, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Have an NDVI made; keywords change or add arguments, ``None`` leaves one out."""
-    connect()
 
-    def run(*, run_id: str = "monday", **arguments: Any) -> dict[str, Any]:
+    def run(**arguments: Any) -> dict[str, Any]:
         given = {
             "collection": "sentinel-2-l2a",
             "evalscript": "ndvi",
@@ -40,12 +38,7 @@ def fixture_run(connect, ti: TaskInstance, operators, tmp_path: Path, waits) -> 
             **AREA,
             **arguments,
         }
-        context = june(ti, run_id=run_id)
-        kept = {name: value for name, value in given.items() if value is not None}
-        operator = rendered(SentinelHubProcessOperator, context, tmp_path, **kept)
-        operators.append(operator)
-        operator.hook.get_conn()._sleep = waits.sleep
-        return operator.execute(context)
+        return process(**{name: value for name, value in given.items() if value is not None})
 
     return run
 
