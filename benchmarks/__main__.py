@@ -18,6 +18,7 @@ SUBJECTS = {
     "statistics": "the statistics of thousands of features: share of what 20 connections give, memory",
     "pictures": "a picture of each of thousands of features: share of what 20 connections give, memory",
     "previews": "previews of GeoTIFFs of 10,000 x 10,000 pixels: time, memory",
+    "pages": "contact sheets of mapped tasks in the API server: time",
     "survey": "100,000 features checked before anything is sent: time, memory",
     "dataset": "one week of 10,000 fields merged into a dataset of 5 million rows: time, memory",
     "tokens": "requests to the token endpoint by a fleet",

@@ -160,6 +160,16 @@ CONFIG: dict[str, Any] = {
                 "example": None,
                 "default": "200",
             },
+            "task_tab": {
+                "description": (
+                    "Whether the page of a task instance has a tab Imagery. Airflow shows it for all tasks, also for "
+                    "those of others."
+                ),
+                "version_added": "0.1.0",
+                "type": "boolean",
+                "example": None,
+                "default": "False",
+            },
         },
     }
 }

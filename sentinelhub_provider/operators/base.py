@@ -22,6 +22,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubRateLimitError,
     SentinelHubRequestError,
 )
+from sentinelhub_provider.links.imagery import ImageryLink
 from sentinelhub_provider.operators.arguments import (
     ESTIMATED_UNITS_KEY,
     added_units,
@@ -199,6 +200,7 @@ class SentinelHubOperator(ConnectedOperator):
     """The request's JSON, or that of the first of many, for *Satellite imagery*; ``None`` before it is made."""
     chart: Chart | None = None
     """What that page shows of a table of statistics."""
+    operator_extra_links = (ImageryLink(),)
     spent_before: float | None = None
     """PU that the task did cost in earlier attempts, and before a wait, as far as that is known."""
 

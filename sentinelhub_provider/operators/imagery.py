@@ -6,6 +6,7 @@ The page opens no file, no bucket and no connection, so all that it shows comes 
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ from sentinelhub_provider.api.imagery import (
     facts_of_request,
     shortened,
 )
-from sentinelhub_provider.operators.arguments import push
+from sentinelhub_provider.links.imagery import page_of
+from sentinelhub_provider.operators.arguments import push, task_identity
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -85,6 +87,9 @@ def leave_imagery(
         if "job" in facts and operator.request_sent is None:  # it was made before the wait in the triggerer
             facts = {**_earlier(operator, context), **facts}
         push(operator, context, FACTS_KEY, {**facts, "pictures": len(pictures), "has_table": bool(table)})
+        dag_id, run_id, index, task_id = task_identity(operator, context)
+        address = f"{conf.get('api', 'base_url', fallback='')}/{page_of(dag_id, run_id, task_id, index)}"
+        operator.log.info("Satellite imagery: %s", re.sub("(?<!:)//+", "/", address))
     except Exception as problem:  # of whatever library: it must not fail the task
         operator.log.warning("the page Satellite imagery shows less of this task: %s", problem)
 

@@ -14,6 +14,7 @@ from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
 from sentinelhub_provider.api.scenes.events import announced_key, watch_of
+from sentinelhub_provider.plugins import imagery
 
 if TYPE_CHECKING:
     from airflow.listeners.types import AssetEvent
@@ -75,7 +76,9 @@ def _noted(stored: str | None) -> int:
 
 
 class SentinelHubPlugin(AirflowPlugin):
-    """Registers the listener."""
+    """Registers the listener, and the page *Satellite imagery*."""
 
     name = "sentinelhub"
     listeners = [SceneEventListener()]  # noqa: RUF012 - Airflow's own form
+    fastapi_apps = imagery.APPS
+    external_views = imagery.views()

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {
+    "fastapi",
     "requests",
     "httpx",
     "urllib3",
@@ -34,6 +35,7 @@ MODULES = [
     "sensors.catalog",
     "sensors.job",
     "decorators.sentinelhub",
+    "plugins.imagery",  # in every process of Airflow; its app is imported by the API server alone
 ]
 
 SCRIPT = """

@@ -18,7 +18,7 @@ class Chart:
     """Watches the rows of a table go by. What it keeps is bounded, however long the table is."""
 
     def __init__(self) -> None:
-        self._series: dict[tuple[str, str, str], list[tuple[str, float]]] = {}
+        self._series: dict[tuple[str, str, str], list[list[Any]]] = {}
         self._rows: list[dict[str, Any]] = []
 
     def watch(self, cells: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -37,7 +37,7 @@ class Chart:
         if key in self._series or len(self._series) < SERIES:
             points = self._series.setdefault(key, [])
             if len(points) < POINTS:
-                points.append((start.isoformat() if isinstance(start, datetime) else str(start), float(mean)))
+                points.append([start.isoformat() if isinstance(start, datetime) else str(start), float(mean)])
 
     def to_json(self) -> dict[str, Any]:
         """Return ``series`` (``name`` and ``points``, of which each has a time and a mean) and the first ``rows``."""

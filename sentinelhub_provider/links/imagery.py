@@ -1,0 +1,33 @@
+"""The button *Imagery*: from a task instance to its page of *Satellite imagery*."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from airflow.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+PREFIX = "sentinelhub"
+"""Where the pages are, below Airflow's base URL."""
+
+
+def page_of(dag_id: str, run_id: str, task_id: str, map_index: int | str) -> str:
+    """Return the address of a task instance's page, relative to Airflow's base URL: its path may have any prefix."""
+    parts = (quote(str(part), safe="") for part in (dag_id, run_id, task_id, map_index))
+    return "/".join((PREFIX, "tasks", *parts))
+
+
+class ImageryLink(BaseOperatorLink):
+    """Leads to the task instance's page. It needs nothing but the names, so it stays the same after a deferral."""
+
+    name = "Imagery"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address; empty, which gives no button, for a task that leaves nothing in XCom."""
+        if not operator.do_xcom_push:
+            return ""
+        return page_of(ti_key.dag_id, ti_key.run_id, ti_key.task_id, ti_key.map_index)

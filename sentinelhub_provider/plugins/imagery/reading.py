@@ -1,0 +1,229 @@
+"""What the pages read of Airflow's database: task instances and XComs. No file, no bucket and no connection."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from sqlalchemy import func, select
+
+from sentinelhub_provider.api.imagery import FACTS_KEY, PREVIEWS_KEY, webp_of
+from sentinelhub_provider.plugins.imagery.facts import checked
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+Key = tuple[str, str, str, int]
+"""DAG, run, task and map index."""
+
+DAYS = 7
+MOST_FACTS = 1000
+MOST_COSTS = 20_000
+"""XComs of these days that the overview reads, the newest first."""
+
+MOST_LISTED = 30
+MOST_RUNS = 12
+
+OURS = "%SentinelHub%"
+"""What the name of an operator of this package is like."""
+
+WAITING = ("running", "deferred", "queued", "scheduled", "up_for_retry", "up_for_reschedule", "restarting")
+FAILED = ("failed", "up_for_retry")
+
+COLUMNS: tuple[Any, ...] = (
+    *(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id, TaskInstance.map_index, TaskInstance.state),
+    *(TaskInstance.operator, TaskInstance.start_date, TaskInstance.end_date, TaskInstance.try_number),
+    TaskInstance.__table__.c.rendered_map_index,  # the attribute has the index where there is no name
+)
+XCOM: tuple[Any, ...] = (XComModel.dag_id, XComModel.run_id, XComModel.task_id, XComModel.map_index)
+
+
+@dataclass
+class Task:
+    """A task instance, as a page shows it. ``facts``: what it left, checked."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    state: str | None
+    operator: str | None
+    start_date: datetime | None
+    end_date: datetime | None
+    try_number: int
+    rendered_map_index: str | None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> Key:
+        """What tells it apart."""
+        return self.dag_id, self.run_id, self.task_id, self.map_index
+
+    @property
+    def name(self) -> str:
+        """The task, and which of a mapped one."""
+        index = self.rendered_map_index or self.map_index
+        return self.task_id if self.map_index < 0 else f"{self.task_id} [{index}]"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it goes on."""
+        return self.state is None or self.state in WAITING
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is one of this package."""
+        return bool(self.facts) or "SentinelHub" in (self.operator or "")
+
+
+def tasks(session: Session, *conditions: Any, newest: bool = False, limit: int = 500, offset: int = 0) -> list[Task]:
+    """Return task instances without their facts, by task and map index, or the newest first."""
+    order = (TaskInstance.start_date.desc(),) if newest else (TaskInstance.task_id, TaskInstance.map_index)
+    query = select(*COLUMNS).where(*conditions).order_by(*order).limit(limit).offset(offset)
+    return [Task(*row) for row in session.execute(query)]
+
+
+def of_run(dag_id: str, run_id: str) -> tuple[Any, ...]:
+    """Return the conditions that select the task instances of a run."""
+    return TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id
+
+
+def with_facts(session: Session, found: Iterable[Task]) -> list[Task]:
+    """Add to task instances what they left."""
+    listed = list(found)
+    runs: dict[tuple[str, str], list[Task]] = defaultdict(list)
+    for task in listed:
+        runs[task.dag_id, task.run_id].append(task)
+    for (dag_id, run_id), its in runs.items():
+        indexes = [task.map_index for task in its]
+        query = select(XComModel.task_id, XComModel.map_index, XComModel.value).where(
+            XComModel.dag_id == dag_id,
+            XComModel.run_id == run_id,
+            XComModel.key == FACTS_KEY,
+            XComModel.task_id.in_({task.task_id for task in its}),
+            XComModel.map_index.between(min(indexes), max(indexes)),
+        )
+        left = {(task_id, index): row for task_id, index, *row in session.execute(query)}
+        for task in its:
+            (value,) = left.get((task.task_id, task.map_index), (None,))
+            task.facts = checked(plain(value))
+    return listed
+
+
+def previews_of(session: Session, key: Key) -> dict[str, Any]:
+    """Return the previews, chart and table of a task instance, unchecked."""
+    dag_id, run_id, task_id, map_index = key
+    query = select(XComModel.value).where(
+        XComModel.dag_id == dag_id,
+        XComModel.run_id == run_id,
+        XComModel.task_id == task_id,
+        XComModel.map_index == map_index,
+        XComModel.key == PREVIEWS_KEY,
+    )
+    value = plain(session.scalar(query))
+    return value if isinstance(value, dict) else {}
+
+
+def pictures_of(previews: dict[str, Any]) -> list[tuple[str, bytes | None]]:
+    """Return the name and the file of each preview; ``None`` for what is no preview."""
+    listed = previews.get("pictures")
+    named = [one if isinstance(one, dict) else {} for one in listed[:24]] if isinstance(listed, list) else []
+    return [(str(one.get("name", ""))[:200], webp_of(one.get("webp"))) for one in named]
+
+
+def plain(value: Any) -> Any:
+    """Return an XCom's value, of which some ways to write it leave JSON as a text."""
+    try:
+        return XComModel.deserialize_value(SimpleNamespace(value=value))
+    except Exception:  # whatever was written into it
+        return "cannot be read"
+
+
+def overview(session: Session, dag_ids: set[str], now: datetime) -> dict[str, Any]:
+    """Return what the page about all DAGs shows, of those that the user may read.
+
+    :returns: ``connections``, ``running``, ``errors`` and ``runs``.
+    """
+    since = now - timedelta(days=DAYS - 1)
+    since = since.replace(hour=0, minute=0, second=0, microsecond=0)
+    recent = (XComModel.timestamp >= since, XComModel.dag_id.in_(dag_ids))
+    newest = XComModel.timestamp.desc()
+    query = select(*XCOM, XComModel.timestamp, XComModel.value).where(XComModel.key == FACTS_KEY, *recent)
+    left = {
+        (row.dag_id, row.run_id, row.task_id, row.map_index): (row.timestamp, checked(plain(row.value)))
+        for row in session.execute(query.order_by(newest).limit(MOST_FACTS))
+    }
+    query = select(*XCOM, XComModel.timestamp, XComModel.value).where(XComModel.key == "processing_units", *recent)
+    costs = session.execute(query.order_by(newest).limit(MOST_COSTS)).all()
+    ours = (TaskInstance.dag_id.in_(dag_ids), TaskInstance.operator.like(OURS), TaskInstance.start_date >= since)
+    running = tasks(session, *ours, TaskInstance.state.in_(("running", "deferred")), newest=True, limit=MOST_LISTED)
+    errors = tasks(session, *ours, TaskInstance.state.in_(FAILED), newest=True, limit=MOST_LISTED // 3)
+    return {
+        "connections": spent_by_connection(left, costs, [(since + timedelta(days=n)).date() for n in range(DAYS)]),
+        "running": with_facts(session, running),
+        "errors": with_facts(session, errors),
+        "runs": runs_of(left),
+    }
+
+
+def spent_by_connection(
+    left: dict[Key, tuple[datetime, dict[str, Any]]], costs: Sequence[Any], days: list[Any]
+) -> list[dict[str, Any]]:
+    """Return for each connection what its tasks spent, by day and DAG, and the limits that it had last."""
+    names: dict[tuple[str, str], str] = {}
+    limits: dict[str, dict[str, float]] = {}
+    for (dag_id, _, task_id, _), (_, facts) in left.items():
+        conn_id = facts.get("conn_id")
+        if conn_id is not None:
+            names.setdefault((dag_id, task_id), conn_id)
+            if "limits" in facts:
+                limits.setdefault(conn_id, facts["limits"])
+    spent: dict[str, dict[str, list[float]]] = {name: {} for name in names.values()}
+    for row in costs:
+        conn_id = names.get((row.dag_id, row.task_id))
+        units, day = plain(row.value), row.timestamp.astimezone(UTC).date()
+        if conn_id is not None and isinstance(units, int | float) and 0 <= units < 1e12 and day in days:
+            spent[conn_id].setdefault(row.dag_id, [0.0] * len(days))[days.index(day)] += units
+    found = []
+    for conn_id, dags in sorted(spent.items()):
+        totals = [sum(each) for each in zip(*dags.values(), strict=True)] if dags else [0.0] * len(days)
+        rows = sorted(dags.items(), key=lambda item: -sum(item[1]))[:20]
+        one = {"conn_id": conn_id, "days": days, "totals": totals, "dags": rows, "limits": limits.get(conn_id, {})}
+        found.append({**one, "total": sum(totals), "today": totals[-1], "most": max(*totals, 1e-9)})
+    return found
+
+
+def runs_of(left: dict[Key, tuple[datetime, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return the runs that left something last, each with a task whose picture stands for it."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for key, (timestamp, facts) in left.items():
+        run = found.get(key[:2])
+        if run is None:
+            if len(found) == MOST_RUNS:
+                continue
+            run = found[key[:2]] = {"dag_id": key[0], "run_id": key[1], "at": timestamp, "count": 0, "shown": None}
+        run["count"] += 1
+        if run["shown"] is None and facts.get("pictures"):
+            run["shown"] = key
+    return list(found.values())
+
+
+def task_counts(session: Session, dag_id: str, run_id: str) -> list[tuple[str, int]]:
+    """Return the tasks of a run that are of this package or left something, with the number of their instances."""
+    left = select(XComModel.task_id).where(
+        XComModel.dag_id == dag_id, XComModel.run_id == run_id, XComModel.key == FACTS_KEY
+    )
+    query = (
+        select(TaskInstance.task_id, func.count())
+        .where(*of_run(dag_id, run_id), TaskInstance.operator.like(OURS) | TaskInstance.task_id.in_(left))
+        .group_by(TaskInstance.task_id)
+        .order_by(TaskInstance.task_id)
+        .limit(200)
+    )
+    return [(task_id, count) for task_id, count in session.execute(query)]

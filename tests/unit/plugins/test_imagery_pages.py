@@ -1,0 +1,388 @@
+"""The pages of *Satellite imagery*: what they show, to whom, and of what nobody made."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from imagery_pages import FACTS, RUN, Pages, imagery_pages, plain, webp
+
+from sentinelhub_provider.links.imagery import ImageryLink, page_of
+from sentinelhub_provider.plugins.imagery import views
+from sentinelhub_provider.plugins.imagery.drawing import chart_of, map_of
+
+
+@pytest.fixture(name="all_pages", scope="module")
+def fixture_all_pages(tmp_path_factory: pytest.TempPathFactory):
+    """One database for all: its tables take long to make."""
+    with imagery_pages(tmp_path_factory.mktemp("pages")) as pages:
+        yield pages
+
+
+@pytest.fixture(name="pages")
+def fixture_pages(all_pages: Pages) -> Pages:
+    """The pages of an empty Airflow, for somebody who may read all."""
+    all_pages.clear()
+    all_pages.log_in()
+    return all_pages
+
+
+def words(html: str) -> str:
+    """Return what a person reads."""
+    main = html[html.index("<main") :]
+    return " ".join(re.sub(r"<[^>]+>", " ", main).split())
+
+
+def links(html: str) -> set[str]:
+    """Return where a page leads, and what it loads."""
+    return set(re.findall(r'(?:href|src)="([^"]+)"', html[html.index("<main") :]))
+
+
+# --- what is shown ---------------------------------------------------------------------------------------------------
+
+
+def test_picture_is_shown_with_its_facts(pages: Pages):
+    """All that the task left, and where on earth it is."""
+    html = pages.get(pages.picture())
+
+    for text in (
+        "ndvi",
+        "sentinel-2-l2a",
+        "2025-06-01 to 2025-06-07",
+        "512 \u00d7 512 px",
+        "87.5 % of the area",
+        "at most 30 %",
+        "1.25 PU",
+        "1.5 PU",
+        "/data/ndvi.tif",
+        "14° E to 14.1° E, 46° N to 46.1° N",
+        "ab" * 32,
+    ):
+        assert text in words(html), text
+    assert 'class="area"' in html
+    assert f"../../../../pictures/weekly/{RUN.replace(':', '%3A').replace('+', '%2B')}/ndvi/-1/0?v=abababababab" in html
+    assert 'data-live="no"' in html
+
+
+def test_picture_itself_is_a_webp(pages: Pages):
+    """And may do nothing."""
+    address = pages.picture().replace("tasks/", "pictures/")
+
+    answer = pages.client.get(f"/air/flow/sentinelhub/{address}/0")
+
+    assert (answer.status_code, answer.headers["content-type"], answer.content[:4]) == (200, "image/webp", b"RIFF")
+    assert "sandbox" in answer.headers["content-security-policy"]
+    for other in ("1", "-1", "x", "99999999999"):
+        pages.get(f"{address}/{other}", 404)
+
+
+def test_statistics_are_a_chart_and_rows(pages: Pages):
+    """Of what the worker kept."""
+    points = [["2025-06-01T00:00:00+00:00", 0.25], ["2025-06-11T00:00:00+00:00", 0.75]]
+    previews = {
+        "pictures": [],
+        "series": [{"name": "f0 B0", "points": points}],
+        "rows": [{"feature_id": "f0", "mean": 0.25}],
+    }
+    facts = {
+        "operator": "SentinelHubStatisticsOperator",
+        "rows": 21,
+        "failed_features": [{"feature_id": "f9", "error": "no"}],
+    }
+    html = pages.get(pages.task(sentinelhub_imagery=facts, sentinelhub_previews=previews))
+
+    assert html.count("<circle") == 2
+    for text in ("f0 B0", "2025-06-11 0.75", "feature_id", "Rows 21", "Failed features f9 no"):
+        assert text in words(html), text
+
+
+def test_job_is_shown_while_it_is_waited_for(pages: Pages):
+    """The page looks again by itself."""
+    job = {"id": "j-1", "state": "PROCESSING", "completion": 40, "cost": 7.5, "features": {"done": 3, "causes": []}}
+    html = pages.get(
+        pages.task(state="deferred", operator="SentinelHubBatchProcessOperator", sentinelhub_imagery={"job": job})
+    )
+
+    for text in ("j-1", "PROCESSING", "40 %", "7.5 PU", "Features done 3"):
+        assert text in words(html), text
+    assert 'data-live="yes"' in html
+
+
+def test_failed_task_says_why(pages: Pages):
+    """In the words of its error."""
+    html = pages.get(pages.task(state="failed", sentinelhub_imagery={"error": "the account is empty"}))
+
+    assert "Why it failed. the account is empty" in words(html)
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ({"operator": "PythonOperator"}, "no task of Sentinel Hub"),
+        ({"state": "running"}, "not left anything yet"),
+        ({}, "left nothing for this page"),
+    ],
+)
+def test_task_that_left_nothing_is_no_error(task: dict[str, Any], said: str, pages: Pages):
+    """The tab is on the page of every task."""
+    assert said in words(pages.get(pages.task(**task)))
+
+
+def test_run_is_a_contact_sheet(pages: Pages):
+    """Each task has a card; of a mapped one, the first are shown."""
+    pages.picture("single")
+    for index in range(30):
+        pages.picture("mapped", map_index=index, name=f"week {index}")
+    pages.task("other", operator="PythonOperator")
+
+    html = pages.get(f"runs/weekly/{RUN}")
+
+    assert html.count('class="card"') == 1 + 12
+    assert "All 30 tasks" in words(html)
+    assert "week 11" in html
+    assert "week 12" not in html
+    assert "other" not in words(html)
+
+
+def test_mapped_task_has_pages(pages: Pages):
+    """Also where Airflow leaves the index as it is spelt in the tab's address."""
+    for index in range(130):
+        pages.task("mapped", map_index=index, name=f"week {index}.")
+
+    second = pages.get(f"runs/weekly/{RUN}?task=mapped&page=2")
+    assert "week 60." in second
+    assert "week 119." in second
+    assert "week 120." not in second
+    assert "Page 2 of 3" in words(second)
+    assert {"../../runs/weekly/manual__2025-06-01T06%3A00%3A00%2B00%3A00?task=mapped&page=3"} <= {
+        link.replace("&amp;", "&") for link in links(second)
+    }
+    for spelt in ("{MAP_INDEX}", "%7BMAP_INDEX%7D", "-1"):
+        assert "week 59." in pages.get(f"tasks/weekly/{RUN}/mapped/{spelt}")
+    one = pages.get(f"tasks/weekly/{RUN}/mapped/7")
+    assert 'rel="prev"' in one
+    assert 'rel="next"' in one
+    for odd in ("0", "-3", "x", "9" * 400, "4"):
+        pages.get(f"runs/weekly/{RUN}?task=mapped&page={odd}")
+
+
+def test_overview_adds_up_what_connections_spent(pages: Pages):
+    """By DAG and day; costs of tasks that left nothing are those of the same task's others."""
+    pages.picture("ndvi", map_index=0)
+    pages.task("ndvi", map_index=1, processing_units=2)
+    pages.picture("wide", dag_id="monthly", facts={"conn_id": "other_account"}, processing_units=plain(4.5))
+    pages.task("foreign", processing_units=1000, operator="PythonOperator")
+    pages.task("job", state="deferred", sentinelhub_imagery={"job": {"state": "ANALYSING"}, "conn_id": "other_account"})
+    pages.task("broken", state="failed", sentinelhub_imagery={"error": "no such band"})
+
+    text = words(pages.get(""))
+
+    assert "Connection sentinelhub_default Today 3.25 PU Seven days 3.25 PU Budget a day 500" in text
+    assert "Connection other_account Today 4.5 PU" in text
+    assert "1000" not in text
+    assert "weekly · job" in text
+    assert "ANALYSING" in text
+    assert "no such band" in text
+
+
+def test_overview_of_an_empty_airflow_says_what_to_do(pages: Pages):
+    """Run something."""
+    assert "No task has left anything yet" in words(pages.get(""))
+
+
+# --- where it is, and what it may do ---------------------------------------------------------------------------------
+
+
+def test_every_link_is_relative_and_leads_somewhere(pages: Pages):
+    """So that Airflow may be below any path; nothing comes from elsewhere."""
+    start = pages.picture("ndvi", map_index=3)
+    seen, left = set(), ["", start]
+    while left:
+        path = left.pop()
+        html = pages.get(path)
+        for link in links(html):
+            assert not re.match(r"[a-z]+:|/", link), link
+            whole = str(
+                pages.client.base_url.copy_with(path=f"/air/flow/sentinelhub/{path.partition('?')[0]}").join(link)
+            )
+            found = whole.partition("/air/flow/")[2]
+            if found.startswith("dags/"):
+                continue
+            assert found.startswith("sentinelhub/"), (path, link)
+            target = found.removeprefix("sentinelhub/")
+            if target not in seen:
+                seen.add(target)
+                if target.startswith("pictures/"):
+                    assert pages.client.get(whole).status_code == 200, whole
+                else:
+                    left.append(target)
+    assert len(seen) >= 5
+
+
+def test_browser_may_load_nothing_else(pages: Pages):
+    """Neither from elsewhere, nor what a text of an XCom would bring in."""
+    answer = pages.client.get(f"/air/flow/sentinelhub/{pages.picture()}")
+
+    policy = answer.headers["content-security-policy"]
+    nonce = re.search(r"script-src 'nonce-([^']+)'", policy)[1]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'self'" in policy
+    assert re.findall(r"<(?:script|style)[^>]*>", answer.text) == [
+        f'<style nonce="{nonce}">',
+        f'<script nonce="{nonce}">',
+    ]
+    assert not re.search(r'\s(?:on\w+|style)="', answer.text)
+    other = pages.client.get(f"/air/flow/sentinelhub/{pages.picture('b')}").headers["content-security-policy"]
+    assert nonce not in other
+
+
+def test_menu_and_tab(monkeypatch: pytest.MonkeyPatch):
+    """The tab is on the pages of all tasks, so it is there only where somebody wants it."""
+    assert [(view["destination"], view.get("category")) for view in views()] == [("nav", "browse")]
+    monkeypatch.setenv("AIRFLOW__SENTINELHUB__TASK_TAB", "True")
+    assert [view["destination"] for view in views()] == ["nav", "task_instance"]
+    assert not any(view["href"].startswith("/") for view in views())
+
+
+def test_button_leads_to_the_page_of_the_task(pages: Pages):
+    """It needs the names alone, so it is the same before a wait in the triggerer and afterwards."""
+    from types import SimpleNamespace
+
+    address = pages.picture(map_index=4)
+    key: Any = SimpleNamespace(dag_id="weekly", run_id=RUN, task_id="ndvi", map_index=4)
+
+    link = ImageryLink().get_link(SimpleNamespace(do_xcom_push=True), ti_key=key)
+
+    assert link == f"sentinelhub/{address}" == page_of("weekly", RUN, "ndvi", 4)
+    assert ImageryLink().get_link(SimpleNamespace(do_xcom_push=False), ti_key=key) == ""
+
+
+# --- who may see it --------------------------------------------------------------------------------------------------
+
+
+def test_nobody_sees_a_page_without_a_login(pages: Pages):
+    """A token that is none is refused as well."""
+    address = pages.picture()
+    everywhere = ["", address, f"runs/weekly/{RUN}", f"{address.replace('tasks', 'pictures')}/0"]
+    pages.client.cookies.clear()
+    for path in everywhere:
+        assert "weekly" not in words(pages.get(path, 401))
+    pages.client.cookies.set("_token", "not.a.token")
+    for path in everywhere:
+        pages.get(path, 403)
+
+
+@pytest.mark.parametrize(("name", "role"), [("monthly", "VIEWER"), ("admin", None)])
+def test_nobody_sees_the_dags_of_others(name: str, role: str | None, pages: Pages):
+    """Neither by their address nor in the overview, whatever else the address says."""
+    address = pages.picture()
+    pages.picture(dag_id="monthly")
+    pages.log_in(name, role)
+
+    for path in (address, f"runs/weekly/{RUN}", f"{address.replace('tasks', 'pictures')}/0"):
+        assert "sentinel-2-l2a" not in pages.get(path, 403)
+        pages.get(f"{path}?dag_id=monthly", 403)
+    assert "weekly" not in pages.get("")
+    assert ("monthly" in pages.get("")) == (role is not None)
+
+
+@pytest.mark.parametrize("dag_id", ["~", "", "..", "%2e%2e", "weekly%2F..", "' OR 1=1 --", "\\", "a" * 5000, "%00"])
+@pytest.mark.parametrize("what", ["runs/{}/r", "tasks/{}/r/t/0", "pictures/{}/r/t/0/0"])
+def test_crafted_names_find_nothing(dag_id: str, what: str, pages: Pages):
+    """``~`` is Airflow's own word for any DAG."""
+    pages.picture()
+    answer = pages.client.get("/air/flow/sentinelhub/" + what.format(dag_id))
+
+    assert answer.status_code in (403, 404)
+    assert "sentinel-2-l2a" not in answer.text
+
+
+# --- what nobody made ------------------------------------------------------------------------------------------------
+
+EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
+ODD: list[Any] = [
+    *(None, True, 7, -1e308, EVIL, [], {}, [[]], [None], {"a": None}, {"type": "Polygon"}, {"coordinates": 3}),
+    *(
+        {"coordinates": [[["a", "b"]]]},
+        {"coordinates": [[[]]]},
+        {"coordinates": [[[1e300, 2]]]},
+        [EVIL] * 99,
+        {EVIL: EVIL},
+    ),
+    *([[[[[[[1]]]]]]], [{"name": EVIL, "points": [[EVIL, 1]]}], [{"points": 3}], {"id": [1], "features": {"a": [2]}}),
+]
+
+
+def test_xcoms_that_somebody_edited_break_nothing(pages: Pages):
+    """Each member is anything at all in turn, and so is the whole."""
+    address = pages.picture()
+    members = [*FACTS, "job", "outputs", "failed_features", "error", "rows", "failed", "bytes", "delivery"]
+    everywhere = (address, f"runs/weekly/{RUN}", "")
+    for turn, odd in enumerate(ODD):
+        whole = {name: ODD[(number + turn) % len(ODD)] for number, name in enumerate(members)}
+        pages.change("processing_units", odd)
+        for value in (whole, odd):
+            pages.change("sentinelhub_imagery", value)
+            for path in everywhere:
+                html = pages.get(path)
+                assert "<script>alert" not in html
+                assert "<img src=x" not in html
+
+
+def test_previews_that_somebody_edited_break_nothing(pages: Pages):
+    """No other bytes than those of a preview are sent."""
+    address = pages.picture(facts={"footprint": None})
+    good = {"name": "a", "webp": webp()}
+    for odd in ODD:
+        as_picture = [odd, {"pictures": odd}, {"pictures": [odd]}, {"pictures": [{**good, "webp": odd}]}]
+        for value in [*as_picture, {"pictures": [{**good, "name": odd}], "series": odd, "rows": odd}, {"rows": [odd]}]:
+            pages.change("sentinelhub_previews", value)
+            assert "<script>alert" not in pages.get(address)
+            if value in as_picture:
+                pages.get(f"{address.replace('tasks', 'pictures')}/0", 404)
+
+
+def test_what_cannot_be_shown_is_said(pages: Pages):
+    """And what can be is shown."""
+    address = pages.picture(facts={"footprint": "nowhere"})
+    assert "cannot be shown" in words(pages.get(address))
+    assert "sentinel-2-l2a" in words(pages.get(address))
+    pages.change("sentinelhub_imagery", "nothing of ours")
+    assert "cannot be shown" in words(pages.get(address))
+    pages.change("sentinelhub_imagery", FACTS)
+    pages.change("sentinelhub_previews", {"pictures": [{"name": "a", "webp": "PHN2Zz4="}]})
+    assert "cannot be shown" in words(pages.get(address))
+
+
+# --- map and chart ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("west", "south", "side"), [(14, 45, 0.1), (179.9, -17, 0.3), (-181, 66, 1), (0, 89, 1), (-180, -90, 360)]
+)
+def test_map_shows_the_coast_around(west: float, south: float, side: float):
+    """Also at the antimeridian, at the pole, and of the whole world."""
+    north = min(90, south + side)
+    drawn = map_of([[(west, south), (west + side, south), (west + side, north), (west, north)]])
+
+    assert drawn["land"]
+    assert len(json.dumps(drawn)) < 250_000
+    assert drawn["is_small"] == (side <= 0.3)
+    assert "nan" not in json.dumps(drawn)
+
+
+@pytest.mark.parametrize("values", [[0.5], [0.5, 0.5], [-1e-9, 1e9], [0, 0], [3, -3, 12]])
+def test_chart_has_room_for_all_values(values: list[float]):
+    """Whatever their size is."""
+    drawn = chart_of([{"name": "a", "points": [(f"2025-06-{day:02}", value) for day, value in enumerate(values, 1)]}])
+
+    assert all(12 <= point["y"] <= 210 for point in drawn["lines"][0]["points"])
+    assert 2 <= len(drawn["values"]) <= 7
+
+
+def test_chart_without_times_is_none():
+    """There is nothing to draw."""
+    assert chart_of([{"name": "a", "points": [("yesterday", 1.0)]}]) is None
