@@ -48,7 +48,7 @@ def tables(*, quick: bool) -> list[Table]:
             tuple(rows),
             f"Targets: {LEAST_SHARE} of bare, {MOST_MEMORY:.0f} MiB. Bare is a requests.Session to a connection, which "
             "streams the same pictures to files, with a fixed token. A task's time is its whole execution: reading and "
-            "checking the features, requesting, storing pictures and their records.",
+            "checking the features, requesting, storing pictures and their STAC items.",
         )
     ]
 
