@@ -30,6 +30,14 @@ def facts_of_request(body: Mapping[str, Any]) -> dict[str, Any]:
     :returns: ``collections``, ``evalscript`` (its name), ``time_range`` (``from``, ``to``), ``footprint`` (GeoJSON
         geometry in degrees), ``size`` (width and height in pixels) and ``max_cloud_cover`` (per cent).
     """
+    if "collections" in body:  # a search of the Catalog
+        start, _, end = str(body.get("datetime") or "").partition("/")
+        area = {"bbox": body.get("bbox"), "geometry": body.get("intersects")}
+        return {
+            "collections": list(map(str, body["collections"])),
+            **({"time_range": {"from": start, "to": end or start}} if start else {}),
+            **({"footprint": shape} if (shape := footprint(area)) else {}),
+        }
     body = body.get("processRequest") or body  # of Batch Process
     given: Mapping[str, Any] = body.get("input") or {}
     data = [entry for entry in given.get("data") or () if isinstance(entry, Mapping)]
@@ -68,9 +76,10 @@ def footprint(bounds: Any) -> dict[str, Any] | None:
     from sentinelhub_provider.api.geo.crs import CRS84
     from sentinelhub_provider.api.geo.geometry import transform
 
-    if not isinstance(bounds, Mapping) or not ({"bbox", "geometry"} & set(bounds)):
+    given = {name: value for name, value in bounds.items() if value} if isinstance(bounds, Mapping) else {}
+    if not {"bbox", "geometry"} & given.keys():
         return None
-    area = read_bounds(bounds)
+    area = read_bounds(given)
     shape = transform(shapely.box(*area.box) if area.geometry is None else area.geometry.shape, area.crs, CRS84)
     west, south, east, north = shape.bounds
     tolerance = max(east - west, north - south) / 400

@@ -74,6 +74,7 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
         from sentinelhub_provider.api.catalog import one_per, sort_items, summary
 
         search = self._search(context)
+        self.request_sent = search.body
         estimate = search.estimate()
         self.check_estimate(context, estimate)
         self._check_output()

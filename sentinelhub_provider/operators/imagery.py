@@ -135,7 +135,7 @@ def _scene(item: Any) -> dict[str, Any]:
     """Return what is worth a row of what the Catalog found: an item, or a value."""
     if not isinstance(item, Mapping):
         return {"value": shortened(item)}
-    return {name: item.get(name) for name in ("id", "datetime", "cloud_cover") if name in item}
+    return {name: item.get(name) for name in ("datetime", "cloud_cover", "id") if name in item}
 
 
 def _previews(told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -124,8 +124,13 @@ def test_scenes(left):
         SentinelHubCatalogSearchOperator, collection="sentinel-2-l2a", bbox=BOX, datetime=WHAT["time_range"]
     )
 
-    assert facts["has_table"]
-    assert set(previews["rows"][0]) == {"id", "datetime", "cloud_cover"}
+    assert (facts["has_table"], facts["collections"], facts["footprint"]["type"]) == (
+        True,
+        ["sentinel-2-l2a"],
+        "Polygon",
+    )
+    assert facts["time_range"]["from"].startswith("2025-06-01")
+    assert list(previews["rows"][0]) == ["datetime", "cloud_cover", "id"]
 
 
 def test_task_that_fails_says_why(left, tmp_path: Path, ti: TaskInstance):

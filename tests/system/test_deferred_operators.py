@@ -31,6 +31,13 @@ def settled(airflow: AirflowParts, run_id: str) -> bool:
     return waiting(airflow, run_id) >= WAITING or bool(waiting(airflow, run_id, "failed", "up_for_retry"))
 
 
+def button_and_page(airflow: AirflowParts, run_id: str, task_id: str) -> tuple[str, str]:
+    """Return where a task's button *Imagery* leads, and what is there."""
+    links = airflow.get(f"/dags/deferred/dagRuns/{run_id}/taskInstances/{task_id}/links")["extra_links"]
+    page = airflow.client.get(f"/{links['Imagery']}").raise_for_status()
+    return links["Imagery"], page.text
+
+
 def others_job(sandbox: SandboxServer) -> str:
     """Create and start a job that is not the DAG's; return its id."""
     client = {"client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
@@ -44,7 +51,10 @@ def others_job(sandbox: SandboxServer) -> str:
 
 
 def test_each_deferred_task_succeeds(installed: Installed, tmp_path: Path):
-    """In Airflow 3.1, 3.2 and 3.3: the tasks wait in the triggerer, and end well; each job is started once."""
+    """In Airflow 3.1, 3.2 and 3.3: the tasks wait in the triggerer, and end well; each job is started once.
+
+    The page of *Satellite imagery* shows a job while it is waited for and afterwards, at the same address.
+    """
     now = datetime.now(UTC).isoformat(timespec="seconds")
     with SandboxServer(control=True) as sandbox:
         # Jobs, scenes and tiles stand still until all tasks wait, however long Airflow takes for that.
@@ -65,10 +75,19 @@ def test_each_deferred_task_succeeds(installed: Installed, tmp_path: Path):
             run_id = airflow.trigger("deferred", {"job": others_job(sandbox), "since": now})
             airflow.wait_until(lambda: settled(airflow, run_id), "all six tasks to wait", seconds=300)
             assert waiting(airflow, run_id) == WAITING
+            link, page = button_and_page(airflow, run_id, "batch")
+            assert ("PROCESSING" in page, "sentinel-2" in page, 'data-live="yes"' in page) == (True, True, True)
             sandbox.control.publish_scenes(bbox=BOX)
             sandbox.control.jobs.step()
             sandbox.control.byoc.step()
             state = airflow.wait_for_run("deferred", run_id)
             tasks = {task["task_id"]: (task["state"], task["try_number"]) for task in airflow.tasks("deferred", run_id)}
             assert state == "success", tasks
+            again, page = button_and_page(airflow, run_id, "batch")
+            assert ("DONE" in page, "sentinel-2" in page, 'data-live="no"' in page) == (True, True, True)
+            assert again == link
+            overview = airflow.client.get("/sentinelhub/")
+            assert (overview.status_code, "deferred" in overview.text) == (200, True)
+            views = [view["name"] for plugin in airflow.get("/plugins")["plugins"] for view in plugin["external_views"]]
+            assert "Satellite imagery" in views
     assert [job.starts for job in sandbox.control.jobs.all()] == [1, 1, 1, 1]

@@ -23,6 +23,8 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from sentinelhub_provider.api.imagery import FACTS_KEY
 from sentinelhub_provider.plugins.imagery import TITLE, drawing, facts, reading
 
+ISO_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)")
+
 PAGE_SIZE = 60
 FIRST = 12  # cards of a mapped task on the page of its run
 
@@ -52,11 +54,18 @@ templates.filters |= {
     "count": lambda value: f"{value:,.0f}",
     "units": lambda value: f"{value:,.2f}".rstrip("0").rstrip(".") if value >= 0.005 or value == 0 else f"{value:.2g}",
     "time": lambda value: "" if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M"),
-    "moment": lambda value: re.sub("[T ](00:00:00|23:59:59)$", "", str(value or "").removesuffix("Z")).replace(
-        "T", " "
-    ),
+    "moment": lambda value: moment(str(value or "")),
     "size": lambda value: f"{value / 1e6:,.1f} MB" if value >= 1e6 else f"{value / 1e3:,.1f} kB",
 }
+
+
+def moment(text: str) -> str:
+    """Shorten a time as JSON has it, to a date where it begins or ends a day; return any other text as it is."""
+    found = ISO_TIME.fullmatch(text)
+    if found is None:
+        return text
+    day, time = found.groups()
+    return day if time in ("00:00:00", "23:59:59") else f"{day} {time[:5]}"
 
 
 def page(name: str, request: Request, status: int = 200, **values: Any) -> HTMLResponse:
