@@ -32,7 +32,7 @@ function setup() { return {input: ["B04"], output: {bands: 1}}; }
 function evaluatePixel(sample) { return [sample.B04]; }
 """
 
-SMALL_DAG = ROOT / "example_dags" / "example_sentinelhub_http.py"
+EXAMPLES = ROOT / "example_dags"
 
 
 def has_project(block: Block) -> bool:
@@ -51,7 +51,9 @@ def dag_runs(installed, sentinelhub_sandbox_server, tmp_path_factory):
     home = tmp_path_factory.mktemp("doc-dags")
     dags = home / "dags"
     shutil.copytree(ROOT / "tests/system/installed_dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(SMALL_DAG, dags)
+    for name in ("example_sentinelhub_http.py", "example_sentinelhub_insured_fields.py"):
+        (dags / name).write_text((EXAMPLES / name).read_text().replace("tempfile.gettempdir()", repr(str(home))))
+    shutil.copy(EXAMPLES / "insured_fields.zip", dags)
     for block in all_blocks("dag"):
         (dags / f"{block.name}.py").write_text(with_files_in(home, block.text))
     server = sentinelhub_sandbox_server
@@ -96,6 +98,18 @@ def test_lineage_reaches_openlineage(dag_runs):
         fields = written["facets"].get("schema", {}).get("fields", [])
         assert column is None or column in [field["name"] for field in fields]
         assert event["run"]["facets"]["sentinelhub_cost"]["processingUnits"] > 0
+
+
+def test_the_insurers_example_makes_a_picture_of_each_field(dag_runs):
+    """Of a Shapefile in a national grid; the warning depends on the week."""
+    run = dag_runs["example_sentinelhub_insured_fields"]
+
+    assert {name: state for name, state in run["tasks"].items() if not name.startswith("warn")} == {
+        "ndvi[-1]": "success",
+        "pictures[-1]": "success",
+        "fell[-1]": "success",
+    }
+    assert run["results"]["pictures[-1]"]["features"] == 6
 
 
 def test_object_paths_lead_to_object_storage(dag_runs):

@@ -43,6 +43,7 @@ def test_airflow_loads_the_folder(bag):
     assert set(bag.dags) == {
         "example_sentinelhub_batch",
         "example_sentinelhub_http",
+        "example_sentinelhub_insured_fields",
         "example_sentinelhub_ndvi",
         "example_sentinelhub_new_scenes",
         "example_sentinelhub_weekly_fields",
@@ -56,7 +57,16 @@ def test_the_smallest_example_is_small():
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
 
 
-@pytest.mark.parametrize("dag_id", ["example_sentinelhub_ndvi", "example_sentinelhub_weekly_fields"])
+def test_the_insurers_example_is_short():
+    """The whole weekly job fits into sixty lines of code."""
+    code = (EXAMPLES / "example_sentinelhub_insured_fields.py").read_text()
+
+    assert len([line for line in code.splitlines() if line.strip()]) < 60
+
+
+@pytest.mark.parametrize(
+    "dag_id", ["example_sentinelhub_insured_fields", "example_sentinelhub_ndvi", "example_sentinelhub_weekly_fields"]
+)
 def test_the_default_parameters_are_valid(bag, dag_id):
     """The DAG runs as it is, without a form to fill in."""
     bag.dags[dag_id].params.validate()
