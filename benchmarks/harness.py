@@ -89,6 +89,7 @@ def airflow_environment(connection: str) -> Iterator[dict[str, str]]:
         yield {
             **kept,
             "AIRFLOW_HOME": home,
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             f"AIRFLOW_CONN_{CONN_ID.upper()}": connection,
             "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
             # The official client's OAuth library refuses plain http otherwise; ours does not ask.
