@@ -13,7 +13,8 @@ from PIL import Image
 
 SHOTS = ROOT / "artifacts" / "ui"
 PICTURE = ROOT / "docs" / "images" / "imagery-page.png"
-WIDTH, GAP, COLOURS = 800, 16, 128
+WIDTH, GAP, COLOURS = 800, 16, 256
+HEIGHT = 720  # of a screenshot: below it are paths of this machine
 
 
 def main() -> int:
@@ -22,9 +23,11 @@ def main() -> int:
     command = [sys.executable, "-m", "pytest", "-q", "tests/ui/test_imagery_page.py", "-k", chosen]
     status = subprocess.run(command, cwd=ROOT, check=False).returncode
     if status == 0:
-        shots = [Image.open(SHOTS / f"imagery-{name}-desktop.png") for name in ("overview-light", "tab-dark")]
-        small = [shot.resize((WIDTH, WIDTH * shot.height // shot.width)) for shot in shots]
-        whole = Image.new("RGB", (2 * WIDTH + GAP, max(shot.height for shot in small)), "white")
+        files = [SHOTS / f"imagery-{name}-desktop.png" for name in ("overview-light", "tab-dark")]
+        shots = [Image.open(file).convert("RGB") for file in files]
+        shots = [shot.crop((0, 0, shot.width, HEIGHT)) for shot in shots]
+        small = [shot.resize((WIDTH, WIDTH * HEIGHT // shot.width)) for shot in shots]
+        whole = Image.new("RGB", (2 * WIDTH + GAP, small[0].height), "white")
         for number, shot in enumerate(small):
             whole.paste(shot, (number * (WIDTH + GAP), 0))
         whole.quantize(COLOURS).save(PICTURE, optimize=True)

@@ -14,13 +14,11 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from airflow.models.taskinstance import TaskInstance
-from airflow.models.xcom import XComModel
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from sqlalchemy import func, select
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from sentinelhub_provider.api.imagery import FACTS_KEY
 from sentinelhub_provider.plugins.imagery import TITLE, drawing, facts, reading
 
 ISO_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)")
@@ -87,10 +85,8 @@ def problem(request: Request, error: Exception) -> HTMLResponse:
 @app.get("/")
 def overview(request: Request, session: SessionDep, user: GetUserDep) -> HTMLResponse:
     """Show what all DAGs did that the user may read."""
-    there = set(session.scalars(select(XComModel.dag_id).where(XComModel.key == FACTS_KEY).distinct()))
-    there |= set(
-        session.scalars(select(TaskInstance.dag_id).where(TaskInstance.operator.like(reading.OURS)).distinct())
-    )
+    now = datetime.now(UTC)
+    there = reading.dags_that_left_something(session, now)
     manager = get_auth_manager()
     allowed = {
         dag_id
@@ -99,7 +95,7 @@ def overview(request: Request, session: SessionDep, user: GetUserDep) -> HTMLRes
             method="GET", access_entity=DagAccessEntity.XCOM, details=DagDetails(id=dag_id), user=user
         )
     }
-    found = reading.overview(session, allowed, datetime.now(UTC))
+    found = reading.overview(session, allowed, now)
     return page("overview", request, live=bool(found["running"]), **found)
 
 

@@ -145,13 +145,23 @@ def plain(value: Any) -> Any:
         return "cannot be read"
 
 
+def first_day(now: datetime) -> datetime:
+    """Return when the days begin that the overview shows."""
+    return (now - timedelta(days=DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def dags_that_left_something(session: Session, now: datetime) -> set[str]:
+    """Return the DAGs that left something in these days, by XComs: of these, there is an index by key."""
+    query = select(XComModel.dag_id).where(XComModel.key == FACTS_KEY, XComModel.timestamp >= first_day(now))
+    return set(session.scalars(query.distinct()))
+
+
 def overview(session: Session, dag_ids: set[str], now: datetime) -> dict[str, Any]:
     """Return what the page about all DAGs shows, of those that the user may read.
 
     :returns: ``connections``, ``running``, ``errors`` and ``runs``.
     """
-    since = now - timedelta(days=DAYS - 1)
-    since = since.replace(hour=0, minute=0, second=0, microsecond=0)
+    since = first_day(now)
     recent = (XComModel.timestamp >= since, XComModel.dag_id.in_(dag_ids))
     newest = XComModel.timestamp.desc()
     query = select(*XCOM, XComModel.timestamp, XComModel.value).where(XComModel.key == FACTS_KEY, *recent)
