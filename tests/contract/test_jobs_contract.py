@@ -35,13 +35,19 @@ def call(server: SandboxServer, bearer: dict[str, str]) -> Call:
     return do
 
 
+def created(call: Call, prefix: str, body: dict[str, Any]) -> str:
+    """Create a job, be refused another one, and list them; return the job's id."""
+    job: str = call("POST", prefix, body, status=201)["id"]
+    call("POST", prefix, {}, status=400)
+    call("GET", f"{prefix}?count=1", status=200)
+    return job
+
+
 @pytest.mark.parametrize("prefix", ["/batch/v2/process", "/api/v2/batch/process"])
 def test_batch_process(server: SandboxServer, call: Call, prefix: str) -> None:
     """Every operation once, a job in each state, and the refusals."""
     control = server.control.jobs
-    job = call("POST", prefix, batch_request(), status=201)["id"]
-    call("POST", prefix, {}, status=400)
-    call("GET", f"{prefix}?count=1", status=200)
+    job = created(call, prefix, batch_request())
     call("PUT", f"{prefix}/{job}", {"description": "changed"}, status=200)
     call("POST", f"{prefix}/{job}/stop", status=400)
     for action, state in (("analyse", "ANALYSIS_DONE"), ("start", "DONE")):
@@ -110,9 +116,7 @@ def test_google_buckets(call: Call) -> None:
 def test_batch_statistical(server: SandboxServer, call: Call, prefix: str) -> None:
     """Every operation once, and the refusals."""
     control = server.control.jobs
-    job = call("POST", prefix, statistical_request(), status=201)["id"]
-    call("POST", prefix, {}, status=400)
-    call("GET", f"{prefix}?count=1", status=200)
+    job = created(call, prefix, statistical_request())
     call("POST", f"{prefix}/{job}/analyse", status=204)
     call("POST", f"{prefix}/{job}/analyse", status=400)
     control.step()

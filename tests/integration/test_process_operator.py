@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import rasterio
 from airflow.sdk.exceptions import AirflowFailException
-from task_instance import TaskInstance
+from task_instance import NDVI, TaskInstance
 
 from sentinelhub_provider.exceptions import SentinelHubTransportError
 from sentinelhub_provider.operators.raster import tiled
@@ -69,15 +69,7 @@ def fixture_ndvi(run, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Have an NDVI made in UTM; keywords change or add arguments, ``None`` leaves one out."""
 
     def make(**arguments: Any) -> dict[str, Any]:
-        given = {
-            "collection": "sentinel-2-l2a",
-            "evalscript": "ndvi",
-            "time_range": WHEN,
-            **UTM,
-            "resolution": 20,
-            "output_path": str(tmp_path / "ndvi.tif"),
-            **arguments,
-        }
+        given = {**NDVI, **UTM, "resolution": 20, "output_path": str(tmp_path / "ndvi.tif"), **arguments}
         return run(**{name: value for name, value in given.items() if value is not None})
 
     return make
@@ -508,7 +500,7 @@ def test_killed_task_goes_on_where_it_stopped(connect, ndvi, sent, tmp_path: Pat
         "concurrency": 1,
         "output_path": str(tmp_path / "a.tif"),
     }
-    given = {"collection": "sentinel-2-l2a", "evalscript": "ndvi", "time_range": WHEN, **UTM, **arguments}
+    given = {**NDVI, **UTM, **arguments}
     died = subprocess.run([sys.executable, "-c", KILLED, repr(given)], capture_output=True, text=True)
     before = sent.count()
     result = ndvi(**arguments)

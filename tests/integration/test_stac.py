@@ -16,6 +16,7 @@ import rasterio
 from airflow.sdk.exceptions import AirflowFailException
 from s3_server import BUCKET, S3Server
 from stac_checks import check_stac
+from task_instance import NDVI
 
 from sentinelhub_provider.exceptions import SentinelHubServerError
 from sentinelhub_provider.operators.process import SentinelHubProcessOperator
@@ -30,14 +31,7 @@ def fixture_run(process, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Have an NDVI made; keywords change or add arguments, ``None`` leaves one out."""
 
     def run(**arguments: Any) -> dict[str, Any]:
-        given = {
-            "collection": "sentinel-2-l2a",
-            "evalscript": "ndvi",
-            "time_range": ["2024-06-01", "2024-06-20"],
-            "output_path": str(tmp_path / "ndvi.tif"),
-            **AREA,
-            **arguments,
-        }
+        given = {**NDVI, "output_path": str(tmp_path / "ndvi.tif"), **AREA, **arguments}
         return process(**{name: value for name, value in given.items() if value is not None})
 
     return run

@@ -16,6 +16,9 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.sdk import DAG
 
+NDVI = {"collection": "sentinel-2-l2a", "evalscript": "ndvi", "time_range": ["2024-06-01", "2024-06-20"]}
+"""Arguments of a picture, but for its area."""
+
 PICTURE = {
     "collection": "sentinel-2-l2a",
     "evalscript": "ndvi",

@@ -31,33 +31,17 @@ with DAG(
     schedule=None,
     default_args={"poll_interval": 1, "retries": 2, "retry_delay": timedelta(seconds=1)},
 ):
-    batch = SentinelHubBatchProcessOperator(
-        task_id="batch",
-        evalscript="ndvi",
-        bbox=BOX,
-        tiling_grid=0,
-        resolution=60,
-        delivery="s3://results/batch",
-        **QUESTION,
-    )
-    SentinelHubBatchStatisticsOperator(
-        task_id="batch_statistics",
-        evalscript="ndvi-clear",
-        aggregation_interval="P10D",
-        features="s3://results/fields.gpkg",
-        resolution=10,
-        delivery="s3://results/statistics",
-        **QUESTION,
-    )
-    SentinelHubAsyncProcessOperator(
-        task_id="async_process",
-        evalscript="ndvi",
-        bbox=BOX,
-        width=512,
-        height=512,
-        delivery="s3://results/async",
-        **QUESTION,
-    )
+    jobs = {
+        "batch": (SentinelHubBatchProcessOperator, "ndvi", {"bbox": BOX, "tiling_grid": 0, "resolution": 60}),
+        "batch_statistics": (
+            SentinelHubBatchStatisticsOperator,
+            "ndvi-clear",
+            {"aggregation_interval": "P10D", "features": "s3://results/fields.gpkg", "resolution": 10},
+        ),
+        "async_process": (SentinelHubAsyncProcessOperator, "ndvi", {"bbox": BOX, "width": 512, "height": 512}),
+    }
+    for name, (kind, evalscript, arguments) in jobs.items():
+        kind(task_id=name, evalscript=evalscript, delivery=f"s3://results/{name}", **QUESTION, **arguments)
     SentinelHubJobSensor(
         task_id="job_sensor",
         kind="batch-process",

@@ -98,23 +98,23 @@ def test_change_that_fails_changes_nothing(open_store: OpenStore):
     assert store.read()[0].given == 2
 
 
-DAMAGED = [
-    pytest.param(b"", id="empty"),
-    pytest.param(b'{"next_request": 1.', id="cut"),
-    pytest.param(b"\xff\xfe\x00", id="binary"),
-    pytest.param(b"[]", id="list"),
-    pytest.param(b"null", id="null"),
-    pytest.param(b'{"unknown": 1}', id="another version's"),
-    pytest.param(b'{"returned": [NaN]}', id="no number among the returned"),
-    pytest.param(b'{"returned": 3}', id="a number for a list"),
-    pytest.param(b'{"interval": "0.2"}', id="text for a number"),
-    pytest.param(b'{"interval": null}', id="nothing for a number"),
-    pytest.param(b'{"interval": NaN}', id="not a number"),
-    pytest.param(b'{"next_request": Infinity}', id="never"),
-]
+DAMAGED = {
+    "empty": b"",
+    "cut": b'{"next_request": 1.',
+    "binary": b"\xff\xfe\x00",
+    "list": b"[]",
+    "null": b"null",
+    "another version's": b'{"unknown": 1}',
+    "no number among the returned": b'{"returned": [NaN]}',
+    "a number for a list": b'{"returned": 3}',
+    "text for a number": b'{"interval": "0.2"}',
+    "nothing for a number": b'{"interval": null}',
+    "not a number": b'{"interval": NaN}',
+    "never": b'{"next_request": Infinity}',
+}
 
 
-@pytest.mark.parametrize("data", DAMAGED)
+@pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
 def test_damaged_file_is_forgotten(path: Path, data: bytes):
     """The pace starts anew; nobody has to clear anything."""
     path.write_bytes(data)
@@ -124,7 +124,7 @@ def test_damaged_file_is_forgotten(path: Path, data: bytes):
     assert store.read()[0] == replace(FIRST, given=3)
 
 
-@pytest.mark.parametrize("data", DAMAGED)
+@pytest.mark.parametrize("data", DAMAGED.values(), ids=DAMAGED)
 def test_damaged_redis_value_is_forgotten(redis_server: RedisServer, data: bytes):
     """As with a file."""
     redis_server.client().set("rate-limit:damaged", data)
