@@ -47,5 +47,5 @@ def server(sentinelhub_sandbox_server: SandboxServer) -> Iterator[SandboxServer]
 def bearer(server: SandboxServer) -> dict[str, str]:
     """The header of an authorized request."""
     form = {"grant_type": "client_credentials", "client_id": server.client_id, "client_secret": server.client_secret}
-    token = requests.post(server.token_url(), data=form, timeout=10).json()["access_token"]
+    token = requests.post(server.token_url(), data=form, timeout=60).json()["access_token"]
     return {"Authorization": f"Bearer {token}"}

@@ -35,11 +35,11 @@ PLAN = {
 @pytest.mark.parametrize("prefix", ["/byoc/v1", "/api/v1/byoc"])
 def test_a_collection_and_its_tiles(server: SandboxServer, bearer: dict[str, str], prefix: str) -> None:
     """Every operation once, and its refusals."""
-    requests.put(f"{server.url}/sandbox/control/byoc/ingestion", json=PLAN, timeout=10)
+    requests.put(f"{server.url}/sandbox/control/byoc/ingestion", json=PLAN, timeout=60)
 
     def call(method: str, path: str, body: Any = None, *, status: int) -> Any:
         url = f"{server.url}{prefix}/collections{path}"
-        answer = requests.request(method, url, json=body, headers=bearer, timeout=10)
+        answer = requests.request(method, url, json=body, headers=bearer, timeout=60)
         assert answer.status_code == status, answer.text
         check(server.control.exchanges()[-1], request=status < 400)
         return answer.json() if answer.content else None
@@ -69,7 +69,7 @@ def test_a_collection_and_its_tiles(server: SandboxServer, bearer: dict[str, str
 @pytest.mark.parametrize("scheme", ["current", "legacy"])
 def test_what_the_operators_send(server: SandboxServer, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     """Every kind of request that they make, and the answers that they read."""
-    requests.put(f"{server.url}/sandbox/control/byoc/ingestion", json=PLAN, timeout=10)
+    requests.put(f"{server.url}/sandbox/control/byoc/ingestion", json=PLAN, timeout=60)
     auth = {"deployment": "custom", "auth_url": server.token_url(), "auth_cache": "memory", "path_scheme": scheme}
     connection = {"conn_type": "sentinelhub", "host": server.url, "extra": auth}
     account = {"login": server.client_id, "password": server.client_secret}
@@ -101,7 +101,7 @@ def test_what_the_operators_send(server: SandboxServer, monkeypatch: pytest.Monk
     run(ingest, collection_id=collection, tiles=tiles, reingest="all")
     with pytest.raises(AirflowFailException):
         run(ingest, collection_id=collection, tiles=["bad"])
-    requests.put(f"{server.url}/sandbox/control/byoc/ingestion", json={"waiting": None, "ingesting": None}, timeout=10)
+    requests.put(f"{server.url}/sandbox/control/byoc/ingestion", json={"waiting": None, "ingesting": None}, timeout=60)
     run(ingest, collection_id=collection, tiles=[f"{number}/(BAND).tif" for number in range(101)])
     run(ingest, collection_id=collection, tiles=["new/(BAND).tif"])
     run(byoc.SentinelHubByocDeleteTilesOperator, collection_id=collection, tiles=tiles)

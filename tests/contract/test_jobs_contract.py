@@ -25,7 +25,7 @@ def call(server: SandboxServer, bearer: dict[str, str]) -> Call:
 
     def do(method: str, path: str, body: Any = None, *, status: int, files: Any = None) -> Any:
         url = f"{server.url}{path}"
-        answer = requests.request(method, url, json=body, files=files, headers=bearer, timeout=10)
+        answer = requests.request(method, url, json=body, files=files, headers=bearer, timeout=60)
         assert answer.status_code == status, answer.text
         exchange = server.control.exchanges()[-1]
         check(exchange, request=status < 400 and files is None)

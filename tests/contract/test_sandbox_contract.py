@@ -66,7 +66,7 @@ def _last(server: SandboxServer) -> Exchange:
 @pytest.mark.parametrize("path", ["", "/conformance"])
 def test_open_documents(server: SandboxServer, scheme: tuple[str, str], path: str) -> None:
     """The landing page and the conformance list, without a token."""
-    assert requests.get(f"{server.url}{scheme[0]}{path}", timeout=10).status_code == 200
+    assert requests.get(f"{server.url}{scheme[0]}{path}", timeout=60).status_code == 200
     check(_last(server))
 
 
@@ -86,15 +86,15 @@ def test_open_documents(server: SandboxServer, scheme: tuple[str, str], path: st
 )
 def test_catalog_documents(server: SandboxServer, bearer: dict[str, str], scheme: tuple[str, str], path: str) -> None:
     """Collections, queryables, items and GET searches."""
-    assert requests.get(f"{server.url}{scheme[0]}{path}", headers=bearer, timeout=10).status_code == 200
+    assert requests.get(f"{server.url}{scheme[0]}{path}", headers=bearer, timeout=60).status_code == 200
     check(_last(server))
 
 
 def test_a_single_item(server: SandboxServer, bearer: dict[str, str], scheme: tuple[str, str]) -> None:
     """An item on its own."""
     url = f"{server.url}{scheme[0]}"
-    found = requests.post(f"{url}/search", json=SEARCH, headers=bearer, timeout=10).json()["features"][0]
-    requests.get(f"{url}/collections/sentinel-2-l2a/items/{found['id']}", headers=bearer, timeout=10)
+    found = requests.post(f"{url}/search", json=SEARCH, headers=bearer, timeout=60).json()["features"][0]
+    requests.get(f"{url}/collections/sentinel-2-l2a/items/{found['id']}", headers=bearer, timeout=60)
     check(_last(server))
 
 
@@ -120,7 +120,7 @@ def test_searches(
 ) -> None:
     """POST searches with every parameter."""
     body = {name: value for name, value in {**SEARCH, **change}.items() if value is not None}
-    answer = requests.post(f"{server.url}{scheme[0]}/search", json=body, headers=bearer, timeout=10)
+    answer = requests.post(f"{server.url}{scheme[0]}/search", json=body, headers=bearer, timeout=60)
     assert answer.status_code == 200, answer.text
     check(_last(server))
 
@@ -158,7 +158,7 @@ def test_catalog_errors(
     server: SandboxServer, bearer: dict[str, str], scheme: tuple[str, str], method: str, path: str, body: Any
 ) -> None:
     """Errors have the described shape."""
-    answer = requests.request(method, f"{server.url}{scheme[0]}{path}", json=body, headers=bearer, timeout=10)
+    answer = requests.request(method, f"{server.url}{scheme[0]}{path}", json=body, headers=bearer, timeout=60)
     assert answer.status_code >= 400
     if method != "DELETE":
         check(_last(server), request=False)
@@ -198,14 +198,14 @@ def test_refusals_of_the_gateway(server: SandboxServer, bearer: dict[str, str], 
     call(bearer)
     server.control.update_client(server.client_id, permissions=["catalog", "process"])
     server.control.set_limits(requests_per_minute=0.001)
-    requests.get(urls[0], headers=bearer, timeout=10)
+    requests.get(urls[0], headers=bearer, timeout=60)
     call(bearer)
     assert statuses == [401] * 3 + [403] * 6 + [429] * 3
 
 
 def test_the_check_finds_faults(server: SandboxServer, bearer: dict[str, str]) -> None:
     """A contract test that cannot fail would be worth nothing."""
-    requests.post(f"{server.url}/catalog/v1/search", json=SEARCH, headers=bearer, timeout=10)
+    requests.post(f"{server.url}/catalog/v1/search", json=SEARCH, headers=bearer, timeout=60)
     good = _last(server)
     check(good)
     broken = [

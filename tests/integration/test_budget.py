@@ -140,7 +140,7 @@ def test_call_that_is_cancelled_before_it_is_sent_gives_its_units_back(connect, 
 
         def slowly(cost: Any) -> Any:
             asked.set()
-            go_on.wait(20)
+            go_on.wait(60)
             return set_aside(cost)
 
         budget.set_aside = slowly

@@ -1155,7 +1155,7 @@ def test_documented_ways_work_against_the_same_endpoint(connect, sentinelhub_san
     url = sentinelhub_sandbox.url + COLLECTIONS
     grant = {"grant_type": "client_credentials"}
     credentials = {"client_id": sentinelhub_sandbox.client_id, "client_secret": sentinelhub_sandbox.client_secret}
-    posted = requests.post(sentinelhub_sandbox.token_url, data={**grant, **credentials}, timeout=10).json()
+    posted = requests.post(sentinelhub_sandbox.token_url, data={**grant, **credentials}, timeout=60).json()
     basic = requests.post(
         sentinelhub_sandbox.token_url, data=grant, auth=tuple(credentials.values()), timeout=10
     ).json()
@@ -1163,7 +1163,7 @@ def test_documented_ways_work_against_the_same_endpoint(connect, sentinelhub_san
     for token in (posted["access_token"], basic["access_token"], connect().get_token()):
         with requests.Session() as session:
             session.headers["Authorization"] = f"Bearer {token}"
-            assert [session.get(url, timeout=10).status_code for _ in range(2)] == [200, 200]
+            assert [session.get(url, timeout=60).status_code for _ in range(2)] == [200, 200]
 
 
 def test_new_process_state_means_a_new_login(connect, sentinelhub_sandbox):

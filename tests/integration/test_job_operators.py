@@ -421,14 +421,17 @@ def test_a_request_that_never_arrived_is_sent_again(path: str, jobs, sentinelhub
     assert [job.starts for job in jobs.all()] == [1]
 
 
-def test_a_create_without_answer_and_without_listing_fails_and_the_retry_finds_the_job(jobs, sentinelhub_sandbox):
+def test_a_create_without_answer_and_without_listing_fails_and_the_retry_finds_the_job(
+    jobs, sentinelhub_sandbox, monkeypatch: pytest.MonkeyPatch
+):
     """The service is away right after it created the job."""
+    monkeypatch.setattr("sentinelhub_provider.transport.rate_limit.LONGEST_BACKOFF", 0.01)
     control = sentinelhub_sandbox.control
     control.add_fault(action={"kind": "lose_answer"}, method="POST", path="/batch/v2/process")
     away = control.add_fault(
         action={"kind": "status", "status": 503}, method="GET", path="/batch/v2/process", times=None, after=1
     )
-    one = task(deadline=0.5)
+    one = task()
     with pytest.raises(SentinelHubError) as caught:
         one.attempt()
     assert not caught.value.final

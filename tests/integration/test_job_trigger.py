@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from clocks import FakeClock
 from job_requests import Jobs, async_request, batch_request, statistical_request
 
 from sentinelhub_provider.api.jobs import polling
@@ -30,7 +31,7 @@ from sentinelhub_provider.exceptions import (
 from sentinelhub_provider.sandbox.pytest_plugin import SandboxHandle
 from sentinelhub_provider.triggers import job_polling
 from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
-from sentinelhub_provider.triggers.job_polling import PollFailure, StatusUpdate
+from sentinelhub_provider.triggers.job_polling import JobPoller, PollFailure, StatusUpdate
 
 PATIENCE = 100
 """Seconds for what takes one or two."""
@@ -202,19 +203,35 @@ def test_job_that_a_user_stops_fires_with_when(bench: Bench):
 # --- many of them ---------------------------------------------------------------------------------------------------
 
 
-def test_many_jobs_share_pages(bench: Bench):
-    """Jobs on two pages: no request for any single one."""
+def test_many_jobs_share_pages(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    """Jobs on two pages: two requests a round, and none for any single one."""
     ids = [bench.start() for _ in range(polling.PAGE_SIZE + 5)]
+    time, rounds = FakeClock(), 0
 
-    events = run(
-        *(bench.trigger(job, poll_interval=0.2) for job in ids),
-        act=lambda: [bench.control.step(job) for job in ids],
-        after=0.4,
-    )
+    class Poller(JobPoller):
+        """Polls once all have come, and lets the jobs end after three rounds."""
+
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given, clock=time, sleep=self._pass)
+
+        async def _pass(self, seconds: float) -> None:
+            while len(self._waiting) < len(ids):
+                await asyncio.sleep(0.01)
+            time.sleep(seconds)
+
+        async def _poll(self) -> None:
+            nonlocal rounds
+            await super()._poll()
+            rounds += 1
+            if rounds == 3:
+                bench.control.step()
+
+    monkeypatch.setattr(job_polling, "JobPoller", Poller)
+
+    events = run(*(bench.trigger(job, poll_interval=10.0) for job in ids))
 
     assert {event.job.state for event in events if event.job} == {JobState.DONE}
-    assert set(bench.asked()) == {"/batch/v2/process"}
-    assert bench.asked()["/batch/v2/process"] <= 40
+    assert bench.asked() == {"/batch/v2/process": 2 * 4}
 
 
 def test_one_token_serves_all(bench: Bench):

@@ -137,7 +137,7 @@ def test_handshake_that_breaks_passes(make_caller, authority: Authority, waits):
         caller._clock.sleep = lambda seconds: (waits.waits.append(seconds), stop(seconds))
         with contextlib.suppress(KeyboardInterrupt):
             caller.request("POST", "/batch/v2/process", json={})
-        thread.join(10)
+        thread.join(60)
     assert len(broken) == 2
     assert len(waits.waits) > waits_before
 

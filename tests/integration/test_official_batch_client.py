@@ -204,7 +204,7 @@ def test_a_bucket_that_is_not_there(server: SandboxServer, config: SHConfig, l2a
 def test_keys_that_open_nothing(server: SandboxServer, config: SHConfig, l2a: DataCollection, s3: S3Server) -> None:
     """An S3 server that checks signatures refuses; the job fails with its code."""
     client = BatchProcessClient(config=config)
-    requests.post(f"{s3.endpoint}/moto-api/reset-auth", data="0", timeout=10)
+    requests.post(f"{s3.endpoint}/moto-api/reset-auth", data="0", timeout=60)
     try:
         job = client.create(
             process_request(l2a, config),
@@ -215,7 +215,7 @@ def test_keys_that_open_nothing(server: SandboxServer, config: SHConfig, l2a: Da
         server.control.jobs.step()
         assert "InvalidAccessKeyId" in str(client.get_request(job).error)
     finally:
-        requests.post(f"{s3.endpoint}/moto-api/reset-auth", data="10000000", timeout=10)
+        requests.post(f"{s3.endpoint}/moto-api/reset-auth", data="10000000", timeout=60)
 
 
 def test_data_of_the_helper_are_those_of_the_client(l2a: DataCollection, config: SHConfig) -> None:

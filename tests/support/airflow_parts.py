@@ -110,7 +110,7 @@ class AirflowParts:
                     continue
             psutil.wait_procs(members, timeout=grace)
         for process in self.processes.values():
-            process.wait(timeout=10)
+            process.wait(timeout=120)
 
     def get(self, path: str, **params: Any) -> Any:
         """Ask the public API."""

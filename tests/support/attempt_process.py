@@ -111,7 +111,7 @@ def attempts(folder: Path) -> Iterator[Attempts]:
     finally:
         assert process.stdin is not None
         process.stdin.close()
-        process.wait(timeout=10)
+        process.wait(timeout=120)
         process.stdout.close()  # type: ignore[union-attr]
 
 

@@ -138,7 +138,7 @@ def gate(upstream: str) -> Iterator[Gate]:
         for lane in made.holds:
             made.cut(lane)
         server.should_exit = True
-        thread.join(timeout=10)
+        thread.join(timeout=60)
 
 
 async def _passes(hold: Hold) -> bool:

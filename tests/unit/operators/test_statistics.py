@@ -869,10 +869,10 @@ def test_what_is_under_way_comes_to_its_end(run, service: Service, monkeypatch):
         noticed.set()
 
     def answer(body: dict[str, Any]) -> Any:
-        both_there.wait(10)
+        both_there.wait(60)
         if number_of(body) == 0:
             return 403
-        assert noticed.wait(10)
+        assert noticed.wait(60)
         return service.all_well(body)
 
     monkeypatch.setattr(FeatureRequests, "_failed", notice)

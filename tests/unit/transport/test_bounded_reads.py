@@ -56,7 +56,7 @@ def trickling_server(at_once: bytes, slowly: bytes, certificate: Path | None = N
                 if done.wait(0.01):
                     return
                 connection.sendall(bytes([byte]))
-            done.wait(10)
+            done.wait(60)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve, daemon=True)
@@ -128,7 +128,7 @@ def slow_reader(certificate: Path | None, *, first: float = 0, each: float = 0) 
             while size < UPLOAD and not done.wait(each):
                 size += len(connection.recv(10_000))
             connection.sendall(HEAD + b"Content-Length: 2\r\n\r\n{}")
-            done.wait(10)
+            done.wait(60)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)

@@ -206,7 +206,7 @@ def test_a_cancellation_of_somebody_else_does_not_end_it(poll, catalog, time):
             await time.run(15)
             catalog.answer = []
             await time.run(15)
-            await asyncio.wait_for(subscription.next(), 1)
+            await asyncio.wait_for(subscription.next(), 30)
 
     asyncio.run(run())
 

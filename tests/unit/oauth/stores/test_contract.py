@@ -150,7 +150,7 @@ def test_one_of_many_has_the_lock(open_store: OpenStore):
     start = threading.Barrier(8)
 
     def attempt(lock: StoreLock) -> bool:
-        start.wait(10)
+        start.wait(60)
         return lock.acquire(0.0)
 
     with ThreadPoolExecutor(8) as pool:

@@ -64,7 +64,7 @@ def new_token(server: SandboxServer) -> Callable[..., str]:
             "client_id": client_id or server.client_id,
             "client_secret": client_secret or server.client_secret,
         }
-        answer = requests.post(server.token_url(), data=form, timeout=10)
+        answer = requests.post(server.token_url(), data=form, timeout=60)
         answer.raise_for_status()
         return str(answer.json()["access_token"])
 

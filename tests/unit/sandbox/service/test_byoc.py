@@ -27,7 +27,7 @@ class Byoc:
     def call(self, method: str, path: str, body: Any = None, **params: Any) -> requests.Response:
         """Call a path below the collections."""
         url = f"{self.server.url}{self.prefix}/collections{path}"
-        return requests.request(method, url, json=body, params=params, headers=self.headers, timeout=10)
+        return requests.request(method, url, json=body, params=params, headers=self.headers, timeout=60)
 
     def create(self, name: str = "mine", **more: Any) -> str:
         """Create a collection and return its id."""
@@ -55,7 +55,7 @@ def byoc(request: pytest.FixtureRequest, server: SandboxServer, bearer: dict[str
 
 def control(server: SandboxServer, method: str, path: str, body: Any = None) -> requests.Response:
     """Call the control surface."""
-    return requests.request(method, f"{server.url}/sandbox/control/byoc/{path}", json=body, timeout=10)
+    return requests.request(method, f"{server.url}/sandbox/control/byoc/{path}", json=body, timeout=60)
 
 
 def test_a_collection_is_made_changed_and_removed(byoc: Byoc) -> None:
@@ -170,7 +170,7 @@ def test_lists_come_in_pages(byoc: Byoc) -> None:
     first = byoc.call("GET", f"/{collection}/tiles", count=2, sort="created:desc").json()
     assert [tile["id"] for tile in first["data"]] == ids[:-3:-1]
     assert "/byoc/v1/collections/" in first["links"]["next"]
-    second = requests.get(first["links"]["next"], headers=byoc.headers, timeout=10).json()
+    second = requests.get(first["links"]["next"], headers=byoc.headers, timeout=60).json()
     assert [tile["id"] for tile in second["data"]] == ids[2:0:-1]
     assert byoc.call("GET", f"/{collection}/tiles?path=tile-3").json()["data"][0]["id"] == ids[3]
     assert byoc.call("GET", f"/{collection}/tiles", status="INGESTED").json()["data"] == []

@@ -160,7 +160,7 @@ def test_an_item_is_the_same_alone_as_in_a_search(server: SandboxServer, bearer:
     """The self link of a result leads to the same item."""
     item = _search(server, bearer, limit=1)["features"][0]
     self_link = next(link["href"] for link in item["links"] if link["rel"] == "self")
-    answer = requests.get(self_link, headers=bearer, timeout=10)
+    answer = requests.get(self_link, headers=bearer, timeout=60)
     assert answer.headers["content-type"] == "application/geo+json"
     assert answer.json() == item
 
@@ -169,10 +169,10 @@ def test_items_of_a_collection_are_paged(server: SandboxServer, bearer: dict[str
     """Listing items takes a box, a time and a limit."""
     params = {"bbox": "13,45,14,46", "datetime": JUNE["datetime"], "limit": "4"}
     url = f"{server.url}{CATALOG}/collections/{L2A}/items"
-    page = requests.get(url, params=params, headers=bearer, timeout=10).json()
+    page = requests.get(url, params=params, headers=bearer, timeout=60).json()
     assert _ids(page) == _ids(_search(server, bearer))[:4]
     link = next(link for link in page["links"] if link["rel"] == "next")
-    following = requests.get(link["href"], headers=bearer, timeout=10).json()
+    following = requests.get(link["href"], headers=bearer, timeout=60).json()
     assert _ids(following) == _ids(_search(server, bearer))[4:8]
 
 
@@ -197,7 +197,7 @@ def test_items_without_any_condition_are_one_page(server: SandboxServer, bearer:
 )
 def test_errors_have_the_catalogs_shape(server: SandboxServer, bearer: dict[str, str], path: str, status: int) -> None:
     """``code`` and ``description``, without a wrapper."""
-    answer = requests.get(f"{server.url}{CATALOG}{path}", headers=bearer, timeout=10)
+    answer = requests.get(f"{server.url}{CATALOG}{path}", headers=bearer, timeout=60)
     assert answer.status_code == status
     assert set(answer.json()) == {"code", "description"}
 
@@ -213,7 +213,7 @@ def test_what_a_collection_cannot_do_is_said(
     server: SandboxServer, bearer: dict[str, str], change: dict[str, Any], message: str
 ) -> None:
     """Filters and distinct are bound to the collection's own properties."""
-    answer = requests.post(f"{server.url}{CATALOG}/search", json={**JUNE, **change}, headers=bearer, timeout=10)
+    answer = requests.post(f"{server.url}{CATALOG}/search", json={**JUNE, **change}, headers=bearer, timeout=60)
     assert answer.status_code == 400
     assert message in answer.json()["description"]
 
@@ -231,14 +231,14 @@ def test_a_search_without_end_is_stopped(
 
 def test_queryables_are_a_json_schema(server: SandboxServer, bearer: dict[str, str]) -> None:
     """The names there are those that a filter takes."""
-    answer = requests.get(f"{server.url}{CATALOG}/collections/{L2A}/queryables", headers=bearer, timeout=10)
+    answer = requests.get(f"{server.url}{CATALOG}/collections/{L2A}/queryables", headers=bearer, timeout=60)
     assert answer.headers["content-type"] == "application/schema+json"
     assert set(answer.json()["properties"]) == {"eo:cloud_cover"}
 
 
 def test_links_follow_the_address_that_was_called(server: SandboxServer) -> None:
     """Behind another name the links lead back to that name."""
-    answer = requests.get(f"{server.url}{CATALOG}", headers={"Host": "sandbox.test:1234"}, timeout=10)
+    answer = requests.get(f"{server.url}{CATALOG}", headers={"Host": "sandbox.test:1234"}, timeout=60)
     assert {link["href"].split("/catalog")[0] for link in answer.json()["links"] if link["rel"] != "service-doc"} == {
         "http://sandbox.test:1234"
     }
@@ -255,18 +255,18 @@ def test_errors_are_worded_as_the_service_does(
     server: SandboxServer, bearer: dict[str, str], query: str, description: str
 ) -> None:
     """Seen on the wire: a number as code, and these words."""
-    answer = requests.get(f"{server.url}{CATALOG}/search?{query}", headers=bearer, timeout=10)
+    answer = requests.get(f"{server.url}{CATALOG}/search?{query}", headers=bearer, timeout=60)
     assert (answer.status_code, answer.json()) == (400, {"code": 400, "description": description})
 
 
 def test_links_of_the_landing_page_lead_somewhere(server: SandboxServer, bearer: dict[str, str]) -> None:
     """The description of the API and the queryables of all collections."""
-    page = requests.get(f"{server.url}{CATALOG}", timeout=10).json()
+    page = requests.get(f"{server.url}{CATALOG}", timeout=60).json()
     links = {link["rel"].rpartition("/")[2]: link for link in page["links"]}
-    described = requests.get(links["service-desc"]["href"], timeout=10)
+    described = requests.get(links["service-desc"]["href"], timeout=60)
     assert described.headers["content-type"] == links["service-desc"]["type"]
     assert f"{CATALOG}/search" in described.json()["paths"]
-    queryables = requests.get(links["queryables"]["href"], headers=bearer, timeout=10).json()
+    queryables = requests.get(links["queryables"]["href"], headers=bearer, timeout=60).json()
     assert {"eo:cloud_cover", "sar:instrument_mode"} <= set(queryables["properties"])
     assert links["service-doc"]["type"] == "text/html"
 

@@ -15,7 +15,7 @@ INSTANCES = "/configuration/v1/wms/instances"
 
 
 def _call(server: SandboxServer, method: str, path: str, **options: Any) -> requests.Response:
-    return requests.request(method, f"{server.url}{CONTROL}{path}", timeout=10, **options)
+    return requests.request(method, f"{server.url}{CONTROL}{path}", timeout=60, **options)
 
 
 def test_there_is_no_control_unless_asked_for() -> None:
@@ -28,8 +28,8 @@ def test_there_is_no_control_unless_asked_for() -> None:
 
 def test_counters_say_what_happened(server: SandboxServer, bearer: dict[str, str]) -> None:
     """Requests are counted per path; control calls are not."""
-    requests.get(server.url + INSTANCES, headers=bearer, timeout=10)
-    requests.get(server.url + INSTANCES, timeout=10)
+    requests.get(server.url + INSTANCES, headers=bearer, timeout=60)
+    requests.get(server.url + INSTANCES, timeout=60)
     counters = _call(server, "GET", "/counters").json()
     assert counters["requests"] == {"/auth/realms/main/protocol/openid-connect/token": 1, INSTANCES: 2}
     assert (counters["token_requests"], counters["tokens_issued"], counters["unauthorized"]) == (1, 1, 1)
@@ -37,7 +37,7 @@ def test_counters_say_what_happened(server: SandboxServer, bearer: dict[str, str
 
 def test_requests_are_listed_without_their_secrets(server: SandboxServer, bearer: dict[str, str]) -> None:
     """The list tells that there was an ``Authorization`` header, never its value."""
-    requests.get(f"{server.url}{INSTANCES}?a=b", headers={**bearer, "User-Agent": "test/1"}, timeout=10)
+    requests.get(f"{server.url}{INSTANCES}?a=b", headers={**bearer, "User-Agent": "test/1"}, timeout=60)
     listed = _call(server, "GET", "/requests")
     last = listed.json()[-1]
     assert last == {
@@ -70,13 +70,13 @@ def test_tokens_are_revoked_one_or_all(server: SandboxServer, new_token: Callabl
 def test_a_rotated_key_signs_from_now_on(server: SandboxServer, new_token: Callable[..., str]) -> None:
     """The key set shows the new key alone; tokens of the old one are refused, new ones are good."""
     certificates = server.url + "/auth/realms/main/protocol/openid-connect/certs"
-    before, old = requests.get(certificates, timeout=10).json(), new_token()
+    before, old = requests.get(certificates, timeout=60).json(), new_token()
     assert _call(server, "POST", "/key/rotate").json() == {"rotated": True}
-    after, new = requests.get(certificates, timeout=10).json(), new_token()
+    after, new = requests.get(certificates, timeout=60).json(), new_token()
     assert len(after["keys"]) == 1
     assert after["keys"][0]["kid"] != before["keys"][0]["kid"]
     statuses = [
-        requests.get(server.url + INSTANCES, headers={"Authorization": f"Bearer {token}"}, timeout=10).status_code
+        requests.get(server.url + INSTANCES, headers={"Authorization": f"Bearer {token}"}, timeout=60).status_code
         for token in (old, new)
     ]
     assert statuses == [401, 200]
@@ -98,7 +98,7 @@ def test_reset_puts_everything_back(server: SandboxServer, bearer: dict[str, str
     assert server.sandbox.clients.get("other") is None
     assert server.sandbox.limiter.limits.requests_per_minute is None
     assert server.sandbox.issuer.token_lifetime == 3600
-    assert requests.get(server.url + INSTANCES, headers=bearer, timeout=10).status_code == 401
+    assert requests.get(server.url + INSTANCES, headers=bearer, timeout=60).status_code == 401
 
 
 def test_faults_are_planted_listed_and_removed(server: SandboxServer) -> None:
@@ -106,19 +106,19 @@ def test_faults_are_planted_listed_and_removed(server: SandboxServer) -> None:
     fault = {"path": INSTANCES, "action": {"kind": "status", "status": 500}, "times": 2}
     planted = _call(server, "POST", "/faults", json=fault)
     assert planted.status_code == 201
-    requests.get(server.url + INSTANCES, timeout=10)
+    requests.get(server.url + INSTANCES, timeout=60)
     (listed,) = _call(server, "GET", "/faults").json()
     assert (listed["id"], listed["applied"], listed["fault"]["times"]) == (planted.json()["id"], 1, 2)
     assert _call(server, "DELETE", f"/faults/{listed['id']}").status_code == 204
     assert _call(server, "DELETE", f"/faults/{listed['id']}").status_code == 404
-    assert requests.get(server.url + INSTANCES, timeout=10).status_code == 401
+    assert requests.get(server.url + INSTANCES, timeout=60).status_code == 401
 
 
 def test_all_faults_are_cleared_at_once(server: SandboxServer) -> None:
     """No fault is left."""
     server.control.add_fault(action={"kind": "reset"}, times=None)
     assert _call(server, "DELETE", "/faults").status_code == 204
-    assert requests.get(server.url + INSTANCES, timeout=10).status_code == 401
+    assert requests.get(server.url + INSTANCES, timeout=60).status_code == 401
 
 
 def test_limits_latency_lifetime_and_clients_are_set_over_http(server: SandboxServer) -> None:
@@ -188,8 +188,8 @@ def test_exchanges_are_recorded_in_full_but_for_the_token(server: SandboxServer,
     """Requests and answers can be checked afterwards; token requests and tokens are left out."""
     server.control.record_exchanges()
     form = {"grant_type": "client_credentials", "client_id": server.client_id, "client_secret": server.client_secret}
-    requests.post(server.token_url(), data=form, timeout=10)
-    requests.post(f"{server.url}/catalog/v1/search", json={"a": 1}, headers=bearer, timeout=10)
+    requests.post(server.token_url(), data=form, timeout=60)
+    requests.post(f"{server.url}/catalog/v1/search", json={"a": 1}, headers=bearer, timeout=60)
     (exchange,) = server.control.exchanges()
     assert (exchange.method, exchange.path, exchange.status) == ("POST", "/catalog/v1/search", 400)
     assert exchange.request_body == b'{"a": 1}'
@@ -200,5 +200,5 @@ def test_exchanges_are_recorded_in_full_but_for_the_token(server: SandboxServer,
 
 def test_recording_is_off_unless_asked_for(server: SandboxServer) -> None:
     """Bodies are not kept by default."""
-    requests.get(f"{server.url}/catalog/v1", timeout=10)
+    requests.get(f"{server.url}/catalog/v1", timeout=60)
     assert server.control.exchanges() == []

@@ -102,7 +102,7 @@ def test_a_field_that_is_wrong(
     message: str,
 ) -> None:
     """400 that names the field; no job is made, no key shown."""
-    answer = requests.post(f"{server.url}{path}", json=changed(request_of(), field, value), headers=bearer, timeout=10)
+    answer = requests.post(f"{server.url}{path}", json=changed(request_of(), field, value), headers=bearer, timeout=60)
     assert answer.status_code == 400, answer.text
     assert message in answer.json()["error"]["message"]
     assert SECRET not in answer.text
@@ -113,14 +113,14 @@ def test_several_outputs_need_their_names(server: SandboxServer, bearer: dict[st
     """A template must tell them apart."""
     request = changed(batch_request(), "processRequest output responses", TWO)
     request["output"]["delivery"]["s3"]["url"] = "s3://bucket/<tileName>.tif"
-    answer = requests.post(f"{server.url}{BATCH}", json=request, headers=bearer, timeout=10)
+    answer = requests.post(f"{server.url}{BATCH}", json=request, headers=bearer, timeout=60)
     assert "must contain <outputId>" in answer.json()["error"]["message"]
 
 
 def test_an_async_picture_may_be_large(server: SandboxServer, bearer: dict[str, str]) -> None:
     """10,000 pixels a side, four times what Process takes."""
     request = changed(changed(async_request(), "output width", 10_000), "output height", 10_000)
-    assert requests.post(f"{server.url}{ASYNC}", json=request, headers=bearer, timeout=10).status_code == 200
+    assert requests.post(f"{server.url}{ASYNC}", json=request, headers=bearer, timeout=60).status_code == 200
 
 
 def test_a_location_hides_what_opens_it() -> None:

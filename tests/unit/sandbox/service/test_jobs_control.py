@@ -230,5 +230,5 @@ def test_a_client_without_permission(server: SandboxServer, new_token: object) -
     server.control.add_client("reader", "reader-secret", permissions=["process"])
     headers = {"Authorization": f"Bearer {new_token('reader', 'reader-secret')}"}
     for path in ("/batch/v2/process", "/statistics/batch/v1", "/batch/v2/tilinggrids"):
-        assert requests.get(f"{server.url}{path}", headers=headers, timeout=10).status_code == 403
-    assert requests.post(f"{server.url}/async/v1/process", json={}, headers=headers, timeout=10).status_code == 403
+        assert requests.get(f"{server.url}{path}", headers=headers, timeout=60).status_code == 403
+    assert requests.post(f"{server.url}/async/v1/process", json={}, headers=headers, timeout=60).status_code == 403

@@ -34,7 +34,7 @@ def search(server: SandboxServer, new_token: Callable[..., str], now: datetime) 
         interval = f"{now - timedelta(days=10):%Y-%m-%dT%H:%M:%SZ}/.."
         body = {"collections": ["sentinel-2-l2a"], "bbox": BOX, "datetime": interval, "limit": 100, **more}
         bearer = {"Authorization": f"Bearer {new_token()}"}
-        answer = requests.post(f"{server.url}/catalog/v1/search", json=body, headers=bearer, timeout=10)
+        answer = requests.post(f"{server.url}/catalog/v1/search", json=body, headers=bearer, timeout=60)
         assert answer.status_code == 200, answer.text
         ids = {scene.id for scene in server.control.published_scenes()}
         return [feature for feature in answer.json()["features"] if feature["id"] in ids]
@@ -44,7 +44,7 @@ def search(server: SandboxServer, new_token: Callable[..., str], now: datetime) 
 
 def control(server: SandboxServer, method: str, path: str = "", body: Any = None) -> requests.Response:
     """Call the control surface."""
-    return requests.request(method, f"{server.url}/sandbox/control/scenes{path}", json=body, timeout=10)
+    return requests.request(method, f"{server.url}/sandbox/control/scenes{path}", json=body, timeout=60)
 
 
 def test_a_scene_appears_at_its_moment(server: SandboxServer, clock: FakeClock, search: Search, now: datetime) -> None:
@@ -130,7 +130,7 @@ def test_a_frozen_world_shows_nothing_new_of_its_own(
     bearer = {"Authorization": f"Bearer {new_token()}"}
 
     def found() -> int:
-        answer = requests.post(f"{server.url}/catalog/v1/search", json=body, headers=bearer, timeout=10)
+        answer = requests.post(f"{server.url}/catalog/v1/search", json=body, headers=bearer, timeout=60)
         return len(answer.json()["features"])
 
     assert found() == 0

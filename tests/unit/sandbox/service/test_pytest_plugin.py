@@ -23,7 +23,7 @@ CLIENTS = []
 
 def fetch(sandbox):
     form = {"grant_type": "client_credentials", "client_id": sandbox.client_id, "client_secret": sandbox.client_secret}
-    return requests.post(sandbox.token_url, data=form, timeout=10)
+    return requests.post(sandbox.token_url, data=form, timeout=60)
 
 def test_first(sentinelhub_sandbox):
     CLIENTS.append(sentinelhub_sandbox.client_id)

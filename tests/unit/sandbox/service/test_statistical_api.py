@@ -87,18 +87,18 @@ def test_an_interval_fails_as_planned_and_is_well_the_next_time(
     """Planned over the control surface; used up by the first request; a reset forgets the rest."""
     control = f"{server.url}/sandbox/control/interval-errors"
     plan = {"interval": "2024-06-11", "type": "TIMEOUT", "times": 1}
-    assert requests.post(control, json=plan, timeout=10).status_code == 201
+    assert requests.post(control, json=plan, timeout=60).status_code == 201
     first = ask(server, bearer).json()
     assert first["status"] == "PARTIAL"
     assert [entry.get("error") for entry in first["data"]] == [None, {"type": "TIMEOUT"}]
     assert ask(server, bearer).json()["status"] == "OK"
 
-    requests.post(control, json={"times": None}, timeout=10)
+    requests.post(control, json={"times": None}, timeout=60)
     assert ask(server, bearer).json()["status"] == "FAILED"
-    assert len(requests.get(control, timeout=10).json()) == 1
-    assert requests.delete(control, timeout=10).status_code == 204
-    assert requests.get(control, timeout=10).json() == []
-    requests.post(control, json={"times": None}, timeout=10)
+    assert len(requests.get(control, timeout=60).json()) == 1
+    assert requests.delete(control, timeout=60).status_code == 204
+    assert requests.get(control, timeout=60).json() == []
+    requests.post(control, json={"times": None}, timeout=60)
     server.control.reset()
     assert ask(server, {"Authorization": f"Bearer {new_token()}"}).json()["status"] == "OK"
 
@@ -106,7 +106,7 @@ def test_an_interval_fails_as_planned_and_is_well_the_next_time(
 @pytest.mark.parametrize("plan", [{"type": "BAD_LUCK"}, {"times": 0}, {"unknown": 1}])
 def test_a_plan_that_cannot_be_is_refused(server: SandboxServer, plan: dict[str, Any]) -> None:
     """400 that names the field."""
-    answer = requests.post(f"{server.url}/sandbox/control/interval-errors", json=plan, timeout=10)
+    answer = requests.post(f"{server.url}/sandbox/control/interval-errors", json=plan, timeout=60)
     assert answer.status_code == 400
     assert next(iter(plan)) in answer.text
 
@@ -114,9 +114,9 @@ def test_a_plan_that_cannot_be_is_refused(server: SandboxServer, plan: dict[str,
 def test_radar_is_in_the_catalog_and_the_elevation_model_is_not(server: SandboxServer, bearer: dict[str, str]) -> None:
     """Scenes of Sentinel-1 are found and filtered by their own properties; heights have no scenes."""
     catalog = f"{server.url}/catalog/v1"
-    ids = [c["id"] for c in requests.get(f"{catalog}/collections", headers=bearer, timeout=10).json()["collections"]]
+    ids = [c["id"] for c in requests.get(f"{catalog}/collections", headers=bearer, timeout=60).json()["collections"]]
     assert ids == ["sentinel-2-l2a", "sentinel-2-l1c", "sentinel-1-grd"]
-    assert requests.get(f"{catalog}/collections/dem", headers=bearer, timeout=10).status_code == 404
+    assert requests.get(f"{catalog}/collections/dem", headers=bearer, timeout=60).status_code == 404
     search = {
         "collections": ["sentinel-1-grd"],
         "bbox": [14.02, 46.02, 14.03, 46.03],
@@ -124,7 +124,7 @@ def test_radar_is_in_the_catalog_and_the_elevation_model_is_not(server: SandboxS
     }
 
     def find(**more: Any) -> list[Any]:
-        answer = requests.post(f"{catalog}/search", json={**search, **more}, headers=bearer, timeout=10)
+        answer = requests.post(f"{catalog}/search", json={**search, **more}, headers=bearer, timeout=60)
         features: list[Any] = answer.json()["features"]
         return features
 
@@ -134,7 +134,7 @@ def test_radar_is_in_the_catalog_and_the_elevation_model_is_not(server: SandboxS
     assert {item["properties"]["sat:orbit_state"] for item in up} == {"ascending"}
     assert all("eo:cloud_cover" not in item["properties"] for item in whole)
     assert sorted(find(distinct="sat:orbit_state")) == ["ascending", "descending"]
-    item = requests.get(whole[0]["links"][0]["href"], headers=bearer, timeout=10).json()
+    item = requests.get(whole[0]["links"][0]["href"], headers=bearer, timeout=60).json()
     assert item == whole[0]
-    names = requests.get(f"{catalog}/collections/sentinel-1-grd/queryables", headers=bearer, timeout=10).json()
+    names = requests.get(f"{catalog}/collections/sentinel-1-grd/queryables", headers=bearer, timeout=60).json()
     assert set(names["properties"]) >= {"sar:instrument_mode", "sat:orbit_state", "s1:polarization"}

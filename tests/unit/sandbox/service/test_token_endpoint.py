@@ -37,7 +37,7 @@ def _form(server: SandboxServer, **change: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("realm", ["main", "CDSE"])
 def test_a_token_is_given_for_a_form_with_id_and_secret(server: SandboxServer, realm: str) -> None:
     """``client_secret_post`` works at both deployments' addresses, with an answer in Keycloak's shape."""
-    answer = requests.post(server.token_url(realm), data=_form(server), timeout=10)
+    answer = requests.post(server.token_url(realm), data=_form(server), timeout=60)
     body = answer.json()
     assert answer.status_code == 200
     assert body.pop("access_token").count(".") == 2
@@ -57,7 +57,7 @@ def test_a_token_is_given_for_a_basic_header(server: SandboxServer) -> None:
     server.control.add_client("id with space", AWKWARD_SECRET)
     headers = {"Authorization": _basic("id with space", AWKWARD_SECRET)}
     form = {"grant_type": "client_credentials"}
-    answer = requests.post(server.token_url(), data=form, headers=headers, timeout=10)
+    answer = requests.post(server.token_url(), data=form, headers=headers, timeout=60)
     assert answer.status_code == 200
 
 
@@ -65,14 +65,14 @@ def test_the_form_may_hold_any_character(server: SandboxServer) -> None:
     """A secret with characters that a form must escape arrives whole."""
     server.control.add_client("awkward", AWKWARD_SECRET)
     form = _form(server, client_id="awkward", client_secret=AWKWARD_SECRET)
-    assert requests.post(server.token_url(), data=form, timeout=10).status_code == 200
+    assert requests.post(server.token_url(), data=form, timeout=60).status_code == 200
 
 
 def test_the_legacy_address_gives_tokens_too(server: SandboxServer, bearer: dict[str, str]) -> None:
     """``/oauth/token`` answers, and its token opens the same APIs."""
-    answer = requests.post(f"{server.url}/oauth/token", data=_form(server), timeout=10)
+    answer = requests.post(f"{server.url}/oauth/token", data=_form(server), timeout=60)
     headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
-    assert requests.get(f"{server.url}/catalog/v1/collections", headers=headers, timeout=10).status_code == 200
+    assert requests.get(f"{server.url}/catalog/v1/collections", headers=headers, timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -92,14 +92,14 @@ def test_refusals_are_those_of_the_service(
     server: SandboxServer, change: dict[str, Any], status: int, error: str, description: str
 ) -> None:
     """Status and body as RFC 6749 and Keycloak have them."""
-    answer = requests.post(server.token_url(), data=_form(server, **change), timeout=10)
+    answer = requests.post(server.token_url(), data=_form(server, **change), timeout=60)
     assert (answer.status_code, answer.json()) == (status, {"error": error, "error_description": description})
 
 
 def test_a_refused_basic_header_is_challenged(server: SandboxServer) -> None:
     """RFC 6749 5.2: who tried the header learns the scheme."""
     headers = {"Authorization": _basic("nobody", "x")}
-    answer = requests.post(server.token_url(), data={"grant_type": "client_credentials"}, headers=headers, timeout=10)
+    answer = requests.post(server.token_url(), data={"grant_type": "client_credentials"}, headers=headers, timeout=60)
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == 'Basic realm="main"'
 
@@ -108,36 +108,36 @@ def test_a_refused_basic_header_is_challenged(server: SandboxServer) -> None:
 def test_a_broken_basic_header_is_no_client(server: SandboxServer, value: str) -> None:
     """What cannot be decoded is an unknown client, not a failure of the server."""
     form = {"grant_type": "client_credentials"}
-    answer = requests.post(server.token_url(), data=form, headers={"Authorization": value}, timeout=10)
+    answer = requests.post(server.token_url(), data=form, headers={"Authorization": value}, timeout=60)
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
 
 
 def test_two_client_authentications_at_once_are_refused(server: SandboxServer) -> None:
     """RFC 6749 2.3: a client must not use more than one method per request."""
     headers = {"Authorization": _basic(server.client_id, server.client_secret)}
-    answer = requests.post(server.token_url(), data=_form(server), headers=headers, timeout=10)
+    answer = requests.post(server.token_url(), data=_form(server), headers=headers, timeout=60)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
 
 
 def test_a_json_body_is_refused(server: SandboxServer) -> None:
     """The token request is a form."""
-    answer = requests.post(server.token_url(), json=_form(server), timeout=10)
+    answer = requests.post(server.token_url(), json=_form(server), timeout=60)
     assert answer.status_code == 415
 
 
 def test_the_legacy_address_refuses_in_the_legacy_shape(server: SandboxServer) -> None:
     """``/oauth/token`` writes errors like the REST services, with status 400."""
     form = _form(server, client_id="nobody")
-    answer = requests.post(f"{server.url}/oauth/token", data=form, timeout=10)
+    answer = requests.post(f"{server.url}/oauth/token", data=form, timeout=60)
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == "OAUTH_ERROR"
 
 
 def test_failed_logins_are_counted(server: SandboxServer) -> None:
     """Requests, tokens and failures each have their counter."""
-    requests.post(server.token_url(), data=_form(server), timeout=10)
-    requests.post(server.token_url(), data=_form(server, client_secret="wrong"), timeout=10)
-    requests.post(server.token_url(), data=_form(server, grant_type="password"), timeout=10)
+    requests.post(server.token_url(), data=_form(server), timeout=60)
+    requests.post(server.token_url(), data=_form(server, client_secret="wrong"), timeout=60)
+    requests.post(server.token_url(), data=_form(server, grant_type="password"), timeout=60)
     counters = server.control.counters()
     assert (counters.token_requests, counters.tokens_issued, counters.failed_logins) == (3, 1, 1)
 
@@ -146,8 +146,8 @@ def test_anyone_can_check_a_token_with_the_published_keys(server: SandboxServer,
     """Discovery leads to the keys, the keys verify the signature, the claims are those of Sentinel Hub."""
     token = new_token()
     realm = f"{server.url}/auth/realms/main"
-    discovery = requests.get(f"{realm}/.well-known/openid-configuration", timeout=10).json()
-    keys = jwt.PyJWKSet.from_dict(requests.get(discovery["jwks_uri"], timeout=10).json())
+    discovery = requests.get(f"{realm}/.well-known/openid-configuration", timeout=60).json()
+    keys = jwt.PyJWKSet.from_dict(requests.get(discovery["jwks_uri"], timeout=60).json())
     header = jwt.get_unverified_header(token)
     claims = jwt.decode(
         token,
@@ -167,13 +167,13 @@ def test_token_info_returns_the_claims(server: SandboxServer, new_token: Callabl
     """The token info endpoint tells what the token says."""
     token = new_token()
     headers = {"Authorization": f"Bearer {token}"}
-    info = requests.get(f"{server.url}/oauth/tokeninfo", headers=headers, timeout=10).json()
+    info = requests.get(f"{server.url}/oauth/tokeninfo", headers=headers, timeout=60).json()
     assert info == jwt.decode(token, options={"verify_signature": False})
 
 
 def test_token_info_needs_a_good_token(server: SandboxServer) -> None:
     """Without a token there is nothing to tell."""
-    assert requests.get(f"{server.url}/oauth/tokeninfo", timeout=10).status_code == 401
+    assert requests.get(f"{server.url}/oauth/tokeninfo", timeout=60).status_code == 401
 
 
 def test_a_short_lifetime_ends_when_it_says(
@@ -184,25 +184,25 @@ def test_a_short_lifetime_ends_when_it_says(
     headers = {"Authorization": f"Bearer {new_token()}"}
     url = f"{server.url}/catalog/v1/collections"
     clock.advance(4.9)
-    assert requests.get(url, headers=headers, timeout=10).status_code == 200
+    assert requests.get(url, headers=headers, timeout=60).status_code == 200
     clock.advance(0.2)
-    assert requests.get(url, headers=headers, timeout=10).status_code == 401
+    assert requests.get(url, headers=headers, timeout=60).status_code == 401
 
 
 def test_one_client_may_have_a_lifetime_of_its_own(server: SandboxServer) -> None:
     """The lifetime of one client does not change the others'."""
     server.control.set_token_lifetime(60, client_id=server.client_id)
     server.control.add_client("other", "secret")
-    main = requests.post(server.token_url(), data=_form(server), timeout=10).json()
+    main = requests.post(server.token_url(), data=_form(server), timeout=60).json()
     form = _form(server, client_id="other", client_secret="secret")
-    other = requests.post(server.token_url(), data=form, timeout=10).json()
+    other = requests.post(server.token_url(), data=form, timeout=60).json()
     assert (main["expires_in"], other["expires_in"]) == (60, 3600)
 
 
 def test_too_many_token_requests_are_answered_429(server: SandboxServer) -> None:
     """The token endpoint has a limit of its own, with the wait in milliseconds."""
     server.control.set_limits(token_requests_per_minute=1)
-    first, second = (requests.post(server.token_url(), data=_form(server), timeout=10) for _ in range(2))
+    first, second = (requests.post(server.token_url(), data=_form(server), timeout=60) for _ in range(2))
     assert first.status_code == 200
     assert second.status_code == 429
     assert second.headers["Retry-After"] == "60000"
@@ -218,7 +218,7 @@ def test_too_many_token_requests_are_answered_429(server: SandboxServer) -> None
 )
 def test_there_is_nothing_beside_the_endpoints(server: SandboxServer, method: str, path: str, status: int) -> None:
     """Other methods and realms are refused in JSON."""
-    answer = requests.request(method, server.url + path, timeout=10)
+    answer = requests.request(method, server.url + path, timeout=60)
     assert answer.status_code == status
     assert answer.json()["error"]["status"] == status
 
@@ -228,7 +228,7 @@ def test_the_legacy_endpoint_says_which_half_is_wrong(server: SandboxServer) -> 
     messages = []
     for client_id, secret in (("nobody", "x"), (server.client_id, "x")):
         form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": secret}
-        answer = requests.post(f"{server.url}/oauth/token", data=form, timeout=10)
+        answer = requests.post(f"{server.url}/oauth/token", data=form, timeout=60)
         assert answer.status_code == 400
         messages.append(answer.json()["error"]["message"])
     assert messages == ["Illegal client_id", "Illegal secret!"]
