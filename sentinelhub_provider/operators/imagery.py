@@ -6,6 +6,7 @@ The page opens no file, no bucket and no connection, so all that it shows comes 
 from __future__ import annotations
 
 import base64
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -91,7 +92,8 @@ def leave_imagery(
         address = f"{conf.get('api', 'base_url', fallback='')}/{page_of(dag_id, run_id, task_id, index)}"
         operator.log.info("Satellite imagery: %s", re.sub("(?<!:)//+", "/", address))
     except Exception as problem:  # of whatever library: it must not fail the task
-        operator.log.warning("the page Satellite imagery shows less of this task: %s", problem)
+        level = logging.DEBUG if str(problem) == str(error) else logging.WARNING  # which the task itself says
+        operator.log.log(level, "the page Satellite imagery shows less of this task: %s", problem)
 
 
 def _facts(

@@ -292,3 +292,16 @@ def test_rate_limit_in_the_middle_is_waited_out_in_the_triggerer(run, calls):
     assert (result["features"], result["failed"]) == (4, 0)
     assert len(asked) == 5
     assert result["processing_units"] == pytest.approx(result["estimated_processing_units"])
+
+
+def test_log_says_what_is_asked_for_and_what_came_of_it(run, calls, capsys, caplog):
+    """Each in one line, however many pictures; a feature that failed is told of once, and once more as it is tried."""
+    calls(lambda path: path.endswith("field 3.tif"), SentinelHubServerError("it is down"))
+    run(on_error="skip", tile_attempts=2)
+
+    log = "".join(capsys.readouterr())
+    assert log.count("pictures of 4 features; the first: sentinel-2-l2a of 2024-06-01T00:00:00Z") == 1
+    assert log.count("{feature_id}.tif: 3 made, 0 already there; 1 features failed") == 1
+    assert log.count("it is down") == log.count("no picture of") == 1
+    (again,) = [record.getMessage() for record in caplog.records if "it is down" in record.getMessage()]
+    assert again == "the picture of field 3 failed and is tried again: it is down"

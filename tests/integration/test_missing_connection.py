@@ -87,14 +87,15 @@ def context(task: BaseOperator) -> Any:
 
 
 @pytest.mark.parametrize(("kind", "arguments"), TASKS, ids=lambda value: getattr(value, "__name__", ""))
-def test_task_fails_for_good(kind: type[BaseOperator], arguments: dict[str, Any], tmp_path, monkeypatch):
-    """At once, whatever its ``retries``."""
+def test_task_fails_for_good(kind: type[BaseOperator], arguments: dict[str, Any], tmp_path, monkeypatch, capsys):
+    """At once, whatever its ``retries``; its error alone says so."""
     monkeypatch.chdir(tmp_path)
     extra = {"poke_interval": 0.01, "timeout": 1} if issubclass(kind, BaseSensorOperator) else {}
     task = kind(task_id="t", **arguments, **CONNECTION, **extra)
 
     with pytest.raises(AirflowFailException, match=SAID):
         task.execute(context(task))
+    assert SAID not in "".join(capsys.readouterr())
 
 
 async def first_event(trigger: BaseTrigger) -> dict[str, Any]:

@@ -186,7 +186,8 @@ class JobDriver:
     def _defer_until_over(self, job: Job, until: datetime) -> NoReturn:
         from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
 
-        self._log.info("waiting in the triggerer until %s is over, or %s", job, until.isoformat(timespec="seconds"))
+        when = until.isoformat(timespec="seconds")
+        self._log.info("%s job %s is waited for in the triggerer, until %s at most", job.kind, job.id, when)
         trigger = SentinelHubJobTrigger(
             kind=self._kind.name,
             job_id=job.id,

@@ -105,6 +105,7 @@ class FeaturePictures:
                 attempts=operator.tile_attempts,
                 is_hopeless=self._is_hopeless,
                 on_lost=self._lost,
+                what="the picture of",
             )
             try:
                 for picture, download in arrivals:
@@ -169,6 +170,7 @@ class FeaturePictures:
                 "on_error='skip'.",
                 field="features",
             )
+        self._operator.log.info("pictures of %d features; the first: %s", sizes.total(), self._example)
         self._operator.time_range_sent = self._example.datasets.time_range
         self._operator.request_sent = self._example.body
         samples, each = self._operator.sample_count, []
@@ -286,10 +288,16 @@ class FeaturePictures:
         problems = sorted(self._problems, key=lambda problem: str(problem.id))
         for problem in problems[:SHOWN]:
             self._operator.log.warning("no picture of %s", problem)
+        if len(problems) > SHOWN:
+            self._operator.log.warning("... and of %d features more", len(problems) - SHOWN)
         if not self._done or (problems and self._operator.on_error == "fail"):
             message = f"{_listed(problems)}. The others are there, and a next attempt requests only what is missing."
             is_final = all(problem.is_final for problem in problems)
             raise (SentinelHubBadRequestError if is_final else SentinelHubResponseError)(message)
+        self._operator.log.info(
+            "%d pictures are at %s: %d made, %d already there; %d features failed",
+            *(self._done, self._path, self._done - self._skipped, self._skipped, len(problems)),
+        )
         is_small = len(json.dumps(self._made)) <= MAX_XCOM_SIZE
         return {
             "path": self._path,

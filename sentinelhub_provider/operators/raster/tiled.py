@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -43,6 +44,8 @@ SPENT = ".spent"
 
 FOLDER = ".tiles"
 """What the name of the folder with a mosaic's tiles ends with."""
+
+PROGRESS_LINES = 20  # that the log has at most of the tiles of one picture
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +166,7 @@ class TiledProcess:
         )
         for number, (tile, _) in enumerate(arrivals, start=1):
             use(tile)
-            if number % max(1, len(tiles) // 20) == 0:
+            if number % math.ceil(len(tiles) / PROGRESS_LINES) == 0:
                 operator.log.info("%d of %d tiles fetched", number, len(tiles))
                 self._keep_spent()
 
@@ -262,6 +265,7 @@ def fetch_tiles(
     attempts: int,
     is_hopeless: Callable[[SentinelHubError], bool],
     on_lost: Callable[[_Named, SentinelHubError], None] | None = None,
+    what: str = "tile",
 ) -> Iterator[tuple[_Named, Download]]:
     """Fetch tiles, or other pictures that have a ``name``, and yield each as it comes.
 
@@ -274,7 +278,8 @@ def fetch_tiles(
     :param concurrency: tiles at the same time.
     :param attempts: how often a tile is tried.
     :param is_hopeless: tells of an error whether no other tile will fare better; it ends the whole at once.
-    :param on_lost: told of a tile that did not come, instead of the error at the end.
+    :param on_lost: told of a tile that did not come, instead of the log and the error at the end.
+    :param what: what the log says before a tile's name.
     :raises SentinelHubError: the hopeless error; or, after all other tiles came, one that names those that did not.
     """
     source, again, lost, most = ((tile, 1) for tile in tiles), deque[Any](), dict[str, SentinelHubError](), 0
@@ -291,14 +296,13 @@ def fetch_tiles(
             if isinstance(error, SentinelHubError) and not is_hopeless(error):
                 is_paid = isinstance(error, SentinelHubTransportError) and error.was_sent  # perhaps, each time
                 if attempt < attempts and not (is_paid or error.final):
-                    log.warning("tile %s failed and is tried again: %s", tile.name, error)
+                    log.warning("%s %s failed and is tried again: %s", what, tile.name, error)
                     again.append((tile, attempt + 1))
+                elif on_lost is not None:
+                    on_lost(tile, error)
                 else:
-                    log.error("tile %s failed %d times: %s", tile.name, attempt, error)
-                    if on_lost is None:
-                        lost[tile.name], most = error, max(most, attempt)
-                    else:
-                        on_lost(tile, error)
+                    log.error("%s %s failed %d times: %s", what, tile.name, attempt, error)
+                    lost[tile.name], most = error, max(most, attempt)
             elif error is not None:
                 raise error
             submit()
