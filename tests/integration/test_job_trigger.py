@@ -215,8 +215,8 @@ def test_many_jobs_share_pages(bench: Bench, monkeypatch: pytest.MonkeyPatch):
             super().__init__(*given, clock=time, sleep=self._pass)
 
         async def _pass(self, seconds: float) -> None:
-            while len(self._waiting) < len(ids):
-                await asyncio.sleep(0.01)
+            if len(self._waiting) < len(ids):
+                await asyncio.Event().wait()  # ended by whoever joins next
             time.sleep(seconds)
 
         async def _poll(self) -> None:
