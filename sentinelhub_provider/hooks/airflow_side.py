@@ -48,7 +48,7 @@ async def amask(secret: str) -> None:
 class Meter:
     """Writes to Airflow's metrics (``sentinelhub.requests`` and so on) what the calls of one hook do; threads share it.
 
-    Tags are the connection, the API, and the class of the status.
+    Tags are the connection, the API, the class of the status, and the window of a budget, which counts for all APIs.
     """
 
     def __init__(self, conn_id: str) -> None:
@@ -65,7 +65,7 @@ class Meter:
             with self._lock:
                 self.spent = (self.spent or 0.0) + measured.value
         api = "token" if measured.name.startswith("token.") else service_name(url) or "other"
-        tags = {"conn_id": self._conn_id, "api": api}
+        tags = {"conn_id": self._conn_id, **({"api": api} if measured.window is None else {"window": measured.window})}
         if measured.status is not None:
             tags["status"] = measured.status
         getattr(Stats, measured.kind)(f"sentinelhub.{measured.name}", measured.value, tags=tags)

@@ -118,8 +118,13 @@ def worker_calls(hook: SentinelHubHook, kind: JobKind, **limits: Any) -> JobCall
 
 
 def settle(hook: SentinelHubHook, jobs: Sequence[Job]) -> None:
-    """Replace what a budget set aside for jobs that are over by what they cost. Others than those do not count."""
+    """Replace what a budget set aside for jobs that are over by what they cost. Others than those do not count.
+
+    Whichever task set it aside: a sensor does not know the budget of a DAG run.
+    """
+    from sentinelhub_provider.hooks.sharing import budget_of_jobs
+
     over = [job for job in jobs if job.is_terminal and job.state is not JobState.GONE]
-    if over and hook.has_budget and (budget := hook.budget) is not None:
+    if over and (budget := hook.budget or budget_of_jobs(hook.settings)) is not None:
         stopped = [job.id for job in over if job.state is JobState.STOPPED]
         budget.settle_jobs({job.id: job.cost for job in over}, stopped)

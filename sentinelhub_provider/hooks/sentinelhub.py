@@ -319,7 +319,7 @@ class SentinelHubHook(BaseHook):
         """
         from sentinelhub_provider.hooks.sharing import spending_budget
 
-        return spending_budget(self.settings, self.spending_limits)
+        return spending_budget(self.settings, self.spending_limits, self.meter)
 
     def budgets(self) -> list[Standing]:
         """Return how the budgets in force stand: of the day, the month and the DAG run, in this order.

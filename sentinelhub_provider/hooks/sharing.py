@@ -24,7 +24,14 @@ from sentinelhub_provider.oauth.broker import TokenBroker, broker_for, run_in_th
 from sentinelhub_provider.oauth.shared import SharedEntry
 from sentinelhub_provider.oauth.stores import TokenStore
 from sentinelhub_provider.oauth.stores.file import FileStore, usable_folder
-from sentinelhub_provider.transport.budget import LEDGER, Budget, Ledger, SpendingLimits
+from sentinelhub_provider.transport.budget import (
+    LEDGER,
+    NAME_OF_JOBS,
+    Budget,
+    DamagedLedgerError,
+    Ledger,
+    SpendingLimits,
+)
 from sentinelhub_provider.transport.rate_limit import Limits, RateState
 from sentinelhub_provider.transport.rate_limiter import RATE_STATE, RateLimiter
 from sentinelhub_provider.transport.state_stores import (
@@ -35,6 +42,7 @@ from sentinelhub_provider.transport.state_stores import (
     State,
     StateStore,
 )
+from sentinelhub_provider.transport.steps import Measure
 from sentinelhub_provider.transport.token_endpoint import credentials_of
 
 log = logging.getLogger(__name__)
@@ -68,8 +76,12 @@ def _limiter(limits: Limits, *place: str) -> RateLimiter:
     return RateLimiter(_rate_state(*place), limits)
 
 
-def spending_budget(settings: ConnectionSettings, limits: SpendingLimits) -> Budget | None:
+def spending_budget(
+    settings: ConnectionSettings, limits: SpendingLimits, measure: Measure = lambda _, __: None
+) -> Budget | None:
     """Return what keeps the budgets of a connection and a DAG run; ``None`` where there is no limit.
+
+    ``measure``: see :class:`~sentinelhub_provider.transport.budget.Budget`.
 
     :raises SentinelHubConfigurationError: where ``auth_cache`` shares nothing, so that no budget would hold.
     """
@@ -81,7 +93,28 @@ def spending_budget(settings: ConnectionSettings, limits: SpendingLimits) -> Bud
     if not _is_redis(settings.auth_cache) and settings.auth_cache != "variable":
         _warn_of_hosts()
     with _limiters_lock:
-        return Budget(_ledger(*_place(settings)), limits)
+        return Budget(_ledger(*_place(settings)), limits, measure)
+
+
+def budget_of_jobs(settings: ConnectionSettings) -> Budget | None:
+    """Return what settles jobs that tasks with a budget of their own have started; ``None`` where there are none."""
+    auth_cache, prefix, account = _place(settings)
+    try:
+        if auth_cache == "variable" and airflow_variables.VariableStore().read(_key_of_budget(account)) is None:
+            return None  # to be sure of that, a state store would write a variable
+        with _limiters_lock:
+            store = _ledger(auth_cache, prefix, account)
+        ledger, _ = store.read()
+    except DamagedLedgerError:  # it may just be written
+        return Budget(store, SpendingLimits())
+    except Exception as error:  # no budget is in force here, so that nothing depends on it
+        log.debug("whether a budget waits for the cost of jobs is not known: %s", type(error).__name__)
+        return None
+    return Budget(store, SpendingLimits()) if any(name.startswith(NAME_OF_JOBS) for name in ledger) else None
+
+
+def _key_of_budget(account: str) -> str:
+    return f"budget_{account}"
 
 
 @cache
@@ -197,7 +230,7 @@ def _rate_state(auth_cache: str, prefix: str, account: str) -> StateStore[RateSt
 @cache
 def _ledger(auth_cache: str, prefix: str, account: str) -> StateStore[Ledger]:
     if auth_cache == "variable":
-        return airflow_variables.VariableStateStore(f"budget_{account}", LEDGER)
+        return airflow_variables.VariableStateStore(_key_of_budget(account), LEDGER)
     store = _shared_state(auth_cache, prefix, account, "budget", LEDGER)
     if store is None:
         raise SentinelHubConfigurationError(

@@ -23,9 +23,12 @@ from sentinelhub_provider.exceptions import (
     SentinelHubTransportError,
 )
 from sentinelhub_provider.transport.state_stores import Change, Coding, StateStore
+from sentinelhub_provider.transport.steps import Measure, Measurement
 
 log = logging.getLogger(__name__)
 FORGETTING = 62 * 24 * 3600.0  # seconds after which a window that nobody uses is dropped: two months
+REMAINING = "budget.remaining"
+NAME_OF_JOBS = "job "  # what their names in a ledger begin with
 ROUNDING = 1e-9  # share of a limit by which sums of fractions may miss it
 
 
@@ -244,7 +247,7 @@ def settle_jobs(ledger: Ledger, costs: Mapping[str, float | None], now: float, s
 
 
 def _name_of(job: str | None) -> str:
-    return f"job {job}"
+    return f"{NAME_OF_JOBS}{job}"
 
 
 def _changed(ledger: Ledger, windows: Iterable[str], now: float, units: float, reserved: float) -> Ledger:
@@ -258,10 +261,15 @@ def _changed(ledger: Ledger, windows: Iterable[str], now: float, units: float, r
 
 
 class Budget:
-    """Sets units aside and settles them, with all who share the store. A store that fails lets nothing be spent."""
+    """Sets units aside and settles them, with all who share the store. A store that fails lets nothing be spent.
 
-    def __init__(self, store: StateStore[Ledger], limits: SpendingLimits) -> None:
-        self._store, self._limits = store, limits
+    ``measure``: takes what is left of the day and the month, for the metrics, each time that something was settled.
+    """
+
+    def __init__(
+        self, store: StateStore[Ledger], limits: SpendingLimits, measure: Measure = lambda _, __: None
+    ) -> None:
+        self._store, self._limits, self._measure = store, limits, measure
 
     def set_aside(self, cost: Cost) -> Charge:
         """Set units aside for one request.
@@ -335,10 +343,21 @@ class Budget:
         return found[0]
 
     def _after_the_fact(self, change: Change[Ledger]) -> None:
+        found: list[Standing] = []
+
+        def noted(ledger: Ledger, now: float) -> Ledger:
+            changed = change(ledger, now)
+            found[:] = standings(changed, self._limits, now)
+            return changed
+
         try:
-            self._update(change)
+            self._update(noted)
         except SentinelHubError as error:
             log.warning("what was spent could not be noted, and what was set aside stays so: %s", error)
+            return
+        for one in found:
+            if one.ends is not None:  # runs of DAGs are too many for a tag
+                self._measure(Measurement(REMAINING, one.remaining, "gauge", window=one.name.partition(" ")[0]), "")
 
     def _update(self, change: Change[Ledger]) -> None:
         try:

@@ -17,12 +17,18 @@ PROCESSING_UNITS = "processing_units"
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A number for Airflow's metrics. ``kind``: the method of ``Stats`` that takes it; a timer's are milliseconds."""
+    """A number for Airflow's metrics.
+
+    :param kind: the method of ``Stats`` that takes it; a timer's are milliseconds.
+    :param status: class of an answer's status, for a tag.
+    :param window: of a budget, for a tag: ``day`` or ``month``.
+    """
 
     name: str
     value: float = 1
     kind: Literal["incr", "timing", "gauge"] = "incr"
     status: str | None = None
+    window: str | None = None
 
 
 TOKEN_CACHE_HIT = Measurement("token.cache_hits")

@@ -23,6 +23,7 @@ from sentinelhub_provider.operators.batch_statistics import SentinelHubBatchStat
 from sentinelhub_provider.operators.http import SentinelHubHttpOperator
 from sentinelhub_provider.operators.job_control import SentinelHubCancelJobOperator, SentinelHubListJobsOperator
 from sentinelhub_provider.sensors.job import SentinelHubJobSensor
+from sentinelhub_provider.transport.budget import SpendingLimits
 from sentinelhub_provider.transport.session import SentinelHubSession
 from sentinelhub_provider.transport.state_stores import FileStateStore
 
@@ -220,6 +221,36 @@ def test_sensor_settles_the_job_that_it_waits_for(budgeted, jobs, deferrable: bo
     sensing = {"kind": started["kind"], "job_id": started["id"], "deferrable": deferrable}
     Task(SentinelHubJobSensor, **sensing, poke_interval=0.05, timeout=60).attempt()
     assert standing(hook) == (pytest.approx(jobs.all()[0].cost), 0)
+
+
+def test_job_of_a_dag_run_is_settled_by_whoever_sees_its_end(budgeted, jobs):
+    """Other tasks, which do not know the budget of the DAG run: a connection without one tells no task of it."""
+    hook = budgeted()
+    hook.spending_limits = SpendingLimits(per_run=5000, run="dag scheduled__2026-01-05")
+    costs = 0.0
+    for number, kind in enumerate((SentinelHubJobSensor, SentinelHubJobSensor, SentinelHubListJobsOperator)):
+        one = task(**LARGE, wait_for_completion=False, dag_run_budget=5000, task_id=f"job-{number}")
+        started = one.attempt()
+        while jobs.step():
+            pass
+        costs += jobs.all()[-1].cost
+        assert standing(hook)[1] > 0
+        if kind is SentinelHubJobSensor:
+            sensing = {"kind": started["kind"], "job_id": started["id"], "deferrable": bool(number)}
+            Task(SentinelHubJobSensor, **sensing, poke_interval=0.05, timeout=60).attempt()
+        else:
+            listing = SentinelHubListJobsOperator(task_id="list", kind="batch-process")
+            listing.execute({"ti": one.instance})  # type: ignore[typeddict-item]
+        assert standing(hook) == (pytest.approx(costs), 0)
+
+
+def test_job_without_any_budget_leaves_no_ledger(budgeted, tmp_path: Path):
+    """Nothing is written, and a cache that shares nothing is no fault."""
+    budgeted()
+    task().attempt()
+    assert not list(tmp_path.rglob("*.budget"))
+    budgeted(auth_cache="memory")
+    task(dag_id="other").attempt()
 
 
 def test_job_that_is_started_by_hand_is_settled_when_it_is_listed(budgeted, jobs):

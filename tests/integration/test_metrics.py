@@ -10,6 +10,7 @@ from loopback import Reply, loopback_server
 
 from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 from sentinelhub_provider.transport.answers import UNITS_HEADER
+from sentinelhub_provider.transport.budget import SpendingLimits
 
 
 @pytest.fixture(name="counted")
@@ -60,3 +61,22 @@ def test_units_are_counted_by_api(make_caller, counted, path: str):
 
     assert caller.hook.meter.spent == 3.5
     assert counted["sentinelhub.processing_units sentinelhub_default statistical"] == 3.5
+
+
+def test_what_is_left_of_a_budget_is_shown(connect, monkeypatch, tmp_path, process_request):
+    """Of the day and the month, after each request that costs something; a DAG run is no tag."""
+    shown: dict[tuple[str, ...], float] = {}
+    monkeypatch.setattr(Stats, "gauge", lambda stat, value, tags: shown.update({(stat, *tags.values()): value}))
+    limits = {"processing_units_per_day": 2, "processing_units_per_month": 30}
+    hook = connect(extra={"auth_cache": f"file://{tmp_path}/shared", **limits})
+    hook.spending_limits = SpendingLimits(per_run=1, run="dag run")
+
+    hook.request("POST", "/process/v1", json=process_request)
+
+    spent = hook.meter.spent
+    assert spent > 0
+    budgets = {names[1:]: left for names, left in shown.items() if names[0] == "sentinelhub.budget.remaining"}
+    assert budgets == {
+        ("sentinelhub_default", "day"): pytest.approx(2 - spent),
+        ("sentinelhub_default", "month"): pytest.approx(30 - spent),
+    }
