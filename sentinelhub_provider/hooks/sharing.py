@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -104,13 +104,13 @@ def budget_of_jobs(settings: ConnectionSettings) -> Budget | None:
             return None  # to be sure of that, a state store would write a variable
         with _limiters_lock:
             store = _ledger(auth_cache, prefix, account)
-        ledger, _ = store.read()
-    except DamagedLedgerError:  # it may just be written
-        return Budget(store, SpendingLimits())
+        with suppress(DamagedLedgerError):  # it may just be written
+            if not any(name.startswith(NAME_OF_JOBS) for name in store.read()[0]):
+                return None
     except Exception as error:  # no budget is in force here, so that nothing depends on it
         log.debug("whether a budget waits for the cost of jobs is not known: %s", type(error).__name__)
         return None
-    return Budget(store, SpendingLimits()) if any(name.startswith(NAME_OF_JOBS) for name in ledger) else None
+    return Budget(store, SpendingLimits())
 
 
 def _key_of_budget(account: str) -> str:

@@ -5,9 +5,11 @@ Only the OpenLineage provider calls this, so that its client is there. Datasets 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.openlineage.facet import (
     Dataset,
@@ -20,6 +22,7 @@ from airflow.providers.common.compat.openlineage.facet import (
 )
 from attrs import define
 
+from sentinelhub_provider.api.collections import find_collection
 from sentinelhub_provider.api.values import read_json
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.hooks.output import uri_of
@@ -59,6 +62,9 @@ def lineage_of(operator: ConnectedOperator, result: Any) -> OperatorLineage[Any,
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     found = result if isinstance(result, Mapping) else {}
+    path = getattr(operator, "output_path", None)
+    if isinstance(result, list) and path is not None:
+        found = {"path": path, "rows": len(result)}  # of a search
     facets: dict[str, RunFacet] = {}
     spent = getattr(operator, "spent", None) if "hook" in vars(operator) else None
     cost = SentinelHubCostRunFacet(found.get("estimated_processing_units"), found.get("processing_units", spent))
@@ -73,10 +79,13 @@ def lineage_of(operator: ConnectedOperator, result: Any) -> OperatorLineage[Any,
 
 
 def _inputs(operator: ConnectedOperator, result: Any) -> Iterator[Dataset]:
-    """Yield the collections, and the scenes that were found in them."""
+    """Yield the collections, the file of features, and the scenes that were found."""
     namespace, names = _namespace(operator), list(dict.fromkeys(_collections(operator)))
     for name in names:
         yield InputDataset(namespace=namespace, name=name)
+    features = getattr(operator, "features", None)
+    if isinstance(features, PurePath) or hasattr(type(features), "fs") or _is_path(features):
+        yield _file(features, InputDataset)
     scenes = result if isinstance(result, list) else ()
     for scene in scenes[:MOST]:
         if isinstance(scene, Mapping) and scene.get("id") and len(names) == 1:
@@ -97,8 +106,13 @@ def _collections(operator: ConnectedOperator) -> Iterator[str]:
         return
     for entry in wanted if isinstance(wanted, list | tuple) else [wanted]:
         name = entry.get("type") if isinstance(entry, Mapping) else entry
-        if isinstance(name, str):
-            yield name
+        with suppress(SentinelHubError):
+            yield find_collection(name, "custom").id  # which does not warn of one that is not known
+
+
+def _is_path(features: Any) -> bool:
+    """Tell whether text is no GeoJSON."""
+    return isinstance(features, str) and features.strip()[:1] not in ("", "{", "[")
 
 
 def _outputs(operator: ConnectedOperator, result: Mapping[str, Any]) -> Iterator[Dataset]:
@@ -128,9 +142,12 @@ def _namespace(operator: ConnectedOperator) -> str:
         return "sentinelhub://unknown"
 
 
-def _file(path: Any, **facets: Any) -> OutputDataset:
-    """Return a file or folder by its path or URL, as OpenLineage names them."""
-    parts = urlsplit(uri_of(path))
-    if parts.scheme == "file":
-        return OutputDataset(namespace="file", name=parts.path, **facets)
-    return OutputDataset(namespace=f"{parts.scheme}://{parts.netloc}", name=parts.path.strip("/") or "/", **facets)
+def _file(path: Any, kind: type[Dataset] = OutputDataset, **facets: Any) -> Dataset:
+    """Return a file or folder by its path or URL, as OpenLineage names them. Names may have a ``#`` or ``?``."""
+    scheme, _, rest = uri_of(path).partition("://")
+    host, _, key = rest.partition("/")
+    if scheme == "file":
+        return kind(namespace="file", name=f"/{key}", **facets)
+    if scheme in ("http", "https"):
+        key = re.split("[?#]", key)[0]  # a signature
+    return kind(namespace=f"{scheme}://{host}", name=key.strip("/") or "/", **facets)

@@ -166,3 +166,57 @@ def test_a_download_of_the_hook(connect, monkeypatch, tmp_path: Path):
     stored = hook.download("GET", "/catalog/v1/collections", tmp_path / "a b.json")
 
     assert told_of == [("in", stored.url), ("out", f"file://{tmp_path}/a b.json")]
+
+
+@pytest.mark.parametrize(
+    ("path", "namespace", "name"),
+    [
+        ("/data/a b#1?.tif", "file", "/data/a b#1?.tif"),
+        ("file:///data/[a];b.tif", "file", "/data/[a];b.tif"),
+        ("s3://conn@bucket/a/b#1.tif", "s3://bucket", "a/b#1.tif"),
+        ("s3://key:secret@bucket/", "s3://bucket", "/"),
+        ("s3://[bucket/<requestId>/a", "s3://[bucket", "<requestId>/a"),
+        ("https://host/fields.gpkg?X-Amz-Signature=secret", "https://host", "fields.gpkg"),
+    ],
+)
+def test_names_of_files(path: str, namespace: str, name: str):
+    """Whole, whatever they hold, without connections and what opens a bucket."""
+    operator = SentinelHubStatisticsOperator(task_id="t", **{**PICTURE, "bbox": None}, features=path)
+    operator.returned = {"path": path}
+    found = operator.get_openlineage_facets_on_complete(None)
+
+    assert [(one.namespace, one.name) for one in found.outputs] == [(namespace, name)]
+    assert [(one.namespace, one.name) for one in found.inputs[1:]] == [(namespace, name)]
+    assert "secret" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("collection", "expected"),
+    [
+        (" S2L2A ", ["sentinel-2-l2a"]),
+        ('{"type": "sentinel-2-l2a"}', ["sentinel-2-l2a"]),
+        ([{"type": "S2L2A"}, "sentinel-1-grd"], ["sentinel-2-l2a", "sentinel-1-grd"]),
+        (f"BYOC-{'0A' * 4}-0000-0000-0000-{'0A' * 6}", [f"byoc-{'0a' * 4}-0000-0000-0000-{'0a' * 6}"]),
+        ("byoc-none", []),
+        ([None, {"type": 3}], []),
+        ("{", []),
+    ],
+)
+def test_names_of_collections(collection: Any, expected: list[str]):
+    """The one spelling that assets have as well; what is no collection is none."""
+    operator = SentinelHubProcessOperator(task_id="t", output_path="a.tif", **{**PICTURE, "collection": collection})
+
+    found = operator.get_openlineage_facets_on_failure(None)
+
+    assert [one.name for one in found.inputs] == expected
+
+
+def test_a_search_that_is_kept_in_a_file(connect, tmp_path: Path):
+    """The file is an output, with the number of items in it."""
+    connect()
+    path = tmp_path / "found.json"
+    event = told(SentinelHubCatalogSearchOperator(task_id="t", datetime="/".join(TIME), output_path=path, **WHERE))
+
+    (output,) = event["outputs"]
+    assert (output["namespace"], output["name"]) == ("file", str(path))
+    assert output["outputFacets"]["outputStatistics"]["rowCount"] == len(json.loads(path.read_text())["features"])
