@@ -211,7 +211,9 @@ def work(plan: Plan) -> None:
     warnings: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: warnings.append(record.getMessage())  # type: ignore[method-assign]
-    logging.getLogger("sentinelhub_provider").addHandler(handler)
+    logger = logging.getLogger("sentinelhub_provider")
+    logger.addHandler(handler)
+    logger.propagate = False  # Airflow's own handler writes to the standard output, which is for reports
     settings = ConnectionSettings(
         conn_id="fleet",
         client_id=plan.client_id,

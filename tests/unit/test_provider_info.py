@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import jsonschema
 import pytest
 from airflow.sdk import Connection
 from airflow.sdk.log import redact
+from airflow.triggers.base import BaseTrigger
 
 import sentinelhub_provider
 from sentinelhub_provider import __version__
@@ -211,9 +213,12 @@ def test_every_trigger_is_listed():
     """A trigger is what Airflow can make from its class path."""
     listed = {name for entry in get_provider_info()["triggers"] for name in entry["python-modules"]}
     folder = Path(sentinelhub_provider.__file__).with_name("triggers")
+    modules = [import_module(f"sentinelhub_provider.triggers.{path.stem}") for path in folder.glob("*.py")]
     with_triggers = {
-        f"sentinelhub_provider.triggers.{path.stem}"
-        for path in folder.glob("*.py")
-        if re.search(r"^class \w+\([\w, ]*Base(Event)?Trigger\)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        module.__name__
+        for module in modules
+        for kind in vars(module).values()
+        if isinstance(kind, type) and kind.__module__ == module.__name__ and kind.__name__.startswith("SentinelHub")
+        if issubclass(kind, BaseTrigger)
     }
     assert listed == with_triggers

@@ -335,6 +335,7 @@ class NoHook:
     def __init__(self) -> None:
         self.settings = SimpleNamespace(deployment=SimpleNamespace(name="sentinel-hub"), base_url="https://sh.example")
         self.meter = SimpleNamespace(spent=None)
+        self.has_budget = False
 
 
 @pytest.mark.parametrize(
