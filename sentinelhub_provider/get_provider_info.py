@@ -225,6 +225,8 @@ def get_provider_info() -> dict[str, Any]:
                 "to_openlineage_converter": "sentinelhub_provider.assets.sentinelhub.convert_asset_to_openlineage",
             }
         ],
+        # Airflow 3.2 and later; earlier ones pass over it.
+        "cli": ["sentinelhub_provider.cli.definition.get_sentinelhub_cli_commands"],
         "config": CONFIG,
         "task-decorators": [
             {"name": "sentinelhub", "class-name": "sentinelhub_provider.decorators.sentinelhub.sentinelhub_task"}

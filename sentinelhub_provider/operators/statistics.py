@@ -99,6 +99,8 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
     ui_color = "#d9efd5"
     concurrency: Any
     max_xcom_size: Any
+    progress_every = 30.0
+    """Seconds between two lines of the log that tell how far the work is."""
 
     def __init__(
         self,
@@ -233,6 +235,7 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
                 arguments=lambda: self.call_arguments,
                 log=logging.getLogger(self.log.name),
                 samples=self.sample_count,
+                progress_every=self.progress_every,
             )
             self.spent_before = max(self.spent_before or 0.0, part.spent)  # failed calls are in the first alone
             requests.run(found.of_use(features))

@@ -83,6 +83,17 @@ def test_connection_test_makes_an_authorized_call(installed: Installed):
     assert "Connection success!" in answer.stdout
 
 
+def test_command_line_checks_a_connection(installed: Installed, tmp_path: Path):
+    """By Python's way everywhere, by Airflow's from 3.2 on; the example DAGs are in the wheel."""
+    ways = [("python", "-m", "sentinelhub_provider"), ("airflow", "sentinelhub")]
+    with sentinel_hub() as service:
+        for way in ways[: 1 if installed.airflow_version.startswith("3.1.") else 2]:
+            answer = installed.run(*way, "check", "--output", "json", **service.environment)
+            assert {row["result"] for row in json.loads(answer.stdout)} == {"ok"}
+    installed.run(*ways[0], "examples", tmp_path)
+    assert (tmp_path / "example_sentinelhub_ndvi.py").is_file()
+
+
 def test_first_dag_of_the_readme_runs(installed: Installed, tmp_path: Path):
     """``airflow dags test`` runs it to its end, as a person who tries it does."""
     (block,) = (block for block in all_blocks("dag") if block.path == "README.md")

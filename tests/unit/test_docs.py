@@ -198,6 +198,11 @@ def test_a_command_is_one_that_works(block: Block, words: list[str], monkeypatch
             from sentinelhub_provider.sandbox.__main__ import build_parser, settings_from
 
             settings_from(build_parser().parse_args(options))
+        case ["python", "-m", "sentinelhub_provider", *options]:
+            from sentinelhub_provider.cli import commands as known
+            from sentinelhub_provider.cli.parser import build_parser
+
+            assert callable(getattr(known, build_parser().parse_args(options).command))
         case ["airflow", "connections", "test", *_]:
             pytest.fail(f"{block}: Airflow refuses this unless [core] test_connection is Enabled")
         case ["AIRFLOW__CORE__TEST_CONNECTION=Enabled", *command]:

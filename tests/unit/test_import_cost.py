@@ -81,3 +81,14 @@ def test_operator_loads_few_modules(loaded: list[str]):
 def test_operator_loads_no_heavy_library(loaded: list[str]):
     """HTTP, OAuth2 and raster libraries wait until a task runs."""
     assert {name.partition(".")[0] for name in loaded} & HEAVY == set()
+
+
+def test_airflows_commands_load_two_modules_of_the_command_line():
+    """Every ``airflow`` command reads which commands there are; what they do is imported when they are called."""
+    script = "import json, sys, airflow.cli.cli_parser\nprint('LOADED', json.dumps(sorted(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    (line,) = (line for line in answer.stdout.splitlines() if line.startswith("LOADED "))
+    ours = {name for name in json.loads(line.removeprefix("LOADED ")) if name.startswith("sentinelhub_provider.")}
+    assert ours == {
+        f"sentinelhub_provider.{name}" for name in ("cli", "cli.definition", "cli.parser", "get_provider_info")
+    }

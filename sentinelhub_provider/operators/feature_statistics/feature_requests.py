@@ -47,7 +47,6 @@ MOST_FAILURES_IN_A_ROW = 25
 MOST_FAILED_REPEATS = 3
 """Failed intervals of a feature are requested once more, until this many in a row have failed again."""
 
-PROGRESS_EVERY = 30.0  # Seconds between two progress lines
 Pending = Iterator[tuple[Feature, str]]  # Features to request, each with its key
 
 
@@ -57,7 +56,8 @@ class FeatureRequests:
 
     ``part`` takes the answers, and has those of earlier attempts. ``whole``: features in all. ``concurrency``: requests
     at a time. ``arguments`` tells how long the next call may take, and raises where the task's time is over.
-    ``samples``: to a pixel, for estimates. ``clock``: seconds, monotonic.
+    ``samples``: to a pixel, for estimates. ``clock``: seconds, monotonic. ``progress_every``: seconds between two lines
+    that tell how far the work is.
     """
 
     hook: SentinelHubHook
@@ -69,6 +69,7 @@ class FeatureRequests:
     log: logging.Logger
     samples: float = 1
     clock: Callable[[], float] = time.monotonic
+    progress_every: float = 30.0
     problems: list[Problem] = field(default_factory=list)
     done: int = 0
     requested: int = 0
@@ -213,7 +214,7 @@ class FeatureRequests:
 
     def _tell(self, *, at_once: bool = False) -> None:
         now = self.clock()
-        if not at_once and now - self._told < PROGRESS_EVERY:
+        if not at_once and now - self._told < self.progress_every:
             return
         self._told = now
         counts = {"done": self.done, "requested": self.requested, "whole": self.whole, "failed": len(self.problems)}

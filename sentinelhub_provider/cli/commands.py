@@ -1,0 +1,302 @@
+"""The commands: each returns what is shown, and an exit code. They execute the operators with a small context."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import logging
+import os
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from sentinelhub_provider.cli.parser import KINDS, LISTED, QUICK
+from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubJobError, SentinelHubRequestError
+
+if TYPE_CHECKING:
+    from sentinelhub_provider.api.processing_units import Estimate
+    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+    from sentinelhub_provider.operators.base import SentinelHubOperator
+
+Options: TypeAlias = argparse.Namespace
+Outcome: TypeAlias = tuple[Any, int]
+
+OK, REFUSED, USAGE = 0, 1, 2
+PROGRESS_EVERY = 2.0  # Seconds between two lines that a person waits for
+LOG: Any = logging.getLogger("sentinelhub_provider.cli")
+
+
+def check(options: Options) -> Outcome:
+    """Try the connection, and tell what it allows."""
+    from sentinelhub_provider.transport.steps import duration
+
+    hook, rows = _hook(options), []
+
+    def tell(name: str, ok: bool, detail: str) -> bool:
+        rows.append({"check": name, "result": "ok" if ok else "failed", "detail": detail})
+        return ok
+
+    def checked() -> bool:
+        settings = hook.settings
+        where = f"{settings.deployment.title}, {settings.base_url}, client {settings.client_id}"
+        tell("connection", True, f"{options.conn_id}: {where}")
+        ok, message = hook.test_connection()
+        if not tell("token and Catalog", ok, message):
+            return False
+        info = hook.token_info()
+        scopes = f"; scopes {' '.join(info.scopes)}" if info.scopes else ""
+        tell("token", True, f"works for {duration(info.seconds_left)}{scopes}")
+        limits = {"requests": settings.requests_per_minute, "PU": settings.processing_units_per_minute}
+        said = ", ".join(f"{limit:g} {unit} a minute" for unit, limit in limits.items() if limit)
+        tell("rate limit", True, said or "learnt from the service's answers")
+        standings = hook.budgets()
+        for one in standings:
+            left, spent, held = (round(units, 4) for units in (one.remaining, one.spent, one.reserved))
+            said = f"{left:g} of {one.limit:g} PU left, {spent:g} spent, {held:g} set aside"
+            tell(f"budget of {one.name}", one.remaining > 0, said)
+        if not standings:
+            tell("budget", True, "none: the connection sets no limit on processing units")
+        return all(row["result"] == "ok" for row in rows)
+
+    try:
+        is_fine = checked()
+    except SentinelHubError as error:
+        is_fine = tell("budget" if rows else "connection", False, str(_hinted(error, options)))
+    return rows, OK if is_fine else REFUSED
+
+
+def token_info(options: Options) -> Outcome:
+    """Tell about the access token."""
+    return asdict(_hook(options).token_info()), OK
+
+
+def search(options: Options) -> Outcome:
+    """Find scenes."""
+    from sentinelhub_provider.operators.catalog import SentinelHubCatalogSearchOperator
+
+    names = ("bbox", "intersects", "max_cloud_cover", "filter", "distinct", "sort", "one_per", "output_path")
+    limit = None if options.limit == "all" else options.limit
+    given = {"collection": options.collection, "datetime": options.time_range, "limit": limit, **_named(options, names)}
+    operator = _operator(SentinelHubCatalogSearchOperator, options, **given, max_xcom_size=sys.maxsize)
+    return operator.resume(_context()), OK
+
+
+def process(options: Options) -> Outcome:
+    """Have a picture made."""
+    # A picture of another request is told by its STAC Item.
+    stac = options.stac or options.if_exists == "skip"
+    result = _process(options, "output_path", "if_exists", "tile", stac=stac).resume(_context())
+    if options.output == "table" and result["path"] is not None:
+        (result,) = ({**one, **result, "outputs": None} for one in result["outputs"].values())
+    return result, OK
+
+
+def estimate_process(options: Options) -> Outcome:
+    """Tell what a picture will cost."""
+    operator = _process(options, output_path=f"picture.{options.outputs}")
+    request = operator._checked_request(_context(), is_tiled=False)
+    return _estimate(operator, request.estimate(samples=operator.sample_count))
+
+
+def statistics(options: Options) -> Outcome:
+    """Have statistics made."""
+    operator = _statistics(options, "output_path", "concurrency")
+    result = operator.resume(_context())
+    return (result["table"] if options.output == "table" and "table" in result else result), OK
+
+
+def estimate_statistics(options: Options) -> Outcome:
+    """Tell what statistics will cost."""
+    operator = _statistics(options)
+    operator._check()
+    with operator._features() as features:
+        found = operator._survey(features, _context())
+    return _estimate(operator, found.estimate)
+
+
+def jobs_list(options: Options) -> Outcome:
+    """List jobs."""
+    from sentinelhub_provider.operators.job_control import SentinelHubListJobsOperator
+
+    given: dict[str, Any] = {"states": options.states, "limit": options.limit}
+    kinds = [options.kind] if options.kind else LISTED
+    operators = [_operator(SentinelHubListJobsOperator, options, kind=kind, **given) for kind in kinds]
+    jobs = [job for operator in operators for job in operator.resume(_context())]
+    if options.output == "json":
+        return jobs, OK
+    shown = ("kind", "id", "state", "completion", "cost", "created", "description")
+    return [{name: job.get(name) for name in shown} for job in jobs], OK
+
+
+def jobs_show(options: Options) -> Outcome:
+    """Show a job."""
+    return _job(options).to_dict(), OK
+
+
+def jobs_cancel(options: Options) -> Outcome:
+    """Stop a job."""
+    from sentinelhub_provider.operators.job_control import SentinelHubCancelJobOperator
+
+    kind = _job(options).kind.name
+    operator = _operator(SentinelHubCancelJobOperator, options, kind=kind, job_id=options.job_id)
+    return operator.resume(_context()), OK
+
+
+def collections(options: Options) -> Outcome:
+    """List the Catalog's collections."""
+    from sentinelhub_provider.api.values import decode_answer
+
+    answer = decode_answer(
+        _hook(options).request("GET", "/catalog/v1/collections", deadline=QUICK).content, "The Catalog"
+    )
+    found = answer.get("collections", []) if isinstance(answer, dict) else []
+    if options.output == "json":
+        return found, OK
+    return [{name: one.get(name) for name in ("id", "title", "description")} for one in found], OK
+
+
+def examples(options: Options) -> Outcome:
+    """Copy the example DAGs."""
+    here = Path(__file__).parent
+    # In a checkout they are where people look for them; the wheel has them beside this module.
+    source = next(folder for folder in (here / "examples", here.parents[1] / "example_dags") if folder.is_dir())
+    target = Path(options.folder)
+    rows = []
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for file in sorted(one for one in source.iterdir() if one.is_file()):
+            there = (target / file.name).exists()
+            if not there:
+                shutil.copy(file, target)
+            rows.append({"file": str(target / file.name), "result": "is there already" if there else "copied"})
+    except OSError as error:
+        raise SentinelHubRequestError(f"DIR {options.folder!r} cannot be written: {error.strerror}.") from error
+    return rows, OK
+
+
+def sandbox(options: Options) -> Outcome:
+    """Run the sandbox."""
+    from sentinelhub_provider.sandbox.__main__ import main
+
+    return None, main(options.arguments)
+
+
+def cause_of(failure: Exception, options: Options) -> tuple[Exception, int]:
+    """Return the error that a person should read, and the exit code that it means."""
+    # A task fails with an exception of Airflow's, whose context is ours.
+    found = failure if isinstance(failure, SentinelHubError) else failure.__context__
+    error = found if isinstance(found, SentinelHubError) else failure
+    return _hinted(error, options), USAGE if isinstance(error, SentinelHubRequestError) else REFUSED
+
+
+def _hinted(error: Exception, options: Options) -> Exception:
+    """Say what a person at a command line can do, where the error speaks to the author of a DAG."""
+    field = getattr(error, "field", None)
+    if field == "sentinelhub_conn_id":
+        variable = f"AIRFLOW_CONN_{options.conn_id.upper()}"
+        advice = f"Create it, name another with --conn-id, or set {variable}; that needs no Airflow database."
+        error.args = (f"There is no Airflow connection {options.conn_id!r}. {advice}",)
+    elif field in ("time_range", "datetime") and getattr(options, "time_range", "") is None:
+        error.args = ("--time-range is missing. Give it, such as P7D for the last seven days.",)
+    return error
+
+
+def _hook(options: Options) -> SentinelHubHook:
+    from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
+
+    # Let Airflow look a connection up in its database, too, as ``airflow connections test`` does.
+    os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
+    hook = SentinelHubHook(options.conn_id)
+    hook._log = LOG
+    return hook
+
+
+def _operator(operator: Any, options: Options, /, **arguments: Any) -> Any:
+    """Return an operator that pushes nothing to XCom, waits here, and logs to the screen."""
+    arguments |= _named(options, ("max_processing_units", "deadline"))
+    made = operator(
+        task_id=options.command,
+        sentinelhub_conn_id=options.conn_id,
+        deferrable=False,
+        do_xcom_push=False,
+        **arguments,
+    )
+    # Airflow's own way of logging writes to standard output, which is for results.
+    made.hook, made._cached_logger = _hook(options), LOG
+    return made
+
+
+def _named(options: Options, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
+
+
+def _context() -> Any:
+    # The same for the same user: what was interrupted goes on where it ended.
+    return {"ti": SimpleNamespace(dag_id="command_line", run_id=getpass.getuser(), map_index=-1)}
+
+
+REQUEST = (
+    *("collection", "time_range", "bbox", "geometry", "crs", "resolution", "width", "height"),
+    *("mosaicking_order", "max_cloud_cover", "samples"),
+)
+
+
+def _process(options: Options, *names: str, **more: Any) -> Any:
+    from sentinelhub_provider.operators.process import SentinelHubProcessOperator
+
+    return _operator(SentinelHubProcessOperator, options, **_request(options, *names), **more)
+
+
+def _statistics(options: Options, *names: str) -> Any:
+    from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
+
+    names = (*names, "features", "id_property", "layer", "on_error", "aggregation_interval", "percentiles")
+    operator = _operator(SentinelHubStatisticsOperator, options, **_request(options, *names), max_xcom_size=sys.maxsize)
+    operator.progress_every = PROGRESS_EVERY
+    return operator
+
+
+def _request(options: Options, *names: str) -> dict[str, Any]:
+    """Return the arguments that describe a request; files that a DAG would name as templates are read."""
+    from sentinelhub_provider.features.files import read_text
+
+    given = _named(options, (*REQUEST, *names))
+    for name, ending in (("evalscript", ".js"), ("request", ".json")):
+        value = getattr(options, name)
+        if value is not None:
+            is_file = value.strip().lower().endswith(ending)
+            given[name] = read_text(value.strip(), field=name, what=ending) if is_file else value
+    return given
+
+
+def _estimate(operator: SentinelHubOperator, estimate: Estimate | None) -> Outcome:
+    if estimate is None:
+        raise SentinelHubRequestError(
+            "The cost cannot be told: the evalscript's setup() does not plainly return one literal.", field="evalscript"
+        )
+    from sentinelhub_provider.api.processing_units import check_budget
+
+    check_budget(estimate, operator.budget)  # type: ignore[attr-defined]
+    return {
+        "processing_units": estimate.processing_units,
+        "requests": estimate.requests,
+        "explanation": estimate.explanation,
+    }, OK
+
+
+def _job(options: Options) -> Any:
+    """Look a job up, among all kinds where none is given. Raises :class:`SentinelHubJobError` where there is none."""
+    from sentinelhub_provider.api.jobs.job import JobState, check_job_id, kind_of
+    from sentinelhub_provider.both_ways import at_once
+    from sentinelhub_provider.hooks.jobs import worker_calls
+
+    job_id, hook = check_job_id(options.job_id), _hook(options)
+    for kind in [options.kind] if options.kind else KINDS:
+        job = at_once(worker_calls(hook, kind_of(kind), deadline=QUICK).get(job_id))
+        if job.state is not JobState.GONE:
+            return job
+    gone = JobState.GONE.value
+    raise SentinelHubJobError(f"There is no job {job_id!r}. List jobs with: jobs list.", job_status=gone)

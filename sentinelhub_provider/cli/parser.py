@@ -1,0 +1,178 @@
+"""The commands and their options. Imports nothing but the standard library: every ``airflow`` command loads this."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+PROGRAM = "python -m sentinelhub_provider"
+DESCRIPTION = "Check a connection to Sentinel Hub, search scenes, request pictures and statistics, look after jobs"
+EXIT_CODES = "exit codes: 0 done, 1 the service, the connection or a check said no, 2 wrong arguments, 130 Ctrl-C"
+QUICK = 30
+"""Seconds that a call may take which a person waits for."""
+KINDS = ("batch-process", "batch-statistics", "async-process")
+LISTED = KINDS[:2]
+AREA = "--bbox 13.35 45.40 13.45 45.50"
+
+Add = Callable[..., Any]
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser that says what is wrong in two lines; Airflow's own would print the whole help."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        self.exit(2, f"Wrong arguments: {message}\nTry: {self.prog} --help\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``python -m sentinelhub_provider``."""
+    parser = CommandParser(prog=PROGRAM, description=DESCRIPTION, epilog=EXIT_CODES)
+    add_commands(parser)
+    return parser
+
+
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Add all commands to a parser."""
+    group = _group(parser, "COMMAND")
+    _command(group, "check", "try the connection, and tell its limits and budgets", ["", "--conn-id my_account"])
+    token = _group(_parent(group, "token", "the access token"), "ACTION")
+    _command(token, "info", "client, scopes and expiry of the access token; never the token", [""], "token_info")
+    _search(group)
+    _process(group)
+    _statistics(group)
+    estimate = _group(_parent(group, "estimate", "what a request will cost; nothing is sent"), "REQUEST")
+    _process(estimate, "estimate_process")
+    _statistics(estimate, "estimate_statistics")
+    _jobs(_group(_parent(group, "jobs", "jobs of the account"), "ACTION"))
+    _command(group, "collections", "the collections that the Catalog offers to the account", ["", "--output json"])
+    add = _command(group, "examples", "copy the example DAGs into a folder", ["dags/"], connects=False)
+    add("folder", metavar="DIR", help="where they go; a file that is there stays as it is")
+    # No character begins an option: all of them are the sandbox's.
+    sandbox = group.add_parser(
+        "sandbox", help="run an embedded Sentinel Hub; see sandbox --help", add_help=False, prefix_chars="\0"
+    )
+    sandbox.add_argument("arguments", nargs="*")
+    sandbox.set_defaults(command="sandbox", output="table", debug=False, verbose=False)
+
+
+def _group(parser: argparse.ArgumentParser, metavar: str) -> Any:
+    return parser.add_subparsers(metavar=metavar, required=True, parser_class=CommandParser)
+
+
+def _parent(group: Any, name: str, title: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = group.add_parser(name, help=title, description=_sentence(title))
+    return parser
+
+
+def _sentence(title: str) -> str:
+    return f"{title[0].upper()}{title[1:]}."
+
+
+def _command(
+    group: Any, name: str, title: str, examples: list[str], command: str | None = None, *, connects: bool = True
+) -> Add:
+    parser = group.add_parser(
+        name, help=title, description=_sentence(title), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    lines = "\n".join(f"  {parser.prog} {example}".rstrip() for example in examples)
+    parser.epilog = f"examples:\n{lines}\n\n{EXIT_CODES}"
+    parser.set_defaults(command=command or name)
+    add: Add = parser.add_argument
+    if connects:
+        parser.set_defaults(deadline=str(QUICK))
+        add("--conn-id", default="sentinelhub_default", metavar="ID", help="Airflow connection (default: %(default)s)")
+    add("-o", "--output", choices=("table", "json"), default="table", help="for people (default), or for scripts")
+    add("-v", "--verbose", action="store_true", help="tell what is done; the default on a terminal")
+    add("--debug", action="store_true", help="show the whole traceback of an error, and all of the log")
+    return add
+
+
+def _search(group: Any) -> None:
+    example = f"sentinel-2-l2a --time-range P30D {AREA} --max-cloud-cover 20"
+    add = _command(group, "search", "find scenes in the Catalog", [example, f"{example} --sort clearest --limit 1"])
+    add("collection", help="id of a collection, such as sentinel-2-l2a")
+    _area(add, "--intersects")
+    add("--max-cloud-cover", metavar="PERCENT", help="of a scene")
+    add("--filter", metavar="CQL2", help='such as "eo:cloud_cover < 20"')
+    add("--distinct", metavar="PROPERTY", help="list the values of a property instead, such as date")
+    add("--sort", choices=("newest", "oldest", "clearest"))
+    add("--one-per", choices=("day", "tile"))
+    add("--limit", default="100", help="scenes at most (default: %(default)s), or all")
+    add("--output-path", metavar="FILE", help="for the whole STAC items: .json, or .parquet for GeoParquet")
+    _limits(add, QUICK)
+
+
+def _process(group: Any, command: str = "process") -> None:
+    what = f"--collection sentinel-2-l2a --evalscript ndvi --time-range P30D {AREA} --resolution 20"
+    if command == "process":
+        examples = [f"{what} --output-path ndvi.tif", "--request request.json --output-path ndvi.png"]
+        add = _command(group, "process", "have a picture made; this costs processing units", examples)
+        add("--output-path", metavar="FILE", required=True, help="path or URL; its ending says the format")
+        add("--if-exists", choices=("overwrite", "skip", "fail"), default="overwrite")
+        add("--stac", action="store_true", help="write a STAC Item beside the picture, and its Collection")
+        add("--tile", action="store_true", help="fetch a large area in tiles (extra raster)")
+    else:
+        add = _command(group, "process", "what a picture will cost; nothing is sent", [what], command)
+        add("--outputs", metavar="FORMAT", default="tiff", help="png, jpeg or tiff (default: %(default)s)")
+    _area(add, "--geometry")
+    _request(add)
+    _limits(add)
+
+
+def _statistics(group: Any, command: str = "statistics") -> None:
+    what = "--collection sentinel-2-l2a --evalscript ndvi-clear --time-range P30D --resolution 20"
+    examples = [f"{what} {AREA}", f"{what} --features fields.geojson --id-property name"]
+    if command == "statistics":
+        examples.append(f"{what} --features fields.gpkg --output-path ndvi.csv")
+        add = _command(group, "statistics", "statistics of one area or many; this costs processing units", examples)
+        add("--output-path", metavar="FILE", help="for the table: .csv, .jsonl or .parquet")
+        add("--concurrency", default="10", metavar="N", help="requests at a time (default: %(default)s)")
+    else:
+        add = _command(group, "statistics", "what statistics will cost; nothing is sent", examples, command)
+    add("--features", metavar="FILE", help="GeoJSON, GeoPackage, Shapefile, GeoParquet: each feature on its own")
+    add("--id-property", metavar="NAME", help="the property that names each feature")
+    add("--layer", metavar="NAME", help="of a file that has several")
+    add("--on-error", choices=("fail", "skip"), default="fail", help="what becomes of a feature that cannot work")
+    _area(add, "--geometry")
+    _request(add)
+    add("--aggregation-interval", metavar="DURATION", default="P1D", help="such as P1M (default: %(default)s)")
+    add("--percentiles", nargs="+", type=float, metavar="PERCENT")
+    _limits(add)
+
+
+def _jobs(group: Any) -> None:
+    add = _command(group, "list", "list jobs, newest first", ["", "--state processing --limit 5"], "jobs_list")
+    add("--kind", choices=LISTED, help="one kind only")
+    add("--state", action="append", dest="states", help="such as PROCESSING; may be given more than once")
+    add("--limit", default="20", help="jobs of each kind at most (default: %(default)s)")
+    for name, title, kinds in (("show", "show a job", KINDS), ("cancel", "stop a job that runs", LISTED)):
+        add = _command(group, name, title, ["11111111-2222-3333-4444-555555555555"], f"jobs_{name}")
+        add("job_id", metavar="ID")
+        add("--kind", choices=kinds, help="where it is looked for; by default all kinds")
+
+
+def _area(add: Add, geometry: str) -> None:
+    add("--bbox", nargs=4, type=float, metavar=("WEST", "SOUTH", "EAST", "NORTH"), help="in degrees, or units of --crs")
+    add(geometry, metavar="GEOMETRY", help="GeoJSON, WKT, or a file of either")
+    add("--time-range", metavar="RANGE", help="P7D for the last seven days, or two dates: 2024-06-01/2024-06-30")
+
+
+def _request(add: Add) -> None:
+    add("--collection", metavar="ID", help="such as sentinel-2-l2a")
+    add("--evalscript", metavar="SCRIPT", help="true-colour, ndvi, ndvi-clear, ndwi, ndmi, scl-mask, or a .js file")
+    add("--crs", metavar="EPSG", help="of the area, such as 32633; degrees by default")
+    add("--resolution", metavar="METRES", help="of a pixel; or give --width or --height, in pixels")
+    add("--width", metavar="PIXELS")
+    add("--height", metavar="PIXELS")
+    add("--mosaicking-order", metavar="ORDER", help="mostRecent, leastRecent or leastCC")
+    add("--max-cloud-cover", metavar="PERCENT", help="of a scene")
+    add("--request", metavar="FILE", help="the API's own JSON, instead of all of these; a .json file")
+    add("--samples", default="1", metavar="N", help="samples to a pixel, for the estimate (default: %(default)s)")
+
+
+def _limits(add: Add, deadline: int = 600) -> None:
+    add("--max-processing-units", metavar="PU", help="refuse what costs more by estimate, before it is sent")
+    told = "for one call, its waits included (default: %(default)s)"
+    add("--deadline", metavar="SECONDS", default=str(deadline), help=told)
