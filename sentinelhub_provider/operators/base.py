@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.configuration import conf
@@ -23,6 +24,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubRequestError,
 )
 from sentinelhub_provider.links.imagery import ImageryLink
+from sentinelhub_provider.links.places import CopernicusBrowserLink, OutputLink
 from sentinelhub_provider.operators.arguments import (
     ESTIMATED_UNITS_KEY,
     added_units,
@@ -200,7 +202,9 @@ class SentinelHubOperator(ConnectedOperator):
     """The request's JSON, or that of the first of many, for *Satellite imagery*; ``None`` before it is made."""
     chart: Chart | None = None
     """What that page shows of a table of statistics."""
-    operator_extra_links = (ImageryLink(),)
+    facts: Mapping[str, Any] = MappingProxyType({})
+    """What that page tells of the task."""
+    operator_extra_links = (ImageryLink(), CopernicusBrowserLink(), OutputLink())
     spent_before: float | None = None
     """PU that the task did cost in earlier attempts, and before a wait, as far as that is known."""
 

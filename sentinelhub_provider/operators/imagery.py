@@ -87,6 +87,7 @@ def leave_imagery(
             return  # a free call
         if "job" in facts and operator.request_sent is None:  # it was made before the wait in the triggerer
             facts = {**_earlier(operator, context), **facts}
+        operator.facts = facts
         push(operator, context, FACTS_KEY, {**facts, "pictures": len(pictures), "has_table": bool(table)})
         dag_id, run_id, index, task_id = task_identity(operator, context)
         address = f"{conf.get('api', 'base_url', fallback='')}/{page_of(dag_id, run_id, task_id, index)}"

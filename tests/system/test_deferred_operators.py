@@ -34,6 +34,7 @@ def settled(airflow: AirflowParts, run_id: str) -> bool:
 def button_and_page(airflow: AirflowParts, run_id: str, task_id: str) -> tuple[str, str]:
     """Return where a task's button *Imagery* leads, and what is there."""
     links = airflow.get(f"/dags/deferred/dagRuns/{run_id}/taskInstances/{task_id}/links")["extra_links"]
+    assert links["Copernicus Browser"].startswith("https://browser.dataspace.copernicus.eu/?zoom=")
     page = airflow.client.get(f"/{links['Imagery']}").raise_for_status()
     return links["Imagery"], page.text
 

@@ -1,0 +1,78 @@
+"""Buttons that lead from a task instance to the data in the Copernicus Browser, and to its output on the web."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from airflow.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+BROWSER = "https://browser.dataspace.copernicus.eu/"
+DATASETS = {
+    "sentinel-1-grd": "S1_CDAS_IW_VVVH",
+    "sentinel-2-l1c": "S2_L1C_CDAS",
+    "sentinel-2-l2a": "S2_L2A_CDAS",
+    "sentinel-3-olci": "S3OLCI_CDAS",
+    "sentinel-3-slstr": "S3SLSTR_CDAS",
+}
+"""Collections that the Copernicus Browser shows, and what it calls them."""
+
+
+def browser_url(facts: Mapping[str, Any]) -> str:
+    """Return the address of the Copernicus Browser at the place, time and collection of a task.
+
+    :param facts: see :func:`~sentinelhub_provider.api.imagery.facts_of_request`.
+    :returns: empty where the Browser does not have the collection, or the area is not known.
+    """
+    dataset = next((DATASETS[name] for name in facts.get("collections") or () if name in DATASETS), None)
+    positions = list(_positions((facts.get("footprint") or {}).get("coordinates") or ()))
+    if dataset is None or not positions:
+        return ""
+    longitudes, latitudes = zip(*positions, strict=True)
+    span = max(max(longitudes) - min(longitudes), max(latitudes) - min(latitudes), 1e-3)
+    query = {
+        "zoom": max(3, min(16, round(math.log2(720 / span)))),  # the area fills half of a window of 720 px or so
+        "lat": round((min(latitudes) + max(latitudes)) / 2, 5),
+        "lng": round((min(longitudes) + max(longitudes)) / 2, 5),
+        "datasetId": dataset,
+    }
+    times = facts.get("time_range") or {}
+    if times.get("from") and times.get("to"):
+        query |= {"fromTime": times["from"], "toTime": times["to"]}
+    return f"{BROWSER}?{urlencode(query)}"
+
+
+def _positions(value: Any) -> Iterator[tuple[float, float]]:
+    """Yield the positions of GeoJSON coordinates, however deep they lie."""
+    if value and isinstance(value[0], int | float):
+        yield value[0], value[1]
+        return
+    for one in value:
+        yield from _positions(one)
+
+
+class CopernicusBrowserLink(BaseOperatorLink):
+    """Leads to the place, time and collection that the task requested. Copernicus shows them without an account."""
+
+    name = "Copernicus Browser"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's names
+        """Return the address; empty, which gives no button, where there is none."""
+        return browser_url(getattr(operator, "facts", {}))
+
+
+class OutputLink(BaseOperatorLink):
+    """Leads to what the task wrote, where that has an address on the web."""
+
+    name = "Output"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's names
+        """Return the address; empty, which gives no button, for a local path or a bucket."""
+        path = str(getattr(operator, "facts", {}).get("path") or "")
+        return path if path.startswith(("http://", "https://")) else ""
