@@ -59,6 +59,11 @@ class Datasets:
                     "smaller area."
                 )
 
+    def __str__(self) -> str:
+        names = ", ".join(collection.id for collection in self.collections)
+        times = self.time_range
+        return f"{names} of {times['from']} to {times['to']}" if times else names
+
     def estimate(
         self,
         size: Size,
@@ -104,11 +109,12 @@ class RasterRequest:
     warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        names = ", ".join(collection.id for collection in self.datasets.collections)
-        times = self.datasets.time_range
-        when = f" of {times['from']} to {times['to']}" if times else ""
-        box = ", ".join(f"{number:.6g}" for number in self.bounds.box)
-        return f"{names}{when}, {self.size.width} x {self.size.height} px of {box} (EPSG:{self.bounds.crs.epsg})"
+        return f"{self.datasets}, {self.size.width} x {self.size.height} px of {area(self.bounds)}"
+
+
+def area(bounds: Bounds) -> str:
+    """Name an area by its box, for the log."""
+    return f"{', '.join(f'{number:.6g}' for number in bounds.box)} (EPSG:{bounds.crs.epsg})"
 
 
 def build_datasets(wanted: RequestArguments, *, deployment: str | None = None, now: datetime | None = None) -> Datasets:

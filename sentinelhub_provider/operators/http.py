@@ -150,7 +150,7 @@ class SentinelHubHttpOperator(SentinelHubOperator):
     def _download(self, body: Any) -> dict[str, Any]:
         arguments = {"json": body, "params": query_of(self.structured("query_params")), **self._arguments()}
         download = self.hook.download(self.method, self.endpoint, self.output_path, **arguments)
-        self.log.info("stored %d bytes (%s) at %s", download.size, download.content_type, download.path)
+        self.log.info("stored %s bytes (%s) at %s", f"{download.size:,}", download.content_type, download.path)
         return {**asdict(download), "processing_units": self.spent}
 
     def _fetch(self, body: Any, *, is_paged: bool) -> Any:

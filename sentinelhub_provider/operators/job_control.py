@@ -68,7 +68,9 @@ class SentinelHubListJobsOperator(_JobControlOperator):
         _, calls = self._calls()
         wanted, limit = self._states(), read_whole_number(self.limit, "limit")
         found = (job.to_dict() for job in _all(calls) if not wanted or job.state in wanted)
-        return list(islice(found, limit))
+        listed = list(islice(found, limit))
+        self.log.info("%d jobs are listed", len(listed))
+        return listed
 
     def _states(self) -> set[JobState]:
         from sentinelhub_provider.api.jobs.job import JobState

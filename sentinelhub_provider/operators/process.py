@@ -160,7 +160,7 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
         else:
             stored = pictures.download_outputs(partial(self.download_picture, request), paths, request.formats)
         for output in stored.values():
-            self.log.info("stored %d bytes (%s) at %s", output.size, output.content_type, output.path)
+            self.log.info("stored %s bytes (%s) at %s", f"{output.size:,}", output.content_type, output.path)
         coverage = coverage_of(self, request, paths, self.on_empty)
         made = items.write(request, paths, stored, request.digest, cost=self.spent, scenes=scenes, coverage=coverage)
         return pictures.result_of(

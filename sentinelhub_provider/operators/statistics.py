@@ -286,7 +286,7 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
         if missing:
             self.log.warning("%d intervals are missing: see state 'failed' in the table", missing)
         where = f", at {result['path']}" if is_stored else ""
-        self.log.info("%d rows of %d features%s", result["rows"], result["features"], where)
+        self.log.info("%s rows of %s features%s", f"{result['rows']:,}", f"{result['features']:,}", where)
         if result["features"] and (self.on_error == "skip" or not (problems or missing)):
             return
         kept = f"the table of the others is at {result['path']}" if is_stored else "the other answers are kept"

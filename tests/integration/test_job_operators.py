@@ -114,6 +114,25 @@ def task(kind: str = "batch", **changes: Any) -> Task:
     return Task(operator, **{"store": StateStore(), **given})
 
 
+@pytest.mark.parametrize(
+    ("kind", "asked"),
+    [
+        ("batch", "Batch Process of sentinel-2-l2a of {time}, 13.8, 45.8, 13.9, 45.9 (EPSG:4326)"),
+        ("statistics", "Batch Statistics of sentinel-2-l2a of 2024-06-01T00:00:00Z to 2024-07-01T00:00:00Z"),
+        ("async", "Async Process of sentinel-2-l2a of {time}, 64 x 64 px of 13.8, 45.8, 13.9, 45.9 (EPSG:4326)"),
+    ],
+    ids=["batch", "statistics", "async"],
+)
+def test_log_says_what_is_asked_for(jobs, capsys, kind: str, asked: str):
+    """Once, however long the job takes; and not what opens the bucket."""
+    task(kind).attempt()
+
+    log = "".join(capsys.readouterr())
+    said = asked.format(time="2024-06-01T00:00:00Z to 2024-06-30T23:59:59Z")
+    assert log.count(f"{said}, delivered to s3://{BUCKET}/") == 1
+    assert SECRET_KEY not in log
+
+
 def started(jobs: Any) -> list[Any]:
     """Return the jobs that were started."""
     return [job for job in jobs.all() if job.starts]

@@ -33,6 +33,9 @@ class AsyncProcessRequest(JobRequest):
 
     picture: ProcessRequest
 
+    def __str__(self) -> str:
+        return str(self.picture)
+
     @property
     def outputs(self) -> tuple[str, ...]:
         """Identifiers of the outputs that will be delivered."""

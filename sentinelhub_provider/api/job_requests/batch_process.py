@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Unpack
 
 from sentinelhub_provider.api.arguments import ImageryArguments
-from sentinelhub_provider.api.datasets import Checks, Datasets, build_datasets, member, read_datasets
+from sentinelhub_provider.api.datasets import Checks, Datasets, area, build_datasets, member, read_datasets
 from sentinelhub_provider.api.evalscripts import Setup, check_evalscript, parse_setup, read_evalscript
 from sentinelhub_provider.api.geo.bounds import Bounds, Size, parse_bounds, read_bounds
 from sentinelhub_provider.api.job_requests.batch_input import (
@@ -48,6 +48,9 @@ class BatchProcessRequest(JobRequest):
     datasets: Datasets
     formats: dict[str, str]
     bounds: Bounds | None
+
+    def __str__(self) -> str:
+        return str(self.datasets) if self.bounds is None else f"{self.datasets}, {area(self.bounds)}"
 
     def tagged(self, tag: str) -> BatchProcessRequest:
         """Return the request with a tag at the end of its description, by which its job is found again."""

@@ -53,6 +53,10 @@ class BatchStatisticsRequest(JobRequest):
     datasets: Datasets
     time: SplitTime
 
+    def __str__(self) -> str:
+        times = self.body["aggregation"]["timeRange"]
+        return f"{self.datasets} of {times['from']} to {times['to']}"
+
     def tagged(self, tag: str) -> BatchStatisticsRequest:
         """Return the request with a folder of its own for its results, by which its job is found again."""
         return JobRequest.tagged(self, full_tag(tag, self.digest))

@@ -281,6 +281,7 @@ class SentinelHubJobOperator(RequestOperator):
         :raises SentinelHubRateLimitError: the same, where the task waits for the end of the budget's day or month.
         """
         request = self.built(context)
+        self.log.info("%s of %s, delivered to %s", self.kind, request, request.delivery.url)
         self.check_cost(context, request)
         budget = self.hook.budget if self.hook.has_budget and self.kind.actions else None
         if budget is not None:

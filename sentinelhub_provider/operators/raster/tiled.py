@@ -122,7 +122,7 @@ class TiledProcess:
             _try(lambda: self._remove(self._key))
         if previous is not None and previous.tiles not in (None, self._key):
             _try(lambda: self._remove(str(previous.tiles)))
-        operator.log.info("stored %d bytes (%s) at %s", output.size, output.content_type, output.path)
+        operator.log.info("stored %s bytes (%s) at %s", f"{output.size:,}", output.content_type, output.path)
         return result_of(
             made,
             self._digest,
