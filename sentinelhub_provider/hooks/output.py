@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -99,3 +102,16 @@ def store(body: bytes | Path, path: Any, *, content_type: str) -> Download:
         while chunk := source.read(CHUNK):
             receiver.feed(chunk)
         return receiver.complete(content_type=content_type, processing_units=None, url="")
+
+
+@contextmanager
+def local_copy(place: Any) -> Iterator[Path]:
+    """Give the path of a file of this machine; of one in an object storage, that of a copy."""
+    if not is_object_path(place):
+        yield place
+        return
+    with tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder:
+        copy = Path(folder) / place.name
+        with place.open("rb") as source, copy.open("wb") as target:
+            shutil.copyfileobj(source, target)
+        yield copy

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from sentinelhub_provider.api.jobs.job import Job
-    from sentinelhub_provider.operators.base import SentinelHubOperator
 
 SECTION = "sentinelhub"
 """Of Airflow's configuration."""
@@ -54,7 +53,7 @@ LIMITS = (
 
 
 def leave_imagery(
-    operator: SentinelHubOperator,
+    operator: Any,
     context: Context,
     result: Any = None,
     *,
@@ -66,6 +65,7 @@ def leave_imagery(
     Whatever goes wrong here is one warning: the task's work is done and paid for. Nothing is pushed with
     ``do_xcom_push=False``, and by no more tasks of a mapped task than ``[sentinelhub] previews`` says.
 
+    :param operator: a :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`, which imports this module.
     :param result: what the task returns, where it ends well.
     :param job: the remote job, as it was last seen.
     :param error: why the task fails.
@@ -97,9 +97,7 @@ def leave_imagery(
         operator.log.log(level, "the page Satellite imagery shows less of this task: %s", problem)
 
 
-def _facts(
-    operator: SentinelHubOperator, told: Mapping[str, Any], job: Job | None, error: Exception | None
-) -> dict[str, Any]:
+def _facts(operator: Any, told: Mapping[str, Any], job: Job | None, error: Exception | None) -> dict[str, Any]:
     facts: dict[str, Any] = {"operator": type(operator).__name__.lstrip("_"), "conn_id": operator.sentinelhub_conn_id}
     facts |= facts_of_request(operator.request_sent) if operator.request_sent is not None else {}
     if "evalscript" in facts and operator.script_file is not None:
@@ -127,7 +125,7 @@ def _facts(
     return {name: value for name, value in facts.items() if value not in (None, [], {})}
 
 
-def _earlier(operator: SentinelHubOperator, context: Context) -> dict[str, Any]:
+def _earlier(operator: Any, context: Context) -> dict[str, Any]:
     """Return the facts that the task left before it waited."""
     ti: Any = context["ti"]
     found = ti.xcom_pull(task_ids=operator.task_id, map_indexes=ti.map_index, key=FACTS_KEY)

@@ -30,7 +30,6 @@ from sentinelhub_provider.hooks.output import uri_of
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from sentinelhub_provider.operators.base import ConnectedOperator
 
 MOST = 100
 """Scenes, and files, that one event names at most: a task may have ten thousand of them."""
@@ -53,10 +52,10 @@ class SentinelHubJobRunFacet(RunFacet):
     state: str | None = None
 
 
-def lineage_of(operator: ConnectedOperator, result: Any) -> OperatorLineage[Any, Any]:
+def lineage_of(operator: Any, result: Any) -> OperatorLineage[Any, Any]:
     """Return the lineage of a task that has ended.
 
-    :param operator: with its arguments rendered.
+    :param operator: a :class:`~sentinelhub_provider.operators.base.ConnectedOperator`, with its arguments rendered.
     :param result: what the task returns; ``None`` where it failed, or does not say.
     """
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -78,7 +77,7 @@ def lineage_of(operator: ConnectedOperator, result: Any) -> OperatorLineage[Any,
     )
 
 
-def _inputs(operator: ConnectedOperator, result: Any) -> Iterator[Dataset]:
+def _inputs(operator: Any, result: Any) -> Iterator[Dataset]:
     """Yield the collections, the file of features, and the scenes that were found."""
     namespace, names = _namespace(operator), list(dict.fromkeys(_collections(operator)))
     for name in names:
@@ -92,7 +91,7 @@ def _inputs(operator: ConnectedOperator, result: Any) -> Iterator[Dataset]:
             yield InputDataset(namespace=namespace, name=f"{names[0]}/{scene['id']}")
 
 
-def _collections(operator: ConnectedOperator) -> Iterator[str]:
+def _collections(operator: Any) -> Iterator[str]:
     """Yield the names of the collections that a task asks for, by its arguments or its ``request``."""
     wanted = getattr(operator, "collection", None)
     try:
@@ -115,7 +114,7 @@ def _is_path(features: Any) -> bool:
     return isinstance(features, str) and features.strip()[:1] not in ("", "{", "[")
 
 
-def _outputs(operator: ConnectedOperator, result: Mapping[str, Any]) -> Iterator[Dataset]:
+def _outputs(operator: Any, result: Mapping[str, Any]) -> Iterator[Dataset]:
     """Yield the files and folders that were written."""
     columns = getattr(operator, "columns", None)
     schema: dict[str, Any] = {}
@@ -134,7 +133,7 @@ def _outputs(operator: ConnectedOperator, result: Mapping[str, Any]) -> Iterator
         yield OutputDataset(namespace=_namespace(operator), name=f"byoc-{result['collection_id']}")
 
 
-def _namespace(operator: ConnectedOperator) -> str:
+def _namespace(operator: Any) -> str:
     """Return where collections are: the deployment, as in the URIs of assets."""
     try:
         return f"sentinelhub://{operator.hook.settings.deployment.name}"

@@ -2,139 +2,41 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.api.jobs.job import DIGEST_SIZE, Job, JobKind, JobState, check_job_id
-from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
+from sentinelhub_provider.api.jobs.job import DIGEST_SIZE, Job, JobState, check_job_id
 from sentinelhub_provider.api.values import read_flag, read_seconds
 from sentinelhub_provider.exceptions import (
     SentinelHubError,
     SentinelHubJobError,
     SentinelHubRateLimitError,
-    SentinelHubRequestError,
 )
-from sentinelhub_provider.operators.arguments import log_and_push_spent, tell_outlets, utc_now
-from sentinelhub_provider.operators.base import LONGEST_BLOCKING_WAIT, end_of_attempt, without_vain_retries
-from sentinelhub_provider.operators.request_arguments import RequestOperator
+from sentinelhub_provider.operators.arguments import log_and_push_spent, tell_outlets
+from sentinelhub_provider.operators.base import end_of_attempt, without_vain_retries
+from sentinelhub_provider.operators.jobs.task import JobTask
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from sentinelhub_provider.api.job_requests.delivery import Access, Location
-    from sentinelhub_provider.api.jobs.steps import Delivered, Flow
-    from sentinelhub_provider.api.processing_units import Estimate
-    from sentinelhub_provider.operators.jobs.attempt import Attempt, DeferralState, JobStore
+    from sentinelhub_provider.api.jobs.steps import Flow
+    from sentinelhub_provider.operators.jobs.attempt import JobStore
     from sentinelhub_provider.operators.jobs.driver import JobDriver
 
 FOREVER = 10 * 365 * 86_400.0  # Seconds: what larger numbers mean, which lead past the last date that there is
 
 
-class SentinelHubJobOperator(RequestOperator):
+class SentinelHubJobOperator(JobTask):
     """An operator that has a remote job done: once, whatever dies.
 
     .. seealso:: :doc:`/jobs`
 
-    :param delivery: folder in an object storage that results go to, such as ``s3://my-bucket/results``; it may hold the
-        API's placeholders. (templated)
-    :param delivery_conn_id: Airflow connection that holds the credentials with which Sentinel Hub reaches the bucket,
-        and the worker reads results there: of Amazon Web Services or Google Cloud. (templated)
-    :param delivery_role_arn: IAM role that Sentinel Hub assumes, instead of the connection's keys. (templated)
-    :param delivery_region: region of the bucket, where it is not the connection's or the deployment's. (templated)
-    :param job_id: reconnect to this job, which exists already, instead of creating one. (templated)
-    :param wait_for_completion: whether the task waits until the job is over. ``False`` returns the job once it is
-        started, for a :class:`~sentinelhub_provider.sensors.job.SentinelHubJobSensor` to wait for: a dict with
-        ``kind``, ``id``, ``state``, ``processing_units`` and ``delivery``. (templated)
-    :param job_timeout: seconds that the job may take in all, from its creation; then it is stopped, and the task fails.
-        (templated)
-    :param poll_interval: seconds between two status checks of the job, at most. (templated)
-    :param check_features: whether the job's results are read in the bucket, as a job that is done may have failed in
-        part. (templated)
-    :param stop_on_kill: whether the job is stopped when the task is killed. (templated)
-    :param deferrable: whether the job is waited for in the triggerer, without holding a worker slot; ``False`` waits in
-        the worker, where there is no triggerer.
-    :param kwargs: what the job shall do, as ``request``, which holds no credentials, or by the arguments of
-        :class:`~sentinelhub_provider.operators.request_arguments.RequestOperator`; and further arguments of any Airflow
-        operator.
+    :param kwargs: see :class:`~sentinelhub_provider.operators.jobs.task.JobTask`.
     """
 
-    kind: ClassVar[JobKind]
-    job_timeout: Any
-    poll_interval: Any
-    check_features: Any
-    stop_on_kill: Any
-    wait_for_completion: Any
-    attempt: Attempt
-    """Which attempt this is; known while the task runs."""
-    deferral: DeferralState
-    """What it brought along from the triggerer, the same."""
-    stack: ExitStack
-    """Keeps what the task needs on disk until it ends or waits in the triggerer, the same."""
-    expected_features: int | None = None
-    _request: Any = None
     _driver: JobDriver | None = None
-    _estimate: Estimate | None = None
-
-    def __init__(
-        self,
-        *,
-        delivery: str | None = None,
-        delivery_conn_id: str | None = None,
-        delivery_role_arn: str | None = None,
-        delivery_region: str | None = None,
-        job_id: str | None = None,
-        wait_for_completion: bool | str = True,
-        job_timeout: float | str = 24 * 3600.0,
-        poll_interval: float | str = DEFAULT_POLL_INTERVAL,
-        check_features: bool | str = True,
-        stop_on_kill: bool | str = True,
-        deferrable: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(deferrable=deferrable, **kwargs)
-        self.delivery, self.delivery_conn_id = delivery, delivery_conn_id
-        self.delivery_role_arn, self.delivery_region = delivery_role_arn, delivery_region
-        self.job_id, self.job_timeout, self.poll_interval = job_id, job_timeout, poll_interval
-        self.check_features, self.stop_on_kill = check_features, stop_on_kill
-        self.wait_for_completion = wait_for_completion
-
-    # --- what a kind of job has to bring along -----------------------------------------------------------------------
-
-    @abstractmethod
-    def build(self, context: Context) -> Any:
-        """Return the checked request. Raises :class:`SentinelHubRequestError`."""
-
-    @abstractmethod
-    def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:
-        """Return what the task returns of a job that is over.
-
-        :raises SentinelHubJobError: where it is over, but not well.
-        """
-
-    def estimate(self, request: Any) -> Estimate | None:
-        """Return what the request will cost, ``None`` where that cannot be told."""
-        estimate: Estimate | None = request.estimate(samples=self.sample_count)
-        return estimate
-
-    def plan(self) -> dict[str, Any]:
-        """Return what this kind adds to the :class:`~sentinelhub_provider.api.jobs.lifecycle.Plan`."""
-        return {}
-
-    def check_analysed(self, context: Context, job: Job) -> None:
-        """Check what is only known of a job that was analysed. Raises :class:`SentinelHubBudgetError`."""
-
-    def delivered(self, context: Context) -> Delivered:
-        """Tell what is in the folder of the job's outputs, for kinds whose jobs cannot be listed."""
-        raise TypeError(f"{self.kind} jobs of {context['ti']} are found by their tag")
-
-    def job_store(self, context: Context) -> JobStore:
-        """Return what outlives an attempt."""
-        from sentinelhub_provider.operators.jobs.attempt import task_state_store
-
-        return task_state_store(context, self.attempt.tag)
 
     # --- the course of a task ----------------------------------------------------------------------------------------
 
@@ -179,10 +81,6 @@ class SentinelHubJobOperator(RequestOperator):
         if seen.outcome is Outcome.TIMEOUT and self.execution_timeout is not None:
             state = {"ends": self._clock().timestamp(), **state}  # where dag.test() lost it: job_timeout, or this
         return self.resume(context, **{"waited": True, **state, "job_id": job_id})
-
-    @staticmethod
-    def _clock() -> datetime:
-        return utc_now()
 
     def on_kill(self) -> None:
         """Stop the job of a task that is killed."""
@@ -258,67 +156,3 @@ class SentinelHubJobOperator(RequestOperator):
         if cost is not None and job is not None and job.state in (JobState.DONE, JobState.PARTIAL, JobState.FAILED):
             self.hook.meter.spend(cost, self.kind.path)  # a stopped one goes on, and counts once
         log_and_push_spent(self, context, cost)
-
-    def _is_known(self) -> bool:
-        """Tell whether the job is known, so that none is searched for or created."""
-        return self.job_id is not None or self.deferral.job_id is not None
-
-    def built(self, context: Context) -> Any:
-        """Return the request with the job tag, made once."""
-        if self._request is None:
-            self._request = self.build(context).tagged(self.attempt.tag)
-            self.request_sent = self._request.body
-            for warning in self._request.warnings:
-                self.log.warning("%s", warning)
-        return self._request
-
-    def payload(self, context: Context) -> dict[str, Any]:
-        """Return what is sent to create the job, once its cost was checked.
-
-        What it costs is set aside when it is paid for. Until then, a job that is over a budget need not be created.
-
-        :raises SentinelHubBudgetError: where it would cost more than it may.
-        :raises SentinelHubRateLimitError: the same, where the task waits for the end of the budget's day or month.
-        """
-        request = self.built(context)
-        self.log.info("%s of %s, delivered to %s", self.kind, request, request.delivery.url)
-        self.check_cost(context, request)
-        budget = self.hook.budget if self.hook.has_budget and self.kind.actions else None
-        if budget is not None:
-            budget.check(self.units_of(context), LONGEST_BLOCKING_WAIT)
-        payload: dict[str, Any] = request.payload()
-        return payload
-
-    def check_estimate(self, context: Context, estimate: Estimate | None, **words: str) -> None:
-        """Check what the job will cost, and keep it for the budgets."""
-        self._estimate = estimate
-        super().check_estimate(context, estimate, **words)
-
-    def units_of(self, context: Context) -> float | None:
-        """Return the PU that budgets set aside for the job, ``None`` where this task cannot tell, or nobody asks."""
-        if not self.hook.has_budget or self.job_id is not None:
-            return None
-        estimate = self._estimate or self.estimate(self.built(context))  # a retry that finds its job checks nothing
-        from sentinelhub_provider.api.processing_units import MINIMUM, Service
-
-        least = MINIMUM[Service.BATCH if self.kind.actions else Service.ASYNC]
-        return least if estimate is None else estimate.processing_units
-
-    def check_cost(self, context: Context, request: Any) -> None:
-        """Check the cost before anything is sent. Raises :class:`SentinelHubBudgetError`."""
-        self.check_estimate(context, self.estimate(request))
-
-    def access(self, url: str) -> Access | None:
-        """Return how Sentinel Hub is to reach the bucket of results."""
-        from sentinelhub_provider.hooks.delivery import access_of
-
-        found = access_of(self.delivery_conn_id, url, role_arn=self.delivery_role_arn, region=self.delivery_region)
-        if found is not None and found.fault:
-            raise SentinelHubRequestError(f"delivery_role_arn: {found.fault}.")
-        return found
-
-    def location(self, url: str) -> Location:
-        """Return a place in the bucket of results, unchecked."""
-        from sentinelhub_provider.api.job_requests.delivery import Location
-
-        return Location(url, self.access(url))

@@ -22,7 +22,7 @@ from sentinelhub_provider.operators.base import LONGEST_BLOCKING_WAIT, check_att
 from sentinelhub_provider.operators.jobs.attempt import JobStore
 
 if TYPE_CHECKING:
-    from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator
+    from sentinelhub_provider.operators.jobs.task import JobTask
 
 STOP_SECONDS = 4.0
 """Airflow kills a task for good 5 seconds after it was asked to end."""
@@ -34,7 +34,7 @@ class JobDriver:
     ``operator``: the task; makes the request, and knows what is in the bucket. ``store``: what outlives the attempt.
     """
 
-    def __init__(self, operator: SentinelHubJobOperator, context: Context, store: JobStore) -> None:
+    def __init__(self, operator: JobTask, context: Context, store: JobStore) -> None:
         self._operator, self._context, self._store = operator, context, store
         self._kind, self._log, self._deferral = operator.kind, operator.log, operator.deferral
         self._calls = worker_calls(operator.hook, operator.kind, **operator.call_arguments)

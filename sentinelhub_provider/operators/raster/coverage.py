@@ -6,16 +6,14 @@ The service delivers a picture without any scene as one of nothing but zeros, an
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.exceptions import SentinelHubError
-from sentinelhub_provider.hooks.output import is_object_path, place_of
+from sentinelhub_provider.hooks.output import is_object_path, local_copy, place_of
 
 if TYPE_CHECKING:
     from sentinelhub_provider.api.catalog import SearchRequest
@@ -134,19 +132,6 @@ def coverage_of(operator: RequestOperator, request: ProcessRequest, paths: Mappi
     except Exception as error:  # the picture is paid for and stored: nothing here may fail the task
         operator.log.warning("whether the picture is empty is not known: %s", error)
     return None
-
-
-@contextmanager
-def local_copy(place: Any) -> Iterator[Path]:
-    """Give the path of a file of this machine; of one in an object storage, that of a copy."""
-    if not is_object_path(place):
-        yield place
-        return
-    with tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder:
-        copy = Path(folder) / place.name
-        with place.open("rb") as source, copy.open("wb") as target:
-            shutil.copyfileobj(source, target)
-        yield copy
 
 
 def statistics_of(path: Any, request: ProcessRequest) -> list[dict[str, float]]:

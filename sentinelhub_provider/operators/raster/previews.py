@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.imagery import MOST_BYTES, MOST_SIDE
-from sentinelhub_provider.hooks.output import is_object_path, place_of
-from sentinelhub_provider.operators.raster.coverage import local_copy
+from sentinelhub_provider.hooks.output import is_object_path, local_copy, place_of
 
 if TYPE_CHECKING:
     import numpy as np
