@@ -151,9 +151,10 @@ def open_delta(place: Any) -> Any:
 
 def check_storage(place: Any, path: Any) -> None:
     """Refuse a place that Delta tables cannot be written to. Raises :class:`SentinelHubRequestError`."""
-    if "%" in str(place):  # deltalake would write to one folder and read another
+    odd = next((sign for sign in "%[]" if sign in str(place)), None)
+    if odd is not None:  # deltalake would write to one folder and read another, or panic as it writes
         raise SentinelHubRequestError(
-            f"output_path {path}: a Delta Lake table cannot be below a name with '%'. Choose another folder.",
+            f"output_path {path}: a Delta Lake table cannot be below a name with {odd!r}. Choose another folder.",
             field="output_path",
         )
     if is_object_path(place) and place.protocol not in S3:

@@ -138,10 +138,10 @@ def test_table_with_features_that_cannot_be_read_is_refused(tmp_path: Path):
     assert refused.value.field == "output_path"
 
 
-@pytest.mark.parametrize("name", ["per%cent", "per%20cent/ndvi"])
+@pytest.mark.parametrize("name", ["per%cent", "per%20cent/ndvi", "[a", "a]/ndvi"])
 def test_folder_that_deltalake_mistakes_for_another_is_refused(tmp_path: Path, name: str):
-    """It would write to one, and read the other."""
-    with pytest.raises(SentinelHubRequestError, match="cannot be below a name with '%'"):
+    """It would write to one and read the other, or end the process's thread by a panic."""
+    with pytest.raises(SentinelHubRequestError, match=r"cannot be below a name with '[%\[\]]'"):
         merge(tmp_path / name, row("north"))
     assert list(tmp_path.iterdir()) == []
 
