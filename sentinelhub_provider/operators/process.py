@@ -153,6 +153,7 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
             return pictures.result_of(kept, request.digest, spent=0.0, estimated=0.0, skipped=True)
         estimate = request.estimate(samples=self.sample_count)
         self.check_estimate(context, estimate)
+        items.check()
         scenes = self.check_scenes(request, estimate)
         items.drop(paths)
         if len(paths) == 1:

@@ -7,6 +7,7 @@ replaced as a whole. What users write into it, such as its title and licence, st
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ ITEM_SUFFIX = ".stac.json"
 LOCK_FILE = f".{COLLECTION_FILE}.lock"
 WORLD = (-180.0, -90.0, 180.0, 90.0)
 
+log = logging.getLogger(__name__)
+
 Box = tuple[float, float, float, float]
 Interval = tuple[str | None, str | None]
 
@@ -42,9 +45,9 @@ class Member:
     @classmethod
     def of(cls, item: Mapping[str, Any], href: str) -> Member:
         """Read it of an item's JSON."""
-        properties, bbox = item["properties"], item.get("bbox")
+        properties = item["properties"]
         start, end = (properties.get(which, properties.get("datetime")) for which in ("start_datetime", "end_datetime"))
-        return cls(href, None if bbox is None else cast("Box", tuple(bbox)), (start, end))
+        return cls(href, _flat(item.get("bbox")), (start, end))
 
 
 class FolderCollection:
@@ -91,10 +94,14 @@ class FolderCollection:
                 forget_listings(folder)
                 for file in sorted(folder.glob(f"**/*{ITEM_SUFFIX}"), key=str):
                     name = PurePosixPath(file.relative_to(folder))
-                    item = json.loads(file.read_text(encoding="utf-8"))
-                    links = {link["rel"]: link["href"] for link in item["links"]}
-                    if links.get("collection") == upwards(name):  # and not that of a folder within this one
-                        members.append(Member.of(item, f"./{name}"))
+                    text = file.read_bytes()
+                    try:
+                        item = json.loads(text)
+                        links = {link["rel"]: link["href"] for link in item["links"]}
+                        if links.get("collection") == upwards(name):  # and not that of a folder within this one
+                            members.append(Member.of(item, f"./{name}"))
+                    except (ValueError, TypeError, KeyError):
+                        log.warning("%s is no STAC Item, and is left out", file)
             changed = with_members(found, members) or found | {"extent": new_collection("")["extent"]}
             self._write(changed)
         return len(members)
@@ -176,7 +183,10 @@ def with_members(collection: Mapping[str, Any], members: Iterable[Member]) -> di
     if (bbox, interval) == before and len(links) == len(collection.get("links") or []):
         return None
     spatial, temporal = {"bbox": [list(bbox or WORLD)]}, {"interval": [list(interval or (None, None))]}
-    return {**collection, "links": links, "extent": {"spatial": spatial, "temporal": temporal}}
+    if extent is not None and before != (None, None):  # the first are of all items, and further ones are users' own
+        spatial["bbox"] += extent["spatial"]["bbox"][1:]
+        temporal["interval"] += extent["temporal"]["interval"][1:]
+    return {**collection, "links": links, "extent": {**(extent or {}), "spatial": spatial, "temporal": temporal}}
 
 
 def joined(one: Box, other: Box) -> Box:
@@ -203,7 +213,14 @@ def _extent_of(extent: Any) -> tuple[Box | None, Interval | None]:
         bbox, (start, end) = extent["spatial"]["bbox"][0], extent["temporal"]["interval"][0]
     except (TypeError, KeyError, IndexError, ValueError):
         return None, None
-    return (bbox[0], bbox[1], bbox[-3], bbox[-2]) if len(bbox) == 6 else cast("Box", tuple(bbox)), (start, end)
+    return _flat(bbox), (start, end)
+
+
+def _flat(bbox: Any) -> Box | None:
+    """Return a box without its heights, if it has them."""
+    if bbox is None:
+        return None
+    return (bbox[0], bbox[1], bbox[3], bbox[4]) if len(bbox) == 6 else cast("Box", tuple(bbox))
 
 
 def _longer(interval: Interval | None, other: Interval) -> Interval:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import signal
@@ -371,11 +372,17 @@ def test_items_in_a_folder_serve_skip(ndvi, sent, tmp_path: Path):
 
 
 @pytest.mark.parametrize("tile", [False, True], ids=["whole", "tiles"])
-def test_item_that_cannot_be_kept_fails_no_paid_task(ndvi, tmp_path: Path, tile: bool):
-    """It is logged."""
-    (tmp_path / "file").write_bytes(b"")
-    result = ndvi(stac=str(tmp_path / "file" / "items"), tile=tile)
+def test_item_that_cannot_be_kept_fails_no_paid_task(ndvi, tile: bool, monkeypatch: pytest.MonkeyPatch, caplog):
+    """It is logged, as where a disk is full by then."""
 
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sentinelhub_provider.operators.raster.items.store", full)
+    result = ndvi(tile=tile)
+
+    assert result["item"] is None
+    assert "ndvi.tif.stac.json cannot be written" in caplog.text
     assert Path(result["path"]).stat().st_size == result["outputs"]["default"]["size"]
 
 

@@ -170,20 +170,80 @@ def test_several_outputs_are_assets_of_one_item(run, sent, tmp_path: Path):
     assert {name: one["path"] for name, one in again["outputs"].items()} == paths
 
 
-def test_an_output_that_another_picture_replaced_is_not_kept(run, sent, tmp_path: Path):
+@pytest.mark.parametrize("name", ["ndvi.tif", "mask.png"])
+def test_a_file_that_others_changed_is_not_kept(run, sent, tmp_path: Path, name: str):
     """Even where it has the same size."""
     outputs = {"default": "tiff", "dataMask": "png"}
     paths = {"default": str(tmp_path / "ndvi.tif"), "dataMask": str(tmp_path / "mask.png")}
     run(outputs=outputs, output_path=paths)
-    item = tmp_path / "ndvi.tif.stac.json"
-    told = json.loads(item.read_text())
-    run(evalscript="true-colour", output_path=paths["dataMask"])
-    told["assets"]["dataMask"]["file:size"] = (tmp_path / "mask.png").stat().st_size
-    item.write_text(json.dumps(told))
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[::-1])
 
     assert run(outputs=outputs, output_path=paths, if_exists="skip")["skipped"] is False
     assert run(outputs=outputs, output_path=paths, if_exists="skip")["skipped"] is True
-    assert sent() == 3
+    assert sent() == 2
+    (tmp_path / name).write_bytes(content)  # it is newer than its item, as after a copy, and the same
+    assert run(outputs=outputs, output_path=paths, if_exists="skip")["skipped"] is True
+
+
+def test_an_item_that_users_edited_is_still_known(run, sent, tmp_path: Path):
+    """With pystac, which adds links, or by hand: an asset of their own, a box with heights."""
+    run()
+    place = tmp_path / "ndvi.tif.stac.json"
+    item = next(pystac.Collection.from_file(str(tmp_path / "collection.json")).get_items())
+    item.properties["title"] = "mine"
+    item.add_asset("thumbnail", pystac.Asset("./small.png", media_type="image/png"))
+    item.save_object()
+    assert run(if_exists="skip")["skipped"] is True
+    west, south, east, north = item.bbox
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"bbox": [west, south, 90, east, north, 110]}))
+    assert run(if_exists="skip")["skipped"] is True
+
+    assert sent() == 1
+    found = json.loads((tmp_path / "collection.json").read_text())
+    assert [link["href"] for link in found["links"] if link["rel"] == "item"] == ["./ndvi.tif.stac.json"]
+    assert found["extent"]["spatial"]["bbox"] == [pytest.approx([west, south, east, north])]
+    assert json.loads(place.read_text())["properties"]["title"] == "mine"
+
+
+@pytest.mark.parametrize("change", [{"type": None}, {"file:checksum": 5}, {"file:size": None}])
+def test_an_item_that_was_broken_by_hand_is_made_anew(run, tmp_path: Path, change: dict[str, Any]):
+    """The task does not fail."""
+    run()
+    place = tmp_path / "ndvi.tif.stac.json"
+    told = json.loads(place.read_text())
+    told["assets"]["default"] |= change
+    place.write_text(json.dumps(told))
+
+    assert run(if_exists="skip")["skipped"] is False
+    by_hand(tmp_path / "collection.json")
+
+
+def test_one_picture_has_one_item_however_its_path_is_written(run, sent, tmp_path: Path, monkeypatch):
+    """With a tilde, relative, or as a URL."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    paths = [str(tmp_path / "ndvi.tif"), "~/ndvi.tif", "ndvi.tif", f"file://{tmp_path}/ndvi.tif"]
+    results = [run(output_path=path, stac="~/items", if_exists="skip")["skipped"] for path in paths]
+
+    assert (results, sent()) == ([False, True, True, True], 1)
+    assert len(by_hand(tmp_path / "items" / "collection.json")) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"tile": True, "tile_size": 64}, {"features": True}],
+    ids=["picture", "mosaic", "features"],
+)
+def test_a_folder_of_items_that_cannot_be_written_is_refused(run, sent, tmp_path: Path, arguments: dict[str, Any]):
+    """Before anything is paid for, as no picture would be known again."""
+    (tmp_path / "file").write_text("no folder")
+    name = "{feature_id}.tif" if "features" in arguments else "ndvi.tif"
+    given = of_each("a") if "features" in arguments else arguments
+    with pytest.raises(AirflowFailException, match=r"stac .*/file/items/.* cannot be written"):
+        run(**{**given, "stac": str(tmp_path / "file" / "items"), "output_path": str(tmp_path / name)})
+
+    assert sent() == 0
 
 
 @pytest.mark.parametrize(
@@ -328,8 +388,9 @@ def test_the_collection_is_written_in_batches(run, monkeypatch: pytest.MonkeyPat
     assert (len(written), len(by_hand(tmp_path / "collection.json"))) == (3, 11)
 
 
-def test_what_stac_cannot_be_is_refused(run, sent):
+@pytest.mark.parametrize("stac", ["{{ none }}", " ", 1, 0, 2.5, ["items"], {"folder": "items"}, b"items"])
+def test_what_stac_cannot_be_is_refused(run, sent, stac: Any):
     """By name, before anything is sent."""
-    with pytest.raises(AirflowFailException, match=r"stac is 'None'\. Give true, false or a folder"):
-        run(stac="{{ none }}")
+    with pytest.raises(AirflowFailException, match=r"stac is .*\. Give true, false or a folder"):
+        run(stac=stac)
     assert sent() == 0

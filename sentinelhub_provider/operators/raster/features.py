@@ -246,6 +246,7 @@ class FeaturePictures:
                 (output,) = made.outputs.values()
                 self._tell(picture, output["size"], output["sha256"], skipped=True)
             else:
+                self._items.check()
                 yield picture
         self._are_all_begun = True
 

@@ -14,10 +14,11 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from sentinelhub_provider.exceptions import SentinelHubRequestError
-from sentinelhub_provider.hooks.output import is_object_path, place_of, store, uri_of
+from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError
+from sentinelhub_provider.hooks.output import check_writable, is_object_path, place_of, store, uri_of
 from sentinelhub_provider.operators.arguments import task_identity, utc_now
 from sentinelhub_provider.operators.raster.coverage import statistics_of
 from sentinelhub_provider.transport.download import storing
@@ -74,11 +75,12 @@ class Items:
 
     def __init__(self, operator: SentinelHubOperator, context: Context, where: Any, folder: str | None = None) -> None:
         self._where = {"true": True, "false": False}.get(str(where).strip().lower(), where)
-        if not isinstance(self._where, bool) and (where in (None, 0, 1) or str(where).strip() in ("", "None")):
+        is_path = isinstance(where, str | PurePath) or is_object_path(where)
+        if not isinstance(self._where, bool) and (not is_path or str(where).strip() in ("", "None")):
             raise SentinelHubRequestError(f"stac is {where!r}. Give true, false or a folder.", field="stac")
         self._operator, self._context = operator, context
         self._folder = folder if isinstance(self._where, bool) else str(self._where).rstrip("/")
-        self._pending = deque[Any]()
+        self._pending, self._is_checked = deque[Any](), False
 
     @cached_property
     def _service(self) -> str:
@@ -111,14 +113,27 @@ class Items:
         """Where the Collection is; ``None`` where there is none."""
         return self._collection.path if self.are_kept and self._folder is not None else None
 
+    def check(self) -> None:
+        """Find out, before anything is paid for, that the folder of ``stac`` can be written.
+
+        :raises SentinelHubOutputError: where it cannot.
+        """
+        if isinstance(self._where, bool) or self._is_checked:
+            return
+        try:
+            check_writable(f"{self._folder}/check{SUFFIX}")
+        except SentinelHubOutputError as error:
+            raise SentinelHubOutputError(str(error).replace("output_path", "stac", 1), final=error.final) from error
+        self._is_checked = True
+
     def read(self, paths: Mapping[str, Any]) -> Made | None:
         """Return the picture whose outputs are at these paths, as far as they are as its item says.
 
-        ``None`` where no output is. What another picture's item describes, too, is not there.
+        ``None`` where no output is. What others have changed since the item was written is not there.
         """
         if not self.are_kept:
             return None
-        first, *others = paths.values()
+        first = next(iter(paths.values()))
         with storing(first):
             where = self._place(first)
             if (item := _load(where)) is None:
@@ -126,16 +141,13 @@ class Items:
             outputs = {}
             for name, path in paths.items():
                 asset, output = item["assets"].get(name), place_of(path)
-                if asset is None or not output.exists() or output.stat().st_size != asset["file:size"]:
-                    continue
-                if path in others and (other := _load(self._place(path))) and other["properties"].get(DIGEST):
-                    continue
-                outputs[name] = {
-                    "path": str(output),
-                    "size": asset["file:size"],
-                    "sha256": asset["file:checksum"][-64:],
-                    "content_type": asset["type"].partition(";")[0],
-                }
+                if asset is not None and _is_as_told(output, asset, place_of(where)):
+                    outputs[name] = {
+                        "path": str(output),
+                        "size": asset["file:size"],
+                        "sha256": asset["file:checksum"][-64:],
+                        "content_type": asset["type"].partition(";")[0],
+                    }
             return Made(outputs, item["properties"], str(where)) if outputs else None
 
     def write(
@@ -278,7 +290,7 @@ class Items:
         if self._where is True:
             return f"{path}{SUFFIX}"
         name = str(path).rpartition("/")[2]
-        return f"{self._folder}/{name}-{digest_of(str(path))[:16]}{SUFFIX}"
+        return f"{self._folder}/{name}-{digest_of(uri_of(path))[:16]}{SUFFIX}"
 
 
 def parent(path: Any) -> str:
@@ -289,9 +301,8 @@ def parent(path: Any) -> str:
 
 def relative(path: Any, folder: str) -> str:
     """Return where a file is, as seen from a folder: relative within a disk or bucket, else as a URL."""
-    target, start = (uri_of(one).removeprefix("file://") for one in (path, folder))
-    root, other = (one.partition("://")[2].partition("/")[0] if "://" in one else "" for one in (target, start))
-    if root != other or ("://" in target) != ("://" in start):
+    target, start = uri_of(path), uri_of(folder)
+    if target.split("/", 3)[:3] != start.split("/", 3)[:3]:  # another storage or bucket
         return target
     found = posixpath.relpath(target, start)
     return found if found.startswith("../") else f"./{found}"
@@ -308,10 +319,25 @@ def _load(where: Any) -> dict[str, Any] | None:
     place = place_of(where)
     try:
         found: dict[str, Any] = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {}
-        is_one = all({"file:size", "file:checksum", "type"} <= set(asset) for asset in found["assets"].values())
-        return found if is_one and isinstance(found["properties"], dict) else None
-    except (ValueError, TypeError, KeyError, AttributeError):
+        parts = found["assets"], found["properties"]
+        return found if all(isinstance(part, dict) for part in parts) else None
+    except (ValueError, TypeError, KeyError):
         return None
+
+
+def _is_as_told(file: Any, asset: Mapping[str, Any], item: Any) -> bool:
+    """Tell whether a file is what its asset says. It is read where it is newer than its item, as after a copy."""
+    told = [asset.get(field) for field in ("type", "file:checksum")]
+    if not all(isinstance(one, str) for one in told) or not file.exists():
+        return False
+    found = file.stat()
+    if found.st_size != asset.get("file:size"):
+        return False
+    times = found.st_mtime, item.stat().st_mtime
+    if type(times[0]) is type(times[1]) and times[0] <= times[1]:
+        return True
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest() == str(told[1])[-64:]
 
 
 def digest_of(*parts: Any) -> str:

@@ -98,6 +98,7 @@ class TiledProcess:
         estimate = self._estimate(missing)
         operator.check_estimate(self._context, estimate)
         check_writable(self._output)
+        self._items.check()
         scenes = operator.check_scenes(self._request, estimate)
         operator.spent_before = added_units(operator.spent_before, self._read_spent())
         try:

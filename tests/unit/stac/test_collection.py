@@ -70,10 +70,13 @@ def test_what_users_wrote_stays(tmp_path: Path):
     own = {"id": "tisza", "title": "Fields along the Tisza", "license": "CC-BY-4.0"}
     told = json.loads(file.read_text()) | own
     told["links"].append({"rel": "license", "href": "https://example.com/licence"})
+    boxes = [[14.0, 46.0, 14.1, 46.1], [14.5, 46.5, 15.0, 47.0]]
+    told["extent"]["spatial"]["bbox"] = [[14.0, 46.0, 15.0, 47.0], *boxes]
     file.write_text(json.dumps(told))
-    FolderCollection(tmp_path).add([member("b")])
+    FolderCollection(tmp_path).add([member("b", (14.0, 46.0, 16.0, 47.0))])
 
     found = check_stac(file.read_text())
+    assert found["extent"]["spatial"]["bbox"] == [[14.0, 46.0, 16.0, 47.0], *boxes]
     assert {name: found[name] for name in own} == own
     assert FolderCollection(tmp_path).id() == "tisza"
     assert [link["rel"] for link in found["links"]] == ["root", "item", "license", "item"]
@@ -195,6 +198,8 @@ def test_it_is_made_anew_of_the_items_that_are_left(tmp_path: Path):
     put("a", [14, 46, 15, 47], "./collection.json")
     put("in/b", [14, 45, 15, 47], "../collection.json")
     put("in/c", [10, 10, 11, 11], "./collection.json")
+    for number, broken in enumerate(["", "[]", '{"links": 1}', "\xff"]):
+        (tmp_path / f"broken-{number}.stac.json").write_bytes(broken.encode("latin-1"))
 
     assert FolderCollection(tmp_path).rebuild() == 2
     assert items(tmp_path) == ["./a.stac.json", "./in/b.stac.json"]
