@@ -6,6 +6,7 @@ import argparse
 import getpass
 import logging
 import os
+import re
 import shutil
 import sys
 from dataclasses import asdict
@@ -25,6 +26,7 @@ Options: TypeAlias = argparse.Namespace
 Outcome: TypeAlias = tuple[Any, int]
 
 OK, REFUSED, USAGE = 0, 1, 2
+POSITIONAL = ("job_id", "folder")
 PROGRESS_EVERY = 2.0  # Seconds between two lines that a person waits for
 LOG: Any = logging.getLogger("sentinelhub_provider.cli")
 
@@ -201,6 +203,10 @@ def _hinted(error: Exception, options: Options) -> Exception:
         error.args = (f"There is no Airflow connection {options.conn_id!r}. {advice}",)
     elif field in ("time_range", "datetime") and getattr(options, "time_range", "") is None:
         error.args = ("--time-range is missing. Give it, such as P7D for the last seven days.",)
+    elif isinstance(error, SentinelHubRequestError):
+        option = "time_range" if field == "datetime" else error.field
+        if option in vars(options) and option not in POSITIONAL:
+            error.args = (re.sub(rf"^{error.field}\b", f"--{option.replace('_', '-')}", str(error)),)
     return error
 
 
