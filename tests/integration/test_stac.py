@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Any
@@ -184,6 +185,21 @@ def test_a_file_that_others_changed_is_not_kept(run, sent, tmp_path: Path, name:
     assert sent() == 2
     (tmp_path / name).write_bytes(content)  # it is newer than its item, as after a copy, and the same
     assert run(outputs=outputs, output_path=paths, if_exists="skip")["skipped"] is True
+
+
+def test_a_file_that_others_changed_in_a_bucket_is_not_kept(run, sent, s3_for_all: S3Server, monkeypatch):
+    """A second after its item, as S3 tells no finer times."""
+    monkeypatch.setenv("AIRFLOW_CONN_STORAGE", s3_for_all.connection())
+    s3_for_all.empty()
+    given = {"output_path": f"s3://storage@{BUCKET}/changed/ndvi.tif", "if_exists": "skip"}
+    run(**given)
+    content = s3_for_all.get("changed/ndvi.tif")
+    time.sleep(1.1)
+    s3_for_all.put("changed/ndvi.tif", content[::-1])
+
+    assert (run(**given)["skipped"], s3_for_all.get("changed/ndvi.tif") == content) == (False, True)
+    assert (run(**given)["skipped"], sent()) == (True, 2)
+    s3_for_all.empty()
 
 
 def test_an_item_that_users_edited_is_still_known(run, sent, tmp_path: Path):
