@@ -168,25 +168,26 @@ def test_a_download_of_the_hook(connect, monkeypatch, tmp_path: Path):
     assert told_of == [("in", stored.url), ("out", f"file://{tmp_path}/a b.json")]
 
 
-@pytest.mark.parametrize(
-    ("path", "namespace", "name"),
-    [
-        ("/data/a b#1?.tif", "file", "/data/a b#1?.tif"),
-        ("file:///data/[a];b.tif", "file", "/data/[a];b.tif"),
-        ("s3://conn@bucket/a/b#1.tif", "s3://bucket", "a/b#1.tif"),
-        ("s3://key:secret@bucket/", "s3://bucket", "/"),
-        ("s3://[bucket/<requestId>/a", "s3://[bucket", "<requestId>/a"),
-        ("https://host/fields.gpkg?X-Amz-Signature=secret", "https://host", "fields.gpkg"),
-    ],
-)
-def test_names_of_files(path: str, namespace: str, name: str):
+NAMES = {
+    "/data/a b#1?.tif": ("file", "/data/a b#1?.tif"),
+    "file:///data/[a];b.tif": ("file", "/data/[a];b.tif"),
+    "s3://conn@bucket/a/b#1.tif": ("s3://bucket", "a/b#1.tif"),
+    "s3://key:secret@bucket/": ("s3://bucket", "/"),
+    "s3://[bucket/<requestId>/a": ("s3://[bucket", "<requestId>/a"),
+    "https://host/fields.gpkg?X-Amz-Signature=secret": ("https://host", "fields.gpkg"),
+}
+"""Namespace and name of files by their paths."""
+
+
+@pytest.mark.parametrize("path", NAMES)
+def test_names_of_files(path: str):
     """Whole, whatever they hold, without connections and what opens a bucket."""
     operator = SentinelHubStatisticsOperator(task_id="t", **{**PICTURE, "bbox": None}, features=path)
     operator.returned = {"path": path}
     found = operator.get_openlineage_facets_on_complete(None)
 
-    assert [(one.namespace, one.name) for one in found.outputs] == [(namespace, name)]
-    assert [(one.namespace, one.name) for one in found.inputs[1:]] == [(namespace, name)]
+    assert [(one.namespace, one.name) for one in found.outputs] == [NAMES[path]]
+    assert [(one.namespace, one.name) for one in found.inputs[1:]] == [NAMES[path]]
     assert "secret" not in str(found)
 
 
