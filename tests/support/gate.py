@@ -72,7 +72,7 @@ class Gate:
         """Hold a request of a lane, the next that matches."""
         self.holds[lane] = hold
 
-    def wait_until_held(self, lanes: list[str], *, seconds: float = 300.0) -> None:
+    def wait_until_held(self, lanes: list[str], *, seconds: float = 900.0) -> None:
         """Return once each lane's request is held."""
         deadline = time.monotonic() + seconds
         while missing := [lane for lane in lanes if not self.holds[lane].is_held]:
