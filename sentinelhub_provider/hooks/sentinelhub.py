@@ -277,7 +277,8 @@ class SentinelHubHook(BaseHook):
         try:
             await in_thread(receiver.restart)
             response, answer = await session.call(call, receiver, **content)
-            return self._traced(await in_thread(receiver.complete_with, answer, response.url))
+            stored = await in_thread(receiver.complete_with, answer, response.url)
+            return await in_thread(self._traced, stored)  # the collector loads Airflow's plugins, once
         finally:
             await in_thread(receiver.discard)
 

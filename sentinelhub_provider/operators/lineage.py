@@ -65,8 +65,10 @@ def lineage_of(operator: Any, result: Any) -> OperatorLineage[Any, Any]:
     if isinstance(result, list) and path is not None:
         found = {"path": path, "rows": len(result)}  # of a search
     facets: dict[str, RunFacet] = {}
-    spent = getattr(operator, "spent", None) if "hook" in vars(operator) else None
-    cost = SentinelHubCostRunFacet(found.get("estimated_processing_units"), found.get("processing_units", spent))
+    spent = found.get("processing_units")
+    if spent is None and "hook" in vars(operator):
+        spent = getattr(operator, "spent", None)
+    cost = SentinelHubCostRunFacet(found.get("estimated_processing_units"), spent)
     if (cost.estimatedProcessingUnits, cost.processingUnits) != (None, None):
         facets["sentinelhub_cost"] = cost
     kind = getattr(operator, "kind", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
 from openlineage.client.serde import Serde
 from task_instance import TaskInstance
 
+from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 from sentinelhub_provider.operators.catalog import SentinelHubCatalogSearchOperator
 from sentinelhub_provider.operators.http import SentinelHubHttpOperator
 from sentinelhub_provider.operators.lineage import MOST
@@ -156,16 +158,40 @@ def test_a_free_call_has_no_lineage(connect):
     assert (event["inputs"], event["outputs"]) == ([], [])
 
 
-def test_a_download_of_the_hook(connect, monkeypatch, tmp_path: Path):
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_download_of_the_hook(connect, monkeypatch, tmp_path: Path, is_async: bool):
     """Airflow's collector is told where the file came from, and where it is."""
     collector = get_hook_lineage_collector()
     told_of: list[tuple[str, str]] = []
     monkeypatch.setattr(type(collector), "add_input_asset", lambda _self, context, uri: told_of.append(("in", uri)))
     monkeypatch.setattr(type(collector), "add_output_asset", lambda _self, context, uri: told_of.append(("out", uri)))
-    hook = connect()
-    stored = hook.download("GET", "/catalog/v1/collections", tmp_path / "a b.json")
+    loops: list[bool] = []
+    traced = SentinelHubHook._traced
+    monkeypatch.setattr(
+        SentinelHubHook, "_traced", lambda self, stored: (loops.append(on_a_loop()), traced(self, stored))[1]
+    )
+    hook, endpoint, path = connect(), "/catalog/v1/collections", tmp_path / "a b.json"
+    stored = asyncio.run(fetched(hook, endpoint, path)) if is_async else hook.download("GET", endpoint, path)
 
     assert told_of == [("in", stored.url), ("out", f"file://{tmp_path}/a b.json")]
+    assert loops == [False]
+
+
+async def fetched(hook: Any, endpoint: str, path: Path) -> Any:
+    """Download on the event loop."""
+    try:
+        return await hook.adownload("GET", endpoint, path)
+    finally:
+        await hook.aclose()
+
+
+def on_a_loop() -> bool:
+    """Tell whether the event loop runs in this thread, which loading plugins would stop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 NAMES = {
