@@ -370,7 +370,7 @@ def test_damaged_budget_names_its_file(connect, process_request, tmp_path: Path)
     hook = connect(extra={"auth_cache": f"file://{tmp_path}/a", "processing_units_per_day": 1})
     hook.request("POST", "/process/v1", json=process_request)
     (ledger,) = (tmp_path / "a").glob("*.budget")
-    ledger.write_bytes(ledger.read_bytes()[:-3])
+    ledger.write_bytes(ledger.read_bytes().rstrip()[:-3])  # spaces may fill its end
     with pytest.raises(SentinelHubTransportError, match=f"the file {ledger} holds no ledger.*delete it"):
         hook.request("POST", "/process/v1", json=process_request)
     with pytest.raises(SentinelHubTransportError, match=str(ledger)):
