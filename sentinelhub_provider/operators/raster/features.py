@@ -105,6 +105,7 @@ class FeaturePictures:
                 attempts=operator.tile_attempts,
                 is_hopeless=self._is_hopeless,
                 on_lost=self._lost,
+                finish=self._describe,
                 what="the picture of",
             )
             try:
@@ -252,18 +253,18 @@ class FeaturePictures:
 
     def _fetch(self, picture: Picture) -> Download:
         self._items.drop(picture.paths)
-        output = self._operator.download_picture(picture.request, picture.path)
-        stored = dict.fromkeys(picture.paths, output)
+        return self._operator.download_picture(picture.request, picture.path)
+
+    def _describe(self, picture: Picture, output: Download) -> None:
         self._items.write(
             picture.request,
             picture.paths,
-            stored,
+            dict.fromkeys(picture.paths, output),
             picture.request.digest,
             cost=output.processing_units,
             with_statistics=False,  # thousands of files would have to be opened once more
             feature_id=picture.feature.id,
         )
-        return output
 
     def _is_hopeless(self, error: SentinelHubError) -> bool:
         if self._operator.deferrable and isinstance(error, SentinelHubRateLimitError):

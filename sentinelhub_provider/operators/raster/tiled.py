@@ -266,6 +266,7 @@ def fetch_tiles(
     attempts: int,
     is_hopeless: Callable[[SentinelHubError], bool],
     on_lost: Callable[[_Named, SentinelHubError], None] | None = None,
+    finish: Callable[[_Named, Download], object] = lambda *_: None,
     what: str = "tile",
 ) -> Iterator[tuple[_Named, Download]]:
     """Fetch tiles, or other pictures that have a ``name``, and yield each as it comes.
@@ -280,14 +281,15 @@ def fetch_tiles(
     :param attempts: how often a tile is tried.
     :param is_hopeless: tells of an error whether no other tile will fare better; it ends the whole at once.
     :param on_lost: told of a tile that did not come, instead of the log and the error at the end.
+    :param finish: does in a thread what is left to do with a tile that came, while the next one is fetched.
     :param what: what the log says before a tile's name.
     :raises SentinelHubError: the hopeless error; or, after all other tiles came, one that names those that did not.
     """
     source, again, lost, most = ((tile, 1) for tile in tiles), deque[Any](), dict[str, SentinelHubError](), 0
-    workers = _Workers(fetch, concurrency)
+    workers = _Workers(fetch, finish, concurrency)
 
     def submit() -> None:
-        while workers.running < 2 * concurrency and (job := next(source, None) or (again and again.popleft())):
+        while workers.running < workers.most and (job := next(source, None) or (again and again.popleft())):
             workers.begin(job)
 
     try:
@@ -326,25 +328,40 @@ def fetch_tiles(
 
 
 class _Workers:
-    """Threads that fetch tiles, and do not keep the process from ending. ``running``: jobs that were not taken yet."""
+    """Threads that fetch tiles, and do not keep the process from ending.
 
-    def __init__(self, fetch: Callable[[Any], Download], count: int) -> None:
-        self._fetch, self._slots, self.running = fetch, Semaphore(count), 0
+    ``running``: jobs that were not taken yet. ``most``: how many those may be, so that connections never wait for one.
+    """
+
+    def __init__(self, fetch: Callable[[Any], Download], finish: Callable[[Any, Download], object], count: int) -> None:
+        self._fetch, self._finish, self._connections = fetch, finish, Semaphore(count)
         self._jobs, self._done = SimpleQueue[Any](), SimpleQueue[Any]()
+        self.running, self.most, self._threads = 0, 2 * count, 0
 
     def begin(self, job: tuple[Any, int]) -> None:
         """Let a thread fetch a tile; with it goes the number of the attempt."""
         self._jobs.put(job)
         self.running += 1
-        Thread(target=self._work, name=f"sentinelhub-tile-{job[0].name}", daemon=True).start()
+        if self._threads < self.running:
+            self._threads += 1
+            Thread(target=self._work, name=f"sentinelhub-tile-{self._threads}", daemon=True).start()
 
     def _work(self) -> None:
-        with self._slots, suppress(Empty):
-            job = self._jobs.get_nowait()
-            try:
-                self._done.put((job, self._fetch(job[0]), None))
-            except BaseException as error:
-                self._done.put((job, None, error))
+        while self._do_next():
+            pass
+
+    def _do_next(self) -> bool:
+        job = None
+        try:
+            with self._connections:  # before a job is taken, which begins at once then, or is given up
+                if (job := self._jobs.get()) is None:
+                    return False
+                result = self._fetch(job[0])
+            self._finish(job[0], result)
+            self._done.put((job, result, None))
+        except BaseException as error:
+            self._done.put((job, None, error))
+        return True
 
     def take(self) -> tuple[tuple[Any, int], Any, BaseException | None]:
         """Wait for the next job that is over, and return it with its result or error."""
@@ -353,8 +370,9 @@ class _Workers:
         return over
 
     def give_up(self) -> None:
-        """Forget what no thread has begun."""
+        """Forget what no thread has begun, and end the threads."""
         with suppress(Empty):
             while True:
-                self._jobs.get_nowait()
-                self.running -= 1
+                self.running -= self._jobs.get_nowait() is not None
+        for _ in range(self._threads):
+            self._jobs.put(None)

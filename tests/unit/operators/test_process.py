@@ -286,6 +286,22 @@ def test_tiles_are_taken_as_they_are_needed():
     arrivals.close()
 
 
+def test_what_follows_a_tile_keeps_no_connection():
+    """The next tile is fetched meanwhile, over the one connection that there is."""
+    second_begins = threading.Event()
+
+    def fetch(tile: Tile) -> Any:
+        if tile.column:
+            second_begins.set()
+        return tile
+
+    def finish(tile: Tile, _: object) -> None:
+        assert tile.column or second_begins.wait(timeout=30)
+
+    fetched = fetch_tiles(tiles(2), fetch, concurrency=1, attempts=1, is_hopeless=is_final, finish=finish)
+    assert [tile.column for tile, _ in fetched] in ([0, 1], [1, 0])
+
+
 def test_failed_tile_is_tried_after_the_others():
     """And only it."""
     tried: list[str] = []
