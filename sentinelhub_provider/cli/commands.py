@@ -18,9 +18,7 @@ from sentinelhub_provider.cli.parser import KINDS, LISTED, QUICK
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubJobError, SentinelHubRequestError
 
 if TYPE_CHECKING:
-    from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-    from sentinelhub_provider.operators.base import SentinelHubOperator
 
 Options: TypeAlias = argparse.Namespace
 Outcome: TypeAlias = tuple[Any, int]
@@ -98,9 +96,7 @@ def process(options: Options) -> Outcome:
 
 def estimate_process(options: Options) -> Outcome:
     """Tell what a picture will cost."""
-    operator = _process(options, output_path=f"picture.{options.outputs}")
-    request = operator._checked_request(_context(), is_tiled=False)
-    return _estimate(operator, request.estimate(samples=operator.sample_count))
+    return _estimate(_process(options, output_path=f"picture.{options.outputs}"))
 
 
 def statistics(options: Options) -> Outcome:
@@ -112,11 +108,7 @@ def statistics(options: Options) -> Outcome:
 
 def estimate_statistics(options: Options) -> Outcome:
     """Tell what statistics will cost."""
-    operator = _statistics(options)
-    operator._check()
-    with operator._features() as features:
-        found = operator._survey(features, _context())
-    return _estimate(operator, found.estimate)
+    return _estimate(_statistics(options))
 
 
 def jobs_list(options: Options) -> Outcome:
@@ -278,14 +270,15 @@ def _request(options: Options, *names: str) -> dict[str, Any]:
     return given
 
 
-def _estimate(operator: SentinelHubOperator, estimate: Estimate | None) -> Outcome:
+def _estimate(operator: Any) -> Outcome:
+    estimate = operator.estimate(_context())
     if estimate is None:
         raise SentinelHubRequestError(
             "The cost cannot be told: the evalscript's setup() does not plainly return one literal.", field="evalscript"
         )
     from sentinelhub_provider.api.processing_units import check_budget
 
-    check_budget(estimate, operator.budget)  # type: ignore[attr-defined]
+    check_budget(estimate, operator.budget)
     return {
         "processing_units": estimate.processing_units,
         "requests": estimate.requests,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from sentinelhub_provider.api.arguments import ImageryArguments
     from sentinelhub_provider.api.process import ProcessRequest
+    from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.operators.raster.items import Items
 
 MOST_AT_A_TIME = 100
@@ -106,6 +107,14 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
         self.buffer, self.clip, self.on_error = buffer, clip, on_error
         self.tile, self.mosaic = tile, mosaic
         self.tile_size, self.concurrency, self.tile_attempts = tile_size, concurrency, tile_attempts
+
+    def estimate(self, context: Context) -> Estimate | None:
+        """Estimate what the picture of one area costs. Nothing is sent.
+
+        :returns: ``None`` where the evalscript does not say plainly what it reads.
+        :raises SentinelHubRequestError: where an argument is wrong.
+        """
+        return self._checked_request(context, is_tiled=False).estimate(samples=self.sample_count)
 
     def _result(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.operators.raster.items import Items, parent

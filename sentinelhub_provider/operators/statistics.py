@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath
 
     from sentinelhub_provider.api.geo.geometry import Feature
+    from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.api.statistical.survey import Problem, RequestTemplate, Survey
     from sentinelhub_provider.features import Features
     from sentinelhub_provider.operators.feature_statistics.answers import PartFile
@@ -126,6 +127,16 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
         self.part_folder, self.max_xcom_size = part_folder, max_xcom_size
 
     template_fields_renderers = dict.fromkeys(("bbox", "geometry", "properties"), "json")
+
+    def estimate(self, context: Context) -> Estimate | None:
+        """Estimate what the statistics cost. Features are read and checked; nothing is sent.
+
+        :returns: ``None`` where the evalscript does not say plainly what it reads.
+        :raises SentinelHubRequestError: where an argument is wrong, or a feature is unusable.
+        """
+        self._check()
+        with self._features() as features:
+            return self._survey(features, context).estimate
 
     def _result(self, context: Context) -> dict[str, Any]:
         self._check()
