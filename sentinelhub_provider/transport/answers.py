@@ -181,7 +181,7 @@ def error_from(
     """
     said = read_error_document(answer.excerpt)
     service = f": {said.message.rstrip('. ')}" if said.message else ""
-    code = f" {said.code}" if said.code else ""
+    code = f" {said.code}" if said.code and said.code != str(answer.status) else ""  # the Catalog repeats the status
     request_id = next((value for name in _REQUEST_ID_HEADERS if (value := answer.header(name))), None)
     trace = f" (request id {request_id})" if request_id else ""
     was_lost = has_body and answer.status == 400 and "body should be non-empty" in (said.message or "").lower()

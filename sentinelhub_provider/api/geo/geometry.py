@@ -97,7 +97,7 @@ def parse_bbox(value: Any, *, in_degrees: bool = False) -> BBox:
     if in_degrees and -180 <= box.max_x < box.min_x <= 180 and box.width < -180 and box.height > 0:
         return box
     if box.max_x < box.min_x or box.max_y < box.min_y:
-        names = "west is east of east" if box.max_x < box.min_x else "south is north of north"
+        names = "its west is larger than its east" if box.max_x < box.min_x else "its south is larger than its north"
         raise SentinelHubRequestError(f"bbox {list(box)} is upside down: {names}. Give west, south, east, north.")
     if box.width == 0 or box.height == 0:
         raise SentinelHubRequestError(f"bbox {list(box)} is empty: two of its sides are one.")

@@ -135,7 +135,7 @@ def test_the_globe_does_not_cross_it(area: dict[str, Any]):
 
 def test_upside_down_is_no_crossing():
     """A west that is a little east of its east is a mistake."""
-    with pytest.raises(SentinelHubRequestError, match="upside down: west is east of east"):
+    with pytest.raises(SentinelHubRequestError, match="upside down: its west is larger than its east"):
         parse_bounds(bbox=[14, 45, 13, 46])
 
 

@@ -235,8 +235,8 @@ def test_bbox(value: Any):
         ([1, 2, float("nan"), 4], "number"),
         ([1, 2, True, 4], "number"),
         ({"west": 1}, "four numbers"),
-        ([3, 2, 1, 4], "west is east of east"),
-        ([1, 4, 3, 2], "south is north of north"),
+        ([3, 2, 1, 4], "its west is larger than its east"),
+        ([1, 4, 3, 2], "its south is larger than its north"),
         ([1, 2, 1, 4], "is empty"),
     ],
 )

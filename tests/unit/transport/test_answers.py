@@ -304,3 +304,10 @@ def test_processing_units_are_read_from_the_header(value: str | None, units: flo
     headers = {} if value is None else {"X-ProcessingUnits-Spent": value}
 
     assert Answer(200, headers).processing_units == units
+
+
+def test_a_status_that_is_also_the_code_is_said_once():
+    """As the Catalog does."""
+    body = b'{"code": "400", "description": "Illegal collection."}'
+    error = error_from(Answer(400, {}, body, len(body)), endpoint=ENDPOINT)
+    assert str(error).startswith(f"{ENDPOINT} answered 400: Illegal collection.")
