@@ -125,9 +125,9 @@ def sentinelhub_task(
 ) -> TaskDecorator:
     """Make a function a task that has a picture made by the Process API: ``@task.sentinelhub``.
 
-    .. seealso:: :doc:`/taskflow`
+    .. seealso:: :doc:`/how-to/taskflow`
 
-    :param python_callable: the function; it returns a request, see :doc:`/taskflow`.
+    :param python_callable: the function; it returns a request, see :doc:`/how-to/taskflow`.
     :param multiple_outputs: whether each member of the task's result is an XCom of its own, so that
         ``picture["path"]`` works in the DAG. What the function's annotation says is the request, and not the result.
     :param kwargs: arguments of :class:`~sentinelhub_provider.operators.process.SentinelHubProcessOperator`, but for

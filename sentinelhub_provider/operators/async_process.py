@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
     """Have one picture of up to 10,000 x 10,000 pixels made, and delivered to a bucket.
 
-    One job is sent and paid for, whatever dies: see :doc:`/jobs`. It is waited for in the triggerer. The API does not
+    One job is sent and paid for, whatever dies: see :doc:`/explanation/jobs`. It is waited for in the triggerer.
+    The API does not
     say how a job ended; that is read in the bucket. Outputs lie in a folder of the task's own below ``delivery``.
 
     Returned is a dict: ``id`` of the job (``None`` where only its outputs were found), its ``state`` (``DONE``, or
@@ -34,7 +35,7 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
     (URL, with that folder), and ``files`` (URLs of the outputs) with their ``size`` in bytes, which are ``None`` where
     the bucket could not be read.
 
-    .. seealso:: :doc:`/operators/async_process`
+    .. seealso:: :doc:`/how-to/operators/async_process`
 
     :param evalscript_url: URL of an evalscript in a bucket that the same credentials open, instead of it. (templated)
     :param if_unclear: what to do where nobody can tell whether an earlier attempt sent the job, and its outputs are not

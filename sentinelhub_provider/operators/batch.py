@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOperator):
     """Have a large area processed along a tiling grid, or many features, and the pictures delivered to a bucket.
 
-    One job is started and paid for, whatever dies: see :doc:`/jobs`. It is waited for in the triggerer. When it is
+    One job is started and paid for, whatever dies: see :doc:`/explanation/jobs`. It is waited for in the triggerer.
+    When it is
     done, its result database is read in the bucket, as single features may have failed.
 
     Returned is a dict: ``id`` of the job, its ``state``, ``processing_units`` spent (PU), ``delivery`` (URL),
@@ -30,7 +31,7 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
     it could not be read: ``features`` (a dict with ``total``, ``done``, ``failed`` and more), ``file_count``, ``size``
     of all files in bytes, their ``folder``, and ``files``, the URLs of the first 100.
 
-    .. seealso:: :doc:`/operators/batch`
+    .. seealso:: :doc:`/how-to/operators/batch`
 
     :param tiling_grid: id or name of the grid that the area is cut along, such as ``0`` for the UTM grid of 20 km; or
         give ``features``. (templated)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubListedJobOperator):
     """Have statistics made of many features over time, and delivered to a bucket: one JSON file for each feature.
 
-    One job is started and paid for, whatever dies: see :doc:`/jobs`. It is waited for in the triggerer. When it is
+    One job is started and paid for, whatever dies: see :doc:`/explanation/jobs`. It is waited for in the triggerer.
+    When it is
     done, its files are read in the bucket, as single features may have failed. Results lie in a folder of the task's
     own below ``delivery``, by which its job is found again: the API keeps no description.
 
@@ -31,7 +32,7 @@ class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubLis
     be read). With ``output_path``, the files become one table, the same as that of the Statistics operator; the result
     then has ``rows``, ``missing_intervals``, ``path`` and more.
 
-    .. seealso:: :doc:`/operators/batch_statistics`
+    .. seealso:: :doc:`/how-to/operators/batch_statistics`
 
     :param evalscript_url: URL of an evalscript in a bucket that the same credentials open, instead of ``evalscript``,
         which must have less than 32 KB. (templated)

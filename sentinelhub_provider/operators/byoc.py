@@ -36,7 +36,7 @@ class SentinelHubByocCreateCollectionOperator(ByocOperator):
     ``estimated_processing_units`` (PU). Each is pushed to XCom under its own name, too, so that the next task can be
     given ``task.output["collection_id"]``.
 
-    .. seealso:: :doc:`/operators/byoc`
+    .. seealso:: :doc:`/how-to/operators/byoc`
 
     :param name: the collection's name. (templated)
     :param s3_bucket: the bucket that the files lie in. (templated)
@@ -111,7 +111,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
     ``ingested``, ``warned`` (the service's warnings are logged); and ``collection_id``, ``collection``,
     ``processing_units``, ``estimated_processing_units`` (PU). Both costs are pushed to XCom, too.
 
-    .. seealso:: :doc:`/operators/byoc`
+    .. seealso:: :doc:`/how-to/operators/byoc`
 
     :param collection_id: with or without ``byoc-`` in front. (templated)
     :param tiles: a list of paths in the collection's bucket, such as ``2024-06-01/(BAND).tif``; or of dicts with
@@ -284,7 +284,7 @@ class SentinelHubByocDeleteCollectionOperator(ByocOperator):
     Returned is a dict: ``collection_id``, ``deleted`` (whether this task did), ``processing_units`` and
     ``estimated_processing_units`` (PU). Both costs are pushed to XCom, too.
 
-    .. seealso:: :doc:`/operators/byoc`
+    .. seealso:: :doc:`/how-to/operators/byoc`
 
     :param collection_id: with or without ``byoc-`` in front. (templated)
     :param if_missing: where there is no such collection, ``skip``, which succeeds, or ``fail``.
@@ -326,7 +326,7 @@ class SentinelHubByocDeleteTilesOperator(ByocOperator):
     Returned is a dict with counts: ``tiles``, ``deleted``, ``missing``; and ``collection_id``, ``processing_units`` and
     ``estimated_processing_units`` (PU). Both costs are pushed to XCom, too.
 
-    .. seealso:: :doc:`/operators/byoc`
+    .. seealso:: :doc:`/how-to/operators/byoc`
 
     :param collection_id: with or without ``byoc-`` in front. (templated)
     :param tiles: as for :class:`SentinelHubByocIngestOperator`; only the paths count. (templated)

@@ -32,7 +32,7 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
     no more items requested than wanted. The cost is pushed to XCom in PU: ``estimated_processing_units`` of one page
     before, ``processing_units`` of all pages after.
 
-    .. seealso:: :doc:`/operators/catalog`
+    .. seealso:: :doc:`/how-to/operators/catalog`
 
     :param fields: ``include`` and ``exclude``, lists of members that items shall have or not. (templated)
     :param distinct: a property whose values are wanted instead of items, such as ``date``. (templated)

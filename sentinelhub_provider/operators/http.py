@@ -32,7 +32,7 @@ class SentinelHubHttpOperator(SentinelHubOperator):
     429 is waited out; server errors and broken connections are repeated where that starts nothing twice. An error that
     no repetition can cure (a wrong secret, a bad request, an empty account) fails the task without further retries.
 
-    .. seealso:: :doc:`/operators/http`
+    .. seealso:: :doc:`/how-to/operators/http`
 
     :param endpoint: a path, in either spelling: ``/process/v1`` or ``/api/v1/process``; or a URL on the connection's
         own host or one of its ``allowed_hosts``. (templated)

@@ -50,7 +50,7 @@ class SentinelHubListJobsOperator(_JobControlOperator):
     Returned is a list of dicts: ``kind``, ``id``, ``state``, and what else the service says of each, such as ``cost``
     (PU), ``created`` and ``description``.
 
-    .. seealso:: :doc:`/jobs`
+    .. seealso:: :doc:`/explanation/jobs`
 
     :param states: only jobs in these states, such as ``["PROCESSING"]``; all by default. (templated)
     :param limit: jobs that are returned at most. (templated)
@@ -124,7 +124,7 @@ class SentinelHubCancelJobOperator(_ActionOperator):
     A job that is over, or was never started, is left alone. Returned is the job as a dict, see
     :class:`SentinelHubListJobsOperator`.
 
-    .. seealso:: :doc:`/jobs`
+    .. seealso:: :doc:`/explanation/jobs`
 
     :param kwargs: ``kind``: ``batch-process`` or ``batch-statistics``; ``job_id``; and those of
         :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`.
@@ -144,7 +144,7 @@ class SentinelHubAnalyseJobOperator(_ActionOperator):
     The analysis takes a while; the job is then ``ANALYSIS_DONE``. A job that was analysed or started before is left as
     it is. Returned is the job as a dict, see :class:`SentinelHubListJobsOperator`.
 
-    .. seealso:: :doc:`/jobs`
+    .. seealso:: :doc:`/explanation/jobs`
 
     :param kwargs: ``kind``: ``batch-process`` or ``batch-statistics``; ``job_id``; and those of
         :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`.

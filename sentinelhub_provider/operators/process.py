@@ -44,7 +44,7 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
     (``total`` and ``fetched``, ``None`` without tiling), and ``coverage`` (share of the area that has data, 0 to 1;
     ``None`` where that is not known). Both costs are pushed to XCom, too.
 
-    .. seealso:: :doc:`/operators/process`
+    .. seealso:: :doc:`/how-to/operators/process`
 
     :param output_path: file for the picture: a local path, or a URL that Airflow's object storage knows, such as
         ``s3://conn_id@bucket/{{ dag_run.run_after | ds }}.tif``. For several outputs, a path with ``{output}`` in it,

@@ -68,7 +68,7 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
     ``content_type``, or of a dataset ``path`` and ``partitions``, else ``table`` (the rows). The cost and its estimate
     are also pushed to XCom as ``processing_units`` and ``estimated_processing_units``.
 
-    .. seealso:: :doc:`/operators/statistics`
+    .. seealso:: :doc:`/how-to/operators/statistics`
 
     :param features: GeoJSON FeatureCollection, Feature, geometry, or a list of these, as dict or text; or the path of
         a file: GeoJSON, WKT, GeoParquet, Shapefile (also zipped), GeoPackage, FlatGeobuf, KML; local, beside the DAG,

@@ -29,7 +29,7 @@ class SentinelHubSceneSensor(SearchOperator, DeferrableSensor):
     (per cent) and ``bbox`` (degrees) of each. Passing errors of the service are waited out; for those that no
     repetition can cure, the task fails at once.
 
-    .. seealso:: :doc:`/sensors`
+    .. seealso:: :doc:`/how-to/sensors`
 
     :param min_scenes: so many. (templated)
     :param poke_interval: seconds (or a ``timedelta``) between two searches.

@@ -35,7 +35,7 @@ class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
 
     An Async Process job ends in state ``GONE``: its outcome, good or bad, is in the bucket.
 
-    .. seealso:: :doc:`/sensors`
+    .. seealso:: :doc:`/how-to/sensors`
 
     :param kind: ``batch-process``, ``batch-statistics`` or ``async-process``. (templated)
     :param job_id: the job's id. (templated)

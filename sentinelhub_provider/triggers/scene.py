@@ -56,7 +56,7 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
     ``cloud_cover`` (per cent) and ``bbox`` (degrees); ``collection``; ``area`` (its box in degrees, ``None`` for
     everywhere); and ``watch``, by which the watcher knows its event. It holds no token and no secret.
 
-    .. seealso:: :doc:`/scene-trigger`
+    .. seealso:: :doc:`/how-to/scene-trigger`
 
     :param collection: a collection's id, such as ``sentinel-2-l2a``.
     :param bbox: west, south, east, north in degrees; or give ``intersects``, or neither for everywhere.

@@ -107,10 +107,10 @@ def test_the_three_forms_in_the_readme_are_the_same_connection(monkeypatch):
 def test_json_uri_and_command_line_in_the_docs_are_the_same_connection(monkeypatch):
     """The connection page shows one connection in three spellings."""
     added = next(
-        words for block in blocks(ROOT / "docs/connection.md") if block.kind == "shell"
+        words for block in blocks(ROOT / "docs/reference/connection.md") if block.kind == "shell"
         for words in commands(block.text) if words[:3] == ["airflow", "connections", "add"]
     )  # fmt: skip
-    given = [pair for pair in environment_connections("docs/connection.md") if "GATEWAY" not in pair[0]]
+    given = [pair for pair in environment_connections("docs/reference/connection.md") if "GATEWAY" not in pair[0]]
 
     settings = [connection_of(monkeypatch, name, value) for name, value in given]
     settings.append(connection_of(monkeypatch, "AIRFLOW_CONN_SENTINELHUB_DEFAULT", from_command_line(added)))
@@ -143,7 +143,7 @@ def airflow_arguments(words: list[str]):
 
 def test_the_table_of_fields_is_the_form():
     """The connection page lists the form's fields under the form's labels, all of them and in its order."""
-    (table,) = [block for block in blocks(ROOT / "docs/connection.md") if block.kind == "fields"]
+    (table,) = [block for block in blocks(ROOT / "docs/reference/connection.md") if block.kind == "fields"]
 
     assert [(label, name) for label, name, _ in rows(table.text)] == [(label, name) for name, label in documented()]
 
@@ -155,7 +155,7 @@ def documented() -> list[tuple[str, str]]:
 
 def test_the_table_of_errors_is_the_tree():
     """The errors page lists every error and says rightly whether Airflow's retries are of use."""
-    (table,) = [block for block in blocks(ROOT / "docs/errors.md") if block.kind == "errors"]
+    (table,) = [block for block in blocks(ROOT / "docs/reference/errors.md") if block.kind == "errors"]
     tree = {
         error.__name__: "no" if error.final else "yes"
         for error in vars(exceptions).values()
@@ -168,7 +168,7 @@ def test_the_table_of_errors_is_the_tree():
 
 def test_the_operator_page_names_the_templated_fields():
     """The list of templated fields, and of those that may name a file, is the operator's."""
-    page = (ROOT / "docs/operators/http.md").read_text()
+    page = (ROOT / "docs/how-to/operators/http.md").read_text()
     fields_said, files_said = re.search(r"These fields are templates: ([^.]*)\.\s+([^.]*) may also name", page).groups()
 
     assert re.findall(r"`(\w+)`", fields_said) == list(SentinelHubHttpOperator.template_fields)
@@ -285,7 +285,7 @@ def test_the_table_of_metrics_is_complete():
     written = {one.name for step, outcome in steps for one in measurements(step, outcome, 1.0)}
 
     assert told == written | {TOKEN_CACHE_HIT.name, REMAINING}
-    dashboard = (ROOT / "docs/grafana-dashboard.json").read_text()
+    dashboard = (ROOT / "docs/reference/grafana-dashboard.json").read_text()
     shown = {re.sub("_(sum|count)$", "", name) for name in re.findall(r"airflow_sentinelhub_(\w+)", dashboard)}
     assert shown <= {name.replace(".", "_") for name in told}
     assert json.loads(dashboard)["panels"]

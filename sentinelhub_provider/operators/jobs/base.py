@@ -31,7 +31,7 @@ FOREVER = 10 * 365 * 86_400.0  # Seconds: what larger numbers mean, which lead p
 class SentinelHubJobOperator(JobTask):
     """An operator that has a remote job done: once, whatever dies.
 
-    .. seealso:: :doc:`/jobs`
+    .. seealso:: :doc:`/explanation/jobs`
 
     :param kwargs: see :class:`~sentinelhub_provider.operators.jobs.task.JobTask`.
     """

@@ -824,7 +824,7 @@ def test_all_broken_features_are_named_at_once(run, service: Service, ti: TaskIn
 
 def test_the_documentation_lists_all_columns_and_states():
     """In the order of the table."""
-    page = (Path(__file__).parents[3] / "docs" / "operators" / "statistics.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "operators" / "statistics.md").read_text()
     listed = re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)
     calculations = build_calculations([10], 3)
 

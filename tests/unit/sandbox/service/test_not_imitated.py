@@ -12,7 +12,7 @@ from sentinelhub_provider.sandbox import apis, world
 from sentinelhub_provider.sandbox.__main__ import main
 from sentinelhub_provider.sandbox.not_imitated import as_markdown, not_imitated
 
-DOCUMENTATION = Path(__file__).parents[4] / "docs" / "sandbox.md"
+DOCUMENTATION = Path(__file__).parents[4] / "docs" / "reference" / "sandbox.md"
 
 
 @pytest.mark.parametrize(
