@@ -1,11 +1,11 @@
-"""The page on databases: its DAG, twice, with PostgreSQL and with SQLite."""
+"""The page on databases: its DAG, twice, with SQLite and with PostgreSQL."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,20 @@ OUTLINES = [
 ROWS = [(name, json.dumps(outline)) for name, outline in zip(("north", "south"), OUTLINES, strict=True)]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Any]]:
+@contextmanager
+def sqlite_database(folder: Path) -> Iterator[tuple[str, Any]]:
     """Yield the URL of an Airflow connection to a database with fields, and what opens it."""
-    if request.param == "sqlite":
-        file = tmp_path / "farm.db"
-        with closing(sqlite3.connect(file)) as made:
-            made.execute(FIELDS)
-            made.executemany("INSERT INTO fields VALUES (?, ?)", ROWS)
-            made.commit()
-        yield json.dumps({"conn_type": "sqlite", "host": str(file)}), lambda: sqlite3.connect(file)
-        return
-    if missing_packages():
-        pytest.skip("PostgreSQL is not installed")
+    file = folder / "farm.db"
+    with closing(sqlite3.connect(file)) as made:
+        made.execute(FIELDS)
+        made.executemany("INSERT INTO fields VALUES (?, ?)", ROWS)
+        made.commit()
+    yield json.dumps({"conn_type": "sqlite", "host": str(file)}), lambda: sqlite3.connect(file)
+
+
+@contextmanager
+def postgresql_database(_: Path) -> Iterator[tuple[str, Any]]:
+    """Yield the same of PostgreSQL."""
     import psycopg2
 
     with postgres_server() as url:
@@ -56,17 +57,25 @@ def rows_of(connect: Any) -> list[tuple[Any, ...]]:
         return found
 
 
-def test_a_repeated_run_changes_nothing(database: tuple[str, Any], sentinelhub_sandbox_server, tmp_path: Path):
-    """Fields come out of the database, and a row for each of them and each week goes into it, once."""
-    address, connect = database
-    (tmp_path / "dags").mkdir()
-    (tmp_path / "dags" / "example.py").write_text(BLOCK.text.replace("~/sentinelhub", str(tmp_path)))
-    with started_dag_runner(tmp_path / "airflow", AIRFLOW_CONN_FARM_DB=address) as runner:
-        first = runner.run(sentinelhub_sandbox_server, tmp_path / "dags", tmp_path)
-        assert first.runs["fields_in_a_database"]["state"] == "success", first.log[-5000:]
-        stored = rows_of(connect)
-        again = runner.run(sentinelhub_sandbox_server, tmp_path / "dags", tmp_path)
-    assert again.runs["fields_in_a_database"]["state"] == "success", again.log[-5000:]
-    assert rows_of(connect) == stored
-    assert [row[0] for row in stored] == ["north"] * 4 + ["south"] * 4
-    assert any(row[3] is not None for row in stored)
+@pytest.mark.skipif(bool(missing_packages()), reason="PostgreSQL is not installed")
+def test_a_repeated_run_changes_nothing(sentinelhub_sandbox_server, tmp_path: Path):
+    """Fields come out of each database, and a row for each of them and each week goes into it, once."""
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    with ExitStack() as stack:
+        connections, opened = {}, {}
+        for kind in (sqlite_database, postgresql_database):
+            name = kind.__name__.partition("_")[0]
+            connections[f"AIRFLOW_CONN_{name.upper()}"], opened[name] = stack.enter_context(kind(tmp_path))
+            text = BLOCK.text.replace("farm_db", name).replace("fields_in_a_database", name)
+            (dags / f"{name}.py").write_text(text.replace("~/sentinelhub", f"{tmp_path}/{name}"))
+        runner = stack.enter_context(started_dag_runner(tmp_path / "airflow", **connections))
+        first = runner.run(sentinelhub_sandbox_server, dags, tmp_path)
+        assert {first.runs[name]["state"] for name in opened} == {"success"}, first.log[-5000:]
+        stored = {name: rows_of(connect) for name, connect in opened.items()}
+        again = runner.run(sentinelhub_sandbox_server, dags, tmp_path)
+        assert {again.runs[name]["state"] for name in opened} == {"success"}, again.log[-5000:]
+        assert {name: rows_of(connect) for name, connect in opened.items()} == stored
+    for rows in stored.values():
+        assert [row[0] for row in rows] == ["north"] * 4 + ["south"] * 4
+        assert any(row[3] is not None for row in rows)

@@ -142,7 +142,9 @@ def test_joined_boxes_hold_both():
                 assert holds(whole, x - 360 if x > 180 else x), (boxes, whole)
 
 
-def _add(folder: Path, writer: int) -> None:
+def _add(folder: Path, writer: int, together: Any = None) -> None:
+    if together is not None:
+        together.wait()
     for number in range(40):
         FolderCollection(folder).add([member(f"{writer}-{number}", (writer, number, writer + 1, number + 1))])
 
@@ -151,9 +153,11 @@ def test_processes_that_write_at_once_lose_nothing_and_a_reader_sees_no_half(tmp
     """Also where one of them is killed in the middle; its retry completes it."""
     FolderCollection(tmp_path).add([member("first")])
     context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_add, args=(tmp_path, number)) for number in range(3)]
+    together = context.Barrier(4)  # who reads while the others load would only keep them from it
+    writers = [context.Process(target=_add, args=(tmp_path, number, together)) for number in range(3)]
     for writer in writers:
         writer.start()
+    together.wait()
     seen = 0
     while any(writer.is_alive() for writer in writers):
         found = len(items(tmp_path))

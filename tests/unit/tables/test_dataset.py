@@ -298,7 +298,9 @@ def test_dataset_is_what_the_last_merge_of_each_row_says(
     assert means(path) == expected
 
 
-def _merge_own(path: Path, number: int, kind: type[Dataset]) -> None:
+def _merge_own(path: Path, number: int, kind: type[Dataset], together: Any = None) -> None:
+    if together is not None:
+        together.wait()
     for week in range(6):
         merge(path, rows(range(week, week + 1), range(number * 10, number * 10 + 10), float(number)), kind=kind)
 
@@ -308,9 +310,11 @@ def test_merges_at_once_lose_nothing_and_a_reader_sees_no_half(tmp_path: Path, k
     """Three processes write into the same months; one that is killed in the middle leaves a dataset that is whole."""
     merge(tmp_path, rows(range(6), range(100, 101)), kind=kind)
     context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_merge_own, args=(tmp_path, number, kind)) for number in range(3)]
+    together = context.Barrier(4)  # who reads while the others load would only keep them from it
+    writers = [context.Process(target=_merge_own, args=(tmp_path, number, kind, together)) for number in range(3)]
     for writer in writers:
         writer.start()
+    together.wait()
     seen = 0
     while any(writer.is_alive() for writer in writers):
         found = means(tmp_path)
