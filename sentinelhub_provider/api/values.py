@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import json
 import math
 import sys
@@ -142,3 +143,8 @@ def decode_answer(content: bytes | str, who: str) -> Any:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise SentinelHubResponseError(f"{who} answered with something other than JSON: {error}.") from error
+
+
+def digest_of(*parts: Any) -> str:
+    """Return hexadecimal digits that stand for all parts, which are JSON."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -51,6 +52,27 @@ def uri_of(path: Any) -> str:
     scheme, _, rest = text.partition("://")
     host, slash, key = rest.partition("/")
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{key}"
+
+
+def parent(path: Any) -> str:
+    """Return the folder that a file is in."""
+    folder, slash, _ = str(path).rpartition("/")
+    return folder or slash or "."
+
+
+def relative(path: Any, folder: str) -> str:
+    """Return where a file is, as seen from a folder: relative within a disk or bucket, else as a URL."""
+    target, start = uri_of(path), uri_of(folder)
+    if target.split("/", 3)[:3] != start.split("/", 3)[:3]:  # another storage or bucket
+        return target
+    found = posixpath.relpath(target, start)
+    return found if found.startswith("../") else f"./{found}"
+
+
+def exists(path: Any) -> bool:
+    """Tell whether there is a file. Raises :class:`SentinelHubOutputError` where that cannot be told."""
+    with storing(path):
+        return bool(place_of(path).exists())
 
 
 def target_for(path: Any) -> Target:

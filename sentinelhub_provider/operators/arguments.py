@@ -162,6 +162,11 @@ def added_units(one: float | None, other: float | None) -> float | None:
     return other if one is None else one + (other or 0.0)
 
 
+def number_of(count: int, what: str) -> str:
+    """Count things, as in ``1 feature`` and ``2 features``."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def utc_now() -> datetime:
     """Return the present time."""
     return datetime.now(UTC)

@@ -50,6 +50,7 @@ class SentinelHubByocCreateCollectionOperator(ByocOperator):
     :param kwargs: those of :class:`~sentinelhub_provider.operators.base.PaidOperator`.
     """
 
+    strict = ("if_exists", "fail")
     template_fields_renderers = dict.fromkeys(("bands",), "json")
 
     def __init__(
@@ -66,10 +67,6 @@ class SentinelHubByocCreateCollectionOperator(ByocOperator):
         super().__init__(multiple_outputs=multiple_outputs, **kwargs)
         self.name, self.s3_bucket = name, s3_bucket
         self.no_data, self.bands, self.if_exists = no_data, bands, if_exists
-
-    @property
-    def _is_strict(self) -> bool:
-        return str(self.if_exists).strip().lower() == "fail"
 
     def _result(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.api.byoc.requests import build_collection, check_same, data_type
@@ -123,6 +120,8 @@ class SentinelHubByocIngestOperator(ByocOperator):
         ingestion, too.
     """
 
+    # Tiles that failed need no record: they are in another state afterwards. Others would be paid for twice.
+    strict = ("reingest", "all")
     template_fields_renderers = dict.fromkeys(("tiles",), "json")
 
     def __init__(
@@ -167,11 +166,6 @@ class SentinelHubByocIngestOperator(ByocOperator):
             outcome, submitted = read_event(event, read_collection_id(self.collection_id))
             self.ends = submitted.get("ends")
             return self._judged(Outcome.from_dict(submitted["outcome"]) + outcome, submitted["result"])
-
-    @property
-    def _is_strict(self) -> bool:
-        # Tiles that failed need no record: they are in another state afterwards. Others would be paid for twice.
-        return str(self.reingest).strip().lower() == "all"
 
     def _kept(self) -> dict[str, Any]:
         return {**super()._kept(), "created": self._created, "reingested": self._reingested}
@@ -291,13 +285,11 @@ class SentinelHubByocDeleteCollectionOperator(ByocOperator):
     :param kwargs: those of :class:`~sentinelhub_provider.operators.base.PaidOperator`.
     """
 
+    strict = ("if_missing", "fail")
+
     def __init__(self, *, collection_id: str, if_missing: str = "skip", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.collection_id, self.if_missing = collection_id, if_missing
-
-    @property
-    def _is_strict(self) -> bool:
-        return str(self.if_missing).strip().lower() == "fail"
 
     def _result(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.api.byoc.requests import collection_endpoint, read_collection_id
@@ -334,15 +326,12 @@ class SentinelHubByocDeleteTilesOperator(ByocOperator):
     :param kwargs: those of :class:`~sentinelhub_provider.operators.base.PaidOperator`.
     """
 
+    strict = ("if_missing", "fail")
     template_fields_renderers = dict.fromkeys(("tiles",), "json")
 
     def __init__(self, *, collection_id: str, tiles: Any, if_missing: str = "skip", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.collection_id, self.tiles, self.if_missing = collection_id, tiles, if_missing
-
-    @property
-    def _is_strict(self) -> bool:
-        return str(self.if_missing).strip().lower() == "fail"
 
     def _result(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.api.byoc.ingestion import find_tiles

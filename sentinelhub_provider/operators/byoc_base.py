@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowTaskTimeout
 
@@ -26,6 +26,8 @@ class ByocOperator(PaidOperator):
     :param kwargs: see :class:`~sentinelhub_provider.operators.base.PaidOperator`.
     """
 
+    strict: ClassVar[tuple[str, str] | None] = None
+    """The argument, and its value, with which a retry has to tell its own work from that of others."""
     _clock = staticmethod(time.time)
     _sleep = staticmethod(time.sleep)
 
@@ -47,8 +49,7 @@ class ByocOperator(PaidOperator):
 
     @property
     def _is_strict(self) -> bool:
-        """Whether a retry has to tell its own work from that of others."""
-        return False
+        return self.strict is not None and str(getattr(self, self.strict[0])).strip().lower() == self.strict[1]
 
     def _record(self, context: Context) -> JobStore | None:
         """Return what tells a retry what earlier attempts did; ``None`` where it makes no difference."""

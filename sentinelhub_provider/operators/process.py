@@ -117,7 +117,8 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
         return self._checked_request(context, is_tiled=False).estimate(samples=self.sample_count)
 
     def _result(self, context: Context) -> dict[str, Any]:
-        from sentinelhub_provider.operators.raster.items import Items, parent
+        from sentinelhub_provider.hooks.output import parent
+        from sentinelhub_provider.operators.raster.items import Items
 
         is_tiled = self._check_arguments()
         if self.features is not None:

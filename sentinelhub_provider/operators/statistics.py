@@ -22,6 +22,7 @@ from sentinelhub_provider.operators.arguments import (
     SPENT_UNITS_KEY,
     check_xcom_size,
     geometry_of,
+    number_of,
     push,
     task_identity,
 )
@@ -313,8 +314,3 @@ def listed(problems: Sequence[Problem]) -> str:
     shown = "; ".join(str(problem).rstrip(".") for problem in problems[:NAMED])
     more = f"; and {len(problems) - NAMED:,} more" if len(problems) > NAMED else ""
     return f"{number_of(len(problems), 'feature')} without statistics: {shown}{more}"
-
-
-def number_of(count: int, what: str) -> str:
-    """Count things, as in ``1 feature`` and ``2 features``."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

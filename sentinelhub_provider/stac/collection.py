@@ -19,11 +19,9 @@ import pystac
 
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubOutputError
 from sentinelhub_provider.hooks.output import folder_lock, forget_listings, place_of, store
+from sentinelhub_provider.stac import ITEM_SUFFIX
 from sentinelhub_provider.stac.item import COLLECTION_FILE
 from sentinelhub_provider.transport.download import storing
-
-ITEM_SUFFIX = ".stac.json"
-"""What the names of items' files end with."""
 
 LOCK_FILE = f".{COLLECTION_FILE}.lock"
 WORLD = (-180.0, -90.0, 180.0, 90.0)

@@ -245,7 +245,7 @@ def test_items_of_many_pictures_are_kept_apart(run, operators, tmp_path: Path):
     """In one folder, under one name: of tens of thousands of features, no two share an item."""
     run(features=fields(1), stac=str(tmp_path / "items"))
     items = Items(operators[-1], {}, str(tmp_path / "items"))  # type: ignore[arg-type]
-    places = {items._place(f"/data/{number}/ndvi.tif") for number in range(200_000)}
+    places = {items.place(f"/data/{number}/ndvi.tif") for number in range(200_000)}
     assert len(places) == 200_000
 
 

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from sentinelhub_provider.api.job_requests.delivery import fixed_folder
+from sentinelhub_provider.operators.arguments import number_of
 from sentinelhub_provider.operators.jobs import buckets
 
 FILES_NAMED = 100
@@ -32,7 +33,7 @@ class DeliveredFiles:
     first: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.count:,} files with {self.size:,} bytes in {self.folder}"
+        return f"{number_of(self.count, 'file')} with {number_of(self.size, 'byte')} in {self.folder}"
 
 
 def files_of_batch_process(

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.arguments import ImageryArguments
     from sentinelhub_provider.api.process import ProcessRequest
     from sentinelhub_provider.api.processing_units import Estimate
-    from sentinelhub_provider.operators.raster.items import Items, Made
+    from sentinelhub_provider.operators.raster.items import Items
+    from sentinelhub_provider.operators.raster.told import Made
     from sentinelhub_provider.stac.item import SourceScene
     from sentinelhub_provider.transport.download import Download
 
@@ -144,7 +145,7 @@ def picture_there(operator: PictureOperator, items: Items, paths: Mapping[str, A
     :raises SentinelHubOutputError: where one is there that another task made, and ``if_exists`` is ``fail``.
     :raises SentinelHubRequestError: where ``if_exists`` is ``skip`` and there are no items.
     """
-    from sentinelhub_provider.operators.raster.items import exists
+    from sentinelhub_provider.hooks.output import exists
 
     if operator.if_exists == "overwrite":
         return None
@@ -170,7 +171,7 @@ def picture_there(operator: PictureOperator, items: Items, paths: Mapping[str, A
 
 def refuse_what_is_there(items: Items, path: Any, made: Made | None) -> None:
     """Raise :class:`SentinelHubOutputError` where there is a file that another task made."""
-    from sentinelhub_provider.operators.raster.items import exists
+    from sentinelhub_provider.hooks.output import exists
 
     if exists(path) and not items.is_of_task(made):
         raise SentinelHubOutputError(

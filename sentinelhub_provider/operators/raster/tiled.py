@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 from threading import Semaphore, Thread
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from sentinelhub_provider.api.values import digest_of
 from sentinelhub_provider.exceptions import (
     SentinelHubError,
     SentinelHubRateLimitError,
@@ -20,9 +21,9 @@ from sentinelhub_provider.exceptions import (
     SentinelHubTransportError,
 )
 from sentinelhub_provider.hooks.output import beside, check_writable, is_object_path, place_of, store
-from sentinelhub_provider.operators.arguments import added_units, task_identity
+from sentinelhub_provider.operators.arguments import added_units, number_of, task_identity
 from sentinelhub_provider.operators.raster.coverage import coverage_of
-from sentinelhub_provider.operators.raster.items import Items, digest_of
+from sentinelhub_provider.operators.raster.items import Items
 from sentinelhub_provider.operators.raster.pictures import OUTPUT_FIELD, PictureOperator, picture_there, result_of
 
 if TYPE_CHECKING:
@@ -304,7 +305,7 @@ def fetch_tiles(
                 elif on_lost is not None:
                     on_lost(tile, error)
                 else:
-                    log.error("%s %s failed %d times: %s", what, tile.name, attempt, error)
+                    log.error("%s %s failed (attempt %d of %d): %s", what, tile.name, attempt, attempts, error)
                     lost[tile.name], most = error, max(most, attempt)
             elif error is not None:
                 raise error
@@ -322,8 +323,8 @@ def fetch_tiles(
         shown = ", ".join(sorted(lost)[:10]) + (" and more" if len(lost) > 10 else "")
         first = next(iter(lost.values()))
         raise SentinelHubTransportError(
-            f"{len(lost)} tiles failed {most} times: {shown}. The others are kept: a retry of the task asks for "
-            f"these alone. The first error: {first}"
+            f"{number_of(len(lost), 'tile')} failed in {number_of(most, 'attempt')}: {shown}. The others are kept: a "
+            f"retry of the task asks for these alone. The first error: {first}"
         ) from first
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sentinelhub_provider.operators.raster.items import relative
+from sentinelhub_provider.hooks.output import relative
 
 SEEN = {
     ("/data/a/ndvi.tif", "/data/a"): "./ndvi.tif",

@@ -329,7 +329,7 @@ def test_lost_tile_is_named_after_the_others_came():
 
     fetched: list[int] = []
     arrivals = fetch_tiles(tiles(5), fetch, concurrency=2, attempts=2, is_hopeless=is_final)
-    with pytest.raises(SentinelHubTransportError, match=r"1 tiles failed 2 times: r0000_c0001.*down"):
+    with pytest.raises(SentinelHubTransportError, match=r"1 tile failed in 2 attempts: r0000_c0001.*down"):
         fetched.extend(tile.column for tile, _ in arrivals)
 
     assert sorted(fetched) == [0, 2, 3, 4]
