@@ -9,6 +9,7 @@ from dataclasses import fields
 
 import pytest
 from airflow.configuration import conf
+from airflow.sdk import Connection
 from doc_blocks import ROOT, Block, all_blocks, blocks, commands, console, pages, rows
 from environment import _READY_LINE, real_service
 
@@ -23,8 +24,11 @@ from sentinelhub_provider.transport.download import Download
 from sentinelhub_provider.transport.rate_limit import Slot
 from sentinelhub_provider.transport.steps import TOKEN_CACHE_HIT, Send, Settle, Wait, measurements
 
-HERE = {"metrics", "shell", "console", "form", "fields", "errors", "download", "fault", "faults"}
-IN_INTEGRATION = {"script", "dag", "evalscript", "pytest", "conftest", "curl", "control", "database"}
+HERE = {"messages", "metrics", "shell", "console", "form", "fields", "errors", "download", "fault", "faults"}
+IN_INTEGRATION = {
+    *("script", "dag", "evalscript", "pytest", "conftest", "curl", "control", "database"),
+    *("alarm", "bucket", "official", "run", "step"),
+}
 BY_SPHINX = {"directive"}
 
 CONNECTION_TYPE = get_provider_info()["connection-types"][0]
@@ -38,7 +42,8 @@ def test_every_block_is_of_a_kind_that_is_checked(block: Block):
 
 def test_each_dag_has_a_name_of_its_own():
     """A reader may put all of them into one folder, as the tests do."""
-    named = [re.findall(r'dag_id="([^"]+)"', block.text) for block in all_blocks("dag", "database")]
+    dags = all_blocks("dag", "database", "alarm", "bucket", "official")
+    named = [re.findall(r'dag_id="([^"]+)"', block.text) for block in dags]
     assert [len(names) for names in named] == [1] * len(named)
     folders = [*ROOT.glob("tests/system/installed_dags/*.py"), *ROOT.glob("example_dags/*.py")]
     others = [name for file in folders for name in re.findall(r'dag_id="([^"]+)"', file.read_text())]
@@ -55,7 +60,8 @@ def test_links_to_files_lead_somewhere(page):
 
 
 def connection_of(monkeypatch, name: str, value: str):
-    """Return the settings of a connection that the environment holds."""
+    """Return the settings of a connection that the environment holds, beside those that it may name."""
+    monkeypatch.setenv("AIRFLOW_CONN_MY_REDIS", "redis://redis.example.org:6379")
     monkeypatch.setenv(name, value)
     return SentinelHubHook(name.removeprefix("AIRFLOW_CONN_").lower()).settings
 
@@ -215,7 +221,7 @@ def test_a_command_is_one_that_works(block: Block, words: list[str], monkeypatch
         case ["export", assignment]:
             name, value = assignment.split("=", 1)
             if name.startswith("AIRFLOW_CONN_"):
-                assert connection_of(monkeypatch, name, value).base_url
+                assert_is_a_connection(monkeypatch, name, value)
             elif name.startswith("AIRFLOW__"):
                 assert conf.has_option(*name.lower().split("__")[1:])
             else:
@@ -255,6 +261,14 @@ def assert_installable(requirement: str) -> None:
     name, extras = re.fullmatch(r"([\w-]+)(?:\[([\w,-]+)\])?", requirement).groups()
     assert name == project["name"]
     assert set(extras.split(",") if extras else []) <= set(project["optional-dependencies"])
+
+
+def assert_is_a_connection(monkeypatch, name: str, value: str) -> None:
+    """Assert that a connection can work, or is of another type that Airflow knows."""
+    if "sentinelhub" in value:
+        assert connection_of(monkeypatch, name, value).base_url
+    else:
+        assert Connection.from_json(value).conn_type in {"aws", "redis", "smtp"}
 
 
 def assert_names_a_real_service(name: str, value: str) -> None:
