@@ -88,8 +88,8 @@ def fixture_home(mailbox, s3_for_all: S3Server, sentinelhub_sandbox_server, tmp_
     """Run all DAGs, the alarm for two weeks, in one Airflow; return the folder that they write to."""
     home = tmp_path_factory.mktemp("home")
     texts = {
-        1: [BEFORE.text, AFTER.text, IN_A_BUCKET.text.replace("my-bucket", BUCKET), alarm_of("2025-06-09")],
-        2: [alarm_of("2025-06-16")],
+        1: [BEFORE.text, AFTER.text, IN_A_BUCKET.text.replace("my-bucket", BUCKET), alarm_of("2025-06-16")],
+        2: [alarm_of("2025-06-23")],
     }
     environment = {
         "AIRFLOW_CONN_SMTP_DEFAULT": mailbox[1],
