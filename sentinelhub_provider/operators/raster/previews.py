@@ -5,7 +5,10 @@ With the extra ``raster``; without it, there is no preview.
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +30,7 @@ MOST_PIXELS_OF_TIFF = 400_000_000
 """Of a GeoTIFF without overviews, which has to be decoded as a whole."""
 
 SHARP = 128  # Pixels: of smaller pictures, single pixels are seen
-CACHE = 64 * 1024 * 1024  # Bytes of blocks that GDAL keeps
+CACHE = 16 * 1024 * 1024  # Bytes of blocks that GDAL keeps
 
 
 def preview_of(path: Any, size: int | None = None, *, side: int = MOST_SIDE, most: int = MOST_BYTES) -> bytes | None:
@@ -59,13 +62,13 @@ def _read_tiff(file: Path, side: int) -> Image.Image | None:
     import rasterio
     from rasterio.enums import ColorInterp
 
-    with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=CACHE, GDAL_NUM_THREADS="ALL_CPUS"):
+    with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=CACHE):
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         with rasterio.open(file) as tiff:
             if tiff.width * tiff.height > MOST_PIXELS_OF_TIFF and not tiff.overviews(1):
                 return None
             thinned = max(1.0, max(tiff.width, tiff.height) / side)
-            shape = tuple(max(1, round(length / thinned)) for length in (tiff.height, tiff.width))
+            shape = max(1, round(tiff.height / thinned)), max(1, round(tiff.width / thinned))
             alpha = [number for number, use in enumerate(tiff.colorinterp, start=1) if use is ColorInterp.alpha]
             shown = [number for number in range(1, tiff.count + 1) if number not in alpha] or [1]
             shown = shown[:3] if len(shown) >= 3 else shown[:1]
@@ -78,29 +81,41 @@ def _read_tiff(file: Path, side: int) -> Image.Image | None:
     return _picture(pixels, has_data)
 
 
-def _thinned(tiff: Any, bands: list[int], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+def _thinned(tiff: Any, bands: list[int], shape: tuple[int, int]) -> np.ndarray[Any, Any]:
     """Return so many rows and columns of bands.
 
-    GDAL reads overviews, and single rows of strips, at once. Of tiles it would decode all for each row; by whole rows
-    of tiles, each is decoded once, with all processors.
+    GDAL reads overviews, and single rows of strips, at once. Of tiles it would decode all for each row. So each tile is
+    decoded once and thinned at once, by all processors.
     """
     import numpy as np
+    import rasterio
 
-    block = tiff.block_shapes[0]
-    if tiff.overviews(1) or block[1] >= tiff.width:
+    height, width = tiff.block_shapes[0]
+    if tiff.overviews(1) or width >= tiff.width:
         found: np.ndarray[Any, Any] = tiff.read(bands, out_shape=(len(bands), *shape))
         return found
-    rows, columns = (
-        ((np.arange(count) + 0.5) * length / count).astype(int)
-        for count, length in zip(shape, (tiff.height, tiff.width), strict=True)
-    )
-    parts = []
-    for top in range(0, tiff.height, block[0]):
-        end = min(tiff.height, top + block[0])
-        wanted = rows[(rows >= top) & (rows < end)] - top
-        if wanted.size:
-            parts.append(tiff.read(bands, window=((top, end), (0, tiff.width)))[:, wanted][:, :, columns])
-    return np.concatenate(parts, axis=1)
+    columns = list(_spans(tiff.width, width, shape[1]))
+
+    def row_of_tiles(span: tuple[int, int, int]) -> np.ndarray[Any, Any]:
+        *rows, count = span
+        with rasterio.open(tiff.name, sharing=False) as own:
+            tiles = [
+                own.read(bands, window=(rows, (left, right)), out_shape=(len(bands), count, wanted))
+                for left, right, wanted in columns
+            ]
+        return np.concatenate(tiles, axis=2)
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "preview") as pool:
+        return np.concatenate(list(pool.map(row_of_tiles, _spans(tiff.height, height, shape[0]))), axis=1)
+
+
+def _spans(length: int, block: int, count: int) -> Iterator[tuple[int, int, int]]:
+    """Yield where each block begins and ends, and how many of ``count`` pixels it gives, where it gives any."""
+    for start in range(0, length, block):
+        end = min(length, start + block)
+        wanted = round(end * count / length) - round(start * count / length)
+        if wanted:
+            yield start, end, wanted
 
 
 def _read_picture(file: Path, side: int) -> Image.Image | None:
