@@ -16,13 +16,16 @@ from airflow.sdk import Param, dag, task
 from sentinelhub_provider.operators.batch import SentinelHubBatchProcessOperator
 
 PARAMS = {
-    "bbox": Param([20.50, 47.50, 20.62, 47.56], type="array", description="West, south, east, north in degrees"),
-    "start": Param("2025-06-01", type="string", format="date", description="First day"),
-    "end": Param("2025-06-30", type="string", format="date", description="Last day"),
-    "delivery": Param("s3://my-bucket/ndvi", type="string", description="Where pictures go"),
+    "bbox": Param(
+        [20.50, 47.50, 20.62, 47.56], type="array", title="Area", description="West, south, east, north in degrees"
+    ),
+    "start": Param("2025-06-01", type="string", format="date", title="First day"),
+    "end": Param("2025-06-30", type="string", format="date", title="Last day"),
+    "delivery": Param("s3://my-bucket/ndvi", type="string", title="Delivery", description="Folder in a bucket"),
     "role_arn": Param(
         "arn:aws:iam::123456789012:role/sentinelhub",
         type="string",
+        title="Role",
         description="IAM role in which Sentinel Hub writes there",
     ),
 }

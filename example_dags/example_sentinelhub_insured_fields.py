@@ -1,5 +1,7 @@
 """Insured fields, every Monday: a growing dataset of their NDVI, a picture of each, a warning where it fell.
 
+![The newest picture](sentinelhub/newest/example_sentinelhub_insured_fields)
+
 The fields are a zipped Shapefile in Hungary's national grid, as farm software exports it. To make it yours, put your
 own beside this DAG. Needs the extras `parquet` and `vector`. To have the past eight weeks, too:
 
@@ -26,9 +28,9 @@ FIELDS: dict[str, Any] = {
     "resolution": 10,
 }
 PARAMS = {
-    "fields": Param("insured_fields.zip", type="string", description="A file beside this DAG, a path, a URL"),
-    "output_dir": Param(str(Path(tempfile.gettempdir()) / "sentinelhub-insured"), type="string"),
-    "fall": Param(0.15, type="number", description="NDVI that a field loses in a week before it is named"),
+    "fields": Param("insured_fields.zip", type="string", title="Fields", description="A file beside this DAG, a path"),
+    "output_dir": Param(str(Path(tempfile.gettempdir()) / "sentinelhub-insured"), type="string", title="Folder"),
+    "fall": Param(0.15, type="number", title="Fall", description="NDVI lost in a week that is worth a warning"),
 }
 WEEKLY = CronDataIntervalTimetable("0 0 * * 1", timezone="UTC")
 

@@ -2,6 +2,8 @@
 
 Searches the catalog, chooses the clearest day of each month, renders the NDVI of each (dynamic task mapping), and lays
 the pictures out on one sheet with date and cloud cover. Area and time are parameters of the run.
+
+![The newest picture](sentinelhub/newest/example_sentinelhub_ndvi)
 """
 
 from __future__ import annotations
@@ -12,27 +14,34 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Param, dag, task
-from ndvi_scenes import clearest_of_each_month, ndvi_request, summary
+from ndvi_scenes import clearest_of_each_month, summary
 
 from sentinelhub_provider.operators.http import SentinelHubHttpOperator
+from sentinelhub_provider.operators.process import SentinelHubProcessOperator
 
 PARAMS = {
-    "title": Param("Lake Tisza, Hungary", type="string", description="Name of the area, for the sheet's title"),
+    "title": Param(
+        "Lake Tisza, Hungary", type="string", title="Name", description="Of the area, for the sheet's title"
+    ),
     "bbox": Param(
         [20.50, 47.50, 20.62, 47.56],
         type="array",
         items={"type": "number"},
         minItems=4,
         maxItems=4,
-        description="Area: west, south, east, north in degrees",
+        title="Area",
+        description="West, south, east, north in degrees",
     ),
-    "start": Param("2025-03-01", type="string", format="date", description="First day"),
-    "end": Param("2025-10-31", type="string", format="date", description="Last day"),
-    "max_cloud_cover": Param(40, type="number", minimum=0, maximum=100, description="Cloud cover, percent at most"),
-    "scenes": Param(8, type="integer", minimum=1, maximum=24, description="Pictures at most, one for a month"),
+    "start": Param("2025-03-01", type="string", format="date", title="First day"),
+    "end": Param("2025-10-31", type="string", format="date", title="Last day"),
+    "max_cloud_cover": Param(
+        40, type="number", minimum=0, maximum=100, title="Cloud cover", description="Percent at most"
+    ),
+    "scenes": Param(8, type="integer", minimum=1, maximum=24, title="Pictures", description="At most, one for a month"),
     "output_dir": Param(
         str(Path(tempfile.gettempdir()) / "sentinelhub-ndvi"),
         type="string",
+        title="Folder",
         description="Folder for the pictures: local, or s3://connection@bucket/folder where workers share no disk",
     ),
 }
@@ -55,21 +64,19 @@ def example_sentinelhub_ndvi() -> None:
         chosen = clearest_of_each_month(found, params["bbox"], params["scenes"])
         if not chosen:
             raise ValueError("No scene covers this area in this time. Allow more clouds, or more time.")
-        return [
-            {**scene, "bbox": params["bbox"], "output_path": f"{params['output_dir']}/ndvi-{scene['date']}.png"}
-            for scene in chosen
-        ]
+        return chosen
 
     scenes = choose(search.output)  # type: ignore[call-arg] # Airflow gives params
 
-    ndvi = SentinelHubHttpOperator.partial(
+    ndvi = SentinelHubProcessOperator.partial(
         task_id="ndvi",
-        method="POST",
-        endpoint="/process/v1",
+        collection="sentinel-2-l2a",
         evalscript="ndvi.js",
-        accept="image/png",
-        map_index_template="{{ task.json.input.data[0].dataFilter.timeRange.from[:10] }}",
-    ).expand_kwargs(scenes.map(ndvi_request))
+        bbox="{{ params.bbox }}",
+        width=480,
+        output_path="{{ params.output_dir }}/ndvi-{{ task.time_range[0] }}.png",
+        map_index_template="{{ task.time_range[0] }}",
+    ).expand(time_range=scenes.map(lambda scene: [scene["date"], scene["date"]]))
 
     @task
     def sheet(scenes: list[dict[str, Any]], pictures: list[dict[str, Any]], *, params: dict[str, Any]) -> str:

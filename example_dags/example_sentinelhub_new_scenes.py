@@ -22,7 +22,10 @@ AREA = (20.50, 47.50, 20.62, 47.56)
 COLLECTION = "sentinel-2-l2a"
 COLUMNS = ("interval_from", "mean", "min", "max", "stdev", "count", "state")
 TABLE = Param(
-    str(Path(tempfile.gettempdir()) / "sentinelhub-new-scenes.csv"), type="string", description="File of the table"
+    str(Path(tempfile.gettempdir()) / "sentinelhub-new-scenes.csv"),
+    type="string",
+    title="Table",
+    description="A CSV file on the worker",
 )
 
 new_scenes = SentinelHubSceneTrigger(collection=COLLECTION, bbox=AREA, max_cloud_cover=70)

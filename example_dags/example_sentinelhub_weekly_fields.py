@@ -18,12 +18,15 @@ from airflow.sdk import Param, dag, task
 from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
 
 PARAMS = {
-    "fields": Param("weekly_fields.geojson", type="string", description="Areas: a file beside this DAG, a path, a URL"),
-    "start": Param("2025-03-03", type="string", format="date", description="First day, a Monday"),
-    "end": Param("2025-10-26", type="string", format="date", description="Last day, a Sunday"),
+    "fields": Param(
+        "weekly_fields.geojson", type="string", title="Fields", description="A file beside this DAG, a path, a URL"
+    ),
+    "start": Param("2025-03-03", type="string", format="date", title="First day", description="A Monday"),
+    "end": Param("2025-10-26", type="string", format="date", title="Last day", description="A Sunday"),
     "output_dir": Param(
         str(Path(tempfile.gettempdir()) / "sentinelhub-fields"),
         type="string",
+        title="Folder",
         description="Folder for table and chart: local, or s3://connection@bucket/folder where workers share no disk",
     ),
 }

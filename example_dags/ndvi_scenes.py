@@ -1,14 +1,10 @@
-"""Which scenes to show, and the request that renders one: plain functions without I/O."""
+"""Which scenes to show: plain functions without I/O."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
-
-PIXELS_ACROSS = 480
-"""Width of a picture, in pixels."""
 
 Scene = dict[str, Any]
 Point = Sequence[float]
@@ -71,29 +67,3 @@ def _inside(point: Point, ring: Sequence[Point]) -> bool:
         if (y1 > y) != (y2 > y) and x < x1 + (y - y1) / (y2 - y1) * (x2 - x1):
             crossings += 1
     return crossings % 2 == 1
-
-
-def ndvi_request(scene: Scene) -> dict[str, Any]:
-    """Return what differs from picture to picture: arguments of the operator.
-
-    :param scene: a chosen scene with ``date``, ``bbox`` and ``output_path``.
-    """
-    day = {"from": f"{scene['date']}T00:00:00Z", "to": f"{scene['date']}T23:59:59Z"}
-    width, height = size_in_pixels(scene["bbox"])
-    return {
-        "json": {
-            "input": {
-                "bounds": {"bbox": scene["bbox"]},
-                "data": [{"type": "sentinel-2-l2a", "dataFilter": {"timeRange": day}}],
-            },
-            "output": {"width": width, "height": height},
-        },
-        "output_path": scene["output_path"],
-    }
-
-
-def size_in_pixels(bbox: Sequence[float]) -> tuple[int, int]:
-    """Return width and height of a picture of the box, in pixels that are square on the ground."""
-    west, south, east, north = bbox
-    shrinking = math.cos(math.radians((south + north) / 2))
-    return PIXELS_ACROSS, max(1, round(PIXELS_ACROSS * (north - south) / ((east - west) * shrinking)))

@@ -143,21 +143,6 @@ def test_a_summary_keeps_what_the_choice_needs():
     assert ndvi_scenes.summary({"features": [item]}) == [scene("2025-05-02", 4.2)]
 
 
-def test_pixels_are_square_on_the_ground():
-    """At 60 degrees north a degree of longitude is half as long, and the picture is as high as it is wide."""
-    assert ndvi_scenes.size_in_pixels((10, 59.5, 12, 60.5)) == (480, 480)
-
-
-def test_a_request_is_for_the_scene_s_day():
-    """What is expanded over the scenes: the day, the place, the file."""
-    request = ndvi_scenes.ndvi_request({"date": "2025-05-02", "bbox": list(BOX), "output_path": "/data/x.png"})
-
-    day = request["json"]["input"]["data"][0]["dataFilter"]["timeRange"]
-    assert day == {"from": "2025-05-02T00:00:00Z", "to": "2025-05-02T23:59:59Z"}
-    assert request["json"]["input"]["bounds"] == {"bbox": list(BOX)}
-    assert request["output_path"] == "/data/x.png"
-
-
 def test_the_legend_has_the_colours_of_the_evalscript():
     """The ramp and the neutral colours are written twice, in two languages."""
     script = (EXAMPLES / "ndvi.js").read_text()
