@@ -9,11 +9,15 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sentinelhub_provider.api.jobs.job import Job
 
 FACTS_KEY = "sentinelhub_imagery"
 PREVIEWS_KEY = "sentinelhub_previews"
-"""XCom keys."""
+JOB_KEY = "sentinelhub_job"
+"""XCom keys; the last is a job's that is waited for in the triggerer."""
 
 MOST_SIDE = 384
 MOST_BYTES = 40_000
@@ -57,6 +61,11 @@ def facts_of_request(body: Mapping[str, Any]) -> dict[str, Any]:
         "max_cloud_cover": max(clouds, default=None),
     }
     return {name: value for name, value in found.items() if value not in (None, [])}
+
+
+def facts_of_job(job: Job) -> dict[str, Any]:
+    """Return a job as the page shows it."""
+    return {name: value for name, value in job.to_dict().items() if name != "description"}
 
 
 def script_name(script: Any) -> str | None:

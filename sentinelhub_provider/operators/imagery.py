@@ -18,6 +18,7 @@ from sentinelhub_provider.api.imagery import (
     MOST_BYTES,
     MOST_SIDE,
     PREVIEWS_KEY,
+    facts_of_job,
     facts_of_request,
     shortened,
 )
@@ -52,6 +53,13 @@ LIMITS = (
 )
 
 
+def is_shown(operator: Any, context: Context) -> bool:
+    """Tell whether a task leaves something for the page."""
+    index = getattr(context["ti"], "map_index", -1)
+    shown = conf.getint(SECTION, "previews", fallback=DEFAULT_PREVIEWS)
+    return bool(operator.do_xcom_push and max(0, index or 0) < shown)
+
+
 def leave_imagery(
     operator: Any,
     context: Context,
@@ -71,10 +79,7 @@ def leave_imagery(
     :param error: why the task fails.
     """
     try:
-        index = getattr(context["ti"], "map_index", -1)
-        if not operator.do_xcom_push or max(0, index or 0) >= conf.getint(
-            SECTION, "previews", fallback=DEFAULT_PREVIEWS
-        ):
+        if not is_shown(operator, context):
             return
         told = result if isinstance(result, Mapping) else {}
         pictures = [] if error is not None or job is not None else list(_previews(told))
@@ -116,8 +121,7 @@ def _facts(operator: Any, told: Mapping[str, Any], job: Job | None, error: Excep
         facts["limits"] = {name: value for name in LIMITS if (value := getattr(settings, name)) is not None}
         facts.setdefault("processing_units", operator.spent)
     if job is not None or (told.get("id") and told.get("state")):
-        last = {} if job is None else job.to_dict()
-        last.pop("description", None)
+        last = {} if job is None else facts_of_job(job)
         # How a job of Async Process ended is not said by the service, but by the bucket, so by the result.
         facts["job"] = last | {name: told[name] for name in ("id", "state", "features") if told.get(name) is not None}
     if error is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from sentinelhub_provider.api.imagery import JOB_KEY, facts_of_job
 from sentinelhub_provider.api.jobs.events import Outcome, event_of
 from sentinelhub_provider.api.jobs.job import Job, check_job_id, kind_of
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
@@ -53,6 +54,7 @@ class SentinelHubJobTrigger(StoredTrigger):
     :param poll_interval: seconds between two status checks at most; young jobs are checked more often.
     :param stop_on_kill: whether the job is stopped when a user marks the task as failed or as a success meanwhile
         (Airflow 3.3 and later).
+    :param tell_progress: whether the job is kept in XCom while it goes on, for the page *Satellite imagery*.
     :raises InvalidTriggerError: for an argument that cannot work.
     """
 
@@ -64,6 +66,7 @@ class SentinelHubJobTrigger(StoredTrigger):
         sentinelhub_conn_id: str = "sentinelhub_default",
         poll_interval: float = DEFAULT_POLL_INTERVAL,
         stop_on_kill: bool = True,
+        tell_progress: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.kind = kind_of(kind)
@@ -72,6 +75,7 @@ class SentinelHubJobTrigger(StoredTrigger):
         self.sentinelhub_conn_id = sentinelhub_conn_id
         self.poll_interval = read_seconds(poll_interval, "poll_interval")
         self.stop_on_kill = bool(stop_on_kill)
+        self.tell_progress = bool(tell_progress)
 
     def _stored(self) -> dict[str, Any]:
         return {"kind": self.kind.name}
@@ -103,10 +107,30 @@ class SentinelHubJobTrigger(StoredTrigger):
                         self.log.info("%s%s", job, ", can be checked again" if recovered else "")
                         if job.is_terminal:
                             return event_of(self.kind, self.job_id, Outcome.FINISHED, job=job)
+                        if self.tell_progress:
+                            await self._keep(job)
                     case PollFailure(error, is_final=True):
                         return event_of(self.kind, self.job_id, Outcome.ERROR, job=job, error=error)
                     case PollFailure(error):
                         self.log.warning("%s job %s cannot be checked, going on: %s", self.kind, self.job_id, error)
+
+    async def _keep(self, job: Job) -> None:
+        """Write a job to XCom, where the page reads it. After a failure, nothing more is written."""
+        task: Any = self.task_instance
+
+        def write() -> None:
+            from airflow.sdk.execution_time.xcom import XCom
+
+            index = -1 if task.map_index is None else task.map_index
+            key = {"dag_id": task.dag_id, "run_id": task.run_id, "task_id": task.task_id, "map_index": index}
+            XCom.set(JOB_KEY, facts_of_job(job), **key)
+
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                await asyncio.to_thread(write)
+        except Exception as error:  # of Airflow's own, whichever: the job goes on
+            self.tell_progress = False
+            self.log.warning("the page Satellite imagery shows no progress of this job: %s", type(error).__name__)
 
     async def on_kill(self) -> None:
         """Stop the job where a user ended the task that waits for it. Called by Airflow 3.3 and later.

@@ -36,7 +36,7 @@ SIDE_BY_SIDE = 5
 
 @dataclass(frozen=True, slots=True)
 class StatusUpdate:
-    """The job's state is known, and new: for the first time, changed, or known again after trouble."""
+    """The job has news: its state is known for the first time, changed, or known again after trouble; or it went on."""
 
     job: Job
     recovered: bool = False
@@ -72,6 +72,7 @@ class Watch:
     is_first: bool = True
     faults: int = 0
     state: JobState | None = None
+    completion: float | None = None
     created: datetime | None = None
 
 
@@ -219,6 +220,7 @@ class JobPoller(PollLoop[Watch]):
         now = self._clock()
         for watch in self._watches.get(job.id, ()):
             news = watch.is_first or watch.faults > 0 or job.state is not watch.state or job.is_terminal
+            news = news or polling.has_progressed(job.completion, watch.completion)
             recovered = watch.faults > 0
             watch.is_first, watch.faults, watch.state = False, 0, job.state
             watch.created = job.created or watch.created
@@ -228,6 +230,7 @@ class JobPoller(PollLoop[Watch]):
             watch.interval = polling.wait_between(age, watch.poll_interval, jitter)
             watch.due = now + watch.interval
             if news:
+                watch.completion = job.completion
                 watch.inbox.put_nowait(StatusUpdate(job, recovered))
 
     def _failed(self, job_ids: Iterable[str], error: SentinelHubError, jitter: float) -> None:

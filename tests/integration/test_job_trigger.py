@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from airflow.sdk.execution_time.xcom import XCom
 from clocks import FakeClock
 from job_requests import Jobs, async_request, batch_request, statistical_request
 
@@ -111,6 +112,58 @@ def until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < ends, f"waited in vain for {what}"
         time.sleep(0.02)
+
+
+# --- what is kept of them meanwhile ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="kept")
+def fixture_kept(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """XComs that triggers write."""
+    written: list[dict[str, Any]] = []
+
+    def set_xcom(key: str, value: Any, **task: Any) -> None:
+        written.append({"key": key, "job": json.loads(json.dumps(value)), **task})
+
+    monkeypatch.setattr(XCom, "set", set_xcom)
+    return written
+
+
+@pytest.mark.parametrize(("map_index", "written"), [(None, -1), (3, 3)])
+def test_job_is_kept_for_the_page_while_it_goes_on(
+    bench: Bench, kept: list[dict[str, Any]], map_index: int | None, written: int
+):
+    """As an XCom of the task that waits. How it ended is left to the task."""
+    job = bench.start()
+    trigger = bench.trigger(job, tell_progress=True)
+    trigger.task_instance = SimpleNamespace(dag_id="dag", run_id="run", task_id="wait", map_index=map_index)
+
+    (event,) = run(trigger, act=lambda: (until(lambda: kept, "the first XCom"), bench.control.step()))
+
+    assert event.problem() is None
+    assert {one["job"]["state"] for one in kept} == {"PROCESSING"}
+    seen = kept[0].pop("job")
+    assert (seen["id"], seen["kind"], "description" in seen) == (job, "batch-process", False)
+    task = {"dag_id": "dag", "run_id": "run", "task_id": "wait", "map_index": written}
+    assert kept[0] == {"key": "sentinelhub_job", **task}
+
+
+def test_job_goes_on_where_nothing_can_be_kept(bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys):
+    """One warning says so."""
+    trigger = bench.trigger(bench.start(), tell_progress=True)
+    trigger.task_instance = SimpleNamespace(dag_id="dag", run_id="run", task_id="wait", map_index=-1)
+    asked: list[int] = []
+
+    def refuse(*_: Any, **__: Any) -> None:
+        asked.append(1)
+        raise RuntimeError("no database")
+
+    monkeypatch.setattr(XCom, "set", refuse)
+
+    (event,) = run(trigger, act=lambda: (until(lambda: asked, "an attempt"), bench.control.step()))
+
+    assert event.problem() is None
+    assert capsys.readouterr().out.count("shows no progress of this job: RuntimeError") == 1
 
 
 # --- how jobs end ---------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ AGE_SHARE = 0.1
 JITTER = 0.1  # Share by which an interval may be shorter, so that several processes do not ask in step
 EARLY = 0.2  # Share of its interval that a job may be checked too early, to share a round with others
 LONGEST_BACK_OFF = 300.0  # Seconds between two attempts at most, however long the service fails
+PROGRESS = 5.0  # Per cent that a job goes on by before that is told
 PAGE_SIZE = 100  # Jobs that a page is asked to hold
 FEW = 3  # So many jobs are checked one by one, whatever a listing might cost
 RELEARN = 20  # Rounds after which it is found out again how far down a listing the jobs are
@@ -52,6 +53,11 @@ def rest_after(requests: int) -> float:
 def is_due(due: float, interval: float, now: float, *, is_first: bool) -> bool:
     """Tell whether a round that begins now checks a job; one that was never checked joins the first that comes."""
     return is_first or due <= now + EARLY * interval
+
+
+def has_progressed(completion: float | None, told: float | None) -> bool:
+    """Tell whether a job's completion, in per cent, has grown by so much that it is worth telling."""
+    return completion is not None and completion - (told or 0.0) >= PROGRESS
 
 
 def should_list(due: int, depth: int | None) -> bool:

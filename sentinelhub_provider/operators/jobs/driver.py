@@ -19,6 +19,7 @@ from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubJobErro
 from sentinelhub_provider.hooks.jobs import worker_calls
 from sentinelhub_provider.operators.arguments import push
 from sentinelhub_provider.operators.base import LONGEST_BLOCKING_WAIT, check_attempt, defer_until, wait_in_triggerer
+from sentinelhub_provider.operators.imagery import is_shown
 from sentinelhub_provider.operators.jobs.attempt import JobStore
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class JobDriver:
             self._defer_until_over(job, until)
         began, faults, jitter = self._clock(), 0, random.random()  # noqa: S311 - no secret
         interval = polling.first_wait(self._operator.poll_interval)
-        state = job.state
+        state, completion = job.state, job.completion
         while (left := (until - self._clock()).total_seconds()) > 0:
             self._killed.wait(min(interval, left))
             if self._killed.is_set():
@@ -173,10 +174,10 @@ class JobDriver:
                 self._log.warning("%s job %s cannot be checked, going on: %s", self._kind, job.id, error)
                 continue
             faults = 0
-            if job.state is not state or job.is_terminal:
+            if job.state is not state or job.is_terminal or polling.has_progressed(job.completion, completion):
                 self._log.info("%s", job)
                 self._operator.leave_imagery(self._context, job=job)
-                state = job.state
+                state, completion = job.state, job.completion
             if job.is_terminal:
                 break
             age = (self._clock() - (job.created or began)).total_seconds()
@@ -195,6 +196,7 @@ class JobDriver:
             sentinelhub_conn_id=self._operator.sentinelhub_conn_id,
             poll_interval=self._operator.poll_interval,
             stop_on_kill=self._operator.stop_on_kill,
+            tell_progress=is_shown(self._operator, self._context),
         )
         kept = self._kept(job_id=job.id, waited=True)
         self._operator.defer(trigger=trigger, method_name="execute_complete", kwargs=kept)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import jinja2
+import markupsafe
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.common.db.common import SessionDep
@@ -38,8 +39,15 @@ PROBLEMS = {
     404: "There is no such page, task or run.",
 }
 
+
+def refuse_nul(request: Request) -> None:
+    """Refuse names with NUL, over which PostgreSQL fails."""
+    if b"%00" in request.scope["raw_path"] + request.scope["query_string"]:
+        raise HTTPException(404)
+
+
 app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-may_read = [Depends(requires_access_dag("GET", DagAccessEntity.XCOM))]
+may_read = [Depends(refuse_nul), Depends(requires_access_dag("GET", DagAccessEntity.XCOM))]
 templates = jinja2.Environment(
     loader=jinja2.PackageLoader(__package__),
     autoescape=True,
@@ -49,6 +57,7 @@ templates = jinja2.Environment(
 )
 templates.filters |= {
     "part": lambda value: quote(str(value), safe=""),
+    "breakable": lambda value: markupsafe.escape(value).replace("_", markupsafe.Markup("_<wbr>")),
     "count": lambda value: f"{value:,.0f}",
     "units": lambda value: f"{value:,.2f}".rstrip("0").rstrip(".") if value >= 0.005 or value == 0 else f"{value:.2g}",
     "time": lambda value: "" if value is None else value.astimezone(UTC).strftime("%Y-%m-%d %H:%M"),
@@ -177,7 +186,16 @@ def picture(session: SessionDep, dag_id: str, run_id: str, task_id: str, map_ind
     """Return a preview, which is a WebP that the worker made, and nothing else."""
     found = reading.pictures_of(reading.previews_of(session, (dag_id, run_id, task_id, index_of(map_index))))
     position = index_of(number)
-    webp = found[position][1] if 0 <= position < len(found) else None
+    return _webp(found[position][1] if 0 <= position < len(found) else None)
+
+
+@app.get("/newest/{dag_id}", dependencies=may_read)
+def newest(session: SessionDep, dag_id: str) -> Response:
+    """Return the newest preview of a DAG, for its own documentation."""
+    return _webp(reading.newest_picture(session, dag_id))
+
+
+def _webp(webp: bytes | None) -> Response:
     if webp is None:
         raise HTTPException(404)
     policy = {"Content-Security-Policy": "default-src 'none'; sandbox", "Cache-Control": "private, max-age=300"}

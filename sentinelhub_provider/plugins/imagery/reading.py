@@ -13,7 +13,7 @@ from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from sqlalchemy import func, select
 
-from sentinelhub_provider.api.imagery import FACTS_KEY, PREVIEWS_KEY, webp_of
+from sentinelhub_provider.api.imagery import FACTS_KEY, JOB_KEY, PREVIEWS_KEY, webp_of
 from sentinelhub_provider.plugins.imagery.facts import checked
 
 if TYPE_CHECKING:
@@ -102,17 +102,19 @@ def with_facts(session: Session, found: Iterable[Task]) -> list[Task]:
         runs[task.dag_id, task.run_id].append(task)
     for (dag_id, run_id), its in runs.items():
         indexes = [task.map_index for task in its]
-        query = select(XComModel.task_id, XComModel.map_index, XComModel.value).where(
+        query = select(XComModel.key, XComModel.task_id, XComModel.map_index, XComModel.value).where(
             XComModel.dag_id == dag_id,
             XComModel.run_id == run_id,
-            XComModel.key == FACTS_KEY,
+            XComModel.key.in_((FACTS_KEY, JOB_KEY)),
             XComModel.task_id.in_({task.task_id for task in its}),
             XComModel.map_index.between(min(indexes), max(indexes)),
         )
-        left = {(task_id, index): row for task_id, index, *row in session.execute(query)}
+        left = {(key, task_id, index): value for key, task_id, index, value in session.execute(query)}
         for task in its:
-            (value,) = left.get((task.task_id, task.map_index), (None,))
-            task.facts = checked(plain(value))
+            task.facts = checked(plain(left.get((FACTS_KEY, task.task_id, task.map_index))))
+            job = left.get((JOB_KEY, task.task_id, task.map_index))
+            if task.is_live and job is not None:  # later than what the task itself left, before it began to wait
+                task.facts |= checked({"job": plain(job)})
     return listed
 
 
@@ -128,6 +130,17 @@ def previews_of(session: Session, key: Key) -> dict[str, Any]:
     )
     value = plain(session.scalar(query))
     return value if isinstance(value, dict) else {}
+
+
+def newest_picture(session: Session, dag_id: str) -> bytes | None:
+    """Return the first preview of the task of a DAG that left previews last; ``None`` without one."""
+    query = select(XComModel.value).where(XComModel.dag_id == dag_id, XComModel.key == PREVIEWS_KEY)
+    for value in session.scalars(query.order_by(XComModel.timestamp.desc()).limit(MOST_LISTED)):
+        previews = plain(value)
+        for _, webp in pictures_of(previews if isinstance(previews, dict) else {}):
+            if webp is not None:
+                return webp
+    return None
 
 
 def pictures_of(previews: dict[str, Any]) -> list[tuple[str, bytes | None]]:
@@ -218,6 +231,7 @@ def runs_of(left: dict[Key, tuple[datetime, dict[str, Any]]]) -> list[dict[str, 
             if len(found) == MOST_RUNS:
                 continue
             run = found[key[:2]] = {"dag_id": key[0], "run_id": key[1], "at": timestamp, "count": 0, "shown": None}
+            run["facts"] = facts
         run["count"] += 1
         if run["shown"] is None and facts.get("pictures"):
             run["shown"] = key

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from imagery_pages import FACTS, RUN, Pages, imagery_pages, plain, webp
+from sqlalchemy import event
 
 from sentinelhub_provider.links.imagery import ImageryLink, page_of
 from sentinelhub_provider.plugins.imagery import views
@@ -78,6 +79,20 @@ def test_picture_itself_is_a_webp(pages: Pages):
         pages.get(f"{address}/{other}", 404)
 
 
+def test_newest_picture_of_a_dag_has_an_address_of_its_own(pages: Pages):
+    """For the DAG's documentation, which knows no run."""
+    pages.get("newest/weekly", 404)
+    pages.picture("first")
+    pages.task("later", sentinelhub_previews={"pictures": [{"name": "odd", "webp": "no"}]})
+
+    answer = pages.client.get("/air/flow/sentinelhub/newest/weekly")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/webp")
+    assert answer.content.startswith(b"RIFF")
+    for other in ("~", "monthly", "' OR 1=1 --"):
+        pages.get(f"newest/{other}", 404)
+
+
 def test_statistics_are_a_chart_and_rows(pages: Pages):
     """Of what the worker kept."""
     points = [["2025-06-01T00:00:00+00:00", 0.25], ["2025-06-11T00:00:00+00:00", 0.75]]
@@ -108,6 +123,22 @@ def test_job_is_shown_while_it_is_waited_for(pages: Pages):
     for text in ("j-1", "PROCESSING", "40 %", "7.5 PU", "Features done 3"):
         assert text in words(html), text
     assert 'data-live="yes"' in html
+
+
+@pytest.mark.parametrize(("state", "shown"), [("deferred", "PROCESSING"), ("success", "DONE")])
+def test_job_is_shown_as_the_triggerer_saw_it_last(state: str, shown: str, pages: Pages):
+    """Until the task itself goes on, and leaves how the job ended."""
+    left = {"job": {"id": "j-1", "state": "DONE" if state == "success" else "CREATED"}}
+    address = pages.task(
+        state=state,
+        operator="SentinelHubBatchProcessOperator",
+        sentinelhub_imagery=left,
+        sentinelhub_job={"id": "j-1", "state": "PROCESSING", "completion": 55.0, "cost": 12.5},
+    )
+
+    assert shown in words(pages.get(address))
+    assert ("55 %" in words(pages.get(address))) == (state == "deferred")
+    assert ('value="55"' in pages.get("")) == (state == "deferred")
 
 
 def test_failed_task_says_why(pages: Pages):
@@ -266,7 +297,7 @@ def test_button_leads_to_the_page_of_the_task(pages: Pages):
 def test_nobody_sees_a_page_without_a_login(pages: Pages):
     """A token that is none is refused as well."""
     address = pages.picture()
-    everywhere = ["", address, f"runs/weekly/{RUN}", f"{address.replace('tasks', 'pictures')}/0"]
+    everywhere = ["", address, f"runs/weekly/{RUN}", f"{address.replace('tasks', 'pictures')}/0", "newest/weekly"]
     pages.client.cookies.clear()
     for path in everywhere:
         assert "weekly" not in words(pages.get(path, 401))
@@ -282,7 +313,7 @@ def test_nobody_sees_the_dags_of_others(name: str, role: str | None, pages: Page
     pages.picture(dag_id="monthly")
     pages.log_in(name, role)
 
-    for path in (address, f"runs/weekly/{RUN}", f"{address.replace('tasks', 'pictures')}/0"):
+    for path in (address, f"runs/weekly/{RUN}", f"{address.replace('tasks', 'pictures')}/0", "newest/weekly"):
         assert "sentinel-2-l2a" not in pages.get(path, 403)
         pages.get(f"{path}?dag_id=monthly", 403)
     assert "weekly" not in pages.get("")
@@ -298,6 +329,25 @@ def test_crafted_names_find_nothing(dag_id: str, what: str, pages: Pages):
 
     assert answer.status_code in (403, 404)
     assert "sentinel-2-l2a" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["runs/weekly/%00", "runs/weekly/r?task=%00", "tasks/weekly/r/%00/0", "pictures/weekly/r/%00/0/0", "newest/%00"],
+)
+def test_names_that_postgresql_refuses_find_nothing(path: str, pages: Pages):
+    """It fails over a NUL, which SQLite takes."""
+
+    def refuse(_connection: Any, _cursor: Any, _statement: str, parameters: Any, *_: Any) -> None:
+        assert "\0" not in str(tuple(parameters)).replace("\\x00", "\0")
+
+    pages.picture()
+    engine = pages.session.get_bind()
+    event.listen(engine, "before_cursor_execute", refuse)
+    try:
+        pages.get(path, 404)
+    finally:
+        event.remove(engine, "before_cursor_execute", refuse)
 
 
 # --- what nobody made ------------------------------------------------------------------------------------------------
@@ -318,7 +368,7 @@ ODD: list[Any] = [
 
 def test_xcoms_that_somebody_edited_break_nothing(pages: Pages):
     """Each member is anything at all in turn, and so is the whole."""
-    address = pages.picture()
+    address = pages.picture(state="deferred", sentinelhub_job={"id": "j-1"})
     members = [*FACTS, "job", "outputs", "failed_features", "error", "rows", "failed", "bytes", "delivery"]
     everywhere = (address, f"runs/weekly/{RUN}", "")
     for turn, odd in enumerate(ODD):
@@ -326,6 +376,7 @@ def test_xcoms_that_somebody_edited_break_nothing(pages: Pages):
         pages.change("processing_units", odd)
         for value in (whole, odd):
             pages.change("sentinelhub_imagery", value)
+            pages.change("sentinelhub_job", value)
             for path in everywhere:
                 html = pages.get(path)
                 assert "<script>alert" not in html

@@ -17,6 +17,7 @@ GOOD: dict[str, Any] = {"kind": "batch-process", "job_id": "7f1c", "end_time": 1
 def test_trigger_survives_the_database(kind: str):
     """It is made anew in another process, from JSON."""
     given = GOOD | {"kind": kind, "sentinelhub_conn_id": "mine", "poll_interval": 12, "stop_on_kill": False}
+    given["tell_progress"] = True
 
     path, kwargs = SentinelHubJobTrigger(**given).serialize()
     again = SentinelHubJobTrigger(**json.loads(json.dumps(kwargs)))

@@ -200,6 +200,21 @@ def test_each_change_of_state_is_told_once():
     assert len(stage.service.singles) > 6
 
 
+def test_progress_is_told_in_steps():
+    """A job of a day is not told at each poll of a per cent."""
+    stage = Stage()
+    stage.service.add("a")
+    for minutes, completion in enumerate((1, 4, 5, 9, 60, 62), start=1):
+        stage.later(
+            minutes * 60, lambda done=completion: stage.service.set("a", "PROCESSING", completionPercentage=done)
+        )
+    stage.later(600, lambda: stage.service.set("a", "DONE", completionPercentage=100))
+
+    seen = run(lambda: stage.wait("a"))
+
+    assert [one.job.completion for one in seen] == [None, 5, 60, 100]
+
+
 @pytest.mark.parametrize(
     "change",
     [
