@@ -117,18 +117,22 @@ def real_service(environ: Mapping[str, str]) -> SentinelHub | None:
     )
 
 
-def airflow_environment(home: Path, *, dags: Path = ROOT / "example_dags") -> dict[str, str]:
+def airflow_environment(
+    home: Path, *, dags: Path = ROOT / "example_dags", python: Path = Path(sys.executable)
+) -> dict[str, str]:
     """Return this process's environment with the settings of a small, private, quiet Airflow.
 
     The account variables of a real service are left out: Airflow gets it as a connection, encrypted and masked.
 
     :param home: Airflow's home; its database, logs and configuration live there.
     :param dags: the folder of DAG files.
+    :param python: the interpreter that it runs with. Another one than this has the package installed.
     """
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "SENTINELHUB_"))}
     # Airflow's components start one another by the command's name.
-    environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environ.get("PATH", os.defpath)])
-    environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environ.get("PYTHONPATH")]))
+    environ["PATH"] = os.pathsep.join([str(python.parent), environ.get("PATH", os.defpath)])
+    if python == Path(sys.executable):
+        environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), environ.get("PYTHONPATH")]))
     return environ | {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),

@@ -1,7 +1,8 @@
 """``make up``: a Sentinel Hub and an Airflow with the connection and the example DAGs in place.
 
-Prints address and login once Airflow really answers, then runs until ctrl-C, which ends every process of it. What
-Airflow says goes to ``.up/airflow.log``, what the sandbox says to ``.up/sandbox.log``.
+Prints address and login once Airflow really answers. Then it runs each example DAG once, where the Sentinel Hub is the
+sandbox, so that there are runs to look at, and lives until ctrl-C, which ends every process of it. What Airflow says
+goes to ``.up/airflow.log``, what the sandbox says to ``.up/sandbox.log``.
 
 The Sentinel Hub is the sandbox, or the real service when ``SENTINELHUB_CLIENT_ID``, ``SENTINELHUB_CLIENT_SECRET`` and
 ``SENTINELHUB_DEPLOYMENT`` are set.
@@ -30,10 +31,14 @@ if TYPE_CHECKING:
 
     from environment import SentinelHub
 
+EXAMPLES = ROOT / "example_dags"
 USER = "admin"
+TITLE = "Satellite imagery"
 ANOTHER = "start another one: .venv/bin/python dev/up.py --port 8081 --home .up/second"
 START_SECONDS = 300.0
 """How long Airflow may take to answer: a minute is usual, a first start on a busy machine takes longer."""
+RUNS_SECONDS = 900.0
+"""How long the examples may run: a minute or two are usual."""
 DAGS_SECONDS = 60.0
 """How long Airflow may take to parse the example DAGs after that: a few seconds are usual."""
 
@@ -50,7 +55,7 @@ def main() -> int:
     try:
         with _only_one_in(home), sentinel_hub(control=True, log=home / "sandbox.log") as service:
             print(f"Sentinel Hub: {service.title}", flush=True)
-            _run_airflow(home, arguments.dags.resolve(), arguments.port, service)
+            _run_airflow(home, service, arguments)
     except KeyboardInterrupt:
         print("\nStopped.", flush=True)
         return 0
@@ -78,7 +83,9 @@ def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="dev/up.py", description="Run Airflow with this provider and a Sentinel Hub.")
     parser.add_argument("--port", type=int, default=8080, help="port of Airflow's web page (default 8080)")
     parser.add_argument("--home", type=Path, default=ROOT / ".up", help="Airflow's home (default .up)")
-    parser.add_argument("--dags", type=Path, default=ROOT / "example_dags", help="folder of DAGs (example_dags)")
+    parser.add_argument("--dags", type=Path, default=EXAMPLES, help="folder of DAGs (example_dags)")
+    parser.add_argument("--python", type=Path, default=Path(sys.executable), help="interpreter with another Airflow")
+    parser.add_argument("--no-runs", action="store_true", help="run no example")
     return parser.parse_args()
 
 
@@ -86,18 +93,19 @@ def _interrupt(_number: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _run_airflow(home: Path, dags: Path, port: int, service: SentinelHub) -> None:
-    """Start Airflow, put the connection in place, say so, and wait for the end.
+def _run_airflow(home: Path, service: SentinelHub, arguments: argparse.Namespace) -> None:
+    """Start Airflow, put the connection in place, run the examples, say so, and wait for the end.
 
     :raises SetupError: the port is taken, or Airflow ended by itself.
     """
+    port, dags, python = arguments.port, arguments.dags.resolve(), arguments.python.absolute()
     _require_free(port)
     log = home / "airflow.log"
     print(f"Airflow is starting, which takes up to a minute (log: {log}) ...", flush=True)
     with log.open("w") as output:
         airflow = subprocess.Popen(
-            [sys.executable, "-m", "airflow", "standalone"],
-            env=airflow_environment(home, dags=dags) | _standalone_settings(port, home),
+            [python, "-m", "airflow", "standalone"],
+            env=airflow_environment(home, dags=dags, python=python) | _standalone_settings(port, home),
             cwd=home,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -112,15 +120,19 @@ def _run_airflow(home: Path, dags: Path, port: int, service: SentinelHub) -> Non
             _log_in(client, password)
             _put_connection(client, service)
             examples = _wait_for_dags(client, dags)
-        print(
-            f"\nAirflow:    {url}\n"
-            f"Login:      {USER} / {password}\n"
-            f"Connection: {CONN_ID} -> {service.title}\n"
-            f"DAGs:       {', '.join(examples)}\n"
-            f"Files:      {home / 'files'}\n"
-            "Ready. Ctrl-C ends all of it.",
-            flush=True,
-        )
+            print(
+                f"\nAirflow:    {url}\n"
+                f"Login:      {USER} / {password}\n"
+                f"Connection: {CONN_ID} -> {service.title}\n"
+                f"DAGs:       {', '.join(examples)}\n"
+                f"Files:      {home / 'files'}",
+                flush=True,
+            )
+            # An account of a real service is not spent unasked.
+            if dags == EXAMPLES and service.sandbox_url is not None and not arguments.no_runs:
+                _run_examples(client, examples)
+                print(f"Pictures:   {url}/plugin/satellite-imagery (Browse, {TITLE}), and the tab Imagery of each task")
+            print("Ready. Ctrl-C ends all of it.", flush=True)
         airflow.wait()
         raise SetupError(f"Airflow ended by itself. The end of {log}:\n{_tail(log)}")
     finally:
@@ -223,6 +235,29 @@ def _wait_for_dags(client: httpx.Client, folder: Path) -> list[str]:
         if files <= parsed or time.monotonic() > deadline:
             return sorted(dag["dag_id"] for dag in dags)
         time.sleep(0.5)
+
+
+def _run_examples(client: httpx.Client, dag_ids: list[str]) -> None:
+    """Let each DAG run once, unless it has run before, and say how each run ended."""
+    client.timeout = httpx.Timeout(120.0)  # all processors are busy with the examples
+    begun: dict[str, str | None] = {}
+    for dag_id in dag_ids:
+        if client.get(f"/api/v2/dags/{dag_id}/dagRuns").raise_for_status().json()["total_entries"]:
+            continue
+        dag = client.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": False}).raise_for_status().json()
+        begun[dag_id] = None
+        if not dag.get("next_dagrun_run_after"):  # a DAG with a timetable has a run of its last interval by itself
+            client.post(f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None}).raise_for_status()
+    if begun:
+        print(f"Examples:   {len(begun)} run once, which takes a minute or two ...", flush=True)
+    deadline = time.monotonic() + RUNS_SECONDS
+    while None in begun.values() and time.monotonic() < deadline:
+        time.sleep(1)
+        for dag_id in [name for name, state in begun.items() if state is None]:
+            runs = client.get(f"/api/v2/dags/{dag_id}/dagRuns").raise_for_status().json()["dag_runs"]
+            if runs and runs[0]["state"] in ("success", "failed"):
+                begun[dag_id] = runs[0]["state"]
+                print(f"            {dag_id}: {begun[dag_id]}", flush=True)
 
 
 def _password_file(home: Path) -> Path:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 300.0
+RUNS_SECONDS = 1200.0  # with the examples
 STOP_SECONDS = 60.0
 
 
@@ -39,22 +40,29 @@ class Up:
 
 
 @contextmanager
-def make_up(home: Path, port: int, *, dags: Path = ROOT / "example_dags") -> Iterator[Up]:
+def make_up(
+    home: Path, port: int, *, dags: Path = ROOT / "example_dags", runs: bool = False, python: Path | None = None
+) -> Iterator[Up]:
     """Run it until the block ends; yield once it says that it is ready.
 
     :param home: where its Airflow lives.
     :param port: where its Airflow listens.
     :param dags: its folder of DAGs.
+    :param runs: whether it runs the examples.
+    :param python: the interpreter of another Airflow, which has the package.
     """
+    options = ["--home", str(home), "--port", str(port), "--dags", str(dags)]
+    options += [] if runs else ["--no-runs"]
+    options += ["--python", str(python)] if python else []
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "dev/up.py"), "--home", str(home), "--port", str(port), "--dags", str(dags)],
+        [sys.executable, str(ROOT / "dev/up.py"), *options],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env=os.environ | {"UP_TEST_HOME": str(home)},
     )
-    watchdog = threading.Timer(START_SECONDS, process.terminate)
+    watchdog = threading.Timer(RUNS_SECONDS if runs else START_SECONDS, process.terminate)
     watchdog.start()
     try:
         lines: list[str] = []
