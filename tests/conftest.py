@@ -21,6 +21,7 @@ from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:  # the process that only shares the tests out reads this file, too
     from dag_runs import DagRunner
+    from installed import Installed
     from job_deaths import Deaths
     from redis_server import RedisServer
     from s3_server import S3Server
@@ -181,3 +182,29 @@ def fixture_no_tokens():
     masker = sys.modules.get("airflow.sdk._shared.secrets_masker")
     if masker is not None:
         masker.reset_secrets_masker()
+
+
+SUPPORTED = [
+    # The oldest Airflow with the oldest Python and the lowest versions that pyproject.toml allows, and so on upwards.
+    pytest.param(("3.1.8", "3.11"), id="airflow-3.1"),
+    pytest.param(("3.2.2", "3.12"), id="airflow-3.2"),
+    pytest.param(("3.3.2", "3.13"), id="airflow-3.3"),
+]
+
+
+@pytest.fixture(scope="session", name="distributions")
+def fixture_distributions(tmp_path_factory) -> tuple[Path, Path]:
+    """The built sdist, and the wheel that was built from it."""
+    from installed import build
+
+    return build(tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="session", name="installed", params=SUPPORTED)
+def fixture_installed(request, distributions, tmp_path_factory) -> Installed:
+    """The wheel, installed beside each supported Airflow in turn."""
+    from installed import install
+
+    airflow_version, python = request.param
+    _, wheel = distributions
+    return install(wheel, airflow_version, python, tmp_path_factory.mktemp(f"airflow-{airflow_version}"))

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.system
 
 WAITING = {"batch", "batch_statistics", "async_process", "job_sensor", "scene_sensor", "ingest"}
 """The tasks that wait in the triggerer."""
+JOBS = ("batch", "batch_statistics", "async_process")
 
 
 def waiting(airflow: AirflowParts, run_id: str, *states: str) -> set[str]:
@@ -76,6 +77,11 @@ def test_each_deferred_task_succeeds(installed: Installed, tmp_path: Path):
             run_id = airflow.trigger("deferred", {"job": others_job(sandbox), "since": now})
             airflow.wait_until(lambda: settled(airflow, run_id), "all six tasks to wait", seconds=300)
             assert waiting(airflow, run_id) == WAITING
+            jobs = f"/dags/deferred/dagRuns/{run_id}/taskInstances/{{}}/xcomEntries"
+            airflow.wait_until(
+                lambda: all("sentinelhub_job" in str(airflow.get(jobs.format(name))) for name in JOBS),
+                "the triggerer to keep the jobs for the page",
+            )
             link, page = button_and_page(airflow, run_id, "batch")
             assert ("PROCESSING" in page, "sentinel-2" in page, 'data-live="yes"' in page) == (True, True, True)
             sandbox.control.publish_scenes(bbox=BOX)
