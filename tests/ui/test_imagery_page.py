@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from environment import free_port
 from playwright.sync_api import Browser, Page, expect
 from up_process import Up, make_up
@@ -73,6 +74,9 @@ def fixture_visit(request, filled: tuple[Up, str], browser: Browser, artifacts: 
         assert inner.evaluate("document.documentElement.classList.contains('dark')") == (theme == "dark")
         assert inner.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert inner.evaluate("[...document.images].every(image => !image.complete || image.naturalWidth > 0)")
+        if frame is None:
+            found = Axe().run(page).response["violations"]
+            assert [one for one in found if one["impact"] in ("serious", "critical")] == []
         return page
 
     yield visit
