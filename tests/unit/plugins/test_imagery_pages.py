@@ -79,6 +79,15 @@ def test_picture_itself_is_a_webp(pages: Pages):
         pages.get(f"{address}/{other}", 404)
 
 
+def test_one_is_called_one(pages: Pages):
+    """One row is no rows, and a day is not from itself to itself."""
+    day = {"from": "2025-06-01T00:00:00Z", "to": "2025-06-01T23:59:59Z"}
+    address = pages.picture(facts={"rows": 1, "pictures": 0, "time_range": day})
+
+    assert " 1 row " in words(pages.get(f"runs/weekly/{RUN}"))
+    assert "Time 2025-06-01 Cloud" in words(pages.get(address))
+
+
 def test_newest_picture_of_a_dag_has_an_address_of_its_own(pages: Pages):
     """For the DAG's documentation, which knows no run."""
     pages.get("newest/weekly", 404)
