@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -171,20 +172,31 @@ class LocalTarget(Target):
         self._part: Path | None = None
 
     def _opened(self) -> IO[bytes]:
-        self._final = Path(os.path.realpath(self._final))
-        if self._names_folder or self._final.is_dir():
+        # By few calls to the system: threads that store thousands of pictures wait for each other at every one.
+        if self._final.is_symlink():
+            self._final = Path(os.path.realpath(self._final))
+        with suppress(FileNotFoundError):
+            mode = self._final.stat().st_mode
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(f"{self.path} is a folder")
+            if not stat.S_ISREG(mode):
+                raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
+        if self._names_folder:
             raise IsADirectoryError(f"{self.path} is a folder")
-        if self._final.exists() and not self._final.is_file():
-            raise OSError(errno.EINVAL, "it is a pipe or a device, not a file")
-        existing = next(folder for folder in self._final.parents if folder.exists())
-        if len(os.fsencode(self._final.name)) > os.pathconf(existing, "PC_NAME_MAX"):
-            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
-        self._final.parent.mkdir(parents=True, exist_ok=True)
-        return self._nameless() or self._named()
+        try:
+            return self._nameless() or self._named()
+        except FileNotFoundError:
+            existing = next(folder for folder in self._final.parents if folder.exists())
+            if len(os.fsencode(self._final.name)) > os.pathconf(existing, "PC_NAME_MAX"):
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)) from None
+            self._final.parent.mkdir(parents=True, exist_ok=True)
+            return self._nameless() or self._named()
 
     def _commit(self, file: IO[bytes]) -> None:
         file.flush()
         os.fsync(file.fileno())
+        if self._part is None and _link(file, self._final):  # which replaces nothing
+            return
         (self._part or self._name_it(file)).replace(self._final)
         self._part = None
 
@@ -221,10 +233,7 @@ class LocalTarget(Target):
     def _name_it(self, file: IO[bytes]) -> Path:
         """Give a nameless file a name beside its place."""
         self._part = part = self._new_part()
-        try:
-            # The folder's number makes Python follow the link, as plain link() does not.
-            os.link(f"/proc/self/fd/{file.fileno()}", part, src_dir_fd=file.fileno(), follow_symlinks=True)
-        except OSError:
+        if not _link(file, part):
             file.seek(0)
             with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), "wb") as copy:
                 shutil.copyfileobj(file, copy)
@@ -234,6 +243,16 @@ class LocalTarget(Target):
 
     def _new_part(self) -> Path:
         return self._final.parent / _PART.format(secrets.token_hex(8))
+
+
+def _link(file: IO[bytes], path: Path) -> bool:
+    """Give an open file a name; tell whether that could be done."""
+    try:
+        # The folder's number makes Python follow the link, as plain link() does not.
+        os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=file.fileno(), follow_symlinks=True)
+    except OSError:
+        return False
+    return True
 
 
 class FileSystemTarget(Target):
