@@ -1,4 +1,4 @@
-"""``python -m sentinelhub_provider``: the command line; see :mod:`sentinelhub_provider.cli`."""
+"""The command line as ``python -m sentinelhub_provider``. See :mod:`sentinelhub_provider.cli`."""
 
 from __future__ import annotations
 

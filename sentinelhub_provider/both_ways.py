@@ -1,4 +1,4 @@
-"""One piece of code for tasks, which block, and for the event loop; and locks for threads of processes that fork."""
+"""Helpers for code that serves both blocking tasks and the event loop, and for locks across a fork."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _Result = TypeVar("_Result")
 
 
 async def awaited(value: Any) -> Any:
-    """Return what a call returned: of a coroutine function, after waiting for it."""
+    """Return the result of a call. Wait for it if the call returned a coroutine."""
     return await value if inspect.isawaitable(value) else value
 
 
 def at_once(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
-    """Take a coroutine that never waits, as all that it calls blocks, to its end without an event loop."""
+    """Run a coroutine to its end without an event loop. It never waits, because everything that it calls blocks."""
     try:
         coroutine.send(None)
     except StopIteration as done:
@@ -29,7 +29,7 @@ def at_once(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
 
 
 async def in_thread(act: Callable[..., _Result], *arguments: Any) -> _Result:
-    """Let something that blocks act in a thread; a caller that is cancelled meanwhile waits for its end."""
+    """Run a blocking function in a thread. A caller that is cancelled meanwhile waits for its end."""
     acting = asyncio.ensure_future(asyncio.to_thread(act, *arguments))
     try:
         return await asyncio.shield(acting)
@@ -39,7 +39,7 @@ async def in_thread(act: Callable[..., _Result], *arguments: Any) -> _Result:
 
 
 class Turns:
-    """A lock for the threads of one process, which a forked child does not inherit in its locked state."""
+    """A lock for the threads of one process. A forked child does not inherit it in its locked state."""
 
     def __init__(self) -> None:
         self._renew()

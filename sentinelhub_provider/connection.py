@@ -1,4 +1,4 @@
-"""An Airflow connection of type ``sentinelhub``, checked and frozen, whether it came from the form, JSON or a URI."""
+"""An Airflow connection of type ``sentinelhub`` from the form, JSON or a URI, checked and frozen."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 # Seconds that the service may stay silent within one answer; the largest Process requests take over a minute.
 DEFAULT_TIMEOUT = 120.0
-LONGEST_TIMEOUT = 1e6  # seconds; no system call takes any number of them
-DEFAULT_PREFIX = "sentinelhub"  # what the names of Redis keys begin with, unless the connection says otherwise
+LONGEST_TIMEOUT = 1e6  # seconds, because system calls do not take every number
+DEFAULT_PREFIX = "sentinelhub"  # start of the names of Redis keys, unless the connection names another
 _AUTH_CACHE_KINDS = ("memory", "file", "variable")
 _AUTH_CACHE_SCHEMES = ("redis", "rediss")
 _CONNECTION_ID = re.compile(r"[\w.-]+")
@@ -41,11 +41,11 @@ class ClientAuth(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """What a connection says, ready for use: the fields of the form, which ``get_provider_info`` describes, and these.
+    """A connection's checked settings: the fields of the form, which ``get_provider_info`` describes, and these.
 
-    :param base_url: where the APIs live, without trailing slash.
+    :param base_url: address of the APIs, without trailing slash.
     :param auth_url: OAuth2 token endpoint.
-    :param token_info_url: endpoint that tells about a token, ``None`` where the deployment has none.
+    :param token_info_url: token info endpoint, ``None`` if the deployment has none.
     :param auth_cache: as in the form, or the URL of a folder (``file:///folder``).
     :param verify: as in the form, or the path of a CA bundle.
     """
@@ -77,13 +77,13 @@ class ConnectionSettings:
 
     @property
     def cache_password(self) -> str | None:
-        """The password in a Redis URL, which has to be masked; ``None`` where there is none."""
+        """The password in a Redis URL, which must be masked. ``None`` if the URL has no password."""
         password = urlsplit(self.auth_cache).password
         return None if password is None else unquote(password)
 
     @property
     def cache_conn_id(self) -> str | None:
-        """The ID of the Airflow connection that ``auth_cache`` names, ``None`` where it says something else."""
+        """The ID of the Airflow connection that ``auth_cache`` names, ``None`` if it holds another kind of value."""
         names_connection = ":" not in self.auth_cache and self.auth_cache not in _AUTH_CACHE_KINDS
         return self.auth_cache if names_connection else None
 
@@ -104,8 +104,8 @@ class ConnectionSettings:
 
 
 def settings_from_connection(connection: Any) -> ConnectionSettings:
-    """Check an Airflow connection and freeze it. Raises :class:`SentinelHubConfigurationError`, naming the field."""
-    # Its extra is read as text: asking Airflow for it as a dict registers each value as a secret.
+    """Check an Airflow connection and freeze it. A :class:`SentinelHubConfigurationError` names the wrong field."""
+    # The extra is read as text, because Airflow registers each value as a secret when it returns a dict.
     extra = read_extra(connection)
     read = _FieldReader(connection.conn_id, extra)
     for name in extra.keys() - CONN_FIELDS.keys():
@@ -117,16 +117,16 @@ def settings_from_connection(connection: Any) -> ConnectionSettings:
         raise read.error(
             "login", f"the client ID is empty. Register an OAuth client in {deployment.dashboard} and enter its ID."
         )
-    # Not stripped: a secret is taken to the letter. Only white space at its ends is surely a slip of copying.
+    # The secret is not stripped. White space at its ends is always a slip of copying.
     client_secret = read.as_text("password", connection.password)
     if not client_secret.strip():
         raise read.error(
             "password",
-            "the client secret is empty. It is shown once when an OAuth client is registered; "
-            f"if it is lost, create a new client in {deployment.dashboard}.",
+            "the client secret is empty. It is shown once, when you register an OAuth client. "
+            f"If it is lost, create a new client in {deployment.dashboard}.",
         )
     if client_secret != client_secret.strip():
-        raise read.error("password", "the client secret starts or ends with white space. Copy it again without.")
+        raise read.error("password", "the client secret starts or ends with white space. Copy it again without it.")
 
     base_url = _base_url(read, connection) or deployment.base_url
     if not base_url:
@@ -162,7 +162,7 @@ def settings_from_connection(connection: Any) -> ConnectionSettings:
 
 
 def read_extra(connection: Any) -> Mapping[str, Any]:
-    """Read the extra of any connection; Airflow takes what is no JSON object for an empty one."""
+    """Read the extra of any connection. Airflow returns an empty one if it is not a JSON object."""
     text = (connection.extra or "").strip()
     if not text:
         return {}
@@ -174,21 +174,21 @@ def read_extra(connection: Any) -> Mapping[str, Any]:
         extra = None
     if not isinstance(extra, dict):
         raise _FieldReader(connection.conn_id, {}).error(
-            "extra", 'it is no JSON object. Enter one like {"name": "value"}, or nothing.'
+            "extra", 'it is not a JSON object. Enter one like {"name": "value"}, or leave it empty.'
         )
     return extra
 
 
 @lru_cache(maxsize=1024)
 def _warn_of_unknown(conn_id: str, name: str) -> None:
-    """Warn once of a member of the extra that nobody reads."""
+    """Warn once of an unknown member of the extra."""
     close = get_close_matches(str(name).lower(), CONN_FIELDS, n=1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(CONN_FIELDS)}."
+    hint = f"Did you mean {close[0]!r}?" if close else f"Known names: {', '.join(CONN_FIELDS)}."
     log.warning("Connection %r: the extra's %r is unknown and has no effect. %s", conn_id, name, hint)
 
 
 class _FieldReader:
-    """Reads fields of the extra, whichever shape they arrived in, and words the errors about them."""
+    """Reads fields of the extra in any shape and writes the errors about them."""
 
     def __init__(self, conn_id: str, extra: Mapping[str, Any]) -> None:
         self._conn_id = conn_id
@@ -198,7 +198,7 @@ class _FieldReader:
         return SentinelHubConfigurationError(f"Connection {self._conn_id!r}, field {name!r}: {problem}", field=name)
 
     def raw(self, name: str) -> Any:
-        """The field's value; ``None`` for absent, ``null`` and blank, which the form does not tell apart."""
+        """The field's value. ``None`` for absent, ``null`` and blank, which the form does not distinguish."""
         value = self._extra.get(name)
         if isinstance(value, str):
             value = value.strip()
@@ -231,7 +231,7 @@ class _FieldReader:
         return number
 
     def as_text(self, name: str, value: object) -> str:
-        """Read text that a tool may have written as a whole number; the value may be a secret and is not shown."""
+        """Read text that a tool may have written as a whole number. Errors do not show it, as it may be a secret."""
         if value is None or isinstance(value, str):
             return value or ""
         if isinstance(value, int) and not isinstance(value, bool):
@@ -239,13 +239,13 @@ class _FieldReader:
         raise self.error(name, f"expected text, got {type(value).__name__}. Put it in quotes.")
 
     def switch(self, name: str) -> bool | None:
-        """Read true or false, as a boolean, a number or a word; ``None`` for everything else."""
+        """Read true or false from a boolean, a number or a word. Return ``None`` for anything else."""
         value = str(self.raw(name)).lower()
         return True if value in _TRUE else False if value in _FALSE else None
 
     def checked_url(self, name: str, value: str) -> str:
-        """Refuse a URL that a secret or token must not travel to."""
-        if "@" in value.partition("?")[0]:  # looked for first: the next message repeats the value
+        """Refuse a URL to which no secret or token may travel."""
+        if "@" in value.partition("?")[0]:  # checked first, because the next message repeats the value
             raise self.error(name, "the URL holds a user name or password. Enter it without.")
         try:
             origin = Origin.of(value)
@@ -255,19 +255,19 @@ class _FieldReader:
             raise self.error(
                 name,
                 f"{value!r} would send the client secret and tokens unencrypted. "
-                "Use https://; plain http:// is for this machine (localhost) only.",
+                "Use https://. Plain http:// is for this machine (localhost) only.",
             )
         return value
 
 
 def _deployment(read: _FieldReader, connection: Any) -> Deployment:
-    """Return the deployment that the connection names, or that its host belongs to."""
+    """Return the deployment that the connection names or its host belongs to."""
     name = read.choice("deployment", DEPLOYMENTS)
     base_url = _base_url(read, connection)
     place = base_url and Origin.of(base_url)
     homes = {Origin.of(known.base_url): known for known in DEPLOYMENTS.values() if known.base_url}
     at_host = homes.get(place) if place else None
-    # The form saves the default also where nobody chose it, so it does not contradict the host.
+    # The form saves the default even if nobody chose it, so the default does not contradict the host.
     if at_host is None or name == "custom" or name == at_host.name:
         return DEPLOYMENTS[name or DEFAULT_DEPLOYMENT]
     if name not in (None, DEFAULT_DEPLOYMENT):
@@ -280,11 +280,11 @@ def _deployment(read: _FieldReader, connection: Any) -> Deployment:
 
 
 def _base_url(read: _FieldReader, connection: Any) -> str | None:
-    """Put the base URL together from host, port and schema, which a connection URI spreads it over."""
+    """Build the base URL from host, port and schema. A connection URI splits it into these fields."""
     host = read.as_text("host", connection.host).strip()
     if not host:
         return None
-    # A URI's path arrives as the schema field: `sentinelhub://...@localhost:9080/http` is Airflow's way to say http.
+    # A URI's path arrives as the schema field. Airflow writes http as `sentinelhub://...@localhost:9080/http`.
     scheme = read.as_text("schema", connection.schema).strip().lower()
     if "://" not in host:
         if scheme not in ("", "http", "https"):
@@ -293,14 +293,14 @@ def _base_url(read: _FieldReader, connection: Any) -> str | None:
     url = read.checked_url("host", host)
     parts = urlsplit(url)
     if parts.query or parts.fragment:
-        raise read.error("host", "the URL has a query or a fragment. Enter what stands before it.")
+        raise read.error("host", "the URL has a query or a fragment. Enter the part before it.")
     if connection.port and parts.port is None:
         url = parts._replace(netloc=f"{parts.netloc}:{connection.port}").geturl()
     return url.rstrip("/")
 
 
 def _bracketed(host: str) -> str:
-    """Put an IPv6 address into the brackets that a URL needs, which Airflow takes off."""
+    """Restore the brackets of an IPv6 address, which a URL needs and Airflow removes."""
     return f"[{host}]" if host.count(":") > 1 and re.fullmatch(r"[0-9a-fA-F:.]+", host) else host
 
 
@@ -312,10 +312,10 @@ def _auth_cache(read: _FieldReader) -> str:
     is_slip = get_close_matches(value.lower(), _AUTH_CACHE_KINDS, n=1, cutoff=0.7)
     if value in _AUTH_CACHE_KINDS or is_folder or is_redis or (_CONNECTION_ID.fullmatch(value) and not is_slip):
         return value
-    # The value is not repeated: a mistyped Redis URL may hold a password.
+    # The value is not repeated, because a mistyped Redis URL may hold a password.
     raise read.error(
         "auth_cache",
-        "this is no place to keep tokens. Choose file, memory or variable, enter a URL like redis://host:6379/0 "
+        "tokens cannot be kept there. Choose file, memory or variable, or enter a URL like redis://host:6379/0 "
         "or file:///var/lib/airflow/sentinelhub, or the ID of an Airflow connection of type Redis.",
     )
 

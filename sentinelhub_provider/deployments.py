@@ -1,4 +1,4 @@
-"""Where each Sentinel Hub lives, as the OpenAPI descriptions and the documentation say."""
+"""The addresses of each Sentinel Hub, from the OpenAPI descriptions and the documentation."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class PathScheme(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One Sentinel Hub installation; URLs are empty for ``custom``.
+    """One Sentinel Hub installation. URLs are empty for ``custom``.
 
-    :param path_scheme: the scheme that is used when the connection does not name one.
-    :param token_info_path: on the token endpoint's host, ``None`` where there is no token info endpoint.
-    :param dashboard: where a user registers an OAuth client.
+    :param path_scheme: the scheme to use if the connection does not name one.
+    :param token_info_path: path on the token endpoint's host, ``None`` if there is no token info endpoint.
+    :param dashboard: the place where you register an OAuth client.
     """
 
     name: str
@@ -63,6 +63,6 @@ _ALL = (
     Deployment("custom", "custom Sentinel Hub", "", "", dashboard="the dashboard of that deployment"),
 )
 
-# All known deployments by the name that the connection's ``deployment`` field takes.
+# All known deployments, by the name in the connection's ``deployment`` field.
 DEPLOYMENTS: Mapping[str, Deployment] = MappingProxyType({deployment.name: deployment for deployment in _ALL})
 DEFAULT_DEPLOYMENT = "sentinel-hub"

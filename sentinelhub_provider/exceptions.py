@@ -1,4 +1,4 @@
-"""What can go wrong with a Sentinel Hub call, as a tree that callers catch and retry policies match.
+"""The errors of Sentinel Hub calls, as a tree for callers to catch and retry policies to match.
 
 Every message says what happened and what to do next. None of them holds a token or a secret.
 """
@@ -9,22 +9,22 @@ import re
 from typing import Any
 
 _RESTARTABLE = frozenset({"USER_ACTION", "OUT_OF_PU", "UNHEALTHY"})
-"""Reasons that a job was stopped for, from which it goes on where it was."""
+"""Reasons for which a job was stopped and can go on from where it was."""
 
 
 class SentinelHubError(Exception):
     """Root of all errors of this package.
 
-    :param message: what happened and what to do about it, for a person.
-    :param status: HTTP status of the answer, ``None`` when there was none.
+    :param message: what happened and what you can do about it.
+    :param status: HTTP status of the answer, ``None`` if there was no answer.
     :param code: Sentinel Hub's own error code, such as ``COMMON_BAD_PAYLOAD``, or OAuth2's, such as ``invalid_client``.
     :param service_message: the service's own words.
     :param endpoint: method and URL without query, such as ``POST https://services.sentinel-hub.com/process/v1``.
-    :param request_id: the id under which the service logged the request, where it sent one.
+    :param request_id: the ID under which the service logged the request, if it sent one.
     """
 
     final: bool = False
-    """Whether the same call is bound to fail again, so that a task's retries would be wasted on it."""
+    """Whether the same call is bound to fail again. Retries of a task cannot help then."""
 
     def __init__(
         self,
@@ -42,16 +42,16 @@ class SentinelHubError(Exception):
 
     @property
     def about(self) -> dict[str, Any]:
-        """The attributes that every error has, to make another one of."""
+        """The attributes that every error has, as arguments for another one."""
         return {name: getattr(self, name) for name in ("status", "code", "service_message", "endpoint", "request_id")}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Executors hand errors between processes; the arguments that a subclass insists on are among its attributes.
+        # Executors pass errors between processes. The arguments that a subclass requires are among its attributes.
         return _revived, (type(self), str(self), self.__dict__)
 
 
 def _revived(kind: type[SentinelHubError], message: str, attributes: dict[str, Any]) -> SentinelHubError:
-    """Make an error anew from what pickle or copy kept of it."""
+    """Restore an error from pickle or copy."""
     error = kind.__new__(kind)
     BaseException.__init__(error, message)
     error.__dict__.update(attributes)
@@ -65,7 +65,7 @@ class _FinalError(SentinelHubError):
 
 
 class _FieldError(_FinalError, ValueError):
-    """An error of what the user gave; ``field`` names what must be changed, by default the message's first word."""
+    """An error of your input. ``field`` names what you must change. It defaults to the message's first word."""
 
     def __init__(self, message: str, *, field: str | None = None, **about: Any) -> None:
         super().__init__(message, **about)
@@ -73,15 +73,15 @@ class _FieldError(_FinalError, ValueError):
 
 
 class SentinelHubConfigurationError(_FieldError):
-    """A connection that cannot work; ``field`` is the name of the form's field that must be changed."""
+    """The connection cannot work. ``field`` names the field of the form that you must change."""
 
 
 class SentinelHubRequestError(_FieldError):
-    """A request that cannot work, found before anything was sent; ``field`` is the argument that must be changed."""
+    """The request cannot work and was not sent. ``field`` names the argument that you must change."""
 
 
 class SentinelHubTransportError(SentinelHubError):
-    """No whole answer arrived: host unreachable, TLS failure, time-out, or a connection that broke.
+    """No complete answer arrived. The host is unreachable, TLS failed, time ran out, or the connection broke.
 
     :param was_sent: whether the service had the request, or a part of it, when that happened.
     """
@@ -100,13 +100,13 @@ class SentinelHubPermissionError(_FinalError):
 
 
 class SentinelHubQuotaExceededError(_FinalError):
-    """The account has no processing units or requests left in its period (403): waiting seconds does not help."""
+    """The account has no processing units or requests left in its period (403). Waiting seconds does not help."""
 
 
 class SentinelHubRateLimitError(SentinelHubError):
-    """The service answered 429 for as long as the deadline allowed.
+    """The service answered 429 until the deadline.
 
-    :param retry_after: seconds that the service last asked to wait, ``None`` where it did not say.
+    :param retry_after: seconds that the service last asked to wait, ``None`` if it did not say.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None, **about: Any) -> None:
@@ -115,25 +115,26 @@ class SentinelHubRateLimitError(SentinelHubError):
 
 
 class SentinelHubBadRequestError(_FinalError):
-    """The service refuses the request as it is (400, other 4xx, or a 500 whose words say so): change it."""
+    """The service refuses this request (400, other 4xx, or a 500 whose words say so). Change the request."""
 
 
 class SentinelHubNotFoundError(_FinalError):
-    """Nothing lives at this address (404)."""
+    """The address does not exist (404)."""
 
 
 class SentinelHubServerError(SentinelHubError):
-    """The service failed (5xx), or did not take the request in (408, 425), for as long as the deadline allowed."""
+    """The service failed (5xx) or did not accept the request (408, 425) until the deadline."""
 
 
 class SentinelHubResponseError(SentinelHubError):
-    """An unusable answer: HTML instead of data, an empty body, an error under a 200, a redirect elsewhere."""
+    """The answer is unusable, such as HTML instead of data, an empty body, an error under a 200, or a redirect."""
 
 
 class SentinelHubOutputError(SentinelHubError, OSError):
-    """The answer cannot be stored at the path that was given.
+    """The answer cannot be stored at the given path.
 
-    It is not final where the storage does not answer for now; it is where there is no such bucket or no permission.
+    The error is final if the bucket does not exist or the permission is missing. It is not final if the storage does
+    not answer now.
     """
 
     final = True
@@ -144,11 +145,11 @@ class SentinelHubOutputError(SentinelHubError, OSError):
 
 
 class SentinelHubJobError(SentinelHubError):
-    """A remote job ended otherwise than well.
+    """A remote job failed or was stopped.
 
     :param job_status: the job's last state, such as ``FAILED``.
     :param reason: the service's reason, such as ``OUT_OF_PU``.
-    :param final: whether a retry cannot help; by default it can only for a job that goes on from where it stopped.
+    :param final: whether a retry cannot help. By default it helps only a job that goes on from where it stopped.
     """
 
     final = True
@@ -163,4 +164,4 @@ class SentinelHubJobError(SentinelHubError):
 
 
 class SentinelHubBudgetError(_FinalError):
-    """The call would cost more processing units than it was allowed to; nothing was sent."""
+    """The call would cost more processing units than allowed. It was not sent."""

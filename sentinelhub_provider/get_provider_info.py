@@ -1,13 +1,13 @@
-"""What Airflow reads about this provider at start-up: listings, settings and the connection form.
+"""The provider's description for Airflow's start-up: listings, settings and the connection form.
 
 Every Airflow process loads this module, so it imports nothing but the version beside it.
 
-The connection form is declared here and nowhere else. Airflow 3.2 and later read it as it stands; for Airflow 3.1 the
-hook's form methods are derived from it. Keys are kebab-case, as
-``airflow/provider.yaml.schema.json`` spells them: Airflow silently ignores any other spelling.
+The connection form is declared here only. Airflow 3.2 and later read it directly. For Airflow 3.1 the hook's form
+methods are derived from it. Keys are kebab-case, as in ``airflow/provider.yaml.schema.json``, because Airflow silently
+ignores any other spelling.
 
-The key of an extra field never contains *token*, *secret*, *password* or *proxy*: Airflow masks the values of such
-keys, in the form and in every log line.
+The key of an extra field never contains *token*, *secret*, *password* or *proxy*. Airflow masks the values of such keys
+in the form and in every log line.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from sentinelhub_provider import __version__
 
-# Airflow's name for the connection type: lower case, since connection URIs lose the case of their scheme.
+# Airflow's name for the connection type. It is lower case because connection URIs lose the case of their scheme.
 CONNECTION_TYPE = "sentinelhub"
 
 # Import path of the hook that Airflow builds for a connection of this type.
@@ -29,8 +29,8 @@ UI_FIELD_BEHAVIOUR: dict[str, Any] = {
     "relabeling": {"login": "Client ID", "password": "Client secret", "host": "Base URL"},
     "placeholders": {
         "login": "OAuth client of the deployment chosen in Extra Fields",
-        "password": "shown once, when the OAuth client is created",
-        "host": "empty: the address of the deployment that is chosen in Extra Fields",
+        "password": "shown once, when you create the OAuth client",
+        "host": "leave empty for the address of the deployment in Extra Fields",
     },
 }
 
@@ -46,7 +46,7 @@ def _choice(label: str, description: str, choices: dict[str, str], **schema: Any
 CONN_FIELDS: dict[str, dict[str, Any]] = {
     "deployment": _choice(
         "Deployment",
-        "Where your account lives: it decides base URL and token URL, there is none to copy. Register the OAuth "
+        "Where your account lives. It decides base URL and token URL, so you need not enter them. Register the OAuth "
         "client there, in the dashboard of Sentinel Hub or of the Copernicus Data Space, under User settings, "
         "OAuth clients. A client of one does not work at the other.",
         {
@@ -61,66 +61,65 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     # Not "token_url": Airflow would mask its value (see the module's docstring).
     "auth_url": _field(
         "Token URL",
-        "Address that issues access tokens. Only a custom deployment needs it; empty: the one of the deployment. "
-        "It starts with https://; http:// is for this machine (localhost) only.",
+        "OAuth2 token endpoint. Only a custom deployment needs it. Leave it empty for the deployment's own. "
+        "It starts with https://. Plain http:// is for this machine (localhost) only.",
         format="url",
     ),
     "client_auth": _choice(
         "Client authentication",
-        "How ID and secret travel to the token URL: in the form body, as Sentinel Hub documents it, or in an HTTP "
-        "Basic header, for a gateway that asks for it.",
+        "How ID and secret travel to the token URL. Sentinel Hub documents the form body. Choose the HTTP Basic header "
+        "for a gateway that asks for it.",
         {
             "client_secret_post": "Form body (client_secret_post)",
             "client_secret_basic": "HTTP Basic header (client_secret_basic)",
         },
         default="client_secret_post",
     ),
-    "scope": _field("Scope", "OAuth2 scopes to ask for, separated by spaces. Sentinel Hub needs none: leave it empty."),
+    "scope": _field("Scope", "OAuth2 scopes to ask for, separated by spaces. Leave it empty for Sentinel Hub."),
     "path_scheme": _choice(
         "Path scheme",
-        "How the deployment spells its paths: the current way puts the service first, the legacy way the version. "
-        "Empty: the deployment's own.",
+        "How the deployment spells its paths. The current scheme puts the service first, the legacy one the version. "
+        "Leave it empty for the deployment's own.",
         {"current": "Current (/process/v1)", "legacy": "Legacy (/api/v1/process)"},
     ),
     "auth_cache": _field(
         "Authorization cache",
-        "Where access tokens are kept, encrypted, so that each task need not ask for one: 'file', shared by this "
-        "host's tasks (default); 'memory', this process only; 'redis://host:6379/0' or the ID of an Airflow "
-        "connection of type Redis, shared by several hosts; 'variable', an Airflow Variable. Enter a URL without "
-        "a password: the API shows it.",
-        # No default: the form would save it, and Airflow warns of every extra shorter than five letters.
+        "Where tasks share access tokens, encrypted. 'file' (default) shares them on this host and 'memory' within one "
+        "process. 'redis://host:6379/0', or the ID of an Airflow connection of type Redis, shares them between hosts. "
+        "So does 'variable', an Airflow Variable. Enter a URL without a password, because the API shows it.",
+        # There is no default. The form would save it, and Airflow warns of every extra shorter than five letters.
         examples=["file", "memory", "redis://localhost:6379/0", "variable"],
     ),
-    "auth_cache_prefix": _field("Prefix in Redis", "What the names of Redis keys begin with. Empty: sentinelhub."),
+    "auth_cache_prefix": _field("Prefix in Redis", "Start of the names of Redis keys. Default sentinelhub."),
     "requests_per_minute": _field(
         "Requests per minute",
-        "Stay under this many requests a minute, counted across all tasks; your plan says how many it allows. "
-        "Empty: the limit is learnt from Sentinel Hub's answers.",
+        "Limit for the requests per minute of all tasks together. Your plan says how many it allows. "
+        "Leave it empty to learn the limit from Sentinel Hub's answers.",
         "integer",
         minimum=1,
     ),
     "processing_units_per_minute": _field(
         "Processing units per minute",
-        "Stay under this many processing units (PU) a minute, counted across all tasks. Empty: no limit.",
+        "Limit for the processing units (PU) per minute of all tasks together. Leave it empty for no limit.",
         "integer",
         minimum=1,
     ),
     "processing_units_per_day": _field(
         "Processing units per day",
-        "Budget: how many processing units (PU) all tasks together may spend in a day (UTC). A request over it fails "
-        "before it is sent. Empty: no budget.",
+        "Budget of processing units (PU) per day (UTC) for all tasks together. A request over it fails and is not "
+        "sent. Leave it empty for no budget.",
         "integer",
         minimum=1,
     ),
     "processing_units_per_month": _field(
         "Processing units per month",
-        "Budget: how many processing units (PU) all tasks together may spend in a calendar month. Empty: no budget.",
+        "Budget of processing units (PU) per calendar month (UTC) of all tasks. Leave it empty for no budget.",
         "integer",
         minimum=1,
     ),
     "timeout": _field(
         "Timeout (seconds)",
-        "How long a request waits for a connection, and for the next byte of its answer. Empty: 120.",
+        "How long a request waits for a connection and for the next byte of its answer. Default 120.",
         "integer",
         minimum=1,
         maximum=3600,
@@ -133,8 +132,8 @@ CONN_FIELDS: dict[str, dict[str, Any]] = {
     ),
     "allowed_hosts": _field(
         "Further allowed hosts",
-        "Hosts besides the base URL's that may be sent the access token, one per line; Airflow 3.1: separated by "
-        "commas. Usually empty.",
+        "Hosts besides the base URL's that may get the access token, one per line (Airflow 3.1: separated by "
+        "commas). Usually empty.",
         "array",
         items={"type": "string"},
     ),
@@ -148,12 +147,12 @@ def _modules(package: str, *names: str) -> list[dict[str, Any]]:
 
 CONFIG: dict[str, Any] = {
     "sentinelhub": {
-        "description": "What the page Satellite imagery shows.",
+        "description": "The page Satellite imagery.",
         "options": {
             "previews": {
                 "description": (
-                    "How many tasks of a mapped task leave a preview and facts for the page Satellite imagery, in "
-                    "XCom: the first ones. 0: no task leaves any."
+                    "How many tasks of a mapped task leave a preview and facts in XCom for the page Satellite imagery. "
+                    "The first ones do. With 0 no task does."
                 ),
                 "version_added": "0.1.0",
                 "type": "integer",
@@ -176,10 +175,10 @@ CONFIG: dict[str, Any] = {
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return the metadata that Airflow's provider discovery reads through the entry point ``apache_airflow_provider``.
+    """Return the metadata for Airflow's provider discovery, which calls the entry point ``apache_airflow_provider``.
 
-    It is valid against Airflow's lenient ``provider_info.schema.json`` and against the strict
-    ``provider.yaml.schema.json``, the only one of the two that notices a misspelt form key.
+    The metadata is valid against Airflow's lenient ``provider_info.schema.json`` and the strict
+    ``provider.yaml.schema.json``. Only the strict one notices a misspelt form key.
     """
     return {
         # Airflow refuses to start when this differs from the distribution's normalized name (PEP 503).
@@ -189,7 +188,7 @@ def get_provider_info() -> dict[str, Any]:
             "Authorized calls to `Sentinel Hub <https://www.sentinel-hub.com/>`__ and the Copernicus Data Space "
             "Ecosystem: satellite imagery over HTTP, with OAuth2 tokens that are cached, shared and renewed.\n"
         ),
-        # The strict schema asks for the next two keys, for Airflow's own release tools; nothing reads them at run time.
+        # The strict schema requires the next two keys for Airflow's release tools. Nothing reads them at run time.
         "state": "ready",
         "source-date-epoch": 1795392000,
         "versions": [__version__],
@@ -225,7 +224,7 @@ def get_provider_info() -> dict[str, Any]:
                 "to_openlineage_converter": "sentinelhub_provider.assets.sentinelhub.convert_asset_to_openlineage",
             }
         ],
-        # Airflow 3.2 and later; earlier ones pass over it.
+        # Airflow 3.2 and later. Earlier versions ignore it.
         "cli": ["sentinelhub_provider.cli.definition.get_sentinelhub_cli_commands"],
         "config": CONFIG,
         "task-decorators": [

@@ -1,4 +1,4 @@
-"""Which host a URL names, and which hosts may be shown a bearer token."""
+"""The host of a URL, and the hosts that may get a bearer token."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# What parsers disagree about: for one ``https://a\\@b`` names host b, for another (urllib3's) host a.
+# Parsers disagree about ``https://a\\@b``. For some it names host b, for others (urllib3) host a.
 _AMBIGUOUS = re.compile(r"[\\\x00-\x20\x7f]")
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether ``host`` is this machine: ``localhost``, ``*.localhost``, ``127.0.0.0/8`` or ``::1``."""
+    """Tell whether ``host`` is this machine, that is ``localhost``, ``*.localhost``, ``127.0.0.0/8`` or ``::1``."""
     name = host.strip("[]").rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -27,7 +27,7 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Scheme, host and port of a URL (RFC 6454), normalised: lower case, the port always present."""
+    """Scheme, host and port of a URL (RFC 6454) in normal form: lower case and always with a port."""
 
     scheme: str
     host: str
@@ -35,7 +35,7 @@ class Origin:
 
     @classmethod
     def of(cls, url: str) -> Origin:
-        """Read the origin of an absolute http or https URL. Raises ``ValueError`` for anything else."""
+        """Read the origin of an absolute http or https URL. Raises ``ValueError`` for other text."""
         parts = urlsplit(url)
         scheme = parts.scheme.lower()
         if scheme not in _DEFAULT_PORTS or not parts.hostname or _AMBIGUOUS.search(url):
@@ -44,7 +44,7 @@ class Origin:
 
     @property
     def is_protected(self) -> bool:
-        """Whether a secret may travel there: encrypted, or without leaving this machine."""
+        """Whether a secret may travel there, because the way is encrypted or does not leave this machine."""
         return self.scheme == "https" or is_loopback(self.host)
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class TrustedOrigins:
-    """The places that may see a token: its connection's own, and hosts as ``host`` (port 443) or ``host:port``."""
+    """The hosts that may get a token: the connection's own, and hosts as ``host`` (port 443) or ``host:port``."""
 
     own: Origin
     allowed_hosts: frozenset[str] = frozenset()
@@ -75,16 +75,16 @@ class TrustedOrigins:
 
 
 def protected_origin(url: str) -> Origin | None:
-    """Return the origin of a URL that a request may go to; ``None`` where others can read along, or it is no URL."""
+    """Return the origin of a URL that a request may go to, ``None`` if others can read along or it is not a URL."""
     try:
         origin = Origin.of(url)
     except ValueError:
         return None
-    # User info would replace the bearer token by Basic authentication, in some HTTP libraries.
+    # Some HTTP libraries would replace the bearer token by Basic authentication with the user info.
     return origin if origin.is_protected and "@" not in urlsplit(url).netloc else None
 
 
 def without_query(url: str) -> str:
-    """Return ``url`` without user info, query and fragment, which may hold what no log should."""
+    """Return ``url`` without user info, query and fragment, which may hold secrets."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

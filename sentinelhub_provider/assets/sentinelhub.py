@@ -1,7 +1,7 @@
 """Asset URIs of satellite data: ``sentinelhub://copernicus-data-space/sentinel-2-l2a?bbox=20.5,47.5,20.62,47.56``.
 
 The host is the deployment, the path the collection, and ``bbox`` the area in degrees. Airflow calls
-:func:`sanitize_uri` for each such URI, so that all spellings of one place and collection are one URI.
+:func:`sanitize_uri` for each such URI, so that all spellings of one place and collection become one URI.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Return the one spelling of a URI.
+    """Return the normal spelling of a URI.
 
-    :raises ValueError: where deployment, collection or area cannot be.
+    :raises ValueError: if deployment, collection or area cannot exist.
     """
     deployment, collection = uri.netloc.lower(), uri.path.strip("/")
     if deployment not in DEPLOYMENTS:
@@ -48,12 +48,12 @@ def create_asset(
     bbox: Sequence[float] | str | None = None,
     extra: dict[str, Any] | None = None,
 ) -> Asset:
-    """Return the asset of a collection, or of an area of it, which is named by its normalized URI.
+    """Return the asset of a collection or of an area of it. Its name is its normalized URI.
 
-    :param collection: its id, such as ``sentinel-2-l2a``.
+    :param collection: the collection's ID, such as ``sentinel-2-l2a``.
     :param deployment: as in the connection.
     :param bbox: west, south, east, north in degrees.
-    :param extra: of the asset.
+    :param extra: extra of the asset.
     :raises ValueError: see :func:`sanitize_uri`.
     """
     given: Any = collection  # whatever the DAG's author wrote
@@ -65,7 +65,7 @@ def create_asset(
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:  # noqa: ARG001 - Airflow names it
-    """Return the dataset that an asset is to OpenLineage: that of the tasks that read the collection."""
+    """Return an asset's dataset in OpenLineage. It is the same as that of the tasks that read the collection."""
     from airflow.providers.common.compat.openlineage.facet import Dataset
 
     uri = urlsplit(asset.uri)

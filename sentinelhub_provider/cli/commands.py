@@ -1,4 +1,4 @@
-"""The commands: each returns what is shown, and an exit code. They execute the operators with a small context."""
+"""The commands. Each one executes an operator with a small context, and returns what to show and an exit code."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Outcome: TypeAlias = tuple[Any, int]
 
 OK, REFUSED, USAGE = 0, 1, 2
 POSITIONAL = ("job_id", "folder")
-PROGRESS_EVERY = 2.0  # Seconds between two lines that a person waits for
+PROGRESS_EVERY = 2.0  # seconds between two lines of progress
 LOG: Any = logging.getLogger("sentinelhub_provider.cli")
 
 
 def check(options: Options) -> Outcome:
-    """Try the connection, and tell what it allows."""
+    """Try the connection and show its limits."""
     from sentinelhub_provider.transport.steps import duration
 
     hook, rows = _hook(options), []
@@ -58,7 +58,7 @@ def check(options: Options) -> Outcome:
             said = f"{left:g} of {one.limit:g} PU left, {spent:g} spent, {held:g} set aside"
             tell(f"budget of {one.name}", one.remaining > 0, said)
         if not standings:
-            tell("budget", True, "none: the connection sets no limit on processing units")
+            tell("budget", True, "none, the connection sets no limit on processing units")
         return all(row["result"] == "ok" for row in rows)
 
     try:
@@ -69,7 +69,7 @@ def check(options: Options) -> Outcome:
 
 
 def token_info(options: Options) -> Outcome:
-    """Tell about the access token."""
+    """Describe the access token."""
     return asdict(_hook(options).token_info()), OK
 
 
@@ -85,8 +85,8 @@ def search(options: Options) -> Outcome:
 
 
 def process(options: Options) -> Outcome:
-    """Have a picture made."""
-    # A picture of another request is told by its STAC Item.
+    """Render a picture."""
+    # The picture's STAC Item tells whether it is of another request.
     stac = options.stac or options.if_exists == "skip"
     result = _process(options, "output_path", "if_exists", "tile", stac=stac).resume(_context())
     if options.output == "table" and result["path"] is not None:
@@ -95,19 +95,19 @@ def process(options: Options) -> Outcome:
 
 
 def estimate_process(options: Options) -> Outcome:
-    """Tell what a picture will cost."""
+    """Estimate the cost of a picture."""
     return _estimate(_process(options, output_path=f"picture.{options.outputs}"))
 
 
 def statistics(options: Options) -> Outcome:
-    """Have statistics made."""
+    """Compute statistics."""
     operator = _statistics(options, "output_path", "concurrency")
     result = operator.resume(_context())
     return (result["table"] if options.output == "table" and "table" in result else result), OK
 
 
 def estimate_statistics(options: Options) -> Outcome:
-    """Tell what statistics will cost."""
+    """Estimate the cost of statistics."""
     return _estimate(_statistics(options))
 
 
@@ -155,7 +155,7 @@ def collections(options: Options) -> Outcome:
 def examples(options: Options) -> Outcome:
     """Copy the example DAGs."""
     here = Path(__file__).parent
-    # In a checkout they are where people look for them; the wheel has them beside this module.
+    # A checkout has them in its example_dags folder, the wheel beside this module.
     source = next(folder for folder in (here / "examples", here.parents[1] / "example_dags") if folder.is_dir())
     target = Path(options.folder)
     rows = []
@@ -179,19 +179,19 @@ def sandbox(options: Options) -> Outcome:
 
 
 def cause_of(failure: Exception, options: Options) -> tuple[Exception, int]:
-    """Return the error that a person should read, and the exit code that it means."""
-    # A task fails with an exception of Airflow's, whose context is ours.
+    """Return the error that the user should read, and its exit code."""
+    # A task fails with an exception of Airflow's, whose context is the error of this package.
     found = failure if isinstance(failure, SentinelHubError) else failure.__context__
     error = found if isinstance(found, SentinelHubError) else failure
     return _hinted(error, options), USAGE if isinstance(error, SentinelHubRequestError) else REFUSED
 
 
 def _hinted(error: Exception, options: Options) -> Exception:
-    """Say what a person at a command line can do, where the error speaks to the author of a DAG."""
+    """Add advice for the command line to errors that address the author of a DAG."""
     field = getattr(error, "field", None)
     if field == "sentinelhub_conn_id":
         variable = f"AIRFLOW_CONN_{options.conn_id.upper()}"
-        advice = f"Create it, name another with --conn-id, or set {variable}; that needs no Airflow database."
+        advice = f"Create it, name another with --conn-id, or set {variable}, which needs no Airflow database."
         error.args = (f"There is no Airflow connection {options.conn_id!r}. {advice}",)
     elif field in ("time_range", "datetime") and getattr(options, "time_range", "") is None:
         error.args = ("--time-range is missing. Give it, such as P7D for the last seven days.",)
@@ -205,7 +205,7 @@ def _hinted(error: Exception, options: Options) -> Exception:
 def _hook(options: Options) -> SentinelHubHook:
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 
-    # Let Airflow look a connection up in its database, too, as ``airflow connections test`` does.
+    # This lets Airflow look a connection up in its database, too, as ``airflow connections test`` does.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
     hook = SentinelHubHook(options.conn_id)
     hook._log = LOG
@@ -213,7 +213,7 @@ def _hook(options: Options) -> SentinelHubHook:
 
 
 def _operator(operator: Any, options: Options, /, **arguments: Any) -> Any:
-    """Return an operator that pushes nothing to XCom, waits here, and logs to the screen."""
+    """Return an operator that pushes nothing to XCom, waits in this process, and logs to the screen."""
     arguments |= _named(options, ("max_processing_units", "deadline"))
     made = operator(
         task_id=options.command,
@@ -222,7 +222,7 @@ def _operator(operator: Any, options: Options, /, **arguments: Any) -> Any:
         do_xcom_push=False,
         **arguments,
     )
-    # Airflow's own way of logging writes to standard output, which is for results.
+    # Airflow's own logging writes to standard output, which is for results.
     made.hook, made._cached_logger = _hook(options), LOG
     return made
 
@@ -232,7 +232,7 @@ def _named(options: Options, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _context() -> Any:
-    # The same for the same user: what was interrupted goes on where it ended.
+    # The context is the same for the same user, so that an interrupted command goes on where it ended.
     return {"ti": SimpleNamespace(dag_id="command_line", run_id=getpass.getuser(), map_index=-1)}
 
 
@@ -258,7 +258,7 @@ def _statistics(options: Options, *names: str) -> Any:
 
 
 def _request(options: Options, *names: str) -> dict[str, Any]:
-    """Return the arguments that describe a request; files that a DAG would name as templates are read."""
+    """Return the arguments that describe a request. Read the files that a DAG would name as templates."""
     from sentinelhub_provider.features.files import read_text
 
     given = _named(options, (*REQUEST, *names))
@@ -274,7 +274,8 @@ def _estimate(operator: Any) -> Outcome:
     estimate = operator.estimate(_context())
     if estimate is None:
         raise SentinelHubRequestError(
-            "The cost cannot be told: the evalscript's setup() does not plainly return one literal.", field="evalscript"
+            "The cost is unknown, because the evalscript's setup() does not plainly return one literal.",
+            field="evalscript",
         )
     from sentinelhub_provider.api.processing_units import check_budget
 
@@ -287,7 +288,7 @@ def _estimate(operator: Any) -> Outcome:
 
 
 def _job(options: Options) -> Any:
-    """Look a job up, among all kinds where none is given. Raises :class:`SentinelHubJobError` where there is none."""
+    """Look a job up, among all kinds if none is given. Raises :class:`SentinelHubJobError` if there is no such job."""
     from sentinelhub_provider.api.jobs.job import JobState, check_job_id, kind_of
     from sentinelhub_provider.both_ways import at_once
     from sentinelhub_provider.hooks.jobs import worker_calls

@@ -13,17 +13,17 @@ EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit code."""
+    """Run a command and return its exit code."""
     return run(build_parser().parse_args(arguments))
 
 
 def run_in_airflow(options: argparse.Namespace) -> None:
-    """Run a command of ``airflow sentinelhub``; raises ``SystemExit``, as Airflow ignores what is returned."""
+    """Run a command of ``airflow sentinelhub``. It raises ``SystemExit``, because Airflow ignores a returned code."""
     sys.exit(run(options))
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run a command that was parsed; return its exit code."""
+    """Run a parsed command and return its exit code."""
     from sentinelhub_provider.cli import commands, screen
 
     try:

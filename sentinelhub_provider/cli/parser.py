@@ -1,4 +1,4 @@
-"""The commands and their options. Imports nothing but the standard library: every ``airflow`` command loads this."""
+"""The commands and their options. Every ``airflow`` command loads this, so it imports the standard library only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PROGRAM = "python -m sentinelhub_provider"
 DESCRIPTION = "Check a connection to Sentinel Hub, search scenes, request pictures and statistics, look after jobs"
 EXIT_CODES = "exit codes: 0 done, 1 the service, the connection or a check said no, 2 wrong arguments, 130 Ctrl-C"
 QUICK = 30
-"""Seconds that a call may take which a person waits for."""
+"""Seconds that a call may take, because a user waits for it."""
 KINDS = ("batch-process", "batch-statistics", "async-process")
 LISTED = KINDS[:2]
 AREA = "--bbox 13.35 45.40 13.45 45.50"
@@ -19,7 +19,7 @@ Add = Callable[..., Any]
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser that says what is wrong in two lines; Airflow's own would print the whole help."""
+    """A parser that reports an error in two lines. Airflow's own would print the whole help."""
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""
@@ -38,18 +38,18 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     group = _group(parser, "COMMAND")
     _command(group, "check", "try the connection, and tell its limits and budgets", ["", "--conn-id my_account"])
     token = _group(_parent(group, "token", "the access token"), "ACTION")
-    _command(token, "info", "client, scopes and expiry of the access token; never the token", [""], "token_info")
+    _command(token, "info", "client, scopes and expiry of the access token, without the token", [""], "token_info")
     _search(group)
     _process(group)
     _statistics(group)
-    estimate = _group(_parent(group, "estimate", "what a request will cost; nothing is sent"), "REQUEST")
+    estimate = _group(_parent(group, "estimate", "estimate the cost of a request without sending it"), "REQUEST")
     _process(estimate, "estimate_process")
     _statistics(estimate, "estimate_statistics")
     _jobs(_group(_parent(group, "jobs", "jobs of the account"), "ACTION"))
     _command(group, "collections", "the collections that the Catalog offers to the account", ["", "--output json"])
     add = _command(group, "examples", "copy the example DAGs into a folder", ["dags/"], connects=False)
-    add("folder", metavar="DIR", help="where they go; a file that is there stays as it is")
-    # No character begins an option: all of them are the sandbox's.
+    add("folder", metavar="DIR", help="folder for them; files that exist stay as they are")
+    # No character begins an option, because all options are the sandbox's.
     sandbox = group.add_parser(
         "sandbox", help="run an embedded Sentinel Hub; see sandbox --help", add_help=False, prefix_chars="\0"
     )
@@ -84,8 +84,8 @@ def _command(
         parser.set_defaults(deadline=str(QUICK))
         add("--conn-id", default="sentinelhub_default", metavar="ID", help="Airflow connection (default: %(default)s)")
     add("-o", "--output", choices=("table", "json"), default="table", help="for people (default), or for scripts")
-    add("-v", "--verbose", action="store_true", help="tell what is done; the default on a terminal")
-    add("--debug", action="store_true", help="show the whole traceback of an error, and all of the log")
+    add("-v", "--verbose", action="store_true", help="report the progress; default on a terminal")
+    add("--debug", action="store_true", help="show the whole traceback of an error and the whole log")
     return add
 
 
@@ -99,7 +99,7 @@ def _search(group: Any) -> None:
     add("--distinct", metavar="PROPERTY", help="list the values of a property instead, such as date")
     add("--sort", choices=("newest", "oldest", "clearest"))
     add("--one-per", choices=("day", "tile"))
-    add("--limit", default="100", help="scenes at most (default: %(default)s), or all")
+    add("--limit", default="100", help="most scenes (default: %(default)s), or all")
     add("--output-path", metavar="FILE", help="for the whole STAC items: .json, or .parquet for GeoParquet")
     _limits(add, QUICK)
 
@@ -108,13 +108,13 @@ def _process(group: Any, command: str = "process") -> None:
     what = f"--collection sentinel-2-l2a --evalscript ndvi --time-range P30D {AREA} --resolution 20"
     if command == "process":
         examples = [f"{what} --output-path ndvi.tif", "--request request.json --output-path ndvi.png"]
-        add = _command(group, "process", "have a picture made; this costs processing units", examples)
-        add("--output-path", metavar="FILE", required=True, help="path or URL; its ending says the format")
+        add = _command(group, "process", "render a picture; this costs processing units", examples)
+        add("--output-path", metavar="FILE", required=True, help="path or URL; its ending sets the format")
         add("--if-exists", choices=("overwrite", "skip", "fail"), default="overwrite")
         add("--stac", action="store_true", help="write a STAC Item beside the picture, and its Collection")
         add("--tile", action="store_true", help="fetch a large area in tiles (extra raster)")
     else:
-        add = _command(group, "process", "what a picture will cost; nothing is sent", [what], command)
+        add = _command(group, "process", "estimate the cost of a picture without rendering it", [what], command)
         add("--outputs", metavar="FORMAT", default="tiff", help="png, jpeg or tiff (default: %(default)s)")
     _area(add, "--geometry")
     _request(add)
@@ -130,11 +130,11 @@ def _statistics(group: Any, command: str = "statistics") -> None:
         add("--output-path", metavar="FILE", help="for the table: .csv, .jsonl or .parquet")
         add("--concurrency", default="10", metavar="N", help="requests at a time (default: %(default)s)")
     else:
-        add = _command(group, "statistics", "what statistics will cost; nothing is sent", examples, command)
+        add = _command(group, "statistics", "estimate the cost of statistics without computing them", examples, command)
     add("--features", metavar="FILE", help="GeoJSON, GeoPackage, Shapefile, GeoParquet: each feature on its own")
     add("--id-property", metavar="NAME", help="the property that names each feature")
-    add("--layer", metavar="NAME", help="of a file that has several")
-    add("--on-error", choices=("fail", "skip"), default="fail", help="what becomes of a feature that cannot work")
+    add("--layer", metavar="NAME", help="layer of a file that has several")
+    add("--on-error", choices=("fail", "skip"), default="fail", help="what to do about a feature that cannot work")
     _area(add, "--geometry")
     _request(add)
     add("--aggregation-interval", metavar="DURATION", default="P1D", help="such as P1M (default: %(default)s)")
@@ -146,11 +146,11 @@ def _jobs(group: Any) -> None:
     add = _command(group, "list", "list jobs, newest first", ["", "--state processing --limit 5"], "jobs_list")
     add("--kind", choices=LISTED, help="one kind only")
     add("--state", action="append", dest="states", help="such as PROCESSING; may be given more than once")
-    add("--limit", default="20", help="jobs of each kind at most (default: %(default)s)")
+    add("--limit", default="20", help="most jobs of each kind (default: %(default)s)")
     for name, title, kinds in (("show", "show a job", KINDS), ("cancel", "stop a job that runs", LISTED)):
         add = _command(group, name, title, ["11111111-2222-3333-4444-555555555555"], f"jobs_{name}")
         add("job_id", metavar="ID")
-        add("--kind", choices=kinds, help="where it is looked for; by default all kinds")
+        add("--kind", choices=kinds, help="kind of the job; default: all kinds")
 
 
 def _area(add: Add, geometry: str) -> None:
@@ -169,10 +169,10 @@ def _request(add: Add) -> None:
     add("--mosaicking-order", metavar="ORDER", help="mostRecent, leastRecent or leastCC")
     add("--max-cloud-cover", metavar="PERCENT", help="of a scene")
     add("--request", metavar="FILE", help="the API's own JSON, instead of all of these; a .json file")
-    add("--samples", default="1", metavar="N", help="samples to a pixel, for the estimate (default: %(default)s)")
+    add("--samples", default="1", metavar="N", help="samples per pixel, for the estimate (default: %(default)s)")
 
 
 def _limits(add: Add, deadline: int = 600) -> None:
-    add("--max-processing-units", metavar="PU", help="refuse what costs more by estimate, before it is sent")
-    told = "for one call, its waits included (default: %(default)s)"
+    add("--max-processing-units", metavar="PU", help="refuse a request of a higher estimated cost before it is sent")
+    told = "for one call with its waits (default: %(default)s)"
     add("--deadline", metavar="SECONDS", default=str(deadline), help=told)

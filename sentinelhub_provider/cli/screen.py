@@ -1,4 +1,4 @@
-"""What the command line shows: tables or JSON on standard output; errors and progress on standard error."""
+"""The output of the command line: tables or JSON on standard output, errors and progress on standard error."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from datetime import datetime
 from typing import Any, TextIO
 
 WIDEST = 100_000
-"""Columns of a table that no terminal shows: a line of it stays a line."""
+"""Most columns of a table. A terminal cannot show more, and a line of a table stays a line."""
 
 
 def show(result: Any, output: str) -> None:
-    """Print what a command returned: as JSON, or a list of dicts as a table, and a dict as one of names and values."""
+    """Print a command's result as JSON or as a table. A dict becomes a table of names and values."""
     if output == "json":
         _write(sys.stdout, json.dumps(result, indent=2, default=_plain) + "\n")
         return
@@ -40,7 +40,7 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    # No colour and no markup: what the service says may hold anything.
+    # Text goes out without colour and markup, because the service's words may hold anything.
     text, columns = io.StringIO(), names or ("", "")
     console = Console(file=text, width=None if sys.stdout.isatty() else WIDEST, color_system=None)
     is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
@@ -58,7 +58,7 @@ def _plain(value: Any) -> str:
 
 
 def cell(value: Any) -> str:
-    """Return a value as text on one line, without characters that would steer a terminal."""
+    """Return a value as text on one line, without control characters of a terminal."""
     if value is None:
         return ""
     if isinstance(value, float):
@@ -70,7 +70,7 @@ def cell(value: Any) -> str:
 
 
 def show_error(error: BaseException, output: str, *, debug: bool = False) -> None:
-    """Print an error: its message on one line, or as JSON; with ``debug``, how it came about."""
+    """Print an error with its message on one line, or as JSON. With ``debug``, add the traceback."""
     if debug:
         _write(sys.stderr, "".join(traceback.format_exception(error)))
     message = cell(str(error).strip() or type(error).__name__)
@@ -85,19 +85,19 @@ def show_error(error: BaseException, output: str, *, debug: bool = False) -> Non
 
 
 def _write(stream: TextIO, text: str) -> None:
-    # What the terminal's encoding lacks becomes a question mark; it is no reason to fail.
+    # A character that the terminal's encoding lacks becomes a question mark instead of an error.
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "replace").decode(encoding))
     stream.flush()
 
 
 def set_up_log(*, verbose: bool, debug: bool) -> None:
-    """Send the log to standard error: warnings, on a terminal what is being done, and with ``debug`` all of it."""
+    """Send the log to standard error: warnings, on a terminal also the progress, and with ``debug`` everything."""
     level = logging.DEBUG if debug else logging.INFO if verbose or sys.stderr.isatty() else logging.WARNING
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     handler.addFilter(_is_ours)
-    # Airflow sets its log up when it is imported, and sends it to standard output, which is for results.
+    # Airflow sets its log up when it is imported and sends it to standard output, which is for results.
     importlib.import_module("airflow.settings")
     for name in ("airflow.task", "airflow", "sentinelhub_provider"):
         logger = logging.getLogger(name)
@@ -109,10 +109,10 @@ def set_up_log(*, verbose: bool, debug: bool) -> None:
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    """Tell whether a record is this package's: OAuth2 and HTTP libraries would show headers and tokens."""
+    """Tell whether a record is this package's. OAuth2 and HTTP libraries would show headers and tokens."""
     return "sentinelhub_provider" in record.name
 
 
 def end_of_pipe() -> None:
-    """Let nothing more be written to standard output, whose reader has gone."""
+    """Stop writing to standard output, whose reader has gone."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""``@task.sentinelhub``: a function that says what picture is wanted, and the Process operator has it made."""
+"""``@task.sentinelhub`` turns a function into a Process operator. The function describes the picture."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ from sentinelhub_provider.operators.process import SentinelHubProcessOperator
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, TaskDecorator
 
-HOOK = "hook"  # The argument of the function that gets the hook
+HOOK = "hook"  # the function's argument for the hook
 
 NEEDED_BEFORE = ("dag_run_budget", "max_wait", "over_budget", "sentinelhub_conn_id")
-"""Arguments that are needed before the function runs, so that it cannot return them."""
+"""Arguments that the operator needs before the function runs, so the function cannot return them."""
 
 
 class _SentinelHubDecoratedOperator(DecoratedOperator, SentinelHubProcessOperator):
-    """Calls a function, and has the picture made that it describes.
+    """Calls a function and renders the picture that it describes.
 
-    The function gets its own arguments, those of the task's context that it names, and ``hook`` where it names that: a
-    :class:`~sentinelhub_provider.hooks.sentinelhub.SentinelHubHook` of the task's connection. It returns either the
-    Process API's JSON (a mapping with ``input``), or arguments of the Process operator, which come before those given
-    to the decorator. Templates in what it returns are rendered. After a wait in the triggerer it is called again.
+    The function gets its own arguments and the values of the task's context that it names. If it names ``hook``, it
+    gets a :class:`~sentinelhub_provider.hooks.sentinelhub.SentinelHubHook` of the task's connection. It returns either
+    the Process API's JSON (a mapping with ``input``) or arguments of the Process operator. These come before the
+    arguments of the decorator. Templates in the result are rendered. After a wait in the triggerer, the function is
+    called again.
 
     :param python_callable: the function.
     :param op_args: its positional arguments. (templated)
     :param op_kwargs: its keyword arguments. (templated)
-    :param output_path: as the Process operator has it; may be left to the function. (templated)
+    :param output_path: as in the Process operator. The function may return it instead. (templated)
     :param kwargs: further arguments of the Process operator.
-    :raises TypeError: for a coroutine function, and where ``hook`` is given.
+    :raises TypeError: for a coroutine function, and if ``hook`` is given.
     """
 
     custom_operator_name = "@task.sentinelhub"
@@ -58,8 +59,8 @@ class _SentinelHubDecoratedOperator(DecoratedOperator, SentinelHubProcessOperato
             raise TypeError(f"{python_callable.__name__} is async. @task.sentinelhub takes a plain function.")
         own = dict(op_kwargs or {})
         if HOOK in own:
-            raise TypeError(f"{python_callable.__name__}() gets its {HOOK} from @task.sentinelhub: do not pass one.")
-        # Airflow binds the function's arguments now, and the hook comes when the task runs.
+            raise TypeError(f"{python_callable.__name__}() gets its {HOOK} from @task.sentinelhub. Do not pass one.")
+        # Airflow binds the function's arguments now. The hook comes when the task runs.
         later = {HOOK: None} if HOOK in inspect.signature(python_callable).parameters else {}
         super().__init__(
             python_callable=python_callable, op_args=op_args, op_kwargs=own | later, output_path=output_path, **kwargs
@@ -85,11 +86,11 @@ class _SentinelHubDecoratedOperator(DecoratedOperator, SentinelHubProcessOperato
 
 
 def _arguments(returned: Any) -> dict[str, Any]:
-    """Return what a function returned as arguments of the Process operator."""
+    """Return the result of a function as arguments of the Process operator."""
     if not isinstance(returned, Mapping):
         what = "nothing" if returned is None else f"a {type(returned).__name__}"
         raise SentinelHubRequestError(
-            f"the function returned {what}. Return a dict: the Process API's JSON, or arguments of "
+            f"the function returned {what}. Return a dict with the Process API's JSON, or with arguments of "
             "SentinelHubProcessOperator, such as {'bbox': [...], 'resolution': 10}.",
             field="request",
         )
@@ -106,7 +107,7 @@ def _arguments(returned: Any) -> dict[str, Any]:
             nearest = difflib.get_close_matches(str(name), allowed, n=1)
             hint = f"Did you mean {nearest[0]!r}?" if nearest else f"It takes {', '.join(sorted(allowed))}."
             raise SentinelHubRequestError(
-                f"the function returned {name!r}, which is no argument of SentinelHubProcessOperator. {hint} The "
+                f"the function returned {name!r}, which is not an argument of SentinelHubProcessOperator. {hint} The "
                 "Process API's JSON has 'input' at its top.",
                 field="request",
             )
@@ -114,7 +115,10 @@ def _arguments(returned: Any) -> dict[str, Any]:
 
 
 def _allowed() -> set[str]:
-    """Return the arguments of the Process operator that a function may return: all but those of every operator."""
+    """Return the arguments of the Process operator that a function may return.
+
+    Arguments of all operators are left out.
+    """
     kinds = [kind for kind in SentinelHubProcessOperator.__mro__ if issubclass(kind, BaseOperator)]
     own = {name for kind in kinds for name in inspect.signature(kind.__init__).parameters}
     return own - set(inspect.signature(BaseOperator.__init__).parameters) - {"kwargs", *NEEDED_BEFORE}
@@ -123,15 +127,16 @@ def _allowed() -> set[str]:
 def sentinelhub_task(
     python_callable: Callable[..., Any] | None = None, *, multiple_outputs: bool = False, **kwargs: Any
 ) -> TaskDecorator:
-    """Make a function a task that has a picture made by the Process API: ``@task.sentinelhub``.
+    """Make a function a task that renders a picture with the Process API: ``@task.sentinelhub``.
 
     .. seealso:: :doc:`/how-to/taskflow`
 
-    :param python_callable: the function; it returns a request, see :doc:`/how-to/taskflow`.
-    :param multiple_outputs: whether each member of the task's result is an XCom of its own, so that
-        ``picture["path"]`` works in the DAG. What the function's annotation says is the request, and not the result.
-    :param kwargs: arguments of :class:`~sentinelhub_provider.operators.process.SentinelHubProcessOperator`, but for
-        those that the function returns.
+    :param python_callable: the function. It returns a request, see :doc:`/how-to/taskflow`.
+    :param multiple_outputs: whether each member of the task's result is an XCom of its own, so that ``picture["path"]``
+        works in the DAG. The function's annotation does not count here, because it describes the request and not the
+        result.
+    :param kwargs: arguments of :class:`~sentinelhub_provider.operators.process.SentinelHubProcessOperator` that the
+        function does not return.
     """
     return task_decorator_factory(
         python_callable=python_callable,

@@ -1,4 +1,4 @@
-"""What Airflow is told, or asked, with care: secrets to keep out of the logs, connections, and metrics."""
+"""Careful calls to Airflow: masked secrets, connections and metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sentinelhub_provider.transport.steps import PROCESSING_UNITS, Measurement
 
 @contextmanager
 def named_if_missing(conn_id: str, *, field: str) -> Iterator[None]:
-    """Raise :class:`SentinelHubConfigurationError`, which no retry cures, where there is no such Airflow connection."""
+    """Raise :class:`SentinelHubConfigurationError`, which is final, if there is no such Airflow connection."""
     try:
         yield
     except Exception as error:
@@ -26,39 +26,41 @@ def named_if_missing(conn_id: str, *, field: str) -> Iterator[None]:
 
 
 def mask(secret: str) -> None:
-    """Have Airflow replace ``secret`` by ``***`` wherever this task logs or renders it."""
+    """Tell Airflow to replace ``secret`` by ``***`` wherever this task logs or renders it."""
     from airflow.sdk.log import mask_secret
 
     mask_secret(secret)
 
 
 async def amask(secret: str) -> None:
-    """Do what :func:`mask` does, from an event loop."""
+    """Do the same as :func:`mask` on an event loop."""
     try:
         from airflow.sdk.log import amask_secret
-    except ImportError:  # before 3.3 there is only the one that blocks, which must not run on the loop
+    except ImportError:  # before 3.3 there is only the blocking one, which must not run on the loop
         from asgiref.sync import sync_to_async
 
-        # Not any thread: Airflow 3.1's triggerer has to find the way back from it to its own loop, or it breaks down.
+        # Only a thread of asgiref works. From others, Airflow 3.1's triggerer cannot reach its own loop and breaks
+        # down.
         await sync_to_async(mask)(secret)
     else:
         await amask_secret(secret)
 
 
 class Meter:
-    """Writes to Airflow's metrics (``sentinelhub.requests`` and so on) what the calls of one hook do; threads share it.
+    """Writes the calls of one hook to Airflow's metrics (``sentinelhub.requests`` and so on). Threads share it.
 
-    Tags are the connection, the API, the class of the status, and the window of a budget, which counts for all APIs.
+    The tags are the connection, the API, the class of the status, and the window of a budget, which counts for all
+    APIs.
     """
 
     def __init__(self, conn_id: str) -> None:
         self._conn_id = conn_id
         self._lock = threading.Lock()
         self.spent: float | None = None
-        """PU that all answers so far name as their cost, also those of failed calls; ``None`` where none named any."""
+        """PU that all answers so far name as their cost, with those of failed calls. ``None`` if none named a cost."""
 
     def __call__(self, measured: Measurement, url: str = "") -> None:
-        """Write the metric ``sentinelhub.<name>``, for a call to a URL or path."""
+        """Write the metric ``sentinelhub.<name>`` for a call to a URL or path."""
         from airflow.providers.common.compat.sdk import Stats
 
         if measured.name == PROCESSING_UNITS:
@@ -71,5 +73,5 @@ class Meter:
         getattr(Stats, measured.kind)(f"sentinelhub.{measured.name}", measured.value, tags=tags)
 
     def spend(self, units: float, url: str) -> None:
-        """Count PU that no answer names, such as the cost of a job at a path."""
+        """Count PU that the answers do not name, such as the cost of a job at a path."""
         self(Measurement(PROCESSING_UNITS, units), url)

@@ -1,4 +1,4 @@
-"""Keeps tokens in Airflow Variables. These know no lock: tasks that start at once without a token each fetch one."""
+"""Keeps tokens in Airflow Variables. These have no lock, so tasks that start together may each fetch a token."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from sentinelhub_provider.both_ways import Turns
 from sentinelhub_provider.oauth.stores import Blob, StoreLock
 from sentinelhub_provider.transport.state_stores import Change, Coding, State
 
-# Chance with which a process renews a token that still works.
-# Many tasks find the same token near its end in the same second. With this chance a few of them renew it, not all; a
-# token that nobody renewed is fetched when it has ended.
+# Chance with which a process renews a token that still works. Many tasks find the same token near its end in the same
+# second, and this chance lets only a few of them renew it. If nobody renews the token, it is fetched after its end.
 RENEWAL_CHANCE = 0.1
-# Of a Variable whose loss is felt, other than that of a token.
+# Description of a Variable that users should not delete, unlike that of a token.
 DESCRIPTION = (
-    "What airflow-provider-sentinelhub spent of its budgets, in processing units. If it is deleted, all budgets begin "
-    "anew, with nothing spent."
+    "Processing units that airflow-provider-sentinelhub spent of its budgets. If you delete this Variable, all "
+    "budgets start again with nothing spent."
 )
 PROBE = "probe"  # key of a Variable that shows whether Airflow answers
 # Whether Airflow (3.2 and later) keeps the answers to several threads of a process apart.
@@ -31,7 +30,7 @@ ANSWERS_ANY_THREAD = Version(sdk_version) >= Version("1.2")
 
 
 def are_within_reach() -> bool:
-    """Tell whether Variables can be used here: not on an event loop, where Airflow answers one thread only."""
+    """Tell whether Variables can be used here. On an event loop, older Airflow answers one thread only."""
     if ANSWERS_ANY_THREAD:
         return True
     try:
@@ -42,13 +41,13 @@ def are_within_reach() -> bool:
 
 
 class VariableStore:
-    """One Airflow Variable by key; ``chance`` is a number in [0, 1)."""
+    """One Airflow Variable for each key. ``chance`` returns a number in [0, 1)."""
 
     def __init__(self, variables: Any = Variable, *, chance: Callable[[], float] = random.random) -> None:
         self._variables, self._chance = variables, chance
 
     def read(self, key: str) -> Blob | None:
-        """Return what is kept under ``key``, ``None`` where there is nothing."""
+        """Return the bytes under ``key``, ``None`` if there are none."""
         value = self._variables.get(_name(key), default=None)
         return Blob(str(value).encode()) if value else None
 
@@ -58,21 +57,21 @@ class VariableStore:
         data: bytes,
         lifetime: float,  # noqa: ARG002 - variables do not expire
         *,
-        description: str = "Kept by airflow-provider-sentinelhub; may be deleted at any time.",
+        description: str = "Kept by airflow-provider-sentinelhub. You may delete it at any time.",
     ) -> None:
-        """Keep ``data``, which is ASCII, under ``key``."""
+        """Store ``data``, which is ASCII, under ``key``."""
         self._variables.set(_name(key), data.decode("ascii"), description=description)
 
     def lock(self, key: str) -> StoreLock:  # noqa: ARG002 - there is none
-        """Return what stands in for a lock: all may fetch who have no token, a few of those whose token still works."""
+        """Return a stand-in for a lock. Every task without a token may fetch, but few of those with a usable token."""
         return StoreLock(lambda patience: patience > 0 or self._chance() < RENEWAL_CHANCE)
 
 
 class VariableStateStore(Generic[State]):
-    """A state in one Airflow Variable. These know no lock: of two changes in the same moment, one may be lost.
+    """A state in one Airflow Variable. Variables have no lock, so one of two simultaneous changes may be lost.
 
-    Airflow answers alike where there is no such Variable, and where it could not be asked. So a state that is missing
-    is a new one only where another Variable, which was just written, is found.
+    Airflow gives the same answer for a missing Variable and for a failed look-up. So a missing state counts as new only
+    if another Variable, which was just written, is found.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class VariableStateStore(Generic[State]):
         self._store, self._key = VariableStore(variables), key
         self.place = f"the Airflow Variable {_name(key)}"
         self._coding, self._clock = coding, clock
-        self._turns = Turns()  # threads of one task do not start by chance in the same moment
+        self._turns = Turns()  # so that threads of one task do not lose each other's changes
 
     def read(self) -> tuple[State, float]:
         """Return the state and the time."""

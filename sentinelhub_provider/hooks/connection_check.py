@@ -1,4 +1,4 @@
-"""What the form's Test button does: a token, and one cheap call that a bad token would not pass."""
+"""The test of a connection: fetch a token and make one cheap call that refuses a bad token."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from sentinelhub_provider.transport.policy import Call
 from sentinelhub_provider.transport.session import SentinelHubSession
 from sentinelhub_provider.transport.steps import duration
 
-# How errors of a connection begin: with its ID, which is a transient one while the form tests it.
+# The start of errors about a connection. It names the ID, which is a transient one while the form tests.
 _CONNECTION_AND_FIELD = re.compile(r"^Connection '[^']*', field '\w+': ")
 CALL_DEADLINE = 12.0  # seconds for token and call together
-# Seconds after which an answer is given whatever goes on: looking up a host's name obeys no time-out.
+# Seconds after which the test answers in any case. Looking up a host's name obeys no time-out.
 TEST_DEADLINE = 14.0
 
 
 def check_connection(open_session: Callable[[], tuple[ConnectionSettings, SentinelHubSession]]) -> tuple[bool, str]:
-    """Try a connection, which is read in this thread: see :meth:`SentinelHubHook.test_connection`."""
+    """Try a connection that is read in this thread. See :meth:`SentinelHubHook.test_connection`."""
     try:
         settings, session = open_session()
     except Exception as error:
@@ -42,14 +42,14 @@ def check_connection(open_session: Callable[[], tuple[ConnectionSettings, Sentin
             token = session.current_token(timeout=CALL_DEADLINE)
             check_cache(settings)
             message = (
-                f"Connected to {settings.deployment.title}. Client {settings.client_id} at {settings.base_url}; "
-                f"its token lives for {duration(token.lifetime)}."
+                f"Connected to {settings.deployment.title}. Client {settings.client_id} at {settings.base_url}. "
+                f"Its token is valid for {duration(token.lifetime)}."
             )
             outcome.append((True, message))
         except Exception as error:
             outcome.append((False, _worded(error)))
 
-    # A thread that may be left behind: a hanging name look-up can be neither timed out nor cancelled.
+    # The thread may be left behind, because a hanging name look-up can be neither timed out nor cancelled.
     thread = threading.Thread(target=attempt, name="sentinelhub-connection-test", daemon=True)
     thread.start()
     thread.join(TEST_DEADLINE)
@@ -62,7 +62,7 @@ def check_connection(open_session: Callable[[], tuple[ConnectionSettings, Sentin
 
 
 def _cheap_call(settings: ConnectionSettings) -> Call:
-    """List the catalog's collections; not its landing page, which answers without a token, too."""
+    """List the catalog's collections. The Catalog's landing page would also answer without a token."""
     return Call(
         "GET",
         resolve_endpoint("/catalog/v1/collections", base_url=settings.base_url, scheme=settings.path_scheme),
@@ -73,9 +73,9 @@ def _cheap_call(settings: ConnectionSettings) -> Call:
 
 
 def _worded(error: Exception) -> str:
-    """Put the verdict first, in a few words; ours have details, others are named only: their text may hold anything."""
+    """Put the verdict first. Other libraries' errors are only named, because their text may hold a secret."""
     if isinstance(error, SentinelHubConfigurationError) and error.field == "sentinelhub_conn_id":
-        return "There is no connection of this ID. Save it first."
+        return "There is no connection with this ID. Save it first."
     if isinstance(error, SentinelHubError):
         details = _CONNECTION_AND_FIELD.sub("", str(error))
         return f"{_verdict(error)} {details[:1].upper()}{details[1:]}"

@@ -1,4 +1,4 @@
-"""What a call is going to cost, as far as its JSON says, for the budget that it is set aside from."""
+"""The expected cost of a call, from its JSON, for the budget that reserves it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ from sentinelhub_provider.api.values import read_structure
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.transport.budget import Cost
 
-_STARTS = re.compile(r"(?:/process)?/([^/]+)/start")  # a job of Batch Process or Batch Statistics is paid for by that
+_STARTS = re.compile(r"(?:/process)?/([^/]+)/start")  # this call pays for a job of Batch Process or Batch Statistics
 
 
 def expected_cost(
     method: str, url: str, body: Any, *, samples: float = 1, deployment: str | None = None
 ) -> Cost | None:
-    """Return what budgets count of a request, ``None`` for one that costs nothing.
+    """Return the cost that budgets count for a request, ``None`` if it is free.
 
-    A search of the Catalog, for at most one PU, is counted and never refused: it is how sensors wait.
-
-    :param body: see :func:`expected_units`.
+    A search of the Catalog costs at most one PU. It is counted and never refused, because sensors wait by it.
     :param samples: the same.
     """
     from sentinelhub_provider.api.processing_units import INGESTION, MINIMUM, Service
@@ -40,15 +38,15 @@ def expected_cost(
         case "byoc" | "zarr":
             return Cost(INGESTION)
         case "batch" | "batch-statistical" if found := _STARTS.fullmatch(path):
-            return Cost(MINIMUM[Service.BATCH], job=unquote(found[1]))  # at least, and the same for both
+            return Cost(MINIMUM[Service.BATCH], job=unquote(found[1]))  # the least that either kind of job costs
     return None
 
 
 def expected_units(url: str, body: Any, *, samples: float = 1, deployment: str | None = None) -> float | None:
-    """Return the PU of a Process, Statistical, Async Process or Catalog request by estimate, where it says.
+    """Return the estimated PU of a Process, Statistical, Async Process or Catalog request, ``None`` if it is not known.
 
-    :param body: JSON as an object, text, bytes or an open file, which is left where it stands.
-    :param samples: data samples to a pixel, where the evalscript's mosaicking is ``ORBIT`` or ``TILE``.
+    :param body: JSON as an object, text, bytes or an open file, whose position stays the same.
+    :param samples: data samples per pixel, for an evalscript with mosaicking ``ORBIT`` or ``TILE``.
     """
     from sentinelhub_provider.api.catalog import SearchRequest
     from sentinelhub_provider.api.process import read_process_request
@@ -73,12 +71,12 @@ def expected_units(url: str, body: Any, *, samples: float = 1, deployment: str |
         body = read_structure(body.decode() if isinstance(body, bytes) else body, "json")
         estimate = estimate_of(body)
     except (SentinelHubRequestError, UnicodeError):
-        return None  # what is wrong with it, the service will say
+        return None  # the service reports the fault of the request
     return None if estimate is None else float(estimate.processing_units)
 
 
 def _unread(body: Any) -> Any:
-    """Return what a body says, without moving a file that is going to be sent."""
+    """Return the content of a body without moving the position of a file."""
     if isinstance(body, bytearray | memoryview):
         return bytes(body)
     if not (hasattr(body, "read") and hasattr(body, "seek")):

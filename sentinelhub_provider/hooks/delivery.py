@@ -1,4 +1,4 @@
-"""Credentials for the buckets of jobs, from Airflow connections; masked as they are read, and only sent."""
+"""Credentials for the buckets of jobs, from Airflow connections. They are masked as they are read, and only sent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from sentinelhub_provider.connection import read_extra
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
 from sentinelhub_provider.hooks.airflow_side import mask, named_if_missing
 
-# Beginning of the access key ids that AWS gives out for a time, which are worth nothing without a session token.
+# Start of the access key IDs that AWS issues for a session. They need a session token, which Sentinel Hub does not
+# take.
 TEMPORARY_KEY = "ASIA"
 _KEYFILE_DICT = ("keyfile_dict", "extra__google_cloud_platform__keyfile_dict")
 _KEYFILE_PATH = ("key_path", "keyfile_path", "extra__google_cloud_platform__key_path")
@@ -29,16 +30,17 @@ def access_of(
     region: str | None = None,
     field: str = "delivery_conn_id",
 ) -> Access | None:
-    """Return how Sentinel Hub is to reach a bucket; ``None`` where neither connection, role nor region is given.
+    """Return how Sentinel Hub reaches a bucket, ``None`` if neither connection, role nor region is given.
 
     A connection of Amazon Web Services has the keys as login and password, or as ``aws_access_key_id`` and
-    ``aws_secret_access_key`` in its extra, or a ``role_arn`` instead of keys; and ``region_name``. One of Google Cloud
-    has a service account's key as ``keyfile_dict``, or the path of a file with it as ``key_path``.
+    ``aws_secret_access_key`` in its extra, or a ``role_arn`` instead of keys. It can have a ``region_name``. A
+    connection of Google Cloud has a service account's key as ``keyfile_dict``, or the path of a key file as
+    ``key_path``.
 
-    :param url: where the bucket is; its scheme says what the connection must hold.
+    :param url: URL of the bucket. Its scheme decides what the connection must hold.
     :param role_arn: ARN of an IAM role for Sentinel Hub to assume, instead of the connection's keys.
     :param field: the argument that names the connection.
-    :raises SentinelHubConfigurationError: where the connection does not hold what it takes.
+    :raises SentinelHubConfigurationError: if the connection lacks these values.
     """
     if role_arn is not None:
         return Access(role_arn=role_arn, region=region)
@@ -71,15 +73,15 @@ def _amazon(
     if key is not None and role is not None:
         raise _unusable(
             conn_id,
-            "holds keys and a role_arn. Sentinel Hub takes one of them: give a connection with one, or name the role "
-            "that Sentinel Hub may assume as an argument",
+            "holds keys and a role_arn. Sentinel Hub takes only one of them. Give a connection with one, or pass the "
+            "role that Sentinel Hub may assume as an argument",
         )
     if key is None and secret is None and role is not None:
         return Access(role_arn=str(role), region=region)
     if key is None or secret is None:
         missing = "login (access key id)" if key is None else "password (secret access key)"
         raise _unusable(
-            conn_id, f"has no {missing}. Sentinel Hub cannot use what the worker gets from its own machine", "login"
+            conn_id, f"has no {missing}. Sentinel Hub cannot use the credentials of the worker's own machine", "login"
         )
     return Access(access_key=str(key), secret_access_key=str(secret), region=region)
 
@@ -101,7 +103,7 @@ def _google(conn_id: str, extra: Mapping[str, Any]) -> Access:
         account = None
     needed = ("type", "client_email", "private_key")
     if not isinstance(account, Mapping) or not all(map(account.get, needed)) or account["type"] != "service_account":
-        what = "has a key that is no JSON of a service account: it needs type, client_email and private_key"
+        what = "has a key that is not the JSON of a service account. It needs type, client_email and private_key"
         raise _unusable(conn_id, what)
     credentials = base64.b64encode(json.dumps(dict(account), separators=(",", ":")).encode()).decode()
     mask(str(account["private_key"]))

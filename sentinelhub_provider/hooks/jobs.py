@@ -18,14 +18,18 @@ if TYPE_CHECKING:
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 
 SEND_WAIT = 5.0
-"""Seconds: the longest wait within sending an Async Process job. 429 may mean a full house, waited for elsewhere."""
+"""Seconds, longest wait within the request of an Async Process job.
+
+A 429 may mean that all slots of the account are taken, and the task waits for a slot elsewhere.
+"""
 
 
 class JobCalls:
-    """Makes calls about jobs of one kind. Where they block, :func:`~sentinelhub_provider.both_ways.at_once` ends them.
+    """Makes calls about jobs of one kind. Blocking calls are run by :func:`~sentinelhub_provider.both_ways.at_once`.
 
     :param request: ``request`` of a hook, or ``arequest``.
-    :param seen: told which jobs an answer described.
+    :param seen: gets the jobs that an answer describes.
+    :param limits: options of each call, as in a hook's requests, such as ``deadline``.
     :param limits: of each call, as a hook's requests take them: ``deadline`` and others.
     """
 
@@ -40,10 +44,10 @@ class JobCalls:
         self._request, self._kind, self._seen, self._limits = request, kind, seen, limits
 
     async def get(self, job_id: str, *, light: bool = False) -> Job:
-        """Return a job; ``GONE`` where the service does not know it.
+        """Return a job. Its state is ``GONE`` if the service does not know it.
 
-        :param light: whether its state will do, with the least to read where the kind has that.
-        :raises SentinelHubResponseError: where the answer is not about that job, or names a state that is not known.
+        :param light: whether the state is enough. Then the shortest answer that the kind offers is read.
+        :raises SentinelHubResponseError: if the answer is about another job, or names an unknown state.
         """
         light = light and self._kind.light_status
         try:
@@ -54,20 +58,24 @@ class JobCalls:
         if job.id != job_id:
             raise SentinelHubResponseError(f"Asked for {self._kind} job {job_id}, the service described job {job.id}.")
         self._seen([job])
-        # Only the whole description tells whether it was started again, and when a user stopped it.
+        # Only the full description tells whether the job was started again and when a user stopped it.
         return await self.get(job_id) if light and job.state is JobState.STOPPED else job
 
     async def documents(self, token: str | None) -> tuple[dict[str, Mapping[str, Any]], str | None]:
-        """Return one page of jobs by id, newest first, and the token of the next; the first page's is ``None``."""
+        """Return one page of jobs by ID, newest first, and the next page's token.
+
+        The first page's token is ``None``.
+        """
         params = {"count": polling.PAGE_SIZE, "sort": "created:desc"} | ({} if token is None else {"viewtoken": token})
         page = await self._ask("GET", self._kind.path, params=params)
         following = next_page(page)
         return polling.documents_by_id(page), None if following is None else str(following["viewtoken"])
 
     async def page(self, token: str | None, tag: str = "") -> steps.Page:
-        """Return a page of the listing, newest first. Jobs that cannot be read are left out.
+        """Return a page of the listing, newest first. Unreadable jobs are left out.
 
-        :raises SentinelHubResponseError: where one of the job tag ``tag`` cannot: it must not be taken for none.
+        :raises SentinelHubResponseError: if the job with tag ``tag`` is unreadable, because it must not count as
+            missing.
         """
         documents, following = await self.documents(token)
         jobs = []
@@ -81,24 +89,24 @@ class JobCalls:
         return steps.Page(tuple(jobs), following)
 
     async def create(self, payload: dict[str, Any], units: float | None = None) -> Job | SentinelHubError:
-        """Create a job, or send one that runs at once; return what went wrong, whatever it is.
+        """Create a job, or send one that runs at once. Return the error if there is one.
 
-        :param units: processing units that a budget sets aside for one that runs at once.
+        :param units: processing units to reserve in a budget for a job that runs at once.
         """
         sending = {} if self._kind.actions else {"longest_wait": SEND_WAIT, "units": units}
         try:
             document = await self._ask("POST", self._kind.path, json=payload, **sending)
             if not self._kind.actions and isinstance(document, dict):
-                # Whatever state it names: the job is paid for, and its id must not be lost.
+                # The state does not matter. The job is paid for, and its ID must not be lost.
                 document = {**document, "status": JobState.RUNNING}
             return job_of(self._kind, document)
         except SentinelHubError as error:
             return error
 
     async def act(self, action: steps.Action, job_id: str, units: float | None = None) -> SentinelHubError | None:
-        """Tell a job to do something; return the error after which its status has to be checked.
+        """Send an action to a job. Return an error after which its status must be checked.
 
-        :param units: processing units that a budget sets aside for its start.
+        :param units: processing units to reserve in a budget for its start.
         """
         path = self._kind.action_path(job_id, action)
         try:
@@ -113,14 +121,14 @@ class JobCalls:
 
 
 def worker_calls(hook: SentinelHubHook, kind: JobKind, **limits: Any) -> JobCalls:
-    """Return what makes a worker's calls, which block. Budgets learn from the answers what jobs did cost."""
+    """Return a worker's calls, which block. Budgets learn the jobs' costs from the answers."""
     return JobCalls(hook.request, kind, seen=partial(settle, hook), **limits)
 
 
 def settle(hook: SentinelHubHook, jobs: Sequence[Job]) -> None:
-    """Replace what a budget set aside for jobs that are over by what they cost. Others than those do not count.
+    """Replace the reserved cost of finished jobs by their real cost. Other jobs do not count.
 
-    Whichever task set it aside: a sensor does not know the budget of a DAG run.
+    It does not matter which task reserved it, because a sensor does not know the budget of a DAG run.
     """
     from sentinelhub_provider.hooks.sharing import budget_of_jobs
 

@@ -1,4 +1,4 @@
-"""Where results are stored, in Airflow's terms."""
+"""The places for results, in Airflow's terms."""
 
 from __future__ import annotations
 
@@ -24,12 +24,15 @@ LOCK_PATIENCE = 600.0
 
 
 def is_object_path(path: Any) -> bool:
-    """Tell whether a path is an ``ObjectStoragePath``; on Airflow 3.1 also a ``pathlib.Path``. ``fs`` connects."""
+    """Tell whether a path is an ``ObjectStoragePath``, which Airflow 3.1 derives from ``pathlib.Path``.
+
+    ``fs`` connects.
+    """
     return hasattr(type(path), "fs")
 
 
 def place_of(path: Any) -> Path | ObjectStoragePath:
-    """Return a local path, a URL that Airflow's object storage knows, or an ``ObjectStoragePath``, ready to be used."""
+    """Return a local path, or an ``ObjectStoragePath`` for a URL that Airflow's object storage knows."""
     if is_object_path(path):
         location = path
     elif isinstance(path, Path) or "://" not in str(path):
@@ -40,12 +43,12 @@ def place_of(path: Any) -> Path | ObjectStoragePath:
 
 
 def beside(path: Any, suffix: str) -> Any:
-    """Return the path that has ``suffix`` behind the name of ``path``."""
+    """Return ``path`` with ``suffix`` after its name."""
     return f"{path}{suffix}" if isinstance(path, str) else path.with_name(f"{path.name}{suffix}")
 
 
 def uri_of(path: Any) -> str:
-    """Return a path as a URI for catalogs and lineage: ``file://`` and absolute, or a URL without the connection."""
+    """Return a path as a URI for catalogs and lineage, absolute with ``file://``, or a URL without the connection."""
     text = str(path)
     if "://" not in text:
         return f"file://{Path(text).expanduser().absolute()}"
@@ -76,7 +79,7 @@ def exists(path: Any) -> bool:
 
 
 def target_for(path: Any) -> Target:
-    """Return the place that a path names; see :func:`place_of`. Raises :class:`SentinelHubOutputError`."""
+    """Return the target at a path. See :func:`place_of`. Raises :class:`SentinelHubOutputError`."""
     shown = str(path)
     if not shown.strip():
         raise SentinelHubOutputError("output_path is empty. Give the path of a file, or leave it out.")
@@ -89,13 +92,13 @@ def target_for(path: Any) -> Target:
 
 
 def forget_listings(place: Any) -> None:
-    """Have an object storage look again: its library keeps listings, and others may have written since."""
+    """Make an object storage look again. Its library caches listings, and others may have written since."""
     if is_object_path(place):
         place.fs.invalidate_cache()
 
 
 def folder_lock(folder: Any, name: str = ".lock") -> AbstractContextManager[Any]:
-    """Return the lock of a local folder, a file in it; an object storage has none."""
+    """Return the lock of a local folder, a file in it. An object storage has no lock."""
     if is_object_path(folder):
         return nullcontext()
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,20 +106,20 @@ def folder_lock(folder: Any, name: str = ".lock") -> AbstractContextManager[Any]
 
 
 def check_connection(place: Any) -> None:
-    """Look up the connection that an ``ObjectStoragePath`` names: some storages go on without one that is missing."""
+    """Look up the connection of an ``ObjectStoragePath``. Some storages ignore that it is missing."""
     conn_id = getattr(place, "conn_id", None) or getattr(place, "storage_options", {}).get("conn_id")
     if conn_id is not None:
         BaseHook.get_connection(conn_id)
 
 
 def check_writable(path: Any) -> None:
-    """Find out whether a file can be written, and leave nothing behind. Raises :class:`SentinelHubOutputError`."""
+    """Check that a file can be written. Leaves no file behind. Raises :class:`SentinelHubOutputError`."""
     with target_for(path):
         pass
 
 
 def store(body: bytes | Path, path: Any, *, content_type: str) -> Download:
-    """Store bytes, or a copy of a local file, as downloads are stored. Raises :class:`SentinelHubOutputError`."""
+    """Store bytes or a copy of a local file, as a download is stored. Raises :class:`SentinelHubOutputError`."""
     with (
         BytesIO(body) if isinstance(body, bytes) else body.open("rb") as source,
         target_for(path) as receiver,
@@ -128,7 +131,7 @@ def store(body: bytes | Path, path: Any, *, content_type: str) -> Download:
 
 @contextmanager
 def local_copy(place: Any) -> Iterator[Path]:
-    """Give the path of a file of this machine; of one in an object storage, that of a copy."""
+    """Give the path of a local file. For an object storage, it is that of a copy."""
     if not is_object_path(place):
         yield place
         return

@@ -1,4 +1,4 @@
-"""The hook: a connection's authorized calls, for tasks (blocking) and triggers (event loop) alike."""
+"""The hook makes a connection's authorized calls, for tasks (blocking) and triggers (event loop)."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ if TYPE_CHECKING:
 
 
 class RequestOptions(TypedDict, total=False):
-    """What a request may have besides method and endpoint.
+    """Options of a request besides method and endpoint.
 
     :param json: body, written as JSON.
-    :param params: query parameters, joined to those of the endpoint; a list repeats its parameter.
+    :param params: query parameters, added to those of the endpoint. A list repeats its parameter.
     :param data: body as text, bytes, a form's fields, or an open file.
     :param files: parts of a multipart body, as for ``requests``.
     :param headers: further header fields.
     :param accept: media type to ask for.
-    :param timeout: seconds that the service may stay silent; the connection's ``timeout`` by default.
-    :param deadline: seconds that the call may take in all, waiting and repeating included; 600 by default.
-    :param longest_wait: seconds; rather than a longer single wait, a :class:`SentinelHubRateLimitError` is raised whose
-        ``retry_after`` says how long it would have been.
-    :param units: processing units that a budget sets aside for the request, by estimate by default.
-    :param samples: data samples to a pixel that a budget counts, where the evalscript's mosaicking is ``ORBIT`` or
-        ``TILE``; 1 by default.
-    :param repeat_silent: whether a call that may cost processing units is sent once more where the service stayed
-        silent, and may have charged for it; true by default.
+    :param timeout: seconds that the service may stay silent. Default: the connection's ``timeout``.
+    :param deadline: seconds that the whole call may take, with waits and repetitions. Default: 600.
+    :param longest_wait: longest single wait in seconds. If the service asks for more, a
+        :class:`SentinelHubRateLimitError` is raised. Its ``retry_after`` is the wait that it asked for.
+    :param units: processing units to reserve in a budget. Default: an estimate.
+    :param samples: data samples per pixel that a budget counts, for an evalscript with mosaicking ``ORBIT`` or
+        ``TILE``. Default: 1.
+    :param repeat_silent: whether a call that may cost processing units is repeated once if the service stayed silent
+        and may have charged for it. Default: true.
     """
 
     json: Any
@@ -76,10 +76,10 @@ class RequestOptions(TypedDict, total=False):
 class SentinelHubHook(BaseHook):
     """Makes authorized calls with a ``sentinelhub`` connection.
 
-    The token is fetched once and shared by all who use the same client, as far as the connection's ``auth_cache``
-    reaches: a process, a host, a fleet. It is renewed shortly before it expires, or when the service refuses it.
+    All users of the same client share one token, as far as the connection's ``auth_cache`` reaches: a process, a host
+    or a fleet. The token is renewed shortly before it expires, or when the service refuses it.
 
-    :param sentinelhub_conn_id: id of the Airflow connection.
+    :param sentinelhub_conn_id: ID of the Airflow connection.
     """
 
     conn_name_attr = "sentinelhub_conn_id"
@@ -100,9 +100,9 @@ class SentinelHubHook(BaseHook):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return one wtforms field for each extra field, by its key, for Airflow 3.1; later ones read the metadata."""
-        # Airflow 3.1 knows text, integer and boolean fields only: a drop-down is a text field with an ``any_of``
-        # validator, and a list of strings is a text field, whose value stays one string.
+        """Return one wtforms field for each extra field, by its key, for Airflow 3.1. Later ones read the metadata."""
+        # Airflow 3.1 knows text, integer and boolean fields only. A drop-down becomes a text field with an ``any_of``
+        # validator. A list of strings becomes a text field, whose value stays one string.
         from wtforms import BooleanField, IntegerField, StringField
         from wtforms.validators import Optional, any_of
 
@@ -125,11 +125,11 @@ class SentinelHubHook(BaseHook):
 
     @property
     def settings(self) -> ConnectionSettings:
-        """The connection, checked and frozen. Raises :class:`SentinelHubConfigurationError`, which names the field."""
+        """The checked and frozen connection. A :class:`SentinelHubConfigurationError` names the wrong field."""
         return at_once(self._read(self.get_connection, mask))
 
     async def asettings(self) -> ConnectionSettings:
-        """Return :attr:`settings`, looked up in a way that does not block the event loop."""
+        """Return :attr:`settings` without blocking the event loop."""
         return await self._read(self._alook_up, amask)
 
     async def _read(self, look_up: Callable[[str], Any], mask: Callable[[str], Any]) -> ConnectionSettings:
@@ -147,8 +147,8 @@ class SentinelHubHook(BaseHook):
 
     async def _alook_up(self, conn_id: str) -> Any:
         """Look a connection up from an event loop."""
-        # Before Airflow 3.3.2, its own asynchronous way masks secrets by a call that blocks the loop, and may stop it
-        # for good. A thread may block, if it is one that finds the way back to the triggerer's loop.
+        # Before Airflow 3.3.2, its own asynchronous way masks secrets with a call that blocks the loop and may stop it
+        # for good. A thread may block if it can find the way back to the triggerer's loop.
         if hasattr(Connection, "aextra_dejson"):  # came with masking that does not block
             return await self.aget_connection(conn_id)
         from asgiref.sync import sync_to_async
@@ -156,7 +156,7 @@ class SentinelHubHook(BaseHook):
         return await sync_to_async(self.get_connection)(conn_id)
 
     def get_conn(self) -> SentinelHubSession:
-        """Return an ``OAuth2Session`` that authorizes every call and renews its token by itself; threads may share it.
+        """Return an ``OAuth2Session`` that authorizes every call and renews its token. Threads may share it.
 
         ::
 
@@ -177,7 +177,7 @@ class SentinelHubHook(BaseHook):
         )
 
     async def _asession(self) -> AsyncSentinelHubSession:
-        """Return the running loop's session: connections of one event loop are of no use to another."""
+        """Return the running loop's session. An event loop cannot use the connections of another one."""
         import asyncio
 
         from sentinelhub_provider.transport.async_session import AsyncSentinelHubSession
@@ -193,7 +193,7 @@ class SentinelHubHook(BaseHook):
         return self._async_sessions[loop]
 
     def _shared(self, settings: ConnectionSettings) -> dict[str, Any]:
-        """Return what sessions of both kinds have in common."""
+        """Return the arguments that both kinds of sessions share."""
         from sentinelhub_provider.hooks.sharing import rate_limiter, token_broker
 
         return {
@@ -212,39 +212,39 @@ class SentinelHubHook(BaseHook):
         session = self._async_sessions.pop(asyncio.get_running_loop(), None)
         if session is not None:
             await session.aclose()
-            if "_session" in vars(self):  # made for fetching a token
+            if "_session" in vars(self):  # it was made to fetch a token
                 self._session.close()
 
     def request(self, method: str, endpoint: str, **options: Unpack[RequestOptions]) -> requests.Response:
-        """Make one authorized call and return its answer, which is complete and has a status below 300.
+        """Make one authorized call and return its complete answer, which has a status below 300.
 
-        429 is waited out; 5xx and broken connections are repeated where that starts nothing twice.
+        The call waits out a 429. It repeats after a 5xx or a broken connection if that starts nothing twice.
 
         :param method: HTTP method.
         :param endpoint: a path in either spelling (``/process/v1`` or ``/api/v1/process``), or a URL on the
             connection's own host or one of its ``allowed_hosts``.
         :param options: see :class:`RequestOptions`.
-        :raises SentinelHubError: of the kind that says what to do; see :mod:`sentinelhub_provider.exceptions`.
+        :raises SentinelHubError: the subclass says what to do. See :mod:`sentinelhub_provider.exceptions`.
         """
         call, content = self._call(method, endpoint, options)
         return self._session.call(call, **content)[0]
 
     async def arequest(self, method: str, endpoint: str, **options: Unpack[RequestOptions]) -> httpx.Response:
-        """Do what :meth:`request` does, for the event loop; the answer is httpx's."""
+        """Do the same as :meth:`request` on the event loop. The answer is httpx's."""
         session = await self._asession()
         call, content = self._call(method, endpoint, options)
         return (await session.call(call, **content))[0]
 
     def download(self, method: str, endpoint: str, path: Any, **options: Unpack[RequestOptions]) -> Download:
-        """Make one authorized call and stream its body to ``path``, where it appears only when it is complete.
+        """Make one authorized call and stream its body to ``path``. The file appears only when it is complete.
 
-        That the path can be written is found out before the request is sent.
+        The path is checked for writing before the request is sent.
 
         :param path: a local path, a URL that Airflow's object storage knows (``s3://conn_id@bucket/key``,
             ``gs://...``), or an ``ObjectStoragePath``.
         :returns: path, size in bytes, sha256, content type and processing units.
-        :raises SentinelHubOutputError: where the path cannot be written.
-        :raises SentinelHubError: as :meth:`request`; the other arguments are the same, too.
+        :raises SentinelHubOutputError: if the path cannot be written.
+        :raises SentinelHubError: as :meth:`request`, which also describes the other arguments.
         """
         from sentinelhub_provider.hooks.output import target_for
 
@@ -254,7 +254,7 @@ class SentinelHubHook(BaseHook):
             return self._traced(receiver.complete_with(answer, response.url))
 
     def _traced(self, stored: Download) -> Download:
-        """Tell Airflow's collector of lineage which file came from which URL."""
+        """Report to Airflow's lineage collector which URL a file came from."""
         from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
         from sentinelhub_provider.hooks.output import uri_of
@@ -265,9 +265,9 @@ class SentinelHubHook(BaseHook):
         return stored
 
     async def adownload(self, method: str, endpoint: str, path: Any, **options: Unpack[RequestOptions]) -> Download:
-        """Stream the body of one authorized call to ``path``, as :meth:`download` does, from an event loop.
+        """Stream the body of one authorized call to ``path``, as :meth:`download` does, on an event loop.
 
-        What blocks, a disk or an object storage, is done in threads. A call that is cancelled leaves no file.
+        Threads do the blocking work of a disk or an object storage. A cancelled call leaves no file.
         """
         from sentinelhub_provider.hooks.output import target_for
 
@@ -278,7 +278,7 @@ class SentinelHubHook(BaseHook):
             await in_thread(receiver.restart)
             response, answer = await session.call(call, receiver, **content)
             stored = await in_thread(receiver.complete_with, answer, response.url)
-            return await in_thread(self._traced, stored)  # the collector loads Airflow's plugins, once
+            return await in_thread(self._traced, stored)  # the collector's first call loads Airflow's plugins
         finally:
             await in_thread(receiver.discard)
 
@@ -292,15 +292,15 @@ class SentinelHubHook(BaseHook):
         return (await session.current_token()).value
 
     def token_info(self) -> TokenInfo:
-        """Tell about the current token, as its deployment's token info endpoint says, or the token's own claims."""
+        """Describe the current token, from its deployment's token info endpoint or from the token's own claims."""
         from sentinelhub_provider.hooks.token_info import token_info
 
         return token_info(self.settings, self.get_conn())
 
     def test_connection(self) -> tuple[bool, str]:
-        """Try the connection: get a token, and list the catalog's collections with it, in 15 seconds at most.
+        """Try the connection: get a token and list the catalog's collections with it, in 15 seconds at most.
 
-        :returns: whether it works, and one sentence for a person, which names no secret.
+        :returns: whether it works, and a message for the user without any secret.
         """
         from sentinelhub_provider.hooks.connection_check import check_connection
 
@@ -314,20 +314,21 @@ class SentinelHubHook(BaseHook):
 
     @property
     def budget(self) -> Budget | None:
-        """What keeps the budgets of the connection and the task; ``None`` where they have none.
+        """The budgets of the connection and the task, ``None`` if they have no budget.
 
-        :raises SentinelHubConfigurationError: where ``auth_cache`` cannot keep a budget.
+        :raises SentinelHubConfigurationError: if ``auth_cache`` cannot keep a budget.
         """
         from sentinelhub_provider.hooks.sharing import spending_budget
 
         return spending_budget(self.settings, self.spending_limits, self.meter)
 
     def budgets(self) -> list[Standing]:
-        """Return how the budgets in force stand: of the day, the month and the DAG run, in this order.
+        """Return the budgets in force, in the order day, month, DAG run.
 
-        :returns: name, limit, PU spent, reserved and remaining, and the end of each; nothing where there is no budget.
-        :raises SentinelHubConfigurationError: where ``auth_cache`` cannot keep a budget.
-        :raises SentinelHubTransportError: where it cannot be read.
+        :returns: name, limit, PU spent, reserved and remaining, and the end of each. The list is empty without a
+            budget.
+        :raises SentinelHubConfigurationError: if ``auth_cache`` cannot keep a budget.
+        :raises SentinelHubTransportError: if the budget cannot be read.
         """
         budget = self.budget
         return [] if budget is None else budget.standings()
@@ -338,11 +339,11 @@ class SentinelHubHook(BaseHook):
         return resolve_endpoint(endpoint, base_url=settings.base_url, scheme=settings.path_scheme)
 
     def _call(self, method: str, endpoint: str, options: RequestOptions) -> tuple[Call, dict[str, Any]]:
-        """Split a request's arguments into what decisions need and what is sent."""
+        """Split a request's arguments into those for decisions and those to send."""
         unknown = options.keys() - RequestOptions.__annotations__.keys()
         if unknown:
             raise TypeError(
-                f"unknown argument {min(unknown)!r}; a request takes {', '.join(RequestOptions.__annotations__)}"
+                f"unknown argument {min(unknown)!r}. A request takes {', '.join(RequestOptions.__annotations__)}"
             )
         url = self.url_of(endpoint)
         accept, longest_wait = options.get("accept"), options.get("longest_wait")
@@ -370,10 +371,10 @@ class SentinelHubHook(BaseHook):
     def _expected_cost(
         self, method: str, url: str, body: Any, samples: float = 1, units: float | None = None
     ) -> Cost | None:
-        """Return what a call is going to cost, where a budget needs to know."""
+        """Return the expected cost of a call if a budget needs it."""
         if not self.has_budget:
             return None
-        body = body if units is None else None  # whose estimate is not needed
+        body = body if units is None else None  # no estimate is needed for given units
         cost = expected_cost(method, url, body, samples=samples, deployment=self.settings.deployment.name)
         return cost if cost is None or units is None else replace(cost, units=units)
 
@@ -382,6 +383,6 @@ class SentinelHubHook(BaseHook):
 
 
 def _seconds(options: RequestOptions, name: str, default: float) -> float:
-    """Read a time-out; no system call takes one without an end."""
+    """Read a time-out. System calls need an end."""
     value = options.get(name)
     return default if value is None else min(read_seconds(value, name), LONGEST_TIMEOUT)

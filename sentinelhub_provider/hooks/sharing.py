@@ -1,4 +1,4 @@
-"""What all who use a connection share, as far as ``auth_cache`` reaches: its tokens, and its account's rate limit."""
+"""The state that all users of a connection share as far as ``auth_cache`` reaches: tokens, rate limit and budgets."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from sentinelhub_provider.transport.steps import Measure
 from sentinelhub_provider.transport.token_endpoint import credentials_of
 
 log = logging.getLogger(__name__)
-MERGE_LIFETIME = 600.0  # seconds after which the lock of a merge that died is free, and that others wait for it
+MERGE_LIFETIME = 600.0  # seconds until the lock of a dead merge is free; others wait for it as long
 _limiters_lock = Turns()
 
 
@@ -65,9 +65,9 @@ def token_broker(settings: ConnectionSettings) -> TokenBroker:
 
 
 def rate_limiter(settings: ConnectionSettings) -> RateLimiter:
-    """Return what lets this process's requests start in time."""
+    """Return this process's rate limiter for a connection."""
     limits = Limits(settings.requests_per_minute, settings.processing_units_per_minute)
-    with _limiters_lock:  # so that two threads do not make one each
+    with _limiters_lock:  # so that two threads do not create one each
         return _limiter(limits, *_place(settings))
 
 
@@ -79,11 +79,11 @@ def _limiter(limits: Limits, *place: str) -> RateLimiter:
 def spending_budget(
     settings: ConnectionSettings, limits: SpendingLimits, measure: Measure = lambda _, __: None
 ) -> Budget | None:
-    """Return what keeps the budgets of a connection and a DAG run; ``None`` where there is no limit.
+    """Return the budgets of a connection and a DAG run, ``None`` if there is no limit.
 
     ``measure``: see :class:`~sentinelhub_provider.transport.budget.Budget`.
 
-    :raises SentinelHubConfigurationError: where ``auth_cache`` shares nothing, so that no budget would hold.
+    :raises SentinelHubConfigurationError: if ``auth_cache`` shares nothing, because no budget would hold then.
     """
     limits = replace(limits, per_day=settings.processing_units_per_day, per_month=settings.processing_units_per_month)
     if not limits:
@@ -97,18 +97,18 @@ def spending_budget(
 
 
 def budget_of_jobs(settings: ConnectionSettings) -> Budget | None:
-    """Return what settles jobs that tasks with a budget of their own have started; ``None`` where there are none."""
+    """Return the budget that settles jobs of tasks with a budget of their own, ``None`` if there are no such jobs."""
     auth_cache, prefix, account = _place(settings)
     try:
         if auth_cache == "variable" and airflow_variables.VariableStore().read(_key_of_budget(account)) is None:
-            return None  # to be sure of that, a state store would write a variable
+            return None  # to check this, a state store would have to write a Variable
         with _limiters_lock:
             store = _ledger(auth_cache, prefix, account)
-        with suppress(DamagedLedgerError):  # it may just be written
+        with suppress(DamagedLedgerError):  # another process may be writing it
             if not any(name.startswith(NAME_OF_JOBS) for name in store.read()[0]):
                 return None
-    except Exception as error:  # no budget is in force here, so that nothing depends on it
-        log.debug("whether a budget waits for the cost of jobs is not known: %s", type(error).__name__)
+    except Exception as error:  # no budget is in force here, so nothing depends on it
+        log.debug("cannot find out whether a budget waits for the cost of jobs: %s", type(error).__name__)
         return None
     return Budget(store, SpendingLimits())
 
@@ -119,27 +119,27 @@ def _key_of_budget(account: str) -> str:
 
 @cache
 def _warn_of_hosts() -> None:
-    """Warn once where tasks may run on several hosts, each of which would keep a budget of its own."""
+    """Warn once if tasks may run on several hosts, because each host would keep its own budget."""
     from airflow.configuration import conf
 
     executors = conf.get("core", "executor", fallback="LocalExecutor")
     if any("LocalExecutor" not in name for name in executors.split(",")):
         log.warning(
-            "the budget is kept in a file, which tasks of one host share, but the executor is %s: unless all hosts "
-            "have its folder in common, give auth_cache a Redis, or 'variable'",
+            "the budget is kept in a file, which tasks of one host share, but the executor is %s. Unless all hosts "
+            "have its folder in common, set auth_cache to a Redis or to 'variable'",
             executors,
         )
 
 
 class _OutOfReach:
-    """Stands in for Variables that a trigger cannot use. Its free calls need none."""
+    """Stands in for Variables that a trigger cannot use. The trigger's free calls do not need them."""
 
     place = "Airflow Variables"
 
     def read(self) -> tuple[Ledger, float]:
         """Refuse."""
         raise SentinelHubConfigurationError(
-            "Field 'auth_cache': before Airflow 3.2, triggers cannot keep a budget in Variables. Choose file, or a "
+            "Field 'auth_cache': before Airflow 3.2, triggers cannot keep a budget in Variables. Choose file or a "
             "Redis.",
             field="auth_cache",
         )
@@ -154,10 +154,10 @@ def merge_lock(
 ) -> Callable[[], AbstractContextManager[Any]] | None:
     """Return the lock of a dataset in an object storage among all that share the authorization cache.
 
-    :param is_needed: whether merges at the same time lose rows without it.
-    :returns: ``None`` where the cache has no locks, with a warning if it is needed.
+    :param is_needed: whether simultaneous merges lose rows without it.
+    :returns: ``None`` if the cache has no locks. A warning is logged if the lock is needed.
     """
-    name = hashlib.sha256(uri_of(path).rstrip("/").encode()).hexdigest()  # whichever connection
+    name = hashlib.sha256(uri_of(path).rstrip("/").encode()).hexdigest()  # the same for every connection
     if _is_redis(settings.auth_cache):
         from sentinelhub_provider.oauth.stores.redis import redis_client
 
@@ -168,7 +168,7 @@ def merge_lock(
     if folder is None:
         if is_needed:
             log.warning(
-                "auth_cache %r has no locks: let one task at a time merge into %s, by a pool or max_active_tis_per_dag",
+                "auth_cache %r has no locks. Let one task at a time merge into %s, by a pool or max_active_tis_per_dag",
                 settings.auth_cache,
                 path,
             )
@@ -177,13 +177,13 @@ def merge_lock(
 
 
 def open_token_store(auth_cache: str, prefix: str = DEFAULT_PREFIX) -> TokenStore | None:
-    """Open a token store; ``None`` for ``memory``, and where no folder can be written to."""
-    # Opening connects to nothing: a store that is down is noticed, and done without, when it is used.
+    """Open a token store. Return ``None`` for ``memory``, and if no folder is writable."""
+    # Opening does not connect. If a store is down, its first use notices it and goes on without it.
     if auth_cache == "memory":
         return None
     if auth_cache == "variable":
         if not airflow_variables.are_within_reach():
-            log.warning("before Airflow 3.2, triggers cannot share a token by Variables: it is kept in memory")
+            log.warning("before Airflow 3.2, triggers cannot share a token by Variables, so it is kept in memory")
             return None
         return airflow_variables.VariableStore()
     if _is_redis(auth_cache):
@@ -195,8 +195,8 @@ def open_token_store(auth_cache: str, prefix: str = DEFAULT_PREFIX) -> TokenStor
 
 
 def check_cache(settings: ConnectionSettings) -> None:
-    """Try the shared cache, whose faults cost a call a warning only. Raises :class:`SentinelHubConfigurationError`."""
-    problem = "no folder can be written to"
+    """Try the shared cache, whose faults only cost a call a warning. Raises :class:`SentinelHubConfigurationError`."""
+    problem = "no folder is writable"
     try:
         store = open_token_store(settings.auth_cache, settings.auth_cache_prefix)
         if store is not None:
@@ -208,21 +208,21 @@ def check_cache(settings: ConnectionSettings) -> None:
     except Exception as error:  # its text may hold a Redis URL with its password
         problem = type(error).__name__
     raise SentinelHubConfigurationError(
-        f"The client is accepted, but the authorization cache cannot be reached ({problem}): each process would ask "
-        "for a token of its own.",
+        f"The client is accepted, but the authorization cache cannot be reached ({problem}). Each process would ask "
+        "for its own token.",
         field="auth_cache",
     )
 
 
 def _place(settings: ConnectionSettings) -> tuple[str, str, str]:
-    """Return where an account's state is kept: shared by all that use the client at a deployment, with any secret."""
+    """Return the place of an account's state, which all users of the client at a deployment share for any secret."""
     account = hashlib.sha256(f"{settings.client_id} {settings.base_url}".encode()).hexdigest()
     return settings.auth_cache, settings.auth_cache_prefix, account
 
 
 @cache
 def _rate_state(auth_cache: str, prefix: str, account: str) -> StateStore[RateState]:
-    # A variable is a call to the API server: too slow for every request.
+    # A Variable is a call to the API server, which is too slow for every request.
     store = _shared_state(auth_cache, prefix, account, "rate-limit", RATE_STATE)
     return MemoryStateStore(RATE_STATE) if store is None else store
 
@@ -234,8 +234,8 @@ def _ledger(auth_cache: str, prefix: str, account: str) -> StateStore[Ledger]:
     store = _shared_state(auth_cache, prefix, account, "budget", LEDGER)
     if store is None:
         raise SentinelHubConfigurationError(
-            "Field 'auth_cache': a budget of processing units needs a place that all tasks share. Choose file or "
-            "variable, or a Redis.",
+            "Field 'auth_cache': a budget of processing units needs a place that all tasks share. Choose file, "
+            "variable or a Redis.",
             field="auth_cache",
         )
     return store
@@ -244,7 +244,7 @@ def _ledger(auth_cache: str, prefix: str, account: str) -> StateStore[Ledger]:
 def _shared_state(
     auth_cache: str, prefix: str, account: str, what: str, coding: Coding[State]
 ) -> StateStore[State] | None:
-    """Open the place where processes share a state; ``None`` where they do not."""
+    """Open the state that processes share, ``None`` if they share none."""
     if _is_redis(auth_cache):
         from sentinelhub_provider.oauth.stores.redis import redis_client
 
@@ -258,7 +258,7 @@ def _is_redis(auth_cache: str) -> bool:
 
 
 def _usable_folder(auth_cache: str) -> Path | None:
-    """Return the folder for a ``file`` cache that can be written to; one warning tells where it is another."""
+    """Return a writable folder for a ``file`` cache. Warn once if it is another folder."""
     path = unquote(urlsplit(auth_cache).path) if auth_cache != "file" else ""
     home = Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()
     return usable_folder(Path(path) if path else home / "sentinelhub")

@@ -1,4 +1,4 @@
-"""What a token says of itself, or what its deployment says of it."""
+"""The facts about a token, from its claims or from its deployment."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from sentinelhub_provider.transport.policy import Call
 from sentinelhub_provider.transport.session import SentinelHubSession
 
 log = logging.getLogger(__name__)
-TOKEN_INFO_DEADLINE = 10.0  # seconds for asking the token info endpoint: there is another way to know
+TOKEN_INFO_DEADLINE = 10.0  # seconds for the token info endpoint; the token's claims are the other source
 
 
 @dataclass(frozen=True, slots=True)
 class TokenInfo:
-    """About a token; never the token itself.
+    """Facts about a token, without the token itself.
 
-    :param client_id: the OAuth2 client it was issued to.
-    :param account: the account it acts for, ``None`` where that is not said.
-    :param scopes: what it was granted.
-    :param issued_at: when, ``None`` where that is not said.
-    :param expires_at: until when it works.
-    :param seconds_left: from now until then.
+    :param client_id: the OAuth2 client that it was issued to.
+    :param account: the account that it acts for, ``None`` if unknown.
+    :param scopes: the granted scopes.
+    :param issued_at: time of issue, ``None`` if unknown.
+    :param expires_at: time of expiry.
+    :param seconds_left: seconds from now until expiry.
     :param source: ``endpoint``, ``claims`` (of the JWT) or ``answer`` (of the token endpoint, for an opaque token).
     """
 
@@ -43,19 +43,19 @@ class TokenInfo:
 
 
 def token_info(settings: ConnectionSettings, session: SentinelHubSession) -> TokenInfo:
-    """Tell about a session's current token; see :meth:`SentinelHubHook.token_info`."""
+    """Describe a session's current token. See :meth:`SentinelHubHook.token_info`."""
     token = session.current_token()
     url = settings.token_info_url
     claims: Mapping[str, Any] = {}
     source = "endpoint"
     if url:
-        # The token goes back to the very host that issued it, which need not be the one that serves the APIs.
+        # The token goes back to the host that issued it, which may differ from the host of the APIs.
         call = Call("GET", url, TrustedOrigins.for_urls(url), deadline=TOKEN_INFO_DEADLINE, max_attempts=1)
         try:
             response, _ = session.call(call, headers={"Accept": "application/json"})
             claims = json_object(response.content)
         except SentinelHubError as error:
-            log.info("the token info endpoint did not answer, reading the token's own claims instead: %s", error)
+            log.info("the token info endpoint did not answer, so the token's own claims are used: %s", error)
     if not claims:
         claims = unverified_claims(token.value)
         source = "claims" if claims else "answer"
@@ -63,7 +63,7 @@ def token_info(settings: ConnectionSettings, session: SentinelHubSession) -> Tok
 
 
 def describe(token: AccessToken, claims: Mapping[str, Any], *, source: str, client_id: str, now: float) -> TokenInfo:
-    """Read claims under the names that Keycloak and the older token info endpoint use."""
+    """Read claims under the names of Keycloak and of the older token info endpoint."""
     account = claims.get("account") or claims.get("aid") or claims.get("sub")
     scope = claims.get("scope") or token.scope or ""
     scopes = scope if isinstance(scope, list | tuple) else str(scope).split()
@@ -79,7 +79,7 @@ def describe(token: AccessToken, claims: Mapping[str, Any], *, source: str, clie
 
 
 def _moment(seconds: object) -> datetime | None:
-    """Read a time in seconds since the epoch; ``None`` for anything else, such as milliseconds."""
+    """Read a time in seconds since the epoch. Return ``None`` for anything else, such as milliseconds."""
     try:
         return datetime.fromtimestamp(seconds_from(seconds), UTC)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError, OSError):

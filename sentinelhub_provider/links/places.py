@@ -1,4 +1,4 @@
-"""Buttons that lead from a task instance to the data in the Copernicus Browser, and to its output on the web."""
+"""Buttons that lead from a task instance to the data in the Copernicus Browser and to its output on the web."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ DATASETS = {
     "sentinel-3-olci": "S3OLCI_CDAS",
     "sentinel-3-slstr": "S3SLSTR_CDAS",
 }
-"""Collections that the Copernicus Browser shows, and what it calls them."""
+"""Collections that the Copernicus Browser shows, with its names for them."""
 
 
 def browser_url(facts: Mapping[str, Any]) -> str:
     """Return the address of the Copernicus Browser at the place, time and collection of a task.
 
     :param facts: see :func:`~sentinelhub_provider.api.imagery.facts_of_request`.
-    :returns: empty where the Browser does not have the collection, or the area is not known.
+    :returns: empty if the Browser does not have the collection or the area is unknown.
     """
     dataset = next((DATASETS[name] for name in facts.get("collections") or () if name in DATASETS), None)
     positions = list(_positions((facts.get("footprint") or {}).get("coordinates") or ()))
@@ -63,16 +63,16 @@ class CopernicusBrowserLink(BaseOperatorLink):
     name = "Copernicus Browser"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's names
-        """Return the address; empty, which gives no button, where there is none."""
+        """Return the address, empty if there is none. An empty address gives no button."""
         return browser_url(getattr(operator, "facts", {}))
 
 
 class OutputLink(BaseOperatorLink):
-    """Leads to what the task wrote, where that has an address on the web."""
+    """Leads to the task's output if that has an address on the web."""
 
     name = "Output"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's names
-        """Return the address; empty, which gives no button, for a local path or a bucket."""
+        """Return the address, empty for a local path or a bucket. An empty address gives no button."""
         path = str(getattr(operator, "facts", {}).get("path") or "")
         return path if path.startswith(("http://", "https://")) else ""

@@ -1,7 +1,7 @@
-"""Hands out a client's token: from memory while it is good, else from the shared store, else from one fetch for all.
+"""The token broker hands out a client's token: from memory, from the shared store, or from one fetch for all callers.
 
-Threads and coroutines of a process share a :class:`TokenBroker`. A fetch runs in a thread of its own: a caller that is
-cancelled does not end it for the others. A caller whose token still works uses it and does not wait for the renewal.
+Threads and coroutines of a process share a :class:`TokenBroker`. A fetch runs in a thread of its own, so a cancelled
+caller does not end it for the others. A caller whose token still works uses it and does not wait for the renewal.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ from sentinelhub_provider.oauth.token import AccessToken, TokenState
 
 log = logging.getLogger(__name__)
 
-# Seconds between attempts to renew a token that still works, so that a token endpoint that is down is left alone.
+# Seconds between attempts to renew a token that still works. The pause spares a token endpoint that is down.
 RENEWAL_PAUSE = 10.0
-# Seconds that a fetch may take, repeating included; less where the call that needs it has less left.
+# Seconds that a fetch may take, with its repetitions. It is less if the call that needs the token has less time left.
 FETCH_DEADLINE = 60.0
-LOCK_PATIENCE = 75.0  # seconds to wait for another process's fetch: longer than any takes
-LOCK_POLL = 1.0  # seconds between checks whether another process has shared its token meanwhile
-GRACE = 1.0  # seconds for which a caller waits longer than the fetch may take, to be told why it failed
-Fetch: TypeAlias = Callable[[float], AccessToken]  # asks the token endpoint, within so many seconds
+LOCK_PATIENCE = 75.0  # seconds to wait for another process's fetch, which is longer than any fetch takes
+LOCK_POLL = 1.0  # seconds between checks for a token that another process has shared meanwhile
+GRACE = 1.0  # seconds that a caller waits beyond the longest fetch, so that it learns why the fetch failed
+Fetch: TypeAlias = Callable[[float], AccessToken]  # asks the token endpoint and takes at most so many seconds
 
 
 class Renewal(Future[AccessToken]):
-    """A fetch that is under way; hurried where the call that started it has less time left than a fetch may take."""
+    """A fetch that is under way. It is hurried if the call that started it has less time left than a fetch may take."""
 
     def __init__(
         self, fetch: Fetch, ends: float, *, is_hurried: bool = False, rejected: AccessToken | None = None
     ) -> None:
         super().__init__()
         self.fetch, self.ends, self.is_hurried, self.rejected = fetch, ends, is_hurried, rejected
-        self.set_running_or_notify_cancel()  # so that no caller who is cancelled cancels it
+        self.set_running_or_notify_cancel()  # so that a cancelled caller does not cancel the fetch
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All that a decision depends on; the end of a refusal, and when renewing may begin, are by the process's timer."""
+    """The facts that a decision depends on. The times of refusal and renewal are by the process's monotonic timer."""
 
     token: AccessToken | None = None
     renewal: Renewal | None = None
@@ -61,7 +61,7 @@ class Known:
 
 
 class Decision(Enum):
-    """What a caller who needs a token does."""
+    """The next step of a caller that needs a token."""
 
     USE = "use the token"
     RENEW = "use the token, and start a fetch"
@@ -71,7 +71,7 @@ class Decision(Enum):
 
 
 def decide(known: Known, now: float, tick: float) -> Decision:
-    """Say what a caller does at ``now``, in seconds since the epoch, and ``tick`` of a timer that nobody sets back."""
+    """Decide the caller's next step at ``now`` (seconds since the epoch) and ``tick`` (monotonic seconds)."""
     state = known.token.state(now) if known.token else TokenState.INVALID
     if state is TokenState.FRESH:
         return Decision.USE
@@ -83,7 +83,7 @@ def decide(known: Known, now: float, tick: float) -> Decision:
 
 
 def run_in_thread(job: Callable[[], None]) -> None:
-    """Start a job and return. Its log lines go where the caller's go; it does not keep the process from ending."""
+    """Start a job in a daemon thread and return. The thread logs in the caller's context."""
     context = contextvars.copy_context()
     threading.Thread(target=context.run, args=(job,), name="sentinelhub-token", daemon=True).start()
 
@@ -91,9 +91,10 @@ def run_in_thread(job: Callable[[], None]) -> None:
 class TokenBroker:
     """The tokens of one client within this process.
 
-    :param shared: what other processes know of the client, ``None`` where nothing is shared.
-    :param clock: seconds since the epoch; ``timer``: seconds, monotonic.
-    :param run: starts a fetch and returns. ``None`` fetches in the caller's thread, and then never before it must.
+    :param shared: the client's entry in the store that processes share; ``None`` if nothing is shared.
+    :param clock: returns seconds since the epoch.
+    :param timer: returns seconds of a monotonic timer.
+    :param run: starts a fetch and returns. With ``None`` the caller's thread fetches, and only when it has to.
     """
 
     def __init__(
@@ -117,16 +118,16 @@ class TokenBroker:
     def get(self, fetch: Fetch, *, rejected: AccessToken | None = None, patience: float = 60.0) -> AccessToken:
         """Return a token that works, fetching it if needed.
 
-        :param fetch: asks the token endpoint, in a thread of its own; one at a time is called.
-        :param rejected: a token that the service has just refused. Exactly that one is dropped; a newer one is used.
-        :param patience: seconds that this may take.
-        :raises SentinelHubError: whatever the fetch raised. A caller with more time than the one that started it tries
-            again.
+        :param fetch: asks the token endpoint in a thread of its own. Only one fetch runs at a time.
+        :param rejected: a token that the service has just refused. Only this token is dropped; a newer one is used.
+        :param patience: seconds that this call may take.
+        :raises SentinelHubError: the error of the fetch. A caller that has more time than the one that started the
+            fetch tries again.
         """
         return at_once(self._get(fetch, rejected, patience, lambda renewal, left: renewal.result(left)))
 
     async def aget(self, fetch: Fetch, *, rejected: AccessToken | None = None, patience: float = 60.0) -> AccessToken:
-        """Do what :meth:`get` does, for the event loop; ``fetch`` blocks its own thread only."""
+        """Do the same as :meth:`get` on the event loop. ``fetch`` blocks only its own thread."""
 
         def wait(renewal: Renewal, left: float) -> Awaitable[AccessToken]:
             return asyncio.wait_for(asyncio.wrap_future(renewal), left)
@@ -149,7 +150,8 @@ class TokenBroker:
                 with _outcome(found, started, patience):
                     found = await awaited(wait(found, left))
             if isinstance(found, AccessToken):
-                # Others' fetch may have begun before the refusal. A caller's own second fetch brings nothing new.
+                # A fetch of others may have begun before the refusal. A second fetch by the same caller brings nothing
+                # new.
                 if started or is_repeated or not _same(found, rejected):
                     return found
                 is_repeated = True
@@ -165,7 +167,7 @@ class TokenBroker:
             raise copy.copy(refusal.error)
 
     def needs_masking(self, token: AccessToken) -> bool:
-        """Tell whether a token is new to this process: it must be masked in the logs before it is used."""
+        """Tell whether this process sees the token for the first time. A new token must be masked before it is used."""
         return not _same(self._masked, token)
 
     def masked(self, token: AccessToken) -> None:
@@ -175,7 +177,7 @@ class TokenBroker:
     def _token_or_fetch(
         self, fetch: Fetch, rejected: AccessToken | None, ends: float
     ) -> tuple[AccessToken | Renewal, bool]:
-        """Return a token that can be used at once, else a fetch to wait for; and whether this call started it."""
+        """Return a token that can be used at once or a fetch to wait for, and whether this call started the fetch."""
         with self._lock:
             if _same(self._known.token, rejected):
                 self._change(token=None)
@@ -191,7 +193,7 @@ class TokenBroker:
             job = partial(self._renew, renewal, known.token)
             try:
                 job() if self._run is None else self._run(job)
-            except BaseException:  # no thread can be started, or a signal came first: nobody is to wait for it
+            except BaseException:  # no thread can start, or a signal came first, so no caller may wait for this fetch
                 self._settle(renewal)
                 raise
         if decision is Decision.REFUSE and known.refusal is not None:
@@ -201,18 +203,18 @@ class TokenBroker:
         return known.renewal or renewal, starts
 
     def _renew(self, renewal: Renewal, usable: AccessToken | None) -> None:
-        """Get a token for all callers of this process, and tell those who wait what came of it."""
+        """Get a token for all callers of this process and pass the outcome to the callers that wait."""
         if usable is not None and usable.state(self._clock()) is TokenState.INVALID:
             usable = None
         try:
             found = self._load(renewal.rejected)
             if found is not None and not _same(found, usable):
                 usable, waiting = found, renewal
-                # For those to whom it is refused: what comes of the same fetch later on.
+                # Callers that had this token refused wait for a later outcome of the same fetch.
                 renewal = Renewal(renewal.fetch, renewal.ends, is_hurried=renewal.is_hurried, rejected=renewal.rejected)
                 with self._lock:
                     self._change(token=found, renewal=renewal)
-                waiting.set_result(found)  # good enough for all who wait, also where it is renewed now
+                waiting.set_result(found)  # the waiting callers can use it, even if it is being renewed
             if found is not None and found.state(self._clock()) is TokenState.FRESH:
                 token = found
             else:
@@ -224,17 +226,18 @@ class TokenBroker:
                 left = usable.seconds_left(self._clock())
                 log.warning("could not renew the token, which stays in use for another %.0f s: %s", left, error)
             return
-        # What others renew now is looked for again after a pause, not with each call.
+        # If another process renews the token now, look for the result after a pause and not with each call.
         is_stale = token.state(self._clock()) is TokenState.STALE
         self._settle(renewal, token=token, refusal=None, renew_after=self._timer() + RENEWAL_PAUSE if is_stale else 0.0)
         renewal.set_result(token)
 
     def _fetch_for_all(self, renewal: Renewal, usable: AccessToken | None) -> AccessToken:
-        """Fetch a token as the only one of all who share the store, or take what another has fetched."""
+        """Fetch a token for all processes that share the store, or take the one that another process has fetched."""
         if self._shared is None:
             return self._fetch(renewal, usable)
         lock = self._shared.lock()
-        # A process whose token still works does not wait for another's renewal; others leave time for a fetch.
+        # A process with a usable token does not wait for another's renewal. Other processes keep time for their own
+        # fetch.
         wait = left = 0.0 if usable else min(LOCK_PATIENCE, max(0.0, renewal.ends - self._timer()) / 2)
         try:
             while True:
@@ -242,7 +245,7 @@ class TokenBroker:
                 left -= LOCK_POLL
                 token = self._load(renewal.rejected) or usable
                 if token and (not held or token.state(self._clock()) is TokenState.FRESH):
-                    return token  # without a turn at the lock: a fleet that waits for one token does not queue for it
+                    return token  # without the lock, so a fleet that waits for one token does not queue for it
                 if held or left <= 0:
                     if not held:
                         log.warning("another process has been fetching a token for %.0f s; fetching one as well", wait)
@@ -253,7 +256,7 @@ class TokenBroker:
             lock.release()
 
     def _fetch(self, renewal: Renewal, usable: AccessToken | None) -> AccessToken:
-        """Ask the endpoint; remember a refusal, unless a token is there that still works."""
+        """Ask the endpoint. Remember a refusal unless a usable token is left."""
         try:
             return renewal.fetch(max(0.0, renewal.ends - self._timer()))
         except SentinelHubAuthenticationError as error:
@@ -268,7 +271,7 @@ class TokenBroker:
             raise
 
     def _load(self, rejected: AccessToken | None) -> AccessToken | None:
-        """Return the shared token if it may be used, stale ones included; raise where others were just refused."""
+        """Return the shared token if it may be used, even if stale. Raise the refusal that another process just met."""
         entry = None if self._shared is None else self._shared.load()
         if isinstance(entry, AccessToken):
             return None if entry.state(self._clock()) is TokenState.INVALID or _same(entry, rejected) else entry
@@ -283,14 +286,14 @@ class TokenBroker:
             self._change(**changes)
 
     def _change(self, **changes: Any) -> None:
-        """Replace what is known; the lock is held by the caller."""
+        """Replace known facts. The caller holds the lock."""
         self._known = replace(self._known, **changes)
 
 
 @contextlib.contextmanager
 def _outcome(renewal: Renewal, started: bool, patience: float) -> Iterator[None]:
-    """Raise an error of a shared fetch as each caller's own; leave it where another caller had too little time."""
-    # It is copied: an exception collects the traceback of everyone who raises it.
+    """Raise a shared fetch's error as each caller's own. A fetch that another caller hurried does not count."""
+    # Each caller gets a copy, because an exception collects the traceback of everyone who raises it.
     try:
         yield
     except TimeoutError:
@@ -305,7 +308,7 @@ def _outcome(renewal: Renewal, started: bool, patience: float) -> Iterator[None]
 
 
 def _same(one: AccessToken | None, other: AccessToken | None) -> bool:
-    """Tell whether both are one token, which a store may have given another expiry in the last digits."""
+    """Tell whether both are the same token. A store may have changed its expiry in the last digits."""
     return one is not None and other is not None and one.value == other.value
 
 
@@ -315,7 +318,7 @@ _by_key_lock = Turns()
 
 
 def broker_for(key: str, make: Callable[[], TokenBroker] = TokenBroker) -> TokenBroker:
-    """Return this process's broker for ``key``, which names the client and the place where its tokens are shared."""
+    """Return this process's broker for ``key``, which names the client and its shared store."""
     with _by_key_lock:
         if key not in _by_key:
             _by_key[key] = make()
@@ -323,13 +326,13 @@ def broker_for(key: str, make: Callable[[], TokenBroker] = TokenBroker) -> Token
 
 
 def forget_tokens() -> None:
-    """Drop all tokens and refusals of this process, as a new process would start."""
+    """Drop all tokens and refusals of this process, so that it behaves like a new process."""
     with _by_key_lock:
         _by_key.clear()
 
 
 def _after_fork() -> None:
-    """Let a forked child (an Airflow task) start without its parent's locks and fetches, which nobody would end."""
+    """Reset a forked child (an Airflow task), which would otherwise wait for its parent's locks and fetches."""
     for broker in list(_brokers):
         broker._forget_what_goes_on(broker._known)
 

@@ -1,4 +1,4 @@
-"""The token request of the client credentials grant, and how its answer is read (RFC 6749 sections 4.4 and 5)."""
+"""Builds the token request of the client credentials grant and reads its answer (RFC 6749 sections 4.4 and 5)."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from sentinelhub_provider.exceptions import SentinelHubResponseError
 from sentinelhub_provider.oauth.token import AccessToken, json_object, seconds_from, unverified_claims
 
 CLIENT_SECRET_BASIC = "client_secret_basic"  # noqa: S105 - a method's name
-# The error codes that say that id or secret are wrong. Every other error may pass, or is about something else.
+# The error codes for a wrong ID or secret. Other errors may pass or have another cause.
 REFUSED_CLIENT_CODES = frozenset({"invalid_client", "unauthorized_client"})
 INVALID_SCOPE = "invalid_scope"
-# Seconds that a token is used for whose lifetime nobody names. Where it ends sooner, a 401 tells.
+# Seconds that a token is used if nothing names its lifetime. If it ends sooner, a 401 shows it.
 ASSUMED_LIFETIME = 300.0
-LONGEST_LIFETIME = 366 * 86_400.0  # seconds; what is above is no lifetime, and no calendar knows its end
-# What an access token consists of (RFC 6750 section 2.1, generously): what else it held, no header field would carry.
+LONGEST_LIFETIME = 366 * 86_400.0  # seconds; a larger number is an error, and may exceed what the calendar can hold
+# The characters of an access token (RFC 6750 section 2.1, generously). A header field cannot carry any others.
 _TOKEN = re.compile(r"[!-~]+")
-# How the legacy token endpoint begins: "Illegal client_id", "Illegal secret!".
+# The first words of the legacy token endpoint's errors, "Illegal client_id" and "Illegal secret!".
 _LEGACY_REFUSAL = re.compile(r"illegal (client|secret)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
-    """A client, and where and how it gets its tokens; ``client_auth`` as OpenID Connect names it."""
+    """A client with the address and method of its token requests. ``client_auth`` takes OpenID Connect's names."""
 
     auth_url: str
     client_id: str
@@ -41,8 +41,8 @@ class ClientCredentials:
 
     @property
     def key(self) -> str:
-        """Under which its tokens are kept: a digest of all that makes one token differ from another."""
-        # A changed secret is a new key and tried at once. Connections with the same client share a token.
+        """The key of its tokens in a store. It is a digest of everything that distinguishes one token from another."""
+        # A changed secret gives a new key, so it is tried at once. Connections with the same client share a token.
         secret = hashlib.sha256(self.client_secret.encode()).hexdigest()
         return hashlib.sha256(
             json.dumps((self.auth_url, self.client_id, secret, self.scope or "")).encode()
@@ -51,7 +51,7 @@ class ClientCredentials:
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """A POST to the token endpoint; headers and body hold the secret and are not in ``repr``."""
+    """A POST to the token endpoint. Headers and body hold the secret, so ``repr`` leaves them out."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
@@ -59,12 +59,12 @@ class TokenRequest:
 
 
 def token_request(credentials: ClientCredentials) -> TokenRequest:
-    """Say what to send to the token endpoint."""
+    """Build the request to the token endpoint."""
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
     client = BackendApplicationClient(client_id=credentials.client_id)
     if credentials.client_auth == CLIENT_SECRET_BASIC:
         body = client.prepare_request_body(scope=credentials.scope, include_client_id=False)
-        # RFC 6749 section 2.3.1: both are form-urlencoded first, which requests' own Basic auth does not do.
+        # RFC 6749 section 2.3.1 form-urlencodes both first, which requests' own Basic auth does not do.
         pair = f"{quote_plus(credentials.client_id)}:{quote_plus(credentials.client_secret)}"
         headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
     else:
@@ -75,10 +75,11 @@ def token_request(credentials: ClientCredentials) -> TokenRequest:
 
 
 def parse_token_answer(body: bytes, *, auth_url: str, now: float) -> AccessToken:
-    """Read the body of an answer of the token endpoint whose status is 200.
+    """Read the body of an answer with status 200 from the token endpoint.
 
-    :param now: when the request was sent, in seconds since the epoch; the lifetime counts from there.
-    :raises SentinelHubResponseError: where it holds no usable token, with what an OAuth2 error in its place says.
+    :param now: the time of the request in seconds since the epoch. The lifetime counts from there.
+    :raises SentinelHubResponseError: if the body holds no usable token. The message quotes an OAuth2 error if there is
+        one.
     """
     answer = json_object(body)
     value = answer.get("access_token")
@@ -103,12 +104,12 @@ def parse_token_answer(body: bytes, *, auth_url: str, now: float) -> AccessToken
 
 
 def is_refused_client(code: str | None, message: str | None) -> bool:
-    """Tell whether id or secret are refused: by OAuth2's error code, or in the legacy endpoint's own words."""
+    """Tell whether ID or secret are refused, by OAuth2's error code or in the legacy endpoint's own words."""
     return code in REFUSED_CLIENT_CODES or bool(_LEGACY_REFUSAL.match(message or ""))
 
 
 def _lifetime(answer: Mapping[str, Any], value: str, now: float) -> float:
-    """Seconds that the token lives: ``expires_in`` if it says something, else the JWT's ``exp``, else an assumption."""
+    """Return the token's lifetime in seconds, from ``expires_in``, else from the JWT's ``exp``, else an assumption."""
     expires_in = seconds_from(answer.get("expires_in"))
     if expires_in is not None and expires_in > 0:
         return expires_in
@@ -117,7 +118,7 @@ def _lifetime(answer: Mapping[str, Any], value: str, now: float) -> float:
     if expires_at is None:
         return ASSUMED_LIFETIME if expires_in is None else expires_in
     issued_at = seconds_from(claims.get("iat"))
-    # The issuer's own clock on both sides, where it tells: ours may be off by minutes.
+    # Both times are from the issuer's clock if it tells them, because the local clock may be off by minutes.
     return expires_at - (issued_at if issued_at is not None else now)
 
 

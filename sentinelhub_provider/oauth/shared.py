@@ -1,4 +1,4 @@
-"""One client's entry in a shared store: encrypted, and never a reason for a task to fail, whatever the store does."""
+"""One client's encrypted entry in a shared store. A store that fails does not fail a task."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from sentinelhub_provider.oauth.stores import Blob, StoreLock, TokenStore
 from sentinelhub_provider.oauth.token import AccessToken
 
 log = logging.getLogger(__name__)
-STORE_PAUSE = 30.0  # seconds for which a store that failed is left alone, so that not every call waits for it
-# Seconds for which a refused client is not asked about again: 500 tasks with a wrong secret make one failed login.
+STORE_PAUSE = 30.0  # seconds without calls to a store that failed, so that not every call waits for it
+# Seconds during which a refused client is not tried again. 500 tasks with a wrong secret make one failed login.
 REFUSAL_MEMORY = 60.0
 _PURPOSE = b"airflow-provider-sentinelhub token store 1"
 _Result = TypeVar("_Result")
@@ -29,13 +29,13 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A refused client; its error is raised again without a request, until a time by the keeper's clock."""
+    """A refused client. Its error is raised again without a request until a time by the store's clock."""
 
     error: SentinelHubAuthenticationError
     until: float
 
     def stands(self, now: float) -> bool:
-        """Tell whether it still counts. A clock that was set back does not make it last longer."""
+        """Tell whether it still counts. It does not last longer if the clock was set back."""
         return 0 < self.until - now <= REFUSAL_MEMORY
 
 
@@ -43,10 +43,10 @@ Entry: TypeAlias = AccessToken | Refusal
 
 
 def cipher(secret: str, key: str) -> Fernet:
-    """Return what encrypts a client's entry at rest, with a key that is derived from the client secret.
+    """Return the cipher for a client's entry at rest. Its key is derived from the client secret.
 
-    Anybody who can decrypt it has the secret, and could ask for a token. Anybody who can read the store, but not the
-    connection, cannot. The client's key in the store is the salt: what was encrypted under one key cannot be decrypted
+    Anybody who can decrypt the entry has the secret and could ask for a token anyway. Anybody who can read only the
+    store cannot decrypt it. The client's key in the store is the salt, so an entry under one key cannot be decrypted
     under another.
     """
     material = HKDF(algorithm=SHA256(), length=32, salt=key.encode(), info=_PURPOSE).derive(secret.encode())
@@ -54,7 +54,7 @@ def cipher(secret: str, key: str) -> Fernet:
 
 
 class SharedEntry:
-    """What all that share a store know of one client, under the client's key."""
+    """The facts that all processes know of one client, stored under the client's key."""
 
     def __init__(self, store: TokenStore, *, key: str, secret: str, clock: Callable[[], float] = time.time) -> None:
         self._store, self._key, self._clock = store, key, clock
@@ -64,12 +64,12 @@ class SharedEntry:
         self._unreadable = False
 
     def load(self) -> Entry | None:
-        """Return what is kept, ``None`` where there is nothing that can be used."""
+        """Return the stored entry, ``None`` if there is no usable one."""
         blob = self._softly("read", lambda: self._store.read(self._key), None)
         if blob is None:
             return None
         entry: Entry | None = None
-        with suppress(InvalidToken):  # another key encrypted it, or it is damaged
+        with suppress(InvalidToken):  # encrypted with another key, or damaged
             entry = _entry_from(self._cipher.decrypt(blob.data), blob, self._clock())
         if entry is None and not self._unreadable:
             log.warning("the token store holds something that cannot be decrypted; it will be replaced")
@@ -77,27 +77,27 @@ class SharedEntry:
         return entry
 
     def save(self, entry: Entry) -> None:
-        """Keep an entry in place of what was kept before."""
+        """Store an entry in place of the old one."""
         left = (entry.expires_at if isinstance(entry, AccessToken) else entry.until) - self._clock()
         if left > 0:
             encrypted = self._cipher.encrypt(_plain_from(entry))
             self._softly("write", lambda: self._store.write(self._key, encrypted, left), None)
 
     def lock(self) -> StoreLock:
-        """Return the lock for fetching. Where the store fails every caller has it: one fetch too many does no harm."""
+        """Return the lock for fetching. If the store fails every caller gets it, as one fetch too many does no harm."""
         lock = self._softly("lock", lambda: self._store.lock(self._key), None)
         if lock is None:
             return StoreLock(lambda _: True)
         return StoreLock(
             lambda patience: self._softly("lock", lambda: lock.acquire(patience), True),
-            # Also where writing has just failed: others wait for it.
+            # The lock is released even if writing has just failed, because other processes wait for it.
             lambda: self._softly("unlock", lock.release, None, even_paused=True),
         )
 
     def _softly(
         self, what: str, act: Callable[[], _Result], otherwise: _Result, *, even_paused: bool = False
     ) -> _Result:
-        """Let the store act; on failure warn once, and leave it alone for a while."""
+        """Call the store. If it fails, warn once and pause the calls for a while."""
         if 0 < self._paused_until - self._clock() <= STORE_PAUSE and not even_paused:
             return otherwise
         try:
@@ -109,7 +109,7 @@ class SharedEntry:
             log.log(level, "cannot %s the token store (%s); going on without it", what, type(error).__name__)
             self._failing = self._failing or what
             return otherwise
-        if self._failing == what:  # a full store can be read all the while
+        if self._failing == what:  # reading a full store works all the while
             log.info("the token store works again")
             self._failing = None
         return result
@@ -129,13 +129,13 @@ def _plain_from(entry: Entry) -> bytes:
 
 
 def _entry_from(plain: bytes, blob: Blob, now: float) -> Entry | None:
-    """Read an entry back, trusting no other host's clock further than needed."""
+    """Read an entry back. Trust another host's clock no further than needed."""
     try:
         document = json.loads(plain)
         if "token" in document:
             lifetime = float(document["lifetime"])
             left = float(document["expires_at"]) - now if blob.seconds_left is None else blob.seconds_left
-            # No token lives longer than it was given, whatever the writer's clock said.
+            # A token never outlives its lifetime, whatever the writer's clock said.
             return AccessToken(document["token"], now + min(left, lifetime), lifetime, document["scope"])
         until = float(document["until"]) if blob.seconds_left is None else now + blob.seconds_left
         return Refusal(SentinelHubAuthenticationError(document["refused"], **document["about"]), until)

@@ -1,4 +1,4 @@
-"""An access token, and when it may be used."""
+"""An access token and the times at which it may be used."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-# Seconds before expiry from which a token is renewed while it still works: the official client's figure.
+# Seconds before expiry at which the renewal starts. The official client uses the same figure.
 MAX_LEEWAY = 120.0
-# Seconds before expiry from which a token is not shown to the service any more: it must survive the way there.
+# Seconds before expiry at which a token is no longer sent, because it must survive the way to the service.
 MAX_MARGIN = 5.0
 
 
 class TokenState(Enum):
-    """What may be done with a token now."""
+    """The use that a token allows now."""
 
     FRESH = "use it"
     STALE = "use it, and let exactly one caller renew it meanwhile"
@@ -26,7 +26,7 @@ class TokenState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A bearer token, which ``repr`` does not show; it expires by this machine's clock, a lifetime after issue."""
+    """A bearer token, hidden in ``repr``. It expires by this machine's clock, one lifetime after its issue."""
 
     value: str = field(repr=False)
     expires_at: float
@@ -35,7 +35,7 @@ class AccessToken:
 
     def state(self, now: float) -> TokenState:
         """Judge the token at ``now``, in seconds since the epoch."""
-        # The leeway is at most half of the lifetime, so that a short-lived token is not renewed with every call.
+        # The leeway is at most half of the lifetime. Otherwise every call would renew a short-lived token.
         left = self.expires_at - now
         if left <= min(MAX_MARGIN, self.lifetime / 10):
             return TokenState.INVALID
@@ -49,7 +49,7 @@ class AccessToken:
 
 
 def unverified_claims(token: str) -> Mapping[str, Any]:
-    """Read the claims of a JWT (RFC 7519), for information and the expiry only: its signature is not checked."""
+    """Read the claims of a JWT (RFC 7519) without checking the signature. Use them for information and expiry only."""
     parts = token.split(".")
     try:
         return (
@@ -60,7 +60,7 @@ def unverified_claims(token: str) -> Mapping[str, Any]:
 
 
 def json_object(text: bytes) -> Mapping[str, Any]:
-    """Read a JSON object; empty for anything else."""
+    """Read a JSON object. Return an empty one for anything else."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -69,7 +69,7 @@ def json_object(text: bytes) -> Mapping[str, Any]:
 
 
 def seconds_from(value: object) -> float | None:
-    """Read a number of seconds that a server wrote as number or string; ``None`` for anything else."""
+    """Read a number of seconds that a server wrote as a number or a string. Return ``None`` for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

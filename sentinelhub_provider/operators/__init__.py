@@ -1,1 +1,1 @@
-"""Tasks that use Sentinel Hub. Cheap to import: every DAG file that names one is parsed again and again."""
+"""Operators for Sentinel Hub. Airflow parses every DAG file again and again, so they are cheap to import."""

@@ -1,4 +1,4 @@
-"""What operators share: times and names from the DAG run, arguments from texts and files, costs, and XCom."""
+"""Helpers for operators: times and names from the DAG run, arguments from texts and files, costs, and XCom."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.processing_units import Estimate
 
 GEOMETRY_SUFFIXES = (".geojson", ".json", ".wkt")
-"""A text that ends with one of these names a file that holds a geometry."""
+"""Endings of texts that name a file with a geometry."""
 
 ESTIMATED_UNITS_KEY = "estimated_processing_units"
 SPENT_UNITS_KEY = "processing_units"
-"""XCom keys: PU that a task was expected to cost, and PU that the service says it did cost."""
+"""XCom keys of the estimated and the actual cost of a task in PU."""
 
 EVENT_KEYS = (
     *("path", "size", "sha256", "outputs", "partitions", "rows", "coverage", "request_sha256", "item", "collection"),
     *("id", "state", "delivery", "folder", "files", "file_count", "collection_id"),
     *(ESTIMATED_UNITS_KEY, SPENT_UNITS_KEY),
 )
-"""Members of a task's result that the events of its outlets tell."""
+"""Members of a task's result that go into the events of its outlets."""
 
 MAX_XCOM_SIZE = 1024 * 1024
-"""Bytes of JSON that a task may return: XCom lives in Airflow's metadata database."""
+"""Bytes of JSON that a task may return, because XCom lives in Airflow's metadata database."""
 
 
 def push(operator: BaseOperator, context: Context, key: str, value: Any) -> None:
-    """Push a value to XCom, unless the task has ``do_xcom_push=False``, which Airflow obeys for results only."""
+    """Push a value to XCom, unless the task has ``do_xcom_push=False``, which Airflow itself obeys for results only."""
     if operator.do_xcom_push:
         context["ti"].xcom_push(key=key, value=value)
 
@@ -45,7 +45,7 @@ def check_xcom_size(value: Any, max_xcom_size: int, *, what: str, advice: str, f
     """Refuse a result that is too large for XCom.
 
     :param max_xcom_size: bytes of JSON.
-    :param what: how the message calls the result, such as ``The table``.
+    :param what: the message's name for the result, such as ``The table``.
     :param advice: what to do instead.
     :param field: the argument that the advice is about.
     :raises SentinelHubRequestError: with both sizes.
@@ -53,20 +53,20 @@ def check_xcom_size(value: Any, max_xcom_size: int, *, what: str, advice: str, f
     size = len(json.dumps(value, default=str))
     if size > max_xcom_size:
         raise SentinelHubRequestError(
-            f"{what} has {size:,} bytes of JSON, more than max_xcom_size={max_xcom_size:,}: XCom lives in Airflow's "
+            f"{what} has {size:,} bytes of JSON, more than max_xcom_size={max_xcom_size:,}. XCom lives in Airflow's "
             f"metadata database. {advice}",
             field=field,
         )
 
 
 def times_of_run(context: Context, value: Any, field: str) -> Any:
-    """Return a time range that the run completes: its data interval where none is given, and a relative range's times.
+    """Return a time range with the run's times: its data interval if none is given, or those of a relative range.
 
-    A relative range, such as ``P7D`` or ``["P14D", "P7D"]``, is counted back from the run's ``run_after``, which every
-    run has, with or without logical date. Any other range is returned as it is. ``field``: name of the argument, for
-    the error. Raises :class:`SentinelHubRequestError` where nothing is given and the run has no data interval, or one
-    without length. In Airflow 3, ``@daily`` and other cron texts give such ones unless ``[scheduler]
-    create_cron_data_intervals`` is on.
+    A relative range, such as ``P7D`` or ``["P14D", "P7D"]``, is counted back from the run's ``run_after``. Every run
+    has it, with or without logical date. Any other range is returned as it is. ``field`` names the argument for the
+    error. Raises :class:`SentinelHubRequestError` if no range is given and the run has no data interval, or an empty
+    one. In Airflow 3, ``@daily`` and other cron texts give empty ones unless ``[scheduler] create_cron_data_intervals``
+    is on.
     """
     from sentinelhub_provider.api.time_range import is_relative, parse_time_range, run_range
 
@@ -85,18 +85,19 @@ def times_of_run(context: Context, value: Any, field: str) -> Any:
 
 
 def run_after(context: Context) -> datetime:
-    """Return when the run was due: the same in each of its attempts, for runs of every kind."""
+    """Return the time at which the run was due. It is the same in each attempt, for runs of every kind."""
     found: datetime | None = getattr(context.get("dag_run"), "run_after", None)
     return utc_now() if found is None else found
 
 
 def geometry_of(operator: BaseOperator, value: Any, field: str) -> Any:
-    """Return a geometry as given, or read it where a text names a file.
+    """Return a geometry as given, or read it from a file that a text names.
 
-    :param operator: its DAG says where relative names are searched for: beside the DAG and on its template search path.
-    :param value: GeoJSON, WKT, or the name of a file with one of :data:`GEOMETRY_SUFFIXES`: an absolute path, a URL
-        that Airflow's object storage knows, or a name beside the DAG.
-    :raises SentinelHubRequestError: where the file cannot be read.
+    :param operator: its DAG decides where relative names are searched, which is beside the DAG and on its template
+        search path.
+    :param value: GeoJSON, WKT, or the name of a file with one of :data:`GEOMETRY_SUFFIXES`. The name is an absolute
+        path, a URL that Airflow's object storage knows, or a name beside the DAG.
+    :raises SentinelHubRequestError: if the file cannot be read.
     """
     if not isinstance(value, str) or not value.strip().lower().endswith(GEOMETRY_SUFFIXES):
         return value
@@ -106,13 +107,13 @@ def geometry_of(operator: BaseOperator, value: Any, field: str) -> Any:
 
 
 def is_last_try(context: Context) -> bool:
-    """Tell whether Airflow will not try the task again by itself; ``False`` where that is not known."""
+    """Tell whether Airflow will not try the task again by itself. ``False`` if that is unknown."""
     try_number, max_tries = (getattr(context["ti"], name, None) for name in ("try_number", "max_tries"))
     return isinstance(try_number, int) and isinstance(max_tries, int) and try_number > max_tries
 
 
 def task_identity(operator: BaseOperator, context: Context) -> tuple[str, ...]:
-    """Return what names a task in its run, and stays the same when it is tried again."""
+    """Return the names of a task in its run, which stay the same when it is tried again."""
     ti: Any = context["ti"]
     run_id = context.get("run_id") or getattr(ti, "run_id", None)
     names = (getattr(ti, "dag_id", None), run_id, getattr(ti, "map_index", None), operator.task_id)
@@ -120,16 +121,16 @@ def task_identity(operator: BaseOperator, context: Context) -> tuple[str, ...]:
 
 
 def log_and_push_spent(operator: BaseOperator, context: Context, units: float | None) -> None:
-    """Log and push what a task did cost; ``None`` where the service does not say."""
+    """Log and push the cost of a task, ``None`` if the service does not name it."""
     if units is None:
-        operator.log.info("spent: unknown, the service did not say")
+        operator.log.info("spent: unknown, the service did not name the cost")
         return
     operator.log.info("spent: %.4g PU", units)
     push(operator, context, SPENT_UNITS_KEY, units)
 
 
 def tell_outlets(operator: BaseOperator, context: Context, result: Any, time_range: Any = None) -> None:
-    """Add to the event of each asset among the task's outlets what became of the task, for the DAGs that it starts."""
+    """Add the task's outcome to the event of each asset among its outlets, for the DAGs that it starts."""
     from airflow.sdk import Asset
     from airflow.sdk.definitions.asset import AssetRef
 
@@ -143,7 +144,7 @@ def tell_outlets(operator: BaseOperator, context: Context, result: Any, time_ran
 
 @contextmanager
 def telling_cost(estimate: Callable[[], Estimate | None]) -> Iterator[None]:
-    """Let the error about a request that was sent, and stayed without an answer, say what it may have cost.
+    """Add the possible cost to the error about a request that was sent and got no answer.
 
     :raises SentinelHubTransportError: that error.
     """

@@ -1,4 +1,4 @@
-"""An operator that has one large picture made while nobody waits: the Async Process API."""
+"""An operator for the Async Process API, which renders one large picture in the background."""
 
 from __future__ import annotations
 
@@ -24,28 +24,31 @@ if TYPE_CHECKING:
 
 
 class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
-    """Have one picture of up to 10,000 x 10,000 pixels made, and delivered to a bucket.
+    """Renders one picture of up to 10,000 x 10,000 pixels and delivers it to a bucket.
 
-    One job is sent and paid for, whatever dies: see :doc:`/explanation/jobs`. It is waited for in the triggerer.
-    The API does not
-    say how a job ended; that is read in the bucket. Outputs lie in a folder of the task's own below ``delivery``.
+    One job is sent and paid for, even if workers die. See :doc:`/explanation/jobs`. The task waits for it in the
+    triggerer. The API does not say how a job ended, so the task reads that in the bucket. The outputs are in a folder
+    of the task's own below ``delivery``.
 
-    Returned is a dict: ``id`` of the job (``None`` where only its outputs were found), its ``state`` (``DONE``, or
-    ``GONE`` where the bucket could not be read), ``processing_units`` (``None``: the API does not say), ``delivery``
-    (URL, with that folder), and ``files`` (URLs of the outputs) with their ``size`` in bytes, which are ``None`` where
-    the bucket could not be read.
+    It returns a dict with these members:
+
+    - ``id`` of the job, ``None`` if only its outputs were found
+    - ``state``, ``DONE``, or ``GONE`` if the bucket could not be read
+    - ``processing_units``, always ``None`` because the API does not name the cost
+    - ``delivery``, the URL with that folder
+    - ``files``, the URLs of the outputs, and their ``size`` in bytes, both ``None`` if the bucket could not be read
 
     .. seealso:: :doc:`/how-to/operators/async_process`
 
-    :param evalscript_url: URL of an evalscript in a bucket that the same credentials open, instead of it. (templated)
-    :param if_unclear: what to do where nobody can tell whether an earlier attempt sent the job, and its outputs are not
-        in the bucket: ``wait`` for them, then fail; ``fail`` at once; or wait, then ``resend``, at the risk of paying
-        twice.
-    :param unclear_wait: seconds that such waiting takes.
-    :param kwargs: what is wanted, see :class:`~sentinelhub_provider.operators.request_arguments.ImageryOperator`, but
-        that ``outputs`` is ``tiff`` by default; ``delivery`` and more, see
-        :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubJobOperator`; and further arguments of any Airflow
-        operator.
+    :param evalscript_url: URL of an evalscript in a bucket that the same credentials open. It replaces ``evalscript``.
+        (templated)
+    :param if_unclear: what to do if it is unknown whether an earlier attempt sent the job, and its outputs are not in
+        the bucket. ``fail`` fails at once. ``wait`` waits for the outputs, then fails. ``resend`` waits, then sends the
+        job again, at the risk of paying twice.
+    :param unclear_wait: seconds that such a wait takes.
+    :param kwargs: arguments of :class:`~sentinelhub_provider.operators.request_arguments.ImageryOperator`, with
+        ``outputs`` being ``tiff`` by default. Also ``delivery`` and the other arguments of
+        :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubJobOperator` and of any Airflow operator.
     """
 
     kind = ASYNC_PROCESS
@@ -71,7 +74,7 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         self.unclear_wait = min(read_number(self.unclear_wait, "unclear_wait", least=0), FOREVER)
 
     def build(self, context: Context) -> AsyncProcessRequest:
-        """Return the checked request; the job tag will be a folder of its delivery."""
+        """Return the checked request. The job tag becomes a folder of its delivery."""
         from sentinelhub_provider.api.job_requests.async_process import build_async_process, read_async_process
 
         whole = self.whole_request(context)
@@ -83,7 +86,7 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         return build_async_process(wanted, delivery=location, evalscript_reference=reference, **self.checks)
 
     def job_store(self, context: Context) -> JobStore:
-        """Return the task state store where there is one, and a note in the bucket where it can be written."""
+        """Return the task state store if there is one, else a note in the bucket if it is writable."""
         from sentinelhub_provider.api.job_requests.delivery import fixed_folder
         from sentinelhub_provider.operators.jobs.attempt import bucket_store
 
@@ -94,11 +97,11 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         return bucket_store(fixed_folder(self._url(context)), self.delivery_conn_id, self.log, is_needed=is_needed)
 
     def plan(self) -> dict[str, Any]:
-        """Return what is done where nobody can tell whether the job was sent."""
+        """Return the actions for the case that it is unknown whether the job was sent."""
         return {"if_unclear": self.if_unclear, "unclear_wait": timedelta(seconds=self.unclear_wait)}
 
     def delivered(self, context: Context) -> Delivered:
-        """Look for the outputs of a job whose id is not known."""
+        """Look for the outputs of a job of unknown ID."""
         from sentinelhub_provider.operators.jobs.buckets import BucketError
 
         try:
@@ -108,14 +111,14 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
             return Delivered.UNREADABLE if error.final else Delivered.NOTHING
 
     def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:
-        """Return what the task returns; the bucket says how the job ended."""
+        """Return the task's result. The bucket tells how the job ended."""
         from sentinelhub_provider.operators.jobs.buckets import BucketError
 
         job_id = None if job is None else job.id
         result: dict[str, Any] = dict.fromkeys(("id", "state", "processing_units", "delivery", "files", "size"))
         result |= {"id": job_id, "state": "GONE"}
         if self.job_id is not None and self.delivery is None and self.request is None:
-            self.log.warning("%s job %s is over; how, cannot be checked without delivery", self.kind, job_id)
+            self.log.warning("%s job %s is over. How it ended cannot be checked without delivery", self.kind, job_id)
             return result
         result["delivery"] = self._url(context)
         if not self.check_features:
@@ -132,8 +135,8 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
             what = f"failed: {found.error}. Correct the request, and clear the task for a new job"
         else:
             what = (
-                f"is over, but {found}. It was deleted, belongs to another account, or could not write to the bucket: "
-                "check its credentials and its region"
+                f"is over, but {found}. It was deleted, belongs to another account, or could not write to the bucket. "
+                "Check its credentials and its region"
             )
         raise SentinelHubJobError(f"{self.kind} job {job_id or '(id unknown)'} {what}.", job_status="FAILED")
 
@@ -149,7 +152,7 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         return tuple(self.outputs) if isinstance(self.outputs, Mapping) and "type" not in self.outputs else ("default",)
 
     def _url(self, context: Context) -> str:
-        """Return where outputs go: to the task's own folder, or where somebody else's job was told to put them."""
+        """Return the URL of the outputs, which is the task's own folder or that of another program's job."""
         if self.job_id is not None and self.delivery is not None:
             return self.delivery
         url: str = self.built(context).delivery.url

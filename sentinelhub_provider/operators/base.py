@@ -1,4 +1,4 @@
-"""What all operators have in common: the connection, how long calls may take, and where long waits are spent."""
+"""The base of all operators: the connection, the time limits of calls, and long waits in the triggerer."""
 
 from __future__ import annotations
 
@@ -45,43 +45,43 @@ if TYPE_CHECKING:
     from sentinelhub_provider.operators.feature_statistics.chart import Chart
 
 LONGEST_BLOCKING_WAIT = 60.0
-"""Seconds; a deferrable operator spends longer waits in the triggerer. Shorter ones are not worth the way there."""
+"""Seconds. A deferrable operator spends longer waits in the triggerer. Shorter ones are not worth the move."""
 
 log = logging.getLogger(__name__)
 
 KEEPING_PAGES: dict[str, Any] = {"longest_wait": None}
-"""For calls after the first page: a wait for the rate limit in the triggerer would lose the pages that are there."""
+"""For calls after the first page. A wait for the rate limit in the triggerer would lose the pages so far."""
 
 
 @contextmanager
 def without_vain_retries() -> Iterator[None]:
-    """Fail the task at once for errors whose repetition is bound to fail; let the others be retried as the task says.
+    """Fail the task at once for errors that would repeat. Other errors leave the task to its retries.
 
-    Airflow prints every chained exception of a failed task whole. These errors say what went wrong and what to do. How
-    it came to that goes to the log at level DEBUG only.
+    Airflow prints every chained exception of a failed task in full. These errors already say what went wrong and what
+    to do, so their causes are logged at level DEBUG only.
 
     :raises AirflowFailException: with the error's own message, and the error as its context.
     """
     try:
         yield
     except SentinelHubError as error:
-        log.debug("how it came to: %s", error, exc_info=error)
+        log.debug("cause of the error: %s", error, exc_info=error)
         if not error.final:
             raise error.with_traceback(None) from None
         raise AirflowFailException(str(error)) from None
 
 
 def end_of_attempt(operator: BaseOperator, began: float) -> float | None:
-    """Return when ``execution_timeout`` ends an attempt, in seconds since the epoch; ``None`` without one."""
+    """Return the end of an attempt by ``execution_timeout``, in seconds since the epoch, ``None`` without one."""
     return None if operator.execution_timeout is None else began + operator.execution_timeout.total_seconds()
 
 
 def check_attempt(operator: BaseOperator, ends: float | None, now: float) -> float | None:
-    """Return the seconds that an attempt has left, ``None`` for any number.
+    """Return the seconds that an attempt has left, ``None`` without a limit.
 
-    Airflow counts ``execution_timeout`` anew after each wait in the triggerer, and does not stop threads at its end.
-    ``ends``: when it has to be over, in seconds since the epoch. Raises :class:`AirflowTaskTimeout` where that time has
-    come.
+    Airflow counts ``execution_timeout`` again from zero after each wait in the triggerer, and does not stop threads at
+    its end. ``ends`` is the end of the attempt, in seconds since the epoch. Raises :class:`AirflowTaskTimeout` if that
+    time has come.
     """
     if ends is None or now < ends:
         return None if ends is None else ends - now
@@ -93,9 +93,9 @@ def check_attempt(operator: BaseOperator, ends: float | None, now: float) -> flo
 def wait_in_triggerer(
     operator: ConnectedOperator, error: SentinelHubRateLimitError, now: datetime, ends: float, kept: dict[str, Any]
 ) -> None:
-    """Defer a deferrable task until the service takes requests again; return where the wait is short, or too long.
+    """Defer a deferrable task until the service takes requests again. Return if the wait is short or too long.
 
-    ``ends``: when waiting ends without success, in seconds since the epoch. ``kept``: see :func:`defer_until`.
+    ``ends``: end of the wait without success, in seconds since the epoch. ``kept``: see :func:`defer_until`.
     """
     seconds = error.retry_after
     if operator.deferrable and seconds is not None and seconds > LONGEST_BLOCKING_WAIT:
@@ -107,9 +107,9 @@ def wait_in_triggerer(
 
 
 def defer_until(operator: BaseOperator, moment: datetime, kept: dict[str, Any]) -> NoReturn:
-    """Defer the task; it then goes on by ``resume``, whose arguments are ``kept``, as JSON has them.
+    """Defer the task. It goes on with ``resume``, whose arguments are ``kept`` as JSON values.
 
-    :raises TaskDeferred: as Airflow wants it.
+    :raises TaskDeferred: for Airflow.
     """
     from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 
@@ -119,9 +119,9 @@ def defer_until(operator: BaseOperator, moment: datetime, kept: dict[str, Any]) 
 class ConnectedOperator(RequestTemplatingOperator):
     """An operator or sensor that has a connection to Sentinel Hub.
 
-    :param deferrable: whether long waits are spent in the triggerer, without holding a worker slot; ``[operators]
-        default_deferrable`` by default.
-    :param sentinelhub_conn_id: the connection. (templated)
+    :param deferrable: whether to spend long waits in the triggerer, without a worker slot. Default: ``[operators]
+        default_deferrable``.
+    :param sentinelhub_conn_id: ID of the Airflow connection. (templated)
     :param kwargs: further arguments of any Airflow operator.
     """
 
@@ -139,16 +139,16 @@ class ConnectedOperator(RequestTemplatingOperator):
 
     @cached_property
     def hook(self) -> SentinelHubHook:
-        """The hook that makes the calls; kept, so that they share its connections to the service."""
+        """The hook that makes the calls. It is kept, so that they share its connections to the service."""
         from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
 
         return SentinelHubHook(self.sentinelhub_conn_id)
 
     returned: Any = None
-    """What the task returns, once it is known."""
+    """The task's result, once it is known."""
 
     def get_openlineage_facets_on_complete(self, _task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Return what the task read, wrote and cost. The OpenLineage provider calls this."""
+        """Return the data that the task read and wrote, and its cost. The OpenLineage provider calls this."""
         from sentinelhub_provider.operators.lineage import lineage_of
 
         return lineage_of(self, self.returned)
@@ -156,12 +156,12 @@ class ConnectedOperator(RequestTemplatingOperator):
     get_openlineage_facets_on_failure = get_openlineage_facets_on_complete
 
     def structured(self, name: str) -> Any:
-        """Return an argument; where it may be an object or a list, and is the JSON of one, decoded."""
+        """Return an argument. JSON text of an object or a list is decoded."""
         value = getattr(self, name)
         return read_structure(value, name) if self.template_fields_renderers.get(name) == "json" else value
 
     def check_texts(self, *names: str, optional: bool = True) -> None:
-        """Refuse arguments that are there and no text. Raises :class:`SentinelHubRequestError`."""
+        """Refuse arguments that are not text. Raises :class:`SentinelHubRequestError`."""
         for name in names:
             value = getattr(self, name)
             if not isinstance(value, str) and not (optional and value is None):
@@ -171,11 +171,11 @@ class ConnectedOperator(RequestTemplatingOperator):
 class SentinelHubOperator(ConnectedOperator):
     """An operator that calls Sentinel Hub. Its arguments are those of every operator of this package.
 
-    :param timeout: seconds that the service may stay silent; the connection's ``timeout`` by default. (templated)
-    :param deadline: seconds that one call may take in all, waiting and repeating included; 600 by default. (templated)
+    :param timeout: seconds that the service may stay silent. Default: the connection's ``timeout``. (templated)
+    :param deadline: seconds that one call may take in all, with waits and repetitions. Default: 600. (templated)
     :param max_wait: seconds that waits for the rate limit may take in all. (templated)
-    :param repeat_silent: whether a call that may cost processing units is sent once more where the service stayed
-        silent. The service may charge for both. (templated)
+    :param repeat_silent: whether a call that may cost processing units is repeated once if the service stayed silent.
+        The service may charge for both. (templated)
     :param kwargs: ``sentinelhub_conn_id``, ``deferrable``, and further arguments of any Airflow operator. A deferrable
         operator spends a wait of more than a minute for the rate limit in the triggerer. With ``do_xcom_push=False``
         nothing is pushed to XCom.
@@ -195,25 +195,25 @@ class SentinelHubOperator(ConnectedOperator):
         self.repeat_silent = repeat_silent
 
     ends: float | None = None
-    """When ``execution_timeout`` ends the attempt, with its waits in the triggerer, in seconds since the epoch."""
+    """End of the attempt by ``execution_timeout``, with its waits in the triggerer, in seconds since the epoch."""
     time_range_sent: dict[str, str] | None = None
-    """Start and end of the data that were asked for, for events of assets; ``None`` where they have no time."""
+    """Start and end of the requested data, for events of assets. ``None`` if they have no time."""
     request_sent: Mapping[str, Any] | None = None
-    """The request's JSON, or that of the first of many, for *Satellite imagery*; ``None`` before it is made."""
+    """The JSON of the request, or of the first of many, for *Satellite imagery*. ``None`` before it is made."""
     chart: Chart | None = None
-    """What that page shows of a table of statistics."""
+    """The chart of a table of statistics on that page."""
     facts: Mapping[str, Any] = MappingProxyType({})
-    """What that page tells of the task."""
+    """The task's facts on that page."""
     operator_extra_links = (ImageryLink(), CopernicusBrowserLink(), OutputLink())
     spent_before: float | None = None
-    """PU that the task did cost in earlier attempts, and before a wait, as far as that is known."""
+    """PU that the task spent in earlier attempts and before a wait, as far as known."""
 
     @property
     def call_arguments(self) -> dict[str, Any]:
-        """What each call of the hook gets, so that it takes no longer than the task allows.
+        """Options of each call of the hook, so that no call takes longer than the task allows.
 
-        :raises SentinelHubRequestError: names the argument that is wrong.
-        :raises AirflowTaskTimeout: where ``execution_timeout`` has passed.
+        :raises SentinelHubRequestError: names the wrong argument.
+        :raises AirflowTaskTimeout: if ``execution_timeout`` has passed.
         """
         from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE
 
@@ -227,7 +227,7 @@ class SentinelHubOperator(ConnectedOperator):
         }
 
     def execute(self, context: Context) -> Any:
-        """Do the work; see the class for what is returned."""
+        """Do the work. See the class for the result."""
         with without_vain_retries():
             waits_until = time.time() + self.max_wait_seconds
         return self.resume(context, waits_until=waits_until)
@@ -243,12 +243,12 @@ class SentinelHubOperator(ConnectedOperator):
     ) -> Any:
         """Do the work, for the first time or after a wait in the triggerer.
 
-        :param waits_until: when waiting ends without success, in seconds since the epoch; ``None`` where Airflow did
-            not bring it along, as ``dag.test()`` does not: ``max_wait`` then begins anew.
-        :param ends: see :attr:`ends`; ``None`` the same.
-        :param spent: PU that the task did cost before the wait.
-        :raises AirflowFailException: for errors that no repetition can cure.
-        :raises TaskDeferred: where a deferrable task has to wait for long.
+        :param waits_until: end of the wait without success, in seconds since the epoch. ``None`` if Airflow lost it, as
+            ``dag.test()`` does. Then ``max_wait`` begins again.
+        :param ends: see :attr:`ends`. ``None`` means the same.
+        :param spent: PU that the task spent before the wait.
+        :raises AirflowFailException: for errors that no repetition can help.
+        :raises TaskDeferred: if a deferrable task has to wait for long.
         """
         self.spent_before = spent
         self.ends = end_of_attempt(self, time.time()) if ends is None else ends
@@ -271,7 +271,7 @@ class SentinelHubOperator(ConnectedOperator):
                     log_and_push_spent(self, context, self.spent)
 
     def leave_imagery(self, context: Context, result: Any = None, **seen: Any) -> None:
-        """Leave what the page *Satellite imagery* shows of the task; never fails.
+        """Leave the task's facts for the page *Satellite imagery*. Never fails.
 
         ``result`` and ``seen``: see :func:`~sentinelhub_provider.operators.imagery.leave_imagery`.
         """
@@ -285,28 +285,29 @@ class SentinelHubOperator(ConnectedOperator):
         return read_number(self.max_wait, "max_wait", least=0)
 
     def _kept(self) -> dict[str, Any]:
-        """Return more arguments that :meth:`resume` takes after a wait in the triggerer, as JSON has them."""
+        """Return more arguments of :meth:`resume` after a wait in the triggerer, as JSON values."""
         return {"spent": self.spent, "ends": self.ends}
 
     @property
     def spent(self) -> float | None:
-        """PU that the task did cost so far, failed calls included; ``None`` where the service names no cost."""
+        """PU that the task spent so far, with failed calls, ``None`` if the service names no cost."""
         return added_units(self.spent_before, self.hook.meter.spent)
 
     @abstractmethod
     def _result(self, context: Context) -> Any:
-        """Do the work and return the task's result; called again after each wait in the triggerer."""
+        """Do the work and return the task's result. It is called again after each wait in the triggerer."""
 
 
 class PaidOperator(SentinelHubOperator):
     """An operator whose cost is estimated before anything is sent.
 
-    :param max_processing_units: PU that the task may cost by estimate; over it, it fails before anything is sent.
+    :param max_processing_units: PU that the task may cost by estimate. A task over it fails before anything is sent.
         (templated)
-    :param dag_run_budget: PU that all tasks of the DAG run that have this argument may spend together, on one account.
+    :param dag_run_budget: PU that all tasks of the DAG run with this argument may spend together on one account.
         (templated)
-    :param over_budget: what becomes of a request over the connection's budget of a day or month: ``fail``, or ``wait``
-        for its end, in the triggerer where the task is deferrable, and as long as ``max_wait`` allows. (templated)
+    :param over_budget: what to do with a request over the connection's budget of a day or month. ``fail`` fails the
+        task. ``wait`` waits for the end of the day or month as long as ``max_wait`` allows, in the triggerer if the
+        task is deferrable. (templated)
     :param kwargs: see :class:`SentinelHubOperator`.
     """
 
@@ -323,13 +324,13 @@ class PaidOperator(SentinelHubOperator):
         self.dag_run_budget, self.over_budget = dag_run_budget, over_budget
 
     def resume(self, context: Context, event: Any = None, **kept: Any) -> Any:
-        """Do the work, within the budgets; see :meth:`SentinelHubOperator.resume`."""
+        """Do the work within the budgets. See :meth:`SentinelHubOperator.resume`."""
         with without_vain_retries():
             self.set_limits(context)
         return super().resume(context, event, **kept)
 
     def set_limits(self, context: Context) -> None:
-        """Tell the hook what the DAG run may spend. Raises :class:`SentinelHubRequestError`."""
+        """Give the hook the DAG run's budget. Raises :class:`SentinelHubRequestError`."""
         from sentinelhub_provider.transport.budget import SpendingLimits
 
         waits = read_choice(self.over_budget, ("fail", "wait"), "over_budget") == "wait"
@@ -345,11 +346,11 @@ class PaidOperator(SentinelHubOperator):
         return None if value is None else read_number(value, "max_processing_units", least=0)
 
     def check_estimate(self, context: Context, estimate: Estimate | None, **words: str) -> None:
-        """Log and push what the task will cost, and refuse it where that is more than it may.
+        """Log and push the estimated cost, and refuse a task that would cost too much.
 
-        ``estimate``: ``None`` where it cannot be known. ``words``: of
+        ``estimate`` is ``None`` if unknown. ``words`` are arguments of
         :func:`~sentinelhub_provider.api.processing_units.check_budget`. Raises :class:`SentinelHubBudgetError` before
-        anything is sent: over the limit, or a limit on what cannot be known.
+        anything is sent, if the cost is over the limit or unknown while there is a limit.
         """
         from sentinelhub_provider.api.processing_units import check_budget
 
@@ -360,9 +361,9 @@ class PaidOperator(SentinelHubOperator):
             check_budget(estimate, budget, **words)
         elif budget is not None:
             raise SentinelHubBudgetError(
-                f"max_processing_units is {budget:g}, but the cost cannot be told beforehand: the evalscript's setup() "
+                f"max_processing_units is {budget:g}, but the cost is unknown, because the evalscript's setup() "
                 "does not plainly return one literal, or the search has no end. Make it plain, or leave "
-                "max_processing_units out; nothing was sent."
+                "max_processing_units out. Nothing was sent."
             )
         else:
             self.log.info("estimated cost: unknown")

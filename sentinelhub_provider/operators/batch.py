@@ -1,4 +1,4 @@
-"""An operator that has large areas processed: the Batch Process API, version 2."""
+"""An operator for the Batch Process API, version 2, which processes large areas."""
 
 from __future__ import annotations
 
@@ -20,36 +20,40 @@ if TYPE_CHECKING:
 
 
 class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOperator):
-    """Have a large area processed along a tiling grid, or many features, and the pictures delivered to a bucket.
+    """Processes a large area along a tiling grid, or many features, and delivers the pictures to a bucket.
 
-    One job is started and paid for, whatever dies: see :doc:`/explanation/jobs`. It is waited for in the triggerer.
-    When it is
-    done, its result database is read in the bucket, as single features may have failed.
+    One job is started and paid for, even if workers die. See :doc:`/explanation/jobs`. The task waits for it in the
+    triggerer. When the job is done, the task reads its result database in the bucket, because single features may have
+    failed.
 
-    Returned is a dict: ``id`` of the job, its ``state``, ``processing_units`` spent (PU), ``delivery`` (URL),
-    ``collection_id`` of the BYOC collection, where the service names one; and what the bucket says, each ``None`` where
-    it could not be read: ``features`` (a dict with ``total``, ``done``, ``failed`` and more), ``file_count``, ``size``
-    of all files in bytes, their ``folder``, and ``files``, the URLs of the first 100.
+    It returns a dict with these members. The last five come from the bucket and are ``None`` if it could not be read.
+
+    - ``id`` of the job and its ``state``
+    - ``processing_units`` spent (PU)
+    - ``delivery``, a URL
+    - ``collection_id`` of the BYOC collection, if the service names one
+    - ``features``, a dict with ``total``, ``done``, ``failed`` and more
+    - ``file_count``, ``size`` of all files in bytes, and their ``folder``
+    - ``files``, the URLs of the first 100
 
     .. seealso:: :doc:`/how-to/operators/batch`
 
-    :param tiling_grid: id or name of the grid that the area is cut along, such as ``0`` for the UTM grid of 20 km; or
-        give ``features``. (templated)
-    :param buffer: pixels by which tiles are made larger at each end, one number or two. (templated)
-    :param overwrite: replace files that exist; without it and ``skip_existing``, they make the job fail. (templated)
+    :param tiling_grid: ID or name of the grid for the area, such as ``0`` for the UTM grid of 20 km. Use ``features``
+        instead for features. (templated)
+    :param buffer: pixels that are added to tiles at each end, one number or two. (templated)
+    :param overwrite: replace existing files. Without it and ``skip_existing``, existing files fail the job. (templated)
     :param skip_existing: leave out tiles whose outputs exist. (templated)
     :param cog: write Cloud Optimized GeoTIFFs. (templated)
     :param cog_parameters: the API's ``cogParameters``. (templated)
     :param create_collection: make a BYOC collection of the results, which must be COGs. (templated)
-    :param collection_id: or put them into this one. (templated)
-    :param zarr: deliver one Zarr group: the API's ``arrayParameters``, ``arrayOverrides`` and ``group``. (templated)
-    :param description: words by which people know the job in the dashboard; the task's names by default. (templated)
-    :param kwargs: what is wanted, see :class:`~sentinelhub_provider.operators.request_arguments.ImageryOperator`, where
-        ``bbox`` or ``geometry`` is a must with ``tiling_grid``, ``resolution`` is a pixel side in the grid's unit or
-        that of the features' CRS, ``width`` and ``height`` are of each feature and at most 3500, and ``outputs`` is
-        ``tiff`` by default; ``features``, ``delivery`` and more, see
-        :class:`~sentinelhub_provider.operators.jobs.listed.SentinelHubListedJobOperator`; and further arguments of any
-        Airflow operator.
+    :param collection_id: put the results into this BYOC collection instead. (templated)
+    :param zarr: the API's ``arrayParameters``, ``arrayOverrides`` and ``group``, to deliver one Zarr group. (templated)
+    :param description: text for the job in the dashboard. Default: the task's names. (templated)
+    :param kwargs: arguments of :class:`~sentinelhub_provider.operators.request_arguments.ImageryOperator`.
+        ``tiling_grid`` needs ``bbox`` or ``geometry``. ``resolution`` is a pixel's side in the grid's unit or that of
+        the features' CRS. ``width`` and ``height`` are those of each feature, at most 3500. ``outputs`` is ``tiff`` by
+        default. Also ``features``, ``delivery`` and the other arguments of
+        :class:`~sentinelhub_provider.operators.jobs.listed.SentinelHubListedJobOperator` and of any Airflow operator.
     """
 
     kind = BATCH_PROCESS
@@ -81,7 +85,7 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
     template_fields_renderers = dict.fromkeys(("buffer", "cog_parameters", "zarr"), "json")
 
     def build(self, context: Context) -> BatchProcessRequest:
-        """Return the checked request; the job tag will be in its description."""
+        """Return the checked request. The job tag goes into its description."""
         from sentinelhub_provider.api.job_requests.batch_input import MAX_FEATURE_SIDE
         from sentinelhub_provider.api.job_requests.batch_output import RASTER_MEMBERS
         from sentinelhub_provider.api.job_requests.batch_process import build_batch_process, read_batch_process
@@ -104,21 +108,21 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
         )
 
     def _names(self, context: Context) -> str:
-        """Return by which names people know the task."""
+        """Return the task's names for the dashboard."""
         ti: Any = context["ti"]
         index = getattr(ti, "map_index", -1)
         mapped = [f"[{index}]"] if isinstance(index, int) and index >= 0 else []
         return " ".join([f"{getattr(ti, 'dag_id', '')}.{self.task_id}", *mapped, str(context.get("run_id") or "")])
 
     def check_cost(self, context: Context, request: BatchProcessRequest) -> None:
-        """Check the cost; where it is only known of an analysed job, and this one will be, leave it until then."""
+        """Check the cost. If it becomes known only by the job's analysis, leave the check until then."""
         if self.analyse and self.estimate(request) is None:
             self.log.info("the cost is checked when the job is analysed")
             return
         super().check_cost(context, request)
 
     def check_analysed(self, context: Context, job: Job) -> None:
-        """Check the cost of what the job's manifest lists, where it could not be told before, and somebody asks."""
+        """Check the cost of the job's manifest if it was unknown before and there is a limit."""
         from sentinelhub_provider.operators.jobs.buckets import BucketError
         from sentinelhub_provider.operators.jobs.results import sizes_in_manifest
 
@@ -131,18 +135,18 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
             sizes = sizes_in_manifest(request.delivery.url, job.id, self.delivery_conn_id)
         except BucketError as error:
             if self.budget is None:
-                self.log.warning("what %s will cost cannot be told: %s", job, error)
+                self.log.warning("the cost of %s is unknown: %s", job, error)
                 return
             raise SentinelHubBudgetError(
-                f"max_processing_units is {self.budget:g}, but what {job} will make cannot be told: "
-                f"{error}. It was not started, and costs nothing. Let delivery_conn_id read the bucket, or leave "
+                f"max_processing_units is {self.budget:g}, but the size of {job} is unknown: "
+                f"{error}. It was not started, and has cost nothing. Let delivery_conn_id read the bucket, or leave "
                 "max_processing_units out."
             ) from error
         self.log.info("%s will make %d features", job, sizes.count)
         self.check_estimate(context, self.estimate(request, sizes))
 
     def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:
-        """Return what the task returns; see the class."""
+        """Return the task's result. See the class."""
         result = super().outcome(context, job)
         assert job is not None  # noqa: S101 - this kind always has one
         if (
@@ -151,15 +155,15 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
             and read_flag(self.create_collection, "create_collection")
         ):
             self.log.warning(
-                "%s job %s does not name the collection that it made: look for it in the dashboard. To know it before, "
-                "make it with SentinelHubByocCreateCollectionOperator, and give collection_id",
+                "%s job %s does not name the collection that it made. Look for it in the dashboard. To know it before, "
+                "make it with SentinelHubByocCreateCollectionOperator, and pass its collection_id",
                 job.kind,
                 job.id,
             )
         return {**result, "collection_id": job.collection_id, **self._files(job, is_told=result["features"] is None)}
 
     def _files(self, job: Job, *, is_told: bool) -> dict[str, Any]:
-        """Return what the bucket says about files. ``is_told``: whether it was told that it cannot be read."""
+        """Return the facts about files from the bucket. ``is_told``: whether a warning about the bucket was logged."""
         from sentinelhub_provider.operators.jobs.buckets import BucketError
         from sentinelhub_provider.operators.jobs.files import files_of_batch_process
 

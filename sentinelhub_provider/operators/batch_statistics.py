@@ -1,4 +1,4 @@
-"""An operator that has statistics made of many features: the Batch Statistical API."""
+"""An operator for the Batch Statistical API, which computes statistics of many features."""
 
 from __future__ import annotations
 
@@ -20,28 +20,27 @@ if TYPE_CHECKING:
 
 
 class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubListedJobOperator):
-    """Have statistics made of many features over time, and delivered to a bucket: one JSON file for each feature.
+    """Computes statistics of many features over time and delivers one JSON file for each feature to a bucket.
 
-    One job is started and paid for, whatever dies: see :doc:`/explanation/jobs`. It is waited for in the triggerer.
-    When it is
-    done, its files are read in the bucket, as single features may have failed. Results lie in a folder of the task's
-    own below ``delivery``, by which its job is found again: the API keeps no description.
+    One job is started and paid for, even if workers die. See :doc:`/explanation/jobs`. The task waits for it in the
+    triggerer. When the job is done, the task reads its files in the bucket, because single features may have failed.
+    The results are in a folder of the task's own below ``delivery``. A retry finds its job by that folder, because the
+    API keeps no description.
 
-    Returned is a dict: ``id`` of the job, its ``state``, ``processing_units`` spent (PU), ``delivery`` (URL, with that
-    folder), and ``features`` (a dict with ``total``, ``done``, ``failed`` and more; ``None`` where the bucket could not
-    be read). With ``output_path``, the files become one table, the same as that of the Statistics operator; the result
-    then has ``rows``, ``missing_intervals``, ``path`` and more.
+    It returns a dict with ``id`` of the job, its ``state``, ``processing_units`` spent (PU), ``delivery`` (the URL with
+    that folder) and ``features``. The latter is a dict with ``total``, ``done``, ``failed`` and more, or ``None`` if
+    the bucket could not be read. With ``output_path``, the files become one table, the same as that of the Statistics
+    operator. The result then also has ``rows``, ``missing_intervals``, ``path`` and more.
 
     .. seealso:: :doc:`/how-to/operators/batch_statistics`
 
-    :param evalscript_url: URL of an evalscript in a bucket that the same credentials open, instead of ``evalscript``,
+    :param evalscript_url: URL of an evalscript in a bucket that the same credentials open. It replaces ``evalscript``,
         which must have less than 32 KB. (templated)
-    :param kwargs: where a table goes (``output_path``, ``output_format``, ``partition_by``), see
-        :class:`~sentinelhub_provider.operators.feature_statistics.table_operator.StatisticsTableOperator`; what is
-        wanted, see
+    :param kwargs: ``output_path``, ``output_format`` and ``partition_by`` of
+        :class:`~sentinelhub_provider.operators.feature_statistics.table_operator.StatisticsTableOperator`. Arguments of
         :class:`~sentinelhub_provider.operators.request_arguments.StatisticsRequestOperator`, where ``resolution`` is a
-        pixel side in units of the features' CRS, metres or degrees; ``features``, ``delivery`` and more, see
-        :class:`~sentinelhub_provider.operators.jobs.listed.SentinelHubListedJobOperator`; and further arguments of any
+        pixel's side in units of the features' CRS, metres or degrees. ``features``, ``delivery`` and the other
+        arguments of :class:`~sentinelhub_provider.operators.jobs.listed.SentinelHubListedJobOperator` and of any
         Airflow operator.
     """
 
@@ -54,7 +53,7 @@ class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubLis
         self.evalscript_url = evalscript_url
 
     def build(self, context: Context) -> BatchStatisticsRequest:
-        """Return the checked request; the job tag will be a folder of its delivery."""
+        """Return the checked request. The job tag becomes a folder of its delivery."""
         from sentinelhub_provider.api.geo.bounds import MAX_SIDE
         from sentinelhub_provider.api.job_requests.batch_statistics import build_batch_statistics, read_batch_statistics
         from sentinelhub_provider.api.job_requests.delivery import check_one_script
@@ -84,7 +83,7 @@ class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubLis
         self.check_table_arguments()
         if self.output_path is not None and not self.wait_for_completion:
             raise SentinelHubRequestError(
-                "output_path is given, but wait_for_completion is false. The table is made when the job is done."
+                "output_path is given, but wait_for_completion is false. The table needs a finished job."
             )
 
     def _result(self, context: Context) -> dict[str, Any]:
@@ -93,14 +92,14 @@ class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubLis
                 body, _ = self._request_of_table(context)
             except SentinelHubRequestError as error:
                 raise SentinelHubRequestError(
-                    f"output_path is given: {error} The table of a job that is there needs what it was made with.",
+                    f"output_path is given: {error} Give the arguments that the job was made with.",
                     field=error.field,
                 ) from error
             self.check_table(body, {})
         return super()._result(context)
 
     def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:
-        """Return what the task returns; read what became of the features, and make the table of them."""
+        """Return the task's result. Read the outcome of the features, and make the table."""
         result = super().outcome(context, job)
         if self.output_path is None:
             return result
@@ -123,7 +122,7 @@ class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubLis
             stored = self.write_table(self.chart.watch(cells()), body, {})
         except BucketError as error:
             raise SentinelHubOutputError(
-                f"The table cannot be made of job {result['id']}: {error}. A retry reads the bucket again; a task that "
+                f"The table of job {result['id']} cannot be made: {error}. A retry reads the bucket again. A task that "
                 f"is cleared pays for a new job, unless job_id={result['id']!r} is given.",
                 final=error.final,
             ) from error
@@ -131,7 +130,10 @@ class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubLis
         return {**result, "rows": states.total(), "missing_intervals": states["failed"], **stored}
 
     def _request_of_table(self, context: Context) -> tuple[Mapping[str, Any], list[TimeRange]]:
-        """Return what says the table's columns, and the intervals; after a wait, the request is not made anew."""
+        """Return the request for the table's columns, and the intervals.
+
+        After a wait, the request is not made again.
+        """
         from sentinelhub_provider.api.statistical.request import build_calculations, read_split_time, split_time
 
         body = self.whole_request(context)

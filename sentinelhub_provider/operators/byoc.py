@@ -1,4 +1,4 @@
-"""Operators for one's own files in Sentinel Hub (BYOC): make a collection, have tiles ingested, remove either."""
+"""Operators for your own files in Sentinel Hub (BYOC). They create collections, ingest tiles, and delete both."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ IF_EXISTS = ("use", "fail")
 IF_MISSING = ("skip", "fail")
 
 TRIGGER_GRACE = timedelta(minutes=30)
-"""Time after its own end in which a trigger must have fired; then Airflow fails the task by itself."""
+"""Seconds after its own end in which a trigger must have fired. After that, Airflow fails the task by itself."""
 
 
 class SentinelHubByocCreateCollectionOperator(ByocOperator):
-    """Create a collection for one's own files, or use the one of that name.
+    """Creates a collection for your own files, or uses the one with that name.
 
-    Collections are looked through for the name first, so that a retry after a lost answer makes no second one.
+    The task first looks for the name, so that a retry after a lost answer makes no second collection.
 
-    Returned is a dict: ``collection_id``, ``collection`` (what other operators call it: ``byoc-`` and the id),
-    ``name``, ``s3_bucket``, ``created`` (whether this task did), ``processing_units`` and
-    ``estimated_processing_units`` (PU). Each is pushed to XCom under its own name, too, so that the next task can be
-    given ``task.output["collection_id"]``.
+    It returns a dict with ``collection_id``, ``collection`` (``byoc-`` and the ID, for other operators), ``name``,
+    ``s3_bucket``, ``created`` (whether this task created it), ``processing_units`` and ``estimated_processing_units``
+    (PU). Each is also pushed to XCom under its own name, so that you can pass ``task.output["collection_id"]`` to the
+    next task.
 
     .. seealso:: :doc:`/how-to/operators/byoc`
 
     :param name: the collection's name. (templated)
-    :param s3_bucket: the bucket that the files lie in. (templated)
+    :param s3_bucket: the bucket with the files. (templated)
     :param no_data: value of pixels without data, for all bands. (templated)
-    :param bands: by name, each as one word (``uint8``, ``uint16``, ``int16``, ``float32``, ...) or as the API has it:
-        ``bitDepth``, ``sampleFormat``, ``bandIndex``, ``source``, ``noData``. Without it, they are taken from the first
-        tile. (templated)
-    :param if_exists: ``use`` the collection of that name, which must have this bucket and, where they are given, these
-        bands and this value; or ``fail``.
-    :param multiple_outputs: whether each member of the result is pushed to XCom by itself, too.
-    :param kwargs: those of :class:`~sentinelhub_provider.operators.base.PaidOperator`.
+    :param bands: bands by name, each as one word (``uint8``, ``uint16``, ``int16``, ``float32``, ...) or with the API's
+        ``bitDepth``, ``sampleFormat``, ``bandIndex``, ``source`` and ``noData``. Default: the bands of the first tile.
+        (templated)
+    :param if_exists: ``use`` the collection with that name, or ``fail``. To be used, it must have this bucket, and
+        these bands and this value if they are given.
+    :param multiple_outputs: whether each member of the result is also pushed to XCom by itself.
+    :param kwargs: arguments of :class:`~sentinelhub_provider.operators.base.PaidOperator`.
     """
 
     strict = ("if_exists", "fail")
@@ -86,41 +86,41 @@ class SentinelHubByocCreateCollectionOperator(ByocOperator):
             found, created = there, self._has_begun(context, request.name)
         if not created and self.if_exists == "fail":
             raise SentinelHubRequestError(
-                f"name: the collection {found.name!r} is there already ({found.id}). Take another name, or use it with "
+                f"name: the collection {found.name!r} already exists ({found.id}). Take another name, or use it with "
                 "if_exists='use'.",
                 field="name",
             )
         if there is not None or not created:
             check_same(found, request)
         collection = data_type(found.id)
-        self.log.info("collection %r: %s (%s)", found.name, collection, "created" if created else "was there")
+        self.log.info("collection %r: %s (%s)", found.name, collection, "created" if created else "already there")
         names = {"collection_id": found.id, "collection": collection, "name": found.name}
         return self._with_costs(estimated, **names, s3_bucket=found.s3_bucket, created=created)
 
 
 class SentinelHubByocIngestOperator(ByocOperator):
-    """Have files ingested into a collection, and wait until all of them are.
+    """Ingests files into a collection and waits until all of them are ingested.
 
-    A tile that is there already is used. The task fails where the service fails to ingest a tile: path and cause of
-    the first ones are in the error.
+    An existing tile is used. If the service fails to ingest a tile, the task fails. Its error has the paths and causes
+    of the first tiles.
 
-    Returned is a dict with counts: ``tiles``, ``created``, ``reingested``, ``existing`` (used as they are),
-    ``ingested``, ``warned`` (the service's warnings are logged); and ``collection_id``, ``collection``,
-    ``processing_units``, ``estimated_processing_units`` (PU). Both costs are pushed to XCom, too.
+    It returns a dict with the numbers ``tiles``, ``created``, ``reingested``, ``existing`` (used as they are),
+    ``ingested`` and ``warned`` (the service's warnings are logged). It also has ``collection_id``, ``collection``,
+    ``processing_units`` and ``estimated_processing_units`` (PU). Both costs are also pushed to XCom.
 
     .. seealso:: :doc:`/how-to/operators/byoc`
 
     :param collection_id: with or without ``byoc-`` in front. (templated)
-    :param tiles: a list of paths in the collection's bucket, such as ``2024-06-01/(BAND).tif``; or of dicts with
-        ``path``, ``coverGeometry`` (GeoJSON or WKT: where there are data) and ``sensingTime``; or the JSON of either.
-        (templated)
-    :param reingest: which tiles that are there are ingested again: those that ``failed``, ``all``, or ``none``.
+    :param tiles: a list, or its JSON. Its items are paths in the collection's bucket, such as
+        ``2024-06-01/(BAND).tif``, or dicts with ``path``, ``coverGeometry`` (GeoJSON or WKT of the area with data) and
+        ``sensingTime``. (templated)
+    :param reingest: existing tiles to ingest again: ``failed``, ``all``, or ``none``.
     :param poll_interval: longest pause between two polls of the tiles, in seconds.
-    :param kwargs: those of :class:`~sentinelhub_provider.operators.base.PaidOperator`, of which ``max_wait`` bounds
-        ingestion, too.
+    :param kwargs: arguments of :class:`~sentinelhub_provider.operators.base.PaidOperator`. Its ``max_wait`` also bounds
+        the ingestion.
     """
 
-    # Tiles that failed need no record: they are in another state afterwards. Others would be paid for twice.
+    # Failed tiles need no record, as their state changes. Others would be paid for twice.
     strict = ("reingest", "all")
     template_fields_renderers = dict.fromkeys(("tiles",), "json")
 
@@ -146,7 +146,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
     ) -> Any:
         """Ingest, for the first time or after a wait for the rate limit in the triggerer.
 
-        ``created``: ids of the tiles that the task created before the wait. ``reingested``: ids of those that it had
+        ``created``: IDs of the tiles that the task created before the wait. ``reingested``: IDs of the tiles that it
         ingested again. ``state``: see :meth:`SentinelHubOperator.resume`.
         """
         self._waits_until = self._clock() + self.max_wait_seconds if waits_until is None else waits_until
@@ -154,10 +154,10 @@ class SentinelHubByocIngestOperator(ByocOperator):
         return super().resume(context, event, waits_until=self._waits_until, **state)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
-        """Go on when the trigger says that the tiles have come to their end.
+        """Go on after the trigger fired.
 
-        :raises AirflowFailException: where a tile failed, or time was up.
-        :raises SentinelHubResponseError: for an event that is no such trigger's.
+        :raises AirflowFailException: if a tile failed, or time was up.
+        :raises SentinelHubResponseError: for an event of something else.
         """
         from sentinelhub_provider.api.byoc.ingestion import Outcome, read_event
         from sentinelhub_provider.api.byoc.requests import read_collection_id
@@ -210,10 +210,10 @@ class SentinelHubByocIngestOperator(ByocOperator):
     def _submit(
         self, collection_id: str, planned: Plan, record: JobStore | None, earlier: Sequence[str]
     ) -> tuple[list[Tile], list[str]]:
-        """Ask for what has to be done, tile by tile: the rate limit would let more at a time come to nothing.
+        """Request the missing work, tile by tile. With more at a time, the rate limit could waste requests.
 
-        :param earlier: ids of tiles that are in the record.
-        :returns: tiles that have come to their end, and ids of those that are under way.
+        :param earlier: IDs of tiles that are in the record.
+        :returns: finished tiles, and IDs of the tiles under way.
         """
         calls, tiles, under_way = self._calls, list(planned.keep), []
         for tile in planned.reingest:
@@ -223,8 +223,10 @@ class SentinelHubByocIngestOperator(ByocOperator):
             if record is not None:
                 try:
                     record.write({"reingested": [*earlier, *self._reingested]})
-                except Exception as error:  # whatever a store raises, the tile is paid for
-                    self.log.warning("a retry may pay for tile %r again, no record can be kept: %s", tile.path, error)
+                except Exception as error:  # the store may raise anything, but the tile is paid for
+                    self.log.warning(
+                        "a retry may pay for tile %r again, as no record can be kept: %s", tile.path, error
+                    )
         for request in planned.create:
             tile, is_new = calls.create_tile(collection_id, request)
             if is_new:
@@ -264,7 +266,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
         for one in outcome.warnings:
             self.log.warning("tile %r: %s", one["path"], one["warning"])
         if outcome.warned > len(outcome.warnings):
-            self.log.warning("... and warnings about %d tiles more", outcome.warned - len(outcome.warnings))
+            self.log.warning("... and warnings about %d more tiles", outcome.warned - len(outcome.warnings))
         if outcome.pending:
             check_attempt(self, self.ends, self._clock())
         check_outcome(outcome, result["collection_id"], waited=self.max_wait_seconds)
@@ -273,16 +275,16 @@ class SentinelHubByocIngestOperator(ByocOperator):
 
 
 class SentinelHubByocDeleteCollectionOperator(ByocOperator):
-    """Delete a collection and its tiles; the files in the bucket stay.
+    """Deletes a collection and its tiles. The files in the bucket stay.
 
-    Returned is a dict: ``collection_id``, ``deleted`` (whether this task did), ``processing_units`` and
-    ``estimated_processing_units`` (PU). Both costs are pushed to XCom, too.
+    It returns a dict with ``collection_id``, ``deleted`` (whether this task deleted it), ``processing_units`` and
+    ``estimated_processing_units`` (PU). Both costs are also pushed to XCom.
 
     .. seealso:: :doc:`/how-to/operators/byoc`
 
     :param collection_id: with or without ``byoc-`` in front. (templated)
-    :param if_missing: where there is no such collection, ``skip``, which succeeds, or ``fail``.
-    :param kwargs: those of :class:`~sentinelhub_provider.operators.base.PaidOperator`.
+    :param if_missing: ``skip`` succeeds without such a collection, ``fail`` fails.
+    :param kwargs: arguments of :class:`~sentinelhub_provider.operators.base.PaidOperator`.
     """
 
     strict = ("if_missing", "fail")
@@ -297,12 +299,12 @@ class SentinelHubByocDeleteCollectionOperator(ByocOperator):
         self.if_missing = read_choice(self.if_missing, IF_MISSING, "if_missing")
         collection_id = read_collection_id(self.collection_id)
         endpoint = collection_endpoint(collection_id)
-        # Looked for first, so that a DELETE repeated after a lost answer does not take its own success for a miss.
+        # This look comes first, so that a DELETE repeated after a lost answer does not take its own success for a miss.
         is_there = self._calls.exists(endpoint)
         was_deleted = not is_there and self._has_begun(context, collection_id)
         if not is_there and not was_deleted and self.if_missing == "fail":
             raise SentinelHubNotFoundError(
-                f"There is no BYOC collection {collection_id}. Check collection_id, or let if_missing be 'skip'."
+                f"There is no BYOC collection {collection_id}. Check collection_id, or set if_missing to 'skip'."
             )
         estimated = self._check_cost(context, int(is_there))
         if is_there:
@@ -313,17 +315,17 @@ class SentinelHubByocDeleteCollectionOperator(ByocOperator):
 
 
 class SentinelHubByocDeleteTilesOperator(ByocOperator):
-    """Delete tiles of a collection by their paths; the files in the bucket stay.
+    """Deletes tiles of a collection by their paths. The files in the bucket stay.
 
-    Returned is a dict with counts: ``tiles``, ``deleted``, ``missing``; and ``collection_id``, ``processing_units`` and
-    ``estimated_processing_units`` (PU). Both costs are pushed to XCom, too.
+    It returns a dict with the numbers ``tiles``, ``deleted`` and ``missing``, and with ``collection_id``,
+    ``processing_units`` and ``estimated_processing_units`` (PU). Both costs are also pushed to XCom.
 
     .. seealso:: :doc:`/how-to/operators/byoc`
 
     :param collection_id: with or without ``byoc-`` in front. (templated)
-    :param tiles: as for :class:`SentinelHubByocIngestOperator`; only the paths count. (templated)
-    :param if_missing: where a tile is not there, ``skip``, which succeeds, or ``fail``, which deletes none.
-    :param kwargs: those of :class:`~sentinelhub_provider.operators.base.PaidOperator`.
+    :param tiles: as for :class:`SentinelHubByocIngestOperator`. Only the paths count. (templated)
+    :param if_missing: ``skip`` ignores a missing tile, ``fail`` fails and deletes none.
+    :param kwargs: arguments of :class:`~sentinelhub_provider.operators.base.PaidOperator`.
     """
 
     strict = ("if_missing", "fail")
@@ -348,7 +350,7 @@ class SentinelHubByocDeleteTilesOperator(ByocOperator):
             raise SentinelHubNotFoundError(
                 f"{len(missing)} of {len(paths)} tiles are not in BYOC collection {collection_id}: "
                 f"{', '.join(map(repr, missing[:3]))}{' and more' if len(missing) > 3 else ''}. Nothing was deleted. "
-                "Check tiles, or let if_missing be 'skip'."
+                "Check tiles, or set if_missing to 'skip'."
             )
         estimated = self._check_cost(context, len(paths) - len(missing))
         found = [tiles_endpoint(collection_id, there[path].id) for path in paths if path in there]

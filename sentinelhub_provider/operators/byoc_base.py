@@ -1,4 +1,4 @@
-"""What the operators of the BYOC API have in common: their calls, their cost, and a record for retries."""
+"""The base of the BYOC operators: their calls, their cost, and a record for retries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ByocOperator(PaidOperator):
-    """An operator of the BYOC API, where each request other than GET costs 1 PU.
+    """An operator of the BYOC API. Each request other than GET costs 1 PU.
 
     :param kwargs: see :class:`~sentinelhub_provider.operators.base.PaidOperator`.
     """
@@ -39,11 +39,11 @@ class ByocOperator(PaidOperator):
 
     @property
     def spent(self) -> float | None:
-        """PU that the task did cost so far, by the documentation where the service does not say."""
+        """PU that the task spent so far. If the service does not name them, they come from its documentation."""
         return added_units(self.spent_before, self._calls.spent if "_calls" in vars(self) else None)
 
     def resume(self, context: Context, event: Any = None, **state: Any) -> Any:
-        """Do the work, for the first time or after a wait; see :meth:`SentinelHubOperator.resume`."""
+        """Do the work, for the first time or after a wait. See :meth:`SentinelHubOperator.resume`."""
         with self._forgetting(context):
             return super().resume(context, event, **state)
 
@@ -52,7 +52,7 @@ class ByocOperator(PaidOperator):
         return self.strict is not None and str(getattr(self, self.strict[0])).strip().lower() == self.strict[1]
 
     def _record(self, context: Context) -> JobStore | None:
-        """Return what tells a retry what earlier attempts did; ``None`` where it makes no difference."""
+        """Return the record of earlier attempts' work, ``None`` if it makes no difference."""
         if not self._is_strict:
             return None
         from sentinelhub_provider.operators.jobs.attempt import attempt_of, task_state_store, variable_store
@@ -62,13 +62,15 @@ class ByocOperator(PaidOperator):
         return store if store.is_durable else variable_store(tag)
 
     def _begin(self, context: Context, what: str) -> None:
-        """Record that the task is about to create or delete something, whose state was as it should be."""
+        """Record that the task is about to create or delete something whose state was as expected."""
         record = self._record(context)
         if record is not None:
             try:
                 record.write({"began": what})
-            except Exception as error:  # whatever a store raises
-                self.log.warning("a retry may not recognize the work of this attempt, no record can be kept: %s", error)
+            except Exception as error:  # the store may raise anything
+                self.log.warning(
+                    "a retry may not recognize the work of this attempt, as no record can be kept: %s", error
+                )
 
     def _has_begun(self, context: Context, what: str) -> bool:
         """Tell whether an earlier attempt recorded it."""
@@ -90,8 +92,8 @@ class ByocOperator(PaidOperator):
                 record = self._record(context) if is_over else None
                 if record is not None and record.read() is not None:
                     record.delete()
-            except Exception as error:  # whatever a store raises, the task's end stays what it is
-                self.log.warning("the record of what was done cannot be deleted: %s", error)
+            except Exception as error:  # the store may raise anything, but the task's outcome stays
+                self.log.warning("the record of the work cannot be deleted: %s", error)
 
     def _check_cost(self, context: Context, requests: int) -> float:
         """Log, push and check what requests will cost; return it in PU."""
@@ -102,5 +104,5 @@ class ByocOperator(PaidOperator):
         return estimate.processing_units
 
     def _with_costs(self, estimated: float, **result: Any) -> dict[str, Any]:
-        """Return what a task returns."""
+        """Return the task's result."""
         return {**result, SPENT_UNITS_KEY: self.spent, ESTIMATED_UNITS_KEY: estimated}

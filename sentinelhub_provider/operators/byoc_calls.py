@@ -1,6 +1,6 @@
-"""The BYOC API's calls as tasks make them: each request that starts something is sent once.
+"""The BYOC API's calls for tasks. Each request that starts something is sent once.
 
-A request whose answer got lost may have taken effect: the state of the collection or tile then tells.
+A request with a lost answer may have taken effect. The state of the collection or tile then tells.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _Result = TypeVar("_Result")
 class ByocCalls:
     """Calls of one task.
 
-    ``operator``: the task: its hook makes them, and they take no longer than it allows. ``sleep``: waits for seconds.
+    ``operator``: the task, whose hook makes the calls within the task's time. ``sleep``: waits for seconds.
     """
 
     def __init__(self, operator: SentinelHubOperator, *, sleep: Callable[[float], None]) -> None:
         self._operator, self._log, self._sleep = operator, operator.log, sleep
         self.spent = 0.0
-        """PU that the calls did cost so far."""
+        """PU that the calls cost so far."""
 
     def drive(self, flow: Generator[Any, Any, _Result]) -> _Result:
-        """Take a flow's steps, which ask the service and pause; return what it found out."""
+        """Take a flow's steps, which ask the service and pause. Return the flow's result."""
         return drive(flow, self._take)
 
     def find_collection(self, name: str) -> Collection | None:
@@ -48,7 +48,7 @@ class ByocCalls:
         The API's own ``search`` takes words and operators, which a name may hold: so all are looked through.
         """
         items = self.drive(list_items(COLLECTIONS))
-        # Others are not read: whatever is odd about them is no matter of this task.
+        # Collections with other names are not read, because their faults do not concern this task.
         return named((read_collection(one) for one in items if isinstance(one, dict) and one.get("name") == name), name)
 
     def exists(self, endpoint: str) -> bool:
@@ -60,15 +60,15 @@ class ByocCalls:
         return True
 
     def create_collection(self, request: Collection) -> tuple[Collection, bool]:
-        """Create a collection of a name that is not there.
+        """Create a collection with a new name.
 
-        :returns: it, and whether this call made it rather than somebody else at the same time.
+        :returns: the collection, and whether this call made it rather than another program at the same time.
         """
         find = partial(self.find_collection, request.name)
         return self._created(COLLECTIONS, request.body, read_collection, find, request.name)
 
     def create_tile(self, collection_id: str, request: TileRequest) -> tuple[Tile, bool]:
-        """Create a tile at a path that is not there; returned is the same as by :meth:`create_collection`."""
+        """Create a tile at a new path. It returns the same as :meth:`create_collection`."""
         endpoint, path = tiles_endpoint(collection_id), request.path
         return self._created(
             endpoint, request.body, read_tile, lambda: self.drive(find_tile(collection_id, path)), path
@@ -82,7 +82,7 @@ class ByocCalls:
         find: Callable[[], _Result | None],
         name: str,
     ) -> tuple[_Result, bool]:
-        """Create something that was not there a moment ago, and is found by its name where the answer gets lost."""
+        """Create something new. If the answer is lost, find it by its name."""
         spent = self.spent
         try:
             response = self._send("POST", endpoint, body)
@@ -97,7 +97,7 @@ class ByocCalls:
             found = find() if error.status == 409 else None
             if found is None:
                 raise
-            self._log.info("%r was made by somebody else meanwhile", name)
+            self._log.info("%r was made by another program meanwhile", name)
             return found, False
 
     def reingest(self, collection_id: str, tile: Tile) -> None:
@@ -120,14 +120,14 @@ class ByocCalls:
         return True
 
     def _took_effect(self, name: str, error: SentinelHubError, spent_before: float) -> None:
-        self._log.warning("no answer about %r, but it did take effect: %s", name, error)
-        if self.spent == spent_before:  # else the answer came, and was none
+        self._log.warning("no answer about %r, but the request took effect: %s", name, error)
+        if self.spent == spent_before:  # otherwise an answer came, which was unusable
             self.spent += INGESTION
 
     def _send(self, method: str, endpoint: str, body: dict[str, Any] | None = None) -> requests.Response:
         response = self._operator.hook.request(method, endpoint, json=body, **self._operator.call_arguments)
         spent = spent_units(response.headers.get(UNITS_HEADER))
-        self.spent += INGESTION if spent is None else spent  # what the documentation says, where the service does not
+        self.spent += INGESTION if spent is None else spent  # the documented cost if the service does not name it
         return response
 
     def _take(self, step: Get | Pause) -> Any:

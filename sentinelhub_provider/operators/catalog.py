@@ -25,27 +25,28 @@ if TYPE_CHECKING:
 
 
 class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
-    """Find scenes in the Catalog.
+    """Finds scenes in the Catalog.
 
-    Returned is a list with ``id``, ``datetime``, ``cloud_cover`` (per cent) and ``bbox`` (degrees) of each scene; with
-    ``distinct``, a list of that property's values. The whole items go to ``output_path``. All pages are followed, and
-    no more items requested than wanted. The cost is pushed to XCom in PU: ``estimated_processing_units`` of one page
-    before, ``processing_units`` of all pages after.
+    It returns a list with ``id``, ``datetime``, ``cloud_cover`` (per cent) and ``bbox`` (degrees) of each scene. With
+    ``distinct``, it is a list of that property's values. The complete items go to ``output_path``. The task follows all
+    pages and requests no more items than needed. It pushes the cost to XCom in PU: ``estimated_processing_units`` of
+    one page before, and ``processing_units`` of all pages after.
 
     .. seealso:: :doc:`/how-to/operators/catalog`
 
-    :param fields: ``include`` and ``exclude``, lists of members that items shall have or not. (templated)
-    :param distinct: a property whose values are wanted instead of items, such as ``date``. (templated)
-    :param ids: ids of items. (templated)
-    :param limit: items in all; every one there is without it. (templated)
-    :param sort: ``newest``, ``oldest`` or ``clearest`` first. All scenes are found before ``limit`` cuts.
+    :param fields: ``include`` and ``exclude``, lists of members of the items. (templated)
+    :param distinct: a property whose values are returned instead of items, such as ``date``. (templated)
+    :param ids: IDs of items. (templated)
+    :param limit: most items in all. Default: all items. (templated)
+    :param sort: ``newest``, ``oldest`` or ``clearest`` first. The task finds all scenes before ``limit`` cuts.
         (templated)
-    :param one_per: ``day`` (UTC) or ``tile``: only the first of each in that order. (templated)
-    :param output_path: file for the whole items: STAC ItemCollection, or GeoParquet where it ends with ``.parquet``
-        (needs the extra ``parquet``). A local path or a URL that Airflow's object storage knows. (templated)
+    :param one_per: ``day`` (UTC) or ``tile``, to return only the first of each in that order. (templated)
+    :param output_path: file for the complete items, as STAC ItemCollection, or as GeoParquet if it ends with
+        ``.parquet`` (needs the extra ``parquet``). It is a local path or a URL that Airflow's object storage knows.
+        (templated)
     :param max_xcom_size: bytes of JSON that the task may return. (templated)
-    :param kwargs: ``collection``, ``datetime``, ``bbox`` and more, see
-        :class:`~sentinelhub_provider.operators.request_arguments.SearchOperator`; and those of
+    :param kwargs: ``collection``, ``datetime``, ``bbox`` and the other arguments of
+        :class:`~sentinelhub_provider.operators.request_arguments.SearchOperator` and of
         :class:`~sentinelhub_provider.operators.base.PaidOperator`. Over ``max_processing_units``, no further page is
         requested.
     """
@@ -106,7 +107,7 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
             setattr(self, field, read_choice(value, known, field))
             if self.distinct:
                 raise SentinelHubRequestError(
-                    f"{field} orders items, but distinct={self.distinct!r} makes values. Leave one of them out.",
+                    f"{field} orders items, but distinct={self.distinct!r} returns values. Leave one of them out.",
                     field=field,
                 )
         needed: Any = {"sort": self.sort, "one_per": self.one_per, "whole": self.output_path is not None}
@@ -120,11 +121,11 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
         )
 
     def _check_output(self) -> None:
-        """Refuse what cannot be written before it is paid for."""
+        """Refuse an output that cannot be written before it is paid for."""
         if self._is_geoparquet:
             if self.distinct:
                 raise SentinelHubRequestError(
-                    f"output_path is GeoParquet, but distinct={self.distinct!r} makes values, which have no geometry. "
+                    f"output_path is GeoParquet, but distinct={self.distinct!r} returns values without geometry. "
                     "Let output_path end with .json.",
                     field="output_path",
                 )
@@ -139,7 +140,7 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
         return str(self.output_path).lower().endswith((".parquet", ".geoparquet"))
 
     def _fetch(self, search: SearchRequest, estimate: Estimate | None) -> list[Any]:
-        """Request page after page: no more than wanted, or all where an order decides which are."""
+        """Request page after page, up to the limit, or all pages if an order decides which items count."""
         from sentinelhub_provider.api.flow import drive
         from sentinelhub_provider.api.scenes.search import ENDPOINT, search_flow
 
@@ -162,7 +163,7 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
         return drive(search_flow(search.body, enough, pick=lambda item: item, most=sys.maxsize), page)[:wanted]
 
     def _store(self, context: Context, items: list[Any]) -> None:
-        """Write whole items, and push what was written to XCom under ``output``."""
+        """Write complete items, and push facts about the file to XCom under ``output``."""
         if self._is_geoparquet:
             from sentinelhub_provider.features.writing import CONTENT_TYPE, to_geoparquet
 

@@ -1,4 +1,4 @@
-"""An operator that makes any call to Sentinel Hub."""
+"""An operator for any call to Sentinel Hub."""
 
 from __future__ import annotations
 
@@ -23,40 +23,38 @@ if TYPE_CHECKING:
 
 
 class SentinelHubHttpOperator(SentinelHubOperator):
-    """Make an authorized call to Sentinel Hub.
+    """Makes an authorized call to Sentinel Hub.
 
-    A JSON answer is returned (through ``response_filter``), to be found in XCom. Any other body is streamed to
-    ``output_path``, and what is returned is a dict with ``path``, ``size`` (bytes), ``sha256``, ``content_type``,
-    ``processing_units`` (PU) and ``url``. What the call cost is also pushed to XCom as ``processing_units``.
+    It returns a JSON answer to XCom, through ``response_filter`` if there is one. It streams any other body to
+    ``output_path`` and returns a dict with ``path``, ``size`` (bytes), ``sha256``, ``content_type``,
+    ``processing_units`` (PU) and ``url``. The cost of the call is also pushed to XCom as ``processing_units``.
 
-    429 is waited out; server errors and broken connections are repeated where that starts nothing twice. An error that
-    no repetition can cure (a wrong secret, a bad request, an empty account) fails the task without further retries.
+    The call waits out a 429. It repeats after server errors and broken connections if that starts nothing twice. If no
+    repetition can help (a wrong secret, a bad request, an empty account), the task fails without further retries.
 
     .. seealso:: :doc:`/how-to/operators/http`
 
-    :param endpoint: a path, in either spelling: ``/process/v1`` or ``/api/v1/process``; or a URL on the connection's
+    :param endpoint: a path in either spelling (``/process/v1`` or ``/api/v1/process``), or a URL on the connection's
         own host or one of its ``allowed_hosts``. (templated)
     :param method: HTTP method. (templated)
     :param json: body as a dict, as JSON text, or the name of a ``.json`` file beside the DAG. (templated)
-    :param evalscript: JavaScript, or the name of a ``.js`` file beside the DAG; becomes ``evalscript`` of the JSON
-        body. In it, only ``{{ ... }}`` is a template. (templated)
-    :param query_params: query parameters. Not called ``params``, which is Airflow's name for a DAG's own parameters.
-        (templated)
+    :param evalscript: JavaScript, or the name of a ``.js`` file beside the DAG. It becomes ``evalscript`` of the JSON
+        body. Only ``{{ ... }}`` is a template in it. (templated)
+    :param query_params: query parameters. Airflow uses the name ``params`` for a DAG's own parameters. (templated)
     :param data: body other than JSON: text, bytes or a form's fields. (templated)
     :param files: parts of a multipart body, as for ``requests``. (templated)
     :param headers: further header fields. (templated)
     :param accept: media type to accept, such as ``image/tiff``. (templated)
-    :param output_path: file for the body: a local path, or a URL that Airflow's object storage knows, such as
+    :param output_path: file for the body, a local path or a URL that Airflow's object storage knows, such as
         ``s3://conn_id@bucket/{{ dag_run.run_after | ds }}.tiff``. It appears only when it is complete. (templated)
-    :param response_check: called with each ``requests.Response``; the task fails where it returns nothing,
-        or anything false. Not for calls with ``output_path``, whose bodies are not kept.
-    :param response_filter: called with the decoded JSON; what it returns is the task's result.
-    :param paginate: whether all pages are fetched and joined into one answer: Catalog's ``context.next`` and the
-        ``viewtoken`` of the other APIs are followed.
-        (templated)
-    :param max_pages: pages at most; more are an error, not a shorter result. (templated)
+    :param response_check: function that gets each ``requests.Response``. The task fails if it returns nothing or
+        anything false. It does not work with ``output_path``, whose bodies are not kept.
+    :param response_filter: function that gets the decoded JSON. Its result is the task's result.
+    :param paginate: whether to fetch all pages and join them into one answer. The task follows the Catalog's
+        ``context.next`` and the ``viewtoken`` of the other APIs. (templated)
+    :param max_pages: most pages. More pages are an error and do not shorten the result. (templated)
     :param max_xcom_size: bytes of JSON that the task may return. (templated)
-    :param kwargs: those of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`.
+    :param kwargs: arguments of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`.
     """
 
     template_file_fields: Sequence[str] = ("json", "data", "evalscript")
@@ -113,11 +111,11 @@ class SentinelHubHttpOperator(SentinelHubOperator):
         return asdict(store(json.dumps(document).encode(), self.output_path, content_type="application/json"))
 
     def _check(self, body: Any, *, is_paged: bool) -> None:
-        """Refuse what cannot work before it is sent and paid for."""
+        """Refuse a call that cannot work before it is sent and paid for."""
         for name, given in (("data", self.data), ("files", self.files), ("json", body)):
             if is_paged and given is not None and not (name == "json" and isinstance(given, Mapping)):
                 raise SentinelHubRequestError(
-                    f"{name} is no object of JSON, the only body that paginate can go on with. Give json.", field=name
+                    f"{name} is not a JSON object, which paginate needs as the body. Give json.", field=name
                 )
         for name in ("response_check", "response_filter"):
             function = getattr(self, name)
@@ -125,7 +123,7 @@ class SentinelHubHttpOperator(SentinelHubOperator):
                 raise SentinelHubRequestError(f"{name} is {function!r}. Give a function.", field=name)
             if function is not None and self.output_path is not None and not is_paged:
                 raise SentinelHubRequestError(
-                    f"{name} needs the answer, which goes to output_path as it comes. Leave one of them out, or give "
+                    f"{name} needs the answer, which is streamed to output_path. Leave one of them out, or give "
                     "paginate=True for an answer in JSON.",
                     field=name,
                 )
@@ -140,7 +138,7 @@ class SentinelHubHttpOperator(SentinelHubOperator):
             )
 
     def _arguments(self) -> dict[str, Any]:
-        """The parts of the request that are the same for each page."""
+        """The options of the request that are the same for each page."""
         headers = self.structured("headers")
         if not isinstance(headers, Mapping | None):
             raise SentinelHubRequestError(f"headers is {headers!r}. Give a dict.", field="headers")
@@ -154,7 +152,7 @@ class SentinelHubHttpOperator(SentinelHubOperator):
         return {**asdict(download), "processing_units": self.spent}
 
     def _fetch(self, body: Any, *, is_paged: bool) -> Any:
-        """Get the answer, all its pages with ``paginate``, checked and filtered."""
+        """Get the answer, checked and filtered, with all its pages if ``paginate`` is on."""
         pages: list[Any] = []
         query = query_of(self.structured("query_params"))
         most = read_whole_number(self.max_pages, "max_pages")
@@ -182,10 +180,10 @@ class SentinelHubHttpOperator(SentinelHubOperator):
 
 
 def request_body(body: Mapping[str, Any] | str | None, evalscript: str | None) -> Any:
-    """Put the JSON body together.
+    """Build the JSON body.
 
-    ``body``: a dict, or JSON text as a template file holds it. ``evalscript``: goes into the body under that name.
-    Raises :class:`SentinelHubRequestError` for text that is not JSON, or an evalscript that is given twice.
+    ``body``: a dict, or JSON text from a template file. ``evalscript``: goes into the body under that name. Raises
+    :class:`SentinelHubRequestError` for text that is not JSON, or an evalscript that is given twice.
     """
     body = read_json(body, "json")
     check_json(body, "json")
@@ -201,7 +199,7 @@ def request_body(body: Mapping[str, Any] | str | None, evalscript: str | None) -
 
 
 def query_of(value: Any) -> dict[str, Any]:
-    """Return query parameters by name: from a dict, from pairs, or from text such as ``count=10&sort=id``.
+    """Return query parameters by name, from a dict, from pairs, or from text such as ``count=10&sort=id``.
 
     :raises SentinelHubRequestError: for anything else.
     """
@@ -218,7 +216,7 @@ def query_of(value: Any) -> dict[str, Any]:
 
 
 def decoded(response: requests.Response) -> Any:
-    """Decode an answer for XCom: JSON, text, or ``None`` for an empty one.
+    """Decode an answer for XCom as JSON, text, or ``None`` if it is empty.
 
     :raises SentinelHubRequestError: for anything else, which belongs into a file.
     """
@@ -230,7 +228,7 @@ def decoded(response: requests.Response) -> Any:
     if content_type.startswith("text/"):
         return response.text
     raise SentinelHubRequestError(
-        f"The answer is {content_type or 'of no named type'}, {len(response.content):,} bytes: not for XCom. "
+        f"The answer is {content_type or 'of no named type'}, {len(response.content):,} bytes. XCom cannot hold it. "
         "Give output_path.",
         field="output_path",
     )

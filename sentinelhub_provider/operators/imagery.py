@@ -1,6 +1,6 @@
-"""What a task leaves for the page *Satellite imagery*, in XCom: facts about its work, and previews of its results.
+"""A task's data for the page *Satellite imagery*, in XCom: facts about its work, and previews of its results.
 
-The page opens no file, no bucket and no connection, so all that it shows comes from here.
+The page opens neither files nor buckets nor connections, so all its data come from here.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ SECTION = "sentinelhub"
 """Of Airflow's configuration."""
 
 DEFAULT_PREVIEWS = 200
-"""Tasks of a mapped task that leave something."""
+"""Number of tasks of a mapped task that leave data."""
 
 PICTURES = 12
-"""Pictures of one task that have a preview."""
+"""Number of pictures of one task with a preview."""
 
-ROWS = 10  # of a list that is the task's result
-FAILED = 10  # Features that are named, of those that failed
+ROWS = 10  # rows of a list that is the task's result
+FAILED = 10  # names of failed features
 TOLD = (
     *("path", "rows", "features", "failed", "skipped", "missing_intervals", "coverage", "request_sha256", "delivery"),
     *("processing_units", "estimated_processing_units"),
@@ -68,15 +68,15 @@ def leave_imagery(
     job: Job | None = None,
     error: Exception | None = None,
 ) -> None:
-    """Push what the page shows of a task, which ended, failed, or is about to wait.
+    """Push the page's data about a task that ended, failed, or is about to wait.
 
-    Whatever goes wrong here is one warning: the task's work is done and paid for. Nothing is pushed with
-    ``do_xcom_push=False``, and by no more tasks of a mapped task than ``[sentinelhub] previews`` says.
+    Any fault in here only costs a warning, because the task's work is done and paid for. Nothing is pushed with
+    ``do_xcom_push=False``, and only ``[sentinelhub] previews`` tasks of a mapped task push data.
 
     :param operator: a :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`, which imports this module.
-    :param result: what the task returns, where it ends well.
-    :param job: the remote job, as it was last seen.
-    :param error: why the task fails.
+    :param result: the task's result, if it succeeds.
+    :param job: the remote job as last seen.
+    :param error: the error that fails the task.
     """
     try:
         if not is_shown(operator, context):
@@ -90,16 +90,16 @@ def leave_imagery(
         facts = _facts(operator, told, job, error)
         if not (operator.request_sent or table or facts.keys() & {"job", "error", "processing_units"}):
             return  # a free call
-        if "job" in facts and operator.request_sent is None:  # it was made before the wait in the triggerer
+        if "job" in facts and operator.request_sent is None:  # the request was made before the wait in the triggerer
             facts = {**_earlier(operator, context), **facts}
         operator.facts = facts
         push(operator, context, FACTS_KEY, {**facts, "pictures": len(pictures), "has_table": bool(table)})
         dag_id, run_id, index, task_id = task_identity(operator, context)
         address = f"{conf.get('api', 'base_url', fallback='')}/{page_of(dag_id, run_id, task_id, index)}"
         operator.log.info("Satellite imagery: %s", re.sub("(?<!:)//+", "/", address))
-    except Exception as problem:  # of whatever library: it must not fail the task
-        level = logging.DEBUG if str(problem) == str(error) else logging.WARNING  # which the task itself says
-        operator.log.log(level, "the page Satellite imagery shows less of this task: %s", problem)
+    except Exception as problem:  # any library may raise, but the task must not fail
+        level = logging.DEBUG if str(problem) == str(error) else logging.WARNING  # the task itself reports the error
+        operator.log.log(level, "the page Satellite imagery lacks some facts of this task: %s", problem)
 
 
 def _facts(operator: Any, told: Mapping[str, Any], job: Job | None, error: Exception | None) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _facts(operator: Any, told: Mapping[str, Any], job: Job | None, error: Excep
         facts.setdefault("processing_units", operator.spent)
     if job is not None or (told.get("id") and told.get("state")):
         last = {} if job is None else facts_of_job(job)
-        # How a job of Async Process ended is not said by the service, but by the bucket, so by the result.
+        # The service does not say how an Async Process job ended. The bucket does, and so does the result.
         facts["job"] = last | {name: told[name] for name in ("id", "state", "features") if told.get(name) is not None}
     if error is not None:
         facts["error"] = shortened(error)
@@ -137,14 +137,14 @@ def _earlier(operator: Any, context: Context) -> dict[str, Any]:
 
 
 def _scene(item: Any) -> dict[str, Any]:
-    """Return what is worth a row of what the Catalog found: an item, or a value."""
+    """Return the row of an item or value that the Catalog found."""
     if not isinstance(item, Mapping):
         return {"value": shortened(item)}
     return {name: item.get(name) for name in ("datetime", "cloud_cover", "id") if name in item}
 
 
 def _previews(told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a preview of each of the first pictures; of many, each is smaller."""
+    """Yield a preview of each of the first pictures. The previews of many pictures are smaller."""
     from sentinelhub_provider.operators.raster.previews import preview_of
 
     outputs, pictures = told.get("outputs"), told.get("pictures")

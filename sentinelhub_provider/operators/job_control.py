@@ -1,4 +1,4 @@
-"""Operators about jobs that are there already: list them, have one analysed, cancel one."""
+"""Operators for existing jobs. They list, analyse and cancel them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class _JobControlOperator(SentinelHubOperator):
     """An operator about jobs of one kind.
 
-    :param kind: ``batch-process`` or ``batch-statistics``; jobs of Async Process are not listed and take no actions.
+    :param kind: ``batch-process`` or ``batch-statistics``. Jobs of Async Process cannot be listed or changed.
         (templated)
     """
 
@@ -34,27 +34,27 @@ class _JobControlOperator(SentinelHubOperator):
         self.kind = kind
 
     def _calls(self) -> tuple[JobKind, JobCalls]:
-        """Return the kind, checked, and what makes calls about its jobs. Raises :class:`SentinelHubRequestError`."""
+        """Return the checked kind and the calls about its jobs. Raises :class:`SentinelHubRequestError`."""
         from sentinelhub_provider.api.jobs.job import kind_of
         from sentinelhub_provider.hooks.jobs import worker_calls
 
         kind = kind_of(self.kind)
         if not kind.actions:
-            raise SentinelHubRequestError(f"kind is {self.kind!r}, whose jobs are not listed and take no actions.")
+            raise SentinelHubRequestError(f"kind is {self.kind!r}, whose jobs cannot be listed or changed.")
         return kind, worker_calls(self.hook, kind, **self.call_arguments)
 
 
 class SentinelHubListJobsOperator(_JobControlOperator):
-    """List the jobs of an account, newest first.
+    """Lists the jobs of an account, newest first.
 
-    Returned is a list of dicts: ``kind``, ``id``, ``state``, and what else the service says of each, such as ``cost``
-    (PU), ``created`` and ``description``.
+    It returns a list of dicts with ``kind``, ``id``, ``state`` and the service's other fields, such as ``cost`` (PU),
+    ``created`` and ``description``.
 
     .. seealso:: :doc:`/explanation/jobs`
 
-    :param states: only jobs in these states, such as ``["PROCESSING"]``; all by default. (templated)
-    :param limit: jobs that are returned at most. (templated)
-    :param kwargs: ``kind``: ``batch-process`` or ``batch-statistics``; and those of
+    :param states: only jobs in these states, such as ``["PROCESSING"]``. Default: all. (templated)
+    :param limit: most jobs. (templated)
+    :param kwargs: ``kind`` (``batch-process`` or ``batch-statistics``) and the arguments of
         :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`.
     """
 
@@ -69,7 +69,7 @@ class SentinelHubListJobsOperator(_JobControlOperator):
         wanted, limit = self._states(), read_whole_number(self.limit, "limit")
         found = (job.to_dict() for job in _all(calls) if not wanted or job.state in wanted)
         listed = list(islice(found, limit))
-        self.log.info("%d jobs are listed", len(listed))
+        self.log.info("%d jobs listed", len(listed))
         return listed
 
     def _states(self) -> set[JobState]:
@@ -86,9 +86,9 @@ class SentinelHubListJobsOperator(_JobControlOperator):
 
 
 class _ActionOperator(_JobControlOperator):
-    """An operator that tells a job to do something.
+    """An operator that sends an action to a job.
 
-    :param job_id: id of the job. (templated)
+    :param job_id: ID of the job. (templated)
     """
 
     action: Action
@@ -99,7 +99,7 @@ class _ActionOperator(_JobControlOperator):
 
     @abstractmethod
     def _is_done(self, job: Job) -> bool:
-        """Tell whether the job has done, or will do, what it is told, so that it need not be told again."""
+        """Tell whether the job has done the action or will do it, so that it need not be sent again."""
 
     def _result(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         from sentinelhub_provider.api.jobs.job import JobState, check_job_id, problem_of
@@ -111,7 +111,7 @@ class _ActionOperator(_JobControlOperator):
             raise problem_of(job) or SentinelHubJobError(f"{job} is unknown.", job_status=job.state.value)
         if not self._is_done(job):
             problem, job = at_once(calls.act(self.action, job_id)), at_once(calls.get(job_id))
-            if problem is not None and not self._is_done(job):  # an answer that is lost may have taken effect
+            if problem is not None and not self._is_done(job):  # a request with a lost answer may have taken effect
                 raise problem
             self.log.info("%s was told to %s", kind, self.action)
         self.log.info("%s", job)
@@ -119,14 +119,14 @@ class _ActionOperator(_JobControlOperator):
 
 
 class SentinelHubCancelJobOperator(_ActionOperator):
-    """Stop a job that runs. What it did so far is paid for; it can be started again from where it is.
+    """Stops a running job. The part that is done is paid for. The job can be started again from where it is.
 
-    A job that is over, or was never started, is left alone. Returned is the job as a dict, see
+    A job that is over or was never started stays as it is. It returns the job as a dict, see
     :class:`SentinelHubListJobsOperator`.
 
     .. seealso:: :doc:`/explanation/jobs`
 
-    :param kwargs: ``kind``: ``batch-process`` or ``batch-statistics``; ``job_id``; and those of
+    :param kwargs: ``kind`` (``batch-process`` or ``batch-statistics``), ``job_id``, and the arguments of
         :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`.
     """
 
@@ -139,14 +139,14 @@ class SentinelHubCancelJobOperator(_ActionOperator):
 
 
 class SentinelHubAnalyseJobOperator(_ActionOperator):
-    """Have a job that was created analysed, which costs nothing and tells what it is going to make.
+    """Analyses a created job. That costs nothing and tells the size of the job.
 
-    The analysis takes a while; the job is then ``ANALYSIS_DONE``. A job that was analysed or started before is left as
-    it is. Returned is the job as a dict, see :class:`SentinelHubListJobsOperator`.
+    The analysis takes a while. The job is then ``ANALYSIS_DONE``. A job that was analysed or started before stays as it
+    is. It returns the job as a dict, see :class:`SentinelHubListJobsOperator`.
 
     .. seealso:: :doc:`/explanation/jobs`
 
-    :param kwargs: ``kind``: ``batch-process`` or ``batch-statistics``; ``job_id``; and those of
+    :param kwargs: ``kind`` (``batch-process`` or ``batch-statistics``), ``job_id``, and the arguments of
         :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`.
     """
 
@@ -156,7 +156,7 @@ class SentinelHubAnalyseJobOperator(_ActionOperator):
         from sentinelhub_provider.api.jobs.job import JobState
 
         if job.state in (JobState.FAILED, JobState.STOPPED):
-            raise SentinelHubJobError(f"{job} cannot be analysed any more.", job_status=job.state.value)
+            raise SentinelHubJobError(f"{job} can no longer be analysed.", job_status=job.state.value)
         return job.state is not JobState.CREATED
 
 

@@ -1,6 +1,6 @@
-"""Lineage of tasks for OpenLineage: which collections and scenes they read, which files they wrote, what that cost.
+"""Lineage of tasks for OpenLineage: the collections and scenes that they read, their files, and their cost.
 
-Only the OpenLineage provider calls this, so that its client is there. Datasets are named as its naming conventions say.
+Only the OpenLineage provider calls this, so its client is installed. Datasets have the names of its naming conventions.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 
 MOST = 100
-"""Scenes, and files, that one event names at most: a task may have ten thousand of them."""
+"""Most scenes and files that one event names, because a task may have ten thousand of them."""
 
 
 @define
 class SentinelHubCostRunFacet(RunFacet):
-    """What a task cost in PU, by estimate and in fact; ``None`` where it is not known."""
+    """Estimated and actual cost of a task in PU, ``None`` if unknown."""
 
     estimatedProcessingUnits: float | None = None  # noqa: N815 - as OpenLineage spells names
     processingUnits: float | None = None  # noqa: N815
@@ -45,7 +45,7 @@ class SentinelHubCostRunFacet(RunFacet):
 
 @define
 class SentinelHubJobRunFacet(RunFacet):
-    """The remote job that a task waited for. ``api``: which of the APIs runs it; ``state``: as it was last seen."""
+    """The remote job that a task waited for. ``api``: the API that runs it. ``state``: its last known state."""
 
     api: str | None = None
     id: str | None = None
@@ -56,7 +56,7 @@ def lineage_of(operator: Any, result: Any) -> OperatorLineage[Any, Any]:
     """Return the lineage of a task that has ended.
 
     :param operator: a :class:`~sentinelhub_provider.operators.base.ConnectedOperator`, with its arguments rendered.
-    :param result: what the task returns; ``None`` where it failed, or does not say.
+    :param result: the task's result, ``None`` if it failed or has none.
     """
     from airflow.providers.openlineage.extractors import OperatorLineage
 
@@ -80,7 +80,7 @@ def lineage_of(operator: Any, result: Any) -> OperatorLineage[Any, Any]:
 
 
 def _inputs(operator: Any, result: Any) -> Iterator[Dataset]:
-    """Yield the collections, the file of features, and the scenes that were found."""
+    """Yield the collections, the file of features, and the found scenes."""
     namespace, names = _namespace(operator), list(dict.fromkeys(_collections(operator)))
     for name in names:
         yield InputDataset(namespace=namespace, name=name)
@@ -94,7 +94,7 @@ def _inputs(operator: Any, result: Any) -> Iterator[Dataset]:
 
 
 def _collections(operator: Any) -> Iterator[str]:
-    """Yield the names of the collections that a task asks for, by its arguments or its ``request``."""
+    """Yield the names of the collections that a task requests, by its arguments or its ``request``."""
     wanted = getattr(operator, "collection", None)
     try:
         if wanted is None and getattr(operator, "request", None) is not None:
@@ -108,16 +108,16 @@ def _collections(operator: Any) -> Iterator[str]:
     for entry in wanted if isinstance(wanted, list | tuple) else [wanted]:
         name = entry.get("type") if isinstance(entry, Mapping) else entry
         with suppress(SentinelHubError):
-            yield find_collection(name, "custom").id  # which does not warn of one that is not known
+            yield find_collection(name, "custom").id  # this deployment gives no warning of an unknown collection
 
 
 def _is_path(features: Any) -> bool:
-    """Tell whether text is no GeoJSON."""
+    """Tell whether text is something else than GeoJSON."""
     return isinstance(features, str) and features.strip()[:1] not in ("", "{", "[")
 
 
 def _outputs(operator: Any, result: Mapping[str, Any]) -> Iterator[Dataset]:
-    """Yield the files and folders that were written."""
+    """Yield the written files and folders."""
     columns = getattr(operator, "columns", None)
     schema: dict[str, Any] = {}
     if columns:
@@ -136,15 +136,15 @@ def _outputs(operator: Any, result: Mapping[str, Any]) -> Iterator[Dataset]:
 
 
 def _namespace(operator: Any) -> str:
-    """Return where collections are: the deployment, as in the URIs of assets."""
+    """Return the namespace of collections, which is the deployment, as in the URIs of assets."""
     try:
         return f"sentinelhub://{operator.hook.settings.deployment.name}"
-    except SentinelHubError:  # the task failed for want of a connection
+    except SentinelHubError:  # the task failed without a connection
         return "sentinelhub://unknown"
 
 
 def _file(path: Any, kind: type[Dataset] = OutputDataset, **facets: Any) -> Dataset:
-    """Return a file or folder by its path or URL, as OpenLineage names them. Names may have a ``#`` or ``?``."""
+    """Return a file or folder by its path or URL in OpenLineage's form. Names may have a ``#`` or ``?``."""
     scheme, _, rest = uri_of(path).partition("://")
     host, _, key = rest.partition("/")
     if scheme == "file":

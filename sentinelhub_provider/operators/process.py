@@ -1,4 +1,4 @@
-"""An operator that has pictures made: the Process API."""
+"""An operator for the Process API, which renders pictures."""
 
 from __future__ import annotations
 
@@ -23,61 +23,69 @@ if TYPE_CHECKING:
     from sentinelhub_provider.operators.raster.items import Items
 
 MOST_AT_A_TIME = 100
-"""Tiles: each has a thread and a connection of its own."""
+"""Most tiles. Each has a thread and a connection of its own."""
 
 
 class SentinelHubProcessOperator(pictures.PictureOperator):
-    """Have a picture made of satellite data, and store it.
+    """Renders a picture of satellite data and stores it.
 
-    Say what is wanted with the arguments, or give the API's own JSON as ``request``. What cannot work is refused before
-    it is sent and paid for. The picture is streamed to ``output_path``, where it appears only when it is complete.
+    Describe the picture with the arguments, or pass the API's own JSON as ``request``. A request that cannot work is
+    refused before it is sent and paid for. The picture is streamed to ``output_path``, where it appears only when it is
+    complete.
 
-    With ``features``, returned is a dict: ``features`` (with a picture), ``skipped`` (as their pictures were there),
-    ``failed``, ``failed_features`` (the first 100), ``pictures`` (``feature_id``, ``path``, ``size``, ``sha256`` and
-    ``skipped`` of each; ``None`` where that is more than XCom holds), ``path`` (as given), ``collection`` (of STAC,
-    where it is), ``processing_units`` and ``estimated_processing_units``.
+    It returns a dict with these members. Both costs are also pushed to XCom.
 
-    Otherwise, returned is a dict: ``path`` (of the picture, ``None`` where there are several), ``outputs`` (``path``,
-    ``size`` in bytes, ``sha256`` and ``content_type`` of each, by identifier), ``item`` (of STAC, where it is; ``None``
-    without one), ``processing_units`` spent (PU, ``None``
-    where the service does not say), ``estimated_processing_units``, ``request_sha256``, ``skipped``, ``tiles``
-    (``total`` and ``fetched``, ``None`` without tiling), and ``coverage`` (share of the area that has data, 0 to 1;
-    ``None`` where that is not known). Both costs are pushed to XCom, too.
+    - ``path`` of the picture, ``None`` if there are several
+    - ``outputs`` by identifier, each with ``path``, ``size`` in bytes, ``sha256`` and ``content_type``
+    - ``item``, the path of the STAC Item, ``None`` without one
+    - ``processing_units`` spent (PU, ``None`` if the service does not name them) and ``estimated_processing_units``
+    - ``request_sha256`` and ``skipped``
+    - ``tiles`` with ``total`` and ``fetched``, ``None`` without tiling
+    - ``coverage``, the share of the area with data, 0 to 1, ``None`` if unknown
+
+    With ``features``, it returns a dict with these members instead.
+
+    - ``features`` (number with a picture), ``skipped`` (number whose pictures were already there) and ``failed``
+    - ``failed_features``, the first 100
+    - ``pictures``, each with ``feature_id``, ``path``, ``size``, ``sha256`` and ``skipped``, ``None`` if that is too
+      large for XCom
+    - ``path`` as given, and ``collection``, the path of the STAC Collection
+    - ``processing_units`` and ``estimated_processing_units``
 
     .. seealso:: :doc:`/how-to/operators/process`
 
-    :param output_path: file for the picture: a local path, or a URL that Airflow's object storage knows, such as
+    :param output_path: file for the picture, a local path or a URL that Airflow's object storage knows, such as
         ``s3://conn_id@bucket/{{ dag_run.run_after | ds }}.tif``. For several outputs, a path with ``{output}`` in it,
         or a dict of paths by output identifier. (templated)
-    :param if_exists: what to do where ``output_path`` is there: ``overwrite`` it; ``skip`` the request if it is the one
-        that made it, and overwrite otherwise; or ``fail``, unless an earlier attempt of this task made it. (templated)
-    :param stac: where a picture is described by a STAC Item, in the Collection ``collection.json`` of that folder:
-        ``True`` for ``<output_path>.stac.json``, a folder, or ``False`` for nowhere. (templated)
-    :param on_empty: what becomes of the task where no pixel has data, for want of scenes or for clouds: ``succeed``,
-        ``skip`` or ``fail``. With the latter two, the Catalog is searched for scenes first where that is cheaper; the
-        pixels are told by the extra ``raster``. (templated)
-    :param features: have a picture made of each of many features, instead of one: GeoJSON, or a file of any kind that
+    :param if_exists: what to do if ``output_path`` exists. ``overwrite`` replaces it. ``skip`` keeps a picture of the
+        same request and overwrites any other file. ``fail`` fails the task, unless an earlier attempt of this task made
+        the file. (templated)
+    :param stac: place of the picture's STAC Item and of the Collection ``collection.json``. ``True`` writes
+        ``<output_path>.stac.json``, ``False`` writes none, and a folder takes both. (templated)
+    :param on_empty: what to do if no pixel has data, for lack of scenes or because of clouds: ``succeed``, ``skip`` or
+        ``fail``. With the latter two, the Catalog is searched for scenes first if that is cheaper. Reading the pixels
+        needs the extra ``raster``. (templated)
+    :param features: render a picture of each of many features. GeoJSON, or a file of any kind that
         :func:`~sentinelhub_provider.features.open_features` reads. ``output_path`` then has ``{feature_id}`` in it.
-        Pictures that the same request made before stay. (templated)
+        Earlier pictures of the same request stay. (templated)
     :param id_property: the property that names each feature. (templated)
-    :param layer: which layer of a file that has several. (templated)
-    :param buffer: metres around each feature; negative ones within it. (templated)
-    :param clip: whether there are data only inside of each feature; otherwise its whole box has data. (templated)
-    :param on_error: ``fail``: an unusable feature fails the task before anything is sent, and one without a picture
-        after all others were made; ``skip``: they are reported, and the task succeeds as long as there is any picture.
-        (templated)
-    :param tile: whether the area is fetched in tiles and made one TIFF, for areas that one request cannot deliver.
-        (templated)
-    :param mosaic: of the tiles: ``geotiff`` or ``cog`` (both need the extra ``raster``), or ``vrt``, which refers to
-        the tiles and needs nothing; by default ``vrt`` where ``output_path`` ends so, else ``geotiff``.
-        (templated)
-    :param tile_size: largest side of a tile in pixels, 2500 at most. (templated)
-    :param concurrency: tiles that are fetched at the same time, 100 at most. (templated)
-    :param tile_attempts: how often a tile is tried before the task fails. (templated)
-    :param kwargs: what is wanted (``collection``, ``evalscript``, ``time_range``, ``bbox``, ``geometry``,
-        ``resolution``, ``outputs`` and so on, or ``request``), see
-        :class:`~sentinelhub_provider.operators.request_arguments.ImageryOperator`, where ``outputs`` is by default what
-        ``output_path`` ends with; and those of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`.
+    :param layer: layer of a file that has several. (templated)
+    :param buffer: metres around each feature. A negative buffer shrinks the feature. (templated)
+    :param clip: whether only the inside of each feature has data. Otherwise its whole box has data. (templated)
+    :param on_error: ``fail`` fails the task for an unusable feature before anything is sent, and for a feature without
+        a picture after all other pictures. ``skip`` reports such features, and the task succeeds if there is any
+        picture. (templated)
+    :param tile: whether to fetch the area in tiles and join them to one TIFF, for areas that are too large for one
+        request. (templated)
+    :param mosaic: format of the joined tiles. ``geotiff`` and ``cog`` need the extra ``raster``. ``vrt`` refers to the
+        tiles and needs nothing. Default: ``vrt`` if ``output_path`` ends so, else ``geotiff``. (templated)
+    :param tile_size: largest side of a tile in pixels, at most 2500. (templated)
+    :param concurrency: number of tiles to fetch at the same time, at most 100. (templated)
+    :param tile_attempts: number of tries for a tile before the task fails. (templated)
+    :param kwargs: the request (``collection``, ``evalscript``, ``time_range``, ``bbox``, ``geometry``, ``resolution``,
+        ``outputs`` and so on, or ``request``), see
+        :class:`~sentinelhub_provider.operators.request_arguments.ImageryOperator`. ``outputs`` defaults to the ending
+        of ``output_path``. Also the arguments of :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`.
     """
 
     def __init__(
@@ -125,7 +133,7 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
             from sentinelhub_provider.operators.raster.features import FEATURE_FIELD, FeaturePictures
 
             if is_tiled:
-                raise SentinelHubRequestError("tile is true, and features are given. Each has one request.")
+                raise SentinelHubRequestError("tile is true, and features are given. Leave one of them out.")
             folder = parent(str(self.output_path).partition(FEATURE_FIELD)[0])
             return FeaturePictures(self, context, Items(self, context, self.stac, folder)).result()
         request = self._checked_request(context, is_tiled=is_tiled)
@@ -141,14 +149,14 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
         else:
             result = self._single(context, request, items)
         items.publish()
-        if result["skipped"] and result["coverage"] is None:  # the task that made the picture did not need to know
+        if result["skipped"] and result["coverage"] is None:  # the task that made the picture did not need it
             paths = pictures.output_paths(self.output_path, request.formats)
             result["coverage"] = coverage_of(self, request, paths, self.on_empty)
         judge_coverage(result["coverage"], self.on_empty, f"no pixel has data in {', '.join(result['outputs'])}")
         return result
 
     def _check_arguments(self) -> bool:
-        """Read what templates rendered as text; return whether the area is fetched in tiles."""
+        """Read the arguments that templates rendered as text. Return whether the area is fetched in tiles."""
         self.on_empty = read_choice(self.on_empty, ON_EMPTY, "on_empty")
         self.on_error = read_choice(self.on_error, ("fail", "skip"), "on_error")
         self.if_exists = read_choice(self.if_exists, pictures.IF_EXISTS, "if_exists")
@@ -192,14 +200,14 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
         return build_process_request(self.wanted(context, tile=is_tiled), max_side=max_side, **self.checks)
 
     def wanted(self, context: Context, *, tile: bool = False) -> ImageryArguments:
-        """Return the arguments that describe the request, in the format that ``output_path`` ends with by default."""
+        """Return the arguments of the request. The format defaults to the ending of ``output_path``."""
         wanted: ImageryArguments = self.described(context, "collection", "evalscript")
         if wanted.outputs is not None:
             return wanted
         return replace(wanted, outputs=pictures.format_by_path(self.output_path, tile=tile))
 
     def times(self, context: Context) -> Any:
-        """Return the time range, which pictures without a time do not need."""
+        """Return the time range. Data without a time do not need one."""
         named = self.structured("collection")
         given = [named] if isinstance(named, str | Mapping) else named
         if (

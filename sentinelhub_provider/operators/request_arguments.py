@@ -1,7 +1,7 @@
-"""The arguments of requests as operators take them, each declared once: for all requests, imagery, and statistics.
+"""The arguments of requests, declared once: for all requests, imagery, and statistics.
 
-From here come the templated fields of each operator, what ``request`` stands for instead, and what the builders of
-requests get.
+They give each operator its templated fields, the fields that ``request`` replaces, and the input of the builders of
+requests.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ if TYPE_CHECKING:
 
 
 class RequestOperator(PaidOperator):
-    """An operator that makes a request of its arguments, or takes one as it is.
+    """An operator that builds a request from its arguments or takes a complete one.
 
-    :param collection: a collection's id, such as ``sentinel-2-l2a``; an entry of ``input.data`` as the API has it; or a
-        list of either, whose data are fused. (templated)
-    :param evalscript: JavaScript; the name of a ``.js`` file beside the DAG; or one of ``true-colour``, ``ndvi``,
-        ``ndvi-clear``, ``ndwi``, ``ndmi``, ``scl-mask``. In it, only ``{{ ... }}`` is a template. For statistics it
-        must have an output ``dataMask``. (templated)
-    :param time_range: ``P7D`` for the seven days before the run, two dates, or two times, both included; the run's data
-        interval by default. (templated)
-    :param width: pixels; with ``height``, or alone. (templated)
+    :param collection: a collection's ID, such as ``sentinel-2-l2a``, an entry of the API's ``input.data``, or a list of
+        either to fuse their data. (templated)
+    :param evalscript: JavaScript, the name of a ``.js`` file beside the DAG, or one of ``true-colour``, ``ndvi``,
+        ``ndvi-clear``, ``ndwi``, ``ndmi``, ``scl-mask``. Only ``{{ ... }}`` is a template in it. For statistics it must
+        have an output ``dataMask``. (templated)
+    :param time_range: ``P7D`` for the seven days before the run, two dates, or two times, both included. Default: the
+        run's data interval. (templated)
+    :param width: pixels, with ``height`` or alone. (templated)
     :param height: pixels. (templated)
     :param resolution: metres per pixel, instead of ``width`` and ``height``. (templated)
     :param mosaicking_order: ``mostRecent``, ``leastRecent`` or ``leastCC``. (templated)
     :param max_cloud_cover: per cent of a scene. (templated)
-    :param upsampling: ``NEAREST``, ``BILINEAR`` or ``BICUBIC``, where pixels are finer than the data's. (templated)
-    :param downsampling: the same, where they are coarser. (templated)
-    :param request: the API's own JSON, instead of the arguments that describe it: a dict, its text, or the name of a
-        ``.json`` file beside the DAG. It is checked, and sent as it is. (templated)
-    :param samples: data samples to a pixel that the estimate counts where the evalscript's mosaicking is ``ORBIT`` or
-        ``TILE``: as many as there are orbits or tiles. (templated)
-    :param kwargs: ``max_processing_units``, ``timeout``, ``deferrable``, ``sentinelhub_conn_id`` and more, see
-        :class:`~sentinelhub_provider.operators.base.PaidOperator`, and of any Airflow operator.
+    :param upsampling: ``NEAREST``, ``BILINEAR`` or ``BICUBIC``, for pixels finer than the data's. (templated)
+    :param downsampling: the same, for coarser pixels. (templated)
+    :param request: the API's own JSON instead of the arguments above: a dict, its text, or the name of a ``.json`` file
+        beside the DAG. It is checked and sent as it is. (templated)
+    :param samples: data samples per pixel for the estimate, for an evalscript with mosaicking ``ORBIT`` or ``TILE``.
+        There are as many as orbits or tiles. (templated)
+    :param kwargs: ``max_processing_units``, ``timeout``, ``deferrable``, ``sentinelhub_conn_id`` and the other
+        arguments of :class:`~sentinelhub_provider.operators.base.PaidOperator` and of any Airflow operator.
     """
 
     described_by: ClassVar[type[RequestArguments]] = RequestArguments
-    """The arguments that describe a request, and go to its builder."""
+    """The arguments of a request, which go to its builder."""
     also_described_by: ClassVar[tuple[str, ...]] = ()
-    """Further arguments that describe it; ``None`` by default, as those above but for a few."""
+    """More arguments of a request. Like those above, most are ``None`` by default."""
 
     def __init__(
         self,
@@ -83,23 +83,23 @@ class RequestOperator(PaidOperator):
 
     @cached_property
     def checks(self) -> dict[str, Any]:
-        """What builders and readers of requests check them against: the deployment and the present time."""
+        """The facts to check requests against: the deployment and the present time."""
         return {"deployment": self.hook.settings.deployment.name, "now": utc_now()}
 
     @property
     def sample_count(self) -> float:
-        """Data samples to a pixel that the estimate counts. Raises :class:`SentinelHubRequestError`."""
+        """Data samples per pixel for the estimate. Raises :class:`SentinelHubRequestError`."""
         return read_number(self.samples, "samples", least=0)
 
     @property
     def call_arguments(self) -> dict[str, Any]:
-        """What each call of the hook gets: also the samples, for the budget that it is set aside from."""
+        """Options of each call of the hook, with the samples for the budget."""
         return {**super().call_arguments, "samples": self.sample_count}
 
     def whole_request(self, context: Context) -> Any:
-        """Return ``request``, decoded, with relative time ranges counted back from the run; ``None`` where none is set.
+        """Return ``request``, decoded and with the run's times in place of relative ranges, ``None`` if there is none.
 
-        :raises SentinelHubRequestError: where it is no JSON, or arguments that it would have are there, too.
+        :raises SentinelHubRequestError: if it is not JSON, or is given together with arguments that it would contain.
         """
         if self.request is None:
             return None
@@ -108,16 +108,16 @@ class RequestOperator(PaidOperator):
         both = [name for name, default in defaults.items() if getattr(self, name) not in (None, default)]
         if both:
             raise SentinelHubRequestError(
-                f"request is given, and {', '.join(both)} too. The request is sent as it is: put that into it.",
+                f"request is given, and {', '.join(both)} too. The request is sent as it is, so put that into it.",
                 field=both[0],
             )
         return with_times_of_run(read_json(self.request, "request"), run_after(context), "request")
 
     def described(self, context: Context, *required: str) -> Any:
-        """Return the arguments that describe the request, as its builder takes them: a :attr:`described_by`.
+        """Return the arguments of the request for its builder, a :attr:`described_by`.
 
-        :param required: names of arguments that must be there.
-        :raises SentinelHubRequestError: where one of them is missing.
+        :param required: names of required arguments.
+        :raises SentinelHubRequestError: if one of them is missing.
         """
         missing = [name for name in required if getattr(self, name) is None]
         if missing:
@@ -133,19 +133,22 @@ class RequestOperator(PaidOperator):
         return self.described_by(**values)
 
     def times(self, context: Context) -> Any:
-        """Return the time range, by default the run's data interval; a relative one is counted back from the run."""
+        """Return the time range.
+
+        It defaults to the run's data interval. A relative range is counted back from the run.
+        """
         return times_of_run(context, self.structured("time_range"), "time_range")
 
 
 class ImageryOperator(RequestOperator):
-    """An operator that has imagery made.
+    """An operator that renders imagery.
 
     :param bbox: west, south, east, north in units of ``crs``. (templated)
-    :param geometry: GeoJSON as a dict, WKT, or a file of either: beside the DAG, an absolute path, or a URL that
-        Airflow's object storage knows, ending with ``.geojson``, ``.json`` or ``.wkt``. There are data only inside.
-        (templated)
-    :param crs: EPSG code of both, such as ``32633``; longitude and latitude by default. (templated)
-    :param outputs: format of the picture: ``png``, ``jpeg`` or ``tiff``; for several outputs of the evalscript, a dict
+    :param geometry: GeoJSON as a dict, WKT, or a file of either. Only its inside has data. A file ends with
+        ``.geojson``, ``.json`` or ``.wkt``. It is a name beside the DAG, an absolute path, or a URL that Airflow's
+        object storage knows. (templated)
+    :param crs: EPSG code of both, such as ``32633``. Default: longitude and latitude. (templated)
+    :param outputs: format of the picture, ``png``, ``jpeg`` or ``tiff``. For several outputs of the evalscript, a dict
         of formats by identifier. (templated)
     :param kwargs: see :class:`RequestOperator`.
     """
@@ -162,13 +165,13 @@ class ImageryOperator(RequestOperator):
 
 
 class StatisticsRequestOperator(RequestOperator):
-    """An operator that has statistics made.
+    """An operator that computes statistics.
 
     :param aggregation_interval: ISO 8601 duration of at least a day, such as ``P1D`` or ``P1M``. (templated)
-    :param last_interval: what becomes of a last interval that is not whole: ``SKIP``, ``SHORTEN`` or ``EXTEND``.
-        By default it is shortened where the run says the time, else skipped. (templated)
+    :param last_interval: what to do with an incomplete last interval: ``SKIP``, ``SHORTEN`` or ``EXTEND``. Default:
+        shorten it if the time range comes from the run, else skip it. (templated)
     :param percentiles: per cent, such as ``[10, 50, 90]``. (templated)
-    :param histogram: of each band: number of bins, list of their edges, or the API's definition. (templated)
+    :param histogram: number of bins, list of their edges, or the API's definition, for each band. (templated)
     :param calculations: the API's ``calculations``, instead of the two above. (templated)
     :param kwargs: see :class:`RequestOperator`.
     """
@@ -195,12 +198,13 @@ class StatisticsRequestOperator(RequestOperator):
 class SearchOperator(ConnectedOperator):
     """An operator or sensor that searches the Catalog.
 
-    :param collection: a collection's id, such as ``sentinel-2-l2a``. (templated)
-    :param datetime: start and end of sensing: a pair, or a text as STAC writes it, where ``..`` is an open end; the
-        run's data interval by default. (templated)
-    :param bbox: west, south, east, north in degrees; or give ``intersects``, or neither for everywhere. (templated)
-    :param intersects: GeoJSON as a dict, WKT, or a file of either: beside the DAG, an absolute path, or a URL that
-        Airflow's object storage knows, ending with ``.geojson``, ``.json`` or ``.wkt``. (templated)
+    :param collection: a collection's ID, such as ``sentinel-2-l2a``. (templated)
+    :param datetime: start and end of sensing, as a pair or in STAC's form, where ``..`` is an open end. Default: the
+        run's data interval. (templated)
+    :param bbox: west, south, east, north in degrees. Use ``intersects`` instead, or neither for everywhere. (templated)
+    :param intersects: GeoJSON as a dict, WKT, or a file of either. A file ends with ``.geojson``, ``.json`` or
+        ``.wkt``. It is a name beside the DAG, an absolute path, or a URL that Airflow's object storage knows.
+        (templated)
     :param max_cloud_cover: per cent. (templated)
     :param filter: CQL2, as text or as JSON in a dict. (templated)
     :param kwargs: see :class:`~sentinelhub_provider.operators.base.ConnectedOperator`.

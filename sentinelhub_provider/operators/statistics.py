@@ -1,4 +1,4 @@
-"""An operator that turns areas and a time into a table of statistics."""
+"""An operator that computes a table of statistics of areas over time."""
 
 from __future__ import annotations
 
@@ -39,62 +39,68 @@ if TYPE_CHECKING:
 
     AnyFeatures = Features | list[Feature]
 
-SHOWN = 100  # Problems that the log and the result show; the others are counted
-NAMED = 20  # Problems that an error names
+SHOWN = 100  # problems that the log and the result show; the others are counted
+NAMED = 20  # problems that an error names
 
 FAILED_FEATURES_KEY = "failed_features"
-"""XCom key, also of the result: the first features without statistics, each with its error."""
+"""Key of the first features without statistics, each with its error, in XCom and in the result."""
 
 ON_ERROR = ("fail", "skip")
 
 LEAST_ROW = 200
-"""Bytes of JSON that a row of the result has at least: a result that is bound to be too large is refused unpaid."""
+"""Least bytes of JSON of a row in the result. A result that is bound to be too large is refused before it is paid."""
 
 
 class SentinelHubStatisticsOperator(StatisticsTableOperator):
-    """Request statistics of one area or many, and make one tidy table of the answers.
+    """Requests statistics of one area or many, and writes one tidy table of the answers.
 
-    The table has a row for each feature, interval, output and band: ``feature_id``, ``interval_from``, ``interval_to``,
-    ``output``, ``band``, ``state``, ``min``, ``max``, ``mean``, ``stdev``, ``count``, ``sample_count``,
-    ``no_data_count``, percentiles such as ``p50``, ``histogram`` where there is one, and ``error``. ``state`` tells
-    apart ``ok``, ``masked`` (scenes, but all pixels masked), ``not_a_number``, ``empty`` (no scene) and ``failed``.
+    The table has a row for each feature, interval, output and band. Its columns are ``feature_id``, ``interval_from``,
+    ``interval_to``, ``output``, ``band``, ``state``, ``min``, ``max``, ``mean``, ``stdev``, ``count``,
+    ``sample_count``, ``no_data_count``, percentiles such as ``p50``, ``histogram`` if requested, and ``error``.
+    ``state`` is ``ok``, ``masked`` (scenes, but all pixels masked), ``not_a_number``, ``empty`` (no scene) or
+    ``failed``.
 
-    All features are checked and their cost is estimated before anything is sent. Intervals that the service failed to
-    compute are requested once more. Answers are kept on disk as they come: a task that was killed or failed goes on
-    with its next attempt where it ended, and requests nothing twice.
+    The task checks all features and estimates their cost before anything is sent. It repeats the request for intervals
+    that the service failed to compute once. It keeps answers on disk as they come. A task that was killed or failed
+    goes on with its next attempt where it ended, and requests nothing twice.
 
-    The task's result is a dict with ``rows`` (how many), ``features`` (with an answer), ``failed`` (how many without),
-    ``failed_features`` (the first of them), ``missing_intervals``, ``processing_units``,
-    ``estimated_processing_units`` and, with ``output_path``, ``path``, ``size`` (bytes), ``sha256`` and
-    ``content_type``, or of a dataset ``path`` and ``partitions``, else ``table`` (the rows). The cost and its estimate
-    are also pushed to XCom as ``processing_units`` and ``estimated_processing_units``.
+    It returns a dict with these members. ``processing_units`` and ``estimated_processing_units`` are also pushed to
+    XCom.
+
+    - ``rows``, the number of rows
+    - ``features`` and ``failed``, the numbers of features with and without an answer
+    - ``failed_features``, the first of them
+    - ``missing_intervals``, ``processing_units`` and ``estimated_processing_units``
+    - with ``output_path``: ``path``, ``size`` (bytes), ``sha256`` and ``content_type``
+    - with ``partition_by``: ``path`` and ``partitions``
+    - without ``output_path``: ``table``, the rows
 
     .. seealso:: :doc:`/how-to/operators/statistics`
 
-    :param features: GeoJSON FeatureCollection, Feature, geometry, or a list of these, as dict or text; or the path of
-        a file: GeoJSON, WKT, GeoParquet, Shapefile (also zipped), GeoPackage, FlatGeobuf, KML; local, beside the DAG,
-        or a URL such as ``s3://conn_id@bucket/fields.geojson``. (templated)
-    :param geometry: one area instead, as GeoJSON or WKT, or the name of a file that holds it. (templated)
-    :param bbox: one area instead: west, south, east, north. (templated)
-    :param crs: CRS of the areas, such as ``EPSG:32634``; what GeoJSON names itself, else longitude and latitude, by
-        default. (templated)
-    :param id_property: property that becomes ``feature_id``; GeoJSON's ``id``, else the feature's number, by default.
+    :param features: GeoJSON FeatureCollection, Feature, geometry, or a list of these, as dict or text. Or the path of a
+        file of GeoJSON, WKT, GeoParquet, Shapefile (also zipped), GeoPackage, FlatGeobuf or KML. The file is local,
+        beside the DAG, or at a URL such as ``s3://conn_id@bucket/fields.geojson``. (templated)
+    :param geometry: one area instead, as GeoJSON or WKT, or the name of a file with it. (templated)
+    :param bbox: one area instead, as west, south, east, north. (templated)
+    :param crs: CRS of the areas, such as ``EPSG:32634``. Default: the CRS that GeoJSON names itself, else longitude and
+        latitude. (templated)
+    :param id_property: property that becomes ``feature_id``. Default: GeoJSON's ``id``, else the feature's number.
         (templated)
     :param properties: names of features' properties that become columns of the table, such as ``crop``. (templated)
-    :param layer: which layer of a file that has several. (templated)
-    :param on_error: ``fail``: an unusable feature fails the task before anything is sent; a feature or interval without
-        an answer fails it after the table of all others is written. ``skip``: they are reported, and the task succeeds
-        as long as there is any answer. (templated)
-    :param concurrency: requests at a time. (templated)
-    :param part_folder: folder for answers on their way, a path or URL; that of ``output_path`` by default, or the
-        machine's temporary one where there is none. (templated)
+    :param layer: layer of a file that has several. (templated)
+    :param on_error: ``fail`` fails the task for an unusable feature before anything is sent. For a feature or interval
+        without an answer, it fails the task after the table of all others is written. ``skip`` reports them, and the
+        task succeeds if there is any answer. (templated)
+    :param concurrency: number of simultaneous requests. (templated)
+    :param part_folder: path or URL of a folder for answers until the table is written. Default: the folder of
+        ``output_path``, or the machine's temporary one without it. (templated)
     :param max_xcom_size: bytes of JSON that the task may return. (templated)
-    :param kwargs: where the table goes (``output_path``, ``output_format``, ``partition_by``), see
-        :class:`~sentinelhub_provider.operators.feature_statistics.table_operator.StatisticsTableOperator`; what is
-        requested of each feature (``collection``, ``evalscript``, ``time_range``,
-        ``aggregation_interval``, ``resolution``, ``percentiles`` and so on, or ``request``, whose bounds give way to
-        those of ``features``), see
-        :class:`~sentinelhub_provider.operators.request_arguments.StatisticsRequestOperator`; and those of
+    :param kwargs: ``output_path``, ``output_format`` and ``partition_by`` of
+        :class:`~sentinelhub_provider.operators.feature_statistics.table_operator.StatisticsTableOperator`. The request
+        of each feature (``collection``, ``evalscript``, ``time_range``, ``aggregation_interval``, ``resolution``,
+        ``percentiles`` and so on, or ``request``), see
+        :class:`~sentinelhub_provider.operators.request_arguments.StatisticsRequestOperator`. The bounds of ``features``
+        replace those of ``request``. Also the arguments of
         :class:`~sentinelhub_provider.operators.base.SentinelHubOperator`.
     """
 
@@ -102,7 +108,7 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
     concurrency: Any
     max_xcom_size: Any
     progress_every = 30.0
-    """Seconds between two lines of the log that tell how far the work is."""
+    """Seconds between two log lines about the progress."""
 
     def __init__(
         self,
@@ -149,7 +155,7 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
             return self._request_all(features, found, context)
 
     def _check(self) -> None:
-        """Refuse what is wrong with the operator itself."""
+        """Refuse wrong arguments of the operator itself."""
         self.on_error = read_choice(self.on_error, ON_ERROR, "on_error")
         self.concurrency = read_whole_number(self.concurrency, "concurrency")
         self.max_xcom_size = read_whole_number(self.max_xcom_size, "max_xcom_size", least=0)
@@ -221,8 +227,8 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
         if self.output_path is None and found.usable * intervals * LEAST_ROW > self.max_xcom_size:
             raise SentinelHubRequestError(
                 f"The table of {found.usable:,} features x {intervals} intervals has more than "
-                f"max_xcom_size={self.max_xcom_size:,} bytes; nothing was sent. XCom lives in Airflow's metadata "
-                "database: give output_path, such as 's3://my_conn@my-bucket/{{ dag_run.run_after | ds }}.parquet'.",
+                f"max_xcom_size={self.max_xcom_size:,} bytes. Nothing was sent. XCom lives in Airflow's metadata "
+                "database. Give output_path, such as 's3://my_conn@my-bucket/{{ dag_run.run_after | ds }}.parquet'.",
                 field="output_path",
             )
 
@@ -249,7 +255,7 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
                 samples=self.sample_count,
                 progress_every=self.progress_every,
             )
-            self.spent_before = max(self.spent_before or 0.0, part.spent)  # failed calls are in the first alone
+            self.spent_before = max(self.spent_before or 0.0, part.spent)  # only the first one has failed calls
             requests.run(found.of_use(features))
             problems = sorted([*found.problems, *requests.problems], key=lambda problem: str(problem.id))
             result = self._write(features, found, part)
@@ -262,7 +268,7 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
         return result
 
     def _write(self, features: AnyFeatures, found: Survey, part: PartFile) -> dict[str, Any]:
-        """Write the table, or return its rows; count them, and the intervals that are missing in it."""
+        """Write the table, or return its rows. Count them and the missing intervals."""
         from sentinelhub_provider.api.statistical.table import json_record
         from sentinelhub_provider.operators.feature_statistics.answers import records
         from sentinelhub_provider.operators.feature_statistics.chart import Chart
@@ -280,23 +286,23 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
         return {"rows": states.total(), "missing_intervals": states["failed"], **result}
 
     def _report_problems(self, context: Context, problems: Sequence[Problem]) -> None:
-        """Log which features have no statistics, and push them to XCom, so many of them as people read."""
+        """Log the features without statistics and push the first of them to XCom."""
         for problem in problems[:SHOWN]:
             self.log.warning("no statistics of %s", problem)
         if len(problems) > SHOWN:
-            self.log.warning("... and of %d features more", len(problems) - SHOWN)
+            self.log.warning("... and of %d more features", len(problems) - SHOWN)
         if problems:
             push(self, context, FAILED_FEATURES_KEY, [problem.to_dict() for problem in problems[:SHOWN]])
 
     def _judge(self, problems: Sequence[Problem], result: dict[str, Any]) -> None:
-        """Log what is in the table, and fail the task where ``on_error`` or an empty table says so.
+        """Log the content of the table. Fail the task if ``on_error`` or an empty table says so.
 
-        :raises SentinelHubBadRequestError: where another try would fail the same way.
-        :raises SentinelHubResponseError: where it may not; answers that came stay for it.
+        :raises SentinelHubBadRequestError: if another try would fail in the same way.
+        :raises SentinelHubResponseError: if another try may succeed. The answers stay for it.
         """
         missing, is_stored = result["missing_intervals"], "path" in result
         if missing:
-            self.log.warning("%d intervals are missing: see state 'failed' in the table", missing)
+            self.log.warning("%d intervals are missing. See state 'failed' in the table", missing)
         where = f", at {result['path']}" if is_stored else ""
         self.log.info("%s rows of %s features%s", f"{result['rows']:,}", f"{result['features']:,}", where)
         if result["features"] and (self.on_error == "skip" or not (problems or missing)):
@@ -310,7 +316,7 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
 
 
 def listed(problems: Sequence[Problem]) -> str:
-    """Word the first of the problems, and count the others."""
+    """Name the first problems, and count the others."""
     shown = "; ".join(str(problem).rstrip(".") for problem in problems[:NAMED])
     more = f"; and {len(problems) - NAMED:,} more" if len(problems) > NAMED else ""
     return f"{number_of(len(problems), 'feature')} without statistics: {shown}{more}"

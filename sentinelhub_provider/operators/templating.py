@@ -1,9 +1,9 @@
-"""Templates in requests: which fields may name a file, and JavaScript that Jinja leaves alone.
+"""Templates in requests: fields that may name a file, and JavaScript that Jinja leaves alone.
 
-Two of Airflow's habits would hurt here. It takes every text that ends with one of the operator's extensions for a file
-to load, at any depth, so that ``output_path="items.json"`` would be read instead of written. And it reads ``{%`` and
-``{#`` in an evalscript as Jinja. So a file is loaded only for a whole field that holds request content, or for
-``evalscript`` within one; and in an evalscript only ``{{ ... }}`` is Jinja's.
+Two habits of Airflow would do harm here. It loads every text that ends with one of the operator's extensions as a file,
+at any depth, so it would read ``output_path="items.json"`` instead of writing it. It also reads ``{%`` and ``{#`` in an
+evalscript as Jinja. So a file is loaded only for a whole field with request content, or for ``evalscript`` within one.
+In an evalscript, only ``{{ ... }}`` is Jinja's.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from sentinelhub_provider.api.values import encoding_fault, without_bom
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 EVALSCRIPT = "evalscript"
-"""The field, and the member of a request, that holds JavaScript."""
+"""The field, and the member of a request, with JavaScript."""
 
 NOT_TEMPLATED = frozenset(
     ("deferrable", "multiple_outputs", "poke_interval", "python_callable", "response_check", "response_filter")
 )
-"""Arguments that are no data: how a task waits and returns, and functions."""
+"""Arguments that are not data, such as functions and the way a task waits and returns."""
 
 _NEVER = "\0"
 """Starts a delimiter that occurs in no script."""
 
 
 def own_arguments(init: Callable[..., None], but: Iterable[str] = ()) -> tuple[str, ...]:
-    """Return the names of the keyword arguments that an ``__init__`` declares, without those in ``but``."""
+    """Return the names of the keyword arguments that an ``__init__`` declares, except those in ``but``."""
     left_out = frozenset(but)
     parameters = inspect.signature(init).parameters.values()
     return tuple(one.name for one in parameters if one.kind is one.KEYWORD_ONLY and one.name not in left_out)
 
 
 def whole_signature(cls: type) -> inspect.Signature:
-    """Return a class's signature with the keyword arguments that its bases take, but for those of Airflow itself."""
+    """Return a class's signature with the keyword arguments of its bases, except those of Airflow itself."""
     found: dict[str, inspect.Parameter] = {}
     for base in cls.__mro__:
         if "__init__" in vars(base) and not base.__module__.startswith("airflow.") and base is not object:
@@ -52,7 +52,7 @@ def whole_signature(cls: type) -> inspect.Signature:
 
 
 def javascript_environment(environment: jinja2.Environment) -> jinja2.Environment:
-    """Return ``environment`` with ``{{ ... }}`` as its only delimiters: ``{%`` and ``{#`` are JavaScript's."""
+    """Return ``environment`` with ``{{ ... }}`` as its only delimiters, because ``{%`` and ``{#`` are JavaScript's."""
     return environment.overlay(
         block_start_string=f"{_NEVER}{{%",
         block_end_string=f"%}}{_NEVER}",
@@ -62,7 +62,7 @@ def javascript_environment(environment: jinja2.Environment) -> jinja2.Environmen
 
 
 def _as_text(content: Any) -> Any:
-    """Return a path as text; an ``ObjectStoragePath``, which may be a path of either kind, is Airflow's to render."""
+    """Return a path as text. Airflow renders an ``ObjectStoragePath``, which may be a path of either kind."""
     is_path = isinstance(content, PurePath) and not hasattr(content, "storage_options")
     return str(content) if is_path else content
 
@@ -74,12 +74,12 @@ class RequestTemplatingOperator(BaseOperator):
     template_file_fields: Sequence[str] = ()
     """The templated fields in which a text ending with one of ``template_ext`` names a file to load."""
     script_file: str | None = None
-    """The file that the evalscript came from."""
+    """The file of the evalscript."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Let ``inspect.signature()``, and what builds on it, show the arguments that bases declare.
+        """Make ``inspect.signature()`` and its users show the arguments that bases declare.
 
-        All arguments that are data are templates. A class names renderers of its own arguments only.
+        All arguments that are data are templates. A class only names renderers of its own arguments.
         """
         super().__init_subclass__(**kwargs)
         cls.__signature__ = whole_signature(cls)  # type: ignore[attr-defined]
@@ -95,7 +95,7 @@ class RequestTemplatingOperator(BaseOperator):
         cls.template_fields, cls.template_fields_renderers = tuple(names), renderers
 
     def resolve_template_files(self) -> None:
-        """Load the files that fields name while the DAG is parsed, so that the UI shows what they hold."""
+        """Load the files that fields name while the DAG is parsed, so that the UI shows their content."""
         self._load_files(self, self.template_file_fields, self.get_template_env)
         self.prepare_template()
 
@@ -106,7 +106,7 @@ class RequestTemplatingOperator(BaseOperator):
         jinja_env: jinja2.Environment | None = None,
         seen_oids: set[int] | None = None,
     ) -> Any:
-        """Render as Airflow does, except for evalscripts, names of files, and paths, which become text."""
+        """Render as Airflow does, except evalscripts, names of files, and paths, which become text."""
         jinja_env = jinja_env or self.get_template_env()
         content = _as_text(content)
         if isinstance(content, str):
@@ -147,10 +147,10 @@ class RequestTemplatingOperator(BaseOperator):
         return isinstance(content, str) and "\n" not in content and content.endswith(tuple(self.template_ext))
 
     def _file_content(self, content: Any, environment: jinja2.Environment) -> Any:
-        """Return the unrendered content of the file that a text names; the text itself where it names none.
+        """Return the unrendered content of the file that a text names, or the text itself if it names none.
 
-        :raises jinja2.TemplateNotFound: where the file is not on the DAG's search path.
-        :raises SentinelHubRequestError: where it is not in UTF-8.
+        :raises jinja2.TemplateNotFound: if the file is not on the DAG's search path.
+        :raises SentinelHubRequestError: if the file is not in UTF-8.
         """
         if not self._names_file(content):
             return content
@@ -160,7 +160,7 @@ class RequestTemplatingOperator(BaseOperator):
         try:
             return without_bom(loader.get_source(environment, content)[0])
         except UnicodeDecodeError as error:
-            what = encoding_fault(error.object) or "no text in UTF-8"
+            what = encoding_fault(error.object) or "not text in UTF-8"
             raise SentinelHubRequestError(
                 f"The file {content} is {what}. Save it as UTF-8.", field=EVALSCRIPT
             ) from error

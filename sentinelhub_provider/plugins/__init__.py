@@ -1,1 +1,1 @@
-"""What runs inside Airflow's own processes."""
+"""Code that runs inside Airflow's own processes."""

@@ -1,7 +1,7 @@
-"""Takes down which scenes were announced, in the transaction that stores the announcement.
+"""Notes which scenes were announced, in the transaction that stores the announcement.
 
-A triggerer that is killed may have stored an event or not, and a trigger has no way to ask. So the part of Airflow that
-stores the event notes its number beside it: either both are there afterwards, or neither.
+A killed triggerer may have stored an event or not, and a trigger cannot ask. So the part of Airflow that stores the
+event notes its number beside it. Afterwards either both are there or neither is.
 """
 
 from __future__ import annotations
@@ -24,26 +24,29 @@ log = logging.getLogger(__name__)
 
 
 class SceneEventListener:
-    """Hears of every asset event, and heeds those of this package's scene trigger."""
+    """Receives every asset event and handles those of this package's scene trigger."""
 
     @hookimpl
     def on_asset_event_emitted(self, asset_event: AssetEvent) -> None:
-        """Note the number of an announced scene. Never raises: an event without its number is better than none."""
+        """Note the number of an announced scene.
+
+        It never raises, because an event without its number is better than none.
+        """
         try:
-            # A task that hands the extra of a scene's event on makes an event of its own, which announces nothing.
+            # A task may pass the extra of a scene's event on. That makes an event of its own, which announces nothing.
             watch = watch_of(asset_event.extra) if asset_event.source_dag_id is None else None
             if watch is not None:
                 note(asset_event.asset.name, asset_event.asset.uri, *watch)
         except ImportError:
-            return  # before Airflow 3.3, which has no state store: nobody would read it
+            return  # before Airflow 3.3, which has no state store to read it from
         except Exception:
-            log.exception("the number of an announced scene could not be noted; it may be announced again")
+            log.exception("the number of an announced scene could not be noted, so it may be announced again")
 
 
 def note(asset_name: str, asset_uri: str, key: str, number: int) -> None:
     """Store the number as the highest announced one, in the transaction that is under way.
 
-    Without a transaction nothing is stored: a number whose event is not stored after all would be a lost scene.
+    Without a transaction nothing is stored. A number whose event is lost would be a lost scene.
     """
     from airflow import settings
     from airflow.models.asset import AssetModel
@@ -51,7 +54,7 @@ def note(asset_name: str, asset_uri: str, key: str, number: int) -> None:
     from sqlalchemy import select
 
     backend = get_state_backend()
-    # The thread's session: it is the one that has just written the event, and commits it.
+    # The thread's session has just written the event and commits it.
     session: Session | None = None if settings.Session is None else settings.Session()
     if session is None or not session.in_transaction():
         raise RuntimeError("the event is not stored in this thread's transaction")
@@ -67,7 +70,7 @@ def note(asset_name: str, asset_uri: str, key: str, number: int) -> None:
 
 
 def _noted(stored: str | None) -> int:
-    """Return the number that is stored; anything else was written by others, and is replaced."""
+    """Return the stored number. Others wrote any other value, and it is replaced."""
     try:
         number = None if stored is None else json.loads(stored)
     except ValueError:

@@ -25,19 +25,20 @@ if TYPE_CHECKING:
 class SentinelHubSceneSensor(SearchOperator, DeferrableSensor):
     """Wait until the Catalog has so many scenes.
 
-    Returned is the list of all scenes that match then, oldest first, with ``id``, ``datetime``, ``cloud_cover``
-    (per cent) and ``bbox`` (degrees) of each. Passing errors of the service are waited out; for those that no
-    repetition can cure, the task fails at once.
+    It returns the list of all scenes that match then, oldest first. Each has ``id``, ``datetime``, ``cloud_cover`` (per
+    cent) and ``bbox`` (degrees). Passing errors of the service are waited out. The task fails at once on an error that
+    no repetition can help.
 
     .. seealso:: :doc:`/how-to/sensors`
 
-    :param min_scenes: so many. (templated)
+    :param min_scenes: number of scenes to wait for. (templated)
     :param poke_interval: seconds (or a ``timedelta``) between two searches.
-    :param deferrable: wait in the triggerer, without holding a worker slot; ``[operators] default_deferrable`` by
-        default. Otherwise ``mode`` says whether the slot is held (``poke``) or given back (``reschedule``).
+    :param deferrable: whether to wait in the triggerer, without a worker slot. Default: ``[operators]
+        default_deferrable``. Otherwise ``mode`` decides whether the slot is held (``poke``) or given back
+        (``reschedule``).
     :param kwargs: ``collection``, ``datetime``, ``bbox``, ``intersects``, ``max_cloud_cover`` and ``filter``, see
-        :class:`~sentinelhub_provider.operators.request_arguments.SearchOperator`; ``sentinelhub_conn_id``; and further
-        arguments of a sensor, such as ``timeout``, ``mode``, ``soft_fail``.
+        :class:`~sentinelhub_provider.operators.request_arguments.SearchOperator`. Also ``sentinelhub_conn_id`` and the
+        arguments of every sensor, such as ``timeout``, ``mode``, ``soft_fail``.
     """
 
     def __init__(self, *, min_scenes: int | str = 1, poke_interval: timedelta | float = 300.0, **kwargs: Any) -> None:
@@ -49,13 +50,13 @@ class SentinelHubSceneSensor(SearchOperator, DeferrableSensor):
     def execute_complete(self, context: Context, event: Any = None) -> Any:
         """Go on after the trigger has fired.
 
-        :raises AirflowFailException: for errors that no repetition can cure.
-        :raises SentinelHubResponseError: for an event that is not the trigger's.
+        :raises AirflowFailException: for errors that no repetition can help.
+        :raises SentinelHubResponseError: for an event of something else.
         """
         status = event.get("status") if isinstance(event, Mapping) else None
         ends = event.get("waits_until") if isinstance(event, Mapping) else None
         if status not in ("found", "timeout", "error") or not isinstance(ends, int | float):
-            raise SentinelHubResponseError(f"The trigger fired {event!r}, which is no event of a scene sensor.")
+            raise SentinelHubResponseError(f"The trigger fired {event!r}, which is not an event of a scene sensor.")
 
         def check() -> PokeReturnValue:
             if status == "error":
@@ -66,7 +67,7 @@ class SentinelHubSceneSensor(SearchOperator, DeferrableSensor):
         return self._go_on(context, ends, check)
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Search once; done where there are enough scenes."""
+        """Search once. It is done if there are enough scenes."""
         from sentinelhub_provider.hooks.scenes import search_scenes
 
         with without_vain_retries():

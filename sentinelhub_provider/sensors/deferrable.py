@@ -1,4 +1,4 @@
-"""Waiting in the triggerer that ends as waiting in the worker does."""
+"""Waits in the triggerer with the same ends as waits in the worker."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
 
 PATIENCE = 300.0
-"""Seconds after its end at which Airflow ends a deferral that no triggerer has ended."""
+"""Seconds after the end of the wait at which Airflow ends a deferral that no triggerer ended."""
 
 
 class DeferrableSensor(BaseSensorOperator):
     """A sensor that may wait in the triggerer.
 
-    ``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` mean there what they mean in poke mode. The trigger
-    itself ends the wait in time: ``dag.test()`` knows no time limit of a deferral.
+    ``timeout``, ``soft_fail``, ``never_fail`` and ``silent_fail`` have the same meaning there as in poke mode. The
+    trigger itself ends the wait in time, because ``dag.test()`` ignores the time limit of a deferral.
     """
 
     deferrable: bool
 
     def execute(self, context: Context) -> Any:
-        """Wait; see the class for what is returned."""
+        """Wait. See the class for the result."""
         if not self.deferrable:
             return super().execute(context)
         return self._go_on(context, time.time() + self.timeout, lambda: self.poke(context))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after a deferral, also where Airflow ended it."""
+        """Go on after a deferral, even if Airflow ended it."""
         try:
-            # Airflow's own sensors skip here what poke mode fails.
+            # Airflow's own sensors skip here, but poke mode fails.
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
         except TaskDeferralTimeout:
             return self._time_out()
@@ -61,9 +61,9 @@ class DeferrableSensor(BaseSensorOperator):
         """Return the trigger that waits until ``ends``, in seconds since the epoch."""
 
     def _go_on(self, context: Context, ends: float, check: Callable[[], bool | PokeReturnValue]) -> Any:
-        """Check once; return the result, raise as poke mode does, or wait in the triggerer.
+        """Check once. Return the result, raise as in poke mode, or wait in the triggerer.
 
-        :param ends: when the wait ends without success, in seconds since the epoch.
+        :param ends: end of the wait without success, in seconds since the epoch.
         """
         done: bool | PokeReturnValue = False
         try:

@@ -1,4 +1,4 @@
-"""A sensor for remote jobs that something else started."""
+"""A sensor for remote jobs that another program started."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
     from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
 
 POLL_DEADLINE = 60.0
-"""Seconds that one status check may take, repetitions included."""
+"""Seconds that one status check may take with its repetitions."""
 
 
 class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
-    """Wait until a job ends that something else started: another DAG, a colleague, the dashboard.
+    """Wait for the end of a job that another DAG, a colleague or the dashboard started.
 
-    Returns the job as a dict: ``kind``, ``id``, ``state``, and what else the service says of it, such as ``cost`` (PU)
-    and ``delivery_url``. A job that failed, was stopped or deleted fails the task at the next status check,
-    with the error that the operators of such jobs raise; faults of the service that pass do not. The job itself is
-    never touched.
+    It returns the job as a dict with ``kind``, ``id``, ``state`` and the service's other fields, such as ``cost`` (PU)
+    and ``delivery_url``. If the job failed, was stopped or was deleted, the task fails at the next status check with
+    the same error as the operators of such jobs. Passing faults of the service do not fail it. The sensor never changes
+    the job.
 
-    An Async Process job ends in state ``GONE``: its outcome, good or bad, is in the bucket.
+    An Async Process job ends in state ``GONE``. Its outcome, good or bad, is in the bucket.
 
     .. seealso:: :doc:`/how-to/sensors`
 
     :param kind: ``batch-process``, ``batch-statistics`` or ``async-process``. (templated)
-    :param job_id: the job's id. (templated)
-    :param deferrable: whether to wait in the triggerer, where it takes no worker slot and one poll loop serves all
-        jobs; ``[operators] default_deferrable`` by default. Otherwise ``mode`` says how to wait.
-    :param poke_interval: seconds between two status checks; in the triggerer, young jobs are checked more often.
-    :param kwargs: ``sentinelhub_conn_id``, and what every sensor takes, such as ``timeout``.
+    :param job_id: the job's ID. (templated)
+    :param deferrable: whether to wait in the triggerer, without a worker slot and with one poll loop for all jobs.
+        Default: ``[operators] default_deferrable``. Otherwise ``mode`` decides how to wait.
+    :param poke_interval: seconds between two status checks. The triggerer checks young jobs more often.
+    :param kwargs: ``sentinelhub_conn_id`` and the arguments of every sensor, such as ``timeout``.
     """
 
     def __init__(self, *, kind: str, job_id: str, poke_interval: Any = DEFAULT_POLL_INTERVAL, **kwargs: Any) -> None:
@@ -54,8 +54,8 @@ class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's signature
         """Check the job's status once.
 
-        :raises AirflowFailException: for a job that did not end well, where a retry of the task cannot help.
-        :raises SentinelHubError: for one that may be started again.
+        :raises AirflowFailException: if the job failed and a retry of the task cannot help.
+        :raises SentinelHubError: if the job failed and may be started again.
         """
         from sentinelhub_provider.hooks.jobs import worker_calls
 
@@ -66,16 +66,16 @@ class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
             except SentinelHubError as error:
                 if error.final or isinstance(error, UnknownJobStateError):
                     raise
-                self.log.warning("the status of %s job %s cannot be checked, going on: %s", kind, job_id, error)
+                self.log.warning("the status of %s job %s cannot be checked, waiting goes on: %s", kind, job_id, error)
                 return PokeReturnValue(is_done=False)
             self.log.info("%s", job)
             return _ended(job) if job.is_terminal else PokeReturnValue(is_done=False)
 
     def execute_complete(self, context: Context, event: Any = None) -> Any:
-        """Go on when the trigger fired.
+        """Go on after the trigger fired.
 
-        :raises AirflowSensorTimeout: where the job did not end within ``timeout`` seconds.
-        :raises SentinelHubResponseError: for an event that is not of this job.
+        :raises AirflowSensorTimeout: if the job did not end within ``timeout`` seconds.
+        :raises SentinelHubResponseError: for an event of something else.
         """
         from sentinelhub_provider.hooks.jobs import settle
 
@@ -112,7 +112,7 @@ class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
 
 
 def _ended(job: Job) -> PokeReturnValue:
-    """Return the job for XCom, or raise what it ended with."""
+    """Return the job for XCom, or raise the error of its end."""
     if (problem := problem_of(job)) is not None:
         raise problem
     return PokeReturnValue(is_done=True, xcom_value=job.to_dict())

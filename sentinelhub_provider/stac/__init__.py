@@ -1,6 +1,6 @@
-"""What was made, as STAC: an Item of each picture, and a Collection of the items in a folder. Needs pystac."""
+"""STAC of the results: an Item for each picture and a Collection of the items in a folder. Needs pystac."""
 
 from __future__ import annotations
 
 ITEM_SUFFIX = ".stac.json"
-"""What the names of items' files end with."""
+"""End of the names of items' files."""

@@ -1,7 +1,7 @@
-"""A STAC Collection beside the items of a folder, which any number of tasks keep at the same time.
+"""A STAC Collection beside the items of a folder, which many tasks can update at the same time.
 
 The Collection is one file with a link to each item. Links and extents are only added, under a lock, and the file is
-replaced as a whole. What users write into it, such as its title and licence, stays.
+replaced as a whole. Changes of users, such as a title and a licence, stay.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Interval = tuple[str | None, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """What a Collection knows of an item: where it is, relative to the Collection, and its extent."""
+    """The Collection's facts about an item: its address, relative to the Collection, and its extent."""
 
     href: str
     bbox: Box | None
@@ -42,7 +42,7 @@ class Member:
 
     @classmethod
     def of(cls, item: Mapping[str, Any], href: str) -> Member:
-        """Read it of an item's JSON."""
+        """Read an item's JSON."""
         properties = item["properties"]
         start, end = (properties.get(which, properties.get("datetime")) for which in ("start_datetime", "end_datetime"))
         return cls(href, _flat(item.get("bbox")), (start, end))
@@ -52,8 +52,8 @@ class FolderCollection:
     """The Collection of a folder.
 
     :param folder: a local path, or a URL that Airflow's object storage knows.
-    :param lock: keeps others from writing at the same time; by default a file in the folder, for a local path. In an
-        object storage it has to be given, or only one task at a time may write.
+    :param lock: keeps others from writing at the same time. For a local path, the default is a file in the folder. For
+        an object storage you must give one, or only one task at a time may write.
     """
 
     def __init__(self, folder: Any, *, lock: Callable[[], AbstractContextManager[Any]] | None = None) -> None:
@@ -62,14 +62,14 @@ class FolderCollection:
         self._lock = lock
 
     def id(self) -> str:
-        """Return the Collection's id: what its file says, else the folder's name."""
+        """Return the Collection's ID from its file, else the folder's name."""
         found = self._read()
         return str(found["id"]) if found is not None else self._own_id()
 
     def add(self, members: Iterable[Member]) -> None:
-        """Add items, or leave those that are there; nothing is written where nothing changes.
+        """Add items. Known items stay, and nothing is written if nothing changes.
 
-        :raises SentinelHubOutputError: where it cannot be read, written or locked, or the file is something else.
+        :raises SentinelHubOutputError: if it cannot be read, written or locked, or the file is something else.
         """
         with self._locked():
             found = self._read()
@@ -78,10 +78,10 @@ class FolderCollection:
                 self._write(changed)
 
     def rebuild(self) -> int:
-        """Make the Collection anew of the items that are in the folder; return how many there are.
+        """Rebuild the Collection from the items in the folder and return their number.
 
-        This is for when items were removed or moved. What users wrote into the Collection stays.
-        Raises as :meth:`add`.
+        Use it when items were removed or moved. Changes of users in the Collection stay. It raises the errors of
+        :meth:`add`.
         """
         with self._locked():
             found = self._read() or new_collection(self._own_id())
@@ -96,10 +96,10 @@ class FolderCollection:
                     try:
                         item = json.loads(text)
                         links = {link["rel"]: link["href"] for link in item["links"]}
-                        if links.get("collection") == upwards(name):  # and not that of a folder within this one
+                        if links.get("collection") == upwards(name):  # not that of a folder within this one
                             members.append(Member.of(item, f"./{name}"))
                     except (ValueError, TypeError, KeyError):
-                        log.warning("%s is no STAC Item, and is left out", file)
+                        log.warning("%s is not a STAC Item and is left out", file)
             changed = with_members(found, members) or found | {"extent": new_collection("")["extent"]}
             self._write(changed)
         return len(members)
@@ -111,7 +111,7 @@ class FolderCollection:
         return str(place_of(self._folder)).rstrip("/").rpartition("/")[2].rpartition("@")[2] or "pictures"
 
     def _read(self) -> dict[str, Any] | None:
-        """Return what is there; ``None`` where nothing is."""
+        """Return the file's JSON, ``None`` if there is no file."""
         with storing(self.path, "the STAC Collection"):
             place: Any = place_of(self.path)
             forget_listings(place)
@@ -123,7 +123,7 @@ class FolderCollection:
         except ValueError:
             found = None
         if not isinstance(found, dict) or found.get("type") != "Collection" or not isinstance(found.get("id"), str):
-            raise SentinelHubOutputError(f"{self.path} is no STAC Collection, and is left alone. Move it away.")
+            raise SentinelHubOutputError(f"{self.path} is not a STAC Collection and stays as it is. Move it away.")
         return found
 
     @contextmanager
@@ -138,12 +138,12 @@ class FolderCollection:
 
 
 def upwards(name: PurePosixPath) -> str:
-    """Return where the Collection is, as seen from an item. ``name``: of the item, relative to the Collection."""
+    """Return the Collection's address relative to an item. ``name`` is the item's, relative to the Collection."""
     return ("../" * (len(name.parts) - 1) or "./") + COLLECTION_FILE
 
 
 def to_bytes(document: Mapping[str, Any]) -> bytes:
-    """Return JSON in UTF-8. Halves of characters, which identifiers may have, become escapes."""
+    """Return JSON in UTF-8. Lone surrogates, which identifiers may have, become escapes."""
     return json.dumps(document, ensure_ascii=False).encode(errors="backslashreplace")
 
 
@@ -165,10 +165,10 @@ def new_collection(collection_id: str) -> dict[str, Any]:
 
 
 def with_members(collection: Mapping[str, Any], members: Iterable[Member]) -> dict[str, Any] | None:
-    """Return a Collection with further items, and an extent that has theirs; ``None`` where it has all that."""
+    """Return a Collection with more items and a wider extent, ``None`` if it already has them."""
     links = list(collection.get("links") or [])
     known = {link.get("href") for link in links if link.get("rel") == "item"}
-    extent = collection.get("extent") if known else None  # the extent of no items is that of the world
+    extent = collection.get("extent") if known else None  # a Collection without items has the extent of the world
     bbox, interval = _extent_of(extent)
     before = bbox, interval
     for member in members:
@@ -181,18 +181,18 @@ def with_members(collection: Mapping[str, Any], members: Iterable[Member]) -> di
     if (bbox, interval) == before and len(links) == len(collection.get("links") or []):
         return None
     spatial, temporal = {"bbox": [list(bbox or WORLD)]}, {"interval": [list(interval or (None, None))]}
-    if extent is not None and before != (None, None):  # the first are of all items, and further ones are users' own
+    if extent is not None and before != (None, None):  # the first ones are of all items, the others are the users' own
         spatial["bbox"] += extent["spatial"]["bbox"][1:]
         temporal["interval"] += extent["temporal"]["interval"][1:]
     return {**collection, "links": links, "extent": {**(extent or {}), "spatial": spatial, "temporal": temporal}}
 
 
 def joined(one: Box, other: Box) -> Box:
-    """Return the box around two. Where one goes across the antimeridian, so does theirs, unless it is all around."""
+    """Return the box around two boxes. If one crosses the antimeridian the result does, unless it spans the world."""
     south, north = min(one[1], other[1]), max(one[3], other[3])
     if one[0] <= one[2] and other[0] <= other[2]:
         return min(one[0], other[0]), south, max(one[2], other[2]), north
-    best = (-180.0, 360.0)  # West, and the degrees from there to the east
+    best = (-180.0, 360.0)  # west, and the degrees from there to the east
     for first, second in ((one, other), (other, one)):
         width = max(_width(first), (second[0] - first[0]) % 360 + _width(second))
         if width < best[1]:
@@ -206,7 +206,7 @@ def _width(box: Box) -> float:
 
 
 def _extent_of(extent: Any) -> tuple[Box | None, Interval | None]:
-    """Return the first box and interval of an extent, which are those of all items; ``None`` where it has none."""
+    """Return the first box and interval of an extent, which are those of all items, ``None`` if it has none."""
     try:
         bbox, (start, end) = extent["spatial"]["bbox"][0], extent["temporal"]["interval"][0]
     except (TypeError, KeyError, IndexError, ValueError):
@@ -215,7 +215,7 @@ def _extent_of(extent: Any) -> tuple[Box | None, Interval | None]:
 
 
 def _flat(bbox: Any) -> Box | None:
-    """Return a box without its heights, if it has them."""
+    """Return a box without heights."""
     if bbox is None:
         return None
     return (bbox[0], bbox[1], bbox[3], bbox[4]) if len(bbox) == 6 else cast("Box", tuple(bbox))

@@ -1,4 +1,4 @@
-"""A STAC Item of a picture, made of its request and of the files that came. Pure: it reads and writes nothing."""
+"""A STAC Item of a picture, from its request and its files. This module is pure and reads and writes nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sentinelhub_provider.api.geo.geometry import Geometry, cut, sides_of, trans
 from sentinelhub_provider.api.time_range import parse_time
 
 PREFIX = "sentinelhub:"
-"""What the names of this package's own properties begin with."""
+"""Prefix of this package's own properties."""
 
 COLLECTION_FILE = "collection.json"
 """Name of the Collection beside its items."""
@@ -36,10 +36,10 @@ PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 SOFTWARE = "airflow-provider-sentinelhub"
 COG = pystac.MediaType.COG
 MEDIA_TYPES = {"image/tiff": pystac.MediaType.GEOTIFF}
-"""What STAC calls formats more exactly than the service does."""
+"""STAC's more exact names for formats of the service."""
 
 COLOURS = ("red", "green", "blue")
-_SHA256 = "1220"  # Multihash: the code of SHA-256, and its length of 32 bytes
+_SHA256 = "1220"  # multihash prefix: the code of SHA-256 and its length of 32 bytes
 _DATA_TYPES = {"AUTO": "uint8", "UINT8": "uint8", "UINT16": "uint16", "INT8": "int8", "INT16": "int16"} | {
     "FLOAT32": "float32"
 }
@@ -50,11 +50,11 @@ _LINKS = (("root", pystac.MediaType.JSON), ("parent", pystac.MediaType.JSON), ("
 class PictureFile:
     """A file of a picture.
 
-    :param href: where it is, absolute or relative to the item.
+    :param href: address, absolute or relative to the item.
     :param size: bytes.
-    :param sha256: of those bytes, hexadecimal.
+    :param sha256: hexadecimal digest of those bytes.
     :param media_type: such as ``image/tiff``.
-    :param statistics: of each band: ``minimum``, ``maximum``, ``mean`` and ``stddev``.
+    :param statistics: ``minimum``, ``maximum``, ``mean`` and ``stddev`` of each band.
     """
 
     href: str
@@ -66,7 +66,7 @@ class PictureFile:
 
 @dataclass(frozen=True, slots=True)
 class SourceScene:
-    """A scene that a picture could be made of. ``cloud_cover``: per cent, ``None`` where that is not known."""
+    """A scene that may have gone into a picture. ``cloud_cover`` is in per cent, ``None`` if unknown."""
 
     id: str
     href: str
@@ -86,17 +86,17 @@ def picture_item(
 ) -> pystac.Item:
     """Return the Item of a picture.
 
-    Its geometry is the area that has data, in degrees, cut at the antimeridian. Its time is the range that was asked
-    for. Data without a time, such as elevation, have the time when the picture was made, since STAC needs one.
+    Its geometry is the area with data, in degrees, cut at the antimeridian. Its time is the requested range. Data
+    without a time, such as elevation, get the time of rendering, because STAC needs one.
 
-    :param item_id: its id, unique within the collection.
-    :param request: what was asked for; of a tile, that of the tile.
-    :param files: by the output's identifier. Each becomes an asset of that name.
-    :param made: when, with a time zone.
-    :param collection: id of the Collection that the item belongs to; ``None`` for none, and no links.
-    :param collection_href: where that is, relative to the item.
-    :param scenes: what went into it, as far as that is known.
-    :param properties: further properties; those of this package begin with ``sentinelhub:``. ``None`` is left out.
+    :param item_id: its ID, unique within the collection.
+    :param request: the request. For a tile, it is that of the tile.
+    :param files: the files by the output's identifier. Each becomes an asset of that name.
+    :param made: time of rendering, with a time zone.
+    :param collection: ID of the item's Collection, ``None`` for no Collection and no links.
+    :param collection_href: address of the Collection, relative to the item.
+    :param scenes: the scenes of the picture, as far as they are known.
+    :param properties: further properties. Names of this package begin with ``sentinelhub:``. ``None`` is left out.
     """
     geometry, bbox = footprint(request.bounds)
     item = pystac.Item(item_id, geometry, bbox, made, {}, collection=collection)
@@ -129,15 +129,15 @@ def picture_item(
 
 
 def to_json(item: pystac.Item) -> dict[str, Any]:
-    """Return an item as its file has it: without a link to itself, so that it can be moved with its pictures."""
+    """Return an item as in its file, without a link to itself, so that it can be moved with its pictures."""
     return item.to_dict(include_self_link=False, transform_hrefs=False)
 
 
 def footprint(bounds: Bounds) -> tuple[dict[str, Any] | None, list[float] | None]:
     """Return the GeoJSON geometry of an area and its bbox, in degrees.
 
-    An area across the antimeridian is cut there, and its bbox has a west beyond its east, as RFC 7946 has it. One
-    around a pole becomes the box of its latitudes. Both are ``None`` where the area has no place in degrees.
+    An area across the antimeridian is cut there, and its bbox has a west beyond its east, as in RFC 7946. An area
+    around a pole becomes the box of its latitudes. Both are ``None`` if the area has no place in degrees.
     """
     box = shapely.box(*bounds.box)
     area = box if bounds.geometry is None else _polygons(shapely.intersection(bounds.geometry.shape, box)) or box
@@ -154,7 +154,7 @@ def footprint(bounds: Bounds) -> tuple[dict[str, Any] | None, list[float] | None
 
 
 def _in_degrees(area: BaseGeometry, bounds: Bounds) -> BaseGeometry | None:
-    """Transform an area into degrees; ``None`` where it has no place there."""
+    """Transform an area into degrees, ``None`` if it has no place there."""
     for latitude in (90.0, -90.0):
         pole = CRS84.to(bounds.crs).transform(0.0, latitude)
         if all(map(math.isfinite, pole)) and shapely.distance(area, shapely.Point(pole)) <= 1:
@@ -168,7 +168,7 @@ def _in_degrees(area: BaseGeometry, bounds: Bounds) -> BaseGeometry | None:
 
 
 def _polygons(shape: BaseGeometry) -> BaseGeometry | None:
-    """Return the parts of a geometry that have an area; ``None`` where there is none."""
+    """Return the parts of a geometry that have an area, ``None`` if there are none."""
     parts = [part for part in shapely.get_parts(shape) if shapely.get_dimensions(part) == 2 and not part.is_empty]
     return None if not parts else parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
 
@@ -196,14 +196,14 @@ def _asset(name: str, file: PictureFile, output: Output | None, script: Any) -> 
 
 
 def _bands(output: Output, file: PictureFile, script: Any) -> list[dict[str, Any]]:
-    """Describe the bands of an output, which are named as the Statistical API names them where there is no better."""
+    """Describe the bands of an output. Bands without a better name are named as in the Statistical API."""
     named = next((name for name in EVALSCRIPTS if named_evalscript(name) == script), None)
     names = [f"B{number}" for number in range(output.bands)]
     if named == "true-colour" and output.id == "default":
         names = [*COLOURS, "alpha"]
     elif output.id == DATA_MASK or named is not None:
         names = [DATA_MASK if output.id == DATA_MASK else named or ""]
-    count = 3 if file.media_type == "image/jpeg" and output.bands == 4 else output.bands  # it has no transparency
+    count = 3 if file.media_type == "image/jpeg" and output.bands == 4 else output.bands  # JPEG has no transparency
     bands: list[dict[str, Any]] = []
     for number, name in enumerate(names[:count]):
         band: dict[str, Any] = {"name": name, "data_type": _DATA_TYPES.get(output.sample_type, "other")}
@@ -219,6 +219,6 @@ def _add_scenes(item: pystac.Item, scenes: list[SourceScene]) -> None:
     item.add_links(
         [pystac.Link(pystac.RelType.DERIVED_FROM, one.href, pystac.MediaType.GEOJSON, one.id) for one in scenes]
     )
-    if len(scenes) == 1 and scenes[0].cloud_cover is not None:  # of several, only the pixels tell
+    if len(scenes) == 1 and scenes[0].cloud_cover is not None:  # with several scenes, only the pixels tell
         item.stac_extensions.append(EO)
         item.properties["eo:cloud_cover"] = scenes[0].cloud_cover

@@ -1,4 +1,4 @@
-"""Tables of statistics that grow from run to run: partitioned datasets, and changes between their intervals.
+"""Tables of statistics that grow from run to run, as partitioned datasets with changes between their intervals.
 
 Any task may use them. They need the extra ``parquet``, or ``delta`` for tables of Delta Lake.
 """

@@ -1,4 +1,4 @@
-"""How statistics changed from an earlier interval to a later one."""
+"""The changes of statistics from an earlier interval to a later one."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def changes(path: Any, *, compare_with: Any = "P7D", column: str = "mean", inter
 
         fell = [row["feature_id"] for row in changes("/data/ndvi").to_pylist() if (row["change"] or 0) < -0.2]
 
-    :param path: a dataset, as the Statistics operator writes it with ``partition_by``, or a Parquet file: a local path,
-        or a URL that Airflow's object storage knows.
-    :param compare_with: how much earlier: an ISO 8601 duration such as ``P7D`` or ``P1Y``, or a ``timedelta``.
+    :param path: a dataset that the Statistics operator writes with ``partition_by``, or a Parquet file. It is a local
+        path or a URL that Airflow's object storage knows.
+    :param compare_with: how much earlier, as an ISO 8601 duration such as ``P7D`` or ``P1Y``, or a ``timedelta``.
     :param column: the column of numbers to compare.
-    :param interval_from: start of the interval; the latest of the dataset by default.
+    :param interval_from: start of the interval. Default: the latest of the dataset.
     :returns: a table with ``feature_id``, ``interval_from``, ``output``, ``band``, the column, its earlier value as
-        ``<column>_before``, and ``change``, their difference. The latter two are null where there is no earlier row.
-    :raises SentinelHubRequestError: names the argument that is wrong.
+        ``<column>_before``, and ``change``, their difference. The latter two are null if there is no earlier row.
+    :raises SentinelHubRequestError: names the wrong argument.
     """
     arrow = require("pyarrow", field="path", otherwise="compare them by other means", what="Comparing intervals")
 
@@ -48,7 +48,7 @@ def changes(path: Any, *, compare_with: Any = "P7D", column: str = "mean", inter
         names = _numbers(rows.schema)
         if column not in names:
             raise SentinelHubRequestError(
-                f"column: {path} has no column of numbers {column!r}. There are: {', '.join(names)}."
+                f"column: {path} has no column of numbers {column!r}. Choose one of: {', '.join(names)}."
             )
         now = _latest(rows) if interval_from is None else parse_time(interval_from, "interval_from")
         before = _before(now, back)
@@ -84,7 +84,7 @@ def _before(moment: datetime, back: Any) -> datetime:
 
 
 def _latest(rows: Any) -> datetime:
-    """Return the start of the latest interval. Raises :class:`SentinelHubRequestError` where there are no rows."""
+    """Return the start of the latest interval. Raises :class:`SentinelHubRequestError` if there are no rows."""
     import pyarrow.compute
 
     found: datetime | None = None
@@ -97,7 +97,7 @@ def _latest(rows: Any) -> datetime:
 
 
 def _parquet(place: Any) -> Any:
-    """Return the dataset of the Parquet files at a place; a month in a folder's name, such as ``2026-11``, is text."""
+    """Return the dataset of the Parquet files at a place. A month in a folder's name, such as ``2026-11``, is text."""
     import pyarrow.dataset
 
     names = pyarrow.schema([(name, pyarrow.string()) for name in TIMES])

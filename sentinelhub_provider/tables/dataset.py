@@ -1,7 +1,7 @@
-"""A partitioned Parquet dataset, in Hive style: a folder for each partition, one file in each.
+"""A partitioned Parquet dataset in Hive style, with a folder and one file for each partition.
 
-A table is merged into it by replacing rows by their key. A partition's file is replaced as a whole, so that a reader
-sees it as it was or as it is. A lock lets one merge at a time change a partition, so that no rows are lost.
+Merging a table replaces rows by their key. A partition's file is replaced as a whole, so that a reader sees it as it
+was or as it is. A lock lets one merge at a time change a partition, so that no rows are lost.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import pyarrow
 
 KEY = ("feature_id", "interval_from", "output", "band")
-"""Columns that tell rows apart: a new row replaces the one with the same. A row without an output is about all."""
+"""Key columns. A new row replaces the one with the same key. A row without an output is about all outputs."""
 
 TIMES = {"interval_year": "%Y", "interval_month": "%Y-%m", "interval_day": "%Y-%m-%d"}
-"""Partitions by time, and how ``interval_from`` becomes their value, in UTC."""
+"""Partitions by time, with the format of their values from ``interval_from`` in UTC."""
 
 FILE = "data.parquet"
 CONTENT_TYPE = "application/vnd.apache.parquet"
@@ -35,13 +35,13 @@ Lock = Callable[[], AbstractContextManager[Any]]
 
 
 class Dataset:
-    """A dataset that rows are merged into: :meth:`add` tables within its context, then :meth:`merge` them.
+    """A dataset to merge rows into. :meth:`add` tables within its context, then :meth:`merge` them.
 
-    :param path: its root folder: a local path, or a URL that Airflow's object storage knows.
+    :param path: its root folder, a local path or a URL that Airflow's object storage knows.
     :param partition_by: one or more of ``interval_year``, ``interval_month`` and ``interval_day``.
-    :param lock: keeps others from merging at the same time; by default a file in the root, for a local path. In an
-        object storage it has to be given, or only one task at a time may merge.
-    :raises SentinelHubRequestError: for another partition, or where pyarrow is not installed.
+    :param lock: keeps others from merging at the same time. For a local path, the default is a file in the root. For an
+        object storage you must give one, or only one task at a time may merge.
+    :raises SentinelHubRequestError: for another partition, or if pyarrow is not installed.
     """
 
     def __init__(self, path: Any, partition_by: Sequence[str] | str, *, lock: Lock | None = None) -> None:
@@ -50,8 +50,10 @@ class Dataset:
         names: list[Any] = list(given) if isinstance(given, list | tuple) else [given]
         wrong = [name for name in names if not (isinstance(name, str) and name in TIMES)]
         if wrong or not names or len(set(names)) < len(names):
-            said = f"{wrong[0]!r} is none of them" if wrong else f"it is {names!r}"
-            raise SentinelHubRequestError(f"partition_by: give one or more of {', '.join(TIMES)}, each once; {said}.")
+            said = f"{wrong[0]!r} is not one of them" if wrong else f"it is {names!r}"
+            raise SentinelHubRequestError(
+                f"partition_by: give one or more of {', '.join(TIMES)}, each once, but {said}."
+            )
         self.path, self._partitions = path, names
         with storing(path):
             self._root: Any = place_of(path)
@@ -67,10 +69,10 @@ class Dataset:
         self._spool.close()
 
     def check(self, schema: pyarrow.Schema) -> None:
-        """Check before anything is paid for that rows of a schema fit, and that the root can be written to.
+        """Check that rows of a schema fit and that the root is writable, before anything is paid for.
 
-        :raises SentinelHubRequestError: where the dataset has other columns or types, or files of something else.
-        :raises SentinelHubOutputError: where it cannot be read or written.
+        :raises SentinelHubRequestError: if the dataset has other columns or types, or files of something else.
+        :raises SentinelHubOutputError: if it cannot be read or written.
         """
         taken = [name for name in self._partitions if name in schema.names]
         if taken:
@@ -84,7 +86,7 @@ class Dataset:
             pass
 
     def schema(self) -> pyarrow.Schema | None:
-        """Return the columns of what is there; ``None`` where nothing is. Raises as :meth:`check`."""
+        """Return the columns of the dataset, ``None`` if there is none yet. Raises as :meth:`check`."""
         import pyarrow.parquet
 
         with storing(self.path):
@@ -95,7 +97,7 @@ class Dataset:
                 *folders, name = file.relative_to(self._root).parts
                 if name != FILE or [folder.partition("=")[0] for folder in folders] != self._partitions:
                     raise SentinelHubRequestError(
-                        f"output_path {self.path} holds {file}, which is no file of a dataset that is partitioned by "
+                        f"output_path {self.path} holds {file}, which is not a file of a dataset partitioned by "
                         f"{', '.join(self._partitions)}. Choose another folder.",
                         field="output_path",
                     )
@@ -105,7 +107,7 @@ class Dataset:
                 return pyarrow.parquet.read_schema(opened)
 
     def add(self, table: pyarrow.Table) -> None:
-        """Take further rows, which go to this machine's disk for now."""
+        """Take more rows. They go to this machine's disk for now."""
         import pyarrow.compute
         import pyarrow.parquet
 
@@ -125,9 +127,9 @@ class Dataset:
             self._writers[partition][0].write_table(table.filter(mask))
 
     def merge(self) -> list[str]:
-        """Merge the rows; return the partitions that they are in, such as ``interval_month=2026-11``.
+        """Merge the rows. Return their partitions, such as ``interval_month=2026-11``.
 
-        :raises SentinelHubOutputError: where the dataset cannot be written, or is locked for too long.
+        :raises SentinelHubOutputError: if the dataset cannot be written, or is locked for too long.
         """
         import pyarrow.parquet
 
@@ -142,7 +144,7 @@ class Dataset:
         return changed
 
     def _replace(self, partition: Mapping[str, str], rows: pyarrow.Table) -> None:
-        """Write a partition anew: its rows but for those with the keys of the new ones, and these."""
+        """Rewrite a partition with the new rows in place of the old ones with the same keys."""
         import pyarrow.parquet
 
         path, former = self._root / _folder(partition) / FILE, None
@@ -159,7 +161,7 @@ class Dataset:
             receiver.complete(content_type=CONTENT_TYPE, processing_units=None, url="")
 
     def _compare(self, there: pyarrow.Schema, wanted: pyarrow.Schema, file: str) -> None:
-        """Raise :class:`SentinelHubRequestError` where columns or types differ."""
+        """Raise :class:`SentinelHubRequestError` if columns or types differ."""
         old, new = ({field.name: field.type for field in schema} for schema in (there, wanted))
         if old == new:
             return
@@ -179,7 +181,7 @@ class Dataset:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the lock. Raises :class:`SentinelHubOutputError`, which is not final, where it cannot be had or kept."""
+        """Hold the lock. Raises :class:`SentinelHubOutputError`, which is not final, if it cannot be had or kept."""
         try:
             with self._lock():
                 yield
@@ -187,8 +189,8 @@ class Dataset:
             raise
         except Exception as error:  # of filelock or of Redis
             raise SentinelHubOutputError(
-                f"output_path {self.path} cannot be locked ({type(error).__name__}): others merge into it, or the "
-                "lock cannot be reached. A retry of the task merges again, and requests nothing again.",
+                f"output_path {self.path} cannot be locked ({type(error).__name__}). Others merge into it, or the "
+                "lock cannot be reached. A retry of the task merges again and requests nothing again.",
                 final=False,
             ) from error
 
@@ -197,10 +199,10 @@ def merged(former: pyarrow.Table | None, rows: pyarrow.Table) -> pyarrow.Table:
     """Return a partition's rows with new ones in place of those with the same key, in the order of their keys."""
     import pyarrow
 
-    if former:  # there is one, and it has rows
+    if former:  # it exists and has rows
         rows = _without_failures(rows.select(former.column_names), former)
         rows = pyarrow.concat_tables([_without(former, rows), rows])
-    return rows.sort_by([(name, "ascending") for name in KEY])  # the same rows are the same bytes
+    return rows.sort_by([(name, "ascending") for name in KEY])  # so that the same rows are the same bytes
 
 
 def _folder(partition: Mapping[str, str]) -> str:
@@ -208,7 +210,7 @@ def _folder(partition: Mapping[str, str]) -> str:
 
 
 def _without_failures(rows: pyarrow.Table, former: pyarrow.Table) -> pyarrow.Table:
-    """Return rows but for intervals that failed this time, and did not before: what is known of them stays."""
+    """Leave out intervals that failed now but not before, so that their known rows stay."""
     import pyarrow
     import pyarrow.compute
 
@@ -228,7 +230,7 @@ def _without(former: pyarrow.Table, rows: pyarrow.Table) -> pyarrow.Table:
     import pyarrow.compute
 
     def keys(table: pyarrow.Table) -> pyarrow.Table:
-        # Text in place of nulls, which a join takes for different; and no lists, such as histograms, which it refuses.
+        # A join takes nulls for different, so text replaces them. It refuses lists, such as histograms, so they go.
         return pyarrow.table({name: _filled(table[name]) for name in KEY})
 
     has_no_output = pyarrow.compute.field("output") == ""

@@ -1,7 +1,7 @@
-"""A partitioned dataset as a Delta Lake table: the same merges, each partition's as one commit of the table's log.
+"""A partitioned dataset as a Delta Lake table. Each merge of a partition is one commit of the table's log.
 
-Who reads the table sees a version of it. Who writes at the same time, with or without this package, makes one of the
-two commits fail, and that merge is repeated over what the other one wrote.
+A reader sees one version of the table. If two writers commit at the same time, one commit fails. Its merge is then
+repeated over the other writer's rows. This also holds for writers without this package.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 LOG = "_delta_log"
 TRIES = 30
-"""Commits that may meet another one, before the task gives up for now."""
+"""Tries of a commit that meets other commits, before the task gives up for now."""
 
 PAUSE = 0.1
-"""Seconds between two tries at most, for each that there was."""
+"""Longest pause between two tries in seconds, for each try so far."""
 
 S3 = ("s3", "s3a")
 
 
 class DeltaDataset(Dataset):
-    """A Delta Lake table that rows are merged into, as into a :class:`~sentinelhub_provider.tables.Dataset`.
+    """A Delta Lake table to merge rows into, as into a :class:`~sentinelhub_provider.tables.Dataset`.
 
-    Takes its parameters, where ``path`` is a local one or a URL of S3. Raises :class:`SentinelHubRequestError` also
-    where deltalake is not installed, and for other storages.
+    It takes the same parameters, but ``path`` must be local or a URL of S3. It also raises
+    :class:`SentinelHubRequestError` if deltalake is not installed, and for other storages.
     """
 
     def __init__(self, path: Any, *arguments: Any, **options: Any) -> None:
@@ -45,7 +45,7 @@ class DeltaDataset(Dataset):
         check_storage(self._root, path)
 
     def schema(self) -> pyarrow.Schema | None:
-        """Return the columns of what is there, without partitions; ``None`` where nothing is. Raises as ``check``."""
+        """Return the table's columns without partitions, ``None`` if there is no table yet. Raises as ``check``."""
         with storing(self.path):
             check_connection(self._root)
             forget_listings(self._root)
@@ -72,7 +72,7 @@ class DeltaDataset(Dataset):
         file = next(self._root.glob("**/*.parquet"), None)
         if file is not None:
             raise SentinelHubRequestError(
-                f"output_path {self.path} holds {file}, and is no Delta Lake table. Choose another folder.",
+                f"output_path {self.path} holds {file}, and is not a Delta Lake table. Choose another folder.",
                 field="output_path",
             )
 
@@ -102,14 +102,14 @@ class DeltaDataset(Dataset):
                     met = error
         raise SentinelHubOutputError(
             f"output_path {self.path} could not be committed to {TRIES} times: {met}. Others write to the table all "
-            "the time, or the storage refuses. A retry of the task merges again, and requests nothing again.",
+            "the time, or the storage refuses. A retry of the task merges again and requests nothing again.",
             final=False,
         ) from met
 
     def _commit(self, partition: Mapping[str, str], rows: pyarrow.Table) -> None:
-        """Replace a partition's rows in the version that they were read from; that fails where a newer one has others.
+        """Replace a partition's rows in the version that they were read from. It fails if a newer version changed them.
 
-        A merge that changes nothing makes no version.
+        A merge without changes makes no version.
         """
         import pyarrow
         from deltalake import DeltaTable, WriterProperties, write_deltalake
@@ -139,7 +139,7 @@ class DeltaDataset(Dataset):
 
 def is_delta(place: Any) -> bool:
     """Tell whether a place, which :func:`place_of` returned, is a Delta Lake table."""
-    return next((place / LOG).glob("*.json"), None) is not None  # a folder alone is what a killed worker may leave
+    return next((place / LOG).glob("*.json"), None) is not None  # a killed worker may leave the folder alone
 
 
 def open_delta(place: Any) -> Any:
@@ -152,7 +152,7 @@ def open_delta(place: Any) -> Any:
 def check_storage(place: Any, path: Any) -> None:
     """Refuse a place that Delta tables cannot be written to. Raises :class:`SentinelHubRequestError`."""
     odd = next((sign for sign in "%[]" if sign in str(place)), None)
-    if odd is not None:  # deltalake would write to one folder and read another, or panic as it writes
+    if odd is not None:  # deltalake would write to one folder and read another, or panic during the write
         raise SentinelHubRequestError(
             f"output_path {path}: a Delta Lake table cannot be below a name with {odd!r}. Choose another folder.",
             field="output_path",
@@ -166,14 +166,14 @@ def check_storage(place: Any, path: Any) -> None:
 
 
 def location(place: Any) -> tuple[str, dict[str, str] | None]:
-    """Return a table's address, and how deltalake reaches it: it opens storages by itself, not through Airflow's."""
+    """Return a table's address and storage options, because deltalake opens storages without Airflow."""
     if is_object_path(place):
         return f"s3://{quote(place.path.strip('/'))}", _s3_options(place)
     return place.as_uri(), None
 
 
 def _s3_options(place: ObjectStoragePath) -> dict[str, str]:
-    """Return the keys of a connection, or those that the machine has, anew each time, as they may be for an hour."""
+    """Return the keys of a connection or of the machine. They are read each time, as they may last only an hour."""
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
     hook = S3Hook(aws_conn_id=place.conn_id)

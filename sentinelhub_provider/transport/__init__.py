@@ -1,1 +1,1 @@
-"""One request, done right: authorized, bounded in time, repeated where that is safe. Knows not what an API means."""
+"""Sends one request: authorized, bounded in time and safely repeated. It does not know the APIs."""

@@ -1,7 +1,7 @@
-"""What an answer means: which error it is, and whether a 200 is really one.
+"""Reads an answer: which error it is, and whether a 200 is a real success.
 
-Sentinel Hub words its errors in several shapes: an object under ``error``, the same object bare (429), OGC's
-``code`` and ``description`` (Catalog), OAuth2's ``error`` string, and an OGC ServiceException in XML.
+Sentinel Hub reports errors in several shapes: an object under ``error``, the same object bare (429), OGC's ``code`` and
+``description`` (Catalog), OAuth2's ``error`` string, and an OGC ServiceException in XML.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from sentinelhub_provider.exceptions import (
 )
 from sentinelhub_provider.oauth.token import json_object
 
-# Bytes of a body that are looked at: enough for every error document, and for any file's magic number.
+# Bytes of a body that are read for a verdict. They hold every error document and the magic number of any file.
 EXCERPT_SIZE = 16 * 1024
-UNITS_HEADER = "x-processingunits-spent"  # the header field that says what a request cost
+UNITS_HEADER = "x-processingunits-spent"  # header field with the cost of a request
 QUOTA_CODE = "ACCESS_INSUFFICIENT_PROCESSING_UNITS"
-# A 429 that no waiting cures: this one request costs more than the account may ever spend at once.
+# A 429 that waiting cannot help. This one request costs more than the account may ever spend at once.
 OVER_CAPACITY_CODE = "RATE_LIMIT_TOKEN_COUNT_EXCEEDS_CAPACITY"
 
-# Codes that say that the request is refused, whatever status they come with.
+# Codes of a refusal under any status.
 _REFUSING_CODES = re.compile(
     "COMMON_(BAD_PAYLOAD|INSUFFICIENT_PERMISSIONS|METHOD_NOT_ALLOWED|NOT_FOUND|SENTINEL_ACCOUNT_EXPIRED"
     "|UNIQUE_KEY_VIOLATION|UNSUPPORTED_MEDIA_TYPE)|RENDERER_S1_MISSING_POLARIZATION"
 )
 
-# Words of a 500 about the request, its script, or data that cannot be read: a corrupt tile, a band that is not there.
-# openEO's client repeats neither ``IllegalArgumentException`` nor ``Illegal request to ... HTTP Status: 404``.
+# Words of a 500 about the request, its script, or unreadable data such as a corrupt tile or a missing band. openEO's
+# client repeats neither ``IllegalArgumentException`` nor ``Illegal request to ... HTTP Status: 404``.
 _HOPELESS = re.compile(
     r"\b(type|reference|syntax|range)error\b|failed to evaluate script|script must|is not (a function|defined)"
     r"|(illegalargument|unsupportedoperation|numberformat|dateparse|datetimeparse|classcast|outofbounds)exception"
@@ -50,7 +50,7 @@ _HOPELESS = re.compile(
     re.IGNORECASE,
 )
 
-# Words by which even such a 500 may pass.
+# Words of a 500 that may pass in spite of the words above.
 _PASSING = re.compile(
     r"\b(429|50[0234])\b|time.?out|timed out|unavailable|overload|too many|try again|temporar|service failure"
     r"|connection|upstream|gateway|interrupted",
@@ -68,7 +68,7 @@ _MAGIC: Mapping[str, tuple[bytes, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer; ``excerpt`` is the first :data:`EXCERPT_SIZE` bytes of the body, which has ``size`` bytes."""
+    """One answer. ``excerpt`` holds the first :data:`EXCERPT_SIZE` bytes of the body. ``size`` counts all bytes."""
 
     status: int
     headers: Mapping[str, str]
@@ -76,22 +76,22 @@ class Answer:
     size: int = 0
 
     def header(self, name: str) -> str | None:
-        """Return a header field by name, in whichever case; ``None`` where it is absent."""
+        """Return a header field by its name in any case, ``None`` if it is absent."""
         return next((value for key, value in self.headers.items() if key.lower() == name.lower()), None)
 
     @property
     def content_type(self) -> str:
-        """Media type in lower case, without parameters; empty where there is none."""
+        """Media type in lower case without parameters, empty if the answer names none."""
         return media_type(self.header("content-type"))
 
     @property
     def processing_units(self) -> float | None:
-        """Processing units (PU) that the service says this request cost, ``None`` where it does not say."""
+        """Cost of this request in processing units (PU), ``None`` if the service does not name it."""
         return spent_units(self.header(UNITS_HEADER))
 
 
 def spent_units(value: str | None) -> float | None:
-    """Read :data:`UNITS_HEADER`: processing units (PU), ``None`` where it is absent or no finite number from 0."""
+    """Read :data:`UNITS_HEADER` in processing units (PU), ``None`` if it is absent or not a finite number from 0."""
     try:
         units = float(value or "")
     except ValueError:
@@ -100,20 +100,20 @@ def spent_units(value: str | None) -> float | None:
 
 
 def media_type(content_type: str | None) -> str:
-    """Return the media type in lower case, without parameters; empty where there is none."""
+    """Return the media type in lower case without parameters, empty if there is none."""
     return (content_type or "").partition(";")[0].strip().lower()
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceMessage:
-    """Code and words of an error document, ``None`` where it has none."""
+    """Code and words of an error document, ``None`` for a missing one."""
 
     code: str | None = None
     message: str | None = None
 
 
 def read_error_document(excerpt: bytes) -> ServiceMessage:
-    """Read an error document of any of the service's shapes; another shape is quoted in short."""
+    """Read an error document in any of the service's shapes. Other text is quoted in short."""
     text = excerpt.decode("utf-8", errors="replace").strip()
     if not text:
         return ServiceMessage()
@@ -145,7 +145,7 @@ def _from_json(document: Any) -> ServiceMessage:
 
 
 def _violation(violation: Any) -> str:
-    """Word one entry of ``errors``, which names the parameter that was wrong."""
+    """Describe one entry of ``errors``, which names the wrong parameter."""
     if not isinstance(violation, dict):
         return str(violation)
     parameter = violation.get("parameter")
@@ -172,12 +172,12 @@ def _short(words: object) -> str | None:
 def error_from(
     answer: Answer, *, endpoint: str, has_body: bool = False, retry_after: float | None = None, note: str = ""
 ) -> SentinelHubError:
-    """Word the error that an answer with a status of 400 or above is.
+    """Return the error for an answer with a status of 400 or above.
 
     :param endpoint: method and URL, for the message.
-    :param has_body: whether a body was sent: where the service says that it got none, that was lost on the way.
+    :param has_body: whether a body was sent. If the service says that it got none, the body was lost on the way.
     :param retry_after: seconds that the service asked to wait.
-    :param note: what else there is to say, behind the message of an error that may pass.
+    :param note: a text for the end of the message of an error that may pass.
     """
     said = read_error_document(answer.excerpt)
     service = f": {said.message.rstrip('. ')}" if said.message else ""
@@ -202,39 +202,39 @@ def _kind_and_advice(status: int, said: ServiceMessage) -> tuple[type[SentinelHu
     words = (said.message or "").lower()
     if status == 403 and (said.code == QUOTA_CODE or "insufficient processing units" in words):
         return SentinelHubQuotaExceededError, (
-            "The account has no processing units or requests left in this period: see its usage in the dashboard, "
-            "wait for the next period or buy more."
+            "The account has no processing units or requests left in this period. See its usage in the dashboard. "
+            "Wait for the next period or buy more."
         )
     if status == 429 and said.code == OVER_CAPACITY_CODE:
         return SentinelHubBadRequestError, (
-            "This single request costs more processing units than the account may spend per minute: make it smaller."
+            "This single request costs more processing units than the account may spend per minute. Make it smaller."
         )
     if status == 500 and _cannot_pass(said):
         return SentinelHubBadRequestError, (
-            "By its words this will not pass: change the request, or leave out the scenes that it cannot read."
+            "The same request will fail again. Change it, or leave out the scenes that the service cannot read."
         )
     if status >= 500:
-        return SentinelHubServerError, "The service failed; if it goes on, look at its status page or ask its support."
+        return SentinelHubServerError, "The service failed. If it goes on, look at its status page or ask its support."
     return _ADVICE.get(
-        status, (SentinelHubBadRequestError, "Change the request: repeating it as it is will fail again.")
+        status, (SentinelHubBadRequestError, "Change the request. Repeating it as it is will fail again.")
     )
 
 
-_NOT_ALLOWED = "The client is known, but its account may not do this: check its plan and who owns what is asked for."
-_NOT_RECEIVED = "The service did not take the request in, which may pass; if it goes on, look at its status page."
+_NOT_ALLOWED = "The client is known, but its account may not do this. Check its plan and the owner of what you ask for."
+_NOT_RECEIVED = "The service did not receive the whole request. If it goes on, look at its status page."
 _ADVICE: Mapping[int, tuple[type[SentinelHubError], str]] = {
-    401: (SentinelHubPermissionError, _NOT_ALLOWED),  # of an API that refuses a token that was just fetched
+    401: (SentinelHubPermissionError, _NOT_ALLOWED),  # from an API that refuses a new token
     403: (SentinelHubPermissionError, _NOT_ALLOWED),
     404: (
         SentinelHubNotFoundError,
-        "Check the path, the id or collection in it, and that the connection's deployment is where it lives.",
+        "Check the path and the ID or collection in it, and that the connection names the right deployment.",
     ),
     408: (SentinelHubServerError, _NOT_RECEIVED),
     425: (SentinelHubServerError, _NOT_RECEIVED),
     429: (
         SentinelHubRateLimitError,
         (
-            "The account's rate limit held until the deadline: allow a later deadline, run fewer tasks at once "
+            "The account's rate limit held until the deadline. Allow a later deadline, run fewer tasks at once "
             "(an Airflow pool), or set the connection's requests_per_minute."
         ),
     ),
@@ -242,29 +242,29 @@ _ADVICE: Mapping[int, tuple[type[SentinelHubError], str]] = {
 
 
 def _cannot_pass(said: ServiceMessage) -> bool:
-    """Tell whether a 500 names a fault of the request, its script or the data, which the next attempt meets again."""
+    """Tell whether a 500 is about a fault of the request, its script or the data, which a repetition meets again."""
     words = said.message or ""
     is_hopeless = bool(_HOPELESS.search(words)) and not _PASSING.search(words)
     return is_hopeless or bool(_REFUSING_CODES.fullmatch(said.code or ""))
 
 
 def problem_with_success(answer: Answer, *, method: str, accept: str | None, reads: bool = True) -> str | None:
-    """Say what is wrong with an answer whose status says it is fine, or ``None``.
+    """Return the fault of an answer with a status below 300, ``None`` if it has none.
 
-    :param accept: the media type that was asked for, where one was.
-    :param reads: whether the call asks for something, so that an empty 200 is no answer.
+    :param accept: the media type that was asked for, if any.
+    :param reads: whether the call asks for data. An empty 200 is then a fault.
     """
     if method.upper() == "HEAD" or answer.status == 204:
         return None
     if answer.size == 0:
-        # 201 and 202 may be empty: what was made is named by Location.
+        # 201 and 202 may be empty, because the header field Location names the result.
         return "an empty body" if answer.status == 200 and (reads or accept) else None
     content_type = answer.content_type
     wanted = [media_type(part) for part in (accept or "").split(",")]
     if content_type == "text/html" and "text/html" not in wanted:
         return "an HTML page"
     if content_type in _MAGIC and not answer.excerpt.startswith(_MAGIC[content_type]):
-        return f"a body that is not the {content_type} that it says it is"
+        return f"a body that does not match its content type {content_type}"
     if content_type in ("application/json", "application/geo+json", "") and (said := _error_in_disguise(answer)):
         return f"an error under status {answer.status} ({said})"
     if wanted and all(part.startswith("image/") for part in wanted) and not content_type.startswith("image/"):
@@ -273,7 +273,7 @@ def problem_with_success(answer: Answer, *, method: str, accept: str | None, rea
 
 
 def _error_in_disguise(answer: Answer) -> str | None:
-    """Recognise an error document under a 2xx: an object whose only member is ``error``."""
+    """Find an error document under a 2xx, which is an object with ``error`` as its only member."""
     if answer.size > EXCERPT_SIZE or not answer.excerpt.lstrip().startswith(b"{"):
         return None
     document = json_object(answer.excerpt)
@@ -285,7 +285,7 @@ def _error_in_disguise(answer: Answer) -> str | None:
 
 
 def bad_answer(answer: Answer, problem: str, *, endpoint: str) -> SentinelHubResponseError:
-    """Word the error that a success with a problem is."""
+    """Return the error for a success with a fault."""
     return SentinelHubResponseError(
         f"{endpoint} answered {answer.status} with {problem}. "
         "Nothing of it was kept. Check the connection's base URL and that no proxy answers in the service's place.",

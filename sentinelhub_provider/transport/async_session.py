@@ -1,4 +1,4 @@
-"""The event loop's way to Sentinel Hub, over httpx; decisions are those of the policy."""
+"""The event loop's calls to Sentinel Hub over httpx. The policy decides, this module sends."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call, call_f
 from sentinelhub_provider.transport.request_body import RequestBody, header_fields, unsendable, with_query
 from sentinelhub_provider.transport.steps import Failure, FailureKind, Send
 
-# How many connections there are, callers decide by how much they ask at a time; httpx would close those above 20.
+# Callers decide how many connections there are by the number of their calls. httpx would close those above 20.
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None)
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": f"python-httpx/{httpx.__version__}"}
 
 
 class AsyncSentinelHubSession(FlowDriver):
-    """Makes calls on one event loop, over httpx's transports: its client would log URLs with their queries."""
+    """Makes calls on one event loop over httpx's transports, because httpx's client logs URLs with their queries."""
 
     def __init__(self, *client: Any, **options: Any) -> None:
         super().__init__(*client, **{"sleep": asyncio.sleep, **options})
         self._transports: dict[str | None, httpx.AsyncHTTPTransport] = {}
 
     def _transport(self, url: str) -> httpx.AsyncHTTPTransport:
-        """Return the connections on the way to a URL: direct, or through a proxy."""
-        if self._process != os.getpid():  # a child must not read the answers to its parent's requests
+        """Return the connections to a URL, direct or through a proxy."""
+        if self._process != os.getpid():  # a forked child must not read the answers to its parent's requests
             self._process, self._transports = os.getpid(), {}
         way = proxy_for(url)
         if way not in self._transports:
@@ -54,13 +54,13 @@ class AsyncSentinelHubSession(FlowDriver):
             await self._transports.popitem()[1].aclose()
 
     async def call(self, call: Call, receiver: Receiver | None = None, **kwargs: Any) -> tuple[httpx.Response, Answer]:
-        """Make one call, repeated where that is safe, as ``SentinelHubSession.call`` does."""
+        """Make one call and repeat it if that is safe, as ``SentinelHubSession.call`` does."""
         call = replace(call, url=with_query(call.url, kwargs.pop("params", None)))
         headers = kwargs.pop("headers", None)
         body = RequestBody(**kwargs)
         carried: dict[str, Any] = {"data" if body.files else "content": body.content(), "files": body.files}
         response, memory = httpx.Response(200), MemoryReceiver()
-        # A disk or an object storage may take its time, which the event loop has not.
+        # A disk or an object storage may be slow, and the event loop must not wait for it.
         receiving = (lambda act, *given: act(*given)) if receiver is None else in_thread
 
         async def send(step: Send) -> Answer | Failure:
@@ -112,21 +112,21 @@ class AsyncSentinelHubSession(FlowDriver):
     async def current_token(
         self, *, rejected: AccessToken | None = None, timeout: float = DEFAULT_DEADLINE
     ) -> AccessToken:
-        """Return a token that works, within ``timeout`` seconds; see :meth:`TokenBroker.aget`."""
+        """Return a usable token within ``timeout`` seconds. See :meth:`TokenBroker.aget`."""
         return await self._token(rejected, timeout)
 
     def _from_broker(self, fetch: Fetch, **limits: Any) -> Any:
         return self._broker.aget(fetch, **limits)
 
     async def _limit(self, act: Callable[[], Any]) -> Any:
-        """Let the rate limiter or the budget act, in a thread if need be, which outlives a cancelled call."""
+        """Call the rate limiter or the budget, if need be in a thread that outlives a cancelled call."""
         if not self._limiter.may_block and self._budget is None:
             return act()
         return await in_thread(act)
 
 
 def _failure_kind(error: httpx.RequestError) -> FailureKind:
-    """Sort httpx's exceptions by what they say of whether the service acted."""
+    """Sort httpx's exceptions by whether the service may have acted."""
     match error:
         case httpx.ConnectError() if isinstance(root_cause(error), ssl.SSLCertVerificationError):
             return FailureKind.TLS

@@ -1,6 +1,6 @@
-"""Connections of ``requests`` whose reads end at a call's deadline, whatever is being read.
+"""Connections of ``requests`` whose reads end at a call's deadline.
 
-A read timeout begins anew with every byte: a server that sends one now and then holds a client for as long as it likes.
+A read timeout starts again with every byte, so a server that sends a byte now and then could hold a client forever.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from sentinelhub_provider.transport.network import ssl_context
 
-_FIRST_CONNECTIONS = 8  # places for connections that a pool starts with; it grows with the threads that call at once
-_PIECE = 64 * 1024  # bytes that are sent before the deadline is looked at again
+_FIRST_CONNECTIONS = 8  # places of a new pool, which grows with the threads that call at the same time
+_PIECE = 64 * 1024  # bytes that are sent between two looks at the deadline
 _remaining: ContextVar[Callable[[], float] | None] = ContextVar("remaining", default=None)
 
 
 @contextmanager
 def bounded_reads(remaining: Callable[[], float]) -> Iterator[None]:
-    """Bound the reads of every answer that begins within the block, by the seconds that are left."""
-    # A read that takes too long raises ``TimeoutError``, which reaches the caller as the HTTP library's read timeout.
+    """Bound the reads of every answer that begins within the block by the seconds that are left."""
+    # A read that takes too long raises ``TimeoutError``. The HTTP library raises it as its read timeout.
     token = _remaining.set(remaining)
     try:
         yield
@@ -39,7 +39,7 @@ def bounded_reads(remaining: Callable[[], float]) -> Iterator[None]:
 
 
 class BoundedAdapter(HTTPAdapter):
-    """The adapter of ``requests`` for bounded reads; ``verify`` also holds for a proxy that is spoken to over TLS."""
+    """The adapter of ``requests`` for bounded reads. ``verify`` also holds for a proxy with TLS."""
 
     def __init__(self, *, verify: bool | str = True) -> None:
         self._verify = verify
@@ -60,22 +60,22 @@ class BoundedAdapter(HTTPAdapter):
         return manager
 
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
-        """Choose a connection by the TLS settings that are made once for a process."""
+        """Choose a connection by the TLS settings, which are loaded once in a process."""
         host, tls = super().build_connection_pool_key_attributes(request, verify, cert)
-        if host["scheme"] == "https" and not cert:  # a client's certificate would be loaded into the shared settings
+        if host["scheme"] == "https" and not cert:  # a client's certificate would go into the shared settings
             for name in ("ca_certs", "ca_cert_dir", "cert_reqs"):
                 tls.pop(name, None)  # type: ignore[misc]
             tls["ssl_context"] = ssl_context(verify)
         return host, tls
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Do nothing where the TLS settings hold the certificates already."""
+        """Do nothing if the TLS settings already hold the certificates."""
         if cert:
             super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
 
 
 class _BoundedReader(io.RawIOBase):
-    """Reads from a socket's file, each time no longer than there is time left."""
+    """Reads from a socket's file. Each read takes at most the time that is left."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, remaining: Callable[[], float]) -> None:
         self._raw, self._sock, self._remaining = raw, sock, remaining
@@ -106,12 +106,12 @@ class _BoundedResponse(HTTPResponse):
 
 
 class _BoundedConnection(HTTPConnection):
-    """Sends a request for as long as there is time left, where urllib3 would allow the time-out for connecting."""
+    """Sends a request until the deadline. urllib3 would bound the sending by the connect time-out."""
 
     response_class = _BoundedResponse
 
     def send(self, data: Any) -> None:
-        """Send bytes, a piece at a time: over TLS a time-out holds for each piece of its own."""
+        """Send bytes in pieces. Over TLS, a time-out holds for each piece alone."""
         remaining = _remaining.get()
         if remaining is None or not isinstance(data, bytes):
             super().send(data)
@@ -131,7 +131,7 @@ class _BoundedConnection(HTTPConnection):
 
 class _SecureConnection(_BoundedConnection, HTTPSConnection):
     def connect(self) -> None:
-        """Connect; a handshake that breaks is a connection that was not made, unless the certificate is refused."""
+        """Connect. A broken handshake counts as a failed connection, unless the certificate is refused."""
         try:
             super().connect()
         except ssl.SSLCertVerificationError:
@@ -142,7 +142,7 @@ class _SecureConnection(_BoundedConnection, HTTPSConnection):
 
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _BoundedConnection
-    # As many idle connections as were used at once: with a bound, urllib3 warns of each one above it.
+    # As many idle connections as were in use at once. urllib3 warns of each one above a bound.
     QueueCls: Any = staticmethod(lambda _: LifoQueue())
 
 

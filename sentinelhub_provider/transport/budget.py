@@ -1,8 +1,9 @@
-"""What an account, or a DAG run, may spend: set aside before a request is sent, settled by what it cost.
+"""The budgets of an account and of DAG runs. PU are reserved before a request is sent and settled by its cost.
 
-Pure: a :data:`Ledger` is what all who share an account know; each function turns one ledger into the next. Units that
-a request was set aside for stay spent where its task dies, since the service may have charged them. What a job may cost
-is set aside under its id as it is started: once, however often that is tried, and until the job's own cost is known.
+This module is pure. A :data:`Ledger` holds the state that all users of an account share, and each function turns one
+ledger into the next. The reserved units of a request stay spent if its task dies, because the service may have charged
+them. The possible cost of a job is reserved once under its ID when it is started, however often that is tried, until
+the job's own cost is known.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ from sentinelhub_provider.transport.state_stores import Change, Coding, StateSto
 from sentinelhub_provider.transport.steps import Measure, Measurement
 
 log = logging.getLogger(__name__)
-FORGETTING = 62 * 24 * 3600.0  # seconds after which a window that nobody uses is dropped: two months
+FORGETTING = 62 * 24 * 3600.0  # seconds (two months) after which an unused window is dropped
 REMAINING = "budget.remaining"
-NAME_OF_JOBS = "job "  # what their names in a ledger begin with
+NAME_OF_JOBS = "job "  # start of the jobs' names in a ledger
 ROUNDING = 1e-9  # share of a limit by which sums of fractions may miss it
 
 
 class Entry(NamedTuple):
-    """What a ledger says of a window, or of a job.
+    """A ledger's entry for a window or a job.
 
-    :param units: PU set aside or spent.
-    :param used_at: when that last changed, in seconds since the epoch.
-    :param reserved: how many of the units are set aside, and not known to be spent.
-    :param windows: names of the windows that a job counts in; none of a window itself.
+    :param units: PU reserved or spent.
+    :param used_at: time of the last change, in seconds since the epoch.
+    :param reserved: the part of the units that is reserved and not known to be spent.
+    :param windows: names of the windows that a job counts in. A window itself has none.
     """
 
     units: float
@@ -48,11 +49,11 @@ class Entry(NamedTuple):
 
 
 Ledger: TypeAlias = Mapping[str, Entry]
-"""What was set aside and spent, by the window's name, or by ``job`` and a job's id."""
+"""PU reserved and spent, by the window's name, or by ``job`` and a job's ID."""
 
 
 class DamagedLedgerError(ValueError):
-    """What is kept is no ledger. It is not taken for an empty one, as that would allow everything again."""
+    """The stored data is not a ledger. It must not count as an empty one, because that would allow everything again."""
 
 
 def _load(data: bytes | None) -> Ledger:
@@ -69,16 +70,16 @@ def _load(data: bytes | None) -> Ledger:
 
 
 LEDGER: Coding[Ledger] = Coding(_load, lambda ledger: json.dumps(ledger).encode(), lifetime=int(FORGETTING))
-"""How a ledger is kept."""
+"""The format of a stored ledger."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a request is going to cost.
+    """The expected cost of a request.
 
-    :param units: PU by estimate, ``None`` where that is not known.
-    :param job: id of the job that it starts, whose cost is known once it is over.
-    :param may_be_refused: whether it is not sent where the budget has too few left, instead of just being counted.
+    :param units: estimated PU, ``None`` if unknown.
+    :param job: ID of the job that it starts. The cost of the job is known when the job is over.
+    :param may_be_refused: whether a budget with too few units stops it. Otherwise it is only counted.
     """
 
     units: float | None = None
@@ -88,7 +89,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A time, or a DAG run, with the PU that may be spent in it; ``ends``: seconds since the epoch, ``None``: never."""
+    """A period or a DAG run with its PU limit. ``ends`` is in seconds since the epoch, ``None`` for never."""
 
     name: str
     limit: float
@@ -97,10 +98,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class SpendingLimits:
-    """PU that may be spent; ``None`` where nothing is said. Days and months are those of UTC.
+    """Limits in PU, ``None`` for no limit. Days and months are those of UTC.
 
-    :param per_run: for all tasks of the DAG run that ``run`` names.
-    :param waits: whether a request over the limit of a day or month waits for its end, instead of failing.
+    :param per_run: limit for all tasks of the DAG run ``run``.
+    :param waits: whether a request over the limit of a day or month waits for its end instead of failing.
     """
 
     per_month: float | None = None
@@ -113,7 +114,7 @@ class SpendingLimits:
         return not self.per_month is self.per_day is self.per_run is None
 
     def windows(self, now: float) -> Iterator[Window]:
-        """Yield the windows that a request at a time, in seconds since the epoch, belongs to."""
+        """Yield the windows of a request at a time in seconds since the epoch."""
         moment = datetime.fromtimestamp(now, UTC)
         today = moment.replace(hour=0, minute=0, second=0, microsecond=0)
         if self.per_day is not None:
@@ -127,13 +128,13 @@ class SpendingLimits:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a budget stands, in PU.
+    """The standing of a budget, in PU.
 
-    :param name: of its window, such as ``day 2026-11-27`` or ``DAG run weekly scheduled__2026-11-27``.
-    :param limit: what may be spent in it.
-    :param spent: what was spent.
-    :param reserved: what is set aside for requests and jobs under way, or whose task died without an answer.
-    :param ends: when the window ends, ``None`` for that of a DAG run.
+    :param name: name of its window, such as ``day 2026-11-27`` or ``DAG run weekly scheduled__2026-11-27``.
+    :param limit: PU that may be spent in it.
+    :param spent: PU that were spent.
+    :param reserved: PU for requests and jobs under way, or whose task died without an answer.
+    :param ends: end of the window, ``None`` for a DAG run.
     """
 
     name: str
@@ -144,12 +145,12 @@ class Standing:
 
     @property
     def remaining(self) -> float:
-        """What may still be spent."""
+        """PU that may still be spent."""
         return max(0.0, self.limit - self.spent - self.reserved)
 
 
 def standings(ledger: Ledger, limits: SpendingLimits, now: float) -> list[Standing]:
-    """Return how the budgets in force stand at a time, in seconds since the epoch."""
+    """Return the standing of the budgets in force at a time in seconds since the epoch."""
     found = []
     for window in limits.windows(now):
         entry = ledger.get(window.name, Entry(0.0, now))
@@ -161,7 +162,10 @@ def standings(ledger: Ledger, limits: SpendingLimits, now: float) -> list[Standi
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """PU that were set aside for one request, in which windows. ``job``: that it starts; ``is_first``: to be tried."""
+    """Reserved PU of one request and their windows.
+
+    It starts ``job``. ``is_first`` marks the first try of that start.
+    """
 
     units: float
     windows: tuple[str, ...]
@@ -171,7 +175,7 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """Why a request must not be sent: ``window`` has too few PU left; they are known at the time ``at``."""
+    """The reason not to send a request. ``window`` had too few PU left at the time ``at``."""
 
     window: Window
     used: float
@@ -179,25 +183,25 @@ class Excess:
     at: float
 
     def error(self, limits: SpendingLimits) -> SentinelHubBudgetError | SentinelHubRateLimitError:
-        """Return the error to raise: of a rate limit where the caller may wait for the window's end."""
+        """Return the error to raise. It is a rate limit error if the caller may wait for the window's end."""
         left, units = max(0.0, self.window.limit - self.used), self.cost.units
         what = "this request" if self.cost.job is None else f"job {self.cost.job}"
-        was_not = "was not sent" if self.cost.job is None else "was not started, and costs nothing so far"
-        costs = "has a cost that is not known" if units is None else f"costs {units:.4g} PU"
+        was_not = "was not sent" if self.cost.job is None else "was not started, and has cost nothing so far"
+        costs = "has an unknown cost" if units is None else f"costs {units:.4g} PU"
         said = (
             f"The budget of {self.window.limit:g} PU for the {self.window.name} has {left:.4g} PU left, and {what} "
-            f"{costs}; it {was_not}."
+            f"{costs}. It {was_not}."
         )
         if self.window.ends is None or not limits.waits:
             return SentinelHubBudgetError(f"{said} Raise the budget, or ask for less.")
-        return SentinelHubRateLimitError(f"{said} It may be sent afterwards.", retry_after=self.window.ends - self.at)
+        return SentinelHubRateLimitError(f"{said} You can send it afterwards.", retry_after=self.window.ends - self.at)
 
 
 def set_aside(ledger: Ledger, limits: SpendingLimits, now: float, cost: Cost) -> tuple[Ledger, Charge | Excess]:
-    """Set units aside in all windows, or in none where one of them has too few left.
+    """Reserve units in all windows, or in none if one of them has too few left.
 
-    Where a request's cost is not known, any unit that is left will do. What a job holds is replaced by no less:
-    a job that is started again counts as a whole in the windows of its last start.
+    A request of unknown cost needs at least one unit. A restarted job counts as a whole in the windows of its last
+    start, and what it already holds never shrinks.
     """
     kept: Ledger = {name: entry for name, entry in ledger.items() if now - entry.used_at <= FORGETTING}
     before = kept.get(_name_of(cost.job)) if cost.job else None
@@ -215,10 +219,10 @@ def set_aside(ledger: Ledger, limits: SpendingLimits, now: float, cost: Cost) ->
 
 
 def settle(ledger: Ledger, charge: Charge, now: float, spent: float | None) -> Ledger:
-    """Replace what was set aside by what was spent, in the windows that it was set aside in.
+    """Replace the reserved units by the spent ones, in the windows that they were reserved in.
 
-    ``spent``: ``None`` where it is not known, which counts as all of it. What a job spends is known when it is over; so
-    only a first start that was refused gives its units back: another one may have started it before.
+    ``spent`` is ``None`` if unknown, and then all reserved units count. A job's cost is known when the job is over. So
+    a failed start gives its units back only if it was the first one, because an earlier one may have started the job.
     """
     if charge.job is None:
         return _changed(
@@ -230,10 +234,10 @@ def settle(ledger: Ledger, charge: Charge, now: float, spent: float | None) -> L
 
 
 def settle_jobs(ledger: Ledger, costs: Mapping[str, float | None], now: float, stopped: Iterable[str] = ()) -> Ledger:
-    """Replace what was set aside for jobs by what they cost, once. Other jobs do not count.
+    """Replace the reserved units of jobs by their cost, once. Other jobs do not count.
 
-    :param costs: PU by the job's id, ``None`` where the service does not say: then all that was set aside counts.
-    :param stopped: those of the jobs that may be started again.
+    :param costs: PU by the job's ID. With ``None``, if the service does not name the cost, all reserved units count.
+    :param stopped: the IDs of jobs that may be started again.
     """
     for job, cost in costs.items():
         entry = ledger.get(_name_of(job))
@@ -251,7 +255,7 @@ def _name_of(job: str | None) -> str:
 
 
 def _changed(ledger: Ledger, windows: Iterable[str], now: float, units: float, reserved: float) -> Ledger:
-    """Add to what the windows hold."""
+    """Add to the units of windows."""
 
     def entry(name: str) -> Entry:
         old = ledger.get(name, Entry(0.0, now))
@@ -261,9 +265,9 @@ def _changed(ledger: Ledger, windows: Iterable[str], now: float, units: float, r
 
 
 class Budget:
-    """Sets units aside and settles them, with all who share the store. A store that fails lets nothing be spent.
+    """Reserves and settles units, together with all that share the store. If the store fails, nothing can be spent.
 
-    ``measure``: takes what is left of the day and the month, for the metrics, each time that something was settled.
+    ``measure`` gets the units that are left of the day and the month for the metrics, after each settlement.
     """
 
     def __init__(
@@ -272,17 +276,17 @@ class Budget:
         self._store, self._limits, self._measure = store, limits, measure
 
     def set_aside(self, cost: Cost) -> Charge:
-        """Set units aside for one request.
+        """Reserve units for one request.
 
-        :raises SentinelHubBudgetError: where the budget does not have them.
-        :raises SentinelHubRateLimitError: the same, where a request waits for the window's end.
-        :raises SentinelHubTransportError: where the store fails.
+        :raises SentinelHubBudgetError: if the budget has too few left.
+        :raises SentinelHubRateLimitError: in the same case, if the request may wait for the window's end.
+        :raises SentinelHubTransportError: if the store fails.
         """
         outcome: list[Charge | Excess] = []
 
         def change(ledger: Ledger, now: float) -> Ledger:
             ledger, result = set_aside(ledger, self._limits, now, cost)
-            outcome[:] = [result]  # a store may have to try more than once
+            outcome[:] = [result]  # a store may call this more than once
             return ledger
 
         self._update(change)
@@ -291,7 +295,7 @@ class Budget:
         return outcome[0]
 
     def check(self, units: float | None, longest_wait: float) -> None:
-        """Find out whether something would be within the budgets now, or in so many seconds where it may wait.
+        """Check whether a cost is within the budgets now, or in so many seconds if it may wait.
 
         Raises the errors of :meth:`set_aside`.
         """
@@ -303,10 +307,10 @@ class Budget:
                 raise error
 
     def settle(self, charge: Charge | None, spent: float | None) -> None:
-        """Replace what was set aside by what was spent, ``None`` where that is not known: then it counts as spent.
+        """Replace the reserved units by the spent ones. With ``None``, if unknown, all reserved units count.
 
-        ``charge``: ``None`` where nothing was set aside. A store that fails now costs a warning: the answer is there,
-        and paid for.
+        ``charge`` is ``None`` if nothing was reserved. A store that fails now only costs a warning, because the answer
+        is there and paid for.
         """
 
         def change(ledger: Ledger, now: float) -> Ledger:
@@ -317,18 +321,21 @@ class Budget:
             self._after_the_fact(change)
 
     def settle_jobs(self, costs: Mapping[str, float | None], stopped: Iterable[str] = ()) -> None:
-        """Replace what was set aside for jobs by their cost; see :func:`settle_jobs`. Costs a warning as above."""
+        """Replace the reserved units of jobs by their cost.
+
+        See :func:`settle_jobs`. A failing store costs a warning.
+        """
         try:
             ledger, _ = self._read()
         except SentinelHubError as error:
-            log.warning("what jobs did cost is not settled: %s", error)
+            log.warning("the cost of jobs is not settled: %s", error)
             return
         known = {job: cost for job, cost in costs.items() if _name_of(job) in ledger}
         if known:
             self._after_the_fact(lambda ledger, now: settle_jobs(ledger, known, now, stopped))
 
     def standings(self) -> list[Standing]:
-        """Return how the budgets in force stand. Raises :class:`SentinelHubTransportError` where the store fails."""
+        """Return the standing of the budgets in force. Raises :class:`SentinelHubTransportError` if the store fails."""
         ledger, now = self._read()
         return standings(ledger, self._limits, now)
 
@@ -339,7 +346,7 @@ class Budget:
             found[:] = [(ledger, now)]
             return ledger
 
-        self._update(look)  # a file that is read while another process writes it may look damaged
+        self._update(look)  # a file may look damaged while another process writes it
         return found[0]
 
     def _after_the_fact(self, change: Change[Ledger]) -> None:
@@ -353,10 +360,10 @@ class Budget:
         try:
             self._update(noted)
         except SentinelHubError as error:
-            log.warning("what was spent could not be noted, and what was set aside stays so: %s", error)
+            log.warning("the cost could not be noted, so the reserved units stay reserved: %s", error)
             return
         for one in found:
-            if one.ends is not None:  # runs of DAGs are too many for a tag
+            if one.ends is not None:  # there are too many DAG runs for a tag
                 self._measure(Measurement(REMAINING, one.remaining, "gauge", window=one.name.partition(" ")[0]), "")
 
     def _update(self, change: Change[Ledger]) -> None:
@@ -366,11 +373,11 @@ class Budget:
             raise
         except DamagedLedgerError:
             raise SentinelHubTransportError(
-                f"The budget is damaged: {self._store.place} holds no ledger, so nobody knows what was spent, and "
-                "nothing is sent. Correct it, or delete it: all budgets then begin anew, with nothing spent."
+                f"The budget is damaged. {self._store.place} does not hold a ledger, so it is unknown what was spent. "
+                "Nothing is sent. Correct it, or delete it. Then all budgets start again with nothing spent."
             ) from None
         except Exception as error:  # its text may hold a Redis URL with its password
             raise SentinelHubTransportError(
                 f"The budget cannot be kept in {self._store.place} ({type(error).__name__}). Check the connection's "
-                "auth_cache; a retry of the task tries again."
+                "auth_cache. A retry of the task tries again."
             ) from None

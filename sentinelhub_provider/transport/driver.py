@@ -1,4 +1,4 @@
-"""Takes calls through their flows; what both sessions have in common."""
+"""Takes calls through their flows, for both sessions."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from sentinelhub_provider.transport.policy import Call, Flow
 from sentinelhub_provider.transport.rate_limit import Slot
 from sentinelhub_provider.transport.rate_limiter import RateLimiter
 
-# Seconds; the end of a budget's day or month is waited for here where it is as near, or a task could not be deferred.
+# Seconds of the longest wait for the end of a budget's day or month here. For a longer one a task can be deferred.
 LONGEST_WAIT_FOR_BUDGET = 60.0
-CLOCKS_APART = 0.05  # seconds to wait longer, so that one wait will do
+CLOCKS_APART = 0.05  # seconds to wait longer, so that one wait is enough
 
 
 class FlowDriver:
-    """Does what the steps of a flow say. Whatever may wait is a function, or a coroutine function, as the session is.
+    """Carries out the steps of a flow. Functions that may wait are plain or coroutine functions, as the session needs.
 
     :param settings: the connection.
-    :param broker: where tokens come from.
-    :param limiter: says when requests may start.
-    :param fetch: asks the token endpoint, in a thread, for so many seconds at most, and notes the token in the list.
-    :param on_token: told every token that is new to this process, before it is used: masks it in the logs.
-    :param on_wait: told of every wait.
+    :param broker: source of tokens.
+    :param limiter: decides when requests may start.
+    :param fetch: asks the token endpoint in a thread, for at most so many seconds, and puts the token into the list.
+    :param on_token: gets every token that is new to this process before its use, and masks it in the logs.
+    :param on_wait: gets every wait.
     :param sleep: waits so many seconds.
-    :param budget: what may be spent; ``None`` for anything.
-    :param measure: takes what goes into the metrics; see :mod:`~sentinelhub_provider.transport.steps`.
+    :param budget: the budgets in force, ``None`` for no budget.
+    :param measure: gets the numbers for the metrics. See :mod:`~sentinelhub_provider.transport.steps`.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class FlowDriver:
         return token
 
     async def _set_aside(self, call: Call, step: steps.Send) -> Charge | None:
-        """Set aside what a request is going to cost; ``None`` where there is no budget, or nothing to refuse."""
+        """Reserve the expected cost of a request, ``None`` if there is no budget or no cost."""
         if self._budget is None or call.cost is None or not call.cost.may_be_refused or not _is_charged(step):
             return None
         budget, cost, charge = self._budget, call.cost, None
 
         def act() -> None:
-            nonlocal charge  # set here, as a call that is cancelled meanwhile gets no answer
+            nonlocal charge  # set here, because a call that is cancelled meanwhile gets no answer
             charge = budget.set_aside(cost)
 
         longest = LONGEST_WAIT_FOR_BUDGET if call.longest_wait is None else call.longest_wait
@@ -114,7 +114,7 @@ class FlowDriver:
     async def _charged(
         self, charge: Charge | None, cost: Cost | None, send: Callable[[steps.Send], Any], step: steps.Send
     ) -> Answer | steps.Failure:
-        """Send, and settle what was set aside: what may have been charged counts as spent."""
+        """Send and settle the reserved cost. A possible charge counts as spent."""
         spent: float | None = None
         try:
             outcome: Answer | steps.Failure = await awaited(send(step))
@@ -139,12 +139,12 @@ class FlowDriver:
             self._measure(measurement, call.url)
 
     async def _drive(self, flow: Flow, send: Callable[[steps.Send], Any], call: Call) -> Answer:
-        """Walk through a flow, doing what it says."""
+        """Walk through a flow and carry out its steps."""
         event: Any = None
         held: Slot | None = None
 
         def reserve(step: steps.Reserve) -> Slot:
-            nonlocal held  # set here, as a call that is cancelled meanwhile gets no answer
+            nonlocal held  # set here, because a call that is cancelled meanwhile gets no answer
             held = self._limiter.reserve(step.previous, patience=step.patience, spends=step.spends)
             return held
 
@@ -164,7 +164,7 @@ class FlowDriver:
                     case steps.Distrust(error):
                         self._broker.distrust(self._settings.base_url, error)
                     case steps.Send():
-                        charge = await self._set_aside(call, step)  # or the slot is given back
+                        charge = await self._set_aside(call, step)  # if it fails, the slot is given back
                         held = None
                         event = await self._charged(charge, call.cost, send, step)
                     case steps.Wait(seconds):
@@ -180,5 +180,5 @@ class FlowDriver:
 
 
 def _is_charged(step: steps.Send) -> bool:
-    """Tell whether a request goes to the service, as the account."""
+    """Tell whether a request goes to the service with the account's credentials."""
     return step.token is not None and not step.is_foreign

@@ -1,7 +1,7 @@
-"""The way to a host: which certificates are trusted, and through which proxy. One answer for requests and httpx.
+"""The way to a host: trusted certificates and proxies, the same for requests and httpx.
 
-The environment is read the way its users know it, from ``REQUESTS_CA_BUNDLE`` to ``NO_PROXY``. What cannot work is a
-:class:`SentinelHubConfigurationError` that names the variable or field.
+The environment variables mean what their users expect, from ``REQUESTS_CA_BUNDLE`` to ``NO_PROXY``. A setting that
+cannot work is a :class:`SentinelHubConfigurationError` that names the variable or field.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from sentinelhub_provider.exceptions import SentinelHubConfigurationError
 from sentinelhub_provider.origins import Origin, is_loopback
 
 CONNECT_TIMEOUT = 10.0  # seconds until a connection must stand
-# Variables that name trusted certificates, the first that is set counts.
+# Variables that name trusted certificates. The first one that is set counts.
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _PROXY_PACKAGES = {"http": (), "https": (), "socks5": ("socks", "socksio"), "socks5h": ("socks", "socksio")}
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d+")
 
 
 def ssl_context(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
-    """Return the TLS settings of a connection; reading all authorities takes long, so that is done once in a process.
+    """Return the TLS settings of a connection. Loading all authorities takes long, so a process does it once.
 
-    :param verify: ``False`` accepts every certificate; ``True`` trusts those that the environment names, else
-        certifi's; a path names a file or folder of trusted ones.
+    :param verify: ``False`` accepts every certificate. ``True`` trusts the certificates that the environment names,
+        else certifi's. A path names a file or folder of trusted certificates.
     """
     if verify is False:
         return _unverified()
@@ -46,7 +46,7 @@ def ssl_context(verify: bool | str | os.PathLike[str]) -> ssl.SSLContext:
         named_by, path = "the connection's field 'verify'", os.fspath(verify)
     try:
         changed = Path(path).expanduser().stat().st_mtime_ns
-    except (OSError, ValueError, RuntimeError):  # what is wrong with it is found out when it is read
+    except (OSError, ValueError, RuntimeError):  # reading it below raises the error
         changed = 0
     return _verified(path, named_by, changed)
 
@@ -79,7 +79,7 @@ def _verified(path: str, named_by: str, changed: int) -> ssl.SSLContext:  # noqa
 
 def proxy_for(url: str) -> str | None:
     """Return the URL of the proxy that the environment names for a URL, ``None`` for a direct connection."""
-    # Nothing stands between here and this machine: plain http is allowed there because nobody listens on the way.
+    # Calls to this machine never use a proxy. Plain http is allowed there only because nobody listens on the way.
     origin = Origin.of(url)
     if is_loopback(origin.host):
         return None
@@ -94,8 +94,11 @@ def proxy_for(url: str) -> str | None:
 
 
 def _names_host(entry: str, host: str, port: int) -> bool:
-    """Tell whether an entry of ``NO_PROXY`` names a host: by name, domain, address, network, with or without port."""
-    # Written here because requests changes the environment while it looks, and because requests and httpx disagree.
+    """Tell whether an entry of ``NO_PROXY`` names a host.
+
+    It can be a name, a domain, an address or a network, and may have a port.
+    """
+    # requests changes the environment while it looks, and requests and httpx disagree, so this is written here.
     with_port = re.fullmatch(r"(\[.*\]|[^:]*):(\d+)", entry)
     if with_port:
         entry = with_port[1]
@@ -129,15 +132,15 @@ def _checked_proxy(proxy: str, variable: str) -> str:
     missing = [package for package in _PROXY_PACKAGES[scheme] if find_spec(package) is None]
     if missing:
         raise SentinelHubConfigurationError(
-            f"{named} names a SOCKS proxy, which needs further packages: install requests[socks] and httpx[socks].",
+            f"{named} names a SOCKS proxy, which needs more packages. Install requests[socks] and httpx[socks].",
             field=variable,
         )
     return proxy
 
 
 def root_cause(error: BaseException) -> BaseException | None:
-    """Return what the operating system or TLS said below an HTTP library's exception, ``None`` where neither did."""
-    # The libraries' own texts quote the URL with its query; these do not.
+    """Return the error of the operating system or of TLS below an HTTP library's exception, ``None`` if it has none."""
+    # The libraries' own texts quote the URL with its query. The errors below them do not.
     found: BaseException | None = None
     seen: set[int] = set()
     pending: list[Any] = [error]

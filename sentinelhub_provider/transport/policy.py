@@ -1,7 +1,7 @@
-"""What a call does next. Pure: no sockets, no sleeping, no clock of its own.
+"""Decides a call's next step. This module is pure: it has no sockets, no sleeping and no clock of its own.
 
-:func:`call_flow` is a generator that yields one step at a time - authorize, send, wait - and is sent what came of it.
-The blocking and the asynchronous session drive the same flow; no decision stands in either of them.
+:func:`call_flow` is a generator. It yields one step at a time (authorize, send, wait) and gets the outcome sent back.
+    The blocking and the asynchronous session drive the same flow and decide nothing themselves.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from sentinelhub_provider.transport.budget import Cost
 from sentinelhub_provider.transport.rate_limit import Slot, parse_retry_after, wait_before_retry
 
 MAX_ATTEMPTS = 8  # attempts of one call, unless the deadline ends it sooner
-DEFAULT_DEADLINE = 600.0  # seconds that one call may take in all, waiting and repeating included
+DEFAULT_DEADLINE = 600.0  # seconds for one call in all, with waits and repetitions
 MAX_REDIRECTS = 5
-# Behind the error of a call that must not be done twice, where nobody can tell whether the service acted on it.
-UNCLEAR_OUTCOME = " It may have taken effect, so it was not repeated: look whether it did before you repeat it."
+# End of the error of a call that must not happen twice, if it is unknown whether the service acted on it.
+UNCLEAR_OUTCOME = " It may have taken effect, so it was not repeated. Check whether it did before you repeat it."
 
-# Behind the error of a call that costs processing units, where the service stayed silent.
+# End of the error of a call that costs processing units, if the service stayed silent.
 COSTLY_SILENCE = (
-    " It was sent {}; the service may have charged processing units each time. To send it no more than once, set "
+    " It was sent {}, and the service may have charged processing units each time. To send it no more than once, set "
     "repeat_silent=False."
 )
 
@@ -54,17 +54,17 @@ _READING_METHODS = frozenset({"GET", "HEAD"})
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is asked for, as far as decisions need it; the hook's ``RequestOptions`` describes what is not below.
+    """The facts about a request that decisions need. The hook's ``RequestOptions`` describes the other fields.
 
-    :param trusted: where the bearer token may go; ``None`` for a call without a token.
-    :param repeatable: whether repeating after an unclear failure does no harm.
+    :param trusted: hosts that may get the bearer token, ``None`` for a call without a token.
+    :param repeatable: whether a repetition after an unclear failure does no harm.
     :param read_timeout: seconds of silence after which one attempt is given up.
-    :param max_attempts: attempts at most; a 429 that is waited out by the rate limiter is none.
-    :param rate_limited: whether it keeps to the rate limit of all who share the account.
+    :param max_attempts: most attempts. A 429 that the rate limiter waits out does not count.
+    :param rate_limited: whether it keeps to the rate limit of all that share the account.
     :param spends: whether it may cost processing units.
-    :param cost: what budgets count of it; ``None`` for nothing.
-    :param has_body: whether a body is sent with it.
-    :param may_pass: tells of an error that is final elsewhere whether the same call may succeed later.
+    :param cost: its cost for budgets, ``None`` for no cost.
+    :param has_body: whether it is sent with a body.
+    :param may_pass: tells whether an error that is usually final may pass for this call.
     """
 
     method: str
@@ -93,10 +93,10 @@ Flow: TypeAlias = Generator[steps.Step, Any, Answer]
 
 
 def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], float]) -> Flow:
-    """Walk through one call until it has a usable answer. Raises a :class:`SentinelHubError` otherwise.
+    """Walk through one call until it has a usable answer. Otherwise raise a :class:`SentinelHubError`.
 
-    :param clock: seconds, monotonic.
-    :param random: a number in [0, 1), for jitter.
+    :param clock: returns monotonic seconds.
+    :param random: returns a number in [0, 1) for jitter.
     """
     _refuse_foreign_host(call)
     ends = clock() + call.deadline
@@ -110,7 +110,7 @@ def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], fl
                 retry_after = parse_retry_after(outcome.header("retry-after"))
                 yield steps.Settle(slot, outcome.status, retry_after, outcome.processing_units)
             if unclear and call.method == "DELETE" and outcome.status == 404:
-                return replace(outcome, status=204)  # an attempt whose answer was lost has deleted it
+                return replace(outcome, status=204)  # an earlier attempt, whose answer was lost, has deleted it
             problem, cause = _problem_with(call, outcome), None
             if problem is None:
                 return outcome
@@ -122,13 +122,13 @@ def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], fl
         if problem.reason is None:
             raise problem.error from cause
         if slot is not None and isinstance(problem.error, SentinelHubRateLimitError):
-            limited = problem.error  # the rate limiter knows how far off the next turn is
+            limited = problem.error  # the rate limiter knows when the next turn is
             continue
         seconds, remaining = wait_before_retry(attempt, problem.retry_after, random), ends - clock()
         if attempt < call.max_attempts:
             _refuse_long_wait(call, seconds, problem.error)
         if attempt == call.max_attempts or seconds >= remaining:
-            raise problem.error from cause  # no attempt is left, or no time for one
+            raise problem.error from cause  # no attempt or no time is left
         yield steps.Wait(seconds, problem.reason, attempt, call.max_attempts, remaining)
         attempt += 1
 
@@ -136,7 +136,7 @@ def call_flow(call: Call, *, clock: Callable[[], float], random: Callable[[], fl
 def _turn(
     call: Call, attempt: int, limited: SentinelHubRateLimitError | None, *, ends: float, clock: Callable[[], float]
 ) -> Generator[steps.Step, Any, Slot]:
-    """Wait until the rate limiter lets this call start; ``limited`` is the 429 that made it queue again, if one did."""
+    """Wait until the rate limiter lets this call start. ``limited`` is the 429 that made it queue again, if any."""
     slot: Slot | None = None
     while True:
         remaining = ends - clock()
@@ -160,11 +160,12 @@ def _turn(
 def authorized_flow(
     call: Call, *, ends: float, clock: Callable[[], float]
 ) -> Generator[steps.Step, Any, Answer | steps.Failure]:
-    """Send once with a token, renew it once if it is refused, follow redirects that are safe to follow.
+    """Send once with a token, renew the token once if it is refused, and follow safe redirects.
 
-    A redirect of a GET to another host (a presigned URL, say) is followed without the token, and without it from there.
+    A redirect of a GET to another host, such as a presigned URL, is followed without the token. The token stays off for
+    later redirects, too.
 
-    :param ends: when the whole call must be over, by ``clock``.
+    :param ends: end of the whole call by ``clock``.
     """
     _refuse_foreign_host(call)
     url, redirects, is_foreign = call.url, 0, False
@@ -178,7 +179,7 @@ def authorized_flow(
             return steps.Failure(steps.FailureKind.TOO_LATE)
         outcome: Answer | steps.Failure = yield steps.Send(call.method, url, token, remaining, is_foreign)
         if isinstance(outcome, steps.Failure):
-            # The last read may wait no longer than the deadline allows: then it was that which ended it.
+            # The last read ends at the deadline, so a silence then counts as a missed deadline.
             is_late = outcome.kind is steps.FailureKind.SILENT and clock() >= ends
             return steps.Failure(steps.FailureKind.DEADLINE, outcome.cause) if is_late else outcome
         if outcome.status == 401 and token is not None:
@@ -199,7 +200,7 @@ def authorized_flow(
 
 @dataclass(frozen=True, slots=True)
 class _Problem:
-    """Why an attempt failed, and the reason why another one is worth it, for a person: ``None`` where it is not."""
+    """The error of an attempt and the reason to try again, in words. The reason is ``None`` if there is none."""
 
     error: SentinelHubError
     reason: str | None = None
@@ -207,7 +208,7 @@ class _Problem:
 
 
 def _problem_of(call: Call, failure: steps.Failure, silences: int) -> _Problem:
-    """Judge an attempt without a whole answer; it is silence number ``silences``, if it is one."""
+    """Judge an attempt without a complete answer. ``silences`` counts the attempts without any answer so far."""
     kind = failure.kind
     worth_it = not kind.is_final and (call.repeatable or not kind.was_sent)
     note = UNCLEAR_OUTCOME if kind.was_sent and not call.repeatable else ""
@@ -221,9 +222,9 @@ def _problem_of(call: Call, failure: steps.Failure, silences: int) -> _Problem:
 
 
 def _problem_with(call: Call, answer: Answer) -> _Problem | None:
-    """Say what is wrong with an answer, ``None`` where it is usable."""
+    """Return the fault of an answer, ``None`` if it is usable."""
     if answer.status < 300:
-        # What computes an answer has one; what changes something may have done so without a word.
+        # A computed answer has a content. A call that changes something may succeed with an empty answer.
         reads = call.method in _SAFE_METHODS or (call.method == "POST" and call.repeatable)
         problem = problem_with_success(answer, method=call.method, accept=call.accept, reads=reads)
         return None if problem is None else _Problem(bad_answer(answer, problem, endpoint=call.endpoint))
@@ -234,7 +235,7 @@ def _problem_with(call: Call, answer: Answer) -> _Problem | None:
     note = UNCLEAR_OUTCOME if is_unclear and not call.repeatable else ""
     error = error_from(answer, endpoint=call.endpoint, has_body=call.has_body, retry_after=retry_after, note=note)
     if isinstance(error, SentinelHubRateLimitError):
-        return _Problem(error, "rate limited", retry_after)  # refused before anything happened: safe for every call
+        return _Problem(error, "rate limited", retry_after)  # refused before anything happened, so safe for every call
     was_lost = answer.status < 500 and isinstance(error, SentinelHubServerError)
     may_pass = (is_unclear and not error.final) or (answer.status != 501 and call.may_pass(error))
     if was_lost or (may_pass and call.repeatable):
@@ -243,7 +244,7 @@ def _problem_with(call: Call, answer: Answer) -> _Problem | None:
 
 
 def _refuse_long_wait(call: Call, seconds: float, error: SentinelHubError | None) -> None:
-    """Raise instead of waiting where the caller has a better place to wait than here."""
+    """Raise instead of waiting if the caller has a better way to wait."""
     if call.longest_wait is not None and seconds > call.longest_wait:
         raise SentinelHubRateLimitError(
             f"{call.endpoint} has to wait for {steps.duration(seconds)}. {error or ''}".strip(),
@@ -254,13 +255,13 @@ def _refuse_long_wait(call: Call, seconds: float, error: SentinelHubError | None
 
 
 def _follow(call: Call, answer: Answer, redirects: int) -> str:
-    """Say where a redirect leads, or refuse it: no credentials to another host, no POST turned into a GET."""
+    """Return the target of a redirect, or refuse it. Credentials stay on their host, and a POST stays a POST."""
     target = ""
     try:
         target = urljoin(call.url, answer.header("location") or "")
         problem = _problem_with_redirect(call, answer.status, target, redirects)
     except ValueError:
-        problem = "redirects to what is no URL. Check the base URL."
+        problem = "redirects to an invalid URL. Check the base URL."
     if problem is None:
         return target
     raise SentinelHubResponseError(f"{call.endpoint} {problem}", status=answer.status, endpoint=call.endpoint)
@@ -274,8 +275,8 @@ def _problem_with_redirect(call: Call, status: int, target: str, redirects: int)
         return f"redirects to {shown}, where the client secret was not sent. Check the connection's auth_url."
     if target not in call.trusted and not (call.method in _READING_METHODS and protected_origin(target)):
         return (
-            f"redirects to {shown}, where the token was not sent. Check the connection's base URL; "
-            "if you trust that host, add it to the connection's allowed_hosts."
+            f"redirects to {shown}, where the token was not sent. Check the connection's base URL. "
+            "If you trust that host, add it to the connection's allowed_hosts."
         )
     if status in _KEEPING_METHOD or call.method in _SAFE_METHODS:
         return None
@@ -289,7 +290,7 @@ def _refuse_foreign_host(call: Call) -> None:
     if call.trusted is not None and call.url not in call.trusted:
         host = urlsplit(call.url).hostname
         raise SentinelHubRequestError(
-            f"{without_query(call.url)} is not on {call.trusted.own}, the connection's own host: the token was not "
+            f"{without_query(call.url)} is not on {call.trusted.own}, the connection's own host, so the token was not "
             f"sent. Give a path, or add {host!r} to the connection's allowed_hosts if you trust it with your token.",
             field="endpoint",
             endpoint=call.endpoint,
@@ -299,8 +300,8 @@ def _refuse_foreign_host(call: Call) -> None:
 def _twice_refused(call: Call, answer: Answer) -> SentinelHubAuthenticationError:
     said = read_error_document(answer.excerpt)
     return SentinelHubAuthenticationError(
-        f"{call.endpoint} refused two tokens in a row (401{f' {said.code}' if said.code else ''}). The client is "
-        "accepted by the token endpoint but not here: check that the connection's base URL and auth_url belong to the "
+        f"{call.endpoint} refused two tokens in a row (401{f' {said.code}' if said.code else ''}). The token endpoint "
+        "accepts the client, but this host does not. Check that the connection's base URL and auth_url belong to the "
         "same deployment.",
         status=401,
         code=said.code,

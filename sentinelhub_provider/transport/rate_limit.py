@@ -1,17 +1,17 @@
-"""When the next request may start, so that all who share an account keep to its rate limits together.
+"""Decides when the next request may start, so that all users of an account keep to its rate limits together.
 
-Pure: :class:`RateState` is what they share; each function turns one state into the next. A configured limit is kept by
-GCRA (the generic cell rate algorithm): requests start one interval apart, and time that nobody uses is not saved up.
-Without a configured limit, or where the service allows less, the interval is learnt in *rounds*. A 429 ends a round:
+This module is pure. Users share a :class:`RateState`, and each function turns one state into the next. GCRA (the
+generic cell rate algorithm) keeps a configured limit. Requests start one interval apart, and unused time is not saved
+up. Without a configured limit, or if the service allows less, the interval is learnt in *rounds*. A 429 ends a round:
 
-1. It says that the service's token bucket is empty. All slots that were given become void, and everybody pauses.
-2. What passed from one 429 to the next, over the time that it took, is the limit. A few refusals say little: they slow
-   requests down to two thirds of the rate that was seen to pass, and no further.
-3. Within a round the rate increases from slot to slot, slowly at first, until the next 429 says where the limit is now.
-   A limit that was lifted is thus noticed within a minute or two.
+1. It shows that the service's token bucket is empty. All given slots become void, and everybody pauses.
+2. The limit is the number of requests between two 429s over the time between them. A few refusals are weak evidence.
+   They slow requests down to two thirds of the observed rate, and no further.
+3. Within a round the rate increases from slot to slot, slowly at first, until the next 429 shows the present limit. So
+   a lifted limit is noticed within a minute or two.
 
-``Retry-After`` is **milliseconds** at Sentinel Hub (its documentation's example: 3398 means 3.4 s), against RFC 9110.
-Proxies in front of it write seconds, dates or nonsense all the same, so every form is read and none is trusted blindly.
+``Retry-After`` is in **milliseconds** at Sentinel Hub (in its documentation, 3398 means 3.4 s), against RFC 9110.
+Proxies in front of it may write seconds, dates or nonsense, so every form is read and none is trusted blindly.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 FIRST_WAIT = 1.0  # seconds before the first repetition, before jitter
-LONGEST_BACKOFF = 60.0  # seconds that the exponential back-off never exceeds
-# Seconds of ``Retry-After`` that are believed: one odd answer must not stop everybody for longer without a probe.
+LONGEST_BACKOFF = 60.0  # seconds, upper bound of the exponential back-off
+# Longest ``Retry-After`` in seconds. One odd answer must not stop everybody for longer without a probe.
 LONGEST_ASKED = 120.0
-# A configured limit is kept with one per cent to spare: neither the service's clock nor the network is ours.
+# A configured limit is kept with one per cent to spare, for the service's clock and the network.
 SAFETY = 1.01
-# Requests per second at the start of a round of which nothing is known: few are on their way when the 429 comes.
+# Requests per second at the start of a round without knowledge. Few of them are on their way when the 429 comes.
 PROBE_RATE = 120.0
-PROBE_SLOTS = 60  # slots after which a round of which nothing is known is twice as fast as at its start
-PAUSE = 0.7  # seconds of a pause after a 429: less than the second's worth of requests that most token buckets hold
-# Seconds of pauses that count as time in which the limit was measured; in longer ones the bucket may have run over.
+PROBE_SLOTS = 60  # slots after which a round without knowledge is twice as fast as at its start
+PAUSE = 0.7  # seconds of a pause after a 429, less than the second's worth of requests that most token buckets hold
+# Seconds of pauses that count as time in which the limit was measured. In longer ones the bucket may have run over.
 MOST_COUNTED = 10.0
-FREE_RATE = 1000.0  # requests per second from which on a learnt rate is no limit any more
-# Seconds without any request after which what was learnt is dropped; also how far ahead anybody is told to return.
+FREE_RATE = 1000.0  # requests per second from which a learnt rate counts as unlimited
+# Seconds without requests after which the learnt rate is dropped, and the latest time at which a caller may return.
 FORGETTING = 600.0
-# While nobody knows what a request costs, one at a time goes ahead. The others ask again after UNIT_POLL seconds;
-# after UNIT_LEASE seconds without an answer, the next one goes.
+# While the cost of a request is unknown, one request at a time goes ahead. The others ask again after UNIT_POLL
+# seconds. After UNIT_LEASE seconds without an answer, the next one goes.
 UNIT_POLL = 1.0
 UNIT_LEASE = 10.0
 MOST_RETURNED = 1000  # unused slots that are kept for others
@@ -46,19 +46,19 @@ MOST_RETURNED = 1000  # unused slots that are kept for others
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a connection says about its account; ``None`` where it does not say."""
+    """An account's limits from its connection, ``None`` for an unknown one."""
 
     requests_per_minute: float | None = None
     processing_units_per_minute: float | None = None
 
     @property
     def interval(self) -> float:
-        """Seconds between requests; 0 where nothing is said."""
+        """Seconds between requests, 0 without a limit."""
         return _seconds_each(self.requests_per_minute)
 
     @property
     def seconds_per_unit(self) -> float:
-        """Seconds that a processing unit takes; 0 where nothing is said."""
+        """Seconds for one processing unit, 0 without a limit."""
         return _seconds_each(self.processing_units_per_minute)
 
 
@@ -68,22 +68,22 @@ def _seconds_each(per_minute: float | None) -> float:
 
 @dataclass(frozen=True, slots=True)
 class RateState:
-    """What all who share an account know. Times are seconds since the epoch, by the clock of the place it is kept in.
+    """The state that all users of an account share. Times are in seconds since the epoch, by the clock of its store.
 
-    :param next_request: the first time that is not given to a request yet.
-    :param next_units: before when no further processing unit may be spent.
-    :param next_return: when the next caller that cannot wait is told to return.
-    :param returned: times of slots that were given back, in order.
-    :param interval: learnt seconds between requests at the round's start; 0 for none.
+    :param next_request: the first time that is free for a request.
+    :param next_units: time before which no further processing unit may be spent.
+    :param next_return: time at which the next caller that cannot wait is told to return.
+    :param returned: times of returned slots, in order.
+    :param interval: learnt seconds between requests at the round's start, 0 for none.
     :param doubles_after: slots after which the round is twice as fast as at its start.
-    :param round: 429s so far, from 0; each starts a new round.
-    :param given: slots that this round gave.
+    :param round: number of 429s so far. Each starts a new round.
+    :param given: slots of this round.
     :param span: seconds from the round's start to ``next_request``, without those in which nobody asked.
     :param gap: seconds that the round's last slot added to ``span``.
     :param refusals: 429s in a row, without a success between.
-    :param units: PU that a request is expected to cost; negative while nobody knows.
-    :param units_known_by: until when to wait for the answer that tells what a request costs.
-    :param used_at: when it was last used.
+    :param units: expected PU of a request, negative while unknown.
+    :param units_known_by: latest time to wait for the answer that tells the cost of a request.
+    :param used_at: time of the last use.
     """
 
     next_request: float = 0.0
@@ -102,19 +102,19 @@ class RateState:
     used_at: float = 0.0
 
     def lets_go_freely(self, limits: Limits, now: float) -> bool:
-        """Tell whether a request may start at once, and needs no slot."""
+        """Tell whether a request may start at once without a slot."""
         return self.interval == 0.0 and self.next_request <= now and not limits.interval + limits.seconds_per_unit
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Leave to start one request, or word of when to ask again.
+    """Permission to start one request, or the time to ask again.
 
-    :param starts: when, by the clock of the place where the state is kept.
-    :param made: when it was given, by the same clock.
-    :param taken: whether it is leave to start; otherwise nothing was taken.
+    :param starts: start time by the clock of the state's store.
+    :param made: time of its making by the same clock.
+    :param taken: whether it is a permission. Otherwise nothing was taken.
     :param spends: whether the request costs processing units.
-    :param units: processing units that were set aside for it.
+    :param units: reserved processing units.
     :param given_by: the state that gave it.
     """
 
@@ -134,8 +134,8 @@ class Slot:
 def reserve(
     state: RateState, limits: Limits, now: float, *, patience: float = math.inf, spends: bool = True
 ) -> tuple[RateState, Slot]:
-    """Give leave to start one request: the first slot that was given back, or the one after all others."""
-    # Where the wait would be longer than ``patience``, no slot is taken, and the caller is told when to return.
+    """Give a slot for one request: the first returned one, or the one after all others."""
+    # If the wait is longer than ``patience``, no slot is taken, and the caller learns when to return.
     if state.used_at and not -1.0 <= now - state.used_at <= FORGETTING:  # or the clock was set back
         state = RateState(units=state.units)
     state = replace(state, used_at=now, returned=tuple(time for time in state.returned if time >= now))
@@ -164,17 +164,17 @@ def reserve(
 
 
 def free_slot(state: RateState, now: float) -> Slot:
-    """Give leave to start at once where nothing holds requests back, which needs no change to the state."""
+    """Give a slot at once if nothing holds requests back. This does not change the state."""
     return Slot(now, made=now, given_by=state)
 
 
 def still_holds(state: RateState, slot: Slot) -> bool:
-    """Tell whether a slot may be used now that its time has come: a 429 since it was given takes it back."""
+    """Tell whether a slot still holds when its time has come. A later 429 takes it back."""
     return slot.taken and slot.given_by.round == state.round
 
 
 def give_back(state: RateState, limits: Limits, slot: Slot, now: float) -> RateState:
-    """Let others have what a slot holds: its processing units, and its time unless that has come."""
+    """Return a slot for others to use. It gives back its processing units, and its time if that is still to come."""
     if not slot.taken:
         return state
     state = _spent(state, limits, slot, now, 0.0)
@@ -184,7 +184,7 @@ def give_back(state: RateState, limits: Limits, slot: Slot, now: float) -> RateS
 
 
 def teaches(limits: Limits, slot: Slot, *, status: int) -> bool:
-    """Tell whether an answer may change the state; most do not, which saves its store the trouble."""
+    """Tell whether an answer may change the state. Most do not, which saves a write to the store."""
     return status == 429 or (slot.spends and limits.seconds_per_unit > 0.0)
 
 
@@ -197,22 +197,23 @@ def learn(
     retry_after: float | None = None,
     spent: float | None = None,
 ) -> RateState:
-    """Learn from an answer, the wait that a 429 asked for, and the PU that were spent, as far as the service says."""
+    """Learn from an answer, from the wait that a 429 asked for, and from the spent PU if the service names them."""
     state = _spent(state, limits, slot, now, 0.0 if spent is None and status >= 400 else spent)
     if slot.spends and spent is None and status < 300:
-        state = replace(state, units=max(0.0, state.units))  # the service does not tell: nothing to wait for
+        state = replace(state, units=max(0.0, state.units))  # the service names no cost, so nothing to wait for
     elif slot.spends and spent is not None and limits.seconds_per_unit:
-        # A cost that rises is believed at once, one that falls by and by: too careful is corrected by each answer.
+        # A rising cost is believed at once, a falling one step by step. Each answer corrects an estimate that is too
+        # high.
         spent = min(spent, LONGEST_ASKED / limits.seconds_per_unit)
         state = replace(state, units=max(spent, state.units + 0.2 * (spent - state.units)))
     return _refused(state, limits, slot, now, retry_after or 0.0) if status == 429 else state
 
 
 def _spent(state: RateState, limits: Limits, slot: Slot, now: float, spent: float | None) -> RateState:
-    """Replace the processing units that were set aside by those that were spent, where that is known."""
+    """Replace the reserved processing units by the spent ones, if known."""
     if not limits.seconds_per_unit or not slot.spends:
         return state
-    state = replace(state, units_known_by=0.0)  # while nobody knows the cost, the next request may find out
+    state = replace(state, units_known_by=0.0)  # while the cost is unknown, the next request may find it out
     if spent is None:
         return state
     owed = min((spent - slot.units) * limits.seconds_per_unit, LONGEST_ASKED)
@@ -220,11 +221,11 @@ def _spent(state: RateState, limits: Limits, slot: Slot, now: float, spent: floa
 
 
 def _refused(state: RateState, limits: Limits, slot: Slot, now: float, asked: float) -> RateState:
-    """Start a new round: nobody starts before the service allows, and then no faster than what passed."""
+    """Start a new round. The next request waits until the service allows it, and the rate is the observed one."""
     asked = min(asked, LONGEST_ASKED)
     then = slot.given_by
     if then.round != state.round:
-        # It was sent before the last 429, and says nothing new but how long to wait.
+        # It was sent before the last 429, so it teaches nothing but the time to wait.
         return replace(state, next_request=max(state.next_request, now + asked))
     interval, doubles_after, span, refusals = state.interval, state.doubles_after, 0.0, 0
     is_first = not interval or not state.round
@@ -233,7 +234,7 @@ def _refused(state: RateState, limits: Limits, slot: Slot, now: float, asked: fl
     elif then.given:
         # The bucket was not quite empty at the round's end, hence the quarter of a request.
         interval = min(then.span / (then.given + 0.25), 1.5 * (then.span - then.gap) / then.given)
-        # The more passed, the better the limit is known, and the later it is tried again.
+        # The more requests passed, the better the limit is known, and the later it is tried again.
         doubles_after = min(max(8.0, 3.0 * then.given**1.5), 200.0)
     else:
         span, refusals = then.span, state.refusals + 1
@@ -258,9 +259,9 @@ def _refused(state: RateState, limits: Limits, slot: Slot, now: float, asked: fl
 
 
 def parse_retry_after(value: str | None, *, now: datetime | None = None) -> float | None:
-    """Read ``Retry-After`` in seconds, :data:`LONGEST_ASKED` at most; ``None`` for absence and nonsense."""
+    """Read ``Retry-After`` in seconds, at most :data:`LONGEST_ASKED`. Return ``None`` if it is absent or nonsense."""
     # An integer is milliseconds, a decimal is seconds, a date counts from ``now``. An integer that was meant as seconds
-    # thus reads as next to nothing; the back-off, which is never undercut, makes up for it.
+    # reads as next to nothing. The back-off, which is a lower bound, makes up for it.
     text = (value or "").strip()
     try:
         number = float(text)
@@ -280,14 +281,14 @@ def _seconds_until(text: str, now: datetime) -> float | None:
 
 
 def backoff(attempt: int, random: Callable[[], float]) -> float:
-    """Return the seconds to wait after failed attempt number ``attempt`` (from 1); ``random`` is a number in [0, 1)."""
-    # Doubles from FIRST_WAIT; jitter comes after the cap, so that a fleet at the cap stays spread out.
+    """Return the seconds to wait after failed attempt ``attempt`` (from 1). ``random`` returns a number in [0, 1)."""
+    # It doubles from FIRST_WAIT. The jitter comes after the cap, so that a fleet at the cap stays spread out.
     ceiling = min(LONGEST_BACKOFF, FIRST_WAIT * 2.0 ** min(attempt - 1, 16))
     return ceiling * (0.5 + 0.5 * random())
 
 
 def wait_before_retry(attempt: int, retry_after: float | None, random: Callable[[], float]) -> float:
-    """Return the larger of what the service asks for and the back-off, in seconds."""
-    # What the service asks for is stretched by up to a tenth: a fleet that was told one moment must not return in it.
+    """Return the larger of the requested wait and the back-off, in seconds."""
+    # Up to a tenth is added to the requested wait, because a fleet that waits for one moment must not return in it.
     asked = 0.0 if retry_after is None else retry_after * (1 + 0.1 * random())
     return max(asked, backoff(attempt, random))

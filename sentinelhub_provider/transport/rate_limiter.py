@@ -1,4 +1,4 @@
-"""Lets requests start in time, with all who share an account; the state is in this process, a file, or Redis."""
+"""Lets requests start in time, together with all that share an account. The state is in memory, a file, or Redis."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from sentinelhub_provider.transport.state_stores import Change, Coding, MemorySt
 
 log = logging.getLogger(__name__)
 
-STORE_PAUSE = 30.0  # seconds for which a store that failed is left alone
+STORE_PAUSE = 30.0  # seconds without calls to a store that failed
 _Result = TypeVar("_Result")
 
 
 def _state_from(data: bytes | None) -> RateState:
-    """Read a state back; what is missing or damaged is forgotten."""
+    """Read a state back. Missing or damaged data gives a new state."""
     with suppress(ValueError, TypeError, AttributeError):
         fields = json.loads(data or b"")
         returned = tuple(fields.pop("returned", ()))
@@ -32,11 +32,11 @@ def _state_from(data: bytes | None) -> RateState:
 
 
 RATE_STATE = Coding(_state_from, lambda state: json.dumps(asdict(state)).encode())
-"""How the rate limit's state is kept."""
+"""The format of a stored rate limit."""
 
 
 class RateLimiter:
-    """Lets requests start in time, and learns from answers. While the store fails, it keeps a state of its own."""
+    """Lets requests start in time and learns from answers. While the store fails, it keeps a state of its own."""
 
     def __init__(
         self, store: StateStore[RateState] | None, limits: Limits, clock: Callable[[], float] = time.time
@@ -48,27 +48,27 @@ class RateLimiter:
 
     @property
     def may_block(self) -> bool:
-        """Whether its methods wait for a disk or a network, which an event loop must not."""
+        """Whether its methods wait for a disk or a network. An event loop must not call such methods."""
         return not isinstance(self._store, MemoryStateStore)
 
     def reserve(self, previous: Slot | None = None, *, patience: float = math.inf, spends: bool = True) -> Slot:
-        """Return leave to start a request, or word of when to ask again."""
-        # A previous slot, whose time has come, is returned without any wait, unless a 429 took it back. A slot that is
-        # further off than ``patience`` is not taken.
+        """Return a slot for a request, or the time to ask again."""
+        # A previous slot, whose time has come, is returned at once unless a 429 took it back. A slot that is later than
+        # ``patience`` is not taken.
 
         def act(store: StateStore[RateState]) -> Slot:
             state, now = store.read()
             if previous is not None and rate_limit.still_holds(state, previous):
                 return replace(previous, made=previous.starts)
             if state.lets_go_freely(self._limits, now):
-                return rate_limit.free_slot(state, now)  # nothing needs to be written
+                return rate_limit.free_slot(state, now)  # there is nothing to write
             given: list[Slot] = []
 
             def give(state: RateState, now: float) -> RateState:
                 if previous is not None:
                     state = rate_limit.give_back(state, self._limits, previous, now)
                 state, slot = rate_limit.reserve(state, self._limits, now, patience=patience, spends=spends)
-                given[:] = [slot]  # a store may have to try more than once
+                given[:] = [slot]  # a store may call this more than once
                 return state
 
             store.update(give)
@@ -77,14 +77,14 @@ class RateLimiter:
         return self._with_store(act)
 
     def give_back(self, slot: Slot) -> None:
-        """Let others have a slot that is not used."""
+        """Let others have an unused slot."""
         if slot.taken:
             self._change(lambda state, now: rate_limit.give_back(state, self._limits, slot, now))
 
     def settle(self, slot: Slot, *, status: int, retry_after: float | None, spent: float | None) -> float | None:
-        """Learn from an answer; see :func:`~sentinelhub_provider.transport.rate_limit.learn`.
+        """Learn from an answer. See :func:`~sentinelhub_provider.transport.rate_limit.learn`.
 
-        :returns: requests a minute that may start from now on, where the answer taught that.
+        :returns: requests per minute that may start from now on, if the answer taught that.
         """
         if not rate_limit.teaches(self._limits, slot, status=status):
             return None
@@ -102,7 +102,7 @@ class RateLimiter:
         self._with_store(lambda store: store.update(change))
 
     def _with_store(self, act: Callable[[StateStore[RateState]], _Result]) -> _Result:
-        """Act on the shared store, or on this process's own while that fails."""
+        """Use the shared store, or this process's own state while the store fails."""
         if 0 < self._own_until - self._clock() <= STORE_PAUSE:  # or the clock was set back
             return act(self._own)
         try:
@@ -111,5 +111,5 @@ class RateLimiter:
             self._own_until = self._clock() + STORE_PAUSE
             level = logging.DEBUG if self._warned else logging.WARNING
             self._warned = True
-            log.log(level, "the rate limit cannot be shared (%s); this process keeps it alone", type(error).__name__)
+            log.log(level, "the rate limit cannot be shared (%s), so this process keeps it alone", type(error).__name__)
             return act(self._own)

@@ -1,4 +1,4 @@
-"""What a request carries besides its address: a body that can be sent more than once, and its header fields."""
+"""The body and header fields of a request. The body can be sent more than once."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.origins import without_query
 
-# Header fields, in lower case, that no other host gets along a redirect.
+# Header fields, in lower case, that a redirect does not take to another host.
 _OWN_FIELDS = frozenset(
     {"authorization", "cookie", "proxy-authorization", "content-type", "content-length", "transfer-encoding"}
 )
 
 
 class RequestBody:
-    """A request's body: a stream is rewound for each attempt, or read into memory where it cannot be.
+    """A request's body. A stream is rewound for each attempt, or read into memory if it cannot be rewound.
 
     :param data: text, bytes, a form's fields, an open file, or an iterator of bytes.
-    :param json: anything that can be written as JSON; not beside the others.
-    :param files: parts of a multipart body, as ``requests`` takes them; ``data`` are then its fields.
+    :param json: a JSON value, instead of the others.
+    :param files: parts of a multipart body, as for ``requests``. ``data`` then has its fields.
     """
 
     def __init__(self, *, data: Any = None, json: Any = None, files: Any = None) -> None:
         self.content_type: str | None = None
         self._start = 0
-        # HTTP libraries read files whole in any case, but only once.
+        # HTTP libraries would also read files whole, but only once.
         self.files = None if files is None else [(name, _part(part)) for name, part in _pairs(files, "files")]
         if json is not None:
             if data is not None or files is not None:
@@ -44,14 +44,14 @@ class RequestBody:
                 fields.setdefault(name, []).append(value)
             data = fields
         elif isinstance(data, Mapping | list | tuple):
-            # Not by the HTTP libraries, which write booleans differently and do not all take pairs.
+            # The HTTP libraries write booleans differently, and not all take pairs.
             data, self.content_type = urlencode(_values(data, "data")).encode(), "application/x-www-form-urlencoded"
         elif data is not None:
             data = self._readable(data)
         self._data = data
 
     def _readable(self, data: Any) -> Any:
-        """Return bytes, or a stream that can be read again."""
+        """Return bytes or a stream that can be read again."""
         if hasattr(data, "read"):
             if not getattr(data, "seekable", bool)():
                 return data.read()
@@ -66,20 +66,20 @@ class RequestBody:
         raise _wrong("data", data, "text, bytes, a form's fields, an open file or an iterator of bytes")
 
     def data(self) -> Any:
-        """Return the body: bytes, or a stream at its start, for HTTP libraries that read streams themselves."""
+        """Return the body as bytes, or as a stream at its start, for HTTP libraries that read streams themselves."""
         if hasattr(self._data, "seek"):
             self._data.seek(self._start)
         return self._data
 
     def content(self) -> Any:
-        """Return the body in memory; for the event loop, which must not wait for a file with each piece."""
+        """Return the body in memory, because an event loop must not wait for a file with each piece."""
         return _content(self.data())
 
 
 def with_query(url: str, params: Any) -> str:
-    """Join query parameters to those that a URL has.
+    """Add query parameters to those of a URL.
 
-    :param params: a mapping or pairs, whose values are text, numbers, booleans or lists of these; ``None`` leaves a
+    :param params: a mapping or pairs. Values are text, numbers, booleans or lists of these, and ``None`` leaves a
         parameter out. Text is taken as an encoded query.
     """
     if not params:
@@ -98,10 +98,10 @@ def header_fields(
     token: AccessToken | None = None,
     is_foreign: bool = False,
 ) -> dict[str, Any]:
-    """Put a request's header fields together; names are one in whichever case they are written.
+    """Build a request's header fields. Names are equal in any case.
 
-    :param given: the caller's; their ``Authorization`` gives way to the token, their content type counts.
-    :param is_foreign: whether it goes to another host: then without credentials and without a body.
+    :param given: the caller's fields. The token replaces their ``Authorization``, their content type stays.
+    :param is_foreign: whether it goes to another host. Then it has neither credentials nor a body.
     """
     fields = dict(_pairs(given or {}, "headers"))
     if accept:
@@ -119,8 +119,8 @@ def header_fields(
 
 
 def unsendable(error: Exception, url: str) -> SentinelHubRequestError:
-    """Word what an HTTP library says of a URL or header field that it cannot write."""
-    # Its own words are not repeated, and it is no cause to raise from: it quotes header fields, and one is the token.
+    """Return the error for a URL or header field that an HTTP library cannot write."""
+    # The library's words are not repeated or chained, because they quote header fields, and one is the token.
     return SentinelHubRequestError(
         f"the request to {without_query(url)} cannot be sent ({type(error).__name__}). "
         "Check its URL, query parameters and header fields for characters that are not allowed there.",
@@ -129,7 +129,7 @@ def unsendable(error: Exception, url: str) -> SentinelHubRequestError:
 
 
 def _values(given: Any, field: str) -> list[tuple[str, Any]]:
-    """Return the names and values of a query or a form; a list gives its name several times."""
+    """Return the names and values of a query or a form. A list repeats its name."""
     return [
         (name, str(value).lower() if isinstance(value, bool) else value)
         for name, values in _pairs(given, field)
@@ -157,7 +157,7 @@ def _encoded(document: Any) -> bytes:
 
 
 def _part(part: Any) -> Any:
-    """Read an open file of a multipart body: a file by itself, or a tuple with the file second."""
+    """Read an open file of a multipart body, alone or second in a tuple."""
     if isinstance(part, tuple | list):
         return (part[0], _content(part[1]), *part[2:])
     return (Path(str(getattr(part, "name", "file"))).name, _content(part)) if hasattr(part, "read") else part

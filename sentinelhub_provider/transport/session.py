@@ -1,4 +1,4 @@
-"""The blocking way to Sentinel Hub, over requests; decisions are those of the policy."""
+"""The blocking calls to Sentinel Hub over requests. The policy decides, this module sends."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ READ_SIZE = 256 * 1024  # bytes taken from the socket at a time
 class SentinelHubSession(FlowDriver, OAuth2Session):
     """An ``OAuth2Session`` that gets, adds and renews its token by itself.
 
-    ``session.get(url)`` works as with any ``requests`` session and answers with whatever status the service gave;
-    a path is taken relative to the connection's base URL. The token goes to the connection's own host and its
-    ``allowed_hosts`` only. :meth:`call` is the careful way: it repeats what is safe to repeat and raises typed errors.
+    ``session.get(url)`` works as with any ``requests`` session and returns an answer with any status. A path is
+    relative to the connection's base URL. The token goes only to the connection's own host and its ``allowed_hosts``.
+    :meth:`call` also repeats safe calls and raises typed errors.
 
     :param resolve: turns a path into a URL.
     :param spends: tells whether a call to a URL may cost processing units.
-    :param cost: tells what budgets count of a call, by method, URL and body. Other parameters are the driver's.
+    :param cost: returns the cost of a call for budgets, by method, URL and body. The driver describes other parameters.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         **options: Any,
     ) -> None:
         OAuth2Session.__init__(self, client=BackendApplicationClient(client_id=settings.client_id))
-        options["fetch"] = lambda *arguments: self.fetch_new_token(*arguments)  # which a subclass may replace
+        options["fetch"] = lambda *arguments: self.fetch_new_token(*arguments)  # a subclass may replace it
         FlowDriver.__init__(self, settings, broker, limiter, sleep=sleep, **options)
         self._resolve, self._spends, self._cost, self._wall_clock = resolve, spends, cost, wall_clock
         self.verify = settings.verify
-        self.trust_env = False  # the environment is read in one place, for the event loop as well
+        self.trust_env = False  # one place reads the environment, for the event loop as well
         self._open_connections()
 
     def _open_connections(self) -> None:
@@ -89,16 +89,16 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         client_secret: str | None = None,  # noqa: ARG002
         **kwargs: Any,
     ) -> requests.Response:
-        """Send one authorized request, as ``requests.Session.request`` would; connections fail with the same errors.
+        """Send one authorized request, as ``requests.Session.request`` does and with its connection errors.
 
-        :raises SentinelHubError: where a URL or redirect must not be followed, or no token is accepted.
+        :raises SentinelHubError: if a URL or redirect must not be followed, or no token is accepted.
         """
         fields = {name: kwargs.pop(name, None) for name in ("params", "json", "files", "cookies", "auth", "hooks")}
         prepared = self._prepared(method, self._resolve(url), headers=headers, data=data, **fields)
         return (self._transmit if withhold_token else self.send)(prepared, **kwargs)
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """Authorize a request that is prepared already, and send it; see :meth:`request`."""
+        """Authorize a prepared request and send it. See :meth:`request`."""
         allow_redirects = kwargs.pop("allow_redirects", True)
         response: requests.Response | None = None
 
@@ -108,7 +108,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
                 response.close()
             response = self._transmit(_for_step(request, step), allow_redirects=False, **kwargs)
             if not allow_redirects and response.is_redirect:
-                return Answer(200, {})  # the caller wants to see the redirect itself
+                return Answer(200, {})  # the caller wants the redirect itself
             return Answer(response.status_code, response.headers)
 
         method, url = str(request.method).upper(), str(request.url)
@@ -120,11 +120,11 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         return response
 
     def call(self, call: Call, receiver: Receiver | None = None, **kwargs: Any) -> tuple[requests.Response, Answer]:
-        """Make one call, repeated where that is safe, until it has a usable answer.
+        """Make one call until it has a usable answer. Repeat it if that is safe.
 
         :param receiver: takes the body of the good answer, ``None`` for the response's own ``content``.
         :param kwargs: ``params``, ``data``, ``json``, ``files``, ``headers`` as for ``requests``.
-        :returns: the response, its body consumed, and the answer as it was judged.
+        :returns: the response with its body consumed, and the answer.
         :raises SentinelHubError: see :mod:`sentinelhub_provider.exceptions`.
         """
         call = replace(call, url=with_query(call.url, kwargs.pop("params", None)))
@@ -137,7 +137,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         def send(step: Send) -> Answer | Failure:
             nonlocal response
             ends = self._clock() + step.timeout
-            # The total bounds connecting and waiting for the first byte together.
+            # The total bounds connecting and the wait for the first byte together.
             timeout = urllib3.Timeout(total=step.timeout, connect=CONNECT_TIMEOUT, read=call.read_timeout)
             try:
                 with bounded_reads(lambda: ends - self._clock()):
@@ -146,7 +146,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
                     )
                 with response:
                     intake = Intake(receiver or memory, response.status_code, response.headers)
-                    # The body as it comes: a larger piece would have to be complete before it is seen.
+                    # The body is read as it comes. A larger piece would have to be complete first.
                     while (chunk := response.raw.read1(READ_SIZE, decode_content=True)) and intake.feed(chunk):
                         pass
                     return intake.answer
@@ -162,20 +162,20 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         response.status_code = answer.status
         if receiver is None:
             response._content = memory.getvalue()
-            response._content_consumed = True  # type: ignore[attr-defined]  # so that iterating gives it, too
+            response._content_consumed = True  # type: ignore[attr-defined]  # so that iterating also returns it
         return response, answer
 
     def current_token(self, *, rejected: AccessToken | None = None, timeout: float = DEFAULT_DEADLINE) -> AccessToken:
-        """Return a token that works, within ``timeout`` seconds; see :meth:`TokenBroker.get`."""
+        """Return a usable token within ``timeout`` seconds. See :meth:`TokenBroker.get`."""
         return at_once(self._token(rejected, timeout))
 
     def fetch_new_token(self, fetched: list[AccessToken], timeout: float) -> AccessToken:
-        """Ask the token endpoint; see :class:`~sentinelhub_provider.transport.driver.FlowDriver`."""
+        """Ask the token endpoint. See :class:`~sentinelhub_provider.transport.driver.FlowDriver`."""
         fetched.append(fetch_token(self._settings, self.call, timeout=timeout, wall_clock=self._wall_clock))
         return fetched[-1]
 
     def fetch_token(self, *_: Any, **__: Any) -> dict[str, Any]:
-        """Return the current token as a dict, for code that calls this first; arguments are ignored."""
+        """Return the current token as a dict, for code that calls this first. Arguments are ignored."""
         token = self.current_token()
         return {
             "access_token": token.value,
@@ -186,12 +186,12 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
 
     @property
     def authorized(self) -> bool:
-        """Always true: the session gets its token when it needs one."""
+        """Always true, because the session gets its token when it needs one."""
         return True
 
     def resolve_redirects(self, *args: Any, **kwargs: Any) -> Any:
-        """Follow redirects where ``requests`` is to; otherwise not even look at them, as the policy does that."""
-        # requests would read the whole body, and take a malformed address for a fault of the request.
+        """Follow redirects if ``requests`` has to. Otherwise ignore them, because the policy follows them."""
+        # requests would read the whole body and blame the request for a malformed address.
         return iter(()) if kwargs.get("yield_requests") else super().resolve_redirects(*args, **kwargs)
 
     def _prepared(self, method: str, url: str, **given: Any) -> requests.PreparedRequest:
@@ -202,14 +202,14 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
         return self.prepare_request(request)
 
     def _transmit(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """Send once through ``requests`` itself, past OAuth2Session, which would refuse loopback and log the token."""
-        if self._process != os.getpid():  # a child must not read the answers to its parent's requests
+        """Send once through ``requests`` itself. OAuth2Session would refuse loopback and log the token."""
+        if self._process != os.getpid():  # a forked child must not read the answers to its parent's requests
             self._open_connections()
         if kwargs.get("timeout") is None:
             kwargs["timeout"] = (CONNECT_TIMEOUT, self._settings.timeout)
         kwargs = {name: value for name, value in kwargs.items() if value is not None}
         if str(request.url).startswith("https:"):
-            # requests would take what is wrong with it for the URL's
+            # requests would blame the URL for faults of the certificates
             ssl_context(kwargs.get("verify", self.verify) or False)
         proxy = proxy_for(str(request.url))
         kwargs["proxies"] = {**({"all": proxy} if proxy else {}), **self.proxies, **kwargs.get("proxies", {})}
@@ -220,7 +220,7 @@ class SentinelHubSession(FlowDriver, OAuth2Session):
 
 
 def _for_step(request: requests.PreparedRequest, step: Send) -> requests.PreparedRequest:
-    """Return a copy for one attempt: its address, its token, and the body from the start."""
+    """Return a copy for one attempt, with its address, its token, and the body from its start."""
     copy = request.copy()
     copy.method = step.method
     if step.url != request.url:
@@ -234,10 +234,10 @@ def _for_step(request: requests.PreparedRequest, step: Send) -> requests.Prepare
 
 
 def _failure_kind(error: BaseException) -> FailureKind:
-    """Sort the exceptions of ``requests`` and ``urllib3`` by what they say of whether the service acted."""
+    """Sort the exceptions of ``requests`` and ``urllib3`` by whether the service may have acted."""
     match error:
         case requests.exceptions.SSLError():
-            # urllib3 reports a broken handshake otherwise, so this was either refused or broke later.
+            # urllib3 reports a broken handshake otherwise, so this one was refused or broke later.
             return (
                 FailureKind.TLS if isinstance(root_cause(error), ssl.SSLCertVerificationError) else FailureKind.BROKEN
             )

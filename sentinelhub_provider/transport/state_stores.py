@@ -1,4 +1,4 @@
-"""Where what all who use an account share is kept: in this process, in a file of the host, or in Redis."""
+"""The stores of the state that all users of an account share: in this process, in a file of the host, or in Redis."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from sentinelhub_provider.both_ways import Turns
 
 State = TypeVar("State")
-# Seconds to wait for the file: it is held for a millisecond at a time, and a thousand processes may start at once.
+# Seconds to wait for the file. Each use takes a millisecond, and a thousand processes may start at once.
 LOCK_PATIENCE = 20.0
 Change: TypeAlias = Callable[[State, float], State]
 
 
 @dataclass(frozen=True, slots=True)
 class Coding(Generic[State]):
-    """How a state is written as bytes; ``load`` makes a new one where there are none. ``lifetime`` is in seconds."""
+    """The byte format of a state. ``load`` makes a new state without bytes. ``lifetime`` is in seconds."""
 
     load: Callable[[bytes | None], State]
     dump: Callable[[State], bytes]
@@ -31,22 +31,22 @@ class Coding(Generic[State]):
 
 
 class StateStore(Protocol[State]):
-    """Keeps one state, and the clock that its times are by, in seconds since the epoch. Both methods may block.
+    """Keeps one state and a clock for its times, in seconds since the epoch. Both methods may block.
 
-    ``place``: where that is, for messages.
+    ``place``: the location, for messages.
     """
 
     place: str
 
     def read(self) -> tuple[State, float]:
-        """Return the state, and the time just before it was read."""
+        """Return the state and the time just before it was read."""
 
     def update(self, change: Change[State]) -> None:
-        """Replace the state; ``change`` is called by one at a time, and again where another was quicker."""
+        """Replace the state. One ``change`` runs at a time, and it runs again if another one was quicker."""
 
 
 class MemoryStateStore(Generic[State]):
-    """For the threads and coroutines of one process."""
+    """A store for the threads and coroutines of one process."""
 
     place = "this process"
 
@@ -65,15 +65,15 @@ class MemoryStateStore(Generic[State]):
 
 
 class FileStateStore(Generic[State]):
-    """For the processes of one host: a file, whose folder is made anew where it was cleared away."""
+    """A file for the processes of one host. Its folder is made again if it was removed."""
 
     def __init__(self, path: Path, coding: Coding[State], clock: Callable[[], float] = time.time) -> None:
         self._path, self._coding, self._clock = path, coding, clock
         self.place = f"the file {path}"
-        self._turns = Turns()  # or threads would wait for each other by polling the file
+        self._turns = Turns()  # so that threads do not wait for each other by polling the file
 
     def read(self) -> tuple[State, float]:
-        """Return the state and the time; what is seen half written counts as damaged."""
+        """Return the state and the time. Half-written data counts as damaged."""
         now = self._clock()
         try:
             return self._coding.load(self._path.read_bytes()), now
@@ -81,7 +81,10 @@ class FileStateStore(Generic[State]):
             return self._coding.load(None), now
 
     def update(self, change: Change[State]) -> None:
-        """Replace the state, in its place: to replace a file makes some file systems wait for the disk each time."""
+        """Replace the state in its place.
+
+        Replacing the file would make some file systems wait for the disk each time.
+        """
         self._path.parent.mkdir(mode=0o700, exist_ok=True)
         with self._turns, os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
             _lock(file)
@@ -92,7 +95,7 @@ class FileStateStore(Generic[State]):
                 if changed is not state:
                     self._write(file, self._coding.dump(changed).ljust(len(old)), old)
             finally:
-                fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough: a forked child has it open, too
+                fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough, because a forked child has it open, too
 
     @staticmethod
     def _write(file: io.FileIO, new: bytes, old: bytes) -> None:
@@ -103,12 +106,12 @@ class FileStateStore(Generic[State]):
 
 
 class RedisStateStore(Generic[State]):
-    """For all hosts that reach one Redis, by a ``redis.Redis`` and the value's name; times are by its clock."""
+    """A value in Redis for all hosts, by a ``redis.Redis`` and the value's name. Times are by Redis's clock."""
 
     def __init__(self, client: Any, name: str, coding: Coding[State]) -> None:
         self._client, self._name, self._coding = client, name, coding
         self.place = f"the Redis key {name}"
-        self._turns = Turns()  # or threads would make each other's transactions fail
+        self._turns = Turns()  # so that threads do not make each other's transactions fail
 
     def read(self) -> tuple[State, float]:
         """Return the state and Redis's time."""
@@ -117,12 +120,12 @@ class RedisStateStore(Generic[State]):
         return self._coding.load(data), _seconds(moment)
 
     def update(self, change: Change[State]) -> None:
-        """Replace the state; tried again where another was quicker, or the answer was lost."""
+        """Replace the state. Try again if another change was quicker or the answer was lost."""
         mark, was_tried = uuid.uuid4().bytes, False
 
         def attempt(pipeline: Any) -> None:
             nonlocal was_tried
-            # redis-py takes a lost answer for another's change, and this change must not be made twice.
+            # redis-py takes a lost answer for another client's change, and this change must not be made twice.
             if was_tried and pipeline.get(f"{self._name}:last") == mark:
                 return
             was_tried = True
@@ -141,11 +144,14 @@ class RedisStateStore(Generic[State]):
 
 
 def _lock(file: io.FileIO) -> None:
-    """Lock a file. The kernel queues those who wait; polled, as ``filelock`` does, a thousand would starve."""
+    """Lock a file.
+
+    The kernel queues the waiting processes. With polling, as in ``filelock``, a thousand would starve.
+    """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        # In a thread, since the call itself knows no timeout. If it comes too late, the closed file is free again.
+        # The call has no timeout, so a thread makes it. If the lock comes too late, the closed file is free again.
         waiter = threading.Thread(target=fcntl.flock, args=(file.fileno(), fcntl.LOCK_EX), daemon=True)
         waiter.start()
         waiter.join(LOCK_PATIENCE)

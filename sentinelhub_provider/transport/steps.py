@@ -1,4 +1,4 @@
-"""What a call consists of: the steps that the policy yields and the sessions take, and what of them is counted."""
+"""The steps of a call, which the policy yields and the sessions carry out, and their metrics."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ PROCESSING_UNITS = "processing_units"
 class Measurement:
     """A number for Airflow's metrics.
 
-    :param kind: the method of ``Stats`` that takes it; a timer's are milliseconds.
+    :param kind: the method of ``Stats`` that takes it. A timer is in milliseconds.
     :param status: class of an answer's status, for a tag.
-    :param window: of a budget, for a tag: ``day`` or ``month``.
+    :param window: window of a budget, for a tag: ``day`` or ``month``.
     """
 
     name: str
@@ -32,11 +32,11 @@ class Measurement:
 
 
 TOKEN_CACHE_HIT = Measurement("token.cache_hits")
-Measure: TypeAlias = Callable[[Measurement, str], None]  # takes what a call to a URL shows
+Measure: TypeAlias = Callable[[Measurement, str], None]  # takes a measurement of a call to a URL
 
 
 class FailureKind(Enum):
-    """Why no whole answer came, with advice; whether the service may have acted, and another attempt ends the same."""
+    """The reason for an incomplete answer, with advice, whether the service may have acted, and whether it is final."""
 
     advice: str
     was_sent: bool
@@ -48,7 +48,7 @@ class FailureKind(Enum):
     )
     TLS = (
         "the TLS connection failed",
-        "Check the host in the connection; behind a proxy with its own CA, set verify to its CA bundle.",
+        "Check the host in the connection. Behind a proxy with its own CA, set verify to its CA bundle.",
         False,
         True,
     )
@@ -76,7 +76,7 @@ class FailureKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An attempt without a whole answer. ``cause`` is the library's exception, kept as the error's cause."""
+    """An attempt without a complete answer. ``cause`` is the library's exception, kept as the error's cause."""
 
     kind: FailureKind
     cause: BaseException | None = None
@@ -84,7 +84,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """Ask for leave to start within ``patience`` seconds; ``previous`` is a slot whose time came. Sent back: a slot."""
+    """Ask for a start within ``patience`` seconds. ``previous`` is a slot whose time came. The reply is a slot."""
 
     previous: Slot | None
     patience: float
@@ -93,7 +93,7 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Tell all who share the account what came of a slot."""
+    """Report the outcome of a slot to all that share the account."""
 
     slot: Slot
     status: int
@@ -103,7 +103,7 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Authorize:
-    """Get a token; ``rejected`` is one that the service just refused. Sent back: the token."""
+    """Get a token. ``rejected`` is one that the service just refused. The reply is the token."""
 
     rejected: AccessToken | None
     timeout: float
@@ -118,7 +118,7 @@ class Distrust:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send once; a foreign host gets neither credentials nor a body. Sent back: an answer or a failure."""
+    """Send once. A foreign host gets neither credentials nor a body. The reply is an answer or a failure."""
 
     method: str
     url: str
@@ -129,7 +129,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wait for so many seconds, then go on. Where it is a turn, nothing went wrong: it is another's turn first."""
+    """Wait for so many seconds, then go on. A turn is not a failure, because other requests go first."""
 
     seconds: float
     reason: str
@@ -149,7 +149,7 @@ Step: TypeAlias = Reserve | Settle | Authorize | Distrust | Send | Wait
 
 
 def measurements(step: Step, outcome: Any, seconds: float) -> Iterator[Measurement]:
-    """Yield what a step of a call, which took so many seconds, and what came of it say for the metrics."""
+    """Yield the metrics of a step and its outcome. The step took so many seconds."""
     match step:
         case Send():
             name = "token.requests" if step.token is None and not step.is_foreign else "requests"
@@ -170,7 +170,7 @@ def measurements(step: Step, outcome: Any, seconds: float) -> Iterator[Measureme
 
 
 def _status_class(outcome: Any) -> str:
-    """Return ``2xx``, ``4xx`` and so on, ``429``, or ``none`` where no answer came."""
+    """Return ``2xx``, ``4xx`` and so on, ``429``, or ``none`` without an answer."""
     if not isinstance(outcome, Answer):
         return "none"
     return "429" if outcome.status == 429 else f"{outcome.status // 100}xx"

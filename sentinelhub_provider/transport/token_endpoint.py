@@ -1,4 +1,4 @@
-"""Fetches a token: the request, how often it is repeated, and what the endpoint's errors mean for the connection."""
+"""Fetches a token: sends the request, repeats it, and turns the endpoint's errors into those of the connection."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sentinelhub_provider.oauth.client_credentials import (
 from sentinelhub_provider.oauth.token import AccessToken
 from sentinelhub_provider.transport.policy import Call
 
-# Seconds that the token endpoint may stay silent: it answers at once or not at all, and another try must fit in.
+# Seconds that the token endpoint may stay silent. It is fast when it works, and another try must fit in.
 TOKEN_READ_TIMEOUT = 15.0
 
 
@@ -37,11 +37,11 @@ def credentials_of(settings: ConnectionSettings) -> ClientCredentials:
 def fetch_token(
     settings: ConnectionSettings, call: Callable[..., Any], *, timeout: float, wall_clock: Callable[[], float]
 ) -> AccessToken:
-    """Ask a connection's token endpoint for a token; ``call`` makes one call, as ``SentinelHubSession.call``.
+    """Ask a connection's token endpoint for a token. ``call`` makes one call, as ``SentinelHubSession.call`` does.
 
-    :raises SentinelHubAuthenticationError: the endpoint refuses the client id or the secret.
-    :raises SentinelHubConfigurationError: it refuses the scope.
-    :raises SentinelHubError: for everything else, which may pass.
+    :raises SentinelHubAuthenticationError: if the endpoint refuses the client ID or the secret.
+    :raises SentinelHubConfigurationError: if it refuses the scope.
+    :raises SentinelHubError: for all other faults, which may pass.
     """
     request = token_request(credentials_of(settings))
     token_call = Call(
@@ -62,7 +62,7 @@ def fetch_token(
 
 
 def _may_pass(error: SentinelHubError) -> bool:
-    """Tell whether a 4xx is worth another try: a gateway's page, or a request that the endpoint misread."""
+    """Tell whether a 4xx is worth another try, such as a gateway's page or a misread request."""
     return not is_refused_client(error.code, error.service_message) and error.code != INVALID_SCOPE
 
 
@@ -81,15 +81,15 @@ def _in_terms_of_the_connection(error: SentinelHubError, settings: ConnectionSet
         looks_foreign = settings.client_id.startswith("sh-") and not is_copernicus
         return SentinelHubAuthenticationError(
             f"{where} refused client {settings.client_id!r}: {said}. Check the connection's client ID and client "
-            f"secret, and that the client belongs to the connection's deployment, {settings.deployment.title}: "
-            "clients of Sentinel Hub and of the Copernicus Data Space are not interchangeable."
+            f"secret, and that the client belongs to the connection's deployment, {settings.deployment.title}. "
+            "Clients of Sentinel Hub and of the Copernicus Data Space are not interchangeable."
             + (" This ID looks like one of the Copernicus Data Space." if looks_foreign else ""),
             **error.about,
         )
     if error.code == INVALID_SCOPE:
         return SentinelHubConfigurationError(
             f"Connection {settings.conn_id!r}, field 'scope': {where[0].lower()}{where[1:]} refused the scope "
-            f"{settings.scope or ''!r}: {said}. Sentinel Hub needs no scope: leave the field empty.",
+            f"{settings.scope or ''!r}: {said}. Sentinel Hub needs no scope. Leave the field empty.",
             field="scope",
             **error.about,
         )

@@ -1,1 +1,1 @@
-"""What waits in the triggerer, without holding a worker slot."""
+"""Triggers, which wait in the triggerer without holding a worker slot."""

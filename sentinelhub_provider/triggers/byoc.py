@@ -20,18 +20,18 @@ from sentinelhub_provider.triggers.stored import StoredTrigger
 class SentinelHubByocTilesTrigger(StoredTrigger):
     """Wait until each of these tiles is ingested or has failed.
 
-    One event ends it: ``finished``, with how many were ingested and why the first ones failed; ``timeout``, the same
-    where some had come to no end; or ``error``, where watching on cannot help, such as for a client that is refused.
-    None holds a token or a secret.
+    It fires one event. ``finished`` tells how many tiles were ingested and why the first ones failed. ``timeout`` tells
+    the same if some tiles are still under way. ``error`` means that watching further cannot help, for example because
+    the client is refused. No event holds a token or a secret.
 
     :param collection_id: UUID of the collection.
     :param tile_ids: the tiles.
-    :param submitted: what the task knew before it waited; it comes back with the event.
-    :param waits_until: when to give up, in seconds since the epoch.
+    :param submitted: facts of the task from before the wait. They come back with the event.
+    :param waits_until: end of the wait, in seconds since the epoch.
     :param poll_interval: longest pause between two polls in seconds.
-    :param timeout: seconds that the service may stay silent; the connection's ``timeout`` by default.
-    :param deadline: seconds that one poll may take in all; 600 by default.
-    :param sentinelhub_conn_id: the connection.
+    :param timeout: seconds that the service may stay silent. Default: the connection's ``timeout``.
+    :param deadline: seconds that one poll may take in all. Default: 600.
+    :param sentinelhub_conn_id: ID of the Airflow connection.
     """
 
     _clock = staticmethod(time.time)

@@ -21,24 +21,24 @@ from sentinelhub_provider.triggers.shared_poll import SharedPoll, first_of, shar
 from sentinelhub_provider.triggers.stored import StoredTrigger
 
 LAST_POLL = 60.0
-"""Seconds that the last poll, which begins at the end of the wait, may take."""
+"""Seconds that the last poll may take. It begins at the end of the wait."""
 
 
 class SentinelHubSceneCountTrigger(StoredTrigger):
     """Poll until so many scenes are found, then fire once.
 
-    The event is ``{"status": "found", "scenes": 3, "waits_until": ...}``; ``timeout`` where there were too few at the
-    end; or ``error``, with ``final`` where polling on cannot help, such as for a client that is refused. It holds no
-    token and no secret. Passing errors are waited out. Triggers of one triggerer that search for the same share each
-    poll, which asks for no more scenes than the most demanding one needs.
+    The event is ``{"status": "found", "scenes": 3, "waits_until": ...}``. Its status is ``timeout`` if there were too
+    few scenes at the end. It is ``error``, with ``final``, if polling further cannot help, for example because the
+    client is refused. The event holds neither a token nor a secret. Passing errors are waited out. Triggers of one
+    triggerer with the same search share each poll, which asks for as many scenes as the most demanding trigger needs.
 
-    :param body: the search, as :func:`~sentinelhub_provider.api.catalog.build_search` makes it, or the same as JSON.
-    :param min_scenes: so many.
-    :param waits_until: when the wait ends, in seconds since the epoch; handed back with the event.
+    :param body: the search from :func:`~sentinelhub_provider.api.catalog.build_search`, or the same as JSON.
+    :param min_scenes: number of scenes to wait for.
+    :param waits_until: end of the wait, in seconds since the epoch. It comes back with the event.
     :param poll_interval: seconds between two polls, also before the first.
-    :param exponential_backoff: whether intervals grow as those of Airflow's sensors do; ``max_wait`` bounds them.
-    :param max_wait: seconds.
-    :param sentinelhub_conn_id: the connection.
+    :param exponential_backoff: whether intervals grow like those of Airflow's sensors, up to ``max_wait``.
+    :param max_wait: longest interval in seconds.
+    :param sentinelhub_conn_id: ID of the Airflow connection.
     :raises InvalidTriggerError: names the argument.
     """
 
@@ -69,7 +69,7 @@ class SentinelHubSceneCountTrigger(StoredTrigger):
         self._polls = 0
 
     def _stored(self) -> dict[str, Any]:
-        # As text: a member "type", as GeoJSON has it, means something else to Airflow's serialization.
+        # The body is text, because Airflow's serialization would misread a member "type" of GeoJSON.
         return {"body": json.dumps(self.body, sort_keys=True)}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -100,14 +100,14 @@ class SentinelHubSceneCountTrigger(StoredTrigger):
                     self.log.info("%d of %d scenes are there", min(found, self.min_scenes), self.min_scenes)
                     if found >= self.min_scenes:
                         return {"status": "found", "scenes": found}
-                if self._now() >= self.waits_until - 0.5:  # the poll is timed by another clock
+                if self._now() >= self.waits_until - 0.5:  # another clock times the poll
                     return {"status": "timeout", "scenes": found}
 
     def _interval(self) -> float:
-        """Return seconds until the next poll: the last one is at the end of the wait."""
+        """Return seconds until the next poll. The last one is at the end of the wait."""
         interval = pause_between(self.poll_interval, self._jitter())
         if self.exponential_backoff:
-            # As Airflow's sensors do, whose first poke was before this.
+            # Airflow's sensors use this formula. Their first poke was before this.
             least = max(1, int(self.poll_interval * 2.0 ** min(self._polls - 1, 60)))
             interval = least * (1 + self._jitter())
             self._polls += 1

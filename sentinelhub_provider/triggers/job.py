@@ -1,4 +1,4 @@
-"""The trigger that waits for a remote job."""
+"""A trigger that waits for a remote job."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ from sentinelhub_provider.triggers.job_polling import PollFailure, StatusUpdate,
 from sentinelhub_provider.triggers.stored import StoredTrigger
 
 FIRST_POLL_PATIENCE = 60.0
-"""Seconds that the first status check may take even past the deadline: the job may have ended without a triggerer."""
+"""Seconds that the first status check may take even past the deadline. The job may have ended without a triggerer."""
 
 ENDED = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
 """
 States of a task in which its job may be stopped.
 
-A task that is deferred waits on another triggerer. One that is scheduled, runs or waits for its retry has an attempt
-that takes care of the job: it reconnects to it, or stops it where a user cleared the task.
+A deferred task waits on another triggerer. A task that is scheduled, runs or waits for its retry has an attempt that
+takes care of the job. The attempt reconnects to the job, or stops it if a user cleared the task.
 """
 
 UNKNOWN = "unknown"
-"""Airflow did not tell the state, for whatever reason."""
+"""Airflow did not tell the state, for any reason."""
 
 ASK_SECONDS = 13.0
-"""How long Airflow may take to tell the state; it gives ``on_kill`` 30 seconds in all."""
+"""Seconds that Airflow may take to tell the state. It gives ``on_kill`` 30 seconds in all."""
 
 STOP_DEADLINE = 15.0
-"""Seconds for stopping a job: with the question for the task's state, less than Airflow's limit of 30."""
+"""Seconds for stopping a job. Together with the question for the task's state, this is less than Airflow's 30."""
 
 
 class SentinelHubJobTrigger(StoredTrigger):
-    """Wait until a job ends, whoever started it.
+    """Wait until a job ends. It does not matter who started it.
 
-    All triggers of a triggerer that wait for jobs of one kind over one connection share one poll loop: a thousand jobs
-    cost ten requests a round. Faults that pass are survived; one line of the task's log tells of each beginning and
-    end. The event is described in :mod:`sentinelhub_provider.api.jobs.events`.
+    All triggers of a triggerer that wait for jobs of one kind over one connection share one poll loop. A thousand jobs
+    cost ten requests a round. Passing faults do not end the wait. One line in the task's log reports the beginning of
+    each fault, and another one its end. :mod:`sentinelhub_provider.api.jobs.events` describes the event.
 
     :param kind: ``batch-process``, ``batch-statistics`` or ``async-process``.
-    :param job_id: the job's id.
-    :param end_time: when waiting ends without success, in seconds since the epoch.
-    :param sentinelhub_conn_id: the connection.
-    :param poll_interval: seconds between two status checks at most; young jobs are checked more often.
-    :param stop_on_kill: whether the job is stopped when a user marks the task as failed or as a success meanwhile
-        (Airflow 3.3 and later).
-    :param tell_progress: whether the job is kept in XCom while it goes on, for the page *Satellite imagery*.
-    :raises InvalidTriggerError: for an argument that cannot work.
+    :param job_id: the job's ID.
+    :param end_time: end of the wait without success, in seconds since the epoch.
+    :param sentinelhub_conn_id: ID of the Airflow connection.
+    :param poll_interval: longest time between two status checks in seconds. Young jobs are checked more often.
+    :param stop_on_kill: whether to stop the job when a user marks the task as failed or as a success meanwhile (Airflow
+        3.3 and later).
+    :param tell_progress: whether to keep the job in XCom while it goes on, for the page *Satellite imagery*.
+    :raises InvalidTriggerError: names the argument.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class SentinelHubJobTrigger(StoredTrigger):
         return {"kind": self.kind.name}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event: the job has ended, its deadline has passed, or its status cannot be checked any more."""
+        """Yield one event when the job has ended, its deadline has passed, or its status cannot be checked any more."""
         event = {**await self._outcome(), "end_time": self.end_time}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
@@ -112,7 +112,9 @@ class SentinelHubJobTrigger(StoredTrigger):
                     case PollFailure(error, is_final=True):
                         return event_of(self.kind, self.job_id, Outcome.ERROR, job=job, error=error)
                     case PollFailure(error):
-                        self.log.warning("%s job %s cannot be checked, going on: %s", self.kind, self.job_id, error)
+                        self.log.warning(
+                            "%s job %s cannot be checked, waiting goes on: %s", self.kind, self.job_id, error
+                        )
 
     async def _keep(self, job: Job) -> None:
         """Write a job to XCom, where the page reads it. After a failure, nothing more is written."""
@@ -133,16 +135,16 @@ class SentinelHubJobTrigger(StoredTrigger):
             self.log.warning("the page Satellite imagery shows no progress of this job: %s", type(error).__name__)
 
     async def on_kill(self) -> None:
-        """Stop the job where a user ended the task that waits for it. Called by Airflow 3.3 and later.
+        """Stop the job if a user ended the task that waits for it. Airflow 3.3 and later call this.
 
-        Airflow also calls this when it moves the trigger to another triggerer. So the job is stopped only where Airflow
-        says that the task has ended; where Airflow does not say, the job goes on.
+        Airflow also calls it when it moves the trigger to another triggerer. So the job is stopped only if Airflow says
+        that the task has ended. If Airflow does not answer, the job goes on.
         """
         if not self.stop_on_kill:
             return
         stopping = asyncio.create_task(self._stop_where_ended())
         while not stopping.done():
-            # Airflow cancels a trigger anew in each round until it is gone, also while it runs this method.
+            # Airflow cancels a trigger in each round until it is gone, even while it runs this method.
             with suppress(asyncio.CancelledError):
                 await asyncio.shield(stopping)
 
@@ -153,7 +155,7 @@ class SentinelHubJobTrigger(StoredTrigger):
                 "%s job %s goes on: the trigger was cancelled here, but the task is %s", self.kind, self.job_id, state
             )
         elif not self.kind.actions:
-            self.log.warning("%s job %s cannot be stopped; it goes on and is paid for", self.kind, self.job_id)
+            self.log.warning("%s job %s cannot be stopped. It goes on and is paid for", self.kind, self.job_id)
         else:
             await self._stop(state)
 
@@ -171,13 +173,13 @@ class SentinelHubJobTrigger(StoredTrigger):
             self.log.info("stopped %s job %s: the task ended as %s", self.kind, self.job_id, state)
         else:
             reason = str(problem) or "No answer came in time."
-            self.log.warning("%s job %s may go on: stop it in the dashboard. %s", self.kind, self.job_id, reason)
+            self.log.warning("%s job %s may go on. Stop it in the dashboard. %s", self.kind, self.job_id, reason)
 
 
 async def task_state(trigger: BaseTrigger) -> str | None:
     """Return the state of the trigger's task, such as ``deferred``.
 
-    :returns: ``None`` for a task that was cleared and is not scheduled yet; :data:`UNKNOWN` where Airflow does not say.
+    :returns: ``None`` for a task that was cleared and is not scheduled yet, :data:`UNKNOWN` if Airflow does not say.
     """
     task = trigger.task_instance
     if task is None:
@@ -200,6 +202,6 @@ async def task_state(trigger: BaseTrigger) -> str | None:
     try:
         async with asyncio.timeout(ASK_SECONDS):
             return await asyncio.to_thread(ask)
-    except Exception as error:  # of Airflow's own, whichever: not to know is an answer
+    except Exception as error:  # any error of Airflow means that the state is unknown
         trigger.log.warning("Airflow did not tell the state of the task (%s: %s)", type(error).__name__, error)
         return UNKNOWN

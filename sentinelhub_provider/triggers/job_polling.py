@@ -1,4 +1,4 @@
-"""One loop that polls all jobs of a kind that tasks wait for over one connection, however many those are."""
+"""One loop that polls all awaited jobs of a kind over one connection, however many there are."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from sentinelhub_provider.triggers.shared_poll import PollLoop, shared
 log = logging.getLogger(__name__)
 
 REQUEST_DEADLINE = 60.0
-"""Seconds that one poll may take, repetitions included; after that the loop backs off and tells those who wait."""
+"""Seconds that one poll may take with its repetitions. After that the loop backs off and tells the waiting triggers."""
 
 SIDE_BY_SIDE = 5
-"""Requests about single jobs that are under way at once."""
+"""Number of simultaneous requests about single jobs."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusUpdate:
-    """The job has news: its state is known for the first time, changed, or known again after trouble; or it went on."""
+    """The job has news. Its state is new, changed, or known again after a fault, or the job has progressed."""
 
     job: Job
     recovered: bool = False
@@ -44,7 +44,7 @@ class StatusUpdate:
 
 @dataclass(frozen=True, slots=True)
 class PollFailure:
-    """The job's status cannot be checked; ``is_final`` where trying again cannot help."""
+    """The job's status cannot be checked. ``is_final`` means that another try cannot help."""
 
     error: SentinelHubError
     is_final: bool
@@ -55,10 +55,10 @@ PollUpdate: TypeAlias = StatusUpdate | PollFailure
 
 @dataclass(eq=False, slots=True)
 class Watch:
-    """One who waits for a job.
+    """One trigger's wait for a job.
 
-    :param since: when it began to.
-    :param due: when the next status check is due.
+    :param since: start of the wait.
+    :param due: time of the next status check.
     :param interval: seconds between the last status check and ``due``.
     :param inbox: changes, in order.
     """
@@ -77,7 +77,7 @@ class Watch:
 
 
 class QuietHook(SentinelHubHook):
-    """A hook whose waits are told at debug level: its caller has one line for the whole of an outage."""
+    """A hook that logs its waits at debug level, because its caller logs one line for a whole outage."""
 
     def _log_wait(self, wait: Wait) -> None:
         self.log.debug("%s", wait)
@@ -85,12 +85,12 @@ class QuietHook(SentinelHubHook):
 
 @asynccontextmanager
 async def connected(kind: JobKind, conn_id: str, deadline: float) -> AsyncIterator[JobCalls]:
-    """Make calls over a connection as it is now: one that was changed, such as its secret, is in force the next time.
+    """Make calls over a connection. Each round looks it up, so that a changed secret is in force the next time.
 
     :param deadline: seconds that one call may take.
-    :raises SentinelHubError: where the connection cannot be used.
+    :raises SentinelHubError: if the connection cannot be used.
     """
-    # An HTTP library takes half a second to load: not on the loop that all triggers run on.
+    # An HTTP library takes half a second to load, which must not block the loop of all triggers.
     await asyncio.to_thread(import_module, "sentinelhub_provider.transport.async_session")
     async with aclosing(QuietHook(conn_id)) as hook:
         try:
@@ -105,16 +105,16 @@ async def connected(kind: JobKind, conn_id: str, deadline: float) -> AsyncIterat
 
 
 def poller_of(kind: JobKind, conn_id: str) -> JobPoller:
-    """Return the loop that polls jobs of a kind over a connection, for all on this event loop who wait for them."""
+    """Return this event loop's poll loop for jobs of a kind over a connection."""
     make = partial(JobPoller, kind, lambda: connected(kind, conn_id, REQUEST_DEADLINE))
     return shared((JobPoller, conn_id, kind), make)
 
 
 class JobPoller(PollLoop[Watch]):
-    """Polls jobs of one kind and tells those who wait for them.
+    """Polls jobs of one kind and tells the triggers that wait for them.
 
     :param connect: makes the calls of one round possible.
-    :param wall_clock: seconds since the epoch, as jobs count their age.
+    :param wall_clock: returns seconds since the epoch, as in the jobs' times.
     :param options: of :class:`~sentinelhub_provider.triggers.shared_poll.PollLoop`.
     """
 
@@ -129,12 +129,12 @@ class JobPoller(PollLoop[Watch]):
         super().__init__(**options)
         self.kind, self._connect, self._wall_clock = kind, connect, wall_clock
         self._watches: dict[str, list[Watch]] = {}
-        """Those of a round, by job."""
+        """The jobs of a round with their triggers."""
         self._depth: int | None = None
         self._rounds_without_pages = 0
 
     def watch(self, job_id: str, poll_interval: float) -> AbstractAsyncContextManager[Watch]:
-        """Wait for a job until the block ends; the inbox gets its state at the first check and when it changes."""
+        """Wait for a job until the block ends. The inbox gets its state at the first check and at each change."""
         first, now = polling.first_wait(poll_interval), self._clock()
         return self._joined(Watch(job_id, poll_interval, now, now + first, first))
 
@@ -155,7 +155,7 @@ class JobPoller(PollLoop[Watch]):
         self._rests_until = self._clock() + polling.rest_after(requests)
 
     async def _check(self, calls: JobCalls, due: dict[str, float], jitter: float) -> int:
-        """Check the jobs that are due, the most urgent first; return how many requests that took."""
+        """Check the due jobs, the most urgent first. Return the number of requests."""
         pages = 0
         if self.kind.actions and polling.should_list(len(due), self._depth):
             pages, unseen = await self._poll_pages(calls, set(due), jitter)
@@ -170,7 +170,7 @@ class JobPoller(PollLoop[Watch]):
         return pages + len(singles)
 
     async def _poll_pages(self, calls: JobCalls, due: set[str], jitter: float) -> tuple[int, set[str]]:
-        """Read the listing as far as it is worth it; return the pages read and the jobs that are still to check."""
+        """Read the listing as far as it is useful. Return the number of pages and the jobs that are still to check."""
         unseen = set(due)
         token: str | None = None
         pages = fruitless = 0
@@ -210,7 +210,7 @@ class JobPoller(PollLoop[Watch]):
 
     @contextmanager
     def _failing(self, job_ids: Iterable[str], jitter: float) -> Iterator[None]:
-        """Tell those who wait for these jobs of an error."""
+        """Report an error to the triggers that wait for these jobs."""
         try:
             yield
         except SentinelHubError as error:
@@ -242,33 +242,33 @@ class JobPoller(PollLoop[Watch]):
             retry_after = getattr(error, "retry_after", None)
             watch.interval = polling.wait_after_fault(watch.faults, watch.poll_interval, jitter, retry_after)
             watch.due = now + watch.interval
-            # A secret may be changed in the middle of a round: the next one looks the connection up again.
+            # A secret may change in the middle of a round. The next round looks the connection up again.
             ends = is_final and (watch.faults > 1 or not isinstance(error, SentinelHubAuthenticationError))
             if ends or watch.faults == 1:
                 watch.inbox.put_nowait(PollFailure(error, ends))
 
     def _after_fault(self, error: BaseException) -> None:
-        """Tell all who wait of a mistake of ours: nobody waits for ever."""
+        """Report a fault of this package to all triggers, so that no trigger waits forever."""
         log.error("polling %s jobs failed", self.kind, exc_info=error)
         self._rests_until = self._clock() + polling.SHORTEST_INTERVAL
-        said = f"Polling {self.kind} jobs broke with a {type(error).__name__}; the triggerer's log has its traceback."
+        said = f"Polling {self.kind} jobs broke with a {type(error).__name__}. The triggerer's log has its traceback."
         for watch in self._waiting:
             watch.inbox.put_nowait(
                 PollFailure(SentinelHubError(f"{said} A retry of the task polls again."), is_final=True)
             )
 
     def _is_awaited(self, job_id: str) -> bool:
-        """Tell whether anybody still waits for a job: some may have left while a page was on its way."""
+        """Tell whether a trigger still waits for a job. It may have left while a page was on its way."""
         return not self._waiting.isdisjoint(self._watches[job_id])
 
     def _oldest_of(self, job_ids: Iterable[str]) -> datetime | None:
-        """Return when the oldest of these jobs was created; ``None`` where one of them was never seen."""
+        """Return the creation time of the oldest of these jobs, ``None`` if one of them was never seen."""
         created = [watch.created for job_id in job_ids for watch in self._watches[job_id]]
         return None if None in created else min(filter(None, created), default=None)
 
 
 def _created_last(kind: JobKind, documents: Mapping[str, Any]) -> datetime | None:
-    """Return when the last job of a page, which is its oldest, was created; ``None`` where it does not say."""
+    """Return the creation time of the last (oldest) job of a page, ``None`` if it does not say."""
     try:
         return job_of(kind, list(documents.values())[-1]).created if documents else None
     except SentinelHubError:

@@ -38,39 +38,39 @@ DEFAULT_POLL_INTERVAL = 1800.0
 """Seconds: 1,440 polls a month."""
 
 FREE_REQUESTS = 10_000
-"""Requests a month that the free plan of the Copernicus Data Space has (2026)."""
+"""Requests per month in the free plan of the Copernicus Data Space (2026)."""
 
 MONTH = 30 * 86_400.0
 """Seconds."""
 
 
 class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
-    """Watch a collection and an area, and announce each new scene once.
+    """Watch a collection and an area and announce each new scene once.
 
     ::
 
         new = SentinelHubSceneTrigger(collection="sentinel-2-l2a", bbox=AREA, max_cloud_cover=30)
         scenes = Asset("scenes", extra=new.asset_extra, watchers=[AssetWatcher(name="new_scenes", trigger=new)])
 
-    One event carries all new scenes of a poll, 250 at most. Its payload has ``scenes``, each with ``id``, ``datetime``,
-    ``cloud_cover`` (per cent) and ``bbox`` (degrees); ``collection``; ``area`` (its box in degrees, ``None`` for
-    everywhere); and ``watch``, by which the watcher knows its event. It holds no token and no secret.
+    One event carries all new scenes of a poll, at most 250. Its payload has ``scenes``, each with ``id``, ``datetime``,
+    ``cloud_cover`` (per cent) and ``bbox`` (degrees). It also has ``collection``, ``area`` (its box in degrees,
+    ``None`` for everywhere) and ``watch``, by which the watcher knows its event. It holds neither a token nor a secret.
 
     .. seealso:: :doc:`/how-to/scene-trigger`
 
-    :param collection: a collection's id, such as ``sentinel-2-l2a``.
-    :param bbox: west, south, east, north in degrees; or give ``intersects``, or neither for everywhere.
+    :param collection: a collection's ID, such as ``sentinel-2-l2a``.
+    :param bbox: west, south, east, north in degrees. Use ``intersects`` instead, or neither for everywhere.
     :param intersects: GeoJSON as a dict, or WKT, in degrees.
     :param max_cloud_cover: per cent.
     :param filter: CQL2, as text or as JSON in a dict.
-    :param start: the first poll announces scenes that were sensed since then; by default none, so that only those are
-        announced that are published from now on.
-    :param lookback: days (or a ``timedelta``) for which a scene may be published late, counted from its sensing.
-    :param reprocessed: ``ignore`` scenes that are a new processing of one that was announced, or ``announce`` them.
-    :param poll_interval: seconds between two polls, 10 or more; half an hour by default. Each poll costs a request for
+    :param start: the first poll announces the scenes that were sensed since then. By default it announces none, so that
+        only scenes are announced that are published from now on.
+    :param lookback: days (or a ``timedelta``) between the sensing of a scene and its latest publication.
+    :param reprocessed: ``ignore`` or ``announce`` a new processing of an announced scene.
+    :param poll_interval: seconds between two polls, 10 or more. Default: half an hour. Each poll costs a request for
         each 100 scenes of the ``lookback``.
-    :param sentinelhub_conn_id: the connection.
-    :raises InvalidTriggerError: names the argument. Nothing is sent for it.
+    :param sentinelhub_conn_id: ID of the Airflow connection.
+    :raises InvalidTriggerError: names the argument. Nothing is sent.
     """
 
     _now = staticmethod(lambda: datetime.now(UTC))
@@ -104,7 +104,7 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
         self.reprocessed = read_choice(reprocessed, REPROCESSED, "reprocessed")
         self.poll_interval = float(read_number(poll_interval, "poll_interval", least=SHORTEST_PAUSE))
         check_has_scenes(collection)
-        # The body has the box as four numbers, whatever it was given as.
+        # The body has the box as four numbers, however it was given.
         body = self._search_body(datetime(2020, 1, 1, tzinfo=UTC))
         self.bbox = body.get("bbox")
         self.area: list[float] | None = _box(body)
@@ -118,7 +118,10 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
 
     @property
     def state_key(self) -> str:
-        """Key of the memory: what is watched. Another ``lookback``, ``start`` or ``poll_interval`` goes on with it."""
+        """Key of the memory, made of what is watched.
+
+        A new ``lookback``, ``start`` or ``poll_interval`` keeps the memory.
+        """
         watched = {**self._query(), "reprocessed": self.reprocessed, "connection": self.sentinelhub_conn_id}
         return watcher_key(watched)
 
@@ -128,7 +131,7 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
         return {"collection": self.collection, "area": self.area}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Watch for ever."""
+        """Watch forever."""
         store = open_store(getattr(self, "asset_state_store", None), self.state_key, sleep=self._sleep)
         ledger = SceneLedger(self.start, self.lookback, self.reprocessed)
         announcer = SceneAnnouncer(ledger, store, str(self), clock=self._clock, sleep=self._sleep)
@@ -138,7 +141,7 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
             if self.start is not None:
                 which = f"all scenes sensed since {format_time(self.start)} are announced again"
             self.log.warning(
-                "%s: what was announced is kept in memory, as this Airflow has no asset state store (3.3 has one). "
+                "%s: announced scenes are kept in memory only, as this Airflow has no asset state store (3.3 has one). "
                 "After a restart of the triggerer, %s.",
                 self,
                 which,
@@ -160,7 +163,7 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
     def _log_cost(self, scenes: int) -> None:
         requests = max(1, math.ceil(scenes / MAX_PAGE))
         monthly = requests * MONTH / self.poll_interval
-        words = "%s: %d request(s) a poll, so %.0f a month; the free plan of the Copernicus Data Space has %d"
+        words = "%s: %d request(s) per poll make %.0f a month. The free plan of the Copernicus Data Space has %d"
         level = logging.INFO if monthly <= FREE_REQUESTS else logging.WARNING
         self.log.log(level, words, self, requests, monthly, FREE_REQUESTS)
 
@@ -193,14 +196,14 @@ class SentinelHubSceneTrigger(StoredTrigger, BaseEventTrigger):
         ).body
 
     async def _search(self, since: datetime) -> list[dict[str, Any]]:
-        # A hook for each poll: a connection that was changed meanwhile is in force with the next one.
+        # Each poll makes a hook, so that a changed connection is in force with the next poll.
         async with aclosing(SentinelHubHook(self.sentinelhub_conn_id)) as hook:
             settings = await hook.asettings()
             return await asearch_scenes(hook, self._search_body(since, settings.deployment.name))
 
 
 def _as_text(value: Any) -> Any:
-    """Write JSON as text: a member ``type``, as GeoJSON has it, means something else to Airflow's serialization."""
+    """Write JSON as text, because Airflow's serialization would misread a member ``type`` of GeoJSON."""
     return json.dumps(value, sort_keys=True) if isinstance(value, Mapping) else value
 
 

@@ -1,8 +1,8 @@
-"""Announces each new scene once, though triggerers are killed and watchers of one asset overlap.
+"""Announces each new scene once, even if triggerers are killed and watchers of one asset overlap.
 
-Airflow 3.3 keeps a state store for each asset. Two values there belong to a watcher: its memory, which the watcher
-writes, and the highest number that was announced, which :mod:`sentinelhub_provider.plugins.scene_events` writes in the
-very transaction that stores the asset event.
+Airflow 3.3 keeps a state store for each asset. Each watcher has two values there. The watcher writes its memory.
+:mod:`sentinelhub_provider.plugins.scene_events` writes the highest announced number, in the transaction that stores the
+asset event.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from sentinelhub_provider.api.scenes.watch import BATCH, SceneLedger, is_under_w
 log = logging.getLogger(__name__)
 
 CONFIRMATION_SECONDS = 60.0
-"""How long the first confirmation is waited for. Airflow stores a hundred events within a few seconds."""
+"""Seconds to wait for the first confirmation. Airflow stores a hundred events within a few seconds."""
 
 LONGEST_CONFIRMATION_SECONDS = 600.0
-"""How long one is waited for where there was one before: the listener that confirms is there, and may be busy."""
+"""Seconds to wait for a later confirmation. The listener that confirms is there and may be busy."""
 
 CONFIRMATION_PAUSE = 1.0
-"""Seconds between two status checks of a confirmation: the triggerer hands events over once a second."""
+"""Seconds between two status checks of a confirmation. The triggerer hands events over once a second."""
 
 SETTLING_SECONDS = 5.0
-"""Where nobody confirms, a batch counts as announced so much later: time enough to hand it over and store it."""
+"""Seconds after which an unconfirmed batch counts as announced. They are enough to hand it over and store it."""
 
 CLAIM_SECONDS = 2.0
-"""Seconds after which a written batch must still be there to be announced: longer than a write takes."""
+"""Seconds after which a written batch must still be there to be announced. A write is faster than that."""
 
 OTHERS_SECONDS = CONFIRMATION_SECONDS + 15.0
-"""How long another watcher's batch is waited for: longer than that one waits. Its writer may have been killed."""
+"""Seconds to wait for another watcher's batch. They exceed that watcher's own wait, as it may have been killed."""
 
 BATCH_PAUSE = 60.0
-"""Seconds between two events of one poll: Airflow makes the run of the first without the second, or with it."""
+"""Seconds between two events of one poll. Airflow makes the run of the first one with or without the second one."""
 
 INTERVAL = 60.0
-"""Seconds from which on the waits for a store that fails grow more slowly."""
+"""Seconds from which the waits for a failing store grow more slowly."""
 
 
 Batch = tuple[int, Sequence[Mapping[str, Any]]]
@@ -52,11 +52,11 @@ Batch = tuple[int, Sequence[Mapping[str, Any]]]
 class SceneStore:
     """A watcher's memory in the state store of its assets. Each method is repeated until it works.
 
-    Several assets that are watched with the same arguments share one trigger: the memory is written to each of them,
-    and the one that got furthest is read.
+    Several assets that are watched with the same arguments share one trigger. The memory is written to each of them,
+    and the most advanced one is read.
 
     :param accessors: one for each asset.
-    :param key: names the watcher among the others of an asset.
+    :param key: name of the watcher among the others of an asset.
     :param sleep: waits for so many seconds.
     """
 
@@ -64,7 +64,7 @@ class SceneStore:
         self._accessors, self._key, self._sleep = accessors, key, sleep
 
     async def load(self) -> tuple[Any, int]:
-        """Return the memory, ``None`` where there is none yet, and the highest number that was announced."""
+        """Return the memory, ``None`` if there is none yet, and the highest announced number."""
         stored = [value for value in await self._persistently("aget", self._key) if value is not None]
         return max(stored, key=_number, default=None), await self.announced()
 
@@ -73,12 +73,12 @@ class SceneStore:
         await self._persistently("aset", self._key, value)
 
     async def announced(self) -> int:
-        """Return the highest number that was announced; 0 where none was, or nobody stores the numbers."""
+        """Return the highest announced number, 0 if there is none or nobody stores the numbers."""
         values = await self._persistently("aget", announced_key(self._key))
         return max((value for value in values if isinstance(value, int)), default=0)
 
     async def _persistently(self, act: str, *arguments: Any) -> list[Any]:
-        """Act on each asset until it works: to announce without having written it down might announce twice."""
+        """Act on each asset until it works. An announcement that is not written down might be repeated."""
         faults = 0
         while True:
             try:
@@ -91,10 +91,10 @@ class SceneStore:
 
 
 def open_store(accessors: Any, key: str, *, sleep: Callable[[float], Awaitable[Any]]) -> SceneStore | None:
-    """Return a watcher's store by what the triggerer gave to the trigger; before Airflow 3.3, it gives none."""
+    """Return a watcher's store from the triggerer's accessors. Before Airflow 3.3 there are none."""
     if accessors is None:
         return None
-    # With several assets, the methods of the whole refuse to choose, and there is no public list of its parts.
+    # With several assets, the methods of the whole refuse to choose, and there is no public list of the parts.
     names: dict[str, Any] = getattr(accessors, "_by_name", {})
     return SceneStore([names[name] for name in sorted(names)] or [accessors], key, sleep=sleep)
 
@@ -108,8 +108,8 @@ def _number(value: Any) -> int:
 class SceneAnnouncer:
     """Announces the new scenes of one watcher.
 
-    :param store: ``None`` where the memory is lost with the process.
-    :param name: of the watcher, for the log.
+    :param store: ``None`` if the memory is lost with the process.
+    :param name: name of the watcher, for the log.
     """
 
     ledger: SceneLedger
@@ -122,7 +122,7 @@ class SceneAnnouncer:
     _is_heard: bool = True
 
     async def adopt(self) -> int:
-        """Take in what is stored, once no other watcher is about to announce; return the highest announced number."""
+        """Load the stored memory when no other watcher is about to announce. Return the highest announced number."""
         if self.store is None:
             return 0
         ends = self.clock() + OTHERS_SECONDS
@@ -136,12 +136,12 @@ class SceneAnnouncer:
         try:
             self.ledger.adopt(stored, announced)
         except ValueError as error:
-            log.error("%s: the stored memory cannot be read, watching begins anew: %s", self.name, error)
+            log.error("%s: the stored memory cannot be read, so watching starts again: %s", self.name, error)
         self._was_confirmed = self._was_confirmed or announced > 0
         return announced
 
     async def batches(self, scenes: Sequence[Mapping[str, Any]], now: datetime) -> AsyncIterator[Batch]:
-        """Yield the new ones of a poll's scenes, to be announced in one event for each batch, with its number."""
+        """Yield the new scenes of a poll in batches, each for one event, with the number of the batch."""
         await self.adopt()
         is_first = self.ledger.is_blank
         new = self.ledger.new_scenes(scenes, now)
@@ -167,7 +167,7 @@ class SceneAnnouncer:
             )
 
     async def _claim(self, scenes: Sequence[Mapping[str, Any]]) -> Batch:
-        """Write a batch down; return what no other watcher announced or is about to."""
+        """Write a batch down. Return the part that no other watcher announced or is about to announce."""
         while True:
             await self.adopt()
             number, batch = self.ledger.begin(scenes)
@@ -175,7 +175,7 @@ class SceneAnnouncer:
                 return number, batch
             await self._save()
             await self.sleep(CLAIM_SECONDS)
-            # The last writer is in the right: all others find its batch in the place of theirs.
+            # The last writer wins. The others find its batch in the place of theirs.
             stored, _ = await self.store.load()
             if stored is not None and stored.get("writer") == self.ledger.writer:
                 return number, batch
@@ -186,15 +186,15 @@ class SceneAnnouncer:
             await self.store.save(self.ledger.to_json())
 
     async def _confirmed(self, number: int) -> bool:
-        """Wait until Airflow has stored the event of this number; return whether it is known to have."""
+        """Wait until Airflow has stored the event of this number. Return whether that is known."""
         if self.store is None:
             return True
         was_heard = self._is_heard
         self._is_heard = await self._hear(self.store, number)
         if was_heard and not self._is_heard:
             log.warning(
-                "%s: nobody confirms that events are stored: the provider's plugin is not loaded in the triggerer, see "
-                "'airflow plugins'. Should the triggerer be killed, the last scenes may be announced twice.",
+                "%s: nobody confirms that events are stored. The provider's plugin is not loaded in the triggerer, see "
+                "'airflow plugins'. If the triggerer is killed, the last scenes may be announced twice.",
                 self.name,
             )
         return self._is_heard

@@ -1,4 +1,4 @@
-"""One poll for all who wait for the same: of many triggers of one event loop, one asks and all get the answer."""
+"""One poll for many triggers of one event loop that wait for the same. One asks, and all get the answer."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from sentinelhub_provider.exceptions import SentinelHubError
 log = logging.getLogger(__name__)
 
 SHORTEST_PAUSE = 10.0
-"""Seconds between the beginnings of two polls at least."""
+"""Least seconds between the beginnings of two polls."""
 
 CLOSING_TIME = 5.0
-"""Seconds that the last who leaves waits for the loop to close its connections."""
+"""Seconds that the last trigger waits for the loop to close its connections."""
 
 Scenes = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class PollResult:
-    """What a poll that began at a time (monotonic) found for a need."""
+    """The scenes that a poll found for a need. The poll began at a monotonic time."""
 
     need: Any
     began: float
@@ -43,9 +43,9 @@ class PollResult:
 class Subscription:
     """One trigger's share in a poll.
 
-    :param need: returns what this trigger needs: the earliest time of sensing, or a number of scenes.
-    :param interval: returns the seconds between the last poll and the next at most.
-    :param due: when the next poll begins at the latest (monotonic).
+    :param need: returns this trigger's need, which is the earliest time of sensing or a number of scenes.
+    :param interval: returns the longest time in seconds between the last poll and the next.
+    :param due: latest start of the next poll (monotonic).
     """
 
     need: Callable[[], Any]
@@ -54,14 +54,14 @@ class Subscription:
     _latest: asyncio.Queue[PollResult | Exception] = field(default_factory=asyncio.Queue)
 
     async def next(self) -> Scenes:
-        """Wait for a poll that was not taken yet, or raise why there is none. Of several, only the latest is kept."""
+        """Wait for the result of a new poll, or raise its error. Of several results, only the latest is kept."""
         latest = await self._latest.get()
         if isinstance(latest, Exception):
             raise latest
         return latest.scenes
 
     def offer(self, latest: PollResult | Exception) -> None:
-        """Hand over what came of a poll."""
+        """Hand over the outcome of a poll."""
         while not self._latest.empty():
             self._latest.get_nowait()
         self._latest.put_nowait(latest)
@@ -80,7 +80,7 @@ async def first_of(*waits: Awaitable[Any]) -> Any:
 
 class _Waiter(Protocol):
     due: float
-    """When the next poll begins at the latest (monotonic)."""
+    """Latest start of the next poll (monotonic)."""
 
 
 W = TypeVar("W", bound=_Waiter)
@@ -88,10 +88,10 @@ Loop = TypeVar("Loop", bound="PollLoop[Any]")
 
 
 class PollLoop(Generic[W]):
-    """Polls when something is due, for as long as anybody waits.
+    """Polls when something is due, as long as a trigger waits.
 
-    :param clock: seconds, monotonic.
-    :param jitter: a number in [0, 1).
+    :param clock: returns monotonic seconds.
+    :param jitter: returns a number in [0, 1).
     :param sleep: waits for so many seconds.
     """
 
@@ -110,16 +110,16 @@ class PollLoop(Generic[W]):
 
     @property
     def is_forgettable(self) -> bool:
-        """Whether nobody waits, and a new loop might begin at once."""
+        """Whether nobody waits and a new loop may begin at once."""
         return not self._waiting and self._rests_until <= self._clock()
 
     @asynccontextmanager
     async def _joined(self, waiter: W) -> AsyncIterator[W]:
-        """Let one take part until the block ends; the first one starts the loop, the last one ends it."""
+        """Let a trigger take part until the block ends. The first one starts the loop, the last one ends it."""
         self._waiting.add(waiter)
         self._changed.set()
         if self._task is None or self._task.done():
-            # In a context of its own: what it logs is not the first trigger's.
+            # The loop gets its own context, so that it does not log as the first trigger.
             self._task = asyncio.create_task(self._run(), context=contextvars.Context())
         try:
             yield waiter
@@ -131,7 +131,7 @@ class PollLoop(Generic[W]):
                 await asyncio.wait({ending}, timeout=CLOSING_TIME)
 
     async def _run(self) -> None:
-        """Poll, time after time, until cancelled."""
+        """Poll again and again until cancelled."""
         while True:
             self._changed.clear()
             due = min((waiter.due for waiter in self._waiting), default=math.inf)
@@ -146,7 +146,7 @@ class PollLoop(Generic[W]):
                 task = asyncio.current_task()
                 if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
                     raise
-                # Where something that the poll waited for was cancelled, and not this loop, others wait on.
+                # Only something that the poll waited for was cancelled, so the other triggers wait on.
                 self._after_fault(error)
 
     @abstractmethod
@@ -161,14 +161,14 @@ class PollLoop(Generic[W]):
 class SharedPoll(PollLoop[Subscription]):
     """A loop that polls at regular intervals.
 
-    A passing error is followed by longer and longer pauses. Between two polls there are at least ten seconds, whoever
-    comes and goes.
+    A passing error is followed by longer and longer pauses. Two polls are at least ten seconds apart, even if triggers
+    come and go.
 
     :param search: returns the scenes for the widest need of all subscribers.
-    :param name: what is searched, for the log.
+    :param name: the subject of the search, for the log.
     :param widest: returns the wider one of two needs: ``min`` for times, ``max`` for numbers.
-    :param endless: whether subscribers wait on after errors that only a person can cure; such a poll is repeated each
-        quarter of an hour. Otherwise they are told.
+    :param endless: whether subscribers wait on after errors that only a user can mend. Such a poll is repeated each
+        quarter of an hour. Otherwise the subscribers get the error.
     :param options: of :class:`PollLoop`.
     """
 
@@ -191,7 +191,7 @@ class SharedPoll(PollLoop[Subscription]):
     ) -> AbstractAsyncContextManager[Subscription]:
         """Take part until the block ends.
 
-        :param at_once: whether the first poll is due now; otherwise after the first interval.
+        :param at_once: whether the first poll is due now. Otherwise it is due after the first interval.
         """
         now = self._clock()
         subscription = Subscription(need, interval, now if at_once else now + interval())
@@ -200,7 +200,7 @@ class SharedPoll(PollLoop[Subscription]):
         return self._joined(subscription)
 
     async def _poll(self) -> None:
-        # Those who subscribe at the same moment, as after a restart, share the first result.
+        # Triggers that subscribe at the same moment, as after a restart, share the first result.
         await asyncio.sleep(0)
         began = self._clock()
         self._rests_until = began + SHORTEST_PAUSE
@@ -223,7 +223,7 @@ class SharedPoll(PollLoop[Subscription]):
         is_known, is_final = isinstance(error, SentinelHubError), getattr(error, "final", False)
         if is_final and self._endless:
             pause = max(interval, FINAL_PAUSE * (1 - 0.1 * self._jitter()))
-            words = "%s: %s No scene is announced until this is cured. Next poll in %.0f s."
+            words = "%s: %s No scene is announced until this is mended. Next poll in %.0f s."
             log.error(words, self._name, error, pause)
         elif not self._endless and isinstance(error, Exception) and (is_final or not is_known):
             for subscription in self._waiting:
@@ -232,7 +232,7 @@ class SharedPoll(PollLoop[Subscription]):
         else:
             retry_after = getattr(error, "retry_after", None)
             pause = max(SHORTEST_PAUSE, wait_after_fault(self._faults, interval, self._jitter(), retry_after))
-            words = "%s: a poll failed (%s: %s), the %d. in a row. Next one in %.0f s."
+            words = "%s: a poll failed (%s: %s), %d in a row. Next one in %.0f s."
             about = (self._name, type(error).__name__, error, self._faults, pause)
             log.warning(words, *about, exc_info=None if is_known else error)
         self._rests_until = self._clock() + pause
@@ -242,7 +242,7 @@ _loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Any]
 
 
 def shared(key: Hashable, make: Callable[[], Loop]) -> Loop:
-    """Return the running event loop's :class:`PollLoop` of this key, made where there is none."""
+    """Return the running event loop's :class:`PollLoop` for this key. Make it if there is none."""
     loops = _loops.setdefault(asyncio.get_running_loop(), {})
     for idle in [each for each, loop in loops.items() if loop.is_forgettable]:
         del loops[idle]

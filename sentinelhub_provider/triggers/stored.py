@@ -1,4 +1,4 @@
-"""How Airflow stores a trigger between processes, and what becomes of arguments that cannot work."""
+"""Storage of triggers between Airflow's processes, and errors for arguments that cannot work."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 
 class InvalidTriggerError(SentinelHubRequestError, TypeError):
-    """Arguments with which a trigger cannot work; ``field`` names the one to change.
+    """Arguments with which a trigger cannot work. ``field`` names the one to change.
 
     The triggerer fails the task for a constructor's ``TypeError``. Any other error ends the triggerer with all its
     triggers.
@@ -21,7 +21,7 @@ class InvalidTriggerError(SentinelHubRequestError, TypeError):
 
 
 def _checked(make: Callable[..., None]) -> Callable[..., None]:
-    """Let a trigger's constructor raise :class:`InvalidTriggerError` for whatever it refuses."""
+    """Make a trigger's constructor raise :class:`InvalidTriggerError` for everything that it refuses."""
 
     @wraps(make)
     def checked(trigger: Any, *arguments: Any, **named: Any) -> None:
@@ -41,18 +41,18 @@ def _checked(make: Callable[..., None]) -> Callable[..., None]:
 
 
 class StoredTrigger(BaseTrigger):
-    """A trigger whose attributes are the arguments that it is made from; none of them is secret."""
+    """A trigger whose attributes are its constructor's arguments. None of them is secret."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.__init__ = _checked(cls.__init__)  # type: ignore[method-assign]
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class and its arguments, from which another triggerer makes it anew."""
+        """Return the class and its arguments, from which another triggerer makes it again."""
         kind = type(self)
         stored = {name: getattr(self, name) for name in inspect.signature(kind).parameters}
         return f"{kind.__module__}.{kind.__qualname__}", stored | self._stored()
 
     def _stored(self) -> dict[str, Any]:
-        """Return the arguments that are stored in another form than the attributes have."""
+        """Return the arguments that are stored in another form than in the attributes."""
         return {}

@@ -202,7 +202,7 @@ def test_task_may_wait_for_the_next_day(run, monkeypatch):
         run(extra=extra, over_budget="wait", deferrable=True)
     wait = deferred.value.trigger.moment - datetime.now(UTC)
     assert timedelta(hours=11) < wait <= timedelta(hours=12)
-    with pytest.raises(SentinelHubRateLimitError, match="It may be sent afterwards"):
+    with pytest.raises(SentinelHubRateLimitError, match="You can send it afterwards"):
         run(extra=extra, over_budget="wait")
     with pytest.raises(AirflowFailException, match=r"budget of 0\.005 PU for the day"):
         run(extra=extra)
@@ -320,7 +320,7 @@ def test_cost_that_only_an_answer_tells_counts(run, connect, ti, tmp_path: Path,
     operator = SentinelHubHttpOperator(task_id="t", **call, output_path=str(tmp_path / "p.png"))
     operator.execute({"ti": ti})  # type: ignore[typeddict-item]
     assert standing(hook) == (UNIT, 0)
-    with pytest.raises(AirflowFailException, match="a cost that is not known"):
+    with pytest.raises(AirflowFailException, match="an unknown cost"):
         operator.execute({"ti": ti})  # type: ignore[typeddict-item]
     assert spent() == pytest.approx(UNIT)
 
@@ -371,7 +371,7 @@ def test_damaged_budget_names_its_file(connect, process_request, tmp_path: Path)
     hook.request("POST", "/process/v1", json=process_request)
     (ledger,) = (tmp_path / "a").glob("*.budget")
     ledger.write_bytes(ledger.read_bytes().rstrip()[:-3])  # spaces may fill its end
-    with pytest.raises(SentinelHubTransportError, match=f"the file {ledger} holds no ledger.*delete it"):
+    with pytest.raises(SentinelHubTransportError, match=f"the file {ledger} does not hold a ledger.*delete it"):
         hook.request("POST", "/process/v1", json=process_request)
     with pytest.raises(SentinelHubTransportError, match=str(ledger)):
         hook.budgets()

@@ -64,7 +64,7 @@ endings = pytest.mark.parametrize(
 def test_nothing_is_paid_for_where_there_is_no_scene(picture, sentinelhub_sandbox, on_empty, error, tile):
     """A search of the Catalog is cheaper than the picture."""
     sentinelhub_sandbox.control.record_exchanges()
-    with pytest.raises(error, match="no scene of that area and time; no picture was requested"):
+    with pytest.raises(error, match="no scene of that area and time, so no picture was requested"):
         picture(on_empty=on_empty, tile=tile, time_range=NO_SCENE)
 
     assert not [path for path in paths(sentinelhub_sandbox) if "process" in path]

@@ -514,7 +514,7 @@ def test_missing_permission(caller, sentinelhub_sandbox, process_request: dict[s
     """403 is final, and about the account."""
     sentinelhub_sandbox.control.update_client(sentinelhub_sandbox.client_id, permissions=["catalog"])
 
-    with pytest.raises(SentinelHubPermissionError, match="check its plan") as error:
+    with pytest.raises(SentinelHubPermissionError, match="Check its plan") as error:
         caller.request("POST", PROCESS, json=process_request)
     assert error.value.code == "COMMON_INSUFFICIENT_PERMISSIONS"
     assert served(sentinelhub_sandbox, PROCESS) == 1
@@ -646,7 +646,7 @@ def test_redirect_to_what_is_no_url(make_caller, location: str):
     """It is the answer that is wrong, not the request, which was sent."""
     with loopback_server(lambda _: Reply(307, {"Location": location})) as own:
         caller = make_caller(host=own.url)
-        with pytest.raises(SentinelHubResponseError, match="redirects to what is no URL"):
+        with pytest.raises(SentinelHubResponseError, match="redirects to an invalid URL"):
             caller.request("POST", "/x", json={})
 
 
@@ -1016,8 +1016,8 @@ def test_connection_test_says_what_it_found(connect, sentinelhub_sandbox):
 
     assert works
     assert message == (
-        f"Connected to custom Sentinel Hub. Client {sentinelhub_sandbox.client_id} at {sentinelhub_sandbox.url}; "
-        "its token lives for 60 min."
+        f"Connected to custom Sentinel Hub. Client {sentinelhub_sandbox.client_id} at {sentinelhub_sandbox.url}. "
+        "Its token is valid for 60 min."
     )
     assert served(sentinelhub_sandbox, COLLECTIONS) == 1
 
@@ -1094,7 +1094,7 @@ def test_connection_test_of_a_missing_connection(monkeypatch: pytest.MonkeyPatch
     works, said = SentinelHubHook("no_such_connection").test_connection()
 
     assert not works
-    assert said == "There is no connection of this ID. Save it first."
+    assert said == "There is no connection with this ID. Save it first."
 
 
 def test_connection_test_of_an_extra_that_is_none(monkeypatch: pytest.MonkeyPatch):
@@ -1104,7 +1104,7 @@ def test_connection_test_of_an_extra_that_is_none(monkeypatch: pytest.MonkeyPatc
     works, said = SentinelHubHook().test_connection()
 
     assert not works
-    assert said.startswith("The connection's field 'extra' cannot work. It is no JSON object.")
+    assert said.startswith("The connection's field 'extra' cannot work. It is not a JSON object.")
 
 
 def test_redis_connection_keeps_the_tokens(connect, sentinelhub_sandbox, monkeypatch: pytest.MonkeyPatch):

@@ -161,7 +161,7 @@ def test_job_may_wait_for_the_next_day(budgeted, jobs, monkeypatch, kind: str):
     assert timedelta(hours=11) < deferred.value.trigger.moment - datetime.now(UTC) <= timedelta(hours=12)
     assert jobs.all() == []
     if kind != "async":
-        with pytest.raises(SentinelHubRateLimitError, match="It may be sent afterwards"):
+        with pytest.raises(SentinelHubRateLimitError, match="You can send it afterwards"):
             task(kind, over_budget="wait", deferrable=False).attempt()
     noon.sleep(12 * 3600)
     one.drive(one.after(deferred.value))

@@ -952,7 +952,7 @@ def test_a_record_that_cannot_be_read_is_no_leave_to_send(record: Any, jobs):
     key = next(iter(one.store.values))
     one.store.values = {key: record}
 
-    with pytest.raises(AirflowFailException, match="the record of the task's job is none"):
+    with pytest.raises(AirflowFailException, match="the record of the task's job is damaged"):
         again(one, kind="async").attempt()
 
     assert len(jobs.all()) == 1

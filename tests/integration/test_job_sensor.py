@@ -176,7 +176,7 @@ def test_fault_that_passes_does_not_end_waiting(
     sentinelhub_sandbox.control.add_fault(path="/batch/*", action={"kind": "status", "status": 503}, times=None)
 
     assert not sensor(job).poke(CONTEXT)
-    assert "cannot be checked, going on" in capsys.readouterr().out
+    assert "cannot be checked, waiting goes on" in capsys.readouterr().out
 
 
 def test_wrong_secret_ends_waiting(job: str, connect):

@@ -660,7 +660,7 @@ def test_async_job_cannot_be_stopped(bench: Bench, capsys):
 @pytest.mark.usefixtures("airflow")
 def test_stop_that_fails_is_said(bench: Bench, capsys):
     """Somebody must do it by hand."""
-    assert "may go on: stop it in the dashboard" in kill(bench.trigger("0000-unknown"), capsys)
+    assert "may go on. Stop it in the dashboard" in kill(bench.trigger("0000-unknown"), capsys)
 
 
 # --- secrets --------------------------------------------------------------------------------------------------------

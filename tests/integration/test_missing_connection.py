@@ -144,7 +144,7 @@ def test_watcher_says_it_and_looks_seldom(caplog: pytest.LogCaptureFixture):
             watching.cancel()
 
     asyncio.run(asyncio.wait_for(look(), 60))
-    assert "until this is cured" in caplog.text
+    assert "until this is mended" in caplog.text
 
 
 def test_hook_names_it_in_both_worlds():

@@ -241,7 +241,7 @@ def test_too_dear_a_picture_is_not_asked_for(ndvi, sent):
 def test_cost_that_cannot_be_told_is_over_any_limit(ndvi, sent):
     """A limit that cannot be kept is no limit."""
     script = BANDS.replace("return { input", "const s = { input").replace("} } }", "} }; return s }")
-    with pytest.raises(AirflowFailException, match="cannot be told beforehand"):
+    with pytest.raises(AirflowFailException, match="is unknown"):
         ndvi(evalscript=script, max_processing_units=100)
 
     assert sent() == []

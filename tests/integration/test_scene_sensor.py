@@ -249,7 +249,7 @@ def test_a_refused_client_fails_the_task_without_retries(control, sensor, connec
 @pytest.mark.parametrize("event", [None, {}, "found", {"status": "success"}, {"status": "found"}])
 def test_events_of_others_are_refused(sensor, event):
     """An empty, unknown or foreign event is no success."""
-    with pytest.raises(SentinelHubResponseError, match="no event of a scene sensor"):
+    with pytest.raises(SentinelHubResponseError, match="not an event of a scene sensor"):
         sensor(deferrable=True).execute_complete({}, event)
 
 

@@ -217,7 +217,7 @@ def test_the_cost_of_polls_is_logged(control, watch, asset, capsys, options, mon
 
     run(scenario())
 
-    [line] = [line for line in capsys.readouterr().out.splitlines() if "request(s) a poll" in line]
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "request(s) per poll" in line]
     assert f"1 request(s) a poll, so {monthly} a month" in line
     assert f"[{level}" in line
     assert SentinelHubSceneTrigger(collection="sentinel-1-grd").poll_interval == 1_800
@@ -374,7 +374,7 @@ def test_without_a_store_the_memory_is_lost_with_the_process(control, watch, cap
     run(scenario())
 
     log = capsys.readouterr().out
-    assert log.count("is kept in memory") == 1
+    assert log.count("are kept in memory") == 1
     assert told in log
 
 
@@ -401,7 +401,7 @@ def test_a_wrong_secret_ends_nothing_and_shows_nowhere(control, watch, asset, co
     async def scenario() -> None:
         async with aclosing(watch().run()) as events:
             waiting = asyncio.ensure_future(anext(events))
-            await until(lambda: "No scene is announced until this is cured" in caplog.text)
+            await until(lambda: "No scene is announced until this is mended" in caplog.text)
             connect()
             await until(lambda: watch().state_key in asset.values)
             control.publish_scenes(tile=TILE)

@@ -331,7 +331,7 @@ def test_a_foreign_collection_is_left_alone_and_costs_nothing(run, tmp_path: Pat
 
     assert (tmp_path / "collection.json").read_text() == "mine"
     assert Path(result["path"]).exists()
-    assert "is no STAC Collection, and is left alone" in caplog.text
+    assert "is not a STAC Collection and stays as it is" in caplog.text
 
 
 def test_nothing_is_described_where_that_is_not_wanted(run, tmp_path: Path):

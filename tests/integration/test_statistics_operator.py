@@ -368,7 +368,7 @@ def test_a_cache_without_locks_is_a_matter_of_parquet_in_s3(
         DAYS[9], output_path=f"s3://bucket@{BUCKET}/n", output_format=output_format, partition_by="interval_month"
     )
     assert result["partitions"] == ["interval_month=2025-06"]
-    assert ("let one task at a time merge" in caplog.text) == is_warned
+    assert ("Let one task at a time merge" in caplog.text) == is_warned
     assert "n/_delta_log/00000000000000000001.json" in s3_for_all.keys() or output_format is None  # noqa: SIM118
     s3_for_all.empty()
 

@@ -312,7 +312,7 @@ def test_what_cannot_work_is_refused_by_field(fields: dict[str, Any], field: str
 def test_extra_that_is_no_json_object_is_refused(extra: str):
     """Airflow takes it for an empty one, and the secret would go to the default deployment."""
     connection = Connection(conn_id="sh", conn_type="sentinelhub", login="client", password=SECRET, extra=extra)
-    with pytest.raises(SentinelHubConfigurationError, match="field 'extra': it is no JSON object") as refusal:
+    with pytest.raises(SentinelHubConfigurationError, match="field 'extra': it is not a JSON object") as refusal:
         settings_from_connection(connection)
 
     assert refusal.value.field == "extra"
@@ -331,7 +331,7 @@ def test_extra_may_be_empty_or_encoded_twice(extra: str | None):
     [
         ("deploymnet", "Did you mean 'deployment'?"),
         ("Timeout", "Did you mean 'timeout'?"),
-        ("zzz", "There are:"),
+        ("zzz", "Known names:"),
     ],
 )
 def test_unknown_member_of_the_extra_is_warned_of_once(caplog: pytest.LogCaptureFixture, name: str, hint: str):

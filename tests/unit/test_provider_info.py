@@ -163,10 +163,10 @@ def test_defaults_are_the_settings_defaults(connection_type):
 
     assert fields["deployment"]["schema"]["default"] == settings.deployment.name
     assert fields["client_auth"]["schema"]["default"] == settings.client_auth
-    assert f"'{settings.auth_cache}', shared by this host's tasks (default)" in fields["auth_cache"]["description"]
+    assert f"'{settings.auth_cache}' (default) shares them on this host" in fields["auth_cache"]["description"]
     assert "default" not in fields["auth_cache"]["schema"]  # it would be saved, and Airflow warns of so short an extra
     assert fields["verify"]["schema"]["default"] == settings.verify
-    assert f"Empty: {settings.timeout:.0f}." in fields["timeout"]["description"]
+    assert f"Default {settings.timeout:.0f}." in fields["timeout"]["description"]
 
 
 def test_standard_fields_are_relabelled_and_unused_ones_hidden(connection_type):

@@ -1,4 +1,4 @@
-"""Where tokens are shared beyond one process. A store may be slow, full, corrupt or gone: then it raises."""
+"""The stores that share tokens between processes. A store may be slow, full, corrupt or gone, and then it raises."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Encrypted bytes as a store keeps them, and for how long still by its own clock, ``None`` where it has none."""
+    """Encrypted bytes of a store, and the seconds that are left by its own clock (``None`` if it has no clock)."""
 
     data: bytes
     seconds_left: float | None = None
@@ -17,10 +17,10 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class StoreLock:
-    """A lock on one key among all that share a store. Held by a process that dies, it becomes free by itself.
+    """A lock on one key among all that share a store. It becomes free by itself if its holder dies.
 
-    :param acquire: takes it; ``False`` if it is not to be had within so many seconds (0: now or not).
-    :param release: gives it back. Does nothing where it is not held.
+    :param acquire: takes the lock. Returns ``False`` if it does not get it within so many seconds (0 does not wait).
+    :param release: gives the lock back. It does nothing if the lock is not held.
     """
 
     acquire: Callable[[float], bool]
@@ -31,10 +31,10 @@ class TokenStore(Protocol):
     """Keeps encrypted bytes by key. Every method may block, and may raise what its back end raises."""
 
     def read(self, key: str) -> Blob | None:
-        """Return what is kept under ``key``, ``None`` where there is nothing."""
+        """Return the bytes under ``key``, ``None`` if there are none."""
 
     def write(self, key: str, data: bytes, lifetime: float) -> None:
-        """Keep ``data`` under ``key``, for ``lifetime`` seconds at least; whole or not at all."""
+        """Store ``data`` under ``key`` for at least ``lifetime`` seconds. A failed write leaves no part of it."""
 
     def lock(self, key: str) -> StoreLock:
         """Return the lock of ``key``, not yet taken."""

@@ -1,4 +1,4 @@
-"""Keeps tokens in files: shared by all processes of a host, and of one user."""
+"""Keeps tokens in files, which all processes of one user on a host share."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class FileStore:
         self._folder = folder
 
     def read(self, key: str) -> Blob | None:
-        """Return what is kept under ``key``, ``None`` where there is nothing."""
+        """Return the bytes under ``key``, ``None`` if there are none."""
         try:
             return Blob(self._path(key).read_bytes())
         except FileNotFoundError:
             return None
 
     def write(self, key: str, data: bytes, lifetime: float) -> None:  # noqa: ARG002 - files do not expire
-        """Keep ``data`` under ``key``: written beside its place and renamed, so that no reader sees half of it."""
+        """Store ``data`` under ``key``. It is written to a part file and renamed, so that no reader sees half of it."""
         self._make_ready()
         handle, part = tempfile.mkstemp(dir=self._folder, prefix=f".{key[:8]}.", suffix=_PART)  # made 0600
         try:
@@ -48,9 +48,9 @@ class FileStore:
             raise
 
     def lock(self, key: str) -> StoreLock:
-        """Return the lock of ``key``: the kernel frees it when its holder dies."""
+        """Return the lock of ``key``. The kernel frees it when its holder dies."""
         self._make_ready()
-        # Taken and released in different threads when the caller is an event loop, hence not local to a thread.
+        # The lock is not local to a thread, because an event loop takes and releases it in different threads.
         path = self._folder / f"{key}.lock"
         lock = FileLock(path, mode=_FILE_MODE, thread_local=False, is_singleton=False, poll_interval=0.01)
 
@@ -66,7 +66,7 @@ class FileStore:
         return self._folder / f"{key}.token"
 
     def _make_ready(self) -> None:
-        """Make the folder again if a cleaner took it, and sweep up what killed writers left."""
+        """Make the folder again if a cleaner removed it, and delete the parts that killed writers left."""
         self._folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
         for part in self._folder.glob(f".*{_PART}"):
             with contextlib.suppress(FileNotFoundError):
@@ -75,7 +75,7 @@ class FileStore:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Refuse a folder that others made, as anybody could below a shared temporary folder, or may enter."""
+    """Refuse a folder that another user owns or may enter. Anybody could make one below a shared temporary folder."""
     about = folder.lstat()
     if not stat.S_ISDIR(about.st_mode):
         raise NotADirectoryError(f"{folder} is not a folder")
@@ -83,13 +83,13 @@ def _refuse_foreign(folder: Path) -> None:
         return
     if about.st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to another user")
-    if about.st_mode & 0o077:  # not tightened here: a folder that others may use may be theirs to use
+    if about.st_mode & 0o077:  # the mode is not changed here, because other users may need the folder
         raise PermissionError(f"{folder} is open to others, try chmod 700")
 
 
-@functools.cache  # once for each process and folder, and so is the warning
+@functools.cache  # one check and one warning for each process and folder
 def usable_folder(preferred: Path) -> Path | None:
-    """Return ``preferred`` if it can be written to, else a temporary one, with a warning, else ``None``."""
+    """Return ``preferred`` if it is writable, else a temporary folder with a warning, else ``None``."""
     problem = _problem_with(preferred)
     if problem is None:
         return preferred
@@ -103,7 +103,7 @@ def usable_folder(preferred: Path) -> Path | None:
 
 
 def _problem_with(folder: Path) -> OSError | None:
-    """Make the folder ready, or say why it cannot be used."""
+    """Prepare the folder, or return the error that prevents it."""
     try:
         folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
         _refuse_foreign(folder)

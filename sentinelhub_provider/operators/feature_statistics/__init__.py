@@ -1,1 +1,1 @@
-"""What the Statistics operator is made of: requests of many features, their answers on disk, and tables."""
+"""Parts of the Statistics operator: requests of many features, their answers on disk, and tables."""

@@ -1,8 +1,8 @@
-"""Answers that are already paid for, kept until a table is made of all: into a file, or as the task's result.
+"""Keeps paid answers until a table is made of all of them, in a file or as the task's result.
 
-A file of JSON lines, appended to as answers come. Memory holds only where each one lies. A task that is killed, even in
-the middle of a line, finds on its next attempt everything that was written whole. Where the table goes to an object
-store, whose objects cannot be appended to, the lines are kept there, some to an object.
+The answers are in a file of JSON lines, which grows as they come. Memory holds only their positions. A task that is
+killed, even in the middle of a line, finds all complete lines on its next attempt. If the table goes to an object
+store, whose objects cannot grow, the lines are kept there, several in each object.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ from sentinelhub_provider.transport.download import prove_writable, storing
 
 log = logging.getLogger(__name__)
 
-KEEP_EVERY = 5.0  # Seconds between two objects: what a kill loses at most
-KEEP_AFTER_FAULT = 60.0  # Seconds until a store that did not take an object is tried again
-Feed = Callable[[bytes], None]  # Takes the file's next bytes
+KEEP_EVERY = 5.0  # seconds between two objects, so a kill loses the answers of at most so long
+KEEP_AFTER_FAULT = 60.0  # seconds until a store that did not take an object is tried again
+Feed = Callable[[bytes], None]  # takes the file's next bytes
 Records = Iterator[dict[str, Any]]
 CONTENT_TYPES = {"csv": "text/csv", "jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}
 WIDER = {
@@ -57,24 +57,25 @@ WIDER = {
     "number": ("text",),
     "text": (),
 }
-"""Kinds of columns that hold the values of a kind as well."""
-ROW_GROUP = 20_000  # Rows that a Parquet file keeps together, and that are in memory at a time
+"""Kinds of columns that can also hold the values of a kind."""
+ROW_GROUP = 20_000  # rows of a group in a Parquet file, which are in memory together
 
 
 def part_file(
     output_path: Any, part_folder: Any, *, identity: Sequence[str], digest: str, is_shared: bool = False
 ) -> PartFile:
-    """Return the part file of a task: the same for each of its attempts, and for it alone.
+    """Return the part file of a task. It is the same for all attempts of the task and belongs to the task alone.
 
-    :param output_path: where its table goes, a path or URL, or ``None``. Its folder is where parts lie.
-    :param part_folder: where they lie instead, a path or URL; for neither, a folder of the machine's temporary one.
-    :param identity: what names the task in its run; stands for it where it has no output path.
-    :param digest: of what all its requests have in common, so that answers to other requests are not taken for its own.
+    :param output_path: path or URL of the table, or ``None``. Its folder holds the parts.
+    :param part_folder: path or URL of another folder for the parts. Without both, it is a folder of the machine's
+        temporary one.
+    :param identity: names of the task in its run, in place of an output path.
+    :param digest: digest of the facts that all its requests share, so that answers to other requests do not count.
     :param is_shared: whether other tasks write to the same output path, as to a dataset.
-    :raises SentinelHubOutputError: where a URL cannot be opened.
+    :raises SentinelHubOutputError: if a URL cannot be opened.
     """
     place = f"{identity[-1]}-{_digest(*identity)}" if output_path is None else str(output_path)
-    # Of a long name its begin: with the digest, it is not to be longer than names may be.
+    # A long name is cut, because with the digest it must not exceed the limit of file names.
     name = f".{Path(place).name[:50]}.{_digest(place, digest, *(identity if is_shared else ()))}.part"
     if part_folder is not None or output_path is not None:
         with storing(part_folder or output_path, "part_folder" if part_folder else "output_path"):
@@ -91,12 +92,13 @@ def _digest(*parts: str) -> str:
 
 
 class PartFile:
-    """Answers by key; of two with the same key the later one counts.
+    """Answers by key. A later answer replaces an earlier one with the same key.
 
-    A context manager: one attempt at a time may have a file open. Leaving keeps what is in it; :meth:`remove` takes it
-    away. ``path``: the file, whose folder is made where it is missing; ``None`` for one that goes with the process.
-    ``store``: keeps its lines elsewhere. Raises :class:`SentinelHubOutputError` where it cannot be written; and where
-    another attempt has it open, which may pass: Airflow may take an attempt for dead that still works.
+    This is a context manager, and only one attempt at a time may have the file open. Leaving it keeps the file, and
+    :meth:`remove` deletes it. ``path``: the file, whose folder is made if it is missing, ``None`` for a file that ends
+    with the process. ``store``: keeps its lines elsewhere. Raises :class:`SentinelHubOutputError` if it cannot be
+    written. The same error comes if another attempt has it open, which may pass, as Airflow may take a working attempt
+    for dead.
     """
 
     def __init__(self, path: Path | None, store: PartStore | None = None) -> None:
@@ -104,7 +106,7 @@ class PartFile:
         self.spent = 0.0
         """PU that all answers in the file cost."""
         self._store = store
-        self._places: dict[str, tuple[int, bool]] = {}  # Where an answer's line begins, and whether it is complete
+        self._places: dict[str, tuple[int, bool]] = {}  # start of an answer's line, and whether the answer is complete
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -122,12 +124,12 @@ class PartFile:
         if self._file is not None:
             if self._store is not None and self._places:
                 self._store.keep(self._file, at_once=True)
-            with suppress(OSError):  # a full disk, as adding the last answer has said
+            with suppress(OSError):  # the disk is full, as the last answer has reported
                 self._file.close()
             self._file = None
 
     def _open(self) -> IO[bytes]:
-        """Open the file, and lock it where its disk knows locks."""
+        """Open the file, and lock it if its disk supports locks."""
         if self.path is None:
             return tempfile.TemporaryFile(prefix="sentinelhub-")
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,8 +139,8 @@ class PartFile:
         except BlockingIOError as error:
             file.close()
             raise SentinelHubOutputError(
-                f"{self.path} is being written by another attempt or task with the same requests. A retry goes on once "
-                "that has ended. Two tasks that write the same table need an output_path each.",
+                f"{self.path} is being written by another attempt or task with the same requests. A retry goes on "
+                "after its end. Two tasks that write the same table need an output_path each.",
                 final=False,
             ) from error
         except OSError:  # a disk without locks
@@ -152,7 +154,7 @@ class PartFile:
         return key in self._places
 
     def is_complete(self, key: str) -> bool:
-        """Tell whether there is an answer in which no interval failed that can be repeated."""
+        """Tell whether there is an answer without failed intervals that can be repeated."""
         return self._places.get(key, (0, False))[1]
 
     def get(self, key: str) -> dict[str, Any] | None:
@@ -166,7 +168,7 @@ class PartFile:
     def add(self, key: str, answer: Mapping[str, Any], *, units: float, is_complete: bool) -> None:
         """Write an answer.
 
-        ``units``: PU that it cost. Raises :class:`SentinelHubOutputError` where the disk does not take it.
+        ``units``: its cost in PU. Raises :class:`SentinelHubOutputError` if the disk does not take it.
         """
         assert self._file is not None  # noqa: S101 - called within the block
         line = json.dumps({"key": key, "units": units, "complete": is_complete, "answer": answer})
@@ -181,7 +183,7 @@ class PartFile:
             self._store.keep(self._file)
 
     def remove(self) -> None:
-        """Take the file away: its answers are in the table."""
+        """Delete the file, whose answers are in the table."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
         if self._store is not None:
@@ -189,7 +191,7 @@ class PartFile:
             self._store = None
 
     def _load(self, file: IO[bytes]) -> None:
-        """Find what an earlier attempt left; a line that it did not finish is cut off."""
+        """Find the answers of an earlier attempt. Cut off a line that it did not finish."""
         offset = 0
         file.seek(0)
         for line in file:
@@ -208,8 +210,8 @@ class PartFile:
 class PartStore:
     """A folder of objects, in the order of their names.
 
-    ``folder``: for one task alone. ``clock``: seconds, monotonic. ``wall_clock``: seconds since the epoch, which the
-    names begin with: later attempts come later.
+    ``folder``: a folder for this task alone. ``clock``: returns monotonic seconds. ``wall_clock``: returns seconds
+    since the epoch, which begin the names, so that later attempts come later.
     """
 
     def __init__(
@@ -226,9 +228,9 @@ class PartStore:
         self._next = 0.0
 
     def load(self, file: IO[bytes]) -> None:
-        """Copy what earlier attempts left into a file.
+        """Copy the answers of earlier attempts into a file.
 
-        :raises Exception: the store library's, also where the folder cannot be written.
+        :raises Exception: of the store's library, also if the folder cannot be written.
         """
         check_connection(self._folder)
         prove_writable(self._folder.fs, self._name())
@@ -240,7 +242,7 @@ class PartStore:
         self._next = self._clock() + KEEP_EVERY
 
     def keep(self, file: IO[bytes], *, at_once: bool = False) -> None:
-        """Keep the lines that are new. A fault of the store is logged: the task has the answers, and goes on."""
+        """Store the new lines. A fault of the store is logged, because the task has the answers and goes on."""
         if not at_once and self._clock() < self._next:
             return
         try:
@@ -257,11 +259,11 @@ class PartStore:
         self._next = self._clock() + KEEP_EVERY
 
     def remove(self) -> None:
-        """Remove the folder: its answers are in the table."""
+        """Delete the folder, whose answers are in the table."""
         try:
             self._folder.fs.rm(self._names())
         except Exception as error:  # of the storage's library, whichever that is
-            log.warning("answers at %s are not needed any more and cannot be removed: %s", self.url, error)
+            log.warning("answers at %s are no longer needed and cannot be removed: %s", self.url, error)
 
     def _name(self) -> str:
         return f"{self._folder.path}/{int(self._wall_clock() * 1000):015d}-{self._kept:012d}.jsonl"
@@ -272,7 +274,7 @@ class PartStore:
 
 
 def records(features: Iterable[Feature], found: Survey, part: PartFile, states: Counter[str]) -> Records:
-    """Yield the table's rows, in the order of the features, counting their ``states``; no answer has no row."""
+    """Yield the table's rows in the order of the features, and count their ``states``. A missing answer has no row."""
     template = found.template.example
     columns, expected = column_names(template.body, found.properties), template.intervals
     for feature, key in found.of_use(features):
@@ -287,12 +289,12 @@ def records(features: Iterable[Feature], found: Survey, part: PartFile, states: 
 def write_table(
     cells: Records, body: Mapping[str, Any], properties: Mapping[str, str], path: Any, wanted: str | None
 ) -> dict[str, Any]:
-    """Write a file, which appears when it is complete; return its path, size in bytes, sha256 and content type.
+    """Write a file, which appears when it is complete. Return its path, size in bytes, sha256 and content type.
 
-    :param body: the request's JSON, which says the columns.
+    :param body: the request's JSON, which determines the columns.
     :param properties: kinds of further columns by their names.
-    :param wanted: the format; what the path's ending says by default.
-    :raises SentinelHubOutputError: where the path cannot be written.
+    :param wanted: the format. Default: by the path's ending.
+    :raises SentinelHubOutputError: if the path cannot be written.
     """
     kind = table_format(path, wanted)
     with target_for(path) as receiver:
@@ -301,7 +303,7 @@ def write_table(
         elif kind == "csv":
             _write_csv(cells, receiver.feed, column_names(body, properties))
         else:
-            # Numbers without a value are null, as NaN is, which JSON does not have.
+            # Numbers without a value become null, as does NaN, which JSON does not have.
             for one in cells:
                 receiver.feed(json.dumps(json_record(one), allow_nan=False).encode() + b"\n")
         stored = receiver.complete(content_type=CONTENT_TYPES[kind], processing_units=None, url="")
@@ -309,7 +311,7 @@ def write_table(
 
 
 def _write_csv(cells: Records, feed: Feed, columns: Sequence[str]) -> None:
-    """Write CSV (RFC 4180) with a head; a cell without a value is empty, a histogram is JSON."""
+    """Write CSV (RFC 4180) with a header. A cell without a value is empty, a histogram is JSON."""
     with io.TextIOWrapper(io.BufferedWriter(_Sink(feed)), encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
@@ -323,9 +325,9 @@ def _csv_cell(value: Any) -> Any:
 
 
 def merge_table(cells: Records, schema: Any, dataset: Dataset) -> dict[str, Any]:
-    """Merge the table into a dataset; return its path, and the partitions that changed.
+    """Merge the table into a dataset. Return its path and the partitions that changed.
 
-    :raises SentinelHubOutputError: where it cannot be written.
+    :raises SentinelHubOutputError: if it cannot be written.
     """
     with dataset:
         for table in _tables(cells, schema):
@@ -334,15 +336,18 @@ def merge_table(cells: Records, schema: Any, dataset: Dataset) -> dict[str, Any]
 
 
 def schema_of(body: Mapping[str, Any], properties: Mapping[str, str]) -> Any:
-    """Return the columns of the table and their types (a ``pyarrow.Schema``), which no day's data change."""
+    """Return the columns of the table and their types (a ``pyarrow.Schema``).
+
+    The data of one day do not change them.
+    """
     arrow = require_parquet_table()
     return arrow.schema([(name, _arrow_type(arrow, kind)) for name, kind in column_kinds(body, properties).items()])
 
 
 def kinds_there(properties: Mapping[str, str], there: Any) -> dict[str, str]:
-    """Return the kinds of properties: where a dataset's columns (a ``pyarrow.Schema``) hold these as well, their kinds.
+    """Return the kinds of properties. If a dataset's columns (a ``pyarrow.Schema``) can hold them, return its kinds.
 
-    A day whose numbers happen to be whole, or that has none, so fits in with the others.
+    So a day fits in with the others even if its numbers happen to be whole, or if it has none.
     """
     arrow = require_parquet_table()
     found = dict(properties)
@@ -362,7 +367,7 @@ def _write_parquet(cells: Records, feed: Feed, schema: Any) -> None:
 
 
 def _tables(cells: Records, schema: Any) -> Iterator[Any]:
-    """Yield the rows as tables of Arrow, so many at a time."""
+    """Yield the rows as Arrow tables of a fixed number of rows."""
     import pyarrow
 
     while group := list(islice(cells, ROW_GROUP)):
@@ -370,7 +375,7 @@ def _tables(cells: Records, schema: Any) -> Iterator[Any]:
 
 
 def _arrow_type(arrow: Any, kind: str) -> Any:
-    """Return the type of a column of a kind; texts also where a property has no value anywhere."""
+    """Return the type of a column of a kind, text if a property has no value anywhere."""
     low, high = ("low", arrow.float64()), ("high", arrow.float64())
     types = {
         "boolean": arrow.bool_(),
@@ -399,5 +404,5 @@ class _Sink(io.RawIOBase):
 
 
 def require_parquet_table() -> Any:
-    """Return pyarrow for a table. Raises :class:`SentinelHubRequestError` where it is not installed."""
+    """Return pyarrow for a table. Raises :class:`SentinelHubRequestError` if it is not installed."""
     return require("pyarrow", field="output_path", otherwise="let output_path end with .csv or .jsonl")

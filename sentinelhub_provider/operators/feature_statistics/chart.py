@@ -1,4 +1,4 @@
-"""What a page shows of a table of statistics: its first rows, and how the means of some features change."""
+"""The chart of a table of statistics for a page: its first rows, and the means of some features over time."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ROWS = 10
 
 
 class Chart:
-    """Watches the rows of a table go by. What it keeps is bounded, however long the table is."""
+    """Watches the rows of a table go by. It keeps a bounded number of them, however long the table is."""
 
     def __init__(self) -> None:
         self._series: dict[tuple[str, str, str], list[list[Any]]] = {}
         self._rows: list[dict[str, Any]] = []
 
     def watch(self, cells: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Hand on the rows of a table."""
+        """Pass on the rows of a table."""
         for cell in cells:
             self._see(cell)
             yield cell
@@ -40,7 +40,7 @@ class Chart:
                 points.append([start.isoformat() if isinstance(start, datetime) else str(start), float(mean)])
 
     def to_json(self) -> dict[str, Any]:
-        """Return ``series`` (``name`` and ``points``, of which each has a time and a mean) and the first ``rows``."""
+        """Return ``series`` (``name`` and ``points``, each with a time and a mean) and the first ``rows``."""
         of_one = len({feature for feature, _, _ in self._series}) == 1
         outputs = {output for _, output, _ in self._series}
         series = []

@@ -37,27 +37,27 @@ OF_ONE_FEATURE = (
     SentinelHubResponseError,
     SentinelHubServerError,
 )
-"""Errors that may concern one feature alone, as may silence. All others would come for each of them."""
+"""Errors that may concern one feature alone, as silence may. All others would come for each feature."""
 
 GATEWAY_TIMEOUT = 504
 
 MOST_FAILURES_IN_A_ROW = 25
-"""After this many features in a row without an answer, the fault is not theirs: no more are requested."""
+"""After this many features in a row without an answer, the fault is not theirs, and no more are requested."""
 
 MOST_FAILED_REPEATS = 3
 """Failed intervals of a feature are requested once more, until this many in a row have failed again."""
 
-Pending = Iterator[tuple[Feature, str]]  # Features to request, each with its key
+Pending = Iterator[tuple[Feature, str]]  # features to request, each with its key
 
 
 @dataclass
 class FeatureRequests:
     """The requests of one attempt.
 
-    ``part`` takes the answers, and has those of earlier attempts. ``whole``: features in all. ``concurrency``: requests
-    at a time. ``arguments`` tells how long the next call may take, and raises where the task's time is over.
-    ``samples``: to a pixel, for estimates. ``clock``: seconds, monotonic. ``progress_every``: seconds between two lines
-    that tell how far the work is.
+    ``part`` takes the answers and has those of earlier attempts. ``whole``: number of all features. ``concurrency``:
+    simultaneous requests. ``arguments`` returns the options of the next call, and raises if the task's time is over.
+    ``samples``: samples per pixel, for estimates. ``clock``: returns monotonic seconds. ``progress_every``: seconds
+    between two log lines about the progress.
     """
 
     hook: SentinelHubHook
@@ -80,13 +80,13 @@ class FeatureRequests:
     _told: float = 0.0
 
     def run(self, pending: Pending) -> None:
-        """Request all features that have no whole answer yet.
+        """Request all features that have no complete answer yet.
 
-        :raises SentinelHubError: the first that would come for every feature. Nothing is sent after it. Requests
+        :raises SentinelHubError: the first error that would come for every feature. Nothing is sent after it. Requests
             under way are completed and kept, as they are paid for.
         """
         self._began = self._told = self.clock()
-        # Looked up here, where it may block: the loop then finds the connection at hand.
+        # The settings are read here, where it may block. The loop then has the connection at hand.
         _ = self.hook.settings
         try:
             asyncio.run(self._run(pending))
@@ -110,7 +110,7 @@ class FeatureRequests:
 
     async def _work(self, pending: Pending) -> None:
         for feature, key in pending:
-            # Features of one area share one answer, so that it is paid for once.
+            # Features with the same area share one answer, so that it is paid for once.
             async with self._areas.setdefault(key, asyncio.Lock()):
                 if self._stopped_by is not None:
                     return
@@ -128,7 +128,7 @@ class FeatureRequests:
             self._tell()
 
     def _failed(self, feature: Feature, error: SentinelHubError) -> None:
-        """Note a feature that has no answer, or stop where no other would have one."""
+        """Note a feature without an answer. Stop if no other feature would get one."""
         if is_of_one_feature(error):
             self.problems.append(Problem(feature.id, str(error), error.final))
             self._in_a_row += 1
@@ -137,7 +137,7 @@ class FeatureRequests:
         self._stopped_by = self._stopped_by or error
 
     async def _request(self, key: str, request: StatisticalRequest) -> None:
-        """Get the answer for a feature, or what an earlier one lacks, and keep it."""
+        """Get and store the answer for a feature, or the part that an earlier answer lacks."""
         answer, units = self.part.get(key), 0.0
         if answer is None:
             answer, units = await self._post_or_split(key, request)
@@ -154,14 +154,14 @@ class FeatureRequests:
     async def _repeat(
         self, request: StatisticalRequest, answer: dict[str, Any], failed: list[Failure]
     ) -> tuple[dict[str, Any], float]:
-        """Request failed intervals one by one; return the answer they complete, and what that cost."""
+        """Request failed intervals one by one. Return the completed answer and the cost."""
         again: list[dict[str, Any]] = []
         units, failed_repeats = 0.0, 0
         for failure in failed:
             try:
                 one, spent = await self._post(request.of_interval(failure.interval))
                 units += spent
-                has_failed = bool(failures(one))  # raises for what is no answer
+                has_failed = bool(failures(one))  # raises for an unusable answer
                 without_scenes = {"data": [{"interval": failure.interval.to_half_open_json(), "outputs": {}}]}
                 again.append(one if one["data"] else without_scenes)
             except SentinelHubError as error:
@@ -175,9 +175,9 @@ class FeatureRequests:
         return merge(answer, again), units
 
     async def _post_or_split(self, key: str, request: StatisticalRequest) -> tuple[dict[str, Any], float]:
-        """Get the answer to a request; where that takes the service too long, those to smaller pieces of it.
+        """Get the answer to a request. If it takes the service too long, get answers to smaller pieces of it.
 
-        Pieces that stay without an answer are failed intervals, as long as another piece has one.
+        Pieces without an answer become failed intervals if another piece has an answer.
         """
         waiting, answers, units, in_a_row = deque([request]), list[dict[str, Any]](), 0.0, 0
         while waiting:
@@ -222,7 +222,7 @@ class FeatureRequests:
 
 
 def is_unanswered(error: SentinelHubError) -> bool:
-    """Tell whether the service had a request and did not answer it in time: a gateway's time-out, or silence."""
+    """Tell whether the service had a request and did not answer it in time, by a gateway's time-out or silence."""
     return error.status == GATEWAY_TIMEOUT or (isinstance(error, SentinelHubTransportError) and error.was_sent)
 
 
@@ -232,5 +232,5 @@ def is_of_one_feature(error: SentinelHubError) -> bool:
 
 
 def _repeatable(answer: Any) -> list[Failure]:
-    """List the failed intervals that may get an answer yet; raises for what is no answer."""
+    """List the failed intervals that may still get an answer. Raises for an unusable answer."""
     return [failure for failure in failures(answer) if failure.is_repeatable]

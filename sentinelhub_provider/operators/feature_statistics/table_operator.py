@@ -1,4 +1,4 @@
-"""What operators that make a table of statistics have in common: where it goes, and in which form."""
+"""The base of operators that write a table of statistics. It decides the table's place and format."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class StatisticsTableOperator(StatisticsRequestOperator):
-    """An operator that makes a table of statistics.
+    """An operator that writes a table of statistics.
 
-    :param output_path: file for the table: a local path, or a URL that Airflow's object storage knows. (templated)
-    :param output_format: ``csv``, ``jsonl`` or ``parquet``; what the path's ending says by default. With
-        ``partition_by``, ``parquet``, the default, or ``delta`` for a table of Delta Lake. (templated)
+    :param output_path: file for the table, a local path or a URL that Airflow's object storage knows. (templated)
+    :param output_format: ``csv``, ``jsonl`` or ``parquet``. Default: by the path's ending. With ``partition_by`` it is
+        ``parquet``, the default, or ``delta`` for a Delta Lake table. (templated)
     :param partition_by: one or more of ``interval_year``, ``interval_month`` and ``interval_day``. ``output_path`` is
-        then the folder of a dataset, of Parquet files in Hive style or a table of Delta Lake, into which the table is
-        merged: a row replaces the one of the same feature, interval, output and band. (templated)
+        then the folder of a dataset of Parquet files in Hive style or of a Delta Lake table. The table is merged into
+        it. A row replaces the one with the same feature, interval, output and band. (templated)
     :param kwargs: see :class:`~sentinelhub_provider.operators.request_arguments.StatisticsRequestOperator`.
     """
 
@@ -43,14 +43,14 @@ class StatisticsTableOperator(StatisticsRequestOperator):
     template_fields_renderers = dict.fromkeys(("partition_by",), "json")
 
     columns: Mapping[str, str] = MappingProxyType({})
-    """Kinds of the table's columns by their names, once it is written."""
+    """Kinds of the table's columns by their names, once the table is written."""
 
     def check_table_arguments(self) -> None:
         """Refuse arguments that do not go together. Raises :class:`SentinelHubRequestError`."""
         if self.partition_by is not None:
             if not str(self.output_path or "").strip():
                 raise SentinelHubRequestError(
-                    "partition_by is given, so output_path has to be the folder of a dataset. Give one."
+                    "partition_by is given, so output_path has to be the folder of a dataset. Give output_path."
                 )
             self._dataset()
         elif self.output_format is not None and str(self.output_format).strip().lower() == "delta":
@@ -67,14 +67,14 @@ class StatisticsTableOperator(StatisticsRequestOperator):
                 require_parquet_table()
 
     def check_table(self, body: Mapping[str, Any], properties: Mapping[str, str]) -> Mapping[str, str]:
-        """Check before anything is paid for that the table of a request can be stored.
+        """Check that the table of a request can be stored, before anything is paid for.
 
         :param body: the request's JSON.
         :param properties: kinds of further columns by their names: ``boolean``, ``integer``, ``number``, ``text``, or
-            ``unknown`` where there is no value.
+            ``unknown`` without a value.
         :returns: the kinds that these columns have in the table.
-        :raises SentinelHubRequestError: where a dataset has other columns.
-        :raises SentinelHubOutputError: where the path cannot be written.
+        :raises SentinelHubRequestError: if a dataset has other columns.
+        :raises SentinelHubOutputError: if the path cannot be written.
         """
         from sentinelhub_provider.hooks.output import check_writable
         from sentinelhub_provider.operators.feature_statistics.answers import kinds_there, schema_of
@@ -91,9 +91,9 @@ class StatisticsTableOperator(StatisticsRequestOperator):
     def write_table(
         self, cells: Iterator[dict[str, Any]], body: Mapping[str, Any], properties: Mapping[str, str]
     ) -> dict[str, Any]:
-        """Store the table; return ``path``, ``size``, ``sha256`` and ``content_type``, or ``path`` and ``partitions``.
+        """Store the table. Return ``path``, ``size``, ``sha256`` and ``content_type``, or ``path`` and ``partitions``.
 
-        :param cells: its rows. The other parameters and errors are those of :meth:`check_table`.
+        :param cells: its rows. :meth:`check_table` describes the other parameters and the errors.
         """
         from sentinelhub_provider.api.statistical.table import column_kinds
         from sentinelhub_provider.operators.feature_statistics.answers import merge_table, schema_of, write_table
@@ -111,7 +111,7 @@ class StatisticsTableOperator(StatisticsRequestOperator):
         kinds = {"parquet": Dataset, "delta": DeltaDataset}
         kind = kinds[read_choice(self.output_format or "parquet", tuple(kinds), "output_format")]
         is_remote = is_object_path(place_of(self.output_path))
-        # A commit of Delta Lake that meets another one is repeated: the lock only saves it from that.
+        # A Delta Lake commit that meets another one is repeated. A lock would only save it from that.
         needs_lock = kind is Dataset
         lock = merge_lock(self.hook.settings, str(self.output_path), is_needed=needs_lock) if is_remote else None
         return kind(self.output_path, self.structured("partition_by"), lock=lock)

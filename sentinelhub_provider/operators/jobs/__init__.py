@@ -1,1 +1,1 @@
-"""What the operators of remote jobs are made of."""
+"""Parts of the operators of remote jobs."""

@@ -1,7 +1,8 @@
-"""Which attempt of a task this is, and what outlives it: what makes retries of jobs idempotent.
+"""Identifies an attempt of a task, and keeps the record that makes retries of jobs idempotent.
 
-Airflow 3.3 and later have a task state store. XCom is no such place: Airflow clears it when a retry begins. Without a
-store, a job is found by its job tag; an Async Process job, which no listing shows, has a record in its bucket.
+Airflow 3.3 and later keep the record in a task state store. XCom cannot keep it, because Airflow clears XCom when a
+retry begins. Without a store, a job is found by its job tag. An Async Process job is in no listing, so it has a record
+in its bucket.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from sentinelhub_provider.hooks.output import check_writable
 from sentinelhub_provider.operators.jobs.buckets import BucketError, asking, exists, open_path, read
 
 MAX_EARLIER = 50
-"""So many clears back, jobs of a task instance are still recognised."""
+"""Number of clears after which jobs of a task instance are still recognised."""
 
 RETENTION = timedelta(days=60)
-"""How long Airflow keeps a record: longer than the service keeps a job that nobody touches."""
+"""How long Airflow keeps a record, which is longer than the service keeps an unused job."""
 
 RECORD_NAME = "airflow-job.json"
 """Name of the record in the folder of one task's outputs."""
@@ -36,9 +37,9 @@ RECORD_SIZE = 64 * 1024
 class Attempt:
     """An attempt at a task.
 
-    ``tag``: job tag of the job of this attempt, and of all others until a user clears the task. ``earlier_tags``: tags
-    of jobs from before such a clear. ``is_first``: whether no attempt came before it since. ``not_before``: the jobs
-    cannot have been created before; ``None`` where that is not known.
+    ``tag``: job tag of this attempt's job, the same for all attempts until a user clears the task. ``earlier_tags``:
+    tags of jobs from before such a clear. ``is_first``: whether it is the first attempt since then. ``not_before``:
+    earliest possible creation of the jobs, ``None`` if unknown.
     """
 
     tag: str
@@ -48,12 +49,12 @@ class Attempt:
 
 
 def attempt_of(operator: BaseOperator, context: Context) -> Attempt:
-    """Tell which attempt this is.
+    """Identify this attempt.
 
-    Airflow raises a task instance's ``max_tries`` whenever a user clears it after it has finished or while it waits in
-    the triggerer, and never else: it is the same for all retries, whatever becomes of the DAG's ``retries`` meanwhile.
-    The start of the run is no part of the tag, as Airflow resets it when a user clears a finished run. The address of
-    Airflow is part of it: another Airflow with the same DAG may use the same account.
+    Airflow raises a task instance's ``max_tries`` only when a user clears it after it has finished or while it waits in
+    the triggerer. So it is the same for all retries, even if the DAG's ``retries`` change meanwhile. The tag leaves out
+    the start of the run, because Airflow resets it when a user clears a finished run. It includes Airflow's address,
+    because another Airflow with the same DAG may use the same account.
     """
     ti: Any = context["ti"]
     run: Any = context.get("dag_run")
@@ -84,13 +85,13 @@ def _number(value: Any, default: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class DeferralState:
-    """What an attempt takes along when it waits in the triggerer, as plain values.
+    """The state of an attempt that it takes along to the triggerer, as plain values.
 
-    :param began: when it began, in seconds since the epoch.
-    :param ends: when its ``execution_timeout`` ends it, the same; ``None`` without one.
-    :param job_id: the job it has found, ``None`` before.
+    :param began: start of the attempt, in seconds since the epoch.
+    :param ends: end of the attempt by ``execution_timeout``, in seconds since the epoch, ``None`` without one.
+    :param job_id: the job that it has found, ``None`` before.
     :param waited: see :func:`~sentinelhub_provider.api.jobs.lifecycle.job_flow`.
-    :param expected_features: how many features the job has, ``None`` where that is not known.
+    :param expected_features: number of the job's features, ``None`` if unknown.
     """
 
     began: float
@@ -101,11 +102,11 @@ class DeferralState:
 
     @property
     def began_at(self) -> datetime:
-        """When it began."""
+        """Start of the attempt."""
         return datetime.fromtimestamp(self.began, UTC)
 
     def bounded(self, moment: datetime) -> datetime:
-        """Return a moment, or the end of the attempt where that comes first."""
+        """Return a moment, or the end of the attempt if that comes first."""
         return moment if self.ends is None else min(moment, datetime.fromtimestamp(self.ends, UTC))
 
 
@@ -113,8 +114,8 @@ class DeferralState:
 class JobStore:
     """Keeps one record, a JSON object without secrets, for all attempts at a task until a user clears it.
 
-    ``read`` returns it, ``None`` where there is none. ``write`` puts another one in its place. All three raise what the
-    storage raises. ``is_durable``: whether a record survives this attempt; otherwise nothing is kept.
+    ``read`` returns it, ``None`` if there is none. ``write`` replaces it. ``read``, ``write`` and ``delete`` raise the
+    storage's errors. ``is_durable``: whether a record survives this attempt. Otherwise nothing is kept.
     """
 
     read: Callable[[], dict[str, Any] | None] = lambda: None
@@ -124,9 +125,9 @@ class JobStore:
 
 
 def task_state_store(context: Context, tag: str) -> JobStore:
-    """Keep the record in Airflow's task state store; nowhere before Airflow 3.3.
+    """Keep the record in Airflow's task state store. Before Airflow 3.3 it is not kept.
 
-    ``tag``: the job tag; a cleared task has another one, and finds no record of its former job.
+    ``tag``: the job tag. A cleared task has another one, so it finds no record of its former job.
     """
     store: Any = context.get("task_state_store")
     if store is None:
@@ -141,10 +142,10 @@ def task_state_store(context: Context, tag: str) -> JobStore:
 
 
 def variable_store(tag: str) -> JobStore:
-    """Keep the record in an Airflow Variable, which is there before Airflow 3.3, too. ``tag``: as above."""
+    """Keep the record in an Airflow Variable, also before Airflow 3.3. ``tag``: as above."""
     from airflow.sdk import Variable
 
-    key, description = f"sentinelhub_job_{tag}", "What a task of Sentinel Hub paid for"
+    key, description = f"sentinelhub_job_{tag}", "The paid work of a Sentinel Hub task"
     return JobStore(
         lambda: Variable.get(key, default=None, deserialize_json=True),
         lambda record: Variable.set(key, record, description=description, serialize_json=True),
@@ -154,10 +155,11 @@ def variable_store(tag: str) -> JobStore:
 
 
 def bucket_store(folder: str, conn_id: str | None, log: Any, *, is_needed: bool = False) -> JobStore:
-    """Keep the record as a JSON file in a bucket; nowhere, with a line in the log, where that cannot be used.
+    """Keep the record as a JSON file in a bucket. If the bucket cannot be used, log it and keep nothing.
 
-    ``folder``: URL of the folder. ``conn_id``: Airflow connection; ``None`` for the worker's own credentials.
-    ``is_needed``: whether the task waits for a bucket that only is away. Raises :class:`SentinelHubOutputError` then.
+    ``folder``: URL of the folder. ``conn_id``: Airflow connection, ``None`` for the worker's own credentials.
+    ``is_needed``: whether the task needs the record. Then a passing fault of the bucket raises
+    :class:`SentinelHubOutputError`.
     """
     url = f"{folder}/{RECORD_NAME}"
     try:
@@ -167,7 +169,7 @@ def bucket_store(folder: str, conn_id: str | None, log: Any, *, is_needed: bool 
     except Exception as error:  # of the storage's library, whichever that is
         reason = error if isinstance(error, BucketError) else type(error).__name__
         if is_needed and not getattr(error, "final", True):
-            what = f"The bucket, which may hold a record of a job that is paid for, cannot be used for now: {reason}."
+            what = f"The bucket, which may hold a record of a paid job, cannot be used for now: {reason}."
             raise SentinelHubOutputError(what, final=False) from error
         log.info("the bucket cannot hold a record of the job: %s", reason)
         return JobStore()
@@ -177,7 +179,7 @@ def bucket_store(folder: str, conn_id: str | None, log: Any, *, is_needed: bool 
             return None
         record = json.loads(read(path, RECORD_SIZE))
         if not isinstance(record, dict):
-            raise ValueError(f"{url} holds no JSON object")
+            raise ValueError(f"{url} does not hold a JSON object")
         return record
 
     def write(record: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What the operators of remote jobs have in common: one job for all attempts, waits that hold no slot, the outcome."""
+"""The base of the operators of remote jobs: one job for all attempts, waits without a worker slot, and the outcome."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from sentinelhub_provider.operators.jobs.attempt import JobStore
     from sentinelhub_provider.operators.jobs.driver import JobDriver
 
-FOREVER = 10 * 365 * 86_400.0  # Seconds: what larger numbers mean, which lead past the last date that there is
+FOREVER = 10 * 365 * 86_400.0  # seconds; larger numbers would lead past the last possible date
 
 
 class SentinelHubJobOperator(JobTask):
-    """An operator that has a remote job done: once, whatever dies.
+    """An operator of a remote job. The job is paid for once, even if workers die.
 
     .. seealso:: :doc:`/explanation/jobs`
 
@@ -41,15 +41,15 @@ class SentinelHubJobOperator(JobTask):
     # --- the course of a task ----------------------------------------------------------------------------------------
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Do the work; see the class for what is returned."""
+        """Do the work. See the class for the result."""
         return self.resume(context)
 
     def resume(self, context: Context, event: Any = None, **state: Any) -> dict[str, Any]:  # noqa: ARG002
         """Do the work, for the first time or after a wait in the triggerer.
 
-        ``state``: the members of :class:`~sentinelhub_provider.operators.jobs.attempt.DeferralState`; ``dag.test()``
-        loses them. Raises :class:`AirflowFailException` for errors that no repetition can cure. Raises
-        :class:`TaskDeferred` where the task has to wait for long.
+        ``state`` has the members of :class:`~sentinelhub_provider.operators.jobs.attempt.DeferralState`, which
+        ``dag.test()`` loses. Raises :class:`AirflowFailException` for errors that no repetition can help, and
+        :class:`TaskDeferred` if the task has to wait for long.
         """
         from sentinelhub_provider.operators.jobs.attempt import DeferralState
 
@@ -65,7 +65,7 @@ class SentinelHubJobOperator(JobTask):
                 raise
 
     def execute_complete(self, context: Context, event: Any = None, **state: Any) -> dict[str, Any]:
-        """Go on when the trigger has seen the job end.
+        """Go on after the trigger has seen the job end.
 
         :param state: see :meth:`resume`.
         :raises SentinelHubResponseError: for an event of another shape, or about another job.
@@ -79,11 +79,11 @@ class SentinelHubJobOperator(JobTask):
             if seen.error is not None:
                 raise seen.error
         if seen.outcome is Outcome.TIMEOUT and self.execution_timeout is not None:
-            state = {"ends": self._clock().timestamp(), **state}  # where dag.test() lost it: job_timeout, or this
+            state = {"ends": self._clock().timestamp(), **state}  # dag.test() loses it
         return self.resume(context, **{"waited": True, **state, "job_id": job_id})
 
     def on_kill(self) -> None:
-        """Stop the job of a task that is killed."""
+        """Stop the job of a killed task."""
         if self._driver is not None:
             self._driver.kill()
 
@@ -107,7 +107,7 @@ class SentinelHubJobOperator(JobTask):
         self.expected_features = self.deferral.expected_features
         with ExitStack() as self.stack:
             if not self._is_known():
-                self.built(context)  # so that what cannot work is refused before anything is sent
+                self.built(context)  # to refuse a request that cannot work before anything is sent
             store = self.job_store(context)
             self._driver = driver = JobDriver(self, context, store)
             try:
@@ -118,11 +118,11 @@ class SentinelHubJobOperator(JobTask):
             except SentinelHubJobError:
                 self._tell_cost(context, driver.seen)
                 raise
-            if job is not None and not job.is_terminal:  # it is not waited for
+            if job is not None and not job.is_terminal:  # the task does not wait for it
                 result: dict[str, Any] = {"kind": self.kind.name, "id": job.id, "state": job.state.value}
                 result |= {"processing_units": job.cost, "delivery": job.delivery_url}
             else:
-                self._tell_cost(context, job)  # also of a job that is done in part, for which the task may fail
+                self._tell_cost(context, job)  # also for a partly done job, which may fail the task
                 result = self.outcome(context, job)
             self.returned = result
             tell_outlets(self, context, result)
@@ -130,7 +130,7 @@ class SentinelHubJobOperator(JobTask):
             return result
 
     def _flow(self, context: Context, store: JobStore) -> Flow[Job | None]:
-        """Return the job's life."""
+        """Return the flow of the job's life."""
         from sentinelhub_provider.api.jobs.async_lifecycle import async_flow
         from sentinelhub_provider.api.jobs.lifecycle import Plan, job_flow
 
@@ -154,5 +154,5 @@ class SentinelHubJobOperator(JobTask):
     def _tell_cost(self, context: Context, job: Job | None) -> None:
         cost = None if job is None else job.cost
         if cost is not None and job is not None and job.state in (JobState.DONE, JobState.PARTIAL, JobState.FAILED):
-            self.hook.meter.spend(cost, self.kind.path)  # a stopped one goes on, and counts once
+            self.hook.meter.spend(cost, self.kind.path)  # a stopped job may go on, and counts once
         log_and_push_spent(self, context, cost)

@@ -1,4 +1,4 @@
-"""Reads the buckets that jobs deliver to, through Airflow's object storage, page by page."""
+"""Reads the buckets of jobs through Airflow's object storage, page by page."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from sentinelhub_provider.exceptions import SentinelHubOutputError
 from sentinelhub_provider.transport.download import is_final
 
 LIST_PAGE = 1000
-"""Objects that S3 lists at a time."""
+"""Objects in one page of S3's listing."""
 
 
 class Entry(NamedTuple):
-    """An object: its URL's part behind the folder that was listed, and its size in bytes."""
+    """An object: the part of its URL after the listed folder, and its size in bytes."""
 
     name: str
     size: int
 
 
 class BucketError(SentinelHubOutputError):
-    """A bucket that cannot be used; says why, without credentials. It is not final where the storage is away."""
+    """The bucket cannot be used. The message says why, without credentials. A passing fault is not final."""
 
 
 def open_path(url: str, conn_id: str | None) -> ObjectStoragePath:
     """Return a place in a bucket.
 
-    :param url: ``s3://bucket/key`` or any other that Airflow's object storage knows.
-    :param conn_id: Airflow connection; ``None`` for what the worker has of itself.
-    :raises BucketError: where the scheme's provider package or the connection is missing.
+    :param url: ``s3://bucket/key`` or another URL that Airflow's object storage knows.
+    :param conn_id: Airflow connection, ``None`` for the worker's own credentials.
+    :raises BucketError: if the scheme's provider package or the connection is missing.
     """
     try:
         if conn_id is not None:
-            BaseHook.get_connection(conn_id)  # some storages go on without any where there is none of that name
+            BaseHook.get_connection(conn_id)  # some storages ignore that a connection is missing
         path = ObjectStoragePath(url, conn_id=conn_id)
         path.fs  # noqa: B018 - connects, and so finds out what is missing
     except Exception as error:
-        said = f"{url} cannot be opened ({_said(error)}); {_advice(url)}"
+        said = f"{url} cannot be opened ({_said(error)}). {_advice(url)}"
         raise BucketError(said, final=is_final(error)) from error
     return path
 
@@ -49,9 +49,9 @@ def open_path(url: str, conn_id: str | None) -> ObjectStoragePath:
 def find_file_of_job(url: str, job_id: str, name: str, conn_id: str | None) -> ObjectStoragePath:
     """Return a file that a job leaves in its delivery.
 
-    The documentation says "root folder" and no more: that is searched, then the job's own folder below.
-    ``url``: the job's delivery URL, with its placeholders. Raises :class:`BucketError` where it is not there, or the
-    bucket cannot be read.
+    The documentation only says "root folder". So that is searched first, then the job's own folder below. ``url``: the
+    job's delivery URL with its placeholders. Raises :class:`BucketError` if the file is missing or the bucket cannot be
+    read.
     """
     root = fixed_folder(url)
     folders = [root] if root.endswith(f"/{job_id}") else [root, f"{root}/{job_id}"]
@@ -64,34 +64,34 @@ def find_file_of_job(url: str, job_id: str, name: str, conn_id: str | None) -> O
 
 @contextmanager
 def asking(path: ObjectStoragePath, what: str) -> Iterator[None]:
-    """Turn what a storage raises into a :class:`BucketError`, which says what cannot be done."""
+    """Turn a storage's errors into a :class:`BucketError`, which says what failed."""
     try:
         yield
     except Exception as error:  # of the storage's library, whichever that is
-        said = f"{shown(path)} cannot be {what} ({_said(error)}); {_advice(str(path))}"
+        said = f"{shown(path)} cannot be {what} ({_said(error)}). {_advice(str(path))}"
         raise BucketError(said, final=is_final(error)) from error
 
 
 def exists(path: ObjectStoragePath) -> bool:
-    """Tell whether there is such an object. Raises :class:`BucketError` where that cannot be told."""
+    """Tell whether there is such an object. Raises :class:`BucketError` if the bucket cannot be read."""
     with asking(path, "checked"):
         return bool(path.fs.exists(path.path))
 
 
 def fetch(path: ObjectStoragePath, target: str) -> None:
-    """Copy an object into a local file. Raises :class:`BucketError` where it cannot be read."""
+    """Copy an object into a local file. Raises :class:`BucketError` if it cannot be read."""
     with asking(path, "read"):
         path.fs.get_file(path.path, target)
 
 
 def read(path: ObjectStoragePath, most: int | None = None) -> bytes:
-    """Return an object, or its first bytes, at most that many. Raises :class:`BucketError` where it cannot be read."""
+    """Return an object, or at most its first ``most`` bytes. Raises :class:`BucketError` if it cannot be read."""
     with asking(path, "read"):
         return bytes(path.fs.cat_file(path.path, start=None if most is None else 0, end=most))
 
 
 def entries(folder: ObjectStoragePath) -> Iterator[Entry]:
-    """Yield the objects in and below a folder, page by page. Raises :class:`BucketError` where it cannot be listed."""
+    """Yield the objects in and below a folder, page by page. Raises :class:`BucketError` if it cannot be listed."""
     with asking(folder, "listed"):
         yield from _pages_of_s3(folder) if hasattr(folder.fs, "call_s3") else _all_of(folder)
 
@@ -119,16 +119,16 @@ def _all_of(folder: ObjectStoragePath) -> Iterator[Entry]:
 
 
 def shown(path: ObjectStoragePath) -> str:
-    """Return the URL of a place, without the connection that it is reached with."""
+    """Return the URL of a place without its connection."""
     scheme, _, rest = str(path).partition("://")
     bucket, slash, key = rest.partition("/")
     return f"{scheme}://{bucket.rpartition('@')[2]}{slash}{key}"
 
 
 def _said(error: BaseException) -> str:
-    """Return what is worth repeating of an error: S3's own texts may hold an access key.
+    """Return the safe part of an error, because S3's own texts may hold an access key.
 
-    :return: the kind of error, with the service's code where it has one.
+    :return: the kind of error, with the service's code if there is one.
     """
     response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
     code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
@@ -142,4 +142,4 @@ def _said(error: BaseException) -> str:
 def _advice(url: str) -> str:
     package = {"s3": "amazon[s3fs]", "gs": "google"}.get(url.partition(":")[0])
     installed = f"that apache-airflow-providers-{package} is installed, and " if package else ""
-    return f"check {installed}that the connection may read that bucket"
+    return f"Check {installed}that the connection may read that bucket"

@@ -1,4 +1,4 @@
-"""Drives the flow of a job's life in a worker: makes its calls, spends its waits here or in the triggerer."""
+"""Drives the flow of a job's life in a worker. It makes the calls and spends the waits here or in the triggerer."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from sentinelhub_provider.operators.jobs.task import JobTask
 
 STOP_SECONDS = 4.0
-"""Airflow kills a task for good 5 seconds after it was asked to end."""
+"""Airflow kills a task for good 5 seconds after it asked the task to end."""
 
 
 class JobDriver:
     """Drives a flow for one attempt.
 
-    ``operator``: the task; makes the request, and knows what is in the bucket. ``store``: what outlives the attempt.
+    ``operator``: the task, which makes the request and reads the bucket. ``store``: the record that outlives the
+    attempt.
     """
 
     def __init__(self, operator: JobTask, context: Context, store: JobStore) -> None:
@@ -42,14 +43,14 @@ class JobDriver:
         self._clock, self._killed = operator._clock, threading.Event()
         self._shown: str | None = self._deferral.job_id
         self.seen: Job | None = None
-        """The job as it was last seen."""
+        """The job as last seen."""
 
     def run(self, flow: Generator[Any, Any, Job | None]) -> Job | None:
-        """Do the flow's steps until it ends.
+        """Carry out the flow's steps until it ends.
 
-        :raises TaskDeferred: where a wait is spent in the triggerer.
-        :raises SentinelHubError: as the flow does, and where a call fails in a way that leaves nothing open.
-        :raises AirflowTaskTimeout: where ``execution_timeout`` passed in a wait.
+        :raises TaskDeferred: to spend a wait in the triggerer.
+        :raises SentinelHubError: from the flow, and if a call fails with a clear outcome.
+        :raises AirflowTaskTimeout: if ``execution_timeout`` passed in a wait.
         """
         answer: Any = None
         try:
@@ -64,7 +65,7 @@ class JobDriver:
                 answer = self._do(step)
                 if isinstance(answer, Job):
                     self.seen = answer
-                if self._killed.is_set() and not isinstance(step, steps.Create):  # what it brought is to be kept first
+                if self._killed.is_set() and not isinstance(step, steps.Create):  # keep its result first
                     self._end_after_kill(step)
         finally:
             flow.close()
@@ -110,13 +111,13 @@ class JobDriver:
             if kept is None:
                 return None
             record = steps.Record(datetime.fromisoformat(kept["written"]), kept.get("id"), kept.get("digest"))
-        except Exception as error:  # whatever a store raises
+        except Exception as error:  # the store may raise anything
             if self._kind.actions:
-                self._log.warning("the record of the job cannot be read (%s); its tag finds it as well", error)
+                self._log.warning("the record of the job cannot be read (%s), so the job is found by its tag", error)
                 return None
             if isinstance(error, KeyError | TypeError | ValueError):
-                raise unclear(f"the record of the task's job is none ({type(error).__name__}: {error})") from error
-            raise  # nobody knows then whether the job was sent
+                raise unclear(f"the record of the task's job is damaged ({type(error).__name__}: {error})") from error
+            raise  # it is unknown whether the job was sent
         if record.job_id is not None:
             self._show(record.job_id)
         return record
@@ -124,17 +125,17 @@ class JobDriver:
     def _save_record(self, record: steps.Record) -> None:
         kept = {"written": record.written.isoformat(), "id": record.job_id, "digest": record.digest}
         if record.job_id is None:
-            self._store.write(kept)  # if it cannot be written, the job is not sent
+            self._store.write(kept)  # if this fails, the job is not sent
             return
         self._log.info("%s job %s is this task's", self._kind, record.job_id)
         self._show(record.job_id)
         try:
             self._store.write(kept)
-        except Exception as error:  # whatever a store raises, the job goes on
-            self._log.warning("the id of job %s cannot be kept for a retry: %s", record.job_id, error)
+        except Exception as error:  # the store may raise anything, but the job goes on
+            self._log.warning("the ID of job %s cannot be kept for a retry: %s", record.job_id, error)
 
     def _show(self, job_id: str) -> None:
-        """Let others see the id, and :meth:`kill` stop the job."""
+        """Show the ID to others, and let :meth:`kill` stop the job."""
         if job_id != self._shown:
             self._shown = job_id
             push(self._operator, self._context, "job_id", job_id)
@@ -171,7 +172,7 @@ class JobDriver:
                 faults += 1
                 asked = getattr(error, "retry_after", None)
                 interval = polling.wait_after_fault(faults, self._operator.poll_interval, jitter, asked)
-                self._log.warning("%s job %s cannot be checked, going on: %s", self._kind, job.id, error)
+                self._log.warning("%s job %s cannot be checked, waiting goes on: %s", self._kind, job.id, error)
                 continue
             faults = 0
             if job.state is not state or job.is_terminal or polling.has_progressed(job.completion, completion):
@@ -188,7 +189,7 @@ class JobDriver:
         from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
 
         when = until.isoformat(timespec="seconds")
-        self._log.info("%s job %s is waited for in the triggerer, until %s at most", job.kind, job.id, when)
+        self._log.info("waiting for %s job %s in the triggerer, until %s at most", job.kind, job.id, when)
         trigger = SentinelHubJobTrigger(
             kind=self._kind.name,
             job_id=job.id,
@@ -214,27 +215,27 @@ class JobDriver:
         return asdict(replace(self._deferral, expected_features=self._operator.expected_features, **changes))
 
     def defer_for(self, error: SentinelHubRateLimitError) -> None:
-        """Wait in the triggerer where a rate limit asks for a long wait; return where it does not, or for too long."""
+        """Wait in the triggerer if a rate limit asks for a long wait. Return if it does not, or if it is too long."""
         ends = self._deferral.bounded(self._deferral.began_at + timedelta(seconds=self._operator.max_wait_seconds))
         wait_in_triggerer(self._operator, error, self._clock(), ends.timestamp(), self._kept())
 
     # --- death -------------------------------------------------------------------------------------------------------
 
     def kill(self) -> None:
-        """Stop the job, in a few seconds: the task is about to be killed. Called in the middle of anything."""
+        """Stop the job of a task that is about to be killed, within seconds. It may be called at any moment."""
         self._killed.set()
         job_id = self._shown
         if job_id is None:
             self._log.warning("killed before there was a job")
         elif not self._kind.actions:
-            self._log.warning("killed: %s job %s cannot be stopped; it goes on and is paid for", self._kind, job_id)
+            self._log.warning("killed: %s job %s cannot be stopped. It goes on and is paid for", self._kind, job_id)
         elif not self._operator.stop_on_kill:
             self._log.warning("killed: %s job %s goes on, as stop_on_kill is off", self._kind, job_id)
         else:
             self._stop(job_id)
 
     def _stop(self, job_id: str) -> None:
-        """Stop a job in a thread of its own: this one may hold what the call needs."""
+        """Stop a job in another thread, because this thread may hold a lock that the call needs."""
         calls = worker_calls(self._operator.hook, self._kind, deadline=STOP_SECONDS, timeout=STOP_SECONDS)
         said: list[SentinelHubError | None] = []
 
@@ -252,17 +253,17 @@ class JobDriver:
         else:
             why = str(said[0]) if said else "no answer in time"
             self._log.warning(
-                "killed: %s job %s may go on, stopping it failed: %s. See the dashboard", self._kind, job_id, why
+                "killed: %s job %s may go on, as stopping it failed: %s. See the dashboard", self._kind, job_id, why
             )
 
     def _end_after_kill(self, step: Any) -> NoReturn:
-        """End an attempt that was killed, and yet lives: a worker that shuts down lets the task be tried again."""
+        """End an attempt that was killed and still lives. A worker that shuts down leaves the task to its retries."""
         if isinstance(step, steps.SaveRecord) and step.record.job_id is None:
             self._store.delete()  # nothing was sent
         if isinstance(step, steps.Act) and step.action == "start" and self._operator.stop_on_kill:
-            self._stop(step.job.id)  # the stop may have come before the start
+            self._stop(step.job.id)  # the first stop may have come before the start
         raise SentinelHubJobError(
-            "The task was killed, and its job told to stop where that was possible. A retry reconnects to it.",
+            "The task was killed, and its job was stopped if possible. A retry reconnects to it.",
             job_status="UNKNOWN",
             final=False,
         )

@@ -1,6 +1,7 @@
-"""The features that a batch job runs over: a GeoPackage that is in a bucket already, or one that is brought there.
+"""The features of a batch job, in a GeoPackage that is in a bucket or is uploaded there.
 
-Features of any kind become one GeoPackage, named after what it holds: a retry finds it, and uploads it no second time.
+Features of any kind become one GeoPackage, which is named after its content. So a retry finds it and does not upload it
+again.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from sentinelhub_provider.operators.jobs.buckets import BucketError, exists, ope
 log = logging.getLogger(__name__)
 
 PROBLEMS = 20
-"""Unusable features that an error names."""
+"""Number of unusable features that an error names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Raster:
-    """What each feature's raster will be, to work out what a job costs and that none is too large.
+    """The raster of each feature, for the cost of the job and the limit of its size.
 
-    ``size``: width and height in pixels; or ``resolution``: pixel sides in units of the features' CRS. ``max_side``:
-    pixels that a side may have.
+    ``size``: width and height in pixels. ``resolution``: pixel sides in units of the features' CRS, instead of
+    ``size``. ``max_side``: most pixels of a side.
     """
 
     size: tuple[int, int] | None = None
@@ -42,7 +43,7 @@ class Raster:
     max_side: int | None = None
 
     def pixels(self, box: BBox) -> tuple[int, int] | None:
-        """Return width and height of a feature's raster, ``None`` where they are not known."""
+        """Return width and height of a feature's raster, ``None`` if unknown."""
         size = self.size
         if size is None and self.resolution is not None:
             x, y = self.resolution
@@ -56,14 +57,14 @@ class Raster:
 
 @dataclass(frozen=True, slots=True)
 class PreparedFeatures:
-    """A GeoPackage that is ready to be uploaded.
+    """A GeoPackage that is ready for upload.
 
-    :param path: the local file, which is there as long as the context lasts.
-    :param count: how many features it has.
-    :param digest: SHA-256 of what it holds, as hexadecimal digits.
-    :param crs: CRS of all of them.
+    :param path: the local file, which exists as long as the context lasts.
+    :param count: number of its features.
+    :param digest: SHA-256 of its content, as hexadecimal digits.
+    :param crs: CRS of all features.
     :param bbox: the box around them.
-    :param sizes: their rasters; ``None`` where these are not known.
+    :param sizes: their rasters, ``None`` if unknown.
     """
 
     path: Path
@@ -74,14 +75,14 @@ class PreparedFeatures:
     sizes: FeatureSizes | None
 
     def url_in(self, folder: str) -> str:
-        """Return the URL that it gets in a folder of a bucket."""
+        """Return its URL in a folder of a bucket."""
         return f"{folder.rstrip('/')}/features-{self.digest[:32]}.gpkg"
 
     def upload(self, folder: str, conn_id: str | None = None) -> str:
-        """Upload it, unless it is there already, and return its URL.
+        """Upload it unless it is already there, and return its URL.
 
-        ``folder``: ``s3://bucket/folder`` or any other URL that Airflow's object storage knows. ``conn_id``: Airflow
-        connection that may write there. Raises :class:`SentinelHubOutputError` where the bucket cannot be written.
+        ``folder``: ``s3://bucket/folder`` or another URL that Airflow's object storage knows. ``conn_id``: Airflow
+        connection that may write there. Raises :class:`SentinelHubOutputError` if the bucket cannot be written.
         """
         url = self.url_in(folder)
         try:
@@ -103,16 +104,16 @@ def prepare_features(
     raster: Raster | None = None,
     folders: Iterable[str] = (),
 ) -> Iterator[PreparedFeatures]:
-    """Make a GeoPackage of features; it is there as long as the context lasts.
+    """Make a GeoPackage of features. It exists as long as the context lasts.
 
     :param value: see :func:`~sentinelhub_provider.features.open_features`, also for ``layer``.
-    :param id_property: the property that becomes each feature's ``identifier``; by default GeoJSON's ``id`` or the
+    :param id_property: the property that becomes each feature's ``identifier``. Default: GeoJSON's ``id`` or the
         table's key, else its number.
-    :param crs: CRS of features that do not name their own; longitude and latitude by default.
-    :param raster: what each feature's raster will be.
-    :param folders: where a relative path is searched for, after the working directory.
-    :raises SentinelHubRequestError: where features cannot be read or used, and which; all must be areas in one CRS,
-        with different identifiers.
+    :param crs: CRS of features that do not name their own. Default: longitude and latitude.
+    :param raster: the raster of each feature.
+    :param folders: where a relative path is searched, after the working directory.
+    :raises SentinelHubRequestError: names the features that cannot be read or used. All must be areas in one CRS with
+        different identifiers.
     """
     with (
         open_features(value, id_property=id_property, layer=layer, folders=folders) as features,
@@ -123,12 +124,12 @@ def prepare_features(
         sent = system.sent_as
         if raster is not None and raster.resolution is not None and sent.is_geographic and not system.is_geographic:
             raise SentinelHubRequestError(
-                f"resolution counts units of {system}, which Sentinel Hub does not take, and the features are "
+                f"resolution counts units of {system}, which Sentinel Hub does not take, so the features are "
                 "transformed to degrees. Transform them to a projection that it takes, or give width and height.",
                 field="resolution",
             )
         if sent != system:
-            log.warning("Sentinel Hub does not take %s: the features are transformed to %s", system, sent)
+            log.warning("Sentinel Hub does not take %s, so the features are transformed to %s", system, sent)
         path = Path(folder) / "features.gpkg"
         sizes = FeatureSizes()
         written = write_geopackage(path, _checked(features, system, raster or Raster(), sizes), sent)
@@ -141,7 +142,7 @@ def _checked(
 ) -> Iterator[tuple[str, Geometry]]:
     """Yield identifier and polygon of each feature, and add its raster to ``sizes``.
 
-    :raises SentinelHubRequestError: at the end, where some cannot be used: a job would leave them out.
+    :raises SentinelHubRequestError: at the end, if some cannot be used, because a job would leave them out.
     """
     problems: list[str] = []
     number = 0

@@ -1,4 +1,4 @@
-"""What the operators of Batch Process and Batch Statistics have in common: features, and what became of them."""
+"""The base of the Batch Process and Batch Statistics operators: features and their outcome."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ON_PARTIAL = ("fail", "warn")
 
 FOLDER = "features"
-"""Where GeoPackages go that are made: below the fixed part of the delivery."""
+"""Folder of uploaded GeoPackages, below the fixed part of the delivery."""
 
 STORES = ("s3://", "gs://")
 
@@ -30,21 +30,21 @@ STORES = ("s3://", "gs://")
 class SentinelHubListedJobOperator(SentinelHubJobOperator):
     """An operator of jobs over many features, Batch Process or Batch Statistics.
 
-    :param features: URL of a GeoPackage in a bucket, ``s3://bucket/fields.gpkg``; or GeoJSON, or a file of any
-        kind that :func:`~sentinelhub_provider.features.open_features` reads, of which a GeoPackage is made and
-        uploaded. (templated)
-    :param features_crs: EPSG code of features that do not say it. (templated)
-    :param features_folder: where in a bucket a GeoPackage is uploaded; near ``delivery`` by default. (templated)
-    :param features_conn_id: connection for that bucket; ``delivery_conn_id`` by default. (templated)
+    :param features: URL of a GeoPackage in a bucket, such as ``s3://bucket/fields.gpkg``. Or GeoJSON, or a file of any
+        kind that :func:`~sentinelhub_provider.features.open_features` reads, which is uploaded as a GeoPackage.
+        (templated)
+    :param features_crs: EPSG code of features that do not name theirs. (templated)
+    :param features_folder: folder in a bucket for an uploaded GeoPackage. Default: near ``delivery``. (templated)
+    :param features_conn_id: connection for that bucket. Default: ``delivery_conn_id``. (templated)
     :param id_property: the property that names each feature. (templated)
-    :param layer: which layer of a file that has several. (templated)
-    :param analyse: have the job analysed, and its cost checked, before it is started. (templated)
-    :param on_partial: ``fail`` the task where features failed, or ``warn`` and return. (templated)
+    :param layer: layer of a file that has several. (templated)
+    :param analyse: whether to analyse the job and check its cost before its start. (templated)
+    :param on_partial: ``fail`` the task if features failed, or ``warn`` and return. (templated)
     :param kwargs: see :class:`SentinelHubJobOperator`.
     """
 
     prepared: PreparedFeatures | None = None
-    """The GeoPackage that was made of the features, while the task runs."""
+    """The features' GeoPackage while the task runs."""
 
     def __init__(
         self,
@@ -73,24 +73,24 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
 
     @abstractmethod
     def check(self, url: str, job: Job) -> FeatureResults:
-        """Read in the bucket what became of the job's features.
+        """Read the outcome of the job's features in the bucket.
 
-        ``url``: the job's delivery. Raises :class:`BucketError` where that cannot be known.
+        ``url``: the job's delivery. Raises :class:`BucketError` if the outcome cannot be read.
         """
 
     def estimate(self, request: Any, sizes: FeatureSizes | None = None) -> Estimate | None:
-        """Return what the request will cost over features of such sizes, by default those that are known."""
+        """Return the estimated cost of the request over features of these sizes. Default: the known sizes."""
         if sizes is None and self.prepared is not None:
             sizes = self.prepared.sizes
         estimate: Estimate | None = request.estimate(samples=self.sample_count, sizes=sizes)
         return estimate
 
     def plan(self) -> dict[str, Any]:
-        """Return what is done before the start."""
+        """Return the actions before the start."""
         return {"analyse": self.analyse}
 
     def payload(self, context: Context) -> dict[str, Any]:
-        """Return what is sent, once its cost was checked and its features are in the bucket."""
+        """Return the body to send, after its cost is checked and its features are in the bucket."""
         payload = super().payload(context)
         if self.prepared is not None:
             conn_id = self.delivery_conn_id if self.features_conn_id is None else self.features_conn_id
@@ -99,7 +99,7 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
         return payload
 
     def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:  # noqa: ARG002 - the job says it all
-        """Return what the task returns; read what became of the features."""
+        """Return the task's result. Read the outcome of the features."""
         assert job is not None  # noqa: S101 - these kinds always have one
         found = self._checked(job)
         return {
@@ -122,7 +122,7 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
                 raise BucketError("the service does not say where the results are")
             found = self.check(job.delivery_url, job)
         except BucketError as error:
-            what = "is done, but whether all features are could not be checked"
+            what = "is done, but the outcome of its features could not be checked"
             self.log.warning("%s job %s %s: %s.", job.kind, job.id, what, error)
             return None
         if found.is_good:
@@ -132,13 +132,13 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
         return found
 
     def _fail_or_warn(self, job: Job, what: str, *, reason: str) -> None:
-        """Fail the task for a job that is done in part, or warn, as it was told to."""
+        """Fail the task for a partly done job, or warn, as ``on_partial`` says."""
         if self.on_partial == "warn":
             self.log.warning("%s job %s: %s", job.kind, job.id, what)
             return
         raise SentinelHubJobError(
-            f"{job.kind} job {job.id} is done, but {what}. What succeeded is in the bucket. With on_partial='warn' the "
-            "task goes on; clear it to have everything done anew.",
+            f"{job.kind} job {job.id} is done, but {what}. The good results are in the bucket. With on_partial='warn' "
+            "the task goes on. Clear it to do everything again.",
             job_status=JobState.PARTIAL.value,
             reason=reason,
             final=True,
@@ -146,16 +146,16 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
 
     @property
     def _folder(self) -> str:
-        """Where a GeoPackage goes that is made."""
+        """Folder of an uploaded GeoPackage."""
         from sentinelhub_provider.api.job_requests.delivery import fixed_folder
 
         return str(self.features_folder or f"{fixed_folder(str(self.delivery).strip())}/{FOLDER}")
 
     def source_of_features(self, max_side: int) -> Location:
-        """Return where the features are, or will be: others than a GeoPackage in a bucket become one.
+        """Return the place of the features. Other features become a GeoPackage in a bucket.
 
-        ``max_side``: pixels that a side of a feature may have. Raises :class:`SentinelHubRequestError` where features
-        cannot be used.
+        ``max_side``: most pixels of a feature's side. Raises :class:`SentinelHubRequestError` if features cannot be
+        used.
         """
         from sentinelhub_provider.api.job_requests.batch_input import feature_size
         from sentinelhub_provider.features.files import template_folders
@@ -193,7 +193,7 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
         return Location(url, self.features_access(url))
 
     def features_access(self, url: str) -> Access | None:
-        """Return how the features' bucket is reached."""
+        """Return the access to the features' bucket."""
         from sentinelhub_provider.hooks.delivery import access_of
 
         conn_id = self.features_conn_id

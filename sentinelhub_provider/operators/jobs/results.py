@@ -1,8 +1,9 @@
-"""What the bucket says about a job: what it will make once it is analysed, and what it made once it is over.
+"""Reads a job's facts in its bucket: its plan after the analysis, and its outcome after the end.
 
-A job that is DONE may hold features that failed, and one of Async Process says nothing at all once it is over. What
-went well, what did not and why stands in the bucket, in a form that differs from API to API. Where it cannot be read,
-a :class:`~sentinelhub_provider.operators.jobs.buckets.BucketError` says why: never a silent success.
+A job that is DONE may hold failed features. The API of Async Process says nothing about a job that is over. The bucket
+tells which features failed and why, in a form that differs from API to API. If it cannot be read, a
+:class:`~sentinelhub_provider.operators.jobs.buckets.BucketError` says why. Such a job never counts as a success
+silently.
 """
 
 from __future__ import annotations
@@ -29,20 +30,20 @@ from sentinelhub_provider.operators.jobs import buckets
 from sentinelhub_provider.operators.jobs.buckets import BucketError, Entry
 
 CAUSES = 5
-"""Different causes that are told, the most frequent first."""
+"""Number of causes in a message, the most frequent first."""
 
 EXAMPLES = 3
-"""Features that are named for each cause."""
+"""Number of features that are named for each cause."""
 
 FILES_READ = 10_000
-"""Result files of Batch Statistics that are read at most, the smallest first: an error is shorter than statistics."""
+"""Result files of Batch Statistics to read, the smallest first, because an error is shorter than statistics."""
 
 FILES_AT_A_TIME = 16
 FILE_SIZE = 4 * 1024 * 1024
-"""Bytes of a result file that are read; statistics of thousands of intervals are about one megabyte."""
+"""Bytes to read of a result file. Statistics of thousands of intervals have about one megabyte."""
 
 NO_DATA = "no data"
-"""What the result database says of a feature that is done and empty, as there was no scene."""
+"""The result database's text for a feature that is done and empty, as there was no scene."""
 
 _WAITING = ("PENDING", "PROCESSING", "RUNNING", "QUEUED", "SCHEDULED", "RETRY")
 _TEXT_SIZE = 500
@@ -51,7 +52,7 @@ _Found = TypeVar("_Found")
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why features failed. ``count``: how many, for this reason; ``features``: the names of some of them."""
+    """A cause of failed features. ``count``: number of features. ``features``: names of some of them."""
 
     text: str
     count: int
@@ -65,13 +66,13 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class FeatureResults:
-    """What became of a job's features.
+    """The outcome of a job's features.
 
-    Of ``total``, ``done`` counts those without data (``empty``: no scene was seen there and then) and those that were
-    skipped and so not delivered (``undelivered``); ``failed`` those that are not done, for whatever cause; ``pending``
-    those that were not processed, which a job that is done should not have. ``unread``: result files that were not
-    read, as there are so many. ``causes``: why features failed, the most frequent first. ``source``: the URL that says
-    so.
+    ``total`` is the number of all features. ``done`` includes those without data (``empty``, as there was no scene) and
+    those that were skipped and so not delivered (``undelivered``). ``failed`` are not done, for any cause. ``pending``
+    were not processed, which should not happen in a job that is done. ``unread``: result files that were not read,
+    because there are so many. ``causes``: why features failed, the most frequent first. ``source``: the URL of the
+    outcome.
     """
 
     total: int
@@ -86,7 +87,7 @@ class FeatureResults:
 
     @property
     def is_good(self) -> bool:
-        """Whether no feature is known to have failed or been left out."""
+        """Whether no feature is known as failed or left out."""
         return not self.failed and not self.pending
 
     def __str__(self) -> str:
@@ -102,11 +103,11 @@ class FeatureResults:
 
 @dataclass(frozen=True, slots=True)
 class AsyncResults:
-    """What an Async Process job left in its folder ``source``: URLs of outputs, or the service's words of an error.
+    """The content of an Async Process job's folder ``source``: URLs of outputs, or the service's words of an error.
 
     ``size``: bytes of all outputs.
 
-    Without both, it may still be running, or was never accepted.
+    Without both, the job may still be running, or was never accepted.
     """
 
     outcome: Delivered
@@ -127,21 +128,21 @@ class AsyncResults:
 def check_batch_process(url: str, job_id: str, conn_id: str | None = None) -> FeatureResults:
     """Read the result database of a Batch Process job.
 
-    ``url``: the job's delivery URL, with its placeholders. ``conn_id``: Airflow connection that reads the bucket. As
-    all checks do, it raises :class:`BucketError` where nothing can be known.
+    ``url``: the job's delivery URL with its placeholders. ``conn_id``: Airflow connection that reads the bucket. Like
+    all checks, it raises :class:`BucketError` if the outcome cannot be read.
     """
     return _read_database(url, job_id, f"execution-{job_id}.sqlite", conn_id, _read_results)
 
 
 def sizes_in_manifest(url: str, job_id: str, conn_id: str | None = None) -> FeatureSizes:
-    """Read the sizes of an analysed job's features from its manifest; arguments as :func:`check_batch_process`."""
+    """Read the sizes of an analysed job's features from its manifest. Arguments as :func:`check_batch_process`."""
     return _read_database(url, job_id, f"featureManifest-{job_id}.gpkg", conn_id, _read_sizes)
 
 
 def _read_database(
     url: str, job_id: str, name: str, conn_id: str | None, read: Callable[[sqlite3.Connection, str], _Found]
 ) -> _Found:
-    """Read a copy of an SQLite file that a job leaves in its delivery; ``read`` gets it, and its URL."""
+    """Read a copy of an SQLite file from a job's delivery. ``read`` gets it and its URL."""
     found = buckets.find_file_of_job(url, job_id, name, conn_id)
     with tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder:
         copy = Path(folder) / "copy.sqlite"
@@ -150,17 +151,17 @@ def _read_database(
             with closing(sqlite3.connect(f"{copy.as_uri()}?mode=ro", uri=True)) as database:
                 return read(database, buckets.shown(found))
         except sqlite3.Error as error:
-            raise BucketError(f"{buckets.shown(found)} is no database of features ({error})") from None
+            raise BucketError(f"{buckets.shown(found)} is not a database of features ({error})") from None
 
 
 def check_batch_statistics(
     url: str, job_id: str, conn_id: str | None = None, *, expected: int | None = None, most: int = FILES_READ
 ) -> FeatureResults:
-    """Read the result files of a Batch Statistics job: one for each feature.
+    """Read the result files of a Batch Statistics job, one for each feature.
 
-    All are listed, and the smallest read, as an error is shorter than statistics. ``url``: the job's delivery URL, with
-    its placeholders. ``conn_id``: Airflow connection that reads the bucket. ``expected``: how many features there are,
-    where that is known; those without a file count as not processed. ``most``: files that are read.
+    All are listed and the smallest are read, because an error is shorter than statistics. ``url``: the job's delivery
+    URL with its placeholders. ``conn_id``: Airflow connection that reads the bucket. ``expected``: number of features,
+    if known. Features without a file count as not processed. ``most``: number of files to read.
     """
     folder, counted = _folder_of_statistics(url, job_id), Counter[str]()
     place = buckets.open_path(folder, conn_id)
@@ -185,8 +186,8 @@ def statistics_of_features(
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield each feature's identifier and its answer of the Statistical API, in the order of the files' names.
 
-    Arguments as those of :func:`check_batch_statistics`. Features that failed as a whole, and files that are no result,
-    are left out. Raises :class:`BucketError` where the bucket cannot be read, or has no answer at all.
+    Arguments as those of :func:`check_batch_statistics`. Features that failed as a whole and files of other kinds are
+    left out. Raises :class:`BucketError` if the bucket cannot be read or has no answer at all.
     """
     has_any = False
     place = buckets.open_path(_folder_of_statistics(url, job_id), conn_id)
@@ -211,14 +212,14 @@ def check_async_process(
 ) -> AsyncResults:
     """Look for the outputs of an Async Process job, or its ``error.json``.
 
-    ``url``: the job's delivery URL, with its placeholders. ``job_id``: ``None`` where it is not known, because the
-    answer to the request was lost; then the whole folder is listed, which must be that request's own. ``outputs``:
-    identifiers of its outputs. ``conn_id``: Airflow connection that reads the bucket.
+    ``url``: the job's delivery URL with its placeholders. ``job_id``: ``None`` if unknown, because the answer to the
+    request was lost. Then the whole folder is listed, which must be that request's own. ``outputs``: identifiers of its
+    outputs. ``conn_id``: Airflow connection that reads the bucket.
     """
     template = url if "<" in url else f"{url.rstrip('/')}/<REQUEST_ID>/<OUTPUT>"
     folder = fixed_folder(template.replace("<REQUEST_ID>", job_id) if job_id is not None else template)
     place, wanted = buckets.open_path(folder, conn_id), tuple(outputs)
-    # A folder may be shared with other jobs, of whose many files none is kept.
+    # A folder may be shared with other jobs. Their many files are not kept in memory.
     sizes = {
         entry.name: entry.size
         for entry in buckets.entries(place)
@@ -236,7 +237,7 @@ def check_async_process(
 
 
 def _read_sizes(database: sqlite3.Connection, _source: str) -> FeatureSizes:
-    """Add up the features of a manifest; each is listed once for each output, and counted once."""
+    """Add up the features of a manifest. Each is listed once for each output and counted once."""
     sizes = FeatureSizes()
     tables = database.execute("SELECT table_name FROM gpkg_contents WHERE data_type = 'features'").fetchall()
     for (table,) in tables:
@@ -253,7 +254,7 @@ def _read_sizes(database: sqlite3.Connection, _source: str) -> FeatureSizes:
 
 
 def _read_results(database: sqlite3.Connection, source: str) -> FeatureResults:
-    """Count in SQLite, so that no more than the answer is in memory, however many features there are."""
+    """Count in SQLite, so that only the counts are in memory, however many features there are."""
     columns = {row[1] for row in database.execute("PRAGMA table_info(features)")}
     if not {"name", "status"} <= columns:
         raise sqlite3.DatabaseError(f"table features has the columns {', '.join(sorted(columns)) or 'none'}")
@@ -299,13 +300,13 @@ def _results(place: ObjectStoragePath, counted: Counter[str]) -> Iterator[Entry]
 def _contents(
     place: ObjectStoragePath, files: Iterable[Entry], most: int | None = None
 ) -> Iterator[tuple[Entry, bytes]]:
-    """Yield files with what they hold, or their first bytes; some are read at a time, and no more are in memory."""
+    """Yield files with their content or first bytes. Several are read at a time, and only they are in memory."""
     left, pool = iter(files), ThreadPoolExecutor(FILES_AT_A_TIME)
     try:
         while some := list(islice(left, 4 * FILES_AT_A_TIME)):
             yield from zip(some, pool.map(lambda one: buckets.read(place / one.name, most), some), strict=True)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # a task that is to end waits for none of them
+        pool.shutdown(wait=False, cancel_futures=True)  # a task that ends does not wait for them
 
 
 def _read_files(place: ObjectStoragePath, files: list[Entry]) -> list[Cause]:
@@ -323,14 +324,14 @@ def _read_files(place: ObjectStoragePath, files: list[Entry]) -> list[Cause]:
 
 
 def _failure_of(content: bytes) -> tuple[str | None, str] | None:
-    """Return name and cause of a feature that failed, wholly or in some intervals; ``None`` for one that is good."""
+    """Return name and cause of a feature that failed, wholly or in some intervals, ``None`` for a good one."""
     try:
         result = json.loads(content)
     except ValueError:
-        # A good result may be longer than what is read; a bad one is short.
-        return None if len(content) >= FILE_SIZE else (None, "the file is no JSON")
+        # A good result may be longer than the bytes read. A bad one is short.
+        return None if len(content) >= FILE_SIZE else (None, "the file is not JSON")
     if not isinstance(result, Mapping):
-        return None, "the file is no result"
+        return None, "the file is not a result"
     name = result.get("identifier", result.get("id"))
     name = None if name is None else str(name)
     if result.get("error") is not None:
@@ -353,7 +354,7 @@ def _kind_of(error: Any) -> str:
 
 
 def _error_text(content: bytes) -> str:
-    """Return the words of an ``error.json``: a message, wrapped as errors of the service are."""
+    """Return the message of an ``error.json``, which is wrapped like errors of the service."""
     try:
         error = json.loads(content)
     except ValueError:
@@ -364,7 +365,7 @@ def _error_text(content: bytes) -> str:
 
 
 def _of(name: str, outputs: tuple[str, ...]) -> bool:
-    """Tell whether a file is one of the outputs: named after it, or in a folder that is."""
+    """Tell whether a file is one of the outputs, named after it or in a folder with its name."""
     parts = name.split("/")
     if parts[-1].startswith("request-") and parts[-1].endswith(".json"):
         return False

@@ -1,4 +1,4 @@
-"""What a task with a remote job knows: its arguments, its request, what the job costs, and where results go."""
+"""The facts of a task with a remote job: its arguments, request, cost and bucket."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ if TYPE_CHECKING:
 
 
 class JobTask(RequestOperator):
-    """A task with a remote job, and what it knows of it: its arguments, its request, its cost, its bucket.
+    """A task with a remote job. It knows its arguments, its request, its cost and its bucket.
 
-    :param delivery: folder in an object storage that results go to, such as ``s3://my-bucket/results``; it may hold the
+    :param delivery: folder in an object storage for the results, such as ``s3://my-bucket/results``. It may hold the
         API's placeholders. (templated)
-    :param delivery_conn_id: Airflow connection that holds the credentials with which Sentinel Hub reaches the bucket,
-        and the worker reads results there: of Amazon Web Services or Google Cloud. (templated)
+    :param delivery_conn_id: Airflow connection of Amazon Web Services or Google Cloud. Its credentials let Sentinel Hub
+        write to the bucket and the worker read the results. (templated)
     :param delivery_role_arn: IAM role that Sentinel Hub assumes, instead of the connection's keys. (templated)
-    :param delivery_region: region of the bucket, where it is not the connection's or the deployment's. (templated)
-    :param job_id: reconnect to this job, which exists already, instead of creating one. (templated)
-    :param wait_for_completion: whether the task waits until the job is over. ``False`` returns the job once it is
-        started, for a :class:`~sentinelhub_provider.sensors.job.SentinelHubJobSensor` to wait for: a dict with
-        ``kind``, ``id``, ``state``, ``processing_units`` and ``delivery``. (templated)
-    :param job_timeout: seconds that the job may take in all, from its creation; then it is stopped, and the task fails.
-        (templated)
-    :param poll_interval: seconds between two status checks of the job, at most. (templated)
-    :param check_features: whether the job's results are read in the bucket, as a job that is done may have failed in
+    :param delivery_region: region of the bucket, if it is not the connection's or the deployment's. (templated)
+    :param job_id: ID of an existing job to reconnect to, instead of creating one. (templated)
+    :param wait_for_completion: whether the task waits until the job is over. ``False`` returns a dict about the started
+        job with ``kind``, ``id``, ``state``, ``processing_units`` and ``delivery``. A
+        :class:`~sentinelhub_provider.sensors.job.SentinelHubJobSensor` can wait for it. (templated)
+    :param job_timeout: seconds that the job may take in all, from its creation. Then the job is stopped and the task
+        fails. (templated)
+    :param poll_interval: longest time between two status checks of the job in seconds. (templated)
+    :param check_features: whether to read the job's results in the bucket, as a job that is done may have failed in
         part. (templated)
-    :param stop_on_kill: whether the job is stopped when the task is killed. (templated)
-    :param deferrable: whether the job is waited for in the triggerer, without holding a worker slot; ``False`` waits in
-        the worker, where there is no triggerer.
-    :param kwargs: what the job shall do, as ``request``, which holds no credentials, or by the arguments of
-        :class:`~sentinelhub_provider.operators.request_arguments.RequestOperator`; and further arguments of any Airflow
-        operator.
+    :param stop_on_kill: whether to stop the job when the task is killed. (templated)
+    :param deferrable: whether to wait for the job in the triggerer, without a worker slot. ``False`` waits in the
+        worker, for an Airflow without triggerer.
+    :param kwargs: the request, as ``request`` without credentials or by the arguments of
+        :class:`~sentinelhub_provider.operators.request_arguments.RequestOperator`. Also further arguments of any
+        Airflow operator.
     """
 
     kind: ClassVar[JobKind]
@@ -58,11 +58,11 @@ class JobTask(RequestOperator):
     stop_on_kill: Any
     wait_for_completion: Any
     attempt: Attempt
-    """Which attempt this is; known while the task runs."""
+    """The attempt, known while the task runs."""
     deferral: DeferralState
-    """What it brought along from the triggerer, the same."""
+    """The attempt's state from the triggerer, known while the task runs."""
     stack: ExitStack
-    """Keeps what the task needs on disk until it ends or waits in the triggerer, the same."""
+    """Keeps the task's files on disk until it ends or waits in the triggerer, known while the task runs."""
     expected_features: int | None = None
     _request: Any = None
     _estimate: Estimate | None = None
@@ -98,29 +98,29 @@ class JobTask(RequestOperator):
 
     @abstractmethod
     def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:
-        """Return what the task returns of a job that is over.
+        """Return the task's result for a job that is over.
 
-        :raises SentinelHubJobError: where it is over, but not well.
+        :raises SentinelHubJobError: if the job failed.
         """
 
     def estimate(self, request: Any) -> Estimate | None:
-        """Return what the request will cost, ``None`` where that cannot be told."""
+        """Return the estimated cost of the request, ``None`` if unknown."""
         estimate: Estimate | None = request.estimate(samples=self.sample_count)
         return estimate
 
     def plan(self) -> dict[str, Any]:
-        """Return what this kind adds to the :class:`~sentinelhub_provider.api.jobs.lifecycle.Plan`."""
+        """Return this kind's additions to the :class:`~sentinelhub_provider.api.jobs.lifecycle.Plan`."""
         return {}
 
     def check_analysed(self, context: Context, job: Job) -> None:
-        """Check what is only known of a job that was analysed. Raises :class:`SentinelHubBudgetError`."""
+        """Check the facts that become known by the job's analysis. Raises :class:`SentinelHubBudgetError`."""
 
     def delivered(self, context: Context) -> Delivered:
-        """Tell what is in the folder of the job's outputs, for kinds whose jobs cannot be listed."""
+        """Return the content of the job's output folder, for kinds whose jobs cannot be listed."""
         raise TypeError(f"{self.kind} jobs of {context['ti']} are found by their tag")
 
     def job_store(self, context: Context) -> JobStore:
-        """Return what outlives an attempt."""
+        """Return the store that outlives an attempt."""
         from sentinelhub_provider.operators.jobs.attempt import task_state_store
 
         return task_state_store(context, self.attempt.tag)
@@ -130,11 +130,11 @@ class JobTask(RequestOperator):
         return utc_now()
 
     def _is_known(self) -> bool:
-        """Tell whether the job is known, so that none is searched for or created."""
+        """Whether the job is known, so that the task neither searches nor creates one."""
         return self.job_id is not None or self.deferral.job_id is not None
 
     def built(self, context: Context) -> Any:
-        """Return the request with the job tag, made once."""
+        """Return the request with the job tag. It is made once."""
         if self._request is None:
             self._request = self.build(context).tagged(self.attempt.tag)
             self.request_sent = self._request.body
@@ -143,12 +143,12 @@ class JobTask(RequestOperator):
         return self._request
 
     def payload(self, context: Context) -> dict[str, Any]:
-        """Return what is sent to create the job, once its cost was checked.
+        """Return the body that creates the job, after a check of its cost.
 
-        What it costs is set aside when it is paid for. Until then, a job that is over a budget need not be created.
+        Its cost is reserved when it is paid for. Until then, a job over a budget need not be created.
 
-        :raises SentinelHubBudgetError: where it would cost more than it may.
-        :raises SentinelHubRateLimitError: the same, where the task waits for the end of the budget's day or month.
+        :raises SentinelHubBudgetError: if it would cost more than it may.
+        :raises SentinelHubRateLimitError: in the same case, if the task waits for the end of the budget's day or month.
         """
         request = self.built(context)
         self.log.info("%s of %s, delivered to %s", self.kind, request, request.delivery.url)
@@ -160,15 +160,15 @@ class JobTask(RequestOperator):
         return payload
 
     def check_estimate(self, context: Context, estimate: Estimate | None, **words: str) -> None:
-        """Check what the job will cost, and keep it for the budgets."""
+        """Check the cost of the job, and keep it for the budgets."""
         self._estimate = estimate
         super().check_estimate(context, estimate, **words)
 
     def units_of(self, context: Context) -> float | None:
-        """Return the PU that budgets set aside for the job, ``None`` where this task cannot tell, or nobody asks."""
+        """Return the PU that budgets reserve for the job, ``None`` if the task does not know them or has no budget."""
         if not self.hook.has_budget or self.job_id is not None:
             return None
-        estimate = self._estimate or self.estimate(self.built(context))  # a retry that finds its job checks nothing
+        estimate = self._estimate or self.estimate(self.built(context))  # a retry that finds its job has no check
         from sentinelhub_provider.api.processing_units import MINIMUM, Service
 
         least = MINIMUM[Service.BATCH if self.kind.actions else Service.ASYNC]
@@ -179,7 +179,7 @@ class JobTask(RequestOperator):
         self.check_estimate(context, self.estimate(request))
 
     def access(self, url: str) -> Access | None:
-        """Return how Sentinel Hub is to reach the bucket of results."""
+        """Return Sentinel Hub's access to the bucket of results."""
         from sentinelhub_provider.hooks.delivery import access_of
 
         found = access_of(self.delivery_conn_id, url, role_arn=self.delivery_role_arn, region=self.delivery_region)

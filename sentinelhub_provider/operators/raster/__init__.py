@@ -1,1 +1,1 @@
-"""What the Process operator is made of: pictures, their tiles and mosaics, and the STAC Items beside them."""
+"""Parts of the Process operator: pictures, their tiles and mosaics, and their STAC Items."""

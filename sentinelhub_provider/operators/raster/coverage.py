@@ -1,6 +1,6 @@
-"""Whether there are data in a picture: told by the Catalog before it is paid for, and by its pixels when it is there.
+"""Tells whether a picture has data, from the Catalog before it is paid for, and from its pixels afterwards.
 
-The service delivers a picture without any scene as one of nothing but zeros, and charges it like any other.
+The service delivers a picture without any scene as zeros only, and charges it like any other.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from sentinelhub_provider.stac.item import SourceScene
 
 MOST_PIXELS = 16_000_000
-"""Pixels of a picture that are read without need."""
+"""Most pixels of a picture that are read without need."""
 
 ON_EMPTY = ("succeed", "skip", "fail")
 
 MOST_SIDE = 1024
-"""Pixels a side that are read of a picture; larger ones are thinned out."""
+"""Most pixels of a side that are read. Larger pictures are thinned out."""
 
 
 def judge_coverage(coverage: float | None, on_empty: str, what: str) -> None:
-    """End the task where its picture is empty and ``on_empty`` says so.
+    """End the task if its picture is empty and ``on_empty`` says so.
 
-    :param coverage: share of the area that has data, 0 to 1; ``None`` where that is not known.
+    :param coverage: share of the area with data, 0 to 1, ``None`` if unknown.
     :param on_empty: one of :data:`ON_EMPTY`.
-    :param what: what is empty, for the message.
+    :param what: the empty thing, for the message.
     :raises AirflowSkipException: for ``skip``.
-    :raises AirflowFailException: for ``fail``; a retry would pay for the same.
+    :raises AirflowFailException: for ``fail``, because a retry would pay for the same.
     """
     if coverage != 0 or on_empty == "succeed":
         return
@@ -51,9 +51,9 @@ def judge_coverage(coverage: float | None, on_empty: str, what: str) -> None:
 def scenes_of(
     operator: RequestOperator, request: ProcessRequest, estimate: Estimate | None
 ) -> list[SourceScene] | None:
-    """Look in the Catalog for the scenes of a request, where that is known to be cheaper than the picture.
+    """Look for a request's scenes in the Catalog, if that is known to be cheaper than the picture.
 
-    ``estimate``: of the picture. Returns the first page of each collection; ``None`` where they are not known.
+    ``estimate``: of the picture. Returns the first page of each collection, ``None`` if unknown.
     """
     searches = searches_of(request)
     costs = [search.estimate() for search in searches or ()]
@@ -72,13 +72,13 @@ def scenes_of(
                 url = operator.hook.url_of(f"{of_collection}/{one['id']}")
                 scenes.append(SourceScene(one["id"], url, one["cloud_cover"]))
     except SentinelHubError as error:
-        operator.log.warning("whether there are scenes is not known: %s", error)
+        operator.log.warning("it is unknown whether there are scenes: %s", error)
         return None
     return scenes
 
 
 def searches_of(request: ProcessRequest) -> list[SearchRequest] | None:
-    """Return searches that find all scenes of a request, and perhaps more; ``None`` where the Catalog cannot tell."""
+    """Return searches that find at least all scenes of a request, ``None`` if the Catalog cannot tell."""
     import shapely
 
     from sentinelhub_provider.api.catalog import build_search
@@ -108,12 +108,11 @@ def searches_of(request: ProcessRequest) -> list[SearchRequest] | None:
 
 
 def coverage_of(operator: RequestOperator, request: ProcessRequest, paths: Mapping[str, Any], on_empty: str) -> Any:
-    """Return the share of a picture's area that has data, 0 to 1, thinned out to at most 1024 pixels a side.
+    """Return the share of a picture's area with data, 0 to 1. Large pictures are thinned out to 1024 pixels a side.
 
-    A pixel has none where it is transparent or the no-data value, and where all of its bands are 0 or NaN. Several
-    outputs have the coverage of the first that is a picture. Returns ``None`` where that is not known: without
-    ``rasterio``; and unless ``on_empty`` needs it, for a picture in an object storage or of more than 16 million
-    pixels.
+    A pixel has no data if it is transparent, has the no-data value, or is 0 or NaN in all bands. With several outputs,
+    the first picture counts. Returns ``None`` if unknown, which is without ``rasterio``. It also returns ``None`` for a
+    picture in an object storage or of more than 16 million pixels, unless ``on_empty`` needs the share.
     """
     is_needed = on_empty != "succeed"
     name = next((name for name, kind in request.formats.items() if kind.startswith("image/")), None)
@@ -129,21 +128,21 @@ def coverage_of(operator: RequestOperator, request: ProcessRequest, paths: Mappi
         if is_needed:
             operator.log.warning("whether the picture is empty is not known: pip install 'airflow-provider-sentinelhub"
                                  "[raster]'")  # fmt: skip
-    except Exception as error:  # the picture is paid for and stored: nothing here may fail the task
-        operator.log.warning("whether the picture is empty is not known: %s", error)
+    except Exception as error:  # the picture is paid for and stored, so this must not fail the task
+        operator.log.warning("it is unknown whether the picture is empty: %s", error)
     return None
 
 
 def statistics_of(path: Any, request: ProcessRequest) -> list[dict[str, float]]:
-    """Return ``minimum``, ``maximum``, ``mean`` and ``stddev`` of each band of a picture, of all pixels with data.
+    """Return ``minimum``, ``maximum``, ``mean`` and ``stddev`` of each band, over all pixels with data.
 
-    GDAL reads it block by block. Returns nothing where that is not cheap, as for :func:`coverage_of`, or a band has no
-    data.
+    GDAL reads the picture block by block. Returns nothing if a band has no data, or if reading is not cheap as for
+    :func:`coverage_of`.
     """
     place: Any = place_of(path)
     if is_object_path(place) or request.size.width * request.size.height > MOST_PIXELS:
         return []
-    with suppress(Exception):  # the picture is paid for and stored: nothing here may fail the task
+    with suppress(Exception):  # the picture is paid for and stored, so this must not fail the task
         import rasterio
 
         with rasterio.Env(GDAL_PAM_ENABLED=False), _opened(place) as picture:

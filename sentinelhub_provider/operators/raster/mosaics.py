@@ -1,4 +1,4 @@
-"""Tiles become one picture: a virtual raster that refers to them, or one GeoTIFF that they are copied into."""
+"""Joins tiles to one picture: a virtual raster that refers to them, or one GeoTIFF with copies of their pixels."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 TIFF = "image/tiff"
 VRT = "application/x-gdal-vrt+xml"
 ROWS = 512
-"""Rows of a tile that are copied at a time; with 2500 columns of 12 bands of 32 bits, 61 MB."""
+"""Rows of a tile that are copied at once. With 2500 columns of 12 bands of 32 bits, they take 61 MB."""
 
 CACHE_MEGABYTES = 64
-"""What GDAL may keep of the mosaic before it writes."""
+"""GDAL's cache for the mosaic before it writes, in bytes."""
 
 THREADS = 4
-"""That compress blocks: with the one that copies pixels, about as many as tiles are fetched at a time."""
+"""Threads that compress blocks. With the copying one, they are about as many as the tiles fetched at a time."""
 
 
 def write_vrt(output: Any, grid: PixelGrid, tiles: Sequence[Tile], paths: Mapping[str, Any], folder: str) -> Download:
-    """Write a virtual raster over tiles that are all there.
+    """Write a virtual raster over tiles that all exist.
 
-    ``output``: where to. ``paths``: where each tile is, by its name. ``folder``: the tiles' folder, relative to the
-    virtual raster. Raises :class:`SentinelHubResponseError` where a tile is no TIFF.
+    ``output``: its path. ``paths``: path of each tile by its name. ``folder``: the tiles' folder, relative to the
+    virtual raster. Raises :class:`SentinelHubResponseError` if a tile is not a TIFF.
     """
     from sentinelhub_provider.api.tiling import read_tiff_header, vrt_lines
 
@@ -51,10 +51,10 @@ def write_vrt(output: Any, grid: PixelGrid, tiles: Sequence[Tile], paths: Mappin
 class GeoTiffMosaic:
     """One GeoTIFF that tiles are copied into as they come, in bounded memory. A context manager.
 
-    It is built on this machine's disk and stored when it is complete. Pixels without a tile are the no-data value, 0
-    where there is none. ``grid``: the whole. ``tile_size``: largest side of a tile; blocks of the TIFF are chosen so
-    that tiles meet between them. ``cog``: whether it shall be a cloud optimized GeoTIFF, with overviews. Raises
-    :class:`SentinelHubOutputError` where ``rasterio`` is not installed.
+    It is built on this machine's disk and stored when it is complete. Pixels without a tile have the no-data value, or
+    0 if there is none. ``grid``: the whole grid. ``tile_size``: largest side of a tile. The blocks of the TIFF are
+    chosen so that tiles meet between them. ``cog``: whether to write a cloud optimized GeoTIFF with overviews. Raises
+    :class:`SentinelHubOutputError` if ``rasterio`` is not installed.
     """
 
     def __init__(self, grid: PixelGrid, *, tile_size: int, cog: bool) -> None:
@@ -62,8 +62,8 @@ class GeoTiffMosaic:
             self._rasterio = import_module("rasterio")
         except ImportError as error:
             raise SentinelHubOutputError(
-                "one GeoTIFF out of tiles needs rasterio. Install it: pip install "
-                "'airflow-provider-sentinelhub[raster]'; or let output_path end with .vrt, which needs nothing."
+                "one GeoTIFF out of tiles needs rasterio. Install it with pip install "
+                "'airflow-provider-sentinelhub[raster]', or let output_path end with .vrt, which needs nothing."
             ) from error
         self._grid, self._cog = grid, cog
         self._block = block_size(tile_size)
@@ -84,8 +84,8 @@ class GeoTiffMosaic:
     def add(self, tile: Tile, path: Any) -> None:
         """Copy a tile to its place.
 
-        :raises SentinelHubResponseError: where the tile is not as large as it was asked to be, or of another kind than
-            the first one.
+        :raises SentinelHubResponseError: if the tile has not the requested size, or is of another kind than the first
+            one.
         """
         windows = import_module("rasterio.windows")
         local = self._local(path)
@@ -97,7 +97,7 @@ class GeoTiffMosaic:
             found = (source.width, source.height, source.count, source.dtypes[0])
             if found != wanted:
                 raise SentinelHubResponseError(
-                    f"tile {tile.name} has width, height, bands and type {found}; {wanted} were expected."
+                    f"tile {tile.name} has width, height, bands and type {found}, but {wanted} were expected."
                 )
             for row in range(0, tile.height, ROWS):
                 high = min(ROWS, tile.height - row)
@@ -120,7 +120,7 @@ class GeoTiffMosaic:
         return store(made, output, content_type=TIFF)
 
     def _local(self, path: Any) -> Path:
-        """Return the tile as a file of this machine."""
+        """Return the tile as a local file."""
         place: Any = place_of(path)
         if not is_object_path(place):
             return Path(place)
@@ -155,7 +155,7 @@ class GeoTiffMosaic:
 def block_size(tile_size: int) -> int:
     """Return the side of a TIFF's blocks, in pixels: the largest divisor of the tiles' side from 128 to 512.
 
-    A block that two tiles share would be compressed twice, and its first version's place in the file be lost. Blocks
-    are multiples of 16 (TIFF 6.0); 512 where no divisor is.
+    A block that two tiles share would be compressed twice, and the space of its first version would be lost. Blocks are
+    multiples of 16 (TIFF 6.0). The side is 512 if there is no such divisor.
     """
     return next((side for side in range(512, 127, -16) if tile_size % side == 0), 512)

@@ -1,6 +1,6 @@
-"""Pictures of the Process API: where they go, how they are fetched, and known again when they are there.
+"""Pictures of the Process API: their paths, their requests, and the pictures that already exist.
 
-Several outputs come as one tar archive, which is taken apart into files of their own as it is read.
+Several outputs come as one tar archive. Its members are written to files while it is read.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ OUTPUT_FIELD = "{output}"
 """Stands in ``output_path`` for the identifier of each of several outputs."""
 
 CHUNK = 1024 * 1024
-"""Bytes that are copied at a time."""
+"""Bytes that are copied at once."""
 
 
 def needs_no_time(item: Any) -> bool:
-    """Tell whether an entry of ``collection`` has a time range of its own, or data without a time."""
+    """Tell whether an entry of ``collection`` has its own time range, or data without a time."""
     from sentinelhub_provider.api.collections import COLLECTIONS
 
     if isinstance(item, Mapping):
@@ -53,7 +53,7 @@ def needs_no_time(item: Any) -> bool:
 
 
 def format_by_path(output_path: Any, *, tile: bool) -> str | dict[str, str] | None:
-    """Return the format that a file's name stands for, of several by output; ``None`` where there is no telling."""
+    """Return the format of a file's name, or formats by output for several, ``None`` if the name does not tell."""
     from sentinelhub_provider.api.process import FORMATS, USER_DATA
 
     if isinstance(output_path, Mapping):
@@ -66,10 +66,10 @@ def format_by_path(output_path: Any, *, tile: bool) -> str | dict[str, str] | No
 
 
 def output_paths(output_path: Any, formats: Mapping[str, str]) -> dict[str, Any]:
-    """Return where each output goes, by its identifier.
+    """Return the path of each output by its identifier.
 
     ``output_path``: see ``SentinelHubProcessOperator``. ``formats``: the outputs. Raises
-    :class:`SentinelHubRequestError` where several outputs would go into one file, or one goes nowhere.
+    :class:`SentinelHubRequestError` if several outputs would go into one file, or an output has no path.
     """
     if isinstance(output_path, Mapping):
         if set(output_path) != set(formats):
@@ -97,7 +97,7 @@ def output_paths(output_path: Any, formats: Mapping[str, str]) -> dict[str, Any]
 
 
 class PictureOperator(ImageryOperator):
-    """The Process operator as far as its pictures and tiles are concerned.
+    """The part of the Process operator for pictures and tiles.
 
     :param kwargs: see :class:`~sentinelhub_provider.operators.request_arguments.ImageryOperator`.
     """
@@ -118,32 +118,34 @@ class PictureOperator(ImageryOperator):
 
     @abstractmethod
     def wanted(self, context: Context) -> ImageryArguments:
-        """Return the arguments that describe the request. Raises :class:`SentinelHubRequestError`."""
+        """Return the arguments of the request. Raises :class:`SentinelHubRequestError`."""
 
     def download_picture(self, request: ProcessRequest, path: Any) -> Download:
-        """Make one request and stream its answer to a path."""
+        """Send one request and stream its answer to a path."""
         with telling_cost(lambda: request.estimate(samples=self.sample_count)):
             return self.hook.download(
                 "POST", ENDPOINT, path, json=request.body, accept=request.accept, **self.call_arguments
             )
 
     def check_scenes(self, request: ProcessRequest, estimate: Estimate | None) -> list[SourceScene]:
-        """End the task where ``on_empty`` says so and the Catalog has no scene. Raises as :func:`judge_coverage`.
+        """End the task if ``on_empty`` says so and the Catalog has no scene. Raises as :func:`judge_coverage`.
 
-        Returns the scenes, where the Catalog was asked.
+        Returns the scenes if the Catalog was asked.
         """
         scenes = None if self.on_empty == "succeed" else scenes_of(self, request, estimate)
         if scenes is not None and not scenes:
-            judge_coverage(0, self.on_empty, "the Catalog has no scene of that area and time; no picture was requested")
+            judge_coverage(
+                0, self.on_empty, "the Catalog has no scene of that area and time, so no picture was requested"
+            )
         return scenes or []
 
 
 def picture_there(operator: PictureOperator, items: Items, paths: Mapping[str, Any], digest: str) -> Made | None:
-    """Return the picture where all of it is there, made by this very request, and is to be kept; else ``None``.
+    """Return the existing picture if it is complete, of this very request, and to be kept. Otherwise return ``None``.
 
-    :param paths: where each output goes, by its identifier.
-    :raises SentinelHubOutputError: where one is there that another task made, and ``if_exists`` is ``fail``.
-    :raises SentinelHubRequestError: where ``if_exists`` is ``skip`` and there are no items.
+    :param paths: path of each output by its identifier.
+    :raises SentinelHubOutputError: if another task made one of them and ``if_exists`` is ``fail``.
+    :raises SentinelHubRequestError: if ``if_exists`` is ``skip`` and there are no items.
     """
     from sentinelhub_provider.hooks.output import exists
 
@@ -161,22 +163,22 @@ def picture_there(operator: PictureOperator, items: Items, paths: Mapping[str, A
             refuse_what_is_there(items, path, found if found is not None and name in found.outputs else None)
     if found is not None and len(found.outputs) == len(paths) and items.is_of_request(found, digest):
         there = ", ".join(output["path"] for output in found.outputs.values())
-        operator.log.info("skipped: %s is there, made by this request", there)
+        operator.log.info("skipped, because %s is there and of this request", there)
         items.keep(found)
         return found
     if any(exists(path) for path in paths.values()):
-        operator.log.info("what is there was made by another request, or its item is missing: it is made anew")
+        operator.log.info("the file there is of another request, or its item is missing, so it is made again")
     return None
 
 
 def refuse_what_is_there(items: Items, path: Any, made: Made | None) -> None:
-    """Raise :class:`SentinelHubOutputError` where there is a file that another task made."""
+    """Raise :class:`SentinelHubOutputError` if another task made the file."""
     from sentinelhub_provider.hooks.output import exists
 
     if exists(path) and not items.is_of_task(made):
         raise SentinelHubOutputError(
             f"output_path {path} exists, and if_exists is 'fail'. Remove it, choose another path, or give "
-            "if_exists='skip' or 'overwrite'; nothing was sent."
+            "if_exists='skip' or 'overwrite'. Nothing was sent."
         )
 
 
@@ -189,7 +191,7 @@ def result_of(
     skipped: bool = False,
     tiles: dict[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Return what a task returns that made a picture; see ``SentinelHubProcessOperator``."""
+    """Return the task's result for a new picture. See ``SentinelHubProcessOperator``."""
     return {
         "path": next(one["path"] for one in made.outputs.values()) if len(made.outputs) == 1 else None,
         "outputs": made.outputs,
@@ -206,12 +208,12 @@ def result_of(
 def download_outputs(
     download: Callable[[Path], Download], paths: Mapping[str, Any], formats: Mapping[str, str]
 ) -> dict[str, Download]:
-    """Fetch an archive and store its members, which appear together once all of them are complete.
+    """Fetch an archive and store its members. They appear together when all are complete.
 
-    That every path can be written is found out before the request is sent. The archive is kept on this machine's disk,
-    not in memory. ``download``: fetches the archive to a path. ``paths``: where each output goes, by its identifier.
-    ``formats``: media type of each output, by its identifier. Returns each output as it was stored. Raises
-    :class:`SentinelHubResponseError` where the archive is broken or lacks an output; nothing is stored then.
+    Every path is checked for writing before the request is sent. The archive is kept on this machine's disk, not in
+    memory. ``download``: fetches the archive to a path. ``paths``: path of each output by its identifier. ``formats``:
+    media type of each output by its identifier. Returns each output as stored. Raises :class:`SentinelHubResponseError`
+    if the archive is broken or lacks an output. Nothing is stored then.
     """
     from sentinelhub_provider.hooks.output import target_for
 
@@ -245,10 +247,10 @@ def download_outputs(
 
 
 def output_of(member: str, outputs: Collection[str]) -> str | None:
-    """Return the identifier of the output that a member of an archive holds; ``None`` for what was not requested.
+    """Return the identifier of the output in a member of an archive, ``None`` for an output that was not requested.
 
-    A member is named by identifier and format. An identifier may have dots itself: ``ndvi.v1`` is in ``ndvi.v1.tif``.
-    ``member``: name of the member, which may have folders in front. ``outputs``: identifiers of the outputs.
+    A member is named by identifier and format. An identifier may have dots, such as ``ndvi.v1`` in ``ndvi.v1.tif``.
+    ``member``: name of the member, possibly with folders in front. ``outputs``: identifiers of the outputs.
     """
     path = member.removeprefix("./")
     names = (path, Path(path).name)

@@ -1,6 +1,6 @@
-"""Small pictures of large ones, for people to look at: WebP that a page can hold.
+"""Small WebP previews of large pictures, for a page.
 
-With the extra ``raster``; without it, there is no preview.
+They need the extra ``raster``. Without it, there is no preview.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MOST_FETCHED = 64_000_000
-"""Bytes of a picture that is fetched from an object storage for its preview."""
+"""Most bytes of a picture that is fetched from an object storage for its preview."""
 
 MOST_PIXELS = 50_000_000
-"""Of a PNG or JPEG, which has to be in memory as a whole."""
+"""Most pixels of a PNG or JPEG, which is in memory as a whole."""
 
 MOST_PIXELS_OF_TIFF = 400_000_000
-"""Of a GeoTIFF without overviews, which has to be decoded as a whole."""
+"""Most pixels of a GeoTIFF without overviews, which is decoded as a whole."""
 
-SHARP = 128  # Pixels: of smaller pictures, single pixels are seen
-CACHE = 16 * 1024 * 1024  # Bytes of blocks that GDAL keeps
+SHARP = 128  # pixels; smaller pictures show single pixels
+CACHE = 16 * 1024 * 1024  # bytes of blocks that GDAL keeps
 
 
 def preview_of(path: Any, size: int | None = None, *, side: int = MOST_SIDE, most: int = MOST_BYTES) -> bytes | None:
     """Return a preview of a picture: WebP, transparent where the picture has no data.
 
-    Eight-bit colours stay as they are. Other values are stretched, so that black is the 2nd of their percentiles and
-    white the 98th.
+    Eight-bit colours stay as they are. Other values are stretched, so that the 2nd percentile is black and the 98th is
+    white.
 
-    :param path: of a GeoTIFF, PNG or JPEG, as ``output_path`` names it.
-    :param size: of the picture, in bytes.
-    :param side: pixels of the longer side at most.
-    :param most: bytes at most.
-    :returns: ``None`` for what is no picture, for pictures that are too large, and without the extra ``raster``.
+    :param path: path of a GeoTIFF, PNG or JPEG, as in ``output_path``.
+    :param size: size of the picture in bytes.
+    :param side: most pixels of the longer side.
+    :param most: most bytes.
+    :returns: ``None`` for files of other kinds, for pictures that are too large, and without the extra ``raster``.
     """
     place = place_of(path)
     kind = str(path).rpartition(".")[2].lower()
@@ -84,8 +84,8 @@ def _read_tiff(file: Path, side: int) -> Image.Image | None:
 def _thinned(tiff: Any, bands: list[int], shape: tuple[int, int]) -> np.ndarray[Any, Any]:
     """Return so many rows and columns of bands.
 
-    GDAL reads overviews, and single rows of strips, at once. Of tiles it would decode all for each row. So each tile is
-    decoded once and thinned at once, by all processors.
+    GDAL reads overviews, and single rows of strips, directly. Of a tiled picture it would decode all tiles for each
+    row. So each tile is decoded and thinned once, with all processors.
     """
     import numpy as np
     import rasterio
@@ -140,7 +140,7 @@ def _read_picture(file: Path, side: int) -> Image.Image | None:
 
 
 def _picture(pixels: np.ndarray[Any, Any], has_data: np.ndarray[Any, Any]) -> Image.Image:
-    """Return bands as a picture. Their values are stretched together, so that colours keep their balance."""
+    """Return bands as a picture. They are stretched together, so that colours keep their balance."""
     import numpy as np
     from PIL import Image
 
@@ -156,7 +156,7 @@ def _picture(pixels: np.ndarray[Any, Any], has_data: np.ndarray[Any, Any]) -> Im
 
 
 def _encoded(picture: Image.Image, most: int) -> bytes | None:
-    """Return a picture as WebP, coarser and then smaller, until it has so few bytes."""
+    """Return a picture as WebP, coarser and then smaller, until it is small enough."""
     lossless: list[dict[str, Any]] = [{"lossless": True}] if max(picture.size) <= SHARP else []
     while True:
         for options in (*lossless, {"quality": 80}, {"quality": 60}, {"quality": 40}):

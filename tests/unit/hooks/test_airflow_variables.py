@@ -112,8 +112,8 @@ def test_variable_of_a_budget_says_what_is_lost_with_it():
     store = VariableStateStore("budget_a", LEDGER, Described())
     Budget(store, SpendingLimits(per_month=1)).set_aside(Cost(1))
     assert store.place == "the Airflow Variable sentinelhub_cache_budget_a"
-    assert "all budgets begin anew" in described["sentinelhub_cache_budget_a"]
-    assert "may be deleted at any time" in described["sentinelhub_cache_probe"]
+    assert "all budgets start again" in described["sentinelhub_cache_budget_a"]
+    assert "You may delete it at any time" in described["sentinelhub_cache_probe"]
 
 
 def test_threads_of_a_process_lose_nothing_of_each_other_in_variables():

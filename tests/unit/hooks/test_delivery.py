@@ -121,8 +121,8 @@ def test_service_account(connect: Any, tmp_path: Path) -> None:
             "keys and a role_arn",
             id="both",
         ),
-        pytest.param({"login": "AKIAEXAMPLE", "extra": '{"key": "a-secret-key'}, "it is no JSON object", id="extra"),
-        pytest.param({"extra": "[1]"}, "no JSON object", id="list"),
+        pytest.param({"login": "AKIAEXAMPLE", "extra": '{"key": "a-secret-key'}, "it is not a JSON object", id="extra"),
+        pytest.param({"extra": "[1]"}, "not a JSON object", id="list"),
     ],
 )
 def test_connections_that_cannot_be(connect: Any, members: dict[str, Any], words: str) -> None:
@@ -139,9 +139,9 @@ def test_connections_that_cannot_be(connect: Any, members: dict[str, Any], words
     ("extra", "words"),
     [
         pytest.param({}, "neither keyfile_dict nor key_path", id="nothing"),
-        pytest.param({"keyfile_dict": "{not json"}, "no JSON of a service account", id="no-json"),
-        pytest.param({"keyfile_dict": {**ACCOUNT, "type": "authorized_user"}}, "no JSON of a service", id="user"),
-        pytest.param({"keyfile_dict": {**ACCOUNT, "private_key": ""}}, "no JSON of a service", id="no-key"),
+        pytest.param({"keyfile_dict": "{not json"}, "not the JSON of a service account", id="no-json"),
+        pytest.param({"keyfile_dict": {**ACCOUNT, "type": "authorized_user"}}, "not the JSON of a service", id="user"),
+        pytest.param({"keyfile_dict": {**ACCOUNT, "private_key": ""}}, "not the JSON of a service", id="no-key"),
         pytest.param({"key_path": "/nowhere/key.json"}, r"cannot be read \(FileNotFoundError\)", id="no-file"),
     ],
 )

@@ -106,7 +106,7 @@ class TestBatchProcess:
         """A file that cannot be read is not taken for success."""
         (tmp_path / f"execution-{JOB}.sqlite").write_bytes(content)
 
-        with pytest.raises(BucketError, match="no database of features"):
+        with pytest.raises(BucketError, match="not a database of features"):
             check_batch_process(tmp_path.as_uri(), JOB)
 
     @pytest.mark.parametrize("url", ["nowhere://bucket/a", "s3://bucket/a"], ids=["scheme", "connection"])
@@ -157,7 +157,7 @@ class TestBatchStatistics:
         assert {cause.text for cause in found.causes} == {
             "EXECUTION_ERROR",
             "status PARTIAL: TIMEOUT in 1 of 2 intervals",
-            "the file is no JSON",
+            "the file is not JSON",
         }
 
     @pytest.mark.parametrize("data", [[None], ["x", 5], {"a": 1}, "x", 5, [{"error": 5}], [{"error": {"type": [1]}}]])

@@ -73,7 +73,7 @@ def test_a_bucket_that_cannot_be_written_keeps_nothing():
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [("half a no", "Expecting value"), ("[]", "no JSON object"), ("null", "no JSON object")]
+    ("content", "words"), [("half a no", "Expecting value"), ("[]", "not hold a JSON"), ("null", "not hold a JSON")]
 )
 def test_a_record_that_is_none_is_an_error(tmp_path: Path, content: str, words: str):
     """Nobody knows then whether a job was sent, and it must not be taken for no."""

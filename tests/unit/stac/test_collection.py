@@ -87,7 +87,7 @@ def test_what_users_wrote_stays(tmp_path: Path):
 def test_what_is_no_collection_is_left_alone(tmp_path: Path, there: str):
     """Whoever wrote it."""
     (tmp_path / "collection.json").write_text(there)
-    with pytest.raises(SentinelHubOutputError, match="is no STAC Collection, and is left alone"):
+    with pytest.raises(SentinelHubOutputError, match="is not a STAC Collection and stays as it is"):
         FolderCollection(tmp_path).add([member("a")])
 
     assert (tmp_path / "collection.json").read_text() == there

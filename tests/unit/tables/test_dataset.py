@@ -392,7 +392,7 @@ def test_changes_between_intervals(tmp_path: Path, kind: type[Dataset]):
     ("arguments", "said"),
     [
         ({"compare_with": "last week"}, "compare_with is 'last week'"),
-        ({"column": "median"}, "column: .* has no column of numbers 'median'. There are: mean"),
+        ({"column": "median"}, "column: .* has no column of numbers 'median'. Choose one of: mean"),
         *(({"column": name}, f"column: .* has no column of numbers '{name}'") for name in ("crop", "histogram")),
         *(({"column": name}, f"column: .* has no column of numbers '{name}'") for name in ("band", "interval_month")),
         ({"compare_with": "P99999Y"}, "compare_with leads out of the calendar from 2026-11-23"),

@@ -115,7 +115,7 @@ def test_folder_of_another_kind_is_refused(tmp_path: Path):
         merge(tmp_path / "parquet", row("north"))
     assert refused.value.field == "output_path"
     merge(tmp_path / "delta", row("north"))
-    with pytest.raises(SentinelHubRequestError, match="which is no file of a dataset"):
+    with pytest.raises(SentinelHubRequestError, match="which is not a file of a dataset"):
         merge(tmp_path / "delta", row("north"), kind=Dataset)
 
 

@@ -140,9 +140,9 @@ def test_long_message_is_cut():
             "usage",
         ),
         (404, None, None, errors.SentinelHubNotFoundError, "deployment"),
-        (408, None, None, errors.SentinelHubServerError, "did not take the request in"),
+        (408, None, None, errors.SentinelHubServerError, "did not receive the whole request"),
         (409, None, None, errors.SentinelHubBadRequestError, "Change the request"),
-        (425, None, None, errors.SentinelHubServerError, "did not take the request in"),
+        (425, None, None, errors.SentinelHubServerError, "did not receive the whole request"),
         (429, "RATE_LIMIT_EXCEEDED", "m", errors.SentinelHubRateLimitError, "requests_per_minute"),
         (429, "RATE_LIMIT_TOKEN_COUNT_EXCEEDS_CAPACITY", "m", errors.SentinelHubBadRequestError, "make it smaller"),
         (500, None, None, errors.SentinelHubServerError, "status page"),
@@ -212,7 +212,7 @@ def test_500_that_cannot_pass_is_a_refusal(code: str | None, message: str):
     error = error_from(answer_500(code, message), endpoint=ENDPOINT, note=" It may have taken effect.")
 
     assert (type(error), error.status, error.final) == (errors.SentinelHubBadRequestError, 500, True)
-    assert str(error).endswith("change the request, or leave out the scenes that it cannot read.")
+    assert str(error).endswith("Change it, or leave out the scenes that the service cannot read.")
     for status in (502, 503, 504):
         assert type(error_from(answer_500(code, message, status), endpoint=ENDPOINT)) is errors.SentinelHubServerError
 

@@ -204,7 +204,7 @@ def test_job_is_set_aside_once_and_costs_what_it_says(clock: FakeClock):
     clock.sleep(86400)
     kept.settle(kept.set_aside(Cost(90, job="a")), None)
     assert used(kept) == {"day 2026-11-28": 90, "month 2026-11": 90}
-    with pytest.raises(SentinelHubBudgetError, match=r"job b costs 31 PU; it was not started, and costs nothing"):
+    with pytest.raises(SentinelHubBudgetError, match=r"job b costs 31 PU. It was not started, and has cost nothing"):
         kept.set_aside(Cost(31, job="b"))
     kept.settle_jobs({"a": 70, "b": 50})
     kept.settle_jobs({"a": 70})  # a retry that looks again
@@ -283,7 +283,7 @@ def test_store_that_fails_lets_nothing_be_spent(tmp_path: Path, clock: FakeClock
     path = tmp_path / "client.budget"
     path.write_bytes(damage)
     kept = Budget(FileStateStore(path, LEDGER, clock), SpendingLimits(per_day=1))
-    with pytest.raises(SentinelHubTransportError, match=f"the file {path} holds no ledger.*delete it") as refused:
+    with pytest.raises(SentinelHubTransportError, match=f"the file {path} does not hold a ledger.*delete it") as refused:
         kept.set_aside(Cost(0.5))
     assert not refused.value.final
     assert path.read_bytes() == damage
@@ -299,7 +299,7 @@ def test_store_that_fails_after_the_answer_costs_a_warning(tmp_path: Path, clock
     whole = path.read_bytes()
     path.write_bytes(b"{")
     kept.settle(charge, 0.25)
-    assert "what was set aside stays so" in caplog.text
+    assert "the reserved units stay reserved" in caplog.text
     path.write_bytes(whole)
     assert used(kept) == {"day 2026-11-27": 0.5}
 

@@ -304,7 +304,7 @@ def test_request_over_capacity_is_not_repeated():
     error = fail(call(), FIRST, Answer(429, {"Retry-After": "1"}, body, len(body)))
 
     assert isinstance(error, errors.SentinelHubBadRequestError)
-    assert "make it smaller" in str(error)
+    assert "Make it smaller" in str(error)
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
