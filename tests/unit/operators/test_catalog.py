@@ -155,7 +155,7 @@ def test_long_wait_is_spent_in_the_triggerer():
 def test_values_have_no_place_in_geoparquet(tmp_path: Path):
     """They have no geometry, which is said before they are paid for."""
     hook = Hook(page(["2024-06-03"]))
-    with pytest.raises(AirflowFailException, match="distinct='date' makes values"):
+    with pytest.raises(AirflowFailException, match="distinct='date' returns values"):
         run(hook, distinct="date", output_path=str(tmp_path / "a.parquet"))
     assert hook.sent == []
 

@@ -214,14 +214,14 @@ def test_object_storage_has_no_lock_file(tmp_path: Path):
 def test_files_of_something_else_are_refused(tmp_path: Path):
     """They would be read as rows of this dataset."""
     pyarrow.parquet.write_table(rows(range(1), range(1)), tmp_path / "part-0.parquet")
-    with pytest.raises(SentinelHubRequestError, match=r"part-0\.parquet, which is no file of a dataset"):
+    with pytest.raises(SentinelHubRequestError, match=r"part-0\.parquet, which is not a file of a dataset"):
         merge(tmp_path, rows(range(1), range(1)))
 
 
 def test_other_folders_are_refused(tmp_path: Path):
     """A row would be in two of them."""
     merge(tmp_path, rows(range(1), range(1)))
-    with pytest.raises(SentinelHubRequestError, match="no file of a dataset that is partitioned by interval_year"):
+    with pytest.raises(SentinelHubRequestError, match="not a file of a dataset partitioned by interval_year"):
         merge(tmp_path, rows(range(1), range(1)), partition_by="interval_year")
 
 

@@ -111,7 +111,7 @@ def test_other_months_are_not_touched(tmp_path: Path):
 def test_folder_of_another_kind_is_refused(tmp_path: Path):
     """A dataset of Parquet files is no Delta table, nor the other way round."""
     merge(tmp_path / "parquet", row("north"), kind=Dataset)
-    with pytest.raises(SentinelHubRequestError, match=r"data\.parquet, and is no Delta Lake table") as refused:
+    with pytest.raises(SentinelHubRequestError, match=r"data\.parquet, and is not a Delta Lake table") as refused:
         merge(tmp_path / "parquet", row("north"))
     assert refused.value.field == "output_path"
     merge(tmp_path / "delta", row("north"))

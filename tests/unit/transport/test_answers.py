@@ -124,7 +124,7 @@ def test_long_message_is_cut():
     [
         (400, "COMMON_BAD_PAYLOAD", "m", errors.SentinelHubBadRequestError, "Change the request"),
         (401, "COMMON_UNAUTHORIZED", "m", errors.SentinelHubPermissionError, "may not do this"),
-        (403, "COMMON_INSUFFICIENT_PERMISSIONS", "m", errors.SentinelHubPermissionError, "check its plan"),
+        (403, "COMMON_INSUFFICIENT_PERMISSIONS", "m", errors.SentinelHubPermissionError, "Check its plan"),
         (
             403,
             "ACCESS_INSUFFICIENT_PROCESSING_UNITS",
@@ -144,7 +144,7 @@ def test_long_message_is_cut():
         (409, None, None, errors.SentinelHubBadRequestError, "Change the request"),
         (425, None, None, errors.SentinelHubServerError, "did not receive the whole request"),
         (429, "RATE_LIMIT_EXCEEDED", "m", errors.SentinelHubRateLimitError, "requests_per_minute"),
-        (429, "RATE_LIMIT_TOKEN_COUNT_EXCEEDS_CAPACITY", "m", errors.SentinelHubBadRequestError, "make it smaller"),
+        (429, "RATE_LIMIT_TOKEN_COUNT_EXCEEDS_CAPACITY", "m", errors.SentinelHubBadRequestError, "Make it smaller"),
         (500, None, None, errors.SentinelHubServerError, "status page"),
         (503, None, None, errors.SentinelHubServerError, "status page"),
     ],
@@ -267,8 +267,8 @@ def test_success_is_one(answer: Answer, method: str, accept: str | None):
         pytest.param(success(b""), None, "an empty body", id="empty"),
         pytest.param(success(b"<html>", "text/html; charset=utf-8"), None, "an HTML page", id="html"),
         pytest.param(success(b"<html>", "text/html"), "application/json", "an HTML page", id="html-for-json"),
-        pytest.param(success(b"<html>", "image/png"), None, "not the image/png", id="no-png"),
-        pytest.param(success(PNG, "image/tiff"), None, "not the image/tiff", id="no-tiff"),
+        pytest.param(success(b"<html>", "image/png"), None, "its content type image/png", id="no-png"),
+        pytest.param(success(PNG, "image/tiff"), None, "its content type image/tiff", id="no-tiff"),
         pytest.param(success(b"{}", "application/json"), "image/png", "application/json instead of", id="no-image"),
         pytest.param(success(b"x"), "image/tiff", "no content type instead of", id="no-type"),
         pytest.param(

@@ -178,7 +178,7 @@ def test_a_wrong_secret_is_polled_slowly(poll, catalog, time, caplog):
     assert catalog.times == [0.0, 900.0, 1_800.0, 2_700.0]
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert len(errors) == 4
-    assert "Change the password. No scene is announced until this is cured." in errors[0]
+    assert "Change the password. No scene is announced until this is mended." in errors[0]
 
 
 def test_an_unforeseen_error_does_not_end_it(poll, catalog, time, caplog):
