@@ -1,6 +1,6 @@
-"""Where the STAC Items of a task's pictures go, and the Collection that has them.
+"""The folder of a task's STAC Items, and their Collection.
 
-The pictures are paid for: what fails here after them is logged, and fails no task.
+The pictures are already paid for. So a later failure in here is logged and does not fail the task.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 class ItemFolder:
     """The folder of a task's items. The item of ``ndvi.tif`` is ``ndvi.tif.stac.json``.
 
-    :param where: ``True`` for beside the pictures, ``False`` for nowhere, or a folder.
-    :param settings: returns those of the connection, whose ``auth_cache`` has locks.
-    :param folder: that of the Collection, for items beside the pictures; by default that of the first item.
-    :raises SentinelHubRequestError: where ``where`` is none of these.
+    :param where: ``True`` for beside the pictures, ``False`` for no items, or a folder.
+    :param settings: returns the connection's settings, whose ``auth_cache`` has locks.
+    :param folder: folder of the Collection, for items beside the pictures. Default: the folder of the first item.
+    :raises SentinelHubRequestError: if ``where`` is something else.
     """
 
     without_it = ""
-    """What a picture lacks whose item cannot be written, for the log."""
+    """Text for the log about a picture whose item cannot be written."""
 
     def __init__(self, where: Any, settings: Callable[[], ConnectionSettings], folder: str | None = None) -> None:
         self._where = {"true": True, "false": False}.get(str(where).strip().lower(), where)
@@ -69,13 +69,13 @@ class ItemFolder:
 
     @property
     def collection(self) -> str | None:
-        """Where the Collection is; ``None`` where there is none."""
+        """Path of the Collection, ``None`` if there is none."""
         return self._collection.path if self.are_kept and self._folder is not None else None
 
     def check(self) -> None:
-        """Find out, before anything is paid for, that the folder of ``stac`` can be written.
+        """Check that the folder of ``stac`` is writable, before anything is paid for.
 
-        :raises SentinelHubOutputError: where it cannot.
+        :raises SentinelHubOutputError: if it is not writable.
         """
         if isinstance(self._where, bool) or self._is_checked:
             return
@@ -86,7 +86,7 @@ class ItemFolder:
         self._is_checked = True
 
     def place(self, path: Any) -> str:
-        """Return where the item of a picture is."""
+        """Return the path of a picture's item."""
         if self._where is True:
             return f"{path}{ITEM_SUFFIX}"
         name = str(path).rpartition("/")[2]
@@ -102,9 +102,9 @@ class ItemFolder:
         scenes: Iterable[SourceScene] = (),
         properties: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write an item, and keep in mind that the Collection is to have it.
+        """Write an item, and remember to add it to the Collection.
 
-        :param where: see :meth:`place`; the rest: see :func:`~sentinelhub_provider.stac.item.picture_item`.
+        :param where: see :meth:`place`. For the rest, see :func:`~sentinelhub_provider.stac.item.picture_item`.
         """
         from sentinelhub_provider.stac.item import picture_item, to_json
 
@@ -124,7 +124,7 @@ class ItemFolder:
         self._remember(document, where)
 
     def publish(self) -> None:
-        """Add to the Collection what was described since the last time. Where that fails, it is logged."""
+        """Add the new items to the Collection. A failure is logged."""
         members: list[Member] = []
         while self._pending:
             members.append(self._pending.popleft())

@@ -177,8 +177,8 @@ def test_files_beside_the_dag_are_loaded(tmp_path):
     [
         (None, "the function returned nothing. Return a dict"),
         ("{}", "the function returned a str. Return a dict"),
-        ({"colection": "sentinel-2-l2a"}, "returned 'colection', which is no argument .* Did you mean 'collection'"),
-        ({"task_id": "t"}, "returned 'task_id', which is no argument of SentinelHubProcessOperator"),
+        ({"colection": "sentinel-2-l2a"}, "returned 'colection', which is not an .* Did you mean 'collection'"),
+        ({"task_id": "t"}, "returned 'task_id', which is not an argument of SentinelHubProcessOperator"),
         ({"sentinelhub_conn_id": "other"}, "returned sentinelhub_conn_id, which is needed before it runs"),
         ({"max_wait": 1}, "returned max_wait, which is needed before it runs"),
         ({"dag_run_budget": 1}, "returned dag_run_budget, which is needed before it runs"),

@@ -283,7 +283,7 @@ def test_store_that_fails_lets_nothing_be_spent(tmp_path: Path, clock: FakeClock
     path = tmp_path / "client.budget"
     path.write_bytes(damage)
     kept = Budget(FileStateStore(path, LEDGER, clock), SpendingLimits(per_day=1))
-    with pytest.raises(SentinelHubTransportError, match=f"the file {path} does not hold a ledger.*delete it") as refused:
+    with pytest.raises(SentinelHubTransportError, match=f"the file {path} does not hold a ledger.*delete") as refused:
         kept.set_aside(Cost(0.5))
     assert not refused.value.final
     assert path.read_bytes() == damage
