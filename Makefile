@@ -68,6 +68,6 @@ format: .venv/.ready-dev ## Format the code and apply safe fixes
 
 .PHONY: clean
 clean: ## Remove everything that the other targets made
-	@rm -rf .venv .venvs .demo .up artifacts build dist docs/_build *.egg-info \
+	@rm -rf .venv .venvs .demo .up artifacts build dist docs/_build docs/reference/classes *.egg-info \
 		.mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

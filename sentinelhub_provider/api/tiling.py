@@ -112,7 +112,8 @@ class PixelGrid:
 def split_bbox(bbox: Any, *, crs: Any = None, **raster: Any) -> list[Tile]:
     """Split a box into tiles, from north to south and west to east.
 
-    Raises :class:`SentinelHubRequestError` for bounds or sizes that cannot be, or more than ``MAX_TILES`` tiles.
+    Raises :class:`~sentinelhub_provider.exceptions.SentinelHubRequestError` for bounds or sizes that cannot be, or
+    more than ``MAX_TILES`` tiles.
 
     :param bbox: west, south, east, north.
     :param crs: CRS of the box; longitude and latitude without it.

@@ -36,7 +36,8 @@ class DeltaDataset(Dataset):
     """A Delta Lake table to merge rows into, as into a :class:`~sentinelhub_provider.tables.Dataset`.
 
     It takes the same parameters, but ``path`` must be local or a URL of S3. It also raises
-    :class:`SentinelHubRequestError` if deltalake is not installed, and for other storages.
+    :class:`~sentinelhub_provider.exceptions.SentinelHubRequestError` if deltalake is not installed,
+    and for other storages.
     """
 
     def __init__(self, path: Any, *arguments: Any, **options: Any) -> None:

@@ -25,7 +25,7 @@ WIDEST_UTM = 15.0
 """Degrees of longitude: systems that are used over more than that are transformed to degrees, not to one UTM zone."""
 
 _UTM = frozenset({*range(32601, 32661), *range(32701, 32761)})
-_LISTED = frozenset(
+LISTED_EPSG_CODES = frozenset(
     {2154, 2180, 2193, 3003, 3004, 3005, 3006, 3031, 3035, 3161, 3346, 3413, 3416, 3578, 3580, 3765, 3794, 3844}
     | {3857, 3912, 3995, 4026, 5514, 28992, 32184, WGS84}
     | _UTM
@@ -57,7 +57,7 @@ class Crs:
     @property
     def is_listed(self) -> bool:
         """Whether the documentation lists it as supported."""
-        return self.epsg in _LISTED
+        return self.epsg in LISTED_EPSG_CODES
 
     @property
     def is_geographic(self) -> bool:
@@ -129,7 +129,7 @@ def parse_crs(value: Any, field: str = "crs") -> Crs:
         return CRS84
     match = _EPSG_NAMES.fullmatch(text)
     code = int(match[1]) if match else 0
-    if code not in _LISTED:
+    if code not in LISTED_EPSG_CODES:
         code = _look_up(text if _WKT.match(text) else f"EPSG:{code}" if code else "", value, field)
     if not code:
         return Crs(0, "", text)
