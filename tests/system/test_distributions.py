@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -23,6 +24,15 @@ def test_twine_finds_nothing_to_complain_about(distributions):
     )
 
     assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+def test_the_readme_leads_out_of_the_index(distributions):
+    """No link and no picture is relative to the checkout."""
+    with zipfile.ZipFile(distributions[1]) as wheel:
+        readme = wheel.read(f"{NAME}.dist-info/METADATA").decode()
+
+    assert "pip install airflow-provider-sentinelhub" in readme
+    assert re.findall(r"\]\((?!https?:|#)[^)]+\)", readme) == []
 
 
 def test_wheel_holds_the_package_and_nothing_else(distributions):
