@@ -1,10 +1,10 @@
 """A large area, processed along a tiling grid and delivered to a bucket, once.
 
-The job is created, remembered, then started; the task waits for it in the triggerer, and its retries go on with the
-same job, whatever died. When it is done, its result database is read, as single tiles may have failed.
+The task creates the job, records it, and starts it. It waits in the triggerer, and its retries go on with the same job,
+even if processes died. When the job is done, the task reads its result database, because single tiles may have failed.
 
-To make it yours, name your bucket, and give Airflow a connection `sentinelhub_bucket` of the type Amazon Web Services
-with keys that open it. Without them, the sandbox takes the time that a job takes, and delivers nothing.
+To use it, name your bucket, and give Airflow a connection `sentinelhub_bucket` of the type Amazon Web Services with
+keys that open it. Without them, the sandbox simulates the job's duration and delivers nothing.
 """
 
 from __future__ import annotations

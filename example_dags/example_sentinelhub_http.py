@@ -1,4 +1,4 @@
-"""The smallest authorized call: list the catalog's collections."""
+"""The smallest authorized call, which lists the Catalog's collections."""
 
 from __future__ import annotations
 

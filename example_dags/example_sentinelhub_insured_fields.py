@@ -1,9 +1,9 @@
-"""Insured fields, every Monday: a growing dataset of their NDVI, a picture of each, a warning where it fell.
+"""Insured fields, every Monday, with a growing dataset of their NDVI, a picture of each, and a warning if it fell.
 
 ![The newest picture](sentinelhub/newest/example_sentinelhub_insured_fields)
 
-The fields are a zipped Shapefile in Hungary's national grid, as farm software exports it. To make it yours, put your
-own beside this DAG. Needs the extras `parquet` and `vector`. To have the past eight weeks, too:
+The fields are a zipped Shapefile in Hungary's national grid, as farm software exports it. To use your own,
+put your file beside this DAG. The DAG needs the extras `parquet` and `vector`. This adds the past eight weeks:
 
     airflow backfill create --dag-id example_sentinelhub_insured_fields --from-date 2025-05-26 --to-date 2025-07-14
 """
@@ -24,7 +24,7 @@ FIELDS: dict[str, Any] = {
     "features": "{{ params.fields }}",
     "id_property": "policy",
     "collection": "sentinel-2-l2a",
-    "mosaicking_order": "leastCC",  # of a week's scenes the clearest
+    "mosaicking_order": "leastCC",  # the clearest scene of a week
     "resolution": 10,
 }
 PARAMS = {

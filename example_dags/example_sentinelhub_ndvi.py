@@ -1,7 +1,7 @@
 """A growing season in pictures.
 
-Searches the catalog, chooses the clearest day of each month, renders the NDVI of each (dynamic task mapping), and lays
-the pictures out on one sheet with date and cloud cover. Area and time are parameters of the run.
+This DAG searches the Catalog, chooses the clearest day of each month, and renders the NDVI of each (dynamic task
+mapping). It lays the pictures out on one sheet with date and cloud cover. Area and time are parameters of the run.
 
 ![The newest picture](sentinelhub/newest/example_sentinelhub_ndvi)
 """

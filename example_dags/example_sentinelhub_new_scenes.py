@@ -1,8 +1,8 @@
 """A table that grows with every pass of the satellite.
 
-A watcher polls for new scenes of the area. Those that it finds in one poll are one event, which starts one run: what
-they show of the area becomes a row of the table (NDVI of that day, without clouds). Started by hand, the DAG takes the
-newest scene of the last ten days.
+A watcher polls for new scenes of the area. The scenes of one poll make one event, which starts one run. The run adds a
+row to the table, with the NDVI of that day without clouds. If you start the DAG by hand, it takes the newest scene of
+the last ten days.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ scenes = Asset(
 
 
 def statistics_of(arrived: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return where and when to look: a day for each scene, and what it shows of the area; scenes of one day are one."""
+    """Return a day and a box for each scene. Scenes of one day count as one."""
     wanted: dict[str, dict[str, Any]] = {}
     for scene in arrived:
         west, south, east, north = scene["bbox"]
         shown = [max(AREA[0], west), max(AREA[1], south), min(AREA[2], east), min(AREA[3], north)]
         day = scene["datetime"][:10]
-        # Two tiles of a pass overlap: the one that shows more of the area counts.
+        # Two tiles of a pass overlap. The one with more of the area counts.
         if day not in wanted or _size(shown) > _size(wanted[day]["bbox"]):
             wanted[day] = {"time_range": [day, day], "bbox": shown}
     return [wanted[day] for day in sorted(wanted)]
 
 
 def grown_table(old: list[dict[str, Any]], results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the table with the new rows, in the order of time; a day that is there already is replaced."""
+    """Return the table with the new rows in the order of time. A new row replaces that of the same day."""
     new = [{name: row[name] for name in COLUMNS} for result in results for row in result["table"]]
     by_day = {str(row["interval_from"]): row for row in [*old, *new]}
     return [by_day[day] for day in sorted(by_day)]
@@ -60,10 +60,10 @@ def _size(box: list[float]) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-# No max_active_runs=1: an event that comes while the run of another one waits for its turn would be left out of both.
+# There is no max_active_runs=1, because an event that comes while another run waits would be left out of both.
 @dag(schedule=[scenes], params={"table": TABLE}, tags=["example", "sentinelhub"], doc_md=__doc__)
 def example_sentinelhub_new_scenes() -> None:
-    """Take the scenes that started the run, ask for their statistics, and let the table grow."""
+    """Take the scenes that started the run, request their statistics, and add them to the table."""
 
     @task
     def arrived(*, triggering_asset_events: Any) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """Fields, week by week.
 
-Asks for the NDVI of each field of a GeoJSON file in each week, stores it as one Parquet table (a row for each field and
-week), and draws a chart. Needs the extra `parquet` and matplotlib.
+This DAG requests the NDVI of each field of a GeoJSON file in each week. It stores one Parquet table with a row for each
+field and week, and draws a chart. It needs the extra `parquet` and matplotlib.
 
-To make it yours, put your fields into `weekly_fields.geojson` and choose the season below. To have it every Monday, set
+To use your fields, put them into `weekly_fields.geojson` and choose the season below. To run it every Monday, set
 `schedule="0 6 * * 1"` and `time_range="P4W"`, the four weeks before the run.
 """
 
@@ -43,7 +43,7 @@ def example_sentinelhub_weekly_fields() -> None:
         evalscript="ndvi-clear",  # counts only pixels without cloud and shadow
         time_range=["{{ params.start }}", "{{ params.end }}"],
         aggregation_interval="P7D",
-        mosaicking_order="leastCC",  # of a week's scenes the clearest
+        mosaicking_order="leastCC",  # the clearest scene of a week
         resolution=10,
         percentiles=[10, 50, 90],
         max_processing_units=20,

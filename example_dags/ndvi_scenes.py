@@ -1,4 +1,4 @@
-"""Which scenes to show: plain functions without I/O."""
+"""The choice of scenes, as plain functions without I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Point = Sequence[float]
 
 
 def summary(answer: Mapping[str, Any]) -> list[Scene]:
-    """Keep of a catalog search what the choice needs: XCom is no place for whole STAC items."""
+    """Keep the members of a catalog search that the choice needs. Complete STAC items are too large for XCom."""
     return [
         {
             "date": item["properties"]["datetime"][:10],
@@ -24,13 +24,13 @@ def summary(answer: Mapping[str, Any]) -> list[Scene]:
 
 
 def clearest_of_each_month(scenes: Iterable[Scene], bbox: Sequence[float], limit: int) -> list[Scene]:
-    """Choose the clearest day of each month; of more than ``limit`` months, the clearest ones.
+    """Choose the clearest day of each month. Of more than ``limit`` months, choose the clearest ones.
 
-    A day counts only if its scenes together cover the area: an orbit's edge may run through it.
+    A day counts only if its scenes together cover the area, because an orbit's edge may run through it.
 
-    :param scenes: what :func:`summary` returned.
+    :param scenes: result of :func:`summary`.
     :param bbox: west, south, east, north in degrees.
-    :returns: the chosen scenes, earliest first: date, cloud cover in percent, and where the data lies.
+    :returns: the chosen scenes, earliest first, with date, cloud cover in percent, and place of the data.
     """
     days: dict[str, list[Scene]] = {}
     for scene in scenes:
@@ -60,7 +60,7 @@ def covered(bbox: Sequence[float], footprints: Iterable[Mapping[str, Any]]) -> b
 
 
 def _inside(point: Point, ring: Sequence[Point]) -> bool:
-    """Tell whether a point lies within a closed ring: a ray to the east crosses it an odd number of times."""
+    """Tell whether a point lies within a closed ring. A ray to the east then crosses it an odd number of times."""
     x, y = point
     crossings = 0
     for (x1, y1), (x2, y2) in pairwise(ring):

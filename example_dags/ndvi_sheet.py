@@ -1,4 +1,4 @@
-"""A contact sheet: pictures side by side, each with its date and cloud cover, and a legend of the colours."""
+"""A contact sheet of pictures, each with its date and cloud cover, and a legend of the colours."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ SYNTHETIC = "Synthetic scenes of the Sentinel Hub sandbox: not observations"
 def draw_sheet(path: str, *, title: str, scenes: Sequence[Mapping[str, Any]]) -> None:
     """Lay pictures of one size out on a sheet and write it as PNG.
 
-    :param path: where to, local or in object storage.
-    :param scenes: for each picture its ``picture`` (path), ``date``, and ``address``, where its data lies.
+    :param path: path of the PNG, local or in object storage.
+    :param scenes: for each picture its ``picture`` (path), ``date``, and ``address`` of its data.
     """
     pictures = [open_picture(scene["picture"]) for scene in scenes]
     width, height = pictures[0].size
@@ -64,7 +64,7 @@ def draw_sheet(path: str, *, title: str, scenes: Sequence[Mapping[str, Any]]) ->
 
 
 def cloud_cover(picture: Image.Image) -> float:
-    """Return how much of a picture's area is clouded, in percent. A scene's own figure is that of its whole tile."""
+    """Return the clouded share of a picture's area in percent. A scene's own figure is that of its whole tile."""
     colours = picture.getcolors(picture.width * picture.height) or []
     seen = sum(count for count, (*_, alpha) in colours if alpha)
     clouded = sum(count for count, (*colour, alpha) in colours if alpha and tuple(colour) == _rgb(NEUTRAL["cloud"]))
@@ -84,7 +84,7 @@ def _columns(count: int) -> int:
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)  # it comes with Pillow: the same everywhere
+    return ImageFont.load_default(size)  # it comes with Pillow, so it is the same everywhere
 
 
 def _credit(scenes: Sequence[Mapping[str, Any]]) -> str:
@@ -94,7 +94,7 @@ def _credit(scenes: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _place(sheet: Image.Image, draw: ImageDraw.ImageDraw, picture: Image.Image, corner: tuple[int, int]) -> None:
-    """Paste a picture with a thin frame; where it has no data, hatching shows through."""
+    """Paste a picture with a thin frame. Hatching shows through where it has no data."""
     x, y = corner
     width, height = picture.size
     ground = Image.new("RGB", picture.size, "#f7f7f7")

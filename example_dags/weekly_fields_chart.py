@@ -1,4 +1,4 @@
-"""A chart of fields' weeks: a panel for each field, with gaps where clouds hid it."""
+"""A chart of fields' weeks, with a panel for each field and gaps for clouded weeks."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from matplotlib.patches import Patch
 
 COLUMNS = 3
 MOST_FIELDS = 30
-"""Panels that a chart has at most; the table has all fields."""
+"""Most panels of a chart. The table has all fields."""
 
 CLEAR_ENOUGH = 0.5
-"""Share of a field that has to be clear for a week to count: what shows at the rim of a cloud is darker than it is."""
+"""Clear share of a field that a week needs to count, because the rim of a cloud looks too dark."""
 
 INK, MUTED, GRID, CLOUD, LEAF, SPREAD = "#1d2521", "#66706a", "#dfe4e1", "#e4e6ea", "#14673a", "#a9cf8a"
 

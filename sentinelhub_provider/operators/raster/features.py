@@ -1,7 +1,7 @@
-"""A picture of each of many features in one task: all are checked and priced before the first request is sent.
+"""A picture of each of many features in one task. All are checked and priced before the first request is sent.
 
-Pictures that this very request made stay: a retry of the task asks for what is missing. Features are read twice, and
-only those that are under way are in memory.
+Earlier pictures of the same request stay, so a retry of the task requests only the missing ones. Features are read
+twice, and only those under way are in memory.
 """
 
 from __future__ import annotations
@@ -47,15 +47,15 @@ if TYPE_CHECKING:
 FEATURE_FIELD = "{feature_id}"
 """Stands in ``output_path`` for the identifier of each feature."""
 
-NAMED = 20  # Problems that an error names
-SHOWN = 100  # Problems that the result lists
-NAME_SIZE = 220  # Bytes of a file's name: disks take 255, of which the item's name needs some
-PUBLISHED = 2_000  # Pictures that the Collection learns of at a time
+NAMED = 20  # problems that an error names
+SHOWN = 100  # problems that the result lists
+NAME_SIZE = 220  # bytes of a file's name; disks take 255, and the item's name needs some of them
+PUBLISHED = 2_000  # pictures that are added to the Collection at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One feature's picture: what is requested, and where it goes."""
+    """One feature's picture, with its request and its path."""
 
     feature: Feature
     request: ProcessRequest
@@ -63,7 +63,7 @@ class Picture:
 
     @property
     def paths(self) -> dict[str, str]:
-        """Where its one output goes."""
+        """Path of its one output."""
         return {next(iter(self.request.formats)): self.path}
 
     @property
@@ -86,7 +86,7 @@ class FeaturePictures:
         self._are_all_begun = False
 
     def result(self) -> dict[str, Any]:
-        """Fetch what is missing, and return what the task returns."""
+        """Fetch the missing pictures, and return the task's result."""
         operator = self._operator
         self._check()
         with open_features(
@@ -149,7 +149,7 @@ class FeaturePictures:
         for feature in features:
             problem = feature.problem
             if problem is None and str(feature.id) in seen:
-                problem = "another feature has the same id; choose a property that tells them apart with id_property"
+                problem = "another feature has the same id. Choose a unique property with id_property"
             seen.add(str(feature.id))
             if problem is None:
                 try:
@@ -167,7 +167,7 @@ class FeaturePictures:
             raise SentinelHubRequestError(f"no feature is usable. {self._problems[0]}", field="features")
         if self._problems and self._operator.on_error == "fail":
             raise SentinelHubRequestError(
-                f"{_listed(self._problems)}. Nothing was sent. Repair them, or have pictures of the others with "
+                f"{_listed(self._problems)}. Nothing was sent. Repair them, or request pictures of the others with "
                 "on_error='skip'.",
                 field="features",
             )
@@ -183,7 +183,7 @@ class FeaturePictures:
         return total(each)
 
     def _request_of(self, feature: Feature, features: Features) -> ProcessRequest:
-        """Return the request of a feature; what is common to all is checked with the first good one."""
+        """Return the request of a feature. The first good one also checks the common arguments."""
         operator = self._operator
         crs = operator.crs if operator.crs is not None else features.crs
         bounds = self._bounds_of(parse_bounds(geometry=feature.geometry, crs=crs))
@@ -213,16 +213,18 @@ class FeaturePictures:
         return path.replace(FEATURE_FIELD, _file_name(feature.id))
 
     def _check_path(self, path: str) -> None:
-        """Find out before anything is paid for that a picture can go there."""
+        """Check that a picture can be stored there, before anything is paid for."""
         size = max(len(part.encode()) for part in path.split("/"))
         if size > NAME_SIZE:
-            raise SentinelHubRequestError(f"its id makes a file's name of {size} bytes, and {NAME_SIZE} are the most")
+            raise SentinelHubRequestError(
+                f"its id makes a file's name of {size} bytes, but at most {NAME_SIZE} are possible"
+            )
         if self._operator.if_exists == "fail":
             name = next(iter(self._example.formats)) if self._example is not None else ""
             refuse_what_is_there(self._items, path, self._items.read({name: path}))
 
     def _bounds_of(self, bounds: Bounds) -> Bounds:
-        """Return an area with the buffer around it, or the box around it where it is not clipped."""
+        """Return an area with the buffer around it, or without clipping the box around it."""
         assert bounds.geometry is not None  # noqa: S101 - it was read from one
         if self._buffer:
             shape = buffered(bounds.geometry.shape, bounds.crs, self._buffer)
@@ -234,7 +236,7 @@ class FeaturePictures:
     # --- the pictures ------------------------------------------------------------------------------------------------
 
     def _missing(self, features: Features) -> Iterator[Picture]:
-        """Yield the pictures that are not there yet, made by this very request."""
+        """Yield the pictures of this request that do not exist yet."""
         for feature in features:
             if feature.number in self._unusable:
                 continue
@@ -269,7 +271,7 @@ class FeaturePictures:
     def _is_hopeless(self, error: SentinelHubError) -> bool:
         if self._operator.deferrable and isinstance(error, SentinelHubRateLimitError):
             return True
-        # Once all had a turn, those that are tried again fail in a row, and say nothing of the service.
+        # Once all had a turn, the repeated ones fail in a row, which says nothing about the service.
         self._in_a_row += not self._are_all_begun
         return not is_of_one_feature(error) or self._in_a_row >= MOST_FAILURES_IN_A_ROW
 
@@ -286,7 +288,7 @@ class FeaturePictures:
             self._operator.log.info("%d pictures are there, %d features failed", self._done, len(self._problems))
 
     def _judged(self, estimate: Estimate | None) -> dict[str, Any]:
-        """Return the result, or raise where a feature has no picture and ``on_error`` says so."""
+        """Return the result. Raise if a feature has no picture and ``on_error`` says so."""
         problems = sorted(self._problems, key=lambda problem: str(problem.id))
         for problem in problems[:SHOWN]:
             self._operator.log.warning("no picture of %s", problem)
@@ -315,9 +317,9 @@ class FeaturePictures:
 
 
 def _file_name(identifier: Any) -> str:
-    """Return an identifier as a part of a file's name; characters that no name may have are percent-encoded.
+    """Return an identifier as a part of a file's name. Characters that no name may have are percent-encoded.
 
-    So are those that end the path in a link, dots where there is nothing else, and a tilde in front, which would lead
+    The same holds for characters that end the path in a link, for dots alone, and for a leading tilde, which would lead
     to another folder.
     """
     name = re.sub(r"[%/\\#?\x00-\x1f\ud800-\udfff]|^~", lambda found: f"%{ord(found.group()):02X}", str(identifier))

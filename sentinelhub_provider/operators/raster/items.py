@@ -1,7 +1,6 @@
-"""The STAC Items of a task's pictures. They tell by which request a picture was made, so that it is known again.
+"""The STAC Items of a task's pictures. They record the request of a picture, so that the task recognises it.
 
-An item names no request from before a new picture comes until after it has come, so that it always describes the files
-that it names.
+An item names no request while a new picture is being stored, so that it always describes the files that it names.
 """
 
 from __future__ import annotations
@@ -44,11 +43,11 @@ class Items(ItemFolder):
     """The items of one task's pictures.
 
     :param operator: the task.
-    :param where: ``True`` for beside the pictures, ``False`` for nowhere, or a folder.
-    :param folder: that of the Collection; by default that of the first item.
+    :param where: ``True`` for beside the pictures, ``False`` for no items, or a folder.
+    :param folder: folder of the Collection. Default: that of the first item.
     """
 
-    without_it = ", without which a picture is not known again"
+    without_it = ", so the picture cannot be recognised later"
 
     def __init__(self, operator: SentinelHubOperator, context: Context, where: Any, folder: str | None = None) -> None:
         super().__init__(where, lambda: operator.hook.settings, folder)
@@ -63,9 +62,9 @@ class Items(ItemFolder):
         return digest_of(*task_identity(self._operator, self._context))
 
     def read(self, paths: Mapping[str, Any]) -> Made | None:
-        """Return the picture whose outputs are at these paths, as far as they are as its item says.
+        """Return the picture at these paths, with the files that match its item. ``None`` if there is no output.
 
-        ``None`` where no output is. What others have changed since the item was written is not there.
+        Files that others have changed since the item was written are left out.
         """
         if not self.are_kept:
             return None
@@ -95,16 +94,16 @@ class Items(ItemFolder):
         with_statistics: bool = True,
         **more: Any,
     ) -> Made:
-        """Describe a picture that is complete, and paid for, by an item: where that fails, it is logged.
+        """Describe a complete and paid picture by an item. A failure is logged.
 
-        :param request: of the picture.
-        :param paths: where each output is.
-        :param stored: each output, as it was stored.
+        :param request: request of the picture.
+        :param paths: path of each output.
+        :param stored: each output as stored.
         :param digest: the request's digest.
         :param cost: PU.
-        :param media_types: of outputs that have another than was asked for.
-        :param scenes: that went into it, as far as they are known.
-        :param with_statistics: whether pixels are read for the statistics of their bands.
+        :param media_types: media types of outputs that differ from the requested ones.
+        :param scenes: scenes of the picture, as far as they are known.
+        :param with_statistics: whether to read pixels for the statistics of their bands.
         :param more: further properties, such as ``coverage`` and ``tiles``.
         """
         own = {"request_sha256": digest, "service": self._service, "task": self._task, "processing_units": cost, **more}
@@ -133,13 +132,13 @@ class Items(ItemFolder):
         return Made(made.outputs, properties, where) if self._try(where, describe) else made
 
     def keep(self, made: Made) -> None:
-        """Have a picture that stays in the Collection, which an attempt that was killed may not have got to."""
+        """Add a picture that stays to the Collection. A killed attempt may not have done that."""
         where = str(made.item)
         self._find_folder(where)
         self._try(where, lambda: self._remember(_load(where), where))
 
     def drop(self, paths: Mapping[str, Any]) -> None:
-        """Forget by which request outputs were made, for they are about to change. Whose they are stays known."""
+        """Remove the request from the items of outputs that are about to change. Their task stays known."""
         for name, path in paths.items() if self.are_kept else ():
             where = self.place(path)
             self._try(where, partial(self._empty, {name: path}, where))
@@ -152,7 +151,7 @@ class Items(ItemFolder):
             place_of(where).unlink()
 
     def is_of_request(self, made: Made | None, request: str) -> bool:
-        """Tell whether this very request, to this deployment, made a picture."""
+        """Tell whether this request to this deployment made a picture."""
         return made is not None and (made.properties.get(DIGEST), made.properties.get(SERVICE)) == (
             request,
             self._service,
@@ -164,7 +163,7 @@ class Items(ItemFolder):
 
 
 def _load(where: str) -> dict[str, Any] | None:
-    """Return an item as it is stored; ``None`` where there is none, or something else."""
+    """Return a stored item, ``None`` if there is none or the file is something else."""
     place = place_of(where)
     try:
         return read_item(place.read_text(encoding="utf-8")) if place.exists() else None
@@ -173,7 +172,7 @@ def _load(where: str) -> dict[str, Any] | None:
 
 
 def _is_there(file: Any, asset: Mapping[str, Any], item: Any) -> bool:
-    """Tell whether a file is what its asset says. It is read where it is newer than its item, as after a copy."""
+    """Tell whether a file matches its asset. It is read if it is newer than its item, as after a copy."""
     if not file.exists():
         return False
     found = file.stat()

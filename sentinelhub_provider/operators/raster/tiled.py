@@ -1,4 +1,4 @@
-"""A large area in one task: its tiles fetched a few at a time, kept across retries, and made one picture."""
+"""A large area in one task. Its tiles are fetched a few at a time, kept across retries, and joined to one picture."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ MEDIA_TYPES = {
 }
 MOSAICS = tuple(MEDIA_TYPES)
 SPENT = ".spent"
-"""Name of the file among the tiles that holds the PU that they did cost."""
+"""Name of the file among the tiles with their cost in PU."""
 
 FOLDER = ".tiles"
-"""What the name of the folder with a mosaic's tiles ends with."""
+"""End of the name of the folder with a mosaic's tiles."""
 
-PROGRESS_LINES = 20  # that the log has at most of the tiles of one picture
+PROGRESS_LINES = 20  # most log lines about the tiles of one picture
 
 log = logging.getLogger(__name__)
 
@@ -62,10 +62,10 @@ _Named = TypeVar("_Named", bound=_IsNamed)
 class TiledProcess:
     """One execution of the Process operator with ``tile=True``.
 
-    Tiles lie in ``<output_path>.tiles/<key>/``, where the key stands for the request and the DAG run's task: a retry of
-    the task finds them, another run does not. They appear there only when they are complete, so that those that are
-    there need not be asked for again. Under a GeoTIFF they are removed once it is stored. ``operator``: the task, whose
-    arguments are checked. ``request``: the whole area's. ``items``: of the task's pictures.
+    Tiles are in ``<output_path>.tiles/<key>/``, where the key stands for the request and the DAG run's task. A retry of
+    the task finds them, another run does not. A tile appears there only when it is complete, so it need not be
+    requested again. The tiles of a GeoTIFF are removed once it is stored. ``operator``: the task, with checked
+    arguments. ``request``: that of the whole area. ``items``: those of the task's pictures.
     """
 
     def __init__(self, operator: PictureOperator, context: Context, request: ProcessRequest, items: Items) -> None:
@@ -73,7 +73,7 @@ class TiledProcess:
         path = operator.output_path
         if not isinstance(path, str) and not hasattr(path, "with_name"):
             raise SentinelHubRequestError(
-                "tile=True makes one picture; output_path must be one path.", field="output_path"
+                "tile=True makes one picture, so output_path must be one path.", field="output_path"
             )
         self._output = str(path).replace(OUTPUT_FIELD, next(iter(request.formats)))
         self._kind = self._checked_kind()
@@ -83,7 +83,7 @@ class TiledProcess:
         self._folder = f"{beside(self._output, FOLDER)}/{self._key}"
 
     def result(self) -> dict[str, Any]:
-        """Fetch what is missing, make the picture, and return what the task returns."""
+        """Fetch the missing tiles, join the picture, and return the task's result."""
         operator = self._operator
         kept = picture_there(operator, self._items, self._paths, self._digest)
         if kept is not None:
@@ -91,7 +91,7 @@ class TiledProcess:
         tiles = self._tiles()
         previous = self._items.read(self._paths)
         if previous is not None and previous.tiles == self._key:
-            self._remove(self._key)  # this very task was finished, and is asked to do it over
+            self._remove(self._key)  # this task was finished before, and has to do it again
             self._items.drop(self._paths)  # so that a retry keeps the tiles of this attempt
         there = self._there()
         missing = [tile for tile in tiles if tile.name not in there]
@@ -152,7 +152,7 @@ class TiledProcess:
             return mosaic.store(self._output)
 
     def _fetch(self, tiles: list[Tile], use: Callable[[Tile], None]) -> None:
-        """Fetch tiles, and let each be used as it comes."""
+        """Fetch tiles, and use each one as it comes."""
         if not tiles:
             return
         operator = self._operator
@@ -188,7 +188,7 @@ class TiledProcess:
         return tiles
 
     def _estimate(self, tiles: Iterable[Tile]) -> Estimate | None:
-        """Add up the tiles' costs, which depend on nothing but their sizes."""
+        """Add up the tiles' costs, which depend only on their sizes."""
         from sentinelhub_provider.api.processing_units import total
 
         examples = {(tile.width, tile.height): tile for tile in tiles}
@@ -211,7 +211,7 @@ class TiledProcess:
         kind = str(self._operator.mosaic or ("vrt" if is_vrt else "geotiff")).strip().lower()
         if kind not in MOSAICS or (kind == "vrt") != is_vrt:
             raise SentinelHubRequestError(
-                f"mosaic is {kind!r} and output_path {self._output}. Give one of {', '.join(MOSAICS)}; 'vrt' goes with "
+                f"mosaic is {kind!r} and output_path {self._output}. Give one of {', '.join(MOSAICS)}. 'vrt' goes with "
                 "a path that ends with .vrt, the others with .tif.",
                 field="mosaic",
             )
@@ -221,25 +221,25 @@ class TiledProcess:
         return f"{self._folder}/{tile.name}.tif"
 
     def _there(self) -> set[str]:
-        """Return the names of the tiles that are there."""
+        """Return the names of the finished tiles."""
         folder = place_of(self._folder)
         if not folder.exists():
             return set()
         return {path.name.removesuffix(".tif") for path in folder.iterdir() if not path.name.startswith(".")}
 
     def _read_spent(self) -> float | None:
-        """Return the PU that earlier attempts of the task did spend, for which the tiles are kept."""
+        """Return the PU that earlier attempts of the task spent on the tiles."""
         file = place_of(f"{self._folder}/{SPENT}")
         return float(file.read_text()) if file.exists() else None
 
     def _keep_spent(self) -> None:
-        """Write down what the task did cost so far, for its next attempt."""
+        """Store the task's cost so far for its next attempt."""
         body = str(self._operator.spent).encode()
         if self._operator.spent is not None:
             _try(lambda: store(body, f"{self._folder}/{SPENT}", content_type="text/plain"))
 
     def _remove(self, key: str) -> None:
-        """Remove a folder of tiles, and the one around it when it is empty."""
+        """Remove a folder of tiles, and its parent when that is empty."""
         whole: Any = place_of(beside(self._output, FOLDER))
         if is_object_path(whole):
             folder = whole / key
@@ -247,12 +247,12 @@ class TiledProcess:
                 folder.fs.rm(folder.path, recursive=True)
         else:
             shutil.rmtree(whole / key, ignore_errors=True)
-            with suppress(OSError):  # others' tiles are there
+            with suppress(OSError):  # the tiles of another task are there
                 whole.rmdir()
 
 
 def _try(act: Callable[[], object]) -> None:
-    """Do what tidies up: no fault of the storage makes a retry pay again for tiles that are there."""
+    """Tidy up. A fault of the storage must not make a retry pay again for finished tiles."""
     try:
         act()
     except Exception as error:  # of the storage's library, whichever that is
@@ -272,19 +272,19 @@ def fetch_tiles(
 ) -> Iterator[tuple[_Named, Download]]:
     """Fetch tiles, or other pictures that have a ``name``, and yield each as it comes.
 
-    At most twice ``concurrency`` are under way or waiting to be taken. A failed tile is tried again after the others
-    have had their first turn, unless the error is final, or the tile may have been paid for. After an error of the
-    service, tiles under way are completed, as they are paid for; whatever else ends the task, such as its time-out,
-    waits for none.
+    At most twice ``concurrency`` tiles are under way or waiting to be taken. A failed tile is tried again after the
+    others have had their first turn, unless the error is final or the tile may be paid for. After an error of the
+    service, tiles under way are completed, because they are paid for. If anything else ends the task, such as its
+    time-out, it does not wait for tiles.
 
-    :param fetch: fetches one tile; called in threads.
-    :param concurrency: tiles at the same time.
-    :param attempts: how often a tile is tried.
-    :param is_hopeless: tells of an error whether no other tile will fare better; it ends the whole at once.
-    :param on_lost: told of a tile that did not come, instead of the log and the error at the end.
-    :param finish: does in a thread what is left to do with a tile that came, while the next one is fetched.
-    :param what: what the log says before a tile's name.
-    :raises SentinelHubError: the hopeless error; or, after all other tiles came, one that names those that did not.
+    :param fetch: fetches one tile. It is called in threads.
+    :param concurrency: number of simultaneous tiles.
+    :param attempts: number of tries for a tile.
+    :param is_hopeless: tells whether an error would hit all other tiles. Such an error ends everything at once.
+    :param on_lost: gets a lost tile. Without it, the log and the error at the end name it.
+    :param finish: does the remaining work for a tile in a thread, while the next one is fetched.
+    :param what: the log's word before a tile's name.
+    :raises SentinelHubError: the hopeless error, or after all other tiles an error that names the lost ones.
     """
     source, again, lost, most = ((tile, 1) for tile in tiles), deque[Any](), dict[str, SentinelHubError](), 0
     workers = _Workers(fetch, finish, concurrency)
@@ -298,7 +298,7 @@ def fetch_tiles(
         while workers.running:
             (tile, attempt), result, error = workers.take()
             if isinstance(error, SentinelHubError) and not is_hopeless(error):
-                is_paid = isinstance(error, SentinelHubTransportError) and error.was_sent  # perhaps, each time
+                is_paid = isinstance(error, SentinelHubTransportError) and error.was_sent  # perhaps each time
                 if attempt < attempts and not (is_paid or error.final):
                     log.warning("%s %s failed and is tried again: %s", what, tile.name, error)
                     again.append((tile, attempt + 1))
@@ -329,9 +329,9 @@ def fetch_tiles(
 
 
 class _Workers:
-    """Threads that fetch tiles, and do not keep the process from ending.
+    """Threads that fetch tiles and do not keep the process from ending.
 
-    ``running``: jobs that were not taken yet. ``most``: how many those may be, so that connections never wait for one.
+    ``running``: jobs that were not taken yet. ``most``: their largest number, so that connections never wait for one.
     """
 
     def __init__(self, fetch: Callable[[Any], Download], finish: Callable[[Any, Download], object], count: int) -> None:
@@ -340,7 +340,7 @@ class _Workers:
         self.running, self.most, self._threads = 0, 2 * count, 0
 
     def begin(self, job: tuple[Any, int]) -> None:
-        """Let a thread fetch a tile; with it goes the number of the attempt."""
+        """Let a thread fetch a tile, with the number of its attempt."""
         self._jobs.put(job)
         self.running += 1
         if self._threads < self.running:
@@ -354,7 +354,7 @@ class _Workers:
     def _do_next(self) -> bool:
         job = None
         try:
-            with self._connections:  # before a job is taken, which begins at once then, or is given up
+            with self._connections:  # before a job is taken, because a taken job begins at once or is given up
                 if (job := self._jobs.get()) is None:
                     return False
                 result = self._fetch(job[0])
@@ -365,13 +365,13 @@ class _Workers:
         return True
 
     def take(self) -> tuple[tuple[Any, int], Any, BaseException | None]:
-        """Wait for the next job that is over, and return it with its result or error."""
+        """Wait for the next finished job, and return it with its result or error."""
         over: tuple[tuple[Any, int], Any, BaseException | None] = self._done.get()
         self.running -= 1
         return over
 
     def give_up(self) -> None:
-        """Forget what no thread has begun, and end the threads."""
+        """Drop the jobs that no thread has begun, and end the threads."""
         with suppress(Empty):
             while True:
                 self.running -= self._jobs.get_nowait() is not None

@@ -1,4 +1,4 @@
-"""What an item tells of a picture, by which the picture is known again. Pure: it reads and writes nothing."""
+"""Facts of an item that identify its picture. This module is pure and reads and writes nothing."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ TILES = f"{OWN}tiles"
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A picture that was made: the files of it that are there as its item says, and what else that says.
+    """An existing picture, with the files that match its item and the item's other facts.
 
     :param outputs: ``path``, ``size`` in bytes, ``sha256`` and ``content_type`` of each file, by output.
     :param properties: of the item.
-    :param item: where the item is; ``None`` where there is none.
+    :param item: path of the item, ``None`` without one.
     """
 
     outputs: dict[str, dict[str, Any]]
@@ -32,17 +32,17 @@ class Made:
 
     @property
     def coverage(self) -> float | None:
-        """Share of the area that has data, 0 to 1; ``None`` where that is not known."""
+        """Share of the area with data, 0 to 1, ``None`` if unknown."""
         return self.properties.get(f"{OWN}coverage")
 
     @property
     def tiles(self) -> str | None:
-        """Name of the folder with the tiles that a mosaic was made of, within ``<output>.tiles``."""
+        """Name of the folder with a mosaic's tiles, within ``<output>.tiles``."""
         return self.properties.get(TILES)
 
 
 def read_item(text: str) -> dict[str, Any] | None:
-    """Read an item's JSON; ``None`` where it is something else."""
+    """Read an item's JSON, ``None`` for anything else."""
     try:
         found: dict[str, Any] = json.loads(text)
         return found if all(isinstance(found[name], dict) for name in ("assets", "properties")) else None
@@ -51,10 +51,11 @@ def read_item(text: str) -> dict[str, Any] | None:
 
 
 def is_as_told(asset: Mapping[str, Any], size: int, changed: float | None, told: float | None) -> bool | None:
-    """Tell whether a file is what its asset says; ``None`` where only its bytes tell, as it is newer than its item.
+    """Tell whether a file matches its asset. ``None`` means that it is newer than its item, so only its bytes tell.
 
-    :param size: of the file, in bytes.
-    :param changed: when it was changed. ``told``: when the item was. Both are alike, or nothing can be told of them.
+    :param size: size of the file in bytes.
+    :param changed: time of the file's last change. ``told``: time of the item's last change. If one is unknown, so is
+        the answer.
     """
     names = [asset.get(field) for field in ("type", "file:checksum")]
     if not all(isinstance(one, str) for one in names) or size != asset.get("file:size"):
@@ -65,18 +66,18 @@ def is_as_told(asset: Mapping[str, Any], size: int, changed: float | None, told:
 
 
 def sha256_of(asset: Mapping[str, Any]) -> str:
-    """Return the digest that an asset's multihash ends with, hexadecimal."""
+    """Return the digest in an asset's multihash, hexadecimal."""
     return str(asset["file:checksum"])[-64:]
 
 
 def told_output(path: Any, asset: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a task returns of a file that is as its asset says."""
+    """Return the task's result for a file that matches its asset."""
     kind = asset["type"].partition(";")[0]
     return {"path": str(path), "size": asset["file:size"], "sha256": sha256_of(asset), "content_type": kind}
 
 
 def stored_output(one: Download) -> dict[str, Any]:
-    """Return the same of a file that was stored now."""
+    """Return the same for a file that was stored now."""
     return {
         "path": one.path,
         "size": one.size,
@@ -86,6 +87,6 @@ def stored_output(one: Download) -> dict[str, Any]:
 
 
 def without_request(item: Mapping[str, Any], *, is_there: bool) -> dict[str, Any]:
-    """Return an item that names no request. Its task stays named while the picture ``is_there``."""
+    """Return an item without its request. Its task stays named while the picture ``is_there``."""
     gone = (DIGEST, TILES) if is_there else (DIGEST, TILES, TASK)
     return {**item, "properties": {name: value for name, value in item["properties"].items() if name not in gone}}

@@ -1,7 +1,7 @@
 """The page *Satellite imagery* in Airflow's own web interface.
 
-Every process of Airflow imports this module, so it says where the page is, and no more. The app is imported by the API
-server, with its first request.
+Every process of Airflow imports this module, so it only declares where the page is. The API server imports the app with
+its first request.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ APPS: list[dict[str, Any]] = [{"app": app, "url_prefix": f"/{PREFIX}", "name": T
 
 
 def views() -> list[dict[str, Any]]:
-    """Return the entry of the menu *Browse*, and the tab of task instances where ``[sentinelhub] task_tab`` is on.
+    """Return the entry of the menu *Browse*, and the tab of task instances if ``[sentinelhub] task_tab`` is on.
 
-    Addresses have no leading slash: they are below Airflow's base URL, whatever its path is.
+    Addresses have no leading slash, because they are below Airflow's base URL with any path.
     """
     icons = {"icon": ICON.format("%2352525b"), "icon_dark_mode": ICON.format("%23d4d4d8")}
     shown = [

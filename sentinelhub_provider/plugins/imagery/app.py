@@ -1,4 +1,4 @@
-"""The pages: who may see them, what is read for them, and what they are made of."""
+"""The pages: their access checks, their data, and their parts."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ templates.filters |= {
 
 
 def moment(text: str) -> str:
-    """Shorten a time as JSON has it, to a date where it begins or ends a day; return any other text as it is."""
+    """Shorten a time of JSON to a date if it begins or ends a day. Return any other text as it is."""
     found = ISO_TIME.fullmatch(text)
     if found is None:
         return text
@@ -86,14 +86,14 @@ def page(name: str, request: Request, status: int = 200, **values: Any) -> HTMLR
 
 @app.exception_handler(StarletteHTTPException)
 def problem(request: Request, error: Exception) -> HTMLResponse:
-    """Return a page for people, where Airflow's API has JSON."""
+    """Return a page for users where Airflow's API returns JSON."""
     status = error.status_code if isinstance(error, StarletteHTTPException) else 500
     return page("problem", request, status, words=PROBLEMS.get(status, "This cannot be shown."), live=False)
 
 
 @app.get("/")
 def overview(request: Request, session: SessionDep, user: GetUserDep) -> HTMLResponse:
-    """Show what all DAGs did that the user may read."""
+    """Show the work of all DAGs that the user may read."""
     now = datetime.now(UTC)
     there = reading.dags_that_left_something(session, now)
     manager = get_auth_manager()
@@ -146,7 +146,7 @@ def run(
 def task_instance(
     request: Request, session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: str
 ) -> HTMLResponse:
-    """Show one task instance; of a mapped task without an index, its contact sheet."""
+    """Show one task instance, or the contact sheet of a mapped task without an index."""
     index = index_of(map_index)
     where = (*reading.of_run(dag_id, run_id), TaskInstance.task_id == task_id)
     found = reading.tasks(session, *where, TaskInstance.map_index == index, limit=1)
@@ -183,7 +183,7 @@ def task_instance(
 
 @app.get("/pictures/{dag_id}/{run_id}/{task_id}/{map_index}/{number}", dependencies=may_read)
 def picture(session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: str, number: str) -> Response:
-    """Return a preview, which is a WebP that the worker made, and nothing else."""
+    """Return a preview, which is a WebP from the worker, and nothing else."""
     found = reading.pictures_of(reading.previews_of(session, (dag_id, run_id, task_id, index_of(map_index))))
     position = index_of(number)
     return _webp(found[position][1] if 0 <= position < len(found) else None)
@@ -203,5 +203,5 @@ def _webp(webp: bytes | None) -> Response:
 
 
 def index_of(value: str) -> int:
-    """Return a map index; -1 for anything else, as for the name in braces that Airflow leaves where there is none."""
+    """Return a map index. Return -1 for anything else, such as the name in braces that Airflow leaves without one."""
     return int(value) if value.isascii() and value.isdigit() and len(value) < 9 else -1

@@ -1,4 +1,4 @@
-"""The map and the chart, as what an SVG holds."""
+"""The map and the chart, as parts of an SVG."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 Position = tuple[float, float]
 Box = tuple[float, float, float, float]
 
-UNIT = 20  # of the world's positions: so many to a degree
+UNIT = 20  # units of the world's positions per degree
 WIDTH, HEIGHT = 720, 360  # of the map
-LEAST_SPAN = 14.0  # Degrees of latitude: the coast is no finer
+LEAST_SPAN = 14.0  # degrees of latitude, because the coast has no finer details
 PLOT = (52, 12, 700, 210)  # left, top, right, bottom of the chart
 
 
 @cache
 def world() -> dict[str, list[tuple[Box, list[Position]]]]:
-    """Return the lines of land and borders, each with the box around it: Natural Earth, 1:110 million."""
+    """Return the lines of land and borders, each with the box around it, from Natural Earth (1:110 million)."""
     lines = json.loads(files(__package__).joinpath("world.json").read_text(encoding="utf-8"))
     found: dict[str, list[tuple[Box, list[Position]]]] = {}
     for name in ("land", "borders"):
@@ -34,11 +34,11 @@ def world() -> dict[str, list[tuple[Box, list[Position]]]]:
 
 
 def map_of(rings: Sequence[Sequence[Position]]) -> dict[str, Any]:
-    """Return the part of the world around an area: ``land``, ``borders``, ``grid`` and ``area`` are paths of an SVG."""
+    """Return the part of the world around an area. ``land``, ``borders``, ``grid`` and ``area`` are paths of an SVG."""
     xs, ys = zip(*(position for ring in rings for position in ring), strict=True)
     west, east, south, north = min(xs), max(xs), min(ys), max(ys)
     middle = (west + east) / 2, (south + north) / 2
-    narrow = max(0.2, math.cos(math.radians(middle[1])))  # how much shorter a degree of longitude is
+    narrow = max(0.2, math.cos(math.radians(middle[1])))  # a degree of longitude relative to one of latitude
     span = min(180.0, max(LEAST_SPAN, 3 * (north - south), 3 * (east - west) * narrow * HEIGHT / WIDTH))
     narrow = max(narrow, span * WIDTH / HEIGHT / 360)  # no more than once around the world
     scale = HEIGHT / span
@@ -84,7 +84,7 @@ def degrees(value: float, letters: str) -> str:
 
 
 def chart_of(series: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the lines of a chart with the ticks of its axes; ``None`` where no line has a time and a number."""
+    """Return the lines of a chart with the ticks of its axes, ``None`` if no line has a time and a number."""
     lines = [(one["name"], sorted(filter(None, map(_timed, one["points"])))) for one in series]
     lines = [(name, points) for name, points in lines if points]
     if not lines:
@@ -136,7 +136,7 @@ def _day(time: float) -> str:
 
 
 def _nice(low: float, high: float) -> tuple[float, float, float]:
-    """Return where an axis begins and ends, and its step: round numbers, four steps or so."""
+    """Return start, end and step of an axis as round numbers, with about four steps."""
     if high - low <= abs(high) * 1e-9:
         low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
     size = 10 ** math.floor(math.log10((high - low) / 4))

@@ -1,6 +1,6 @@
-"""What tasks left in XCom, checked: whoever may edit XComs may write anything into them.
+"""Checks the data that tasks left in XCom, because users who may edit XComs can write anything into them.
 
-What is not as it should be is left out, and the page says so. Nothing here raises for a value of any kind.
+Wrong data are left out, and the page says so. Nothing here raises, whatever the value.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class UnfitError(ValueError):
 def checked(value: Any) -> dict[str, Any]:
     """Return the facts of a task.
 
-    :returns: with ``is_broken`` where some of them cannot be shown; without any where the task left none.
+    :returns: with ``is_broken`` if some of them cannot be shown. Without members if the task left none.
     """
     if value is None:
         return {}
@@ -45,21 +45,21 @@ def checked(value: Any) -> dict[str, Any]:
 
 
 def text(value: Any) -> str:
-    """Return a text, which may be a number."""
+    """Return a text. It may be a number."""
     if not isinstance(value, str | int | float):
         raise UnfitError
     return f"{value:.6g}" if isinstance(value, float) else shortened(value)
 
 
 def number(value: Any) -> float:
-    """Return a number that can be written down."""
+    """Return a finite number."""
     if not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 1e15:
         raise UnfitError
     return value
 
 
 def many(read: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
-    """Return what reads the first items of a list."""
+    """Return a function that reads the first items of a list."""
 
     def items(value: Any) -> list[Any]:
         if not isinstance(value, list):
@@ -70,7 +70,7 @@ def many(read: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
 
 
 def named(read: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
-    """Return what reads the first members of an object that have a value."""
+    """Return a function that reads the first members of an object that have a value."""
 
     def members(value: Any) -> dict[str, Any]:
         first = list(value.items())[:MOST]
@@ -80,7 +80,7 @@ def named(read: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
 
 
 def job(value: Any) -> dict[str, Any]:
-    """Return a job: its texts and numbers, and how many of its features are in which state."""
+    """Return a job: its texts and numbers, and the number of its features in each state."""
     plain = {name: item for name, item in value.items() if not isinstance(item, Mapping | list)}
     counts = value.get("features")
     counted = counts.items() if isinstance(counts, Mapping) else ()

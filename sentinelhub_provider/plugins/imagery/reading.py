@@ -1,4 +1,4 @@
-"""What the pages read of Airflow's database: task instances and XComs. No file, no bucket and no connection."""
+"""Reads task instances and XComs from Airflow's database for the pages. It opens no file, bucket or connection."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Key = tuple[str, str, str, int]
 DAYS = 7
 MOST_FACTS = 1000
 MOST_COSTS = 20_000
-"""XComs of these days that the overview reads, the newest first."""
+"""Days of XComs that the overview reads, the newest first."""
 
 MOST_LISTED = 30
 MOST_RUNS = 12
 
 OURS = "%SentinelHub%"
-"""What the name of an operator of this package is like."""
+"""Pattern of the names of this package's operators."""
 
 WAITING = ("running", "deferred", "queued", "scheduled", "up_for_retry", "up_for_reschedule", "restarting")
 FAILED = ("failed", "up_for_retry")
@@ -39,14 +39,14 @@ FAILED = ("failed", "up_for_retry")
 COLUMNS: tuple[Any, ...] = (
     *(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id, TaskInstance.map_index, TaskInstance.state),
     *(TaskInstance.operator, TaskInstance.start_date, TaskInstance.end_date, TaskInstance.try_number),
-    TaskInstance.__table__.c.rendered_map_index,  # the attribute has the index where there is no name
+    TaskInstance.__table__.c.rendered_map_index,  # without a name, the attribute would return the index
 )
 XCOM: tuple[Any, ...] = (XComModel.dag_id, XComModel.run_id, XComModel.task_id, XComModel.map_index)
 
 
 @dataclass
 class Task:
-    """A task instance, as a page shows it. ``facts``: what it left, checked."""
+    """A task instance for a page. ``facts``: the checked data that it left."""
 
     dag_id: str
     run_id: str
@@ -62,23 +62,23 @@ class Task:
 
     @property
     def key(self) -> Key:
-        """What tells it apart."""
+        """Its key among all task instances."""
         return self.dag_id, self.run_id, self.task_id, self.map_index
 
     @property
     def name(self) -> str:
-        """The task, and which of a mapped one."""
+        """The name of the task, with that of the mapped instance."""
         index = self.rendered_map_index or self.map_index
         return self.task_id if self.map_index < 0 else f"{self.task_id} [{index}]"
 
     @property
     def is_live(self) -> bool:
-        """Whether it goes on."""
+        """Whether it is still going on."""
         return self.state is None or self.state in WAITING
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is one of this package."""
+        """Whether it is a task of this package."""
         return bool(self.facts) or "SentinelHub" in (self.operator or "")
 
 
@@ -95,7 +95,7 @@ def of_run(dag_id: str, run_id: str) -> tuple[Any, ...]:
 
 
 def with_facts(session: Session, found: Iterable[Task]) -> list[Task]:
-    """Add to task instances what they left."""
+    """Add the facts of task instances."""
     listed = list(found)
     runs: dict[tuple[str, str], list[Task]] = defaultdict(list)
     for task in listed:
@@ -113,7 +113,7 @@ def with_facts(session: Session, found: Iterable[Task]) -> list[Task]:
         for task in its:
             task.facts = checked(plain(left.get((FACTS_KEY, task.task_id, task.map_index))))
             job = left.get((JOB_KEY, task.task_id, task.map_index))
-            if task.is_live and job is not None:  # later than what the task itself left, before it began to wait
+            if task.is_live and job is not None:  # newer than the facts of the task from before its wait
                 task.facts |= checked({"job": plain(job)})
     return listed
 
@@ -133,7 +133,7 @@ def previews_of(session: Session, key: Key) -> dict[str, Any]:
 
 
 def newest_picture(session: Session, dag_id: str) -> bytes | None:
-    """Return the first preview of the task of a DAG that left previews last; ``None`` without one."""
+    """Return the first preview of the task that last left previews in a DAG, ``None`` without one."""
     query = select(XComModel.value).where(XComModel.dag_id == dag_id, XComModel.key == PREVIEWS_KEY)
     for value in session.scalars(query.order_by(XComModel.timestamp.desc()).limit(MOST_LISTED)):
         previews = plain(value)
@@ -144,33 +144,33 @@ def newest_picture(session: Session, dag_id: str) -> bytes | None:
 
 
 def pictures_of(previews: dict[str, Any]) -> list[tuple[str, bytes | None]]:
-    """Return the name and the file of each preview; ``None`` for what is no preview."""
+    """Return the name and the file of each preview, ``None`` for a broken one."""
     listed = previews.get("pictures")
     named = [one if isinstance(one, dict) else {} for one in listed[:24]] if isinstance(listed, list) else []
     return [(str(one.get("name", ""))[:200], webp_of(one.get("webp"))) for one in named]
 
 
 def plain(value: Any) -> Any:
-    """Return an XCom's value, of which some ways to write it leave JSON as a text."""
+    """Return an XCom's value. Some ways to write it leave JSON as text."""
     try:
         return XComModel.deserialize_value(SimpleNamespace(value=value))
-    except Exception:  # whatever was written into it
+    except Exception:  # an XCom may hold anything
         return "cannot be read"
 
 
 def first_day(now: datetime) -> datetime:
-    """Return when the days begin that the overview shows."""
+    """Return the start of the days in the overview."""
     return (now - timedelta(days=DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def dags_that_left_something(session: Session, now: datetime) -> set[str]:
-    """Return the DAGs that left something in these days, by XComs: of these, there is an index by key."""
+    """Return the DAGs that left data in these days. It looks XComs up by key, because that has an index."""
     query = select(XComModel.dag_id).where(XComModel.key == FACTS_KEY, XComModel.timestamp >= first_day(now))
     return set(session.scalars(query.distinct()))
 
 
 def overview(session: Session, dag_ids: set[str], now: datetime) -> dict[str, Any]:
-    """Return what the page about all DAGs shows, of those that the user may read.
+    """Return the data of the page about all DAGs that the user may read.
 
     :returns: ``connections``, ``running``, ``errors`` and ``runs``.
     """
@@ -198,7 +198,7 @@ def overview(session: Session, dag_ids: set[str], now: datetime) -> dict[str, An
 def spent_by_connection(
     left: dict[Key, tuple[datetime, dict[str, Any]]], costs: Sequence[Any], days: list[Any]
 ) -> list[dict[str, Any]]:
-    """Return for each connection what its tasks spent, by day and DAG, and the limits that it had last."""
+    """Return the cost of each connection's tasks, by day and DAG, and the connection's latest limits."""
     names: dict[tuple[str, str], str] = {}
     limits: dict[str, dict[str, float]] = {}
     for (dag_id, _, task_id, _), (_, facts) in left.items():
@@ -223,7 +223,7 @@ def spent_by_connection(
 
 
 def runs_of(left: dict[Key, tuple[datetime, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Return the runs that left something last, each with a task whose picture stands for it."""
+    """Return the last runs with data, each with a task whose picture stands for it."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for key, (timestamp, facts) in left.items():
         run = found.get(key[:2])
@@ -239,7 +239,7 @@ def runs_of(left: dict[Key, tuple[datetime, dict[str, Any]]]) -> list[dict[str, 
 
 
 def task_counts(session: Session, dag_id: str, run_id: str) -> list[tuple[str, int]]:
-    """Return the tasks of a run that are of this package or left something, with the number of their instances."""
+    """Return the tasks of a run that are of this package or left data, with the number of their instances."""
     left = select(XComModel.task_id).where(
         XComModel.dag_id == dag_id, XComModel.run_id == run_id, XComModel.key == FACTS_KEY
     )
