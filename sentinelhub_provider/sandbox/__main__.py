@@ -1,4 +1,4 @@
-"""``python -m sentinelhub_provider.sandbox``: run an embedded Sentinel Hub until it is told to stop."""
+"""``python -m sentinelhub_provider.sandbox`` runs an embedded Sentinel Hub until it is stopped."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def settings_from(options: argparse.Namespace) -> SandboxSettings:
-    """Return the settings that a command line means. Raises ``ValueError`` naming what cannot be."""
+    """Return the settings of a command line. A ``ValueError`` names the wrong one."""
     return SandboxSettings(
         host=options.host,
         port=options.port,
@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     server = SandboxServer(settings)
     stop.server = server
     if settings.scenes is not None:
-        # A folder that cannot be served is better told now than by the first request.
+        # It is better to report a bad folder now than with the first request.
         try:
             _ = server.sandbox.scenes
         except (ValueError, ModuleNotFoundError) as error:
@@ -154,9 +154,9 @@ def _announce(server: SandboxServer) -> None:
 
 
 def _warm_up(server: SandboxServer) -> None:
-    """Do what the first token and the first search would have to wait for."""
+    """Do the slow work of the first token and the first search in advance."""
     _ = server.sandbox.issuer.key.private
-    # Without the extra the sandbox still gives tokens; requests for scenes say what is missing.
+    # Without the extra the sandbox still gives tokens. Requests for scenes name the missing packages.
     with contextlib.suppress(ModuleNotFoundError):
         server.sandbox.scenes.collections()
 

@@ -33,7 +33,7 @@ _CODES = {404: "COMMON_NOT_FOUND", 405: "COMMON_METHOD_NOT_ALLOWED", 415: "COMMO
 def create_app(
     settings: SandboxSettings | None = None, *, clock: Clock = time.time, sandbox: Sandbox | None = None
 ) -> Gateway:
-    """Make an ASGI application of its own, with state of its own (or the given ``sandbox``'s).
+    """Make an ASGI application with its own state (or that of the given ``sandbox``).
 
     ``clock`` returns seconds since 1970; give your own to let tokens expire and limits refill without waiting.
     """
@@ -67,7 +67,7 @@ def _api_error(request: Request, error: ApiError) -> Response:
 
 
 def _http_error(request: Request, error: HTTPException) -> Response:
-    """Shape what the framework refuses by itself: unknown paths and methods."""
+    """Shape the framework's own refusals of unknown paths and methods."""
     status = error.status_code
     messages = {
         404: f"There is nothing at {request.url.path}",

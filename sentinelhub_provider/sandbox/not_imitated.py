@@ -1,4 +1,4 @@
-"""The list of what the sandbox does not imitate, put together from what each of its parts says of itself."""
+"""The list of features that the sandbox does not imitate, collected from its parts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SERVICES: Final = {
     "/api/v1/metadata/*": "metadata of locations and own collections",
     "/byoc/v1/collections/*/tiles/*/files*": "files of BYOC tiles",
 }
-"""What the service has and this has not, by patterns of paths."""
+"""The service's APIs that this lacks, by patterns of paths."""
 
 COLLECTIONS_OF_THE_SERVICE: Final = (
     *("dem", "hls", "landsat-8-l1c", "landsat-etm-l1", "landsat-etm-l2", "landsat-mss-l1", "landsat-ot-l1"),
@@ -30,7 +30,7 @@ COLLECTIONS_OF_THE_SERVICE: Final = (
     *("sentinel-3-olci", "sentinel-3-olci-l2", "sentinel-3-slstr", "sentinel-3-slstr-l2", "sentinel-3-synergy-l2"),
     *("sentinel-5p-l2", "byoc", "batch", "zarr"),
 )
-"""What requests of the service may name as ``type``."""
+"""The service's values of ``type`` in requests."""
 
 BANDS_OF_THE_SERVICE: Final = {
     "sentinel-1-grd": ("HH", "HV", "VH", "VV", "localIncidenceAngle", "scatteringArea", "shadowMask", "dataMask"),
@@ -41,7 +41,7 @@ BANDS_OF_THE_SERVICE: Final = {
 
 
 def not_imitated() -> Iterator[str]:
-    """Yield what is missing or different, a statement each: what follows from the code, then what each part says."""
+    """Yield a statement for each missing or different feature, first from the code, then from each part."""
     yield f"Services: {', '.join(dict.fromkeys(SERVICES.values()))} are not there: 404."
     there = {collection.id: collection for collection in COLLECTIONS}
     lacking = [name for name in COLLECTIONS_OF_THE_SERVICE if name not in there]

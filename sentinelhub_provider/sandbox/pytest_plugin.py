@@ -1,7 +1,7 @@
-"""Pytest fixtures: a sandbox for the tests of a project that uses Sentinel Hub.
+"""Pytest fixtures with a sandbox for the tests of a project that uses Sentinel Hub.
 
-Registered under pytest's entry point, so every pytest run in the environment loads this module: it imports nothing
-heavy. The server starts with the first test that asks for it and stops with the session.
+It is registered under pytest's entry point, and every pytest run in the environment loads it. So it imports no heavy
+library. The server starts with the first test that asks for it and stops with the session.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class SandboxHandle:
-    """A sandbox as one test sees it: fresh counters, no faults, and an OAuth client of its own.
+    """The sandbox of one test, with fresh counters, no faults, and an OAuth client of its own.
 
     The client is new for each test, so that a token that a client library kept from the test before cannot serve in
     this one.

@@ -1,4 +1,4 @@
-"""Run a sandbox on a real socket: in a background thread of this process, or as the main job of one.
+"""Runs a sandbox on a real socket, in a background thread or in the main thread of a process.
 
 >>> with SandboxServer() as server:                                   # doctest: +SKIP
 ...     requests.get(f"{server.url}/catalog/v1")
@@ -28,13 +28,13 @@ from sentinelhub_provider.sandbox.settings import SandboxSettings
 log = logging.getLogger(__name__)
 
 START_TIMEOUT = 10.0
-"""Seconds to wait for the thread to accept connections; it takes a few hundredths."""
+"""Seconds to wait for the thread to accept connections. It takes a few hundredths."""
 GRACE = 1
-"""Seconds that open answers have to end when the server stops; then their connections are cut."""
+"""Seconds for open answers to end when the server stops. After that, their connections are cut."""
 
 
 class SandboxStartError(Exception):
-    """The sandbox cannot listen where it was told to. The text says why and what to do."""
+    """The sandbox cannot listen on its address. The text says why and what to do."""
 
 
 class SandboxServer:
@@ -106,7 +106,7 @@ class SandboxServer:
         asyncio.run(self._server.serve(sockets=[listener]))
 
     def request_stop(self) -> None:
-        """Ask the server to stop, from any thread or a signal handler."""
+        """Request the stop of the server, from any thread or a signal handler."""
         if self._server is not None:
             self._server.should_exit = True
 
@@ -128,7 +128,7 @@ class SandboxServer:
         self.stop()
 
     def _listen(self) -> socket.socket:
-        """Bind here rather than in uvicorn, which would end the whole process over a taken port."""
+        """Bind here, because uvicorn would end the whole process over a taken port."""
         settings = self.settings
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(
@@ -167,7 +167,7 @@ class SandboxServer:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server that says when it is ready and leaves signals to whoever started it."""
+    """uvicorn's server that reports when it is ready and leaves signals to its starter."""
 
     def __init__(self, config: uvicorn.Config, *, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -193,6 +193,6 @@ class _Server(uvicorn.Server):
 
 
 def _url(host: str, port: int) -> str:
-    # What listens everywhere is reached here at the loopback address.
+    # A server that listens everywhere is reached here at the loopback address.
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"

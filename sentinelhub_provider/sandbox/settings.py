@@ -1,4 +1,4 @@
-"""What a sandbox can be told: frozen settings, validated as they are made."""
+"""The settings of a sandbox, frozen, and validated as they are made."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class ClientSettings:
 
 @dataclass(frozen=True)
 class SandboxSettings:
-    """Everything that shapes a sandbox. Raises ``ValueError`` naming the field that cannot be."""
+    """The settings of a sandbox. A ``ValueError`` names the wrong field."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. Loopback unless asked otherwise: the sandbox is no service for a network."""
+    """Address to listen on. It is loopback by default, because the sandbox is not made for a network."""
     port: int = 0
-    """TCP port; 0 lets the operating system choose a free one."""
+    """TCP port. 0 lets the operating system choose a free one."""
     client_id: str = DEMO_CLIENT_ID
     client_secret: str = field(default=DEMO_CLIENT_SECRET, repr=False)
     permissions: frozenset[Api] = ALL_APIS
@@ -61,28 +61,28 @@ class SandboxSettings:
     """State of the main client's account; ``"empty"`` answers 403 to every authorized call."""
     further_clients: tuple[ClientSettings, ...] = ()
     token_lifetime: float = 3600
-    """Seconds a token is valid. 3600 is what Sentinel Hub's own clients expect; Copernicus Data Space gives 1800."""
+    """Seconds that a token is valid. Sentinel Hub's own clients expect 3600. Copernicus Data Space gives 1800."""
     requests_per_minute: float | None = None
-    """Requests a client may send per minute; ``None`` sets no limit."""
+    """Requests that a client may send per minute. ``None`` sets no limit."""
     processing_units_per_minute: float | None = None
-    """Processing units a client may spend per minute; ``None`` sets no limit."""
+    """Processing units that a client may spend per minute. ``None`` sets no limit."""
     token_requests_per_minute: float | None = None
-    """Token requests that are answered per minute, over all clients; ``None`` sets no limit."""
+    """Token requests that are answered per minute, over all clients. ``None`` sets no limit."""
     control: bool = False
     """Mount the control surface (``/sandbox/control``): counters, faults, issued tokens. Anyone may call it."""
     latency: float = 0.0
     """Seconds to wait before every answer of the APIs and of the token endpoint."""
     seed: int = 0
-    """Seed of the synthetic scenes and of faults with a probability: the same seed gives the same world."""
+    """Seed of the synthetic scenes and of faults with a probability. The same seed gives the same world."""
     scenes: Path | None = None
     """Folder with GeoTIFF files and STAC items to serve instead of the synthetic scenes."""
     delivery: str | Path | None = None
-    """Where jobs deliver to: a folder that has a folder for each bucket, or the URL of an S3 endpoint.
+    """Target of the jobs' deliveries, a folder with a folder for each bucket, or the URL of an S3 endpoint.
 
     With ``None`` jobs take their time and leave nothing behind.
     """
     max_body_bytes: int = 10 * 1024 * 1024
-    """Largest request body that is read; a larger one answers 413. The service's own limit is not published."""
+    """Largest request body. A larger one answers 413. The service's own limit is not published."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

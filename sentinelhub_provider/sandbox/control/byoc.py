@@ -1,4 +1,4 @@
-"""What can be asked of and done to collections; the control routes and ``SandboxServer.control.byoc`` share it."""
+"""The control of collections, for the control routes and ``SandboxServer.control.byoc``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be asked of and done to a running sandbox; the control routes and ``SandboxServer.control`` share it."""
+"""The control of a running sandbox, for the control routes and ``SandboxServer.control``."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Control:
         processing_units_per_minute: float | None = None,
         token_requests_per_minute: float | None = None,
     ) -> None:
-        """Put these limits in force, with full buckets; ``None`` is no limit. Raises ``ValueError``."""
+        """Put these limits in force, with full buckets. ``None`` sets no limit. Raises ``ValueError``."""
         limits = Limits(requests_per_minute, processing_units_per_minute, token_requests_per_minute)
         for name in ("requests_per_minute", "processing_units_per_minute", "token_requests_per_minute"):
             value = getattr(limits, name)

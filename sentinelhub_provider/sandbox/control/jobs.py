@@ -1,4 +1,4 @@
-"""What can be asked of and done to jobs; the control routes and ``SandboxServer.control.jobs`` share it."""
+"""The control of jobs, for the control routes and ``SandboxServer.control.jobs``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may pass: the bearer token, the client's permissions and account, its rate limits - in this order."""
+"""The access checks: bearer token, the client's permissions and account, its rate limits, in this order."""
 
 from __future__ import annotations
 

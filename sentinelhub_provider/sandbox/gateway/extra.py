@@ -1,4 +1,4 @@
-"""What needs the extra ``sandbox``: numpy, rasterio and V8, which are loaded when a request first needs them."""
+"""The libraries of the extra ``sandbox`` (numpy, rasterio and V8), loaded when a request first needs them."""
 
 from __future__ import annotations
 

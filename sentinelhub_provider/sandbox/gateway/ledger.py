@@ -1,4 +1,4 @@
-"""What a test wants to know of a sandbox: how often was it called, for what, with what result."""
+"""The sandbox's counters for tests: its calls, their paths, and their results."""
 
 from __future__ import annotations
 

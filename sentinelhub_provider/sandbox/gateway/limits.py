@@ -1,6 +1,6 @@
 """Rate limits: token buckets for requests and processing units per minute, as Sentinel Hub describes its own.
 
-Pure: time comes in as an argument (seconds on any steady clock). Whoever breaks any one of the limits gets a 429.
+This module is pure: time comes in as an argument (seconds on any steady clock). Any broken limit gives a 429.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class TokenBucket:
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits per minute; ``None`` is no limit."""
+    """Limits per minute. ``None`` sets no limit."""
 
     requests_per_minute: float | None = None
     processing_units_per_minute: float | None = None

@@ -1,4 +1,4 @@
-"""What one sandbox keeps between requests, in one object: two sandboxes in a process share nothing."""
+"""The state of one sandbox between requests, in one object. Two sandboxes in a process share nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Part(Protocol):
-    """What an API keeps between requests."""
+    """The state of an API between requests."""
 
     def reset(self) -> None:
         """Go back to what there was at the start."""

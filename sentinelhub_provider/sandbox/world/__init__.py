@@ -1,1 +1,1 @@
-"""What is imitated behind the APIs: scenes, evalscripts, object storage."""
+"""The imitated world behind the APIs: scenes, evalscripts, object storage."""

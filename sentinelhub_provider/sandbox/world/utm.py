@@ -61,7 +61,7 @@ class Zone(NamedTuple):
 
 
 def zone_of(epsg: int) -> Zone | None:
-    """Name the zone of an EPSG code, or ``None`` if it is no UTM zone on WGS 84."""
+    """Name the zone of an EPSG code, or ``None`` if it is not a UTM zone on WGS 84."""
     if 32601 <= epsg <= 32660:
         return Zone(epsg - 32600, True)
     if 32701 <= epsg <= 32760:

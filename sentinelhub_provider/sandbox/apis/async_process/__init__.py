@@ -5,6 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 NOT_IMITATED: Final = (
-    ("Async Process: names of the request's copy in the bucket are a guess: the documentation describes them loosely."),
+    ("Async Process: names of the request's copy in the bucket are a guess, because their documentation is loose."),
 )
-"""What the service does and this does not, or what is not known of the service."""
+"""Features of the service that this lacks, and unknown behaviour of the service."""

@@ -11,11 +11,11 @@ NOT_IMITATED: Final = (
     ),
     (
         "Batch Process: tiles of the UTM grids are cut from the zone's origin and named after their 100 km "
-        "square; the service's lie elsewhere."
+        "square. The service's lie elsewhere."
     ),
     (
         "Batch Process: a feature without scenes costs nothing. Without a place to deliver to, features of a "
         "GeoPackage have the size of the defaults."
     ),
 )
-"""What the service does and this does not, or what is not known of the service."""
+"""Features of the service that this lacks, and unknown behaviour of the service."""

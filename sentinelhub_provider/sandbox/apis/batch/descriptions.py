@@ -1,4 +1,4 @@
-"""What there is to know of the tiling grids without numpy: the table of the documentation ("Batch V2 API")."""
+"""The documentation's table of the tiling grids ("Batch V2 API"), without numpy."""
 
 from __future__ import annotations
 

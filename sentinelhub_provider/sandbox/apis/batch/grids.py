@@ -1,7 +1,7 @@
 """The tiling grids of the documentation ("Batch V2 API", input features), and the tiles of an area in each.
 
-Grids 0 to 2 divide each UTM zone from its origin, tiles of 20,040 and 100,080 m overlapping their neighbours; the
-service takes Sentinel-2's tiles for a start, so that its tiles lie elsewhere and have other names.
+Grids 0 to 2 divide each UTM zone from its origin. Tiles of 20,040 and 100,080 m overlap their neighbours. The service
+starts from Sentinel-2's tiles, so its tiles lie elsewhere and have other names.
 """
 
 from __future__ import annotations

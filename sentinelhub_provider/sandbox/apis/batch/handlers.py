@@ -31,7 +31,7 @@ def create(sandbox: Sandbox, owner: str, body: Mapping[str, Any]) -> Job:
         work = BatchWork(
             job_id=job_id, request=request, shown=shown, source=source, store=store, rasters=lambda: jobs.rasters
         )
-        # What is wrong with the bucket is told by the analysis, which writes to it too.
+        # The analysis reports faults of the bucket, because it also writes to it.
         with contextlib.suppress(JobError):
             work.accept()
         return work

@@ -1,4 +1,4 @@
-"""What a Batch Process job will do: its features, how large each becomes, and what it costs."""
+"""The plan of a Batch Process job: its features, the size of each, and the cost."""
 
 from __future__ import annotations
 

@@ -5,4 +5,4 @@ from __future__ import annotations
 from typing import Final
 
 NOT_IMITATED: Final = ("Batch Statistical: no job ends as `PARTIAL` by itself.",)
-"""What the service does and this does not, or what is not known of the service."""
+"""Features of the service that this lacks, and unknown behaviour of the service."""

@@ -21,7 +21,7 @@ _BAND_FIELDS: Final = {"bitDepth": (8, 16, 32), "sampleFormat": ("UINT", "INT", 
 
 @dataclass(frozen=True)
 class CollectionBody:
-    """What may be set of a collection; ``bands`` is ``None`` where the body has no ``additionalData``."""
+    """The settable fields of a collection. ``bands`` is ``None`` if the body has no ``additionalData``."""
 
     name: str
     bucket: str
@@ -31,7 +31,7 @@ class CollectionBody:
 
 @dataclass(frozen=True)
 class TileBody:
-    """What may be set of a tile."""
+    """The settable fields of a tile."""
 
     path: str
     geometry: Any

@@ -65,7 +65,7 @@ class Ingestion:
     durations: Durations = field(default_factory=Durations)
     cause: str | None = None
     warning: str | None = None
-    """What is said about the tile once it is ingested."""
+    """Warning about the ingested tile."""
     steps: int = 0
     """States it has been told to go on by, whatever the time."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 NOT_IMITATED: Final = (
-    ("Catalog: unknown parameters of a search are refused; whether the service ignores some of them is not known."),
+    ("Catalog: unknown parameters of a search are refused. The service may ignore some of them."),
     ("Catalog: a search stops with an error after 20,000 scenes that did not pass its filter. Searches cost nothing."),
-    "Catalog: only cloud cover, and for Sentinel-1 its modes, can be filtered by.",
+    "Catalog: filters know only cloud cover, and for Sentinel-1 its modes.",
 )
-"""What the service does and this does not, or what is not known of the service."""
+"""Features of the service that this lacks, and unknown behaviour of the service."""

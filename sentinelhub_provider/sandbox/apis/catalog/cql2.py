@@ -122,7 +122,7 @@ def parse_filter(source: object, language: str | None) -> Expression:
 
 
 def _read_text(source: str) -> Any:
-    # Loaded on first use: whoever filters nothing does not need it.
+    # It is loaded on first use, because searches without a filter do not need it.
     import cql2
 
     if source.count("(") + source.upper().count("NOT") > MAX_DEPTH:

@@ -16,7 +16,7 @@ DEFAULT_INCLUDE = ("id", "type", "geometry", "bbox", "links", "assets", "propert
 
 @dataclass(frozen=True)
 class Fields:
-    """What to include and exclude: dotted paths such as ``properties.eo:cloud_cover``."""
+    """Members to include and exclude, as dotted paths such as ``properties.eo:cloud_cover``."""
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()

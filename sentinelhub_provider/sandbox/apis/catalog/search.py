@@ -20,7 +20,7 @@ MAX_SCANNED = 20_000
 WORLD_START = datetime(2015, 1, 1, tzinfo=UTC)
 DISTINCT_DATE = "date"
 SENTINEL_1 = "sentinel-1-grd"
-#: What Sentinel-1 can be filtered by: property -> values (documentation, "Sentinel-1 GRD", Catalog API capabilities).
+#: Filters of Sentinel-1 as property -> values (documentation, "Sentinel-1 GRD", Catalog API capabilities).
 _RADAR_QUERYABLES: dict[str, tuple[str, ...]] = {
     "sar:instrument_mode": ("SM", "IW", "EW", "WV"),
     "sat:orbit_state": ("ascending", "descending"),
@@ -37,7 +37,7 @@ class Page:
 
     results: list[Any]
     next: int | None
-    """What to pass as ``next`` for the following page; ``None`` on the last one."""
+    """The value of ``next`` for the following page, ``None`` on the last one."""
 
 
 def cataloged(source: SceneSource) -> list[CollectionInfo]:

@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from typing import Final
 
-NOT_IMITATED: Final = ("Configuration: the list of instances is there, and empty. Nothing can be created.",)
-"""What the service does and this does not, or what is not known of the service."""
+NOT_IMITATED: Final = ("Configuration: the list of instances exists and is empty. Nothing can be created.",)
+"""Features of the service that this lacks, and unknown behaviour of the service."""

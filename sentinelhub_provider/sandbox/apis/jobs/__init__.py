@@ -6,9 +6,9 @@ from typing import Final
 
 NOT_IMITATED: Final = (
     (
-        "Jobs: which HTTP status refuses an action that a state does not allow is not documented; it is 400. "
+        "Jobs: an action that the state does not allow gives 400. The service's status is not documented. "
         "A bucket that cannot be opened shows in the analysis."
     ),
-    ("Jobs: no job is found `UNHEALTHY` by itself. Costs count one sample per pixel where nothing is rendered."),
+    ("Jobs: no job is found `UNHEALTHY` by itself. Without rendering, costs count one sample per pixel."),
 )
-"""What the service does and this does not, or what is not known of the service."""
+"""Features of the service that this lacks, and unknown behaviour of the service."""

@@ -1,4 +1,4 @@
-"""What the bodies of requests for jobs share: the evalscript, in the request or in a bucket."""
+"""The common part of the bodies of job requests: the evalscript, in the request or in a bucket."""
 
 from __future__ import annotations
 

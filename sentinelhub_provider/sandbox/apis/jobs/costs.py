@@ -1,4 +1,4 @@
-"""What asynchronous work costs (documentation, "Processing Unit definition"): less than the same work at once."""
+"""The cost of asynchronous work (documentation, "Processing Unit definition"), which is lower than at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What surrounds jobs: the failures that are injected into them, and the accounts that they are paid from.
+"""The surroundings of jobs: injected failures, and the accounts that pay for them.
 
 Not safe to use from several threads by themselves: the store's lock guards them.
 """
@@ -52,7 +52,7 @@ class InjectedFailures:
 
 
 class Accounts:
-    """Processing units of clients; an account that was never filled has no end of them."""
+    """Processing units of clients. An account has no limit until it is filled."""
 
     def __init__(self) -> None:
         self._balances: dict[str, float] = {}

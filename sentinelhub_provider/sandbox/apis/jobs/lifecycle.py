@@ -1,8 +1,8 @@
-"""How a job goes on: what is to be done by now, and what becomes of it when it is done. Pure rules of states and time.
+"""The life of a job: its next task and the outcome of a task. These are pure rules of states and time.
 
-A job goes on in tasks. :func:`due` moves it as far as time alone does and names the next task; :func:`perform` does it,
-which may take a while; :func:`record` takes down how it went. Whoever does them under one lock sees a job that changes
-at the very moments that its durations say.
+A job goes on in tasks. :func:`due` moves it as far as time alone does and names the next task. :func:`perform` does the
+task, which may take a while. :func:`record` notes the outcome. Called under one lock, they change a job exactly at the
+times of its durations.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ROUNDING: Final = 1e-9
 
 @dataclass(frozen=True)
 class Situation:
-    """What surrounds a job. ``balance``: PU left in its owner's account, ``None`` for no end of them.
+    """The surroundings of a job. ``balance``: PU left in its owner's account, ``None`` for no limit.
 
     ``injected``: the failures that are still to come.
     """

@@ -13,7 +13,7 @@ PartStatus = Literal["PENDING", "DONE", "FATAL"]
 
 
 class JobError(Exception):
-    """What makes a whole job fail; the text is shown as its error and never holds a credential."""
+    """The cause of a failed job. Its text is shown as the job's error and never holds a credential."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Outcome:
 
 
 class Work(Protocol):
-    """What a job does. Calls come one at a time.
+    """The work of a job. Calls come one at a time.
 
     ``live``: whether it reads or writes object storage; such work is done by a thread of its own, as it takes time.
     """

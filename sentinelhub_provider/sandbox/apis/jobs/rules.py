@@ -38,12 +38,12 @@ class Durations:
 
 @dataclass(frozen=True)
 class InjectedFailure:
-    """FailureKind for jobs to come and jobs that run.
+    """A failure for jobs to come and running jobs.
 
-    ``kind``: ``"fail"`` ends the job in FAILED, ``"stop"`` in STOPPED for ``reason``, when ``at`` per cent are done;
-    ``"features"`` lets single features fail: those whose name matches ``names`` (``*`` and ``?``), and of these every
-    so manieth that ``share`` (0..1) of them do. ``cause``: the error text. ``job``: id of the only job that it is for.
-    ``times``: how many jobs it affects, ``None`` for all; features fail in every job that it is for.
+    ``kind``: ``"fail"`` ends the job in FAILED, ``"stop"`` in STOPPED for ``reason``, when ``at`` per cent are done.
+    ``"features"`` lets a ``share`` (0..1) of the features fail whose name matches ``names`` (``*`` and ``?``).
+    ``cause``: the error text. ``job``: ID of the only job that it affects. ``times``: number of affected jobs, ``None``
+    for all. Features fail in every affected job.
     """
 
     id: int

@@ -1,7 +1,7 @@
 """The jobs of all clients. Safe to use from several threads.
 
-A job moves on when it is read. What reads or writes object storage is done by a thread of the store's own,
-which runs while there is such a job and ends when there is none.
+A job moves on when it is read. The store's own thread does the work that reads or writes object storage. It runs while
+there is such a job, and then ends.
 """
 
 from __future__ import annotations

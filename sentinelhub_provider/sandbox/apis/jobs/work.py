@@ -1,4 +1,4 @@
-"""What the work of all kinds of jobs shares: it reads from object storage, delivers to it, and unpacks rasters."""
+"""The common work of all kinds of jobs: reading from object storage, delivering to it, and unpacking rasters."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ NOT_IMITATED: Final = (
         "there. The claims are those that clients are known to read."
     ),
     (
-        "Tokens: `Basic` credentials must be form-urlencoded as RFC 6749 says. What token info answers is a "
-        "guess: the service no longer documents it."
+        "Tokens: `Basic` credentials must be form-urlencoded as RFC 6749 says. The answer of token info is a "
+        "guess, because the service no longer documents it."
     ),
-    ("Tokens: a token of either realm opens every API; the real deployments do not know each other's tokens."),
+    ("Tokens: a token of either realm opens every API. The real deployments refuse each other's tokens."),
 )
-"""What the service does and this does not, or what is not known of the service."""
+"""Features of the service that this lacks, and unknown behaviour of the service."""

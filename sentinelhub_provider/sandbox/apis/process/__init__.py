@@ -10,6 +10,6 @@ NOT_IMITATED: Final = (
         "Process: collections of other deployments cannot be fused in. Samples of fused datasets count once "
         "in the cost (the dataset with the most decides)."
     ),
-    "Process: `harmonizeValues` and `radiometricTerrainOversampling` are checked, and change nothing.",
+    "Process: `harmonizeValues` and `radiometricTerrainOversampling` are checked and have no effect.",
 )
-"""What the service does and this does not, or what is not known of the service."""
+"""Features of the service that this lacks, and unknown behaviour of the service."""

@@ -28,7 +28,7 @@ _RASTERIZING = threading.Lock()
 
 @dataclass(frozen=True)
 class Area:
-    """What a request covers: a box in ``EPSG:epsg``, and within it the geometry that data are wanted of, if any."""
+    """The area of a request: a box in ``EPSG:epsg``, and the geometry of the wanted data within it, if any."""
 
     epsg: int
     box: Bounds

@@ -63,7 +63,7 @@ def check_encodable(output: Output, form: Format) -> None:
 def to_samples(values: NDArray[np.float64], sample_type: str) -> NDArray[Any]:
     """Convert what the evalscript returned: AUTO stretches 0..1 to 0..255, whole numbers are rounded and clamped.
 
-    A value that is no number becomes 0 in a type of whole numbers.
+    NaN becomes 0 in a type of whole numbers.
     """
     dtype = _DTYPES[sample_type]
     if sample_type == "FLOAT32":

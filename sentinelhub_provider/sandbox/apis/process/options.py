@@ -1,4 +1,4 @@
-"""What only Sentinel-1 and the elevation model can be asked for: their filters and ways of processing.
+"""Options of Sentinel-1 and the elevation model only: their filters and ways of processing.
 
 Names, values and defaults as the API reference has them (schemas ``S1Filtering``, ``S1Processing``, ``DEMFiltering``,
 ``DEMProcessing``).

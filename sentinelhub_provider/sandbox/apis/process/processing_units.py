@@ -1,4 +1,4 @@
-"""What a request costs, in processing units (PU).
+"""The cost of a request in processing units (PU).
 
 Rules and worked examples of the documentation's page "Processing Unit definition"
 (documentation.dataspace.copernicus.eu/APIs/SentinelHub/Overview/ProcessingUnit.html): 512 x 512 pixels x 3 input bands

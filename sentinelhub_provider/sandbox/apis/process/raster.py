@@ -30,7 +30,7 @@ MAX_SAMPLES: Final = 150_000_000
 
 @dataclass(frozen=True)
 class Raster:
-    """What the evalscript made: for each output its pixels, shape ``(height, width, bands)``, as it returned them.
+    """The evalscript's result: the pixels of each output, shape ``(height, width, bands)``, as it returned them.
 
     ``samples``: data samples per pixel; of fused datasets, the most that one of them has.
     """

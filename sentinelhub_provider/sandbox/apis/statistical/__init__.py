@@ -11,11 +11,11 @@ NOT_IMITATED: Final = (
     ),
     (
         "Statistical: a percentile between two samples is the higher one unless `interpolation` says "
-        "otherwise; the service's own way is not documented."
+        "otherwise. The service's own way is not documented."
     ),
     (
-        "Statistical: an evalscript that fails makes an error of its interval; what `setup()` declares "
-        "wrongly is refused as a whole."
+        "Statistical: a failing evalscript makes an error of its interval. A wrong declaration in "
+        "`setup()` is refused as a whole."
     ),
 )
-"""What the service does and this does not, or what is not known of the service."""
+"""Features of the service that this lacks, and unknown behaviour of the service."""

@@ -51,7 +51,7 @@ class Percentiles:
 
 @dataclass(frozen=True)
 class Calculation:
-    """What is wanted of one output: by band's name, or :data:`DEFAULT`."""
+    """The calculations of one output, by band's name or :data:`DEFAULT`."""
 
     histograms: Mapping[str, Histogram] = field(default_factory=dict)
     percentiles: Mapping[str, Percentiles] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class Calculation:
 
 @dataclass(frozen=True)
 class Calculations:
-    """What is wanted: by output's id, or :data:`DEFAULT`."""
+    """The requested calculations, by output's id or :data:`DEFAULT`."""
 
     by_output: Mapping[str, Calculation] = field(default_factory=dict)
 

@@ -188,7 +188,7 @@ def check_outputs(setup: Setup) -> None:
         )
     for name in mask.band_names or ():
         if name not in by_id or name == DATA_MASK:
-            raise script_error(f"Output {DATA_MASK} has a band for {name}, which is no output of the evalscript.")
+            raise script_error(f"Output {DATA_MASK} has a band for {name}, which is not an output of the evalscript.")
 
 
 def error_type(error: ApiError) -> ErrorType:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 LAST_INTERVAL: Final = ("SKIP", "SHORTEN", "EXTEND")
-"""What may happen to a last interval that the time range does not fill; the first is the default."""
+"""Treatments of a last interval that the time range does not fill. The first is the default."""
 
 _PERIOD: Final = re.compile(r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?")
 _TIME: Final = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sentinelhub_provider.sandbox.gateway.state import Sandbox
 
 ErrorType = Literal["BAD_REQUEST", "EXECUTION_ERROR", "TIMEOUT"]
-"""What the API reference lists for an interval's ``error.type``."""
+"""The values of an interval's ``error.type`` in the API reference."""
 
 
 @dataclass(frozen=True)

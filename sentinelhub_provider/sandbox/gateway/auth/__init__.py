@@ -1,1 +1,1 @@
-"""Who asks: OAuth clients, tokens, the key that signs them."""
+"""OAuth clients, tokens, and the key that signs them."""

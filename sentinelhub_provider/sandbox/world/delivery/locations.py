@@ -25,7 +25,7 @@ _CREDENTIAL_IN_TEXT: Final = re.compile(
 
 @dataclass(frozen=True)
 class Access:
-    """What opens a bucket: keys, a role, or, where all are ``None``, nothing but the bucket's own policy."""
+    """The access to a bucket: keys, a role, or only the bucket's own policy if all are ``None``."""
 
     access_key: str | None = field(default=None, repr=False)
     secret_access_key: str | None = field(default=None, repr=False)

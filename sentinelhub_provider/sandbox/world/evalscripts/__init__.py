@@ -10,4 +10,4 @@ NOT_IMITATED: Final = (
         "`inputMetadata` has `serviceVersion` and `normalizationFactor`."
     ),
 )
-"""What the service does and this does not, or what is not known of the service."""
+"""Features of the service that this lacks, and unknown behaviour of the service."""

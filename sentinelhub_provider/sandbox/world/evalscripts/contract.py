@@ -1,4 +1,4 @@
-"""What an evalscript's ``setup()`` declares, checked against the collection."""
+"""The declarations of an evalscript's ``setup()``, checked against the collection."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ _SETTLE_SECONDS: Final = 5.0
 
 @dataclass(frozen=True)
 class Limits:
-    """What an evalscript may use: ``seconds`` of running time in all, ``memory`` bytes of V8's heap."""
+    """The limits of an evalscript: ``seconds`` of running time in all, ``memory`` bytes of V8's heap."""
 
     seconds: float = 60.0
     memory: int = 512 * 1024 * 1024

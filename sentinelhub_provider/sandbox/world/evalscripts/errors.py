@@ -10,7 +10,7 @@ from sentinelhub_provider.sandbox.errors import ApiError
 SCRIPT_NAME = "evalscript.js"
 
 _FRAME = re.compile(re.escape(SCRIPT_NAME) + r":(\d+)(?::(\d+))?")
-# A script that does not parse has not got its name yet.
+# A script with a syntax error has no name yet.
 _HEAD = re.compile(r"(?:" + re.escape(SCRIPT_NAME) + r"|<anonymous>):(\d+)")
 
 

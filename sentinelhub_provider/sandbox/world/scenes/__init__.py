@@ -29,12 +29,12 @@ __all__ = [
 NOT_IMITATED: Final = (
     "Scenes: synthetic ones look plausible and follow the seasons, but do not resemble the real place.",
     (
-        "Scenes: Sentinel-1 is always IW with VV and VH; HH and HV are refused as missing polarizations. "
-        "Orthorectification is checked and charged, but moves no pixel; the Lee filter dampens speckle "
-        "without looking at edges."
+        "Scenes: Sentinel-1 is always IW with VV and VH. HH and HV are refused as missing polarizations. "
+        "Orthorectification is checked and charged, but moves no pixel. The Lee filter dampens speckle "
+        "without regard to edges."
     ),
 )
-"""What the service does and this does not, or what is not known of the service."""
+"""Features of the service that this lacks, and unknown behaviour of the service."""
 
 
 def __getattr__(name: str) -> Any:

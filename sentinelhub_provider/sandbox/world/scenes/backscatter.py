@@ -1,4 +1,4 @@
-"""What the surfaces of the synthetic landscape send back to a radar in C band.
+"""The backscatter of the synthetic landscape's surfaces for a radar in C band.
 
 Each surface has its gamma nought in decibels for VV and VH. The values are round numbers in the manner of published
 ones: what matters is their order, that calm water is dark, that roofs are bright, and that plants depolarise.

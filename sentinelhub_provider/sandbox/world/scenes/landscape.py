@@ -1,10 +1,10 @@
-"""The synthetic landscape: what lies where, as a continuous function of the place alone.
+"""The synthetic landscape as a continuous function of the place alone.
 
-The world is laid out on one plane, spherical Mercator scaled to be true at 45 degrees, so there are no seams at tile or
-zone borders and shapes are undistorted everywhere; features are 1.4 times larger at the equator and 0.7 times as large
+The world is laid out on one plane, spherical Mercator scaled to be true at 45 degrees. So there are no seams at tile or
+zone borders, and shapes are undistorted everywhere. Features are 1.4 times larger at the equator and 0.7 times as large
 at 60 degrees. The one seam is the antimeridian. There is no sea.
 
-Nothing here depends on the date: see :mod:`.seasons` for what grows on it.
+Nothing here depends on the date. See :mod:`.seasons` for the vegetation.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ HOUSE_SIZE: Final = 26.0
 
 @dataclass(frozen=True)
 class Land:
-    """What lies at each point. Shares are 0..1 and do not overlap: water, then built-up land, forest, the rest farmed.
+    """The landscape at each point. Shares are 0..1 and do not overlap: water, built-up land, forest, the rest farmed.
 
     ``latitude`` in degrees. ``height``: about -1..1, low to high ground. ``town``, ``road``, ``roof``: shares within
     the built-up land. ``field``: a hash that is the same all over one field. ``margin``: share of field border.

@@ -1,4 +1,4 @@
-"""What a source of scenes offers, whatever stands behind it."""
+"""The interface of a source of scenes."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ Moment = datetime
 
 @dataclass(frozen=True)
 class Publication:
-    """What shall be published.
+    """Scenes to publish.
 
     ``tile``: its name, such as ``33TVM``, or ``bbox``, whose middle chooses one. ``sensed``: when the newest of
     ``count`` scenes was sensed, the others a second earlier each; ``published``: when the first appears, ``every``: so

@@ -1,4 +1,4 @@
-"""What the land looks like on a day: crops grow and are harvested, leaves fall, snow comes and goes."""
+"""The look of the land on a day: crops grow and are harvested, leaves fall, snow comes and goes."""
 
 from __future__ import annotations
 

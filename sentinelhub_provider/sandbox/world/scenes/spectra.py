@@ -1,8 +1,8 @@
-"""What the surfaces of the synthetic landscape reflect, band by band.
+"""The reflectance of the synthetic landscape's surfaces, band by band.
 
 Each surface has its reflectance (0..1, bottom of the atmosphere) at Sentinel-2's bands. The values are round numbers
-in the manner of published spectral libraries: what matters is their order, that vegetation is dark in the red and
-bright in the near infrared, that water is dark there, and that snow is dark in the short-wave infrared.
+in the manner of published spectral libraries. Only their order matters. Vegetation is dark in the red and bright in the
+near infrared, water is dark there, and snow is dark in the short-wave infrared.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class TileScene:
-    """What scenes of one tile have in common. ``seed``: of the world."""
+    """The common part of the scenes of one tile. ``seed``: seed of the world."""
 
     seed: int
     tile: Tile
