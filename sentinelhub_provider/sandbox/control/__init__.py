@@ -1,1 +1,1 @@
-"""The control surface for tests: counters, issued tokens, limits, faults. Apart from the APIs, off unless asked for."""
+"""The control surface for tests, with counters, issued tokens, limits and faults. It is off by default."""

@@ -26,10 +26,10 @@ class ByocControl:
         failures: Mapping[str, str] | Sequence[Failure] = (),
         warnings: Mapping[str, str] | Sequence[Remark] = (),
     ) -> None:
-        """Rule how tiles are ingested that are added from now on.
+        """Set how new tiles are ingested.
 
         ``waiting`` and ``ingesting``: seconds in these states, ``None`` until a step. ``failures``: causes, by patterns
-        of paths; ``warnings``: what is said about tiles, likewise. Raises ``ValueError`` for a negative time.
+        of paths. ``warnings``: warnings about tiles, by patterns of paths. Raises ``ValueError`` for a negative time.
         """
         if isinstance(failures, Mapping):
             failures = [Failure(pattern, cause) for pattern, cause in failures.items()]
@@ -38,5 +38,5 @@ class ByocControl:
         self._store.set_ingestion(Durations(waiting, ingesting), failures, warnings)
 
     def step(self) -> int:
-        """Move every tile that is not at its end on by one state; returns how many were moved."""
+        """Move every unfinished tile on by one state. Return the number of moved tiles."""
         return self._store.step()

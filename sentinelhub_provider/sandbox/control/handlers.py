@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Control:
-    """Control over a sandbox; ``byoc`` over its ingestion, ``jobs`` over its jobs. Safe to call from any thread."""
+    """Control over a sandbox. ``byoc`` controls its ingestion, ``jobs`` its jobs. Safe to call from any thread."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -27,9 +27,9 @@ class Control:
         self.jobs = JobsControl(sandbox)
 
     def reset(self) -> None:
-        """Put everything back to the settings: counters, faults, limits, latency, clients.
+        """Reset counters, faults, limits, latency and clients to the settings.
 
-        All tokens are forgotten: none issued before is accepted any more.
+        All tokens are dropped, so no earlier token is accepted any more.
         """
         self._sandbox.reset()
 
@@ -44,29 +44,29 @@ class Control:
         return self._sandbox.ledger.requests()
 
     def record_exchanges(self, on: bool = True) -> None:
-        """Start or stop keeping requests and answers in full, see ``exchanges``."""
+        """Start or stop recording complete requests and answers. See ``exchanges``."""
         self._sandbox.ledger.recording = on
 
     def exchanges(self) -> list[Exchange]:
-        """Return the exchanges recorded, oldest first, without those of the token endpoints."""
+        """Return the recorded exchanges, oldest first, without those of the token endpoints."""
         return self._sandbox.ledger.exchanges()
 
     def issued_tokens(self) -> list[IssuedToken]:
-        """Return all tokens issued since the last reset with what is known of them, oldest first."""
+        """Return all tokens issued since the last reset with their facts, oldest first."""
         return self._sandbox.issuer.tokens()
 
     def tokens(self) -> list[str]:
-        """Return the value of every token issued since the last reset: what a test for leaks has to search for."""
+        """Return the value of every token issued since the last reset. A test for leaks searches for them."""
         return [token.value for token in self._sandbox.issuer.tokens()]
 
     # --- tokens, clients, limits -------------------------------------------------------------------------------------
 
     def revoke_tokens(self) -> int:
-        """Revoke all tokens; return how many."""
+        """Revoke all tokens. Return their number."""
         return self._sandbox.issuer.revoke()
 
     def revoke_token(self, value: str) -> bool:
-        """Revoke one token; return whether it was known and not yet revoked."""
+        """Revoke one token. Return whether it was known and not yet revoked."""
         return self._sandbox.issuer.revoke(value) == 1
 
     def rotate_key(self) -> None:
@@ -74,7 +74,7 @@ class Control:
         self._sandbox.issuer.rotate_key()
 
     def set_token_lifetime(self, seconds: float, *, client_id: str | None = None) -> None:
-        """Set how long new tokens live, for one client or for all that have no lifetime of their own.
+        """Set the lifetime of new tokens in seconds, for one client or for all clients without their own lifetime.
 
         Raises ``ValueError`` for a lifetime that is not positive, ``KeyError`` for an unknown client.
         """
@@ -94,7 +94,7 @@ class Control:
         account: AccountState = "ok",
         token_lifetime: float | None = None,
     ) -> ClientSettings:
-        """Add an OAuth client or replace the one with this id. Raises ``ValueError``."""
+        """Add an OAuth client or replace the one with this ID. Raises ``ValueError``."""
         client = ClientSettings(client_id, client_secret, frozenset(permissions), account, token_lifetime)
         self._sandbox.clients.put(client)
         return client
@@ -107,7 +107,7 @@ class Control:
         permissions: Iterable[Api] | None = None,
         account: AccountState | None = None,
     ) -> ClientSettings:
-        """Change a client: rotate its secret, take permissions away, empty its account. Raises ``KeyError``."""
+        """Change a client. Rotate its secret, remove permissions, or empty its account. Raises ``KeyError``."""
         return self._sandbox.clients.update(
             client_id,
             client_secret=client_secret,
@@ -139,24 +139,24 @@ class Control:
     # --- scenes ------------------------------------------------------------------------------------------------------
 
     def publish_scenes(self, publication: Publication | None = None, /, **fields: Any) -> list[PublishedScene]:
-        """Publish scenes now or later, given as a ``Publication`` or its fields; return them.
+        """Publish scenes now or later, given as a ``Publication`` or its fields. Return the scenes.
 
         Raises ``ValueError`` naming the field.
         """
         return self._sandbox.scenes.publish(publication if publication is not None else Publication(**fields))
 
     def published_scenes(self) -> list[PublishedScene]:
-        """Return what was published or will be, in the order of its appearance."""
+        """Return the published scenes and those to come, in the order of their appearance."""
         return self._sandbox.scenes.published()
 
     def freeze_scenes(self, frozen: bool = True) -> None:
-        """Let the synthetic world's own scenes end now, so that only published ones are new; or let them go on."""
+        """Stop or resume the synthetic world's own scenes. While they are stopped, only published scenes are new."""
         self._sandbox.scenes.freeze(frozen)
 
     # --- faults ------------------------------------------------------------------------------------------------------
 
     def add_fault(self, fault: Fault | Mapping[str, Any] | None = None, /, **fields: Any) -> int:
-        """Put a fault in place, given as a ``Fault``, its JSON, or its fields; return its id.
+        """Inject a fault, given as a ``Fault``, its JSON, or its fields. Return its ID.
 
         Raises ``pydantic.ValidationError`` naming the field.
         """
@@ -164,13 +164,13 @@ class Control:
         return self._sandbox.faults.add(given)
 
     def remove_fault(self, fault_id: int) -> bool:
-        """Take a fault away; return whether it was there."""
+        """Remove a fault. Return whether it existed."""
         return self._sandbox.faults.remove(fault_id)
 
     def clear_faults(self) -> None:
-        """Take all faults away."""
+        """Remove all faults."""
         self._sandbox.faults.clear()
 
     def faults(self) -> list[InjectedFault]:
-        """Return the faults in place with how often each applied."""
+        """Return the injected faults, with the number of times that each applied."""
         return self._sandbox.faults.injected()

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JobRecord:
-    """A job that was made since the start or the last reset, also one that is gone meanwhile (``deleted``).
+    """A job that was created since the start or the last reset. ``deleted`` tells whether it is gone.
 
     ``kind``: ``"async-process"``, ``"batch-process"`` or ``"batch-statistics"``. ``analyses``, ``starts``, ``stops``:
-    how often it was told to and took it, answers that got lost included; an async request is started by its creation.
-    Times are seconds since 1970, ``cost`` is in PU. ``delivery``: the URL that its results go to. ``features``: how
-    many are in which state, once it is analysed.
+    number of accepted actions, also those with a lost answer. The creation of an async request starts it. Times are
+    seconds since 1970, ``cost`` is in PU. ``delivery``: URL of its results. ``features``: number of features in each
+    state, once the job is analysed.
     """
 
     id: str
@@ -56,28 +56,29 @@ class JobsControl:
         self._jobs = JobStore.of(sandbox)
 
     def all(self, kind: str | None = None) -> list[JobRecord]:
-        """Return all jobs ever made, or those of a kind, oldest first."""
+        """Return all jobs ever created, or those of a kind, oldest first."""
         return [_record(job) for job in self._jobs.everything() if kind in (None, job.kind.name)]
 
     def set_durations(self, durations: Durations | None = None, /, **fields: Any) -> Durations:
-        """Set how long phases take that begin from now on, as ``Durations`` or its fields; others are as at first.
+        """Set the durations of new phases, as ``Durations`` or its fields. The other durations return to their
+        defaults.
 
-        Raises ``ValueError`` for a time that cannot be.
+        Raises ``ValueError`` for a negative time.
         """
         chosen = durations if durations is not None else Durations(**fields)
         self._jobs.set_durations(chosen)
         return chosen
 
     def step(self, job_id: str | None = None) -> int:
-        """Move every job that is on its way, or one, on by one state; return how many. Waits for their work."""
+        """Move every unfinished job, or one job, on by one state. Return their number. It waits for their work."""
         return self._jobs.step(job_id)
 
     def settle(self, timeout: float = SETTLE_TIMEOUT) -> bool:
-        """Wait until all work that is due by the clock is done; return whether it is. ``timeout``: seconds."""
+        """Wait until all due work is done. Return whether it is. ``timeout``: seconds."""
         return self._jobs.settle(timeout)
 
     def inject(self, **fields: Any) -> int:
-        """Inject a failure, given as the fields of an ``InjectedFailure``; return its id. Raises ``ValueError``."""
+        """Inject a failure, given as the fields of an ``InjectedFailure``. Return its ID. Raises ``ValueError``."""
         return self._jobs.inject(**fields).id
 
     def injected(self) -> list[InjectedFailure]:
@@ -85,40 +86,40 @@ class JobsControl:
         return self._jobs.injected()
 
     def clear_injected(self) -> None:
-        """Forget all injected failures."""
+        """Remove all injected failures."""
         self._jobs.clear_injected()
 
     def delete(self, job_id: str) -> bool:
-        """Let a job be gone, as if it had grown stale; return whether it was there."""
+        """Delete a job, as if it had grown stale. Return whether it existed."""
         return self._jobs.delete(job_id)
 
     def set_balance(self, client_id: str, processing_units: float | None) -> None:
-        """Give a client's account so many PU, of which jobs are paid; ``None``, as at first, for no end of them."""
+        """Set the PU in a client's account, which pays for jobs. ``None``, the default, sets no limit."""
         self._jobs.set_balance(client_id, processing_units)
 
     def balance(self, client_id: str) -> float | None:
-        """Return the PU left in a client's account; ``None`` for no end of them."""
+        """Return the PU left in a client's account, ``None`` for no limit."""
         return self._jobs.balance(client_id)
 
     def set_concurrency(self, limit: int | None) -> None:
-        """Let a client run so many async requests at a time; ``None``, as at first, for any number."""
+        """Set the number of simultaneous async requests of a client. ``None``, the default, sets no limit."""
         if limit is not None and limit < 0:
             raise ValueError(f"limit must not be negative, got {limit}")
         self._jobs.concurrent = limit
 
     def set_delivery(self, where: str | Path | None) -> None:
-        """Let jobs made from now on deliver to a folder of buckets, an S3 endpoint (a URL), or, ``None``, nowhere.
+        """Set the delivery of new jobs to a folder of buckets, an S3 endpoint (a URL), or ``None`` for nowhere.
 
-        Raises ``ValueError`` for a folder that is not there.
+        Raises ``ValueError`` for a missing folder.
         """
         self._sandbox.delivery = None if where is None else open_store(where)
 
     def set_rasters(self, on: bool) -> None:
-        """Let batch jobs render and deliver pictures, or only tell in their database that features are done."""
+        """Let batch jobs render and deliver pictures, or only report in their database that features are done."""
         self._jobs.rasters = on
 
     def set_simulated_features(self, count: int) -> None:
-        """Take GeoPackages to have so many features where there is no store to read them from."""
+        """Set the number of features of a GeoPackage if there is no store to read it from."""
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}")
         self._jobs.simulated_features = count

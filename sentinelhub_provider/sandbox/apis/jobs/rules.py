@@ -1,4 +1,4 @@
-"""How long jobs take, and what goes wrong with them: what a test or a demo may rule."""
+"""The durations and failures of jobs, which a test or a demo may set."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ JOB_CAUSE: Final = "The request failed because of an internal error"
 
 @dataclass(frozen=True)
 class Durations:
-    """Seconds that jobs take; what is ``None`` never ends by itself, only by a step.
+    """Seconds of a job's phases. A phase of ``None`` ends only by a step.
 
     ``starting`` and ``stopping``: from a user's action until it takes effect. ``restart_after_stop`` and
-    ``restart_after_out_of_pu``: how long a stopped job refuses to be started again.
+    ``restart_after_out_of_pu``: time in which a stopped job refuses to be started again.
     """
 
     analysing: float | None = 0.5
@@ -82,5 +82,5 @@ class InjectedFailure:
         return fnmatchcase(name, self.names)
 
     def fails_feature(self, number: int) -> bool:
-        """Tell whether one of them fails; ``number``: how many of them came before it in its job."""
+        """Tell whether one of them fails. ``number``: how many of them came before it in its job."""
         return math.floor((number + 1) * self.share) > math.floor(number * self.share)

@@ -1,4 +1,4 @@
-"""Control of the BYOC API: how fast tiles are ingested, and which fail. Mounted with the control surface."""
+"""Control of the BYOC API: the speed and the failures of ingestion. Mounted with the control surface."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ router = APIRouter(prefix="/sandbox/control/byoc")
 
 
 class FailureBody(BaseModel):
-    """Paths that fail; see :class:`.ingestion.Failure`."""
+    """Paths that fail. See :class:`.ingestion.Failure`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -24,7 +24,7 @@ class FailureBody(BaseModel):
 
 
 class RemarkBody(BaseModel):
-    """Paths that are warned about; see :class:`.ingestion.Remark`."""
+    """Paths with a warning. See :class:`.ingestion.Remark`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,7 +33,7 @@ class RemarkBody(BaseModel):
 
 
 class IngestionBody(BaseModel):
-    """How tiles are ingested from now on; see :class:`.ingestion.Durations`."""
+    """The ingestion of new tiles. See :class:`.ingestion.Durations`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -45,7 +45,7 @@ class IngestionBody(BaseModel):
 
 @router.put("/ingestion")
 def set_ingestion(body: IngestionBody, sandbox: SandboxDep) -> Response:
-    """Rule how tiles are ingested that are added from now on."""
+    """Set how new tiles are ingested."""
     ByocControl(sandbox).set_ingestion(
         waiting=body.waiting,
         ingesting=body.ingesting,

@@ -1,4 +1,4 @@
-"""Routes of the control surface, mounted only where the settings ask for it. They need no token: loopback only."""
+"""Routes of the control surface. They are mounted on request only, and need no token, so keep them on loopback."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TokenLifetime(_Body):
 
 
 class LimitsBody(_Body):
-    """Limits per minute; what is left out is not limited."""
+    """Limits per minute. A missing one sets no limit."""
 
     requests_per_minute: float | None = Field(None, gt=0)
     processing_units_per_minute: float | None = Field(None, gt=0)
@@ -84,7 +84,7 @@ def requests(control: ControlDep) -> Response:
 
 @router.post("/reset")
 def reset(control: ControlDep) -> Response:
-    """Put everything back to the settings."""
+    """Reset everything to the settings."""
     control.reset()
     return json_response({"reset": True})
 
@@ -142,26 +142,26 @@ def put_client(client_id: str, body: ClientBody, control: ControlDep) -> Respons
 
 @router.post("/faults")
 def add_fault(fault: Fault, control: ControlDep) -> Response:
-    """Put a fault in place."""
+    """Inject a fault."""
     return json_response({"id": control.add_fault(fault)}, status=201)
 
 
 @router.get("/faults")
 def list_faults(control: ControlDep) -> Response:
-    """Return the faults in place."""
+    """Return the injected faults."""
     return json_response([_shape(injected) for injected in control.faults()])
 
 
 @router.delete("/faults")
 def clear_faults(control: ControlDep) -> Response:
-    """Take all faults away."""
+    """Remove all faults."""
     control.clear_faults()
     return Response(status_code=204)
 
 
 @router.delete("/faults/{fault_id}")
 def remove_fault(fault_id: int, control: ControlDep) -> Response:
-    """Take one fault away."""
+    """Remove one fault."""
     if not control.remove_fault(fault_id):
         raise ApiError(404, "COMMON_NOT_FOUND", f"There is no fault {fault_id}")
     return Response(status_code=204)

@@ -1,4 +1,4 @@
-"""Control of jobs by HTTP, mounted with the control surface: who made which, how fast they go, what goes wrong."""
+"""Control of jobs by HTTP: their list, their speed, and their failures. Mounted with the control surface."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Body(BaseModel):
 
 
 class DurationsBody(_Body):
-    """See :class:`.rules.Durations`; what is left out is as at first."""
+    """See :class:`.rules.Durations`. A missing one returns to its default."""
 
     analysing: float | None = Field(default=Durations.analysing, ge=0)
     processing: float | None = Field(default=Durations.processing, ge=0)
@@ -50,19 +50,19 @@ class FailureBody(_Body):
 
 
 class StepBody(_Body):
-    """Which job to move on; ``None`` for all."""
+    """The job to move on, ``None`` for all."""
 
     job: str | None = None
 
 
 class BalanceBody(_Body):
-    """PU in an account; ``None`` for no end of them."""
+    """PU in an account, ``None`` for no limit."""
 
     processing_units: float | None = None
 
 
 class DeliveryBody(_Body):
-    """Where jobs deliver to; ``None`` for nowhere."""
+    """The target of the jobs' deliveries, ``None`` for nowhere."""
 
     where: str | None = None
 
@@ -91,7 +91,7 @@ def list_jobs(control: ControlDep, kind: KindName | None = None) -> Response:
 
 @_jobs.delete("/{job_id}")
 def delete_job(job_id: str, control: ControlDep) -> Response:
-    """Let a job be gone."""
+    """Delete a job."""
     if not control.delete(job_id):
         raise ApiError(404, "COMMON_NOT_FOUND", f"There is no job {job_id}")
     return Response(status_code=204)
@@ -99,7 +99,7 @@ def delete_job(job_id: str, control: ControlDep) -> Response:
 
 @_jobs.put("/pace")
 def set_durations(body: DurationsBody, control: ControlDep) -> Response:
-    """Rule how long phases take that begin from now on."""
+    """Set the durations of new phases."""
     return json_response(dataclasses.asdict(control.set_durations(**body.model_dump())))
 
 
@@ -111,13 +111,13 @@ def step(control: ControlDep, body: StepBody | None = None) -> Response:
 
 @_jobs.post("/settle")
 def settle(control: ControlDep) -> Response:
-    """Wait until all work that is due is done."""
+    """Wait until all due work is done."""
     return json_response({"settled": control.settle()})
 
 
 @_jobs.put("/options")
 def set_options(body: OptionsBody, control: ControlDep) -> Response:
-    """Set what is neither time nor failure."""
+    """Set options other than times and failures."""
     control.set_concurrency(body.concurrent)
     control.set_rasters(body.rasters)
     control.set_simulated_features(body.simulated_features)
@@ -126,7 +126,7 @@ def set_options(body: OptionsBody, control: ControlDep) -> Response:
 
 @_jobs.put("/delivery")
 def set_delivery(body: DeliveryBody, control: ControlDep) -> Response:
-    """Let jobs made from now on deliver there."""
+    """Set the target of the deliveries of new jobs."""
     try:
         control.set_delivery(body.where)
     except ValueError as error:
@@ -143,7 +143,7 @@ def set_balance(client_id: str, body: BalanceBody, control: ControlDep) -> Respo
 
 @_jobs.get("/accounts/{client_id}")
 def get_balance(client_id: str, control: ControlDep) -> Response:
-    """Return what is left in a client's account."""
+    """Return the PU left in a client's account."""
     return json_response({"client_id": client_id, "processing_units": control.balance(client_id)})
 
 
@@ -165,7 +165,7 @@ def list_injected(control: ControlDep) -> Response:
 
 @_failures.delete("")
 def clear_injected(control: ControlDep) -> Response:
-    """Forget all injected failures."""
+    """Remove all injected failures."""
     control.clear_injected()
     return Response(status_code=204)
 

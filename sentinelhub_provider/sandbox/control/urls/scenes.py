@@ -1,4 +1,4 @@
-"""Control of what is in the Catalog: scenes are published now or later. Mounted with the control surface."""
+"""Control of the Catalog's scenes, which are published now or later. Mounted with the control surface."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/sandbox/control/scenes")
 
 
 class PublicationBody(BaseModel):
-    """Scenes to publish; see :class:`.publication.Publication`."""
+    """Scenes to publish. See :class:`.publication.Publication`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,13 +53,13 @@ def publish(body: PublicationBody, sandbox: SandboxDep) -> Response:
 
 @router.get("")
 def published(sandbox: SandboxDep) -> Response:
-    """List what was published or will be."""
+    """List the published scenes and those to come."""
     return json_response([_shape(scene) for scene in sandbox.scenes.published()])
 
 
 @router.delete("")
 def clear(sandbox: SandboxDep) -> Response:
-    """Forget all that was published."""
+    """Remove all published scenes."""
     sandbox.scenes.clear()
     return Response(status_code=204)
 

@@ -1,4 +1,4 @@
-"""Control of the Statistical API: errors for single intervals. Mounted with the control surface."""
+"""Control of the Statistical API, with errors for single intervals. Mounted with the control surface."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/sandbox/control/interval-errors")
 
 
 class PlannedError(BaseModel):
-    """An error to plan; see :class:`.state.IntervalError`."""
+    """An error to plan. See :class:`.state.IntervalError`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -40,6 +40,6 @@ def planned(sandbox: SandboxDep) -> Response:
 
 @router.delete("")
 def clear(sandbox: SandboxDep) -> Response:
-    """Forget all."""
+    """Remove all planned errors."""
     IntervalErrors.of(sandbox).reset()
     return Response(status_code=204)

@@ -1,1 +1,1 @@
-"""Injected faults: what goes wrong between a client and an API, and for which requests."""
+"""Injected faults between a client and an API, and the requests that they affect."""

@@ -1,4 +1,4 @@
-"""Carry out a fault: answer in the API's stead, wait, or spoil the answer on its way out."""
+"""Carries out a fault: answers in the API's place, waits, or spoils the answer on its way out."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _CODES = {
 async def inject(
     action: faults.Action, app: AsgiApp, scope: Scope, receive: Receive, send: Send, *, issuer: TokenIssuer
 ) -> None:
-    """Carry out ``action`` for one request; ``app`` is what would have answered it, ``issuer`` signs the tokens."""
+    """Carry out ``action`` for one request. ``app`` is the application behind it, ``issuer`` signs the tokens."""
     match action:
         case faults.Delay():
             await asyncio.sleep(action.seconds)
@@ -102,7 +102,7 @@ def instead(action: faults.Action, path: str) -> tuple[int, dict[str, str], byte
 
 
 class _CutAnswer:
-    """Passes an answer on until so many bytes of the body are out, then ends the connection and swallows the rest."""
+    """Passes an answer on up to so many bytes of the body, then ends the connection and swallows the rest."""
 
     def __init__(self, scope: Scope, send: Send, action: faults.Truncate | faults.ResetMidBody) -> None:
         self._scope = scope
@@ -119,7 +119,7 @@ class _CutAnswer:
             if self._left is None:
                 length = _header(message, b"content-length")
                 self._left = int(length) // 2 if length else 0
-            if self._chunked:  # without a length the server sends chunks
+            if self._chunked:  # without a length, the server sends chunks
                 message = {**message, "headers": _without(message, b"content-length")}
             await self._send(message)
             return
@@ -150,7 +150,7 @@ def _trickling(receive: Receive, send: Send, action: faults.Trickle) -> Send:
 
 
 async def _trickle_head(action: faults.Trickle, app: AsgiApp, scope: Scope, receive: Receive) -> None:
-    """Write the answer past the server, which would send its head in one piece; the connection ends with it."""
+    """Write the answer past the server, which would send its head in one piece. The connection ends with it."""
     start, body = await _answer_of(app, scope, receive)
     status = start["status"]
     fields = [*start["headers"], SANDBOX_HEADER, (b"connection", b"close")]
@@ -170,7 +170,7 @@ async def _trickle_head(action: faults.Trickle, app: AsgiApp, scope: Scope, rece
 
 
 async def _client_left(seconds: float | None, receive: Receive) -> bool:
-    """Wait until the client is gone, at most ``seconds``; return whether it is."""
+    """Wait until the client is gone, at most ``seconds``. Return whether it is gone."""
 
     async def until_disconnected() -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -194,7 +194,7 @@ async def _spoil_token_answer(
 
 
 async def _answer_of(app: AsgiApp, scope: Scope, receive: Receive) -> tuple[Message, bytes]:
-    """Let ``app`` answer and keep the answer: its start and its whole body."""
+    """Let ``app`` answer and keep the start and the whole body of the answer."""
     messages: list[Message] = []
 
     async def keep(message: Message) -> None:

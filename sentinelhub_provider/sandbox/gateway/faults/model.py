@@ -1,7 +1,7 @@
-"""Faults on demand: what can go wrong between a client and Sentinel Hub, as data, and the rule which request gets one.
+"""Faults between a client and Sentinel Hub as data, and the rule that selects the fault of a request.
 
-A fault has a path pattern, a number of requests, and an action. The same JSON is taken by the control surface
-(``POST /sandbox/control/faults``) and by ``SandboxServer.control.add_fault``.
+A fault has a path pattern, a number of requests, and an action. The control surface (``POST /sandbox/control/faults``)
+and ``SandboxServer.control.add_fault`` take the same JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Model(BaseModel):
 class Status(_Model):
     """Answer with a status instead of handling the request.
 
-    ``body`` is sent as JSON, ``text`` as it is; without either, the API's own error shape for that status is sent.
+    ``body`` is sent as JSON, ``text`` as it is. Without both, the API's own error shape for that status is sent.
     """
 
     kind: Literal["status"] = "status"
@@ -38,7 +38,7 @@ class Status(_Model):
 class RateLimit(_Model):
     """Answer 429. ``retry_after`` is sent as it is (``"3398"``, ``"2.5"``, a date, nonsense); ``None`` sends none.
 
-    ``wrapped`` puts the body into the ``error`` object that the documentation shows it without.
+    ``wrapped`` puts the body into an ``error`` object. The documentation shows it without.
     """
 
     kind: Literal["rate_limit"] = "rate_limit"
@@ -83,7 +83,7 @@ class Delay(_Model):
 
 
 class Silence(_Model):
-    """Take the request and never answer; after ``seconds`` (``None``: never) close the connection."""
+    """Take the request and never answer. After ``seconds`` (``None``: never) close the connection."""
 
     kind: Literal["silence"] = "silence"
     seconds: float | None = Field(None, ge=0)
@@ -96,7 +96,7 @@ class Reset(_Model):
 
 
 class LoseAnswer(_Model):
-    """Handle the request, then reset the connection (TCP RST) instead of answering: it took effect, unheard of."""
+    """Handle the request, then reset the connection (TCP RST) instead of answering. The request took effect."""
 
     kind: Literal["lose_answer"] = "lose_answer"
 
@@ -104,7 +104,7 @@ class LoseAnswer(_Model):
 class Truncate(_Model):
     """Handle the request, but close the connection after ``after_bytes`` of the body (``None``: half of it).
 
-    ``Content-Length`` still announces all of it; with ``chunked`` the body is sent in chunks instead, the last of which
+    ``Content-Length`` still announces the whole body. With ``chunked`` the body is sent in chunks, and the last one
     never comes.
     """
 
@@ -137,13 +137,13 @@ class Trickle(_Model):
 
 
 class RevokeTokens(_Model):
-    """Revoke all tokens issued so far, then handle the request: the one that it carries is refused."""
+    """Revoke all tokens issued so far, then handle the request. Its own token is refused, too."""
 
     kind: Literal["revoke_tokens"] = "revoke_tokens"
 
 
 class RotateKey(_Model):
-    """Sign with a new key from now on and accept no other, then handle the request: all earlier tokens are refused."""
+    """Sign with a new key from now on, then handle the request. All earlier tokens are refused."""
 
     kind: Literal["rotate_key"] = "rotate_key"
 
@@ -194,19 +194,19 @@ TOKEN_PATHS = "*/token"  # noqa: S105 - a pattern
 
 
 class Fault(_Model):
-    """Where and how often something goes wrong, and what."""
+    """A fault: its path, its number of requests, and its action."""
 
     action: Action
     path: str = "*"
-    """Pattern of the path, with ``*`` and ``?``: ``/process/v1``, ``*/token``, ``/catalog/*``."""
+    """Pattern of the path, with ``*`` and ``?``, such as ``/process/v1``, ``*/token``, ``/catalog/*``."""
     method: str | None = None
-    """HTTP method in capitals; ``None`` for any."""
+    """HTTP method in capitals, ``None`` for any."""
     times: int | None = Field(1, ge=1)
-    """How many requests it affects; ``None`` for all."""
+    """Number of requests that it affects, ``None`` for all."""
     after: int = Field(0, ge=0)
-    """How many matching requests it lets pass first."""
+    """Number of matching requests that pass first."""
     probability: float = Field(1.0, gt=0, le=1)
-    """Chance of a matching request to be affected."""
+    """Chance that it affects a matching request."""
 
 
 def concerns(fault: Fault, method: str, path: str) -> bool:
@@ -253,7 +253,7 @@ def spoil_token_answer(body: Mapping[str, Any], variant: TokenVariant) -> Any:
 
 @dataclass
 class InjectedFault:
-    """A fault in place, with its count."""
+    """An injected fault with its count."""
 
     id: int
     fault: Fault
@@ -262,7 +262,7 @@ class InjectedFault:
 
 
 class FaultPlan:
-    """The faults in place. The first one that affects a request wins; the others do not count it."""
+    """The injected faults. The first one that affects a request wins, and the others do not count it."""
 
     def __init__(self, *, seed: int) -> None:
         self._seed = seed
@@ -272,27 +272,27 @@ class FaultPlan:
         self._injected: list[InjectedFault] = []
 
     def add(self, fault: Fault) -> int:
-        """Put a fault in place and return its id."""
+        """Inject a fault and return its ID."""
         with self._lock:
             injected = InjectedFault(next(self._ids), fault)
             self._injected.append(injected)
             return injected.id
 
     def remove(self, fault_id: int) -> bool:
-        """Take a fault away; return whether it was there."""
+        """Remove a fault. Return whether it existed."""
         with self._lock:
             before = len(self._injected)
             self._injected = [injected for injected in self._injected if injected.id != fault_id]
             return len(self._injected) < before
 
     def clear(self) -> None:
-        """Take all faults away and start the random numbers anew."""
+        """Remove all faults and restart the random numbers."""
         with self._lock:
             self._injected.clear()
             self._random = random.Random(self._seed)  # noqa: S311
 
     def injected(self) -> list[InjectedFault]:
-        """Return the faults in place, used up or not."""
+        """Return the injected faults, used up or not."""
         with self._lock:
             return list(self._injected)
 

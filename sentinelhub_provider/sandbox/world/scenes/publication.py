@@ -1,6 +1,6 @@
-"""Scenes that appear in the Catalog when a test wants them to: on time, days late, out of order, processed anew.
+"""Scenes that a test publishes in the Catalog: on time, days late, out of order, or processed again.
 
-They lie over the synthetic world, whose own scenes are there as soon as they are sensed.
+They lie over the synthetic world, whose own scenes appear as soon as they are sensed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sentinelhub_provider.sandbox.world.grid import Bounds, Grid
 
 MAX_PUBLISHED: Final = 100_000
-"""Scenes that are kept in all."""
+"""Most scenes that are kept."""
 
 _ID: Final = re.compile(
     r"S2[ABC]_(?P<product>MSIL1C|MSIL2A)_\w{15}_N(?P<baseline>\d{4})_R\d{3}_T(?P<tile>\w{5})_\w{15}"
@@ -39,10 +39,10 @@ Moment = datetime
 class Publication:
     """Scenes to publish.
 
-    ``tile``: its name, such as ``33TVM``, or ``bbox``, whose middle chooses one. ``sensed``: when the newest of
-    ``count`` scenes was sensed, the others a second earlier each; ``published``: when the first appears, ``every``: so
-    many seconds after it the next. ``None`` is now. ``cloud_cover``: per cent, ``None`` for what the weather makes it.
-    ``replaces``: id of a scene of which this is a new processing: tile and time are its own, the baseline one higher.
+    ``tile``: its name, such as ``33TVM``. ``bbox``: selects the tile at its middle instead. ``sensed``: sensing of the
+    newest of ``count`` scenes. The others are a second earlier each. ``published``: appearance of the first scene.
+    ``every``: seconds from one appearance to the next. ``None`` is now. ``cloud_cover``: per cent, ``None`` for that of
+    the weather. ``replaces``: ID of a scene that this processes again, with its tile and time and the next baseline.
     """
 
     collection: str = "sentinel-2-l2a"
@@ -58,7 +58,7 @@ class Publication:
 
 @dataclass(frozen=True)
 class PublishedScene:
-    """A scene with its own id, times and cloud cover; its pixels are those of the tile on that day."""
+    """A scene with its own ID, times and cloud cover. Its pixels are those of the tile on that day."""
 
     id: str
     datetime: Moment
@@ -92,12 +92,12 @@ class PublishedScene:
         return self.ground.properties
 
     def read(self, bands: Sequence[str], grid: Grid, how: Reading = AS_STORED) -> dict[str, NDArray[np.float32]]:
-        """Compute bands on a grid; see :class:`.model.Scene`."""
+        """Compute bands on a grid. See :class:`.model.Scene`."""
         return self.ground.read(bands, grid, how)
 
 
 class PublishedScenes:
-    """A source of scenes: those of ``world``, and those published here. ``clock`` says what is now. Thread-safe."""
+    """A source of scenes: those of ``world``, and the published ones. ``clock`` tells the time. Thread-safe."""
 
     def __init__(self, world: SceneSource, *, clock: Callable[[], datetime]) -> None:
         self._world = world
@@ -107,7 +107,7 @@ class PublishedScenes:
         self._frozen: datetime | None = None
 
     def publish(self, publication: Publication) -> list[PublishedScene]:
-        """Publish scenes, now or later; see :class:`Publication`. Raises ``ValueError`` naming the field."""
+        """Publish scenes, now or later. See :class:`Publication`. A ``ValueError`` names the wrong field."""
         made = list(self._make(publication))
         with self._lock:
             if len(self._scenes) + len(made) > MAX_PUBLISHED:
@@ -119,16 +119,16 @@ class PublishedScenes:
         return made
 
     def published(self) -> list[PublishedScene]:
-        """List what was published or will be, in the order of its appearance."""
+        """List the published scenes and those to come, in the order of their appearance."""
         with self._lock:
             return sorted(self._scenes.values(), key=lambda scene: (scene.published, scene.datetime, scene.id))
 
     def freeze(self, frozen: bool = True) -> None:
-        """Let the world's own scenes end now, so that only published ones are new; or let them go on."""
+        """Stop or resume the world's own scenes. While they are stopped, only published scenes are new."""
         self._frozen = self._clock() if frozen else None
 
     def clear(self) -> None:
-        """Forget all that was published, and let the world's own scenes go on."""
+        """Remove all published scenes, and resume the world's own scenes."""
         with self._lock:
             self._scenes.clear()
         self._frozen = None
@@ -138,14 +138,14 @@ class PublishedScenes:
         return self._world.collections()
 
     def search(self, collection: str, *, bbox: Bounds | None, start: datetime, end: datetime) -> Iterator[Scene]:
-        """Find scenes, newest first; see :class:`.model.SceneSource`."""
+        """Find scenes, newest first. See :class:`.model.SceneSource`."""
         own = self._search_published(collection, bbox, start, end)
         frozen = self._frozen
         world = self._world.search(collection, bbox=bbox, start=start, end=end if frozen is None else min(end, frozen))
         return heapq.merge(own, world, key=lambda scene: -scene.datetime.timestamp()) if own else world
 
     def get(self, collection: str, scene_id: str) -> Scene | None:
-        """Find a scene by its id."""
+        """Find a scene by its ID."""
         with self._lock:
             scene = self._scenes.get(scene_id)
         if scene is not None:
