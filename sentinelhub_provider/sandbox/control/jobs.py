@@ -60,8 +60,7 @@ class JobsControl:
         return [_record(job) for job in self._jobs.everything() if kind in (None, job.kind.name)]
 
     def set_durations(self, durations: Durations | None = None, /, **fields: Any) -> Durations:
-        """Set the durations of new phases, as ``Durations`` or its fields. The other durations return to their
-        defaults.
+        """Set the durations of new phases, as ``Durations`` or its fields. Others return to their defaults.
 
         Raises ``ValueError`` for a negative time.
         """
