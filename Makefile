@@ -44,7 +44,7 @@ test: check ## All checks, then the unit, contract and integration tests
 	@echo "== pytest" && env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 .PHONY: test-e2e
-test-e2e: .venv/.ready-dev ## The built package in real Airflows (3.1, 3.2, 3.3) and a real browser; takes minutes
+test-e2e: .venv/.ready-dev .venv/.ready-docs ## The built package in real Airflows (3.1, 3.2, 3.3) and a real browser; takes minutes
 	@$(BIN)/pytest tests/system tests/ui $(PYTEST_ARGS)
 
 .PHONY: bench

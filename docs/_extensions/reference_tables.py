@@ -188,7 +188,7 @@ def extras() -> str:
 def support() -> str:
     """Return which versions of Airflow and Python go together, and which of them the tests run."""
     pythons = [one.rsplit(" ", 1)[1] for one in PROJECT["classifiers"] if re.search(r":: 3\.\d+$", one)]
-    tests = (ROOT / "tests" / "system" / "conftest.py").read_text()
+    tests = (ROOT / "tests" / "conftest.py").read_text()
     tested = dict(re.findall(r'\("(\d+\.\d+\.\d+)", "(3\.\d+)"\)', tests))
     constraints = [path.stem.removeprefix("airflow-") for path in (ROOT / "tests/system/constraints").glob("*.txt")]
     assert sorted(tested) == sorted(constraints)
