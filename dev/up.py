@@ -158,6 +158,8 @@ def _standalone_settings(port: int, home: Path) -> dict[str, str]:
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(_password_file(home)),
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        # By default, a scheduler dies that waits for SQLite for more than 5 s.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}?timeout=60",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
         "AIRFLOW__SENTINELHUB__TASK_TAB": "True",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
@@ -238,26 +240,25 @@ def _wait_for_dags(client: httpx.Client, folder: Path) -> list[str]:
 
 
 def _run_examples(client: httpx.Client, dag_ids: list[str]) -> None:
-    """Let each DAG run once, unless it has run before, and say how each run ended."""
-    client.timeout = httpx.Timeout(120.0)  # all processors are busy with the examples
-    begun: dict[str, str | None] = {}
-    for dag_id in dag_ids:
-        if client.get(f"/api/v2/dags/{dag_id}/dagRuns").raise_for_status().json()["total_entries"]:
-            continue
-        dag = client.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": False}).raise_for_status().json()
-        begun[dag_id] = None
-        if not dag.get("next_dagrun_run_after"):  # a DAG with a timetable has a run of its last interval by itself
-            client.post(f"/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None}).raise_for_status()
-    if begun:
-        print(f"Examples:   {len(begun)} run once, which takes a minute or two ...", flush=True)
+    """Let each DAG run once, unless it has run before, and say how each run ended.
+
+    One after the other: with more of them, a small machine's SQLite is locked for too long.
+    """
+    client.timeout = httpx.Timeout(120.0)
     deadline = time.monotonic() + RUNS_SECONDS
-    while None in begun.values() and time.monotonic() < deadline:
-        time.sleep(1)
-        for dag_id in [name for name, state in begun.items() if state is None]:
-            runs = client.get(f"/api/v2/dags/{dag_id}/dagRuns").raise_for_status().json()["dag_runs"]
-            if runs and runs[0]["state"] in ("success", "failed"):
-                begun[dag_id] = runs[0]["state"]
-                print(f"            {dag_id}: {begun[dag_id]}", flush=True)
+    for dag_id in dag_ids:
+        runs = f"/api/v2/dags/{dag_id}/dagRuns"
+        if client.get(runs).raise_for_status().json()["total_entries"]:
+            continue
+        print(f"Running     {dag_id} ...", end=" ", flush=True)
+        dag = client.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": False}).raise_for_status().json()
+        if not dag.get("next_dagrun_run_after"):  # a DAG with a timetable has a run of its last interval by itself
+            client.post(runs, json={"logical_date": None}).raise_for_status()
+        states: list[str] = []
+        while not {"success", "failed"} & set(states) and time.monotonic() < deadline:
+            time.sleep(1)
+            states = [run["state"] for run in client.get(runs).raise_for_status().json()["dag_runs"]]
+        print(states[0] if states else "no run", flush=True)
 
 
 def _password_file(home: Path) -> Path:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from environment import free_port
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from up_process import Up, make_up
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def fixture_browser() -> Iterator[Browser]:
     chromium = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
     assert chromium, "Chromium is missing: apt-get install chromium"
     with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE_MILLISECONDS)
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
         yield browser
         browser.close()

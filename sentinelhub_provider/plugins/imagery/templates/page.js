@@ -26,7 +26,7 @@
 
   document.addEventListener("keydown", (event) => {
     const rel = { ArrowLeft: "prev", ArrowRight: "next" }[event.key];
-    if (!rel || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    if (!rel || event.target.closest?.(".scroll") || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
     document.querySelector(`a[rel=${rel}]`)?.click();
   });
 
