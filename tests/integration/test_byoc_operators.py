@@ -184,7 +184,7 @@ def test_a_collection_that_is_there_may_be_a_failure(tasks: Tasks):
     """Where the task shall make a new one."""
     tasks.create()
 
-    with pytest.raises(AirflowFailException, match="'mine' is there already"):
+    with pytest.raises(AirflowFailException, match="'mine' already exists"):
         tasks.create(if_exists="fail")
 
 
@@ -472,7 +472,7 @@ def test_a_retry_recognizes_its_own_work(tasks: Tasks, monkeypatch, has_state: b
         tasks.create(if_exists="fail")
     made = tasks.create(if_exists="fail")
     assert (made["created"], len(tasks.store._collections)) == (True, 1)
-    with pytest.raises(AirflowFailException, match="is there already"):
+    with pytest.raises(AirflowFailException, match="already exists"):
         tasks.create(if_exists="fail")
 
     collection = made["collection_id"]
@@ -498,12 +498,12 @@ def test_a_retry_does_not_take_the_work_of_others_for_its_own(tasks: Tasks, monk
     """An attempt that was refused, or that asked for another name, leaves nothing to recognize."""
     tasks.create()
     for _ in range(2):
-        with pytest.raises(AirflowFailException, match="is there already"):
+        with pytest.raises(AirflowFailException, match="already exists"):
             tasks.create(if_exists="fail")
     killed_in_the_answer(monkeypatch, "POST")
     with pytest.raises(Killed):
         tasks.create(if_exists="fail", name="new")
-    with pytest.raises(AirflowFailException, match="is there already"):
+    with pytest.raises(AirflowFailException, match="already exists"):
         tasks.create(if_exists="fail", name="mine")
 
 

@@ -317,7 +317,12 @@ def not_received() -> Iterator[Case]:
             if (name, kind) != ("body-lost", READ):  # which has no body: there it is simply right
                 yield Case(name, action, kind, calls=2, waits=BACKOFF[:1])
         yield Case(
-            *(name, action, JOB), times=None, error=SentinelHubServerError, says="did not take", calls=8, waits=BACKOFF
+            *(name, action, JOB),
+            times=None,
+            error=SentinelHubServerError,
+            says="did not receive",
+            calls=8,
+            waits=BACKOFF,
         )
 
 
@@ -365,7 +370,7 @@ def final() -> Iterator[Case]:
         ),
         "304": (status(304), no_answer, "a redirect that leads nowhere"),
         "400": (status(400), SentinelHubBadRequestError, "Change the request"),
-        "403": (status(403), SentinelHubPermissionError, "check its plan"),
+        "403": (status(403), SentinelHubPermissionError, "Check its plan"),
         "404": (status(404), SentinelHubNotFoundError, "Check the path"),
         "413-html": (
             status(413, text="<html><title>Too large</title></html>", content_type="text/html"),

@@ -223,7 +223,7 @@ def test_silence_that_may_cost_is_repeated_as_the_task_says(run, sentinelhub_san
     sentinelhub_sandbox.control.add_fault(path="/process/v1", action={"kind": "silence", "seconds": 30}, times=None)
     arguments = {"method": "POST", "endpoint": "/process/v1", "json": {}, "accept": "application/json"}
 
-    with pytest.raises(SentinelHubTransportError, match=f"sent {times}; the service may have charged"):
+    with pytest.raises(SentinelHubTransportError, match=f"sent {times}, and the service may have charged"):
         run(**arguments, timeout=0.3, repeat_silent=repeat_silent)
 
 
@@ -415,9 +415,9 @@ def test_path_that_cannot_be_written_costs_nothing(
         ({"json": {"evalscript": "a"}, "evalscript": "b"}, "evalscript is given twice"),
         ({"json": [1], "evalscript": "b"}, "evalscript needs a JSON object"),
         ({"json": {}, "data": "x"}, "a request has one body"),
-        ({"json": [1], "paginate": True}, "json is no object"),
-        ({"data": "{}", "paginate": True}, "data is no object"),
-        ({"files": {"a": "b"}, "paginate": True}, "files is no object"),
+        ({"json": [1], "paginate": True}, "json is not a JSON object"),
+        ({"data": "{}", "paginate": True}, "data is not a JSON object"),
+        ({"files": {"a": "b"}, "paginate": True}, "files is not a JSON object"),
         ({"endpoint": ""}, "endpoint is empty"),
         ({"endpoint": None}, "endpoint is None"),
         ({"method": None}, "method is None"),

@@ -132,7 +132,7 @@ def test_job_that_is_created_and_then_over_the_budget_is_not_started(budgeted, j
     hook.request("POST", f"/batch/v2/process/{job.id}/analyse")
     budget = hook.budget
     other = budget.set_aside(sharing_cost(60))
-    with pytest.raises(AirflowFailException, match=rf"90 PU left, and job {job.id} costs 100 PU; it was not started"):
+    with pytest.raises(AirflowFailException, match=rf"90 PU left, and job {job.id} costs 100 PU. It was not started"):
         one.attempt()
     budget.settle(other, 0.0)
     assert one.attempt()["id"] == job.id

@@ -825,7 +825,7 @@ def test_an_analysed_job_over_a_budget_is_not_started(jobs, s3: S3Server, connec
     s3.put("fields.gpkg", geopackage([f"field-{number}" for number in range(20)], size=3500))
     arguments = {"bbox": None, "tiling_grid": None, "resolution": None, "features": f"s3://{BUCKET}/fields.gpkg"}
 
-    with pytest.raises(AirflowFailException, match=r"150 PU left, and job .* costs 207\.\d PU; it was not started"):
+    with pytest.raises(AirflowFailException, match=r"150 PU left, and job .* costs 207\.\d PU. It was not started"):
         task(**arguments, width=3500, height=3500, analyse=True).attempt()
 
     (job,) = jobs.all()

@@ -222,7 +222,7 @@ def test_silence_is_repeated_as_the_task_says(ndvi, sentinelhub_sandbox, repeat_
     """Once at most, also by the attempts at a tile; the error says what each request may have cost."""
     silence = {"kind": "silence", "seconds": 30}
     sentinelhub_sandbox.control.add_fault(path="/process/v1", action=silence, times=None)
-    said = rf"sent {times}; .* may have charged .* By estimate, a request costs 0\.\d+ PU"
+    said = rf"sent {times}, .* may have charged .* By estimate, a request costs 0\.\d+ PU"
 
     with pytest.raises(SentinelHubTransportError, match=said) as raised:
         ndvi(repeat_silent=repeat_silent, tile=tile, timeout=0.3)

@@ -218,7 +218,7 @@ def test_the_cost_of_polls_is_logged(control, watch, asset, capsys, options, mon
     run(scenario())
 
     [line] = [line for line in capsys.readouterr().out.splitlines() if "request(s) per poll" in line]
-    assert f"1 request(s) a poll, so {monthly} a month" in line
+    assert f"1 request(s) per poll make {monthly} a month" in line
     assert f"[{level}" in line
     assert SentinelHubSceneTrigger(collection="sentinel-1-grd").poll_interval == 1_800
 

@@ -314,7 +314,7 @@ def test_silence_is_repeated_as_the_task_says(connect, sentinelhub_sandbox, repe
     connect()
     silence = {"kind": "silence", "seconds": 30}
     sentinelhub_sandbox.control.add_fault(path="/statistics/v1", action=silence, times=None)
-    said = rf"sent {times}; .* may have charged .* By estimate, a request costs 0\.\d+ PU"
+    said = rf"sent {times}, .* may have charged .* By estimate, a request costs 0\.\d+ PU"
 
     with pytest.raises(SentinelHubResponseError, match=said):
         execute(
