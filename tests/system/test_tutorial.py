@@ -35,7 +35,7 @@ def fixture_pasted(distributions, tmp_path_factory) -> tuple[list[str], Path]:
         r"https://raw\S+\.txt": str(ROOT / "tests/system/constraints/airflow-3.3.2.txt"),
         r"(airflow-provider-sentinelhub\[[\w,]+\])": rf"\1 @ {distributions[1].as_uri()}",
         "localhost:8080": airflow,
-        "9080": str(free_port()),
+        r"\b9080\b": str(free_port()),
     }
     steps = "\n".join(f"echo '== step {number}'\n{step}" for number, step in enumerate(STEPS, 1))
     for shown, here in real.items():
@@ -48,6 +48,7 @@ def fixture_pasted(distributions, tmp_path_factory) -> tuple[list[str], Path]:
         "AIRFLOW__API__PORT": airflow.partition(":")[2],
         "AIRFLOW__API__BASE_URL": f"http://{airflow}",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",  # this machine may be busy
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
     }
     with (home / "printed").open("w+") as printed:
