@@ -1,4 +1,4 @@
-"""The prose of the project is plain: no riddles, no overlong sentences, few colons.
+"""The prose of the project is plain, without riddles, overlong sentences and many colons.
 
 ``python tests/unit/test_prose.py`` prints the figures. With a folder as argument, it also prints its findings there.
 """
@@ -47,6 +47,8 @@ RULES = {
     r"(without|not|no|nothing|none)\b(?! only)",
 }
 
+_COLON = re.compile(r"[:;](?=\s)")
+_SUBJECT = re.compile(r"(^|[,;:] |\band |\bbut )(who|what|those|which)\b(?! to\b)", re.IGNORECASE)
 _INLINE_CODE = re.compile(r"``[^`]*``|`[^`]*`(?:_|__)?")
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _ROLE = re.compile(r":\w+(?::\w+)?:(?=`)")
@@ -57,20 +59,19 @@ _DEFINITION = re.compile(r"^([-*] |\d+\. )?((\*\*.+?\*\*|`[^`]+`|\[.*?\]\(.*?\))
 def plain(text: str) -> str:
     """Return a paragraph without its markup; ``X`` stands for code."""
     text = _INLINE_CODE.sub("X", _ROLE.sub("", text))
-    text = _LINK.sub(lambda link: link[1] or "X", text)
-    text = re.sub(r"\*\*|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)", "", " ".join(text.split()))
+    text = re.sub(r"\*\*|(?<!\w)[*_](?=\w)|(?<=\w)[*_](?!\w)", "", " ".join(_LINK.sub(r"\1", text).split()))
     return re.sub(r"https?://\S+", "X", text)
 
 
 def sentences(paragraph: str) -> list[str]:
-    """Split a paragraph. A colon at its end that leads to a list or code does not count, nor does a definition's."""
+    """Split a paragraph. The colon of a definition and the one before a list or code do not count."""
     text = plain(_DEFINITION.sub("", paragraph.strip()))
     text = re.sub(r"^([-*] |\d+\. )", "", text).rstrip(":")
     return [part.strip() for part in _END.split(text) if len(part.split()) > 2]
 
 
 def of_page(text: str) -> Iterator[tuple[int, str]]:
-    """Yield line number and text of each paragraph and list item; no code, tables, headings, directives."""
+    """Yield line number and text of paragraphs and list items, without code, tables, headings and directives."""
     fence, start, lines = "", 0, list[str]()
     for number, line in enumerate([*text.splitlines(), ""], 1):
         bare = line.strip()
@@ -90,53 +91,45 @@ def of_page(text: str) -> Iterator[tuple[int, str]]:
 
 
 def of_docstring(text: str) -> Iterator[str]:
-    """Yield the paragraphs of a docstring, each field apart; no examples, no literal blocks."""
+    """Yield the paragraphs and fields of a docstring, without examples and literal blocks."""
     for block in re.split(r"\n\s*\n|\n(?=\s*(?::\w+|[-*] |\d+\. ))", text):
         if not re.match(r"\s*(>>>|\.\. |\||::)", block) and "    " not in block.strip().replace("\n    ", "\n"):
             yield re.sub(r"^\s*:[^:]+: ?", "", block)
 
 
 def literal(node: ast.expr) -> str:
-    """Return the text of a string literal, with ``X`` for what is filled in."""
+    """Return the text of a string literal, with ``X`` for its values."""
     match node:
         case ast.Constant(value=str() as value):
             return re.sub(r"%[-\d.,]*[sdrfg]", "X", value)
         case ast.JoinedStr(values=parts):
             return "".join(literal(part) or "X" for part in parts)
-        case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return literal(left) + literal(right)
     return ""
 
 
 def of_module(text: str) -> Iterator[tuple[int, str]]:
-    """Yield line number and text of docstrings, messages (raised, logged, warned of) and comments."""
+    """Yield line number and text of docstrings, messages and comments."""
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
-            first = node.body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                yield from ((first.lineno, part) for part in of_docstring(ast.get_docstring(node) or ""))
-        elif isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            if docstring := ast.get_docstring(node):
+                yield from ((node.body[0].lineno, part) for part in of_docstring(docstring))
+        elif isinstance(node, ast.expr):
             message = literal(node)
-            # A text of four words that starts like a sentence is shown to somebody: an error, a log line, a help text.
+            # A text of five words that starts like a sentence is an error, a log line or a help text.
             if re.match(r"[A-Z][a-z' ]", message) and message.count(" ") > 3 and "\n" not in message:
                 yield node.lineno, message
     comment, start, last = list[str](), 0, 0
-    for token in [t for t in tokenize.generate_tokens(io.StringIO(text).readline) if t.type == tokenize.COMMENT]:
-        words = token.string.lstrip("#: ")
-        trails = bool(token.line[: token.start[1]].strip())
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        words, trails = token.string.lstrip("#: "), bool(token.line[: token.start[1]].strip())
+        if token.type != tokenize.COMMENT or words.startswith(("noqa", "type:", "pragma", "[START", "[END", "!")):
+            continue
         if comment and (trails or token.start[0] != last + 1):
             yield start, " ".join(comment)
             comment = []
-        if not words.startswith(("noqa", "type:", "pragma", "[START", "[END", "!")):
-            start = start if comment else token.start[0]
-            comment.append(words)
+        start = start if comment else token.start[0]
+        comment.append(words)
         last = -1 if trails else token.start[0]
-    if comment:
-        yield start, " ".join(comment)
+    yield start, " ".join(comment)
 
 
 def prose(path: Path) -> list[tuple[int, str]]:
@@ -148,11 +141,6 @@ def prose(path: Path) -> list[tuple[int, str]]:
 def name(path: Path) -> str:
     """Return a file's path within the project."""
     return path.relative_to(ROOT).as_posix()
-
-
-def has_colon(sentence: str) -> bool:
-    """Tell whether a sentence is two, joined by a colon or a semicolon."""
-    return bool(re.search(r"[:;](?=\s)", sentence))
 
 
 def faults(sentence: str) -> list[str]:
@@ -167,12 +155,9 @@ def report(paths: list[Path]) -> str:
     every = [sentence for path in paths for _, sentence in prose(path)]
     count = max(len(every), 1)
     words = sum(len(sentence.split()) for sentence in every) / count
-    colons = sum(map(has_colon, every)) / count
-    subjects = re.compile(r"(^|[,;:] |\band |\bbut )(who|what|those|which)\b(?! to\b)", re.IGNORECASE)
-    riddles = sum(bool(subjects.search(sentence)) for sentence in every) / count
-    wrong = sum(bool(faults(sentence)) for sentence in every)
+    colons, riddles = (sum(bool(one.search(text)) for text in every) / count for one in (_COLON, _SUBJECT))
     shares = f"{colons:4.0%} with a colon, {riddles:4.0%} with who/what/those"
-    return f"{len(every):5} sentences of {words:4.1f} words, {shares}, {wrong:3} faults"
+    return f"{len(every):5} sentences of {words:4.1f} words, {shares}, {sum(map(bool, map(faults, every))):3} faults"
 
 
 @pytest.mark.parametrize("path", [path for path in [*PAGES, *MODULES] if not name(path).startswith(NOT_YET)], ids=name)
@@ -181,7 +166,7 @@ def test_prose_is_plain(path: Path) -> None:
     found = prose(path)
     wrong = [f"{path.name}:{line}: {rule}\n    {text}" for line, text in found for rule in faults(text)]
     assert not wrong, "\n".join(wrong)
-    joined = [f"{path.name}:{line}: {text}" for line, text in found if has_colon(text)]
+    joined = [f"{path.name}:{line}: {text}" for line, text in found if _COLON.search(text)]
     if path.suffix == ".md":
         assert len(joined) <= max(2, MOST_COLONS * len(found)), f"of {len(found)} sentences:\n" + "\n".join(joined)
 
@@ -211,5 +196,5 @@ if __name__ == "__main__":
         print(f"{folder:9}", report([path for path in MODULES if path.is_relative_to(PACKAGE / folder)]))
     for path in [path for path in [*PAGES, *MODULES] if sys.argv[1:] and name(path).startswith(sys.argv[1])]:
         for number, sentence in prose(path):
-            for rule in faults(sentence) + ["colon"] * has_colon(sentence):
+            for rule in faults(sentence) + ["colon"] * bool(_COLON.search(sentence)):
                 print(f"{name(path)}:{number}: {rule}\n    {sentence}")
