@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,17 @@ def test_merge_is_a_version_and_one_that_changes_nothing_is_none(tmp_path: Path)
     assert means(first) == {"north": 0.5, "south": 0.5}
     assert means(newest) == {"north": 0.9, "south": 0.5}
     assert newest.metadata().partition_columns == ["interval_month"]
+
+
+@pytest.mark.parametrize("value", [math.nan, None], ids=["NaN", "null"])
+def test_a_value_that_is_not_known_makes_no_version_when_it_comes_again(tmp_path: Path, value: Any):
+    """NaN is the mean of a field below clouds; what differs beside it is a version still."""
+    merge(tmp_path, row("north", value), row("south"))
+    first = deltalake.DeltaTable(tmp_path).version()
+    merge(tmp_path, row("south"), row("north", value))
+    assert deltalake.DeltaTable(tmp_path).version() == first
+    merge(tmp_path, row("north", value), row("south", 0.6))
+    assert deltalake.DeltaTable(tmp_path).version() == first + 1
 
 
 @pytest.mark.parametrize("is_there", [True, False], ids=["into a table", "into none"])
