@@ -24,7 +24,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from sentinelhub_provider.api.geo.bounds import MAX_SIDE, Bounds, Size, parse_bounds, parse_size
-from sentinelhub_provider.api.geo.crs import Crs
+from sentinelhub_provider.api.geo.crs import Crs, parse_crs
 from sentinelhub_provider.api.geo.geometry import BBox
 from sentinelhub_provider.api.values import read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
@@ -228,6 +228,28 @@ def read_tiff_header(file: BinaryIO) -> TiffHeader:
         return TiffHeader(page.imagewidth, page.imagelength, page.samplesperpixel, data_type, nodata or None)
     except (TiffFileError, AttributeError, LookupError, TypeError, ValueError, struct.error) as error:
         raise ValueError(f"it has no header as Sentinel Hub writes it ({error})") from error
+
+
+def read_tiff_grid(file: BinaryIO) -> tuple[Bounds, Size]:
+    """Read where the pixels of a GeoTIFF are, of a seekable file: their box, and their number.
+
+    Raises ``ValueError`` for another file, for a grid that does not point north, and for a CRS without EPSG code.
+    """
+    from tifffile import TiffFile, TiffFileError
+
+    try:
+        page = TiffFile(file).pages.first
+        tags = page.geotiff_tags or {}
+        x, y, _ = tags["ModelPixelScale"]
+        column, row, _, west, north, _ = tags["ModelTiepoint"]
+        crs = parse_crs(int(tags.get("ProjectedCSTypeGeoKey") or tags["GeographicTypeGeoKey"]))
+        if int(tags.get("GTRasterTypeGeoKey", 1)) == 2:  # its coordinates are those of pixels' centres
+            column, row = column + 0.5, row + 0.5
+        size = Size(page.imagewidth, page.imagelength)
+    except (TiffFileError, AttributeError, LookupError, TypeError, ValueError, struct.error) as error:
+        raise ValueError(f"it has no header as Sentinel Hub writes it ({error})") from error
+    left, top = west - column * x, north + row * y
+    return Bounds(BBox(left, top - size.height * y, left + size.width * x, top), crs), size
 
 
 def vrt_lines(grid: PixelGrid, tiles: Iterable[tuple[Tile, str]], header: TiffHeader) -> Iterator[str]:

@@ -61,6 +61,10 @@ class JobCalls:
         # Only the full description tells whether the job was started again and when a user stopped it.
         return await self.get(job_id) if light and job.state is JobState.STOPPED else job
 
+    async def request_of(self, job_id: str) -> Any:
+        """Return the request of a job, as the service tells it; ``None`` where it does not."""
+        return (await self._ask("GET", self._kind.job_path(job_id))).get("request")
+
     async def documents(self, token: str | None) -> tuple[dict[str, Mapping[str, Any]], str | None]:
         """Return one page of jobs by ID, newest first, and the next page's token.
 

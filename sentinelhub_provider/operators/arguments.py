@@ -26,7 +26,7 @@ SPENT_UNITS_KEY = "processing_units"
 
 EVENT_KEYS = (
     *("path", "size", "sha256", "outputs", "partitions", "rows", "coverage", "request_sha256", "item", "collection"),
-    *("id", "state", "delivery", "folder", "files", "file_count", "collection_id"),
+    *("id", "state", "delivery", "folder", "files", "file_count", "item_count", "collection_id"),
     *(ESTIMATED_UNITS_KEY, SPENT_UNITS_KEY),
 )
 """Members of a task's result that go into the events of its outlets."""

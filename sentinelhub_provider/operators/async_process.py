@@ -10,9 +10,10 @@ from sentinelhub_provider.api.jobs.async_lifecycle import IF_UNCLEAR
 from sentinelhub_provider.api.jobs.job import ASYNC_PROCESS, Job
 from sentinelhub_provider.api.jobs.steps import Delivered
 from sentinelhub_provider.api.values import read_choice, read_number
-from sentinelhub_provider.exceptions import SentinelHubJobError
+from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRequestError
 from sentinelhub_provider.operators.arguments import is_last_try
-from sentinelhub_provider.operators.jobs.base import FOREVER, SentinelHubJobOperator
+from sentinelhub_provider.operators.jobs.base import FOREVER
+from sentinelhub_provider.operators.jobs.catalogued import CataloguedJobOperator
 from sentinelhub_provider.operators.request_arguments import ImageryOperator
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sentinelhub_provider.operators.jobs.results import AsyncResults
 
 
-class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
+class SentinelHubAsyncProcessOperator(ImageryOperator, CataloguedJobOperator):
     """Renders one picture of up to 10,000 x 10,000 pixels and delivers it to a bucket.
 
     One job is sent and paid for, even if workers die. See :doc:`/explanation/jobs`. The task waits for it in the
@@ -37,6 +38,7 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
     - ``processing_units``, always ``None`` because the API does not name the cost
     - ``delivery``, the URL with that folder
     - ``files``, the URLs of the outputs, and their ``size`` in bytes, both ``None`` if the bucket could not be read
+    - ``item``, the URL of the STAC Item, ``None`` without one
 
     .. seealso:: :doc:`/how-to/operators/async_process`
 
@@ -47,12 +49,13 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         job again, at the risk of paying twice.
     :param unclear_wait: seconds that such a wait takes.
     :param kwargs: arguments of :class:`~sentinelhub_provider.operators.request_arguments.ImageryOperator`, with
-        ``outputs`` being ``tiff`` by default. Also ``delivery`` and the other arguments of
-        :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubJobOperator` and of any Airflow operator.
+        ``outputs`` being ``tiff`` by default. Also ``stac``, ``delivery`` and the other arguments of
+        :class:`~sentinelhub_provider.operators.jobs.catalogued.CataloguedJobOperator` and of any Airflow operator.
     """
 
     kind = ASYNC_PROCESS
     unclear_wait: Any
+    _is_told = False
     also_described_by = ("evalscript_url", "delivery")
     ui_color = "#cfe0f2"
 
@@ -107,15 +110,21 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         try:
             return self._check(context, None).outcome
         except BucketError as error:
-            self.log.warning("The outputs of the job are unchecked: %s.", error)
+            self._warn("The outputs of the job are unchecked: %s.", error)
             return Delivered.UNREADABLE if error.final else Delivered.NOTHING
+
+    def _warn(self, text: str, *values: Any) -> None:
+        """Say once in an attempt that the bucket cannot be read."""
+        if not self._is_told:
+            self.log.warning(text, *values)
+        self._is_told = True
 
     def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:
         """Return the task's result. The bucket tells how the job ended."""
         from sentinelhub_provider.operators.jobs.buckets import BucketError
 
         job_id = None if job is None else job.id
-        result: dict[str, Any] = dict.fromkeys(("id", "state", "processing_units", "delivery", "files", "size"))
+        result: dict[str, Any] = dict.fromkeys(("id", "state", "processing_units", "delivery", "files", "size", "item"))
         result |= {"id": job_id, "state": "GONE"}
         if self.job_id is not None and self.delivery is None and self.request is None:
             self.log.warning("%s job %s is over. How it ended cannot be checked without delivery", self.kind, job_id)
@@ -126,11 +135,12 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
         try:
             found = self._check(context, job_id)
         except BucketError as error:
-            self.log.warning("%s job %s is over, but how it ended could not be checked: %s.", self.kind, job_id, error)
+            self._warn("%s job %s is over, but how it ended could not be checked: %s.", self.kind, job_id, error)
             return result
         if found.outcome is Delivered.OUTPUTS:
             self.log.info("%s", found)
-            return {**result, "state": "DONE", "files": list(found.files), "size": found.size}
+            result |= {"state": "DONE", "files": list(found.files), "size": found.size}
+            return {**result, "item": self._item(context, job, found)}
         if found.outcome is Delivered.ERROR:
             what = f"failed: {found.error}. Correct the request, and clear the task for a new job"
         else:
@@ -139,6 +149,24 @@ class SentinelHubAsyncProcessOperator(ImageryOperator, SentinelHubJobOperator):
                 "Check its credentials and its region"
             )
         raise SentinelHubJobError(f"{self.kind} job {job_id or '(id unknown)'} {what}.", job_status="FAILED")
+
+    def _item(self, context: Context, job: Job | None, found: AsyncResults) -> str | None:
+        """Describe the picture, whose request says all but the size of its files; return the URL of its item."""
+        from sentinelhub_provider.operators.jobs.items import Delivered as Picture
+
+        if not self.items().are_kept:
+            return None
+        try:
+            request: AsyncProcessRequest = self.built(context)
+        except SentinelHubRequestError as error:
+            self.log.warning("the picture has no STAC Item, as the task does not say how it was made: %s", error)
+            return None
+        made = [Picture(None, dict(found.outputs))]
+        types = request.picture.formats
+        items, _ = self.catalogued(
+            job, made, found.source, lambda _: request.picture, types, request_sha256=request.digest
+        )
+        return next(iter(items), None)
 
     def _check(self, context: Context, job_id: str | None) -> AsyncResults:
         from sentinelhub_provider.operators.jobs.results import check_async_process

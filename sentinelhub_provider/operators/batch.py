@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, Job
 from sentinelhub_provider.api.values import read_flag
-from sentinelhub_provider.exceptions import SentinelHubBudgetError
+from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
+from sentinelhub_provider.operators.arguments import number_of
+from sentinelhub_provider.operators.jobs.catalogued import CataloguedJobOperator
 from sentinelhub_provider.operators.jobs.listed import SentinelHubListedJobOperator
 from sentinelhub_provider.operators.request_arguments import ImageryOperator
 from sentinelhub_provider.operators.templating import own_arguments
@@ -16,17 +18,18 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from sentinelhub_provider.api.job_requests.batch_process import BatchProcessRequest
+    from sentinelhub_provider.operators.jobs.items import Pictures
     from sentinelhub_provider.operators.jobs.results import FeatureResults
 
 
-class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOperator):
+class SentinelHubBatchProcessOperator(ImageryOperator, CataloguedJobOperator, SentinelHubListedJobOperator):
     """Processes a large area along a tiling grid, or many features, and delivers the pictures to a bucket.
 
     One job is started and paid for, even if workers die. See :doc:`/explanation/jobs`. The task waits for it in the
     triggerer. When the job is done, the task reads its result database in the bucket, because single features may have
     failed.
 
-    It returns a dict with these members. The last five come from the bucket and are ``None`` if it could not be read.
+    It returns a dict with these members. The last seven come from the bucket and are ``None`` if it could not be read.
 
     - ``id`` of the job and its ``state``
     - ``processing_units`` spent (PU)
@@ -35,6 +38,7 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
     - ``features``, a dict with ``total``, ``done``, ``failed`` and more
     - ``file_count``, ``size`` of all files in bytes, and their ``folder``
     - ``files``, the URLs of the first 100
+    - ``item_count``, the number of STAC Items of pictures, and ``collection``, the URL of their STAC Collection
 
     .. seealso:: :doc:`/how-to/operators/batch`
 
@@ -52,7 +56,8 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
     :param kwargs: arguments of :class:`~sentinelhub_provider.operators.request_arguments.ImageryOperator`.
         ``tiling_grid`` needs ``bbox`` or ``geometry``. ``resolution`` is a pixel's side in the grid's unit or that of
         the features' CRS. ``width`` and ``height`` are those of each feature, at most 3500. ``outputs`` is ``tiff`` by
-        default. Also ``features``, ``delivery`` and the other arguments of
+        default. Also ``stac`` of :class:`~sentinelhub_provider.operators.jobs.catalogued.CataloguedJobOperator`,
+        ``features``, ``delivery`` and the other arguments of
         :class:`~sentinelhub_provider.operators.jobs.listed.SentinelHubListedJobOperator` and of any Airflow operator.
     """
 
@@ -167,18 +172,55 @@ class SentinelHubBatchProcessOperator(ImageryOperator, SentinelHubListedJobOpera
         from sentinelhub_provider.operators.jobs.buckets import BucketError
         from sentinelhub_provider.operators.jobs.files import files_of_batch_process
 
-        told: dict[str, Any] = dict.fromkeys(("file_count", "size", "folder", "files"))
+        told: dict[str, Any] = dict.fromkeys(("file_count", "size", "folder", "files", "item_count", "collection"))
         if not self.check_features or job.delivery_url is None:
             return told
         is_zarr = job.output_type == "zarr"
+        pictures = None if is_zarr or is_told else self._pictures(job, job.delivery_url)
+        noting: dict[str, Any] = (
+            {} if pictures is None else {"outputs": tuple(pictures.common.media_types), "on_file": pictures.add}
+        )
         try:
-            found = files_of_batch_process(job.delivery_url, job.id, self.delivery_conn_id, is_zarr=is_zarr)
+            found = files_of_batch_process(job.delivery_url, job.id, self.delivery_conn_id, is_zarr=is_zarr, **noting)
         except BucketError as error:
             if not is_told:
                 self.log.warning("the files of %s job %s are not counted: %s", job.kind, job.id, error)
             return told
         self.log.info("%s", found)
-        return {"file_count": found.count, "size": found.size, "folder": found.folder, "files": list(found.first)}
+        told |= {"file_count": found.count, "size": found.size, "folder": found.folder, "files": list(found.first)}
+        if pictures is None:
+            return told
+        there, collection = self.catalogued(
+            job, pictures.all(), found.folder, pictures.raster, pictures.common.media_types
+        )
+        if pictures.files_left_out:
+            shown = number_of(len(pictures.found), "picture")
+            self.log.warning("%s have items, but %d files more have none", shown, pictures.files_left_out)
+        return {**told, "item_count": len(there), "collection": collection}
+
+    def _pictures(self, job: Job, url: str) -> Pictures | None:
+        """Return what will note the job's pictures for their items; ``None`` where they shall or can have none."""
+        from sentinelhub_provider.api.job_requests.batch_pictures import BatchPictures
+        from sentinelhub_provider.both_ways import at_once
+        from sentinelhub_provider.hooks.jobs import worker_calls
+        from sentinelhub_provider.operators.jobs.items import Pictures
+        from sentinelhub_provider.operators.jobs.results import delivered_features
+
+        if not self.items().are_kept:
+            return None
+        try:
+            calls = worker_calls(self.hook, self.kind, **self.call_arguments)
+            common = BatchPictures.of(at_once(calls.request_of(job.id)))
+            if "<" not in url or "<requestId>" in url:
+                return Pictures(common, self.delivery_conn_id)
+            if common.skips_existing:
+                raise SentinelHubRequestError(
+                    "with skip_existing, pictures of other jobs may be among them. Put <requestId> into delivery."
+                )
+            return Pictures(common, self.delivery_conn_id, delivered_features(url, job.id, self.delivery_conn_id))
+        except Exception as error:  # nothing here may fail the task: the pictures are paid for
+            self.log.warning("the pictures of %s job %s have no STAC Items: %s", job.kind, job.id, error)
+            return None
 
     def check(self, url: str, job: Job) -> FeatureResults:
         """Read the job's result database."""

@@ -2,5 +2,8 @@
 
 from __future__ import annotations
 
+COLLECTION_FILE = "collection.json"
+"""Name of the Collection beside its items."""
+
 ITEM_SUFFIX = ".stac.json"
 """End of the names of items' files."""

@@ -19,8 +19,7 @@ import pystac
 
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubOutputError
 from sentinelhub_provider.hooks.output import folder_lock, forget_listings, place_of, store
-from sentinelhub_provider.stac import ITEM_SUFFIX
-from sentinelhub_provider.stac.item import COLLECTION_FILE
+from sentinelhub_provider.stac import COLLECTION_FILE, ITEM_SUFFIX
 from sentinelhub_provider.transport.download import storing
 
 LOCK_FILE = f".{COLLECTION_FILE}.lock"

@@ -39,6 +39,8 @@ class ItemFolder:
 
     without_it = ""
     """Text for the log about a picture whose item cannot be written."""
+    is_shared = True
+    """Whether several tasks may write the Collection at the same time."""
 
     def __init__(self, where: Any, settings: Callable[[], ConnectionSettings], folder: str | None = None) -> None:
         self._where = {"true": True, "false": False}.get(str(where).strip().lower(), where)
@@ -55,7 +57,7 @@ class ItemFolder:
         from sentinelhub_provider.stac.collection import FolderCollection
 
         is_remote = is_object_path(place_of(self._folder))
-        lock = merge_lock(self._settings(), str(self._folder)) if is_remote else None
+        lock = merge_lock(self._settings(), str(self._folder), is_needed=self.is_shared) if is_remote else None
         return FolderCollection(self._folder, lock=lock)
 
     @cached_property

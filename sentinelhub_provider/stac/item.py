@@ -23,12 +23,10 @@ from sentinelhub_provider.api.geo.bounds import Bounds
 from sentinelhub_provider.api.geo.crs import CRS84
 from sentinelhub_provider.api.geo.geometry import Geometry, cut, sides_of, transform
 from sentinelhub_provider.api.time_range import parse_time
+from sentinelhub_provider.stac import COLLECTION_FILE
 
 PREFIX = "sentinelhub:"
 """Prefix of this package's own properties."""
-
-COLLECTION_FILE = "collection.json"
-"""Name of the Collection beside its items."""
 
 EO = "https://stac-extensions.github.io/eo/v2.0.0/schema.json"
 PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
@@ -52,14 +50,14 @@ class PictureFile:
 
     :param href: address, absolute or relative to the item.
     :param size: bytes.
-    :param sha256: hexadecimal digest of those bytes.
+    :param sha256: hexadecimal digest of those bytes, ``None`` if it is not known.
     :param media_type: such as ``image/tiff``.
     :param statistics: ``minimum``, ``maximum``, ``mean`` and ``stddev`` of each band.
     """
 
     href: str
     size: int
-    sha256: str
+    sha256: str | None
     media_type: str
     statistics: Sequence[Mapping[str, Any]] = ()
 
@@ -116,7 +114,7 @@ def picture_item(
     for name, file in files.items():
         item.add_asset(name, _asset(name, file, outputs.get(name), script))
         FileExtension.ext(item.assets[name], add_if_missing=True).apply(
-            checksum=f"{_SHA256}{file.sha256}", size=file.size
+            checksum=None if file.sha256 is None else f"{_SHA256}{file.sha256}", size=file.size
         )
     _add_scenes(item, list(scenes))
     if EO not in item.stac_extensions and any(

@@ -6,11 +6,13 @@ A job may deliver a hundred thousand. They are listed page by page, and no more 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sentinelhub_provider.api.job_requests.delivery import fixed_folder
 from sentinelhub_provider.operators.arguments import number_of
 from sentinelhub_provider.operators.jobs import buckets
+from sentinelhub_provider.stac import COLLECTION_FILE, ITEM_SUFFIX
 
 FILES_NAMED = 100
 """Files whose URLs are returned; the result goes to Airflow's metadata database."""
@@ -18,9 +20,15 @@ FILES_NAMED = 100
 DEFAULT = "<requestId>/<tileName>/<outputId>.<format>"
 """Where the service puts pictures below a URL without placeholders."""
 
-_PLACEHOLDER = re.compile(r"<[^<>/]*>")
-_REPORT = re.compile(r"(request|featureManifest|execution)-[^/]+\.(json|gpkg|sqlite)")
-"""What the service itself keeps of jobs, beside their pictures."""
+NAMES = ("tileName", "outputId")
+"""Placeholders that tell whose file it is."""
+
+_PLACEHOLDER = re.compile(r"<([^<>/]*)>")
+_OTHERS = re.compile(
+    r"(.*/)?((request|featureManifest|execution)-[^/]+\.(json|gpkg|sqlite)|"
+    rf"{re.escape(COLLECTION_FILE)}|[^/]+{re.escape(ITEM_SUFFIX)})"
+)
+"""What the service itself keeps of jobs, beside their pictures, and their STAC Items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +45,49 @@ class DeliveredFiles:
 
 
 def files_of_batch_process(
-    url: str, job_id: str, conn_id: str | None = None, *, is_zarr: bool = False, most: int = FILES_NAMED
+    url: str,
+    job_id: str,
+    conn_id: str | None = None,
+    *,
+    is_zarr: bool = False,
+    most: int = FILES_NAMED,
+    outputs: tuple[str, ...] = (),
+    on_file: Callable[[str, str, str, int], object] = lambda *_: None,
 ) -> DeliveredFiles:
     """List the files of a job that is over.
 
     A file is one whose name the delivery's URL can make; where that has no ``<requestId>``, files of other jobs count
     as well. ``url``: the delivery, with its placeholders. ``conn_id``: Airflow connection that reads the bucket.
-    ``is_zarr``: whether there is one Zarr group, whose objects are counted. ``most``: URLs that are returned. Raises
+    ``is_zarr``: whether there is one Zarr group, whose objects are counted. ``most``: URLs that are returned.
+    ``outputs``: identifiers of the job's outputs. ``on_file``: told of each file its tile, its output, its URL and its
+    size in bytes, where ``outputs`` are given. Raises
     :class:`~sentinelhub_provider.operators.jobs.buckets.BucketError` where the bucket cannot be listed.
     """
     template = url if "<" in url or is_zarr else f"{url.rstrip('/')}/{DEFAULT}"
     template = template.replace("<requestId>", job_id)
     folder = template.rstrip("/") if is_zarr else fixed_folder(template)
-    is_delivered = re.compile(".+" if is_zarr else _pattern(template[len(folder) :].lstrip("/")))
+    is_delivered = re.compile(".+" if is_zarr else _pattern(template[len(folder) :].lstrip("/"), outputs))
     count = size = 0
     first: list[str] = []
     for entry in buckets.entries(buckets.open_path(folder, conn_id)):
-        if is_delivered.fullmatch(entry.name) and not _REPORT.fullmatch(entry.name.rpartition("/")[2]):
+        if (found := is_delivered.fullmatch(entry.name)) and not _OTHERS.fullmatch(entry.name):
             count, size = count + 1, size + entry.size
+            named = {**dict.fromkeys(NAMES), **found.groupdict()}
+            if outputs and named["tileName"]:
+                on_file(named["tileName"], named["outputId"] or outputs[0], f"{folder}/{entry.name}", entry.size)
             if len(first) < most:
                 first.append(f"{folder}/{entry.name}")
     return DeliveredFiles(count, size, folder, tuple(first))
 
 
-def _pattern(template: str) -> str:
+def _pattern(template: str, outputs: tuple[str, ...] = ()) -> str:
     """Return the regular expression of names that a template makes; a placeholder stands for no slash."""
-    return "[^/]+".join(map(re.escape, _PLACEHOLDER.split(template)))
+    first, *others = _PLACEHOLDER.split(template)
+    pattern, seen = re.escape(first), set[str]()
+    for name, text in zip(others[::2], others[1::2], strict=True):
+        one = "|".join(map(re.escape, outputs)) if name == "outputId" and outputs else "[^/]+?"
+        is_known = name in NAMES
+        group = f"(?P={name})" if is_known and name in seen else f"(?P<{name}>{one})" if is_known else one
+        pattern += group + re.escape(text)
+        seen.add(name)
+    return pattern

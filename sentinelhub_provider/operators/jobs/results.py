@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +28,7 @@ from sentinelhub_provider.api.jobs.steps import Delivered
 from sentinelhub_provider.api.processing_units import FeatureSizes
 from sentinelhub_provider.operators.jobs import buckets
 from sentinelhub_provider.operators.jobs.buckets import BucketError, Entry
+from sentinelhub_provider.stac import ITEM_SUFFIX
 
 CAUSES = 5
 """Number of causes in a message, the most frequent first."""
@@ -105,7 +106,7 @@ class FeatureResults:
 class AsyncResults:
     """The content of an Async Process job's folder ``source``: URLs of outputs, or the service's words of an error.
 
-    ``size``: bytes of all outputs.
+    ``size``: bytes of all outputs. ``outputs``: URL and bytes of the first file of each.
 
     Without both, the job may still be running, or was never accepted.
     """
@@ -115,6 +116,7 @@ class AsyncResults:
     error: str | None = None
     source: str = ""
     size: int = 0
+    outputs: Mapping[str, tuple[str, int]] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         match self.outcome:
@@ -132,6 +134,11 @@ def check_batch_process(url: str, job_id: str, conn_id: str | None = None) -> Fe
     all checks, it raises :class:`BucketError` if the outcome cannot be read.
     """
     return _read_database(url, job_id, f"execution-{job_id}.sqlite", conn_id, _read_results)
+
+
+def delivered_features(url: str, job_id: str, conn_id: str | None = None) -> frozenset[str]:
+    """Return the names of the features that a job delivered; arguments as :func:`check_batch_process`."""
+    return _read_database(url, job_id, f"execution-{job_id}.sqlite", conn_id, _read_delivered)
 
 
 def sizes_in_manifest(url: str, job_id: str, conn_id: str | None = None) -> FeatureSizes:
@@ -233,7 +240,8 @@ def check_async_process(
     names = [name for names_of_one in found.values() for name in names_of_one]
     outcome = Delivered.OUTPUTS if all(found.values()) else Delivered.NOTHING
     files = tuple(f"{folder}/{name}" for name in names)
-    return AsyncResults(outcome, files, source=folder, size=sum(map(sizes.__getitem__, names)))
+    first = {output: (f"{folder}/{of_one[0]}", sizes[of_one[0]]) for output, of_one in found.items() if of_one}
+    return AsyncResults(outcome, files, source=folder, size=sum(map(sizes.__getitem__, names)), outputs=first)
 
 
 def _read_sizes(database: sqlite3.Connection, _source: str) -> FeatureSizes:
@@ -251,6 +259,13 @@ def _read_sizes(database: sqlite3.Connection, _source: str) -> FeatureSizes:
     if not sizes.count:
         raise sqlite3.DatabaseError("it lists no feature with a size")
     return sizes
+
+
+def _read_delivered(database: sqlite3.Connection, _source: str) -> frozenset[str]:
+    rows = database.execute(
+        "SELECT name FROM features WHERE upper(status) = 'DONE' AND delivered NOT IN (0, 'false', 'False')"
+    )
+    return frozenset(str(name) for (name,) in rows)
 
 
 def _read_results(database: sqlite3.Connection, source: str) -> FeatureResults:
@@ -367,7 +382,7 @@ def _error_text(content: bytes) -> str:
 def _of(name: str, outputs: tuple[str, ...]) -> bool:
     """Tell whether a file is one of the outputs, named after it or in a folder with its name."""
     parts = name.split("/")
-    if parts[-1].startswith("request-") and parts[-1].endswith(".json"):
+    if parts[-1].endswith(ITEM_SUFFIX) or (parts[-1].startswith("request-") and parts[-1].endswith(".json")):
         return False
     return any(part == output or part.startswith(f"{output}.") for part in parts for output in outputs)
 

@@ -1,0 +1,46 @@
+"""What all pictures of a Batch Process job have in common, read of the request that the service tells of the job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sentinelhub_provider.api.datasets import Datasets, RasterRequest, member, read_datasets
+from sentinelhub_provider.api.evalscripts import Setup, parse_setup
+from sentinelhub_provider.api.geo.bounds import Bounds, Size
+from sentinelhub_provider.api.process import formats_of, read_responses
+
+COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPictures:
+    """The requests of a job's pictures, but for where each is.
+
+    ``media_types``: by output. ``skips_existing``: whether pictures that were there stay.
+    """
+
+    body: Mapping[str, Any]
+    datasets: Datasets
+    setup: Setup | None
+    media_types: dict[str, str]
+    skips_existing: bool
+
+    @classmethod
+    def of(cls, request: Any) -> BatchPictures:
+        """Read a job's request. Raises :class:`SentinelHubRequestError` where it is of another shape."""
+        process = member(request, "processRequest")
+        datasets = read_datasets(member(process, "input", "processRequest.input").get("data"))
+        formats = formats_of(
+            read_responses(member(process, "output", "processRequest.output"), "processRequest.output")
+        )
+        output = member(request, "output")
+        is_cog = output.get("cogOutput") is True
+        types = {name: COG if is_cog and kind == "image/tiff" else kind for name, kind in formats.items()}
+        setup = parse_setup(str(process.get("evalscript")))
+        return cls(process, datasets, setup, types, output.get("skipExisting") is True)
+
+    def raster(self, bounds: Bounds, size: Size) -> RasterRequest:
+        """Return the request of one picture."""
+        return RasterRequest(body=dict(self.body), bounds=bounds, size=size, datasets=self.datasets, setup=self.setup)
