@@ -61,6 +61,11 @@ build: .venv/.ready-dev ## Wheel and sdist in dist/, checked
 	@$(BIN)/python -m build --outdir dist
 	@$(BIN)/twine check --strict dist/*
 
+.PHONY: release-check
+release-check: .venv/.ready-dev ## Whether this commit can be released: sdist and wheel beside each Airflow, changelog, licences
+	@rm -rf .venvs
+	@$(BIN)/pytest -v tests/release tests/system/test_distributions.py tests/system/test_registration.py $(PYTEST_ARGS)
+
 .PHONY: format
 format: .venv/.ready-dev ## Format the code and apply safe fixes
 	@$(BIN)/ruff check --fix
