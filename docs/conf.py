@@ -37,7 +37,7 @@ myst_heading_anchors = 3
 # A page for each class and function that the tables of docs/reference/api.md name.
 autosummary_generate = True
 autosummary_context = {
-    "members": {
+    "shown_members": {
         "SentinelHubHook": "settings, asettings, get_conn, request, arequest, download, adownload, get_token, "
         "aget_token, token_info, test_connection, aclose",
         "FolderCollection": "id, add, rebuild",
