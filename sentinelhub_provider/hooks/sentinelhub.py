@@ -125,7 +125,10 @@ class SentinelHubHook(BaseHook):
 
     @property
     def settings(self) -> ConnectionSettings:
-        """The checked and frozen connection. A :class:`SentinelHubConfigurationError` names the wrong field."""
+        """The checked and frozen connection.
+
+        :raises SentinelHubConfigurationError: names the wrong field.
+        """
         return at_once(self._read(self.get_connection, mask))
 
     async def asettings(self) -> ConnectionSettings:
