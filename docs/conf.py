@@ -51,7 +51,10 @@ autosummary_context = {
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!sentinelhub_provider|SentinelHub).*"),
-    ("py:class", r"sentinelhub_provider\..*\._\w+|.*\.RasterRequest|.*\.ConnectionSettings|.*\.Member|SentinelHubSession"),
+    (
+        "py:class",
+        r"sentinelhub_provider\..*\._\w+|.*\.RasterRequest|.*\.ConnectionSettings|.*\.Member|SentinelHubSession",
+    ),
     ("py:(mod|func)", r"sentinelhub_provider\.api\..*"),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,6 +98,7 @@ def test_command_line_checks_a_connection(installed: Installed, tmp_path: Path):
 def test_first_dag_of_the_readme_runs(installed: Installed, tmp_path: Path):
     """``airflow dags test`` runs it to its end, as a person who tries it does."""
     (block,) = (block for block in all_blocks("dag") if block.path == "README.md")
+    (dag_id,) = re.findall(r'DAG\(\s*(?:dag_id=)?"([^"]+)"', block.text)
     (tmp_path / "first.py").write_text(block.text)
     settings = {
         "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path),
@@ -105,7 +107,7 @@ def test_first_dag_of_the_readme_runs(installed: Installed, tmp_path: Path):
     }
     installed.run("airflow", "db", "migrate", **settings)
     with sentinel_hub() as service:
-        answer = installed.run("airflow", "dags", "test", "first_sentinelhub_dag", **settings, **service.environment)
+        answer = installed.run("airflow", "dags", "test", dag_id, **settings, **service.environment)
 
     assert "state=success" in answer.stdout + answer.stderr
 
