@@ -28,7 +28,6 @@ MODULES = sorted([*PACKAGE.rglob("*.py"), *ROOT.glob("example_dags/**/*.py")])
 NOT_YET = (
     "sentinelhub_provider/api/",
     "sentinelhub_provider/features/",
-    "sentinelhub_provider/operators/jobs/files.py",
 )
 LONGEST = 35  # words
 MOST_COLONS = 0.15  # of a page's sentences

@@ -1,6 +1,6 @@
-"""The files that a Batch Process job delivered: how many there are, how large, and the names of the first.
+"""The delivered files of a Batch Process job: their number, their size, and the names of the first ones.
 
-A job may deliver a hundred thousand. They are listed page by page, and no more than what is returned is kept.
+A job may deliver a hundred thousand files. They are listed page by page, and only the returned ones are kept.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from sentinelhub_provider.operators.jobs import buckets
 from sentinelhub_provider.stac import COLLECTION_FILE, ITEM_SUFFIX
 
 FILES_NAMED = 100
-"""Files whose URLs are returned; the result goes to Airflow's metadata database."""
+"""Number of returned URLs, because the result goes to Airflow's metadata database."""
 
 DEFAULT = "<requestId>/<tileName>/<outputId>.<format>"
-"""Where the service puts pictures below a URL without placeholders."""
+"""The service's names of pictures below a URL without placeholders."""
 
 NAMES = ("tileName", "outputId")
-"""Placeholders that tell whose file it is."""
+"""Placeholders that identify a file."""
 
 _PLACEHOLDER = re.compile(r"<([^<>/]*)>")
 _OTHERS = re.compile(
     r"(.*/)?((request|featureManifest|execution)-[^/]+\.(json|gpkg|sqlite)|"
     rf"{re.escape(COLLECTION_FILE)}|[^/]+{re.escape(ITEM_SUFFIX)})"
 )
-"""What the service itself keeps of jobs, beside their pictures, and their STAC Items."""
+"""The service's own files about jobs, beside their pictures, and their STAC Items."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveredFiles:
-    """What a job delivered: number of files, their size in bytes, their folder, and the URLs of the first of them."""
+    """The delivered files of a job: their number, their size in bytes, their folder, and the URLs of the first ones."""
 
     count: int
     size: int
@@ -56,12 +56,12 @@ def files_of_batch_process(
 ) -> DeliveredFiles:
     """List the files of a job that is over.
 
-    A file is one whose name the delivery's URL can make; where that has no ``<requestId>``, files of other jobs count
-    as well. ``url``: the delivery, with its placeholders. ``conn_id``: Airflow connection that reads the bucket.
-    ``is_zarr``: whether there is one Zarr group, whose objects are counted. ``most``: URLs that are returned.
-    ``outputs``: identifiers of the job's outputs. ``on_file``: told of each file its tile, its output, its URL and its
-    size in bytes, where ``outputs`` are given. Raises
-    :class:`~sentinelhub_provider.operators.jobs.buckets.BucketError` where the bucket cannot be listed.
+    A file counts if the delivery's URL can make its name. Without ``<requestId>`` in it, files of other jobs count as
+    well. ``url``: the delivery with its placeholders. ``conn_id``: Airflow connection that reads the bucket.
+    ``is_zarr``: whether there is one Zarr group, whose objects are counted. ``most``: number of returned URLs.
+    ``outputs``: identifiers of the job's outputs. ``on_file``: gets the tile, the output, the URL and the size in bytes
+    of each file if ``outputs`` are given. Raises :class:`~sentinelhub_provider.operators.jobs.buckets.BucketError` if
+    the bucket cannot be listed.
     """
     template = url if "<" in url or is_zarr else f"{url.rstrip('/')}/{DEFAULT}"
     template = template.replace("<requestId>", job_id)
@@ -81,7 +81,7 @@ def files_of_batch_process(
 
 
 def _pattern(template: str, outputs: tuple[str, ...] = ()) -> str:
-    """Return the regular expression of names that a template makes; a placeholder stands for no slash."""
+    """Return the regular expression of the names from a template. A placeholder does not match a slash."""
     first, *others = _PLACEHOLDER.split(template)
     pattern, seen = re.escape(first), set[str]()
     for name, text in zip(others[::2], others[1::2], strict=True):

@@ -359,7 +359,7 @@ def test_a_malformed_field_is_named(ask: Ask, change: dict[str, Any], parameter:
     [
         (', { id: "dataMask", bands: 1 }', "", "Output dataMask requested but missing from function setup()"),
         ('{ id: "dataMask", bands: 1 }', '{ id: "dataMask", bands: 2 }', "must have one, or name the output"),
-        ('{ id: "dataMask", bands: 1 }', '{ id: "dataMask", bands: ["x"] }', "x, which is no output"),
+        ('{ id: "dataMask", bands: 1 }', '{ id: "dataMask", bands: ["x"] }', "x, which is not an output"),
         ('"B04", ', '"B99", ', "band 'B99' does not exist"),
         ("//VERSION=3", "//VERSION=2", "must be //VERSION=3"),
         ('id: "ndvi", bands: 1', 'id: "ndvi", bands: ["a", "a"]', "must be different strings"),
