@@ -21,6 +21,8 @@ from s3fs.core import S3File
 from stac_checks import check_stac
 
 from sentinelhub_provider.api.jobs.steps import Delivered
+from sentinelhub_provider.exceptions import SentinelHubServerError
+from sentinelhub_provider.hooks.jobs import JobCalls
 from sentinelhub_provider.operators.async_process import SentinelHubAsyncProcessOperator
 from sentinelhub_provider.operators.batch import SentinelHubBatchProcessOperator
 from sentinelhub_provider.operators.jobs import items
@@ -333,3 +335,20 @@ def test_outputs_of_an_unclear_job_that_are_looked_for_again_are_one_warning(s3:
 
     (said,) = warned()
     assert "outputs of the job are unchecked" in said
+
+
+@pytest.mark.parametrize("answer", [SentinelHubServerError("Down"), None, {"processRequest": {}}], ids=repr)
+def test_a_service_that_does_not_tell_the_request_is_one_warning(answer: Any, s3: S3Server, monkeypatch, warned):
+    """The files are told all the same."""
+
+    async def request_of(*_: Any) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(JobCalls, "request_of", request_of)
+    result = task().attempt()
+
+    assert (result["file_count"] > 0, result["item_count"], result["collection"]) == (True, None, None)
+    (said,) = warned()
+    assert "have no STAC Items" in said
