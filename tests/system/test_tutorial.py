@@ -54,7 +54,7 @@ def fixture_pasted(distributions, tmp_path_factory) -> tuple[list[str], Path]:
     with (home / "printed").open("w+") as printed:
         # With job control, as a person's shell has it, a job is a process group that `kill %1` signals whole.
         shell = subprocess.run(
-            ["bash", "-me", "-c", steps + LAST_WEEK],
+            ["bash", "-c", f"set -me\n{steps}{LAST_WEEK}"],
             cwd=home,
             env=inherited | environment,
             stdin=subprocess.DEVNULL,
