@@ -82,7 +82,7 @@ def build_search(
     datetime: Any,
     bbox: Any = None,
     intersects: Any = None,
-    max_cloud_cover: float | None = None,
+    max_cloud_cover: float | str | None = None,
     filter: str | Mapping[str, Any] | None = None,  # noqa: A002 - the field's name in STAC
     fields: Mapping[str, Any] | None = None,
     distinct: str | None = None,

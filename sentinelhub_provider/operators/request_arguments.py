@@ -57,14 +57,14 @@ class RequestOperator(PaidOperator):
     def __init__(
         self,
         *,
-        collection: Any = None,
+        collection: str | Mapping[str, Any] | Sequence[Any] | None = None,
         evalscript: str | None = None,
         time_range: Any = None,
-        width: Any = None,
-        height: Any = None,
-        resolution: Any = None,
+        width: int | str | None = None,
+        height: int | str | None = None,
+        resolution: float | str | None = None,
         mosaicking_order: str | None = None,
-        max_cloud_cover: Any = None,
+        max_cloud_cover: float | str | None = None,
         upsampling: str | None = None,
         downsampling: str | None = None,
         request: Mapping[str, Any] | str | None = None,
@@ -156,7 +156,13 @@ class ImageryOperator(RequestOperator):
     described_by = ImageryArguments
 
     def __init__(
-        self, *, bbox: Any = None, geometry: Any = None, crs: Any = None, outputs: Any = None, **kwargs: Any
+        self,
+        *,
+        bbox: Sequence[float] | str | None = None,
+        geometry: Any = None,
+        crs: Any = None,
+        outputs: Mapping[str, Any] | str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.bbox, self.geometry, self.crs, self.outputs = bbox, geometry, crs, outputs
@@ -215,9 +221,9 @@ class SearchOperator(ConnectedOperator):
         *,
         collection: str,
         datetime: Any = None,
-        bbox: Any = None,
+        bbox: Sequence[float] | str | None = None,
         intersects: Any = None,
-        max_cloud_cover: Any = None,
+        max_cloud_cover: float | str | None = None,
         filter: str | Mapping[str, Any] | None = None,  # noqa: A002 - the field's name in STAC
         **kwargs: Any,
     ) -> None:
