@@ -119,6 +119,8 @@ class SentinelHubJobTrigger(StoredTrigger):
     async def _keep(self, job: Job) -> None:
         """Write a job to XCom, where the page reads it. After a failure, nothing more is written."""
         task: Any = self.task_instance
+        if task is None:  # dag.test() runs a trigger without one
+            return
 
         def write() -> None:
             from airflow.sdk.execution_time.xcom import XCom

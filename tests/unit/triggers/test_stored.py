@@ -33,6 +33,7 @@ GOOD: dict[type[BaseTrigger], dict[str, Any]] = {
         "sentinelhub_conn_id": "mine",
         "poll_interval": 12,
         "stop_on_kill": False,
+        "tell_progress": False,
     },
     SentinelHubSceneCountTrigger: {
         "body": {"collections": ["sentinel-2-l2a"], "intersects": {"type": "Point", "coordinates": [14, 46]}},
