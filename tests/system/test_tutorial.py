@@ -18,8 +18,13 @@ pytestmark = pytest.mark.system
 
 STEPS = [block.text for block in blocks(ROOT / "docs/tutorial.md") if block.kind == "step"]
 FIRST_REPORTS = [f"report-2025-06-{day}.html" for day in ("02", "09", "16", "23")]
-LAST_WEEK = f"""
-for _ in $(seq 600); do [ $(ls report-*.html | wc -l) -gt {len(FIRST_REPORTS)} ] && break; sleep 1; done
+LAST_WEEK = """
+for _ in $(seq 600); do
+  python -c 'import sqlite3, sys
+runs = sqlite3.connect("airflow.db").execute("SELECT state FROM dag_run WHERE run_type = ?", ("scheduled",))
+sys.exit(("success",) not in runs.fetchall())' && break
+  sleep 1
+done
 kill -INT %1 %2
 wait
 """
