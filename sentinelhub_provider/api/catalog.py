@@ -1,4 +1,4 @@
-"""Searches of the Catalog API (STAC API 1.0.0), and what pipelines want to know of their answers."""
+"""Build searches of the Catalog API (STAC API 1.0.0), and read, sort and thin out their results."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sentinelhub_provider.api.geo.crs import CRS84
 from sentinelhub_provider.api.geo.geometry import (
     BBox,
     Geometry,
+    check_degrees,
     cut,
     on_one_side,
     parse_bbox,
@@ -31,6 +32,7 @@ from sentinelhub_provider.api.time_range import (
     parse_time_range,
     plain_time,
     refuse_future,
+    time_or_none,
 )
 from sentinelhub_provider.api.values import decode_answer, read_choice, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
@@ -42,20 +44,20 @@ SHORT_FIELDS: dict[str, Any] = {
     "include": ["id", "bbox", "properties.datetime", f"properties.{CLOUD_COVER}"],
     "exclude": ["geometry", "assets", "links"],
 }
-"""Members that the short list is made of: whole items are ten times as long."""
+"""Members of items in the short list. Whole items are ten times as long."""
 
 DEFAULT_MEMBERS = ("id", "type", "geometry", "bbox", "links", "assets", "properties.datetime")
-"""What items have where ``fields`` says only what to leave out (documentation)."""
+"""Members of items if ``fields`` has no ``include`` (documentation)."""
 SORTINGS = ("newest", "oldest", "clearest")
 ONE_PER = ("day", "tile")
 
 _TILE_IN_ID = re.compile(r"_T(\d{2}[A-Z]{3})_|_(\d{6})_\d{8}_")
-"""Tile in a product's name: Sentinel-2's MGRS tile, Landsat's path and row."""
+"""The tile in a product's name: MGRS tile of Sentinel-2, path and row of Landsat."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """A checked search: the body for its first page; and the number of items in all, ``None`` for every one."""
+    """A checked search: the body of its first page, and the most items to return (``None``: all of them)."""
 
     body: dict[str, Any]
     limit: int | None = None
@@ -105,7 +107,7 @@ def build_search(
     body: dict[str, Any] = {"collections": [found.id], "datetime": _interval(datetime, now)}
     if bbox is not None:
         box = parse_bbox(bbox, in_degrees=True)
-        _check_degrees(box, "bbox")
+        check_degrees(box, "bbox")
         _, sides = on_one_side(box, None, across=True)
         if sides is None:
             body["bbox"] = list(box)
@@ -115,7 +117,7 @@ def build_search(
         geometry = parse_geometry(intersects, "intersects", areas_only=False)
         shape, system = geometry.shape, geometry.crs or CRS84
         geometry = Geometry(cut(shape if system.epsg == CRS84.epsg else transform(shape, system, CRS84)))
-        _check_degrees(geometry.bbox, "intersects")
+        check_degrees(geometry.bbox, "intersects")
         body["intersects"] = geometry.to_geojson()
     if ids:
         named: Any = [ids] if isinstance(ids, str) else ids
@@ -144,7 +146,7 @@ def read_page(content: bytes) -> Mapping[str, Any]:
 
 
 def summary(item: Any) -> dict[str, Any] | Any:
-    """Return of an item what fits into XCom: id, datetime, cloud cover, bbox; a distinct value as it is."""
+    """Return the id, datetime, cloud cover and bbox of an item, for XCom. A distinct value stays as it is."""
     if not isinstance(item, Mapping):
         return item
     properties = item.get("properties") or {}
@@ -181,7 +183,7 @@ def one_per(items: Iterable[Mapping[str, Any]], what: str) -> list[Mapping[str, 
 
 
 def tile_of(item: Mapping[str, Any]) -> str | None:
-    """Return the tile of a scene: its ``grid:code``, or what its id says; ``None`` where neither does."""
+    """Return the tile of a scene from its ``grid:code`` or its id; ``None`` if neither names one."""
     code = (item.get("properties") or {}).get("grid:code")
     if code:
         return str(code)
@@ -209,17 +211,6 @@ def _interval(value: Any, now: dt.datetime | None) -> str:
     first = parse_time(start, "datetime")
     refuse_future(first, "datetime", now)
     return f"{format_time(first)}/.."
-
-
-def _check_degrees(box: BBox, field: str) -> None:
-    """Refuse coordinates that are no degrees: the Catalog takes no others."""
-    west, south, east, north = box
-    if not (-180 <= west <= 180 and -180 <= east <= 180 and south >= -90 and north <= 90):
-        swapped = south >= -180 and north <= 180 and west >= -90 and east <= 90
-        advice = "They fit swapped: give longitude first." if swapped else "Give degrees, longitude first."
-        raise SentinelHubRequestError(
-            f"{field} has coordinates outside of longitude -180 to 180 and latitude -90 to 90. {advice}"
-        )
 
 
 def _filter(given: str | Mapping[str, Any] | None, cover: float | None) -> dict[str, Any]:
@@ -251,7 +242,7 @@ def _fields(fields: Any) -> dict[str, Any]:
 
 
 def fields_for(fields: Any, *, sort: str | None, one_per: str | None, whole: bool) -> Any:
-    """Return the members to ask for: those of a summary, or ``fields``, and what ``sort`` and ``one_per`` go by."""
+    """Return the members to request: those of a summary or of ``fields``, and those that sorting and thinning need."""
     needed = []
     if sort is not None:
         needed += ["properties.datetime", *([f"properties.{CLOUD_COVER}"] if sort == "clearest" else [])]
@@ -269,11 +260,8 @@ def fields_for(fields: Any, *, sort: str | None, one_per: str | None, whole: boo
 
 
 def _moment(item: Mapping[str, Any]) -> dt.datetime | None:
-    """Return when a scene was seen, in UTC; ``None`` for what is no time."""
-    try:
-        return parse_time((item.get("properties") or {}).get("datetime"))
-    except SentinelHubRequestError:
-        return None
+    """Return when a scene was seen, in UTC; ``None`` if the item has no time."""
+    return time_or_none((item.get("properties") or {}).get("datetime"))
 
 
 def _cover(item: Mapping[str, Any]) -> float:

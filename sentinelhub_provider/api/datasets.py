@@ -14,7 +14,7 @@ from sentinelhub_provider.api.collections import Collection, find_collections
 from sentinelhub_provider.api.evalscripts import Setup
 from sentinelhub_provider.api.geo.bounds import Bounds, Size
 from sentinelhub_provider.api.processing_units import Estimate, Service, estimate
-from sentinelhub_provider.api.time_range import as_sent, parse_time_range
+from sentinelhub_provider.api.time_range import as_sent, parse_time_range, span_of
 from sentinelhub_provider.api.values import read_choice, read_flag, read_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
@@ -41,10 +41,8 @@ class Datasets:
 
     @property
     def time_range(self) -> dict[str, str] | None:
-        """The times ``from`` the earliest ``to`` the latest of all collections; ``None`` where none has a time."""
-        times = [entry.get("dataFilter", {}).get("timeRange") or {} for entry in self.data]
-        starts, ends = ([one[name] for one in times if one.get(name)] for name in ("from", "to"))
-        return {"from": min(starts), "to": max(ends)} if starts and ends else None
+        """The span of all collections' time ranges; ``None`` if none of them has a time."""
+        return span_of([entry.get("dataFilter", {}).get("timeRange") or {} for entry in self.data])
 
     def check_resolution(self, bounds: Bounds, size: Size, field: str) -> None:
         """Refuse pixels that are coarser than a collection serves."""

@@ -1,7 +1,7 @@
-"""What a task leaves for the page *Satellite imagery*: the facts about it, and previews. Plain values, bounded in size.
+"""Facts and previews that a task leaves in XCom for the page *Satellite imagery*: plain values of bounded size.
 
-There are two XComs, so that an overview of many tasks reads no picture. Whoever may edit XComs may write anything into
-them, so that what is read is checked here, too.
+There are two XComs, so that an overview of many tasks reads no picture. Anyone who may edit XComs can write anything
+into them, so their content is checked here.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import base64
 import binascii
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from sentinelhub_provider.api.time_range import span_of
 
 if TYPE_CHECKING:
     from sentinelhub_provider.api.jobs.job import Job
@@ -34,11 +36,11 @@ def facts_of_request(body: Mapping[str, Any]) -> dict[str, Any]:
     :returns: ``collections``, ``evalscript`` (its name), ``time_range`` (``from``, ``to``), ``footprint`` (GeoJSON
         geometry in degrees), ``size`` (width and height in pixels) and ``max_cloud_cover`` (per cent).
     """
-    if "collections" in body:  # a search of the Catalog
+    if "collections" in body:
         start, _, end = str(body.get("datetime") or "").partition("/")
         area = {"bbox": body.get("bbox"), "geometry": body.get("intersects")}
         return {
-            "collections": list(map(str, body["collections"])),
+            "collections": collections_of(body),
             **({"time_range": {"from": start, "to": end or start}} if start else {}),
             **({"footprint": shape} if (shape := footprint(area)) else {}),
         }
@@ -49,18 +51,25 @@ def facts_of_request(body: Mapping[str, Any]) -> dict[str, Any]:
     raster = body.get("output") or {}
     aggregation = body.get("aggregation") or {}
     times = [one["timeRange"] for one in (*filters, aggregation) if one.get("timeRange")]
-    starts, ends = ([str(one[name]) for one in times if one.get(name)] for name in ("from", "to"))
     clouds = [one["maxCloudCoverage"] for one in filters if one.get("maxCloudCoverage") is not None]
     sides = next(([one["width"], one["height"]] for one in (raster, aggregation) if "width" in one), None)
     found = {
-        "collections": [str(entry.get("type")) for entry in data],
+        "collections": collections_of(body),
         "evalscript": script_name(body.get("evalscript") or aggregation.get("evalscript")),
-        "time_range": {"from": min(starts), "to": max(ends)} if starts and ends else None,
+        "time_range": span_of(times),
         "footprint": footprint(given.get("bounds")),
         "size": sides,
         "max_cloud_cover": max(clouds, default=None),
     }
     return {name: value for name, value in found.items() if value not in (None, [])}
+
+
+def collections_of(body: Mapping[str, Any]) -> list[str]:
+    """Return the names of the collections in a request's JSON, as it spells them."""
+    if "collections" in body:  # a search of the Catalog
+        return list(map(str, body["collections"]))
+    given = (body.get("processRequest") or body).get("input") or {}
+    return [str(entry["type"]) for entry in given.get("data") or () if isinstance(entry, Mapping) and entry.get("type")]
 
 
 def facts_of_job(job: Job) -> dict[str, Any]:

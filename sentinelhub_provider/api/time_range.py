@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import calendar
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -95,6 +95,14 @@ def parse_time(value: Any, field: str = "time_range") -> datetime:
             moment = in_utc(found)
             return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
         return datetime.combine(date(found.year, found.month, found.day), time(), UTC)
+
+
+def time_or_none(value: Any) -> datetime | None:
+    """Read a time as :func:`parse_time` does; ``None`` for anything that is no time."""
+    try:
+        return parse_time(value)
+    except SentinelHubRequestError:
+        return None
 
 
 def parse_duration(value: Any) -> Duration | None:
@@ -187,6 +195,12 @@ def with_times_of_run(document: Any, until: datetime, field: str) -> Any:
     if isinstance(document, list | tuple) and document and isinstance(document[0], str | Mapping):
         return [with_times_of_run(member, until, field) for member in document]
     return document
+
+
+def span_of(ranges: Collection[Mapping[str, Any]]) -> dict[str, str] | None:
+    """Return the span ``from`` the earliest ``to`` the latest of requests' time ranges; ``None`` if an end is open."""
+    starts, ends = ([str(one[name]) for one in ranges if one.get(name)] for name in ("from", "to"))
+    return {"from": min(starts), "to": max(ends)} if starts and ends else None
 
 
 def as_sent(given: Any, wanted: dict[str, str]) -> Any:

@@ -67,6 +67,15 @@ def listed(value: Any) -> Any:
     return value.tolist() if hasattr(value, "tolist") else value
 
 
+def as_pair(value: Any, field: str, what: str) -> Sequence[Any]:
+    """Return two values, or one value twice. Messages say ``what`` is wanted."""
+    value = listed(value)
+    pair: Sequence[Any] = value if isinstance(value, list | tuple) else (value, value)
+    if len(pair) != 2:
+        raise SentinelHubRequestError(f"{field} is {value!r}. Give {what}.")
+    return pair
+
+
 def read_number(
     value: Any, field: str, *, least: float = -math.inf, most: float = math.inf, what: str = "", name: str = ""
 ) -> float:

@@ -23,6 +23,7 @@ from airflow.providers.common.compat.openlineage.facet import (
 from attrs import define
 
 from sentinelhub_provider.api.collections import find_collection
+from sentinelhub_provider.api.imagery import collections_of
 from sentinelhub_provider.api.values import read_json
 from sentinelhub_provider.exceptions import SentinelHubError
 from sentinelhub_provider.hooks.output import uri_of
@@ -95,14 +96,12 @@ def _inputs(operator: Any, result: Any) -> Iterator[Dataset]:
 
 def _collections(operator: Any) -> Iterator[str]:
     """Yield the names of the collections that a task requests, by its arguments or its ``request``."""
-    wanted = getattr(operator, "collection", None)
+    wanted, request = getattr(operator, "collection", None), getattr(operator, "request", None)
     try:
-        if wanted is None and getattr(operator, "request", None) is not None:
-            body = read_json(getattr(operator, "request", None), "request")
-            body = body.get("processRequest") or body  # of Batch Process
-            wanted = body["input"]["data"]
-        elif wanted is not None:
+        if wanted is not None:
             wanted = operator.structured("collection")
+        elif request is not None:
+            wanted = collections_of(read_json(request, "request"))
     except (SentinelHubError, LookupError, TypeError, AttributeError):
         return
     for entry in wanted if isinstance(wanted, list | tuple) else [wanted]:

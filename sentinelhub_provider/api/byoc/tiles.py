@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from sentinelhub_provider.api.byoc.requests import collection_endpoint
 from sentinelhub_provider.api.geo.bounds import parse_bounds
-from sentinelhub_provider.api.time_range import format_time, parse_time
+from sentinelhub_provider.api.time_range import format_time, parse_time, time_or_none
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
 PLACEHOLDER: Final = "(BAND)"
@@ -227,9 +227,6 @@ def _cover(value: Any, where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def _same_time(written: str | None, wanted: datetime) -> bool:
-    try:
-        found = None if written is None else parse_time(written)
-    except SentinelHubRequestError:
-        return False
+    found = time_or_none(written)
     # Milliseconds are all that the service keeps.
     return found is not None and abs((found - wanted).total_seconds()) < 0.001

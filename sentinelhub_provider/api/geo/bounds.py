@@ -1,4 +1,4 @@
-"""Where and how fine: a request's bounds and the size of its raster, checked before anything is sent."""
+"""A request's bounds and the size of its raster, checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sentinelhub_provider.api.geo.crs import DEGREES, Crs, check_named_crs, pars
 from sentinelhub_provider.api.geo.geometry import (
     BBox,
     Geometry,
+    check_degrees,
     described_area,
     on_one_side,
     parse_bbox,
@@ -18,7 +19,7 @@ from sentinelhub_provider.api.geo.geometry import (
     sides_of,
     transform,
 )
-from sentinelhub_provider.api.values import listed, read_positive, read_whole_number
+from sentinelhub_provider.api.values import as_pair, read_positive, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 SIZES = ("width", "height", "resx", "resy")  # Members of a request that say how large its raster is
@@ -46,7 +47,7 @@ class Bounds:
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return what ``input.bounds`` says."""
+        """Return ``input.bounds`` of a request."""
         body: dict[str, Any] = {}
         if self.has_bbox:
             body["bbox"] = list(self.box)
@@ -57,7 +58,7 @@ class Bounds:
 
     @property
     def key(self) -> bytes:
-        """What tells it apart from other bounds."""
+        """A key that differs for different bounds."""
         shape = b"" if self.geometry is None else self.geometry.shape.wkb
         return f"{self.crs.uri} {tuple(self.box) if self.has_bbox else ''} ".encode() + bytes(shape)
 
@@ -86,7 +87,7 @@ class Size:
     resolution: tuple[float, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return what ``output`` (Process) or ``aggregation`` (Statistical) says."""
+        """Return the members of ``output`` (Process) or ``aggregation`` (Statistical)."""
         if self.resolution is not None:
             return {"resx": self.resolution[0], "resy": self.resolution[1]}
         return {"width": self.width, "height": self.height}
@@ -250,12 +251,7 @@ def _from_pixels(bounds: Bounds, width: Any, height: Any) -> Size:
 
 
 def _from_resolution(bounds: Bounds, resolution: Any) -> Size:
-    resolution = listed(resolution)
-    pair = resolution if isinstance(resolution, list | tuple) else (resolution, resolution)
-    if len(pair) != 2:
-        raise SentinelHubRequestError(
-            f"resolution is {resolution!r}. Give metres per pixel: one number, or two for x and y."
-        )
+    pair = as_pair(resolution, "resolution", "metres per pixel: one number, or two for x and y")
     x, y = (read_positive(part, "resolution") for part in pair)
     if min(x, y) < FINEST_RESOLUTION:
         raise SentinelHubRequestError(
@@ -273,26 +269,20 @@ def _pixels(extent: float, side: float) -> int:
 
 
 def _check_area(box: BBox, crs: Crs, field: str) -> list[str]:
-    """Raise where coordinates cannot be of that CRS; return warnings where they hardly are."""
-    area, looks_geographic = crs.area, box.is_within(DEGREES)
-    if not (looks_geographic and not crs.is_geographic) and (area is None or box.is_within(area)):
-        return []
-    swapped = area is not None and BBox(box.min_y, box.min_x, box.max_y, box.max_x).is_within(area)
+    """Refuse coordinates that the CRS cannot have, and return warnings about unlikely ones."""
     if crs.is_geographic:
-        advice = (
-            "They fit with longitude and latitude swapped: give longitude first."
-            if swapped
-            else "If they are metres, name their CRS in crs, such as 'EPSG:32633'."
-        )
-        raise SentinelHubRequestError(
-            f"{field} {described_area(box, crs)} has coordinates outside of longitude -180 to 180 and latitude "
-            f"-90 to 90. {advice}"
-        )
-    if looks_geographic:
+        metres = "If they are metres, name their CRS in crs, such as 'EPSG:32633'."
+        check_degrees(box, field, crs, otherwise=metres)
+        return []
+    if box.is_within(DEGREES):
         raise SentinelHubRequestError(
             f"{field} {described_area(box, crs)} looks like longitude and latitude, but crs is {crs}, which counts "
             "metres. Leave crs out, or transform the coordinates."
         )
+    area = crs.area
+    if area is None or box.is_within(area):
+        return []
+    swapped = BBox(box.min_y, box.min_x, box.max_y, box.max_x).is_within(area)
     advice = "It fits with easting and northing swapped." if swapped else "Is it in another CRS?"
     warning = f"{field} {described_area(box, crs)} lies outside of the area of {crs}. {advice}"
     if not crs.is_listed:  # nothing good comes of transforming it

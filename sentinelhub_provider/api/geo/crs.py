@@ -1,4 +1,4 @@
-"""Coordinate reference systems: how Sentinel Hub names them, which it takes, and what PROJ knows of all others."""
+"""Coordinate reference systems: their names in requests, those that Sentinel Hub takes, and PROJ for all others."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Crs:
 
     @property
     def area(self) -> tuple[float, float, float, float] | None:
-        """Where its coordinates make sense (min x, min y, max x, max y), where that is known.
+        """The range of valid coordinates (min x, min y, max x, max y); ``None`` if it is unknown.
 
         UTM: the whole of its hemisphere, and half a zone of tolerance to either side. Other projections: where they are
         used, and half of that to each side.
@@ -92,10 +92,10 @@ class Crs:
         middle, latitude = (used.west + used.east) / 2, (used.south + used.north) / 2
         if not 0 < used.east - used.west <= WIDEST_UTM or not -80 < latitude < 84:
             return CRS84
-        return parse_crs((32601 if latitude >= 0 else 32701) + int((middle + 180) // 6) % 60)
+        return utm_at(middle, latitude)
 
     def to(self, other: Crs) -> Transformer:
-        """Return what transforms coordinates, x before y, into another system."""
+        """Return a transformer of coordinates, x before y, into another system."""
         return _transformer(self, other)
 
     def metres(self, x: float, y: float, latitude: float) -> tuple[float, float]:
@@ -136,8 +136,13 @@ def parse_crs(value: Any, field: str = "crs") -> Crs:
     return Crs(code, f"http://www.opengis.net/def/crs/EPSG/0/{code}")
 
 
+def utm_at(longitude: float, latitude: float) -> Crs:
+    """Return the UTM zone of a place in degrees."""
+    return parse_crs((32601 if latitude >= 0 else 32701) + int((longitude + 180) // 6) % 60)
+
+
 def check_named_crs(named: Crs | None, crs: Any, says: str = "features say of themselves that they are") -> None:
-    """Refuse what says of itself that it is in another CRS than the user says."""
+    """Refuse data whose own CRS differs from the one that the user gives."""
     given = named if crs is None else parse_crs(crs)
     # By code: coordinates are the same in CRS84 and EPSG:4326 here.
     if named and given and (named.epsg, named.definition) != (given.epsg, given.definition):

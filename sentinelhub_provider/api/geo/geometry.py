@@ -1,4 +1,4 @@
-"""Areas as users write them - boxes, GeoJSON, WKT - read and checked; one out of many is a feature."""
+"""Read and check areas as users write them: boxes, GeoJSON, WKT and shapely geometries."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from sentinelhub_provider.api.geo.crs import CRS84, Crs, parse_crs
+from sentinelhub_provider.api.geo.crs import CRS84, DEGREES, Crs, parse_crs, utm_at
 from sentinelhub_provider.api.values import as_number, listed, without_bom
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
@@ -32,7 +32,7 @@ _FAULTS = {
     "Duplicate Rings": "has a ring twice",
     "Interior is disconnected": "has an inside that its holes cut in two",
 }
-"""What GEOS finds, in words."""
+"""Plain words for the faults that GEOS reports."""
 
 FAR = 1e9  # Degrees: no latitude is cut off, so that one that cannot be is still found
 
@@ -172,8 +172,7 @@ def buffered(shape: BaseGeometry, crs: Crs, metres: float) -> BaseGeometry:
     if not crs.is_geographic:
         return shape.buffer(metres, quad_segs=4)
     centre = shape.centroid
-    zone = min(60, int((centre.x + 180) // 6) + 1)
-    utm = parse_crs((32600 if centre.y >= 0 else 32700) + zone)
+    utm = utm_at(centre.x, centre.y)
     return transform(transform(shape, crs, utm).buffer(metres, quad_segs=4), utm, crs)
 
 
@@ -314,6 +313,20 @@ def _at(x: float, y: float) -> str:
 def described_area(box: BBox, crs: Crs = CRS84) -> str:
     """Return a box as messages show it."""
     return f"{', '.join(f'{number:.9g}' for number in box)} ({crs})"
+
+
+def check_degrees(
+    box: BBox, field: str, crs: Crs = CRS84, *, otherwise: str = "Give degrees, longitude first."
+) -> None:
+    """Refuse coordinates that are not longitude and latitude. ``otherwise``: advice if swapping them does not help."""
+    if box.is_within(DEGREES):
+        return
+    swapped = BBox(box.min_y, box.min_x, box.max_y, box.max_x).is_within(DEGREES)
+    advice = "They fit with longitude and latitude swapped: give longitude first." if swapped else otherwise
+    raise SentinelHubRequestError(
+        f"{field} {described_area(box, crs)} has coordinates outside of longitude -180 to 180 and latitude -90 to 90. "
+        f"{advice}"
+    )
 
 
 @dataclass(frozen=True, slots=True)

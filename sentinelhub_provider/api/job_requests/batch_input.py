@@ -21,7 +21,7 @@ from sentinelhub_provider.api.geo.bounds import Bounds, Size, parse_bounds
 from sentinelhub_provider.api.geo.crs import CRS84
 from sentinelhub_provider.api.geo.geometry import Geometry, transform
 from sentinelhub_provider.api.job_requests.delivery import Keyring, Location, Path, read_location
-from sentinelhub_provider.api.values import as_number, read_positive, read_whole_number
+from sentinelhub_provider.api.values import as_number, as_pair, read_positive, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 FEATURES: Path = ("input", "features")  # Where in a request the GeoPackage stands
@@ -220,9 +220,7 @@ def read_cut(given: Mapping[str, Any], keys: Keyring, deployment: str | None) ->
 
 
 def _buffer(value: Any, field: str = "buffer") -> tuple[int, int]:
-    pair = (0, 0) if value is None else value if isinstance(value, list | tuple) else (value, value)
+    pair = as_pair(0 if value is None else value, field, "one number of pixels, or two")
     argument = field.partition(":")[0]
-    if len(pair) != 2:
-        raise SentinelHubRequestError(f"{field} is {value!r}. Give one number of pixels, or two.")
     x, y = (read_whole_number(part, argument, least=0, of="pixels", name=field) for part in pair)
     return x, y

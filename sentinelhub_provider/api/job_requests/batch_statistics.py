@@ -33,7 +33,7 @@ from sentinelhub_provider.api.statistical.request import (
     split_time,
     statistics_setup,
 )
-from sentinelhub_provider.api.values import read_positive
+from sentinelhub_provider.api.values import as_pair, read_positive
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 MAX_SCRIPT_SIZE = 32 * 1024
@@ -155,9 +155,7 @@ def _check_script(script: Any) -> Setup | None:
 
 def _raster(width: Any, height: Any, resolution: Any, features_crs: Any) -> dict[str, float]:
     """Return the members of ``aggregation`` that say how large a feature's raster is."""
-    pair = resolution if isinstance(resolution, list | tuple) else (resolution, resolution)
-    if len(pair) != 2:
-        raise SentinelHubRequestError(f"resolution is {resolution!r}. Give one number, or two for x and y.")
+    pair = as_pair(resolution, "resolution", "one number, or two for x and y")
     size, x = feature_size(width, height, pair[0], max_side=MAX_SIDE)
     if size is not None:
         return {"width": size[0], "height": size[1]}

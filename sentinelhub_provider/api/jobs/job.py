@@ -21,7 +21,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
 
-from sentinelhub_provider.api.time_range import format_time, parse_time
+from sentinelhub_provider.api.time_range import format_time, parse_time, time_or_none
 from sentinelhub_provider.api.values import as_number, shortened
 from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRequestError, SentinelHubResponseError
 
@@ -217,10 +217,10 @@ def job_of(kind: JobKind, document: Any) -> Job:
         delivery_url=_delivery_url(request),
         output_type=_text(output.get("type")),
         collection_id=_text(output.get("collectionId")),
-        created=_time(document.get("created")),
+        created=time_or_none(document.get("created")),
         user_action=user_action,
-        user_action_updated=_time(document.get("userActionUpdated")),
-        last_updated=_time(document.get("lastUpdated")),
+        user_action_updated=time_or_none(document.get("userActionUpdated")),
+        last_updated=time_or_none(document.get("lastUpdated")),
     )
 
 
@@ -343,10 +343,3 @@ def _word(value: Any) -> str | None:
 def _number(value: Any) -> float | None:
     number = as_number(value)
     return number if math.isfinite(number) else None
-
-
-def _time(value: Any) -> datetime | None:
-    try:
-        return parse_time(value)
-    except SentinelHubRequestError:
-        return None

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from sentinelhub_provider.api.time_range import parse_time
+from sentinelhub_provider.api.time_range import time_or_none
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 IGNORE, ANNOUNCE = REPROCESSED = ("ignore", "announce")
@@ -180,7 +180,7 @@ class SceneLedger:
         is_first, self._since = self.is_blank, begins.date()
         new: dict[str, Mapping[str, Any]] = {}
         for item in items:
-            moment = _moment(item)
+            moment = time_or_none(item.get("datetime"))
             if moment is None or moment < begins or self._knows(item):
                 continue
             fingerprint = self._fingerprint(item)
@@ -241,7 +241,7 @@ class SceneLedger:
         return base64.urlsafe_b64encode(hashlib.sha256(name.encode()).digest()[:6]).decode()
 
     def _entry(self, item: Mapping[str, Any]) -> tuple[date, str]:
-        moment = _moment(item)
+        moment = time_or_none(item.get("datetime"))
         if moment is None:
             raise ValueError(f"{item.get('id')} has no time")
         return moment.date(), self._fingerprint(item)
@@ -256,10 +256,3 @@ def is_under_way(stored: Any, announced: int, writer: str) -> bool:
         and isinstance(stored.get("number"), int)
         and stored["number"] > announced
     )
-
-
-def _moment(item: Mapping[str, Any]) -> datetime | None:
-    try:
-        return parse_time(item.get("datetime"))
-    except SentinelHubRequestError:
-        return None
