@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.datasets import member
@@ -55,21 +56,31 @@ PUBLISHED = 2_000  # pictures that are added to the Collection at a time
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One feature's picture, with its request and its path."""
+    """One feature's picture: its output's identifier, and the path of its file."""
 
     feature: Feature
-    request: ProcessRequest
+    output: str
     path: str
 
     @property
     def paths(self) -> dict[str, str]:
-        """Path of its one output."""
-        return {next(iter(self.request.formats)): self.path}
+        """The path of its one output."""
+        return {self.output: self.path}
 
     @property
     def name(self) -> str:
         """The feature's identifier, for messages."""
         return str(self.feature.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A picture's request and file. ``size``: bytes. ``stored``: ``None`` if the file existed before."""
+
+    request: ProcessRequest
+    size: int
+    sha256: str
+    stored: Download | None = None
 
 
 class FeaturePictures:
@@ -99,8 +110,8 @@ class FeaturePictures:
             operator.check_estimate(self._context, estimate)
             operator.hook.get_conn()  # before the threads, which share it
             arrivals = fetch_tiles(
-                self._missing(features),
-                self._fetch,
+                self._pictures(features),
+                partial(self._fetch, features),
                 concurrency=operator.concurrency,
                 attempts=operator.tile_attempts,
                 is_hopeless=self._is_hopeless,
@@ -109,9 +120,8 @@ class FeaturePictures:
                 what="the picture of",
             )
             try:
-                for picture, download in arrivals:
-                    self._in_a_row = 0
-                    self._tell(picture, download.size, download.sha256, skipped=False)
+                for picture, fetched in arrivals:
+                    self._count(picture, fetched)
             finally:
                 self._items.publish()
         return self._judged(estimate)
@@ -235,38 +245,39 @@ class FeaturePictures:
 
     # --- the pictures ------------------------------------------------------------------------------------------------
 
-    def _missing(self, features: Features) -> Iterator[Picture]:
-        """Yield the pictures of this request that do not exist yet."""
+    def _pictures(self, features: Features) -> Iterator[Picture]:
+        """Yield the pictures of all usable features."""
+        assert self._example is not None  # noqa: S101 - the survey found a usable feature
+        (output,) = self._example.formats
         for feature in features:
-            if feature.number in self._unusable:
-                continue
-            path = self._path_of(feature)
-            picture = Picture(feature, self._request_of(feature, features), path)
-            made = self._items.read(picture.paths)
-            if made is not None and self._items.is_of_request(made, picture.request.digest):
-                self._skipped += 1
-                self._items.keep(made)
-                (output,) = made.outputs.values()
-                self._tell(picture, output["size"], output["sha256"], skipped=True)
-            else:
-                self._items.check()
-                yield picture
+            if feature.number not in self._unusable:
+                yield Picture(feature, output, self._path_of(feature))
         self._are_all_begun = True
 
-    def _fetch(self, picture: Picture) -> Download:
+    def _fetch(self, features: Features, picture: Picture) -> Fetched:
+        """Fetch a picture, unless this request made it before. Threads call this, so it changes nothing in here."""
+        request = self._request_of(picture.feature, features)
+        made = self._items.read(picture.paths)
+        if made is not None and self._items.is_of_request(made, request.digest):
+            self._items.keep(made)
+            (output,) = made.outputs.values()
+            return Fetched(request, output["size"], output["sha256"])
+        self._items.check()
         self._items.drop(picture.paths)
-        return self._operator.download_picture(picture.request, picture.path)
+        stored = self._operator.download_picture(request, picture.path)
+        return Fetched(request, stored.size, stored.sha256, stored)
 
-    def _describe(self, picture: Picture, output: Download) -> None:
-        self._items.write(
-            picture.request,
-            picture.paths,
-            dict.fromkeys(picture.paths, output),
-            picture.request.digest,
-            cost=output.processing_units,
-            with_statistics=False,  # thousands of files would have to be opened once more
-            feature_id=picture.feature.id,
-        )
+    def _describe(self, picture: Picture, fetched: Fetched) -> None:
+        if fetched.stored is not None:
+            self._items.write(
+                fetched.request,
+                picture.paths,
+                {picture.output: fetched.stored},
+                fetched.request.digest,
+                cost=fetched.stored.processing_units,
+                with_statistics=False,  # thousands of files would have to be opened once more
+                feature_id=picture.feature.id,
+            )
 
     def _is_hopeless(self, error: SentinelHubError) -> bool:
         if self._operator.deferrable and isinstance(error, SentinelHubRateLimitError):
@@ -278,10 +289,14 @@ class FeaturePictures:
     def _lost(self, picture: Picture, error: SentinelHubError) -> None:
         self._problems.append(Problem(picture.feature.id, str(error), error.final))
 
-    def _tell(self, picture: Picture, size: int, sha256: str, *, skipped: bool) -> None:
+    def _count(self, picture: Picture, fetched: Fetched) -> None:
+        is_old = fetched.stored is None
+        if not is_old:
+            self._in_a_row = 0
+        self._skipped += is_old
         self._done += 1
-        told = {"feature_id": picture.name, "path": picture.path, "size": size, "sha256": sha256, "skipped": skipped}
-        self._made.append(told)
+        told = {"feature_id": picture.name, "path": picture.path, "size": fetched.size, "sha256": fetched.sha256}
+        self._made.append({**told, "skipped": is_old})
         if self._done % PUBLISHED == 0:
             self._items.publish()
         if self._done % 500 == 0:

@@ -57,6 +57,7 @@ class _IsNamed(Protocol):
 
 
 _Named = TypeVar("_Named", bound=_IsNamed)
+_Fetched = TypeVar("_Fetched")
 
 
 class TiledProcess:
@@ -261,15 +262,15 @@ def _try(act: Callable[[], object]) -> None:
 
 def fetch_tiles(
     tiles: Iterable[_Named],
-    fetch: Callable[[_Named], Download],
+    fetch: Callable[[_Named], _Fetched],
     *,
     concurrency: int,
     attempts: int,
     is_hopeless: Callable[[SentinelHubError], bool],
     on_lost: Callable[[_Named, SentinelHubError], None] | None = None,
-    finish: Callable[[_Named, Download], object] = lambda *_: None,
+    finish: Callable[[_Named, _Fetched], object] = lambda *_: None,
     what: str = "tile",
-) -> Iterator[tuple[_Named, Download]]:
+) -> Iterator[tuple[_Named, _Fetched]]:
     """Fetch tiles, or other pictures that have a ``name``, and yield each as it comes.
 
     At most twice ``concurrency`` tiles are under way or waiting to be taken. A failed tile is tried again after the
@@ -334,7 +335,7 @@ class _Workers:
     ``running``: jobs that were not taken yet. ``most``: their largest number, so that connections never wait for one.
     """
 
-    def __init__(self, fetch: Callable[[Any], Download], finish: Callable[[Any, Download], object], count: int) -> None:
+    def __init__(self, fetch: Callable[[Any], Any], finish: Callable[[Any, Any], object], count: int) -> None:
         self._fetch, self._finish, self._connections = fetch, finish, Semaphore(count)
         self._jobs, self._done = SimpleQueue[Any](), SimpleQueue[Any]()
         self.running, self.most, self._threads = 0, 2 * count, 0
