@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from sentinelhub_provider.api.endpoints import service_name
 from sentinelhub_provider.exceptions import SentinelHubConfigurationError
 from sentinelhub_provider.transport.steps import PROCESSING_UNITS, Measurement
+
+_Found = TypeVar("_Found")
 
 
 @contextmanager
@@ -32,16 +35,22 @@ def mask(secret: str) -> None:
     mask_secret(secret)
 
 
+async def ask_airflow(act: Callable[..., _Found], *arguments: Any) -> _Found:
+    """Call a blocking part of Airflow's SDK from an event loop.
+
+    Only a thread of asgiref works. From others, Airflow 3.1's triggerer cannot reach its own loop and breaks down.
+    """
+    from asgiref.sync import sync_to_async
+
+    return await sync_to_async(act)(*arguments)
+
+
 async def amask(secret: str) -> None:
     """Do the same as :func:`mask` on an event loop."""
     try:
         from airflow.sdk.log import amask_secret
-    except ImportError:  # before 3.3 there is only the blocking one, which must not run on the loop
-        from asgiref.sync import sync_to_async
-
-        # Only a thread of asgiref works. From others, Airflow 3.1's triggerer cannot reach its own loop and breaks
-        # down.
-        await sync_to_async(mask)(secret)
+    except ImportError:  # before 3.3 there is only the blocking one
+        await ask_airflow(mask, secret)
     else:
         await amask_secret(secret)
 

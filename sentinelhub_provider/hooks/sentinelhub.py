@@ -17,7 +17,7 @@ from sentinelhub_provider.api.values import read_number, read_seconds
 from sentinelhub_provider.both_ways import at_once, awaited, in_thread
 from sentinelhub_provider.connection import LONGEST_TIMEOUT, ConnectionSettings, settings_from_connection
 from sentinelhub_provider.get_provider_info import CONN_FIELDS, UI_FIELD_BEHAVIOUR
-from sentinelhub_provider.hooks.airflow_side import Meter, amask, mask, named_if_missing
+from sentinelhub_provider.hooks.airflow_side import Meter, amask, ask_airflow, mask, named_if_missing
 from sentinelhub_provider.hooks.costs import expected_cost
 from sentinelhub_provider.transport.budget import Cost, SpendingLimits, Standing
 from sentinelhub_provider.transport.policy import DEFAULT_DEADLINE, Call
@@ -151,12 +151,10 @@ class SentinelHubHook(BaseHook):
     async def _alook_up(self, conn_id: str) -> Any:
         """Look a connection up from an event loop."""
         # Before Airflow 3.3.2, its own asynchronous way masks secrets with a call that blocks the loop and may stop it
-        # for good. A thread may block if it can find the way back to the triggerer's loop.
+        # for good.
         if hasattr(Connection, "aextra_dejson"):  # came with masking that does not block
             return await self.aget_connection(conn_id)
-        from asgiref.sync import sync_to_async
-
-        return await sync_to_async(self.get_connection)(conn_id)
+        return await ask_airflow(self.get_connection, conn_id)
 
     def get_conn(self) -> SentinelHubSession:
         """Return an ``OAuth2Session`` that authorizes every call and renews its token. Threads may share it.

@@ -16,6 +16,7 @@ from sentinelhub_provider.api.jobs.job import Job, check_job_id, kind_of
 from sentinelhub_provider.api.jobs.polling import DEFAULT_POLL_INTERVAL
 from sentinelhub_provider.api.values import read_number, read_seconds
 from sentinelhub_provider.exceptions import SentinelHubError
+from sentinelhub_provider.hooks.airflow_side import ask_airflow
 from sentinelhub_provider.triggers.job_polling import PollFailure, StatusUpdate, connected, poller_of
 from sentinelhub_provider.triggers.stored import StoredTrigger
 
@@ -131,7 +132,7 @@ class SentinelHubJobTrigger(StoredTrigger):
 
         try:
             async with asyncio.timeout(ASK_SECONDS):
-                await asyncio.to_thread(write)
+                await ask_airflow(write)
         except Exception as error:  # of Airflow's own, whichever: the job goes on
             self.tell_progress = False
             self.log.warning("the page Satellite imagery shows no progress of this job: %s", type(error).__name__)
@@ -203,7 +204,7 @@ async def task_state(trigger: BaseTrigger) -> str | None:
 
     try:
         async with asyncio.timeout(ASK_SECONDS):
-            return await asyncio.to_thread(ask)
+            return await ask_airflow(ask)
     except Exception as error:  # any error of Airflow means that the state is unknown
         trigger.log.warning("Airflow did not tell the state of the task (%s: %s)", type(error).__name__, error)
         return UNKNOWN
