@@ -45,7 +45,7 @@ test: check ## All checks, then the unit, contract and integration tests
 
 .PHONY: test-e2e
 test-e2e: .venv/.ready-dev .venv/.ready-docs ## The built package in real Airflows (3.1, 3.2, 3.3) and a real browser; takes minutes
-	@$(BIN)/pytest tests/system tests/ui $(PYTEST_ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile tests/system tests/ui $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: .venv/.ready-dev ## The speed figures
