@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestArguments:
-    """What requests for imagery and for statistics have in common."""
+    """The common arguments of requests for imagery and for statistics."""
 
     collection: Any
     evalscript: str | None = None

@@ -18,14 +18,14 @@ from sentinelhub_provider.api.time_range import as_sent, parse_time_range, span_
 from sentinelhub_provider.api.values import read_choice, read_flag, read_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
-INTERPOLATIONS = ("NEAREST", "BILINEAR", "BICUBIC")  # What ``upsampling`` and ``downsampling`` may be (API reference)
+INTERPOLATIONS = ("NEAREST", "BILINEAR", "BICUBIC")  # Of ``upsampling`` and ``downsampling`` (API reference)
 
 FLAGS = ("orthorectify", "harmonizeValues", "egm", "clampNegative")
 """Members of ``processing`` that are true or false (API reference). The documentation also writes them as text."""
 
 
 class Checks(TypedDict, total=False):
-    """What requests are checked against: the connection's deployment, ``None`` for any, and the present time."""
+    """The facts that requests are checked against: the deployment (``None`` for any) and the present time."""
 
     deployment: str | None
     now: datetime | None

@@ -121,7 +121,7 @@ def shortened(value: Any) -> str:
 
 
 def webp_of(text: Any) -> bytes | None:
-    """Return the picture that base64 holds; ``None`` for all that is no WebP of a preview's size.
+    """Return the picture that base64 holds; ``None`` for anything but a WebP of a preview's size.
 
     Browsers guess what bytes are. Only what is one whole WebP file, as the worker made it, is shown to them.
     """

@@ -38,7 +38,7 @@ FORMATS = {
 """Short names of the formats that an output can have."""
 
 SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/tiff": ".tif", "application/json": ".json"}
-"""What a file of each format is usually called."""
+"""The usual ending of a file of each format."""
 
 USER_DATA = "userdata"  # Identifier of the response that carries the evalscript's own JSON instead of a picture
 TAR = "application/tar"

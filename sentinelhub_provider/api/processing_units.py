@@ -1,4 +1,4 @@
-"""What a request costs, in processing units (PU), before it is sent.
+"""The cost of a request in processing units (PU), before it is sent.
 
 Source: the documentation's page "Processing Unit definition" (docs.sentinel-hub.com/api/latest/api/overview/
 processing-unit and documentation.dataspace.copernicus.eu/APIs/SentinelHub/Overview/ProcessingUnit.html, which agree).
@@ -23,7 +23,7 @@ BANDS = 3  # Input bands of one PU
 # Factors of the output's format: TIFF of 32 bits, and raw bytes
 FLOAT_TIFF = 2.0
 OCTET_STREAM = 1.4
-REMOTE = 2  # What a fused collection of another deployment counts; one of the same counts 1
+REMOTE = 2  # The count of a fused collection of another deployment. One of the same counts 1
 
 # Factors of Sentinel-1; terrain correction includes orthorectification
 ORTHORECTIFICATION = 2.0
@@ -68,7 +68,7 @@ class Factor:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What something will cost in PU: the factors of one request but those of 1, for so many requests."""
+    """An estimated cost in PU: the factors of one request except those of 1, for so many requests."""
 
     processing_units: float
     factors: tuple[Factor, ...] = ()

@@ -5,8 +5,8 @@ along pixel borders, so that together they are that picture, pixel by pixel: the
 their border's coordinates bit for bit. Of a geometry, only the tiles are made that have some of it inside.
 
 Time and memory grow with the number of tiles. A mosaic of their pictures is GDAL's virtual raster (VRT,
-gdal.org/drivers/raster/vrt.html): a text that says where each tile lies, and is opened like a picture. What it needs to
-know of their pixels is read from a TIFF's header.
+gdal.org/drivers/raster/vrt.html): a text that says where each tile lies, and is opened like a picture. The facts
+about their pixels come from a TIFF's header.
 """
 
 from __future__ import annotations

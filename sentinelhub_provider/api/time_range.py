@@ -98,7 +98,7 @@ def parse_time(value: Any, field: str = "time_range") -> datetime:
 
 
 def time_or_none(value: Any) -> datetime | None:
-    """Read a time as :func:`parse_time` does; ``None`` for anything that is no time."""
+    """Read a time as :func:`parse_time` does; ``None`` for anything else."""
     try:
         return parse_time(value)
     except SentinelHubRequestError:
@@ -300,7 +300,7 @@ def _read(value: Any, field: str) -> date:
     """Return a ``datetime`` or a ``date``."""
     given = plain_time(value)
     with _calendar(value, field):
-        if isinstance(given, date) and given == given:  # pandas' "not a time" is no other's equal
+        if isinstance(given, date) and given == given:  # pandas' "not a time" does not equal itself
             return given
         match = _TEXT.fullmatch(given.strip().upper()) if isinstance(given, str) else None
         if match is None:

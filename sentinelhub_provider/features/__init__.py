@@ -54,7 +54,7 @@ class Features:
         """Names of the properties that features bring along."""
         self._wanted = list(dict.fromkeys([*self.properties, *([] if id_property is None else [id_property])]))
         self.crs = source.crs
-        """What they say of themselves; ``None`` where they do not."""
+        """The CRS that the source names; ``None`` if it names none."""
         if not source.count:
             raise SentinelHubRequestError(f"features: {name} is empty: it has no feature.")
         unknown = next((one for one in self._wanted if one not in source.columns), None)
@@ -120,12 +120,12 @@ def open_features(
     layer: str | None = None,
     folders: Iterable[str] = (),
 ) -> Iterator[Features]:
-    """Read features; they are there for as long as the context lasts.
+    """Read features. They exist for as long as the context lasts.
 
-    :param value: GeoJSON as mapping, list or text, WKT, anything with ``__geo_interface__``, such as a GeoDataFrame; or
-        the path of a file: GeoJSON (also as text sequence or newline delimited), WKT (a geometry to a line),
-        GeoParquet, or what GDAL reads, such as Shapefile, also zipped, GeoPackage, FlatGeobuf and KML. A path is local,
-        or a URL that Airflow's object storage knows, or an ``ObjectStoragePath``.
+    :param value: GeoJSON as mapping, list or text, WKT, or anything with ``__geo_interface__``, such as a GeoDataFrame.
+        Or the path of a file: GeoJSON (also as text sequence or newline delimited), WKT (one geometry per line) or
+        GeoParquet. GDAL's formats work, too, such as Shapefile (also zipped), GeoPackage, FlatGeobuf and KML. A path is
+        local, or a URL that Airflow's object storage knows, or an ``ObjectStoragePath``.
     :param id_property: the property that names features; the file's own ids, else their numbers, by default.
     :param properties: names of properties that features bring along.
     :param layer: which layer of a file that has several.

@@ -1,6 +1,6 @@
-"""The files that arguments name, brought to this machine from a disk or a bucket; and tables of features in them.
+"""Bring the files that arguments name to this machine, and read tables of features from them.
 
-What GDAL reads is read by pyogrio, GeoParquet by pyarrow: some thousand rows at a time.
+Pyogrio reads the formats of GDAL, pyarrow reads GeoParquet, some thousand rows at a time.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def is_remote(path: Any) -> bool:
 def open_file(path: Any, *, field: str, what: str, folders: Iterable[str] = ()) -> Iterator[Path]:
     """Give a file of this machine: the path itself, or a copy of the object for as long as the context lasts.
 
-    What is wrong with its content is for :func:`naming_file`.
+    :func:`naming_file` reports faults of its content.
 
     :param path: absolute or relative, ``~`` being the user's home; or a URL that Airflow's object storage knows, or its
         ``ObjectStoragePath``.

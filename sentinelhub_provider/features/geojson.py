@@ -24,7 +24,7 @@ LONGEST_TOKEN = 1000
 """Characters: an error farther from the end of what has been read is one of the text, not of its missing rest."""
 
 _SPACE = re.compile(r"[\s\x1e\ufeff]*")
-"""What may stand between values: RFC 8142 begins each feature of a sequence with a record separator."""
+"""Characters between values. RFC 8142 begins each feature of a sequence with a record separator."""
 
 _DECODER = json.JSONDecoder()
 
@@ -51,7 +51,7 @@ class GeoJson:
             except UnicodeDecodeError as error:
                 raise ValueError(f"it is not text in UTF-8 ({error}). Save it as UTF-8") from error
             except (ValueError, RecursionError) as error:
-                raise ValueError(f"it is no GeoJSON: {error}. Check that it is whole") from error
+                raise ValueError(f"it is not GeoJSON: {error}. Check that it is whole") from error
             if self._is_stream:
                 self.crs = named_crs(found, field)
                 return
@@ -61,8 +61,8 @@ class GeoJson:
             items = found.get("features") if found.get("type") == "FeatureCollection" else items
         if not isinstance(items, list | tuple):
             raise SentinelHubRequestError(
-                f"{field} is no list of features, but a {type(items).__name__}. Give a GeoJSON FeatureCollection, or "
-                "the path of a file that holds one."
+                f"{field} is not a list of features, but a {type(items).__name__}. Give a GeoJSON FeatureCollection, "
+                "or the path of a file that holds one."
             )
         self._items = items
         self._survey(items)
@@ -84,7 +84,7 @@ class GeoJson:
         for item in self:
             item = getattr(item, "__geo_interface__", item)
             if not isinstance(item, Mapping):
-                yield ABSENT, f"is no GeoJSON feature, but a {type(item).__name__}", {}
+                yield ABSENT, f"is not a GeoJSON feature, but a {type(item).__name__}", {}
             elif item.get("type") != "Feature":
                 yield ABSENT, item, {}
             else:
@@ -121,13 +121,13 @@ class GeoJson:
 
 
 class _Cursor:
-    """Goes through JSON text value by value. Raises ``ValueError``, with the place, where it is none."""
+    """Goes through JSON text value by value. Raises ``ValueError`` with the place of a fault."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file, self._text, self._at, self._before = file, "", 0, 0
 
     def peek(self) -> str:
-        """Return the next character that is no space; nothing at the end."""
+        """Return the next character other than space, and nothing at the end."""
         while True:
             space = _SPACE.match(self._text, self._at)
             self._at = space.end() if space else self._at

@@ -39,7 +39,7 @@ TEXTS = ("platform", "constellation", "grid:code", "sat:orbit_state", "sar:instr
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a GeoPackage holds; the digest is that of CRS, identifiers and geometries, whatever the other bytes are."""
+    """The content of a GeoPackage. The digest is that of CRS, identifiers and geometries, not of other bytes."""
 
     count: int
     digest: str
@@ -106,9 +106,9 @@ def require_geoparquet() -> Any:
 def to_geoparquet(items: Sequence[Mapping[str, Any]]) -> bytes:
     """Write items as GeoParquet.
 
-    Columns: ``id``, ``collection``, ``bbox`` (four numbers, degrees), the properties above (times as timestamps in
-    UTC), every other property that an item has, as text (what is no text, as JSON), ``assets`` and ``links`` as JSON,
-    and ``geometry`` (WKB, longitude and latitude).
+    The columns are ``id``, ``collection``, ``bbox`` (four numbers, degrees) and the properties above, with times as
+    timestamps in UTC. Every other property of an item follows as text, or as JSON if it is not text. The last columns
+    are ``assets`` and ``links`` as JSON, and ``geometry`` (WKB, longitude and latitude).
     """
     pyarrow = require_geoparquet()
     # It carries no type information.

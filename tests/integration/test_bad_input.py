@@ -162,8 +162,8 @@ CASES: dict[str, list[tuple[str, dict[str, Any], str, str]]] = {
 }
 
 FILES = {
-    "cut.geojson": (b'{"type": "FeatureCollection", "features": [', "no JSON|no GeoJSON"),
-    "empty.geojson": (b"", "neither GeoJSON nor WKT|no GeoJSON|empty"),
+    "cut.geojson": (b'{"type": "FeatureCollection", "features": [', "not JSON|not GeoJSON"),
+    "empty.geojson": (b"", "neither GeoJSON nor WKT|not GeoJSON|empty"),
     "binary.geojson": (b"PK\x03\x04\xff\xfe", "cannot be read|not text"),
     "other.gpkg": (b"not a database, but some text " * 50, "cannot be read"),
     "other.parquet": (b"PAR1 and then nothing", "cannot be read"),

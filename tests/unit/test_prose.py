@@ -24,11 +24,6 @@ PAGES = sorted(
 )
 MODULES = sorted([*PACKAGE.rglob("*.py"), *ROOT.glob("example_dags/**/*.py")])
 
-# Files whose prose is still to be rewritten.
-NOT_YET = (
-    "sentinelhub_provider/api/",
-    "sentinelhub_provider/features/",
-)
 LONGEST = 35  # words
 MOST_COLONS = 0.15  # of a page's sentences
 
@@ -159,7 +154,7 @@ def report(paths: list[Path]) -> str:
     return f"{len(every):5} sentences of {words:4.1f} words, {shares}, {sum(map(bool, map(faults, every))):3} faults"
 
 
-@pytest.mark.parametrize("path", [path for path in [*PAGES, *MODULES] if not name(path).startswith(NOT_YET)], ids=name)
+@pytest.mark.parametrize("path", [*PAGES, *MODULES], ids=name)
 def test_prose_is_plain(path: Path) -> None:
     """Each sentence keeps the rules; a page of the documentation joins few sentences by colons."""
     found = prose(path)

@@ -1,7 +1,7 @@
-"""What the BYOC API is asked without changing anything, and how the ingestion of tiles is watched. Pure.
+"""Read the BYOC API, and watch the ingestion of tiles. Pure.
 
-Each flow is a generator that yields one step at a time - :class:`Get` or :class:`Pause` - and is sent what came of it,
-so that a blocking task and a trigger on the event loop drive the same one.
+Each flow is a generator. It yields one step at a time, :class:`Get` or :class:`Pause`, and is sent its result. So a
+blocking task and a trigger on the event loop drive the same flow.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sentinelhub_provider.exceptions import (
 
 NEWEST_FIRST = {"sort": "created:desc"}
 FIRST_PAUSE: Final = 5.0  # Seconds before the first poll, and after each one that saw a tile come to its end
-GROWTH: Final = 1.5  # What the pause is multiplied with after a poll that saw nothing new
+GROWTH: Final = 1.5  # The factor of the pause after a poll that saw nothing new
 SHOWN: Final = 10  # Tiles that an outcome names; the others are only counted, so that no event grows with a collection
 _COUNTS: Final = ("ingested", "failed", "warned", "pending")
 
@@ -96,15 +96,15 @@ def _listed(
 ) -> Generator[Get, Any, tuple[list[Tile], list[str], bool, int]]:
     """Read tiles from the list; ``wanted``: the values of a member that each of them may have.
 
-    The list is read, newest first, until asking for the rest one by one takes no more requests than reading took:
-    whether few of many tiles are wanted or many of few, it takes about twice the least number of requests at most.
+    The list is read, newest first, until asking for the rest one by one takes no more requests than reading took. So it
+    takes at most about twice the least number of requests, whether you want few of many tiles or many of few.
     Returned are the tiles, which ones are left, whether reading ended before the list, and how many pages were read.
     """
     names = {value: name for name, values in wanted.items() for value in values}
     met, pages, is_cut = set[str](), 0, False
 
     def of_use(page: list[Any]) -> list[Any]:
-        # Others of the collection are not read: whatever is odd about them is no matter of this task.
+        # Other tiles of the collection are not read. Their faults do not concern this task.
         return [item for item in page if isinstance(item, Mapping) and item.get(member) in names]
 
     def enough(page: list[Any]) -> bool:
@@ -136,7 +136,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of tiles: how many are ingested, FAILED or GONE, warned about, and pending; and the first of them."""
+    """The outcome of tiles: how many are ingested, FAILED or GONE, warned about or pending, and the first of them."""
 
     ingested: int = 0
     failed: int = 0
@@ -180,7 +180,7 @@ class Outcome:
             counts = {name: index(value[name]) for name in _COUNTS}
             failures, warnings = (tuple(dict(one) for one in value[name]) for name in ("failures", "warnings"))
         except (KeyError, TypeError, ValueError) as error:
-            raise SentinelHubResponseError(f"{shortened(repr(value))} is no outcome of an ingestion.") from error
+            raise SentinelHubResponseError(f"{shortened(repr(value))} is not an outcome of an ingestion.") from error
         return cls(**counts, failures=failures, warnings=warnings)
 
 
@@ -278,7 +278,7 @@ def read_event(event: Any, collection_id: str) -> tuple[Outcome, dict[str, Any]]
         or not (is_error or isinstance(submitted, Mapping))
     ):
         raise SentinelHubResponseError(
-            f"The task was woken by {shortened(repr(event))}, which is no event of an ingestion into "
+            f"The task was woken by {shortened(repr(event))}, which is not an event of an ingestion into "
             f"collection {collection_id!r}. Run it again: it polls the tiles anew."
         )
     if is_error:

@@ -41,7 +41,7 @@ class Collection:
 
     @property
     def body(self) -> dict[str, Any]:
-        """What creates it."""
+        """The request that creates it."""
         body: dict[str, Any] = {"name": self.name, "s3Bucket": self.s3_bucket}
         if self.no_data is not None:
             body["noData"] = self.no_data
@@ -75,7 +75,7 @@ def data_of(document: Any, kind: type[_Data]) -> _Data:
     """Return the item (``dict``) or page (``list``) in a BYOC answer, or raise :class:`SentinelHubResponseError`."""
     data = document.get("data") if isinstance(document, Mapping) else None
     if not isinstance(data, kind):
-        raise SentinelHubResponseError(f"The BYOC API answered with JSON whose 'data' is no {kind.__name__}.")
+        raise SentinelHubResponseError(f"The BYOC API answered with JSON whose 'data' is not a {kind.__name__}.")
     return data
 
 
@@ -99,7 +99,7 @@ def build_collection(*, name: Any, s3_bucket: Any, no_data: Any = None, bands: A
 
 
 def read_collection(document: Any) -> Collection:
-    """Read a collection as the API writes it. Raises :class:`SentinelHubResponseError` where it is none."""
+    """Read a collection as the API writes it. Raises :class:`SentinelHubResponseError` for anything else."""
     if not isinstance(document, Mapping) or not _UUID.fullmatch(str(document.get("id"))):
         raise SentinelHubResponseError("The BYOC API answered with a collection that has no id.")
     additional = document.get("additionalData")
@@ -140,7 +140,7 @@ def check_same(found: Collection, wanted: Collection) -> None:
 
 
 def estimate_requests(count: int) -> Estimate:
-    """Return what requests to the BYOC API cost that are no GET."""
+    """Return the cost of requests to the BYOC API other than GET."""
     if count == 0:
         return Estimate(0.0)
     return Estimate(count * INGESTION, (Factor("request", INGESTION, "other than GET"),), count, INGESTION)

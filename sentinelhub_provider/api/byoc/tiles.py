@@ -55,7 +55,7 @@ class TileRequest:
 
     @property
     def body(self) -> dict[str, Any]:
-        """What creates it."""
+        """The request that creates it."""
         body: dict[str, Any] = {"path": self.path}
         if self.cover_geometry is not None:
             body["coverGeometry"] = self.cover_geometry
@@ -77,7 +77,7 @@ class Tile:
 
 
 class Plan(NamedTuple):
-    """What has to be done so that all tiles that shall be there are; ``keep`` stays as it is."""
+    """The work that is left until all wanted tiles exist. ``keep`` stays as it is."""
 
     create: list[TileRequest]
     reingest: list[Tile]

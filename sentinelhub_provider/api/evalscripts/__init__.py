@@ -75,7 +75,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a script declares: the bands and the mosaicking of each dataset in the request's order, and its outputs."""
+    """The declarations of a script: bands and mosaicking of each dataset, in the request's order, and the outputs."""
 
     inputs: tuple[tuple[str, ...], ...]
     outputs: tuple[Output, ...]
@@ -247,7 +247,7 @@ def read_evalscript(value: Any) -> str:
 
 
 def check_evalscript(text: object, *, for_statistics: bool = False) -> None:
-    """Refuse what is no evalscript of version 3 and no simple script; ``for_statistics``: or has no ``dataMask``."""
+    """Refuse anything but an evalscript of version 3 or a simple script. ``for_statistics`` requires a ``dataMask``."""
     if not isinstance(text, str) or not text.strip():
         raise SentinelHubRequestError(
             f"evalscript is {'empty' if isinstance(text, str) else repr(text)}. Give a script, a path that ends in "

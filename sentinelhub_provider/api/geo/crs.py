@@ -51,7 +51,7 @@ class Crs:
 
     @property
     def proj(self) -> CRS:
-        """What PROJ knows of it. Raises :class:`pyproj.exceptions.CRSError`: where it knows nothing."""
+        """PROJ's description. Raises :class:`pyproj.exceptions.CRSError` if PROJ does not know the system."""
         return _proj(self.definition or f"EPSG:{self.epsg}")
 
     @property

@@ -185,7 +185,7 @@ def _shape_of(value: Any, field: str) -> tuple[BaseGeometry, Crs | None]:
         try:
             value = json.loads(text)
         except ValueError as error:
-            raise SentinelHubRequestError(f"{field} begins like GeoJSON, but is no JSON: {error}.") from error
+            raise SentinelHubRequestError(f"{field} begins like GeoJSON, but is not JSON: {error}.") from error
     if isinstance(value, BaseGeometry):
         srid = int(shapely.get_srid(value))
         return value, parse_crs(srid, field) if srid else None
@@ -390,9 +390,9 @@ def sides_of(geometry: Geometry) -> tuple[BBox, ...]:
 def cut(shape: BaseGeometry) -> BaseGeometry:
     """Return a geometry in degrees whose parts lie on one side of the antimeridian each.
 
-    Not by the library "antimeridian": numpy's ``unwrap`` does the same in a few lines, and areas around a pole are no
-    request's. Edges longer than 180 degrees go the short way round, but for those from -180 to 180; longitudes may go
-    on beyond 180. What does not cross comes back as it is, as do points.
+    The library "antimeridian" is not needed: numpy's ``unwrap`` does the same in a few lines, and no request is for an
+    area around a pole. Edges longer than 180 degrees go the short way round, except those from -180 to 180. Longitudes
+    may go on beyond 180. Points, and areas that do not cross, come back as they are.
     """
     west, _, east, _ = shape.bounds
     is_beyond = west < 180 < east <= 540 or -540 <= west < -180 < east

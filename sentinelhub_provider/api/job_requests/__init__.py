@@ -1,1 +1,1 @@
-"""What is sent to create a job: Batch Process, Batch Statistics and Async Process."""
+"""The requests that create jobs: Batch Process, Batch Statistics and Async Process."""

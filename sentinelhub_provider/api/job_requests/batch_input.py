@@ -1,4 +1,4 @@
-"""What a Batch Process job cuts an area along: the tiles of a grid, or the features of a GeoPackage.
+"""The ways in which a Batch Process job cuts an area: along the tiles of a grid, or the features of a GeoPackage.
 
 Source of the grids: the documentation's page "Batch Processing V2 API", section "Tiling grid".
 """
@@ -91,10 +91,10 @@ def check_resolution(grid: TilingGrid, value: Any, field: str = "resolution") ->
 def count_tiles(bounds: Bounds, grid: TilingGrid) -> int:
     """Estimate how many tiles meet an area; each of them is processed and paid for whole.
 
-    Where a grid's tiles begin is not published, so that this is what an area meets on average over all places that it
-    could have on the grid, rounded up: ``(area + tile * (width + height) + tile²) / tile²`` for each polygon (of a
-    polygon that is not convex, half of the way along its border counts for width and height). A small area on the
-    corner of four tiles meets up to three more. The overlap of UTM zones is left out.
+    The origin of a grid's tiles is not published. So this is the average over all places that the area could have on
+    the grid, rounded up: ``(area + tile * (width + height) + tile²) / tile²`` for each polygon. If a polygon is not
+    convex, half of the length of its border counts as width and height. A small area on the corner of four tiles meets
+    up to three more. The overlap of UTM zones is left out.
 
     On a grid of degrees, an area in metres is transformed first.
     """

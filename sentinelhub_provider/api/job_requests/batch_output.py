@@ -1,4 +1,4 @@
-"""What a Batch Process job delivers: rasters, one for each tile and output, or one Zarr group of arrays."""
+"""The delivery of a Batch Process job: rasters, one for each tile and output, or one Zarr group of arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all pictures of a Batch Process job have in common, read of the request that the service tells of the job."""
+"""The common facts of a Batch Process job's pictures, from the request that the service returns with the job."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Requests of the Batch Process API (version 2): built from what a user says, or taken as plain JSON, and checked.
 
-Evalscripts, collections, times and bounds are those of the Process API, read by the same code. What is different: the
-area is cut along a tiling grid or the features of a GeoPackage, so that the size is theirs, and results are delivered
-to an object storage as rasters or as one Zarr group.
+Evalscripts, collections, times and bounds are those of the Process API, read by the same code. Two things
+differ. The area is cut along a tiling grid or the features of a GeoPackage, which also decide the size. Results are
+delivered to an object storage as rasters or as one Zarr group.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def _check_formats(responses: Sequence[Mapping[str, Any]], setup: Setup | None, 
         if kind not in allowed:
             advice = f"With Zarr, all are {ZARR_ARRAY}" if is_zarr else "Batch delivers TIFF, and JSON of userdata"
             raise SentinelHubRequestError(f"{field}: format of {name!r} is {kind}. {advice}.")
-    # What TIFF can hold, Zarr can.
+    # Zarr can hold everything that TIFF can.
     as_tiff = [{**one, "format": {"type": FORMATS["tiff"]}} for one in responses]
     check_outputs(as_tiff if is_zarr else responses, setup, field)
     if is_zarr and setup is not None:

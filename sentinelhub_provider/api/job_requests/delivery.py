@@ -59,7 +59,7 @@ class Access:
         if any(keys) and not all(keys):
             return f"the {'secret access key' if keys[0] else 'access key id'} is missing. Give both, or an IAM role"
         if self.role_arn is not None and not _ROLE.fullmatch(str(self.role_arn)):
-            return f"{self.role_arn!r} is no ARN of an IAM role, such as arn:aws:iam::123456789012:role/x"
+            return f"{self.role_arn!r} is not an ARN of an IAM role, such as arn:aws:iam::123456789012:role/x"
         return None
 
     def to_json(self) -> dict[str, str]:
@@ -286,5 +286,5 @@ def _refuse(what: str, field: str) -> NoReturn:
 
 
 def _shown(url: Any) -> Any:
-    """Return what may be shown of a text that is no URL: it may hold keys that somebody put before the bucket."""
+    """Return the part of a broken URL that may be shown. It may hold keys that somebody put before the bucket."""
     return re.sub(r"//[^/@]*@", "//***@", url) if isinstance(url, str) else url

@@ -1,8 +1,8 @@
 """How an Async Process job is paid for once, though sending it pays at once, and nobody lists what was sent. Pure.
 
 :func:`async_flow` keeps the intent to send before it sends, and the job's id after. An attempt that finds an intent
-without an id cannot know whether the request arrived; it lists the folder that only this task's outputs go to, for as
-long as it is told to, and does not send again unless it is told to.
+without an id cannot know whether the request arrived. It lists the folder that only this task's outputs go to, for as
+long as its plan says. It sends again only if the plan says so.
 
 The steps and their driver are those of :mod:`~sentinelhub_provider.api.jobs.lifecycle`.
 """
@@ -19,7 +19,7 @@ from sentinelhub_provider.api.jobs.steps import Clock, Flow
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubJobError, SentinelHubRateLimitError
 
 IF_UNCLEAR = ("wait", "fail", "resend")
-"""What an attempt does that cannot know whether the job was sent: see :class:`.Plan`."""
+"""The choices of an attempt that cannot know whether the job was sent. See :class:`.Plan`."""
 
 CONCURRENCY_WAIT = timedelta(minutes=2)
 """Between attempts to send a job while the account has too many of them; the service does not say how long."""

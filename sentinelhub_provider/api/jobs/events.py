@@ -1,4 +1,4 @@
-"""What a trigger tells its task about a job: plain values there, and read with suspicion here."""
+"""The event by which a trigger tells its task about a job: written as plain values, and checked when it is read."""
 
 from __future__ import annotations
 

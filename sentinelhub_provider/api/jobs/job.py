@@ -120,7 +120,7 @@ def check_job_id(value: Any, field: str = "job_id") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as the service last described it, without its request. What the service does not say is ``None``.
+    """A job as the service last described it, without its request. Members that the service leaves out are ``None``.
 
     ``reason``: why it is stopped. ``cost``: processing units so far. ``completion``: per cent. ``user_action``: what a
     user last told it to do, ``NONE``, ``ANALYSE``, ``START`` or ``STOP``. ``output_type``: of Batch Process,
@@ -173,7 +173,7 @@ class Job:
             named = {"id": str(plain["id"]), "kind": kind_of(plain["kind"]), "state": JobState(plain["state"])}
             return cls(**{**values, **times, **named})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise SentinelHubRequestError(f"This is no job: {error}.", field="job") from error
+            raise SentinelHubRequestError(f"This is not a job: {error}.", field="job") from error
 
     def __str__(self) -> str:
         reason = f" ({self.reason})" if self.reason else ""

@@ -1,9 +1,9 @@
 """How a job is paid for once, whatever dies: create it, find it again, start it, wait for it. Pure.
 
-:func:`job_flow` is a generator that yields one step at a time and is sent what came of it; a thin shell drives it, and
-may be killed between any two steps. Creating a job is free, starting it pays. So each attempt of a task creates at most
-a job that waits, lists the jobs with the task's job tag, and starts the one that every other attempt would start: one
-that was told to start, else the oldest. What is unclear is resolved by a status check, never by sending again.
+:func:`job_flow` is a generator that yields one step at a time and is sent its result. A thin shell drives it, and may
+be killed between any two steps. Creating a job is free, starting it pays. So each attempt of a task creates at most one
+waiting job, and lists the jobs with the task's job tag. It starts the one that every other attempt would start: a job
+that was told to start, else the oldest. A status check resolves doubts. Nothing is sent again for that.
 
 Async Process has no listing, and pays as it is sent: see :mod:`~sentinelhub_provider.api.jobs.async_lifecycle`.
 """
@@ -65,7 +65,7 @@ SLACK = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a task wants of its job, which is known by its ``tag`` and may take ``timeout`` from its creation.
+    """A task's wishes for its job, which is known by its ``tag`` and may take ``timeout`` from its creation.
 
     ``digest``: its request's first digits, where they count. ``not_before``: it cannot have been created before.
     ``earlier_tags``: those of its jobs before a user cleared it. ``job_id``: reconnect to this job, which somebody else
@@ -177,7 +177,7 @@ def _find(plan: Plan, known: str | None, clock: Clock) -> Flow[tuple[Job, dateti
 
 
 def check_known(job_id: str, young_until: datetime, clock: Clock, *, has_outputs: bool = False) -> Flow[Job]:
-    """Check the status of a job that the service has named. That it does not know it may pass: one 404 is no end.
+    """Check the status of a job that the service has named. A single 404 may pass, and does not end the job.
 
     ``has_outputs``: outputs in the task's own folder confirm that it is over.
     """

@@ -76,7 +76,7 @@ def is_past(oldest_on_page: datetime | None, oldest_unseen: datetime | None) -> 
 
 
 def documents_by_id(page: Any) -> dict[str, Mapping[str, Any]]:
-    """Return the jobs of one page of a listing by id. Raises :class:`SentinelHubResponseError` for what is no page."""
+    """Return the jobs of one page of a listing by id. Raises :class:`SentinelHubResponseError` for anything else."""
     items = page.get("data") if isinstance(page, Mapping) else None
     if not isinstance(items, list):
         raise SentinelHubResponseError(

@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True)
 class Step:
-    """What a flow asks its driver for. Nothing is sent back unless a step says so."""
+    """A request of a flow to its driver. Nothing is sent back unless a step says so."""
 
     def __init_subclass__(cls) -> None:
         dataclass(frozen=True)(cls)
@@ -52,7 +52,7 @@ class Page:
 
 
 class Delivered(StrEnum):
-    """What is in the folder of a job's outputs: all outputs, an error report, neither; or it cannot be read."""
+    """The content of a job's output folder: all outputs, an error report or neither. Or it cannot be read."""
 
     OUTPUTS = "delivered"
     ERROR = "failed"
@@ -65,7 +65,7 @@ IS_OVER = (Delivered.OUTPUTS, Delivered.ERROR)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is kept of a job: when it was found or sent, by the worker's clock; its id once it is known.
+    """A kept record of a job: when it was found or sent, by the worker's clock, and its id once it is known.
 
     One without an id is the intent to send an Async Process job. ``digest``: of its request.
     """

@@ -36,7 +36,7 @@ def search_flow(
     :param enough: so many items end the search.
     :param pick: returns what is kept of an item.
     :param most: pages at most.
-    :raises SentinelHubResponseError: for an answer that is no page, or pages without end.
+    :raises SentinelHubResponseError: for an answer that is not a page, or for endless pages.
     """
     pages = Pages("The Catalog", most=most)
     change: dict[str, Any] | None = {}

@@ -4,10 +4,10 @@ The Catalog can be asked when a scene was sensed, not when it was published, and
 order. So each poll searches a window of days that ends now, and what was announced in that window is remembered:
 
 - A scene counts by the day it was sensed. Its id is remembered until its day leaves the window, ``lookback`` behind
-  the present. What is published later than that is not announced.
+  the present. Scenes that are published later are not announced.
 - The window moves on only as polls succeed: after a stop of weeks, the first poll goes back all those weeks.
 - The memory is bounded: beyond :data:`MAX_KNOWN` scenes the window is shortened, day by day, down to two days.
-- A scene that was processed anew has another id but tile and time of the old one. By default it is no new scene.
+- A scene that was processed anew has another id but tile and time of the old one. By default it does not count as new.
 
 A batch of new scenes is numbered and written down **before** it is announced, in one event. Airflow stores the number
 with the event; after a crash that number tells whether the batch was announced. Several watchers of one
@@ -29,7 +29,7 @@ from sentinelhub_provider.api.time_range import time_or_none
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 IGNORE, ANNOUNCE = REPROCESSED = ("ignore", "announce")
-"""What becomes of a scene that is a new processing of one that was announced."""
+"""The choices for a new processing of an announced scene."""
 
 DEFAULT_LOOKBACK = timedelta(days=7)
 LONGEST_LOOKBACK = timedelta(days=366)
@@ -93,7 +93,7 @@ def pause_between(poll_interval: float, jitter: float) -> float:
 
 @dataclass(slots=True)
 class SceneLedger:
-    """What was announced of one watched area.
+    """The announced scenes of one watched area.
 
     Order of calls: :meth:`adopt`; then for each poll :meth:`search_from`, :meth:`new_scenes`; for each batch of the new
     ones :meth:`adopt` and :meth:`begin`, and :meth:`commit` once it is announced; :meth:`move_on` at the end.

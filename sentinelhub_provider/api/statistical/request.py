@@ -27,7 +27,7 @@ from sentinelhub_provider.api.values import as_number, listed, read_choice, read
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 LAST_INTERVAL_BEHAVIORS = ("SKIP", "SHORTEN", "EXTEND")
-SHORTEST = timedelta(days=1)  # What the service takes at least (documentation, "Statistical API")
+SHORTEST = timedelta(days=1)  # The shortest that the service takes (documentation, "Statistical API")
 _CLOCK_CHANGE = timedelta(hours=1)
 _MONTH = timedelta(days=365.2425 / 12)
 _MONTHS_DIFFER_BY = timedelta(days=2.5)
@@ -77,9 +77,9 @@ def alone(interval: TimeRange) -> SplitTime:
 def split_time(time_range: Any, length: Any = "P1D", last: str | None = None, *, now: datetime | None) -> SplitTime:
     """Read a range and the length of its intervals: an ISO 8601 duration, a number of days, or a ``timedelta``.
 
-    Without ``last``, one that does not fit is skipped where the user says the range, and shortened where the run does.
-    The run's range may be one interval of a local calendar: a day has 23 hours when clocks are put forward, and 25 when
-    they are put back; a local month begins within the last day of another month in UTC.
+    Without ``last``, an interval that does not fit is skipped in a range of the user's, and shortened in the run's.
+    The run's range may be one interval of a local calendar. Such a day has 23 hours when clocks are put forward, and 25
+    when they are put back. A local month begins within the last day of another month in UTC.
     """
     times, each = parse_time_range(time_range, now=now), _read_length(length, "aggregation_interval")
     by_run = times.of_run and last is None

@@ -1,6 +1,6 @@
 """One statistical request for many areas: built once, then filled in for each of them.
 
-What is common to all (evalscript, collections, time, calculations) is checked with the first good area. Each further
+The common part (evalscript, collections, time, calculations) is checked with the first good area. Each further
 one costs only the checks of its own bounds and size. The whole set is surveyed before anything is sent: which areas
 are unusable and why, and what the others will cost.
 """
@@ -33,7 +33,7 @@ OF_AN_AREA = ("bbox", "geometry", "width", "height", "resolution")  # Arguments 
 
 @dataclass(frozen=True, slots=True)
 class RequestTemplate:
-    """What the requests of all areas have in common.
+    """The common part of the requests of all areas.
 
     ``wanted`` says the size, else a plain request does. ``crs`` is that of areas that do not name their own.
     """
@@ -123,7 +123,7 @@ class Problem:
 
 @dataclass(slots=True)
 class Survey:
-    """What is known before anything is sent: what tells each usable feature apart, and what is wrong with others."""
+    """The findings before anything is sent: a digest of each usable feature, and the problems of the others."""
 
     template: RequestTemplate
     keys: dict[int, str] = field(default_factory=dict)

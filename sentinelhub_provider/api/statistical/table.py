@@ -27,7 +27,7 @@ _HEAD = ("interval_from", "interval_to", "output", "band", "state")
 
 
 class State(StrEnum):
-    """What a row tells."""
+    """The state of a row."""
 
     OK = "ok"
     """Statistics of at least one pixel."""
@@ -59,8 +59,9 @@ def rows(answer: Any, *, feature_id: Any = None, expected: Iterable[TimeRange] =
 
     A row has its cells by column: those that it has. Without statistics (EMPTY, FAILED) it has no ``output`` and no
     ``band``. ``sample_count``: pixels of the box; ``no_data_count``: those that do not count, as they are masked or
-    outside of the geometry. ``error``: ``EXECUTION_ERROR``, ``TIMEOUT`` or ``BAD_REQUEST``. What is no number is
-    ``None``, unless the evalscript itself made it NaN or infinite. ``expected`` intervals that are left out are EMPTY.
+    outside of the geometry. ``error``: ``EXECUTION_ERROR``, ``TIMEOUT`` or ``BAD_REQUEST``. Values that are not
+    numbers are ``None``, unless the evalscript itself made them NaN or infinite. ``expected`` intervals that are left
+    out are EMPTY.
     """
     entries = {(interval.start, interval.end): entry for interval, entry in _entries(answer)}
     answered, silent = sorted(entries), set()
@@ -130,7 +131,7 @@ def _entries(answer: Any) -> list[tuple[TimeRange, Mapping[str, Any]]]:
             raise SentinelHubResponseError(
                 f"The Statistical API answered with an interval that cannot be read: {interval!r}."
             ) from error
-        # A null error is none, though some servers write all members.
+        # Some servers write all members, so that a null error means success.
         entries.append((times, {name: value for name, value in entry.items() if (name, value) != ("error", None)}))
     return entries
 
@@ -258,7 +259,7 @@ def joined_kind(kind: str | None, value: Any) -> str | None:
 
 
 def property_cell(value: Any, kind: str) -> Any:
-    """Return a feature's property as its column holds it; what is no text becomes JSON in a column of texts."""
+    """Return a feature's property as its column holds it. In a column of texts, other values become JSON."""
     if value is None or isinstance(value, str):
         return value
     if kind == "text":

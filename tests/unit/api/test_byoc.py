@@ -125,7 +125,7 @@ def test_what_is_no_collection_is_an_error(document: Any):
 @pytest.mark.parametrize("document", [None, [], {}, {"data": []}])
 def test_an_answer_without_data_is_an_error(document: Any):
     """A proxy may answer with JSON too."""
-    with pytest.raises(SentinelHubResponseError, match="'data' is no dict"):
+    with pytest.raises(SentinelHubResponseError, match="'data' is not a dict"):
         data_of(document, dict)
 
 

@@ -116,7 +116,7 @@ def test_crs_member_names_the_crs():
         pytest.param("POLYGON ((0 0, 1 0", "end of stream", id="cut-wkt"),
         pytest.param("POLYGON ((0 0, 1 x, 1 1, 0 0))", "Expected number", id="wkt-letter"),
         pytest.param("fields.geojson", "neither GeoJSON nor WKT", id="path"),
-        pytest.param("{'type': 1}", "no JSON", id="no-json"),
+        pytest.param("{'type': 1}", "not JSON", id="no-json"),
         pytest.param(7, "is a int", id="number"),
         pytest.param({"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1]]]}, "not closed", id="open"),
         pytest.param({"type": "Polygon", "coordinates": [[[0, 0], [1, "a"], [1, 1], [0, 0]]]}, "number", id="text"),

@@ -247,7 +247,7 @@ def test_job_survives_being_plain(job: Job):
 @pytest.mark.parametrize("plain", [{}, {"id": "j1", "kind": "batch", "state": "DONE"}, {"id": "j1"}, []], ids=repr)
 def test_what_is_no_plain_job_is_refused(plain: Any):
     """With what is wrong about it."""
-    with pytest.raises(SentinelHubRequestError, match="This is no job"):
+    with pytest.raises(SentinelHubRequestError, match="This is not a job"):
         Job.from_dict(plain)
 
 

@@ -285,7 +285,7 @@ def test_a_text_that_is_nested_without_end_is_named(tmp_path: Path, text: str):
     path = tmp_path / "fields.geojson"
     path.write_text(text)
     for value in (str(path), text):
-        with pytest.raises(SentinelHubRequestError, match="is no GeoJSON"), open_features(value):
+        with pytest.raises(SentinelHubRequestError, match="is not GeoJSON"), open_features(value):
             pass
 
 

@@ -121,7 +121,7 @@ def test_an_id_that_cannot_be_used_is_its_features_problem(given: Any):
 @pytest.mark.parametrize(
     ("item", "problem"),
     [
-        (7, "no GeoJSON feature"),
+        (7, "not a GeoJSON feature"),
         ({**ONE, "geometry": None}, "no geometry"),
         ({**ONE, "geometry": 3}, "a int where its geometry belongs"),
     ],
@@ -146,7 +146,7 @@ def test_the_collection_names_its_crs(forms):
 @pytest.mark.parametrize("text", ["{", '{"features": [1 2]}', "[1", "[] 1", '{"a" 1}', json.dumps(BOTH)[:-1], "{}{"])
 def test_what_is_no_json_is_said_at_once(text: str, forms):
     """Not when the last feature is reached, and with the place."""
-    with pytest.raises(SentinelHubRequestError, match=r"is no GeoJSON: .* at character \d"):
+    with pytest.raises(SentinelHubRequestError, match=r"is not GeoJSON: .* at character \d"):
         read(forms(text))
 
 

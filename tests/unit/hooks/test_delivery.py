@@ -83,7 +83,7 @@ def test_role_that_is_none() -> None:
     found = access_of(None, "s3://results/a", role_arn="sentinel-hub")
 
     assert found is not None
-    assert "no ARN of an IAM role" in (found.fault or "")
+    assert "not an ARN of an IAM role" in (found.fault or "")
 
 
 def test_service_account(connect: Any, tmp_path: Path) -> None:

@@ -387,7 +387,7 @@ def test_features_are_read_from_a_file(run, service: Service, tmp_path: Path, as
     ("text", "message"),
     [
         (None, "cannot be read"),
-        ('{"type": "FeatureCollection", "features": [', "no GeoJSON"),
+        ('{"type": "FeatureCollection", "features": [', "not GeoJSON"),
         ('{"type": "FeatureCollection", "features": []}', "no feature"),
         (b"PK\xff\xfe", "not text"),
     ],
