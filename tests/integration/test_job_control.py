@@ -86,7 +86,7 @@ def test_answer_that_is_lost_took_effect(jobs: Jobs, sentinelhub_sandbox, operat
 @pytest.mark.parametrize(
     ("operator", "arguments", "said"),
     [
-        (SentinelHubListJobsOperator, {"kind": "async-process"}, "kind is 'async-process', whose jobs cannot be listed"),
+        (SentinelHubListJobsOperator, {"kind": "async-process"}, "whose jobs cannot be listed"),
         (SentinelHubListJobsOperator, {"kind": "batch"}, "kind is 'batch'. Give one of"),
         (SentinelHubListJobsOperator, {"states": ["OVER"]}, "states: 'OVER' is not a valid JobState"),
         (SentinelHubListJobsOperator, {"states": 5}, "states: '5' is not a valid JobState"),
