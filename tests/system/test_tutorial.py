@@ -25,7 +25,7 @@ runs = sqlite3.connect("airflow.db").execute("SELECT state FROM dag_run WHERE ru
 sys.exit(("success",) not in runs.fetchall())' && break
   sleep 1
 done
-kill -INT %1 %2
+kill -INT $(jobs -p)
 wait
 """
 """Waits for the run of last week, and ends what runs in the background as the page says."""
