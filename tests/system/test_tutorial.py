@@ -26,7 +26,10 @@ sys.exit(("success",) not in runs.fetchall())' && break
   sleep 1
 done
 kill -INT $(jobs -p)
-wait
+for _ in $(seq 180); do
+  [ -z "$(jobs -r)" ] && break
+  sleep 1
+done
 """
 """Waits for the run of last week, and ends what runs in the background as the page says."""
 
