@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -130,7 +131,9 @@ def test_a_script_runs(sentinelhub_sandbox, block: Block, monkeypatch, tmp_path,
     """The code runs with a connection in place, and prints something."""
     monkeypatch.setenv("AIRFLOW_CONN_SENTINELHUB_DEFAULT", sentinelhub_sandbox.connection_json(auth_cache="memory"))
 
-    exec(compile(with_files_in(tmp_path, block.text), str(block), "exec"), {"__name__": "__main__"})
+    code = compile(with_files_in(tmp_path, block.text), str(block), "exec")
+    with ThreadPoolExecutor() as pool:  # the main thread has an event loop once a browser was started
+        pool.submit(exec, code, {"__name__": "__main__"}).result()
 
     assert capsys.readouterr().out.strip()
     is_asked = not any(without_call in block.text for without_call in (".budgets()", ".rebuild()"))
