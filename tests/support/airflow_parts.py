@@ -23,8 +23,11 @@ PARTS = ("api-server", "scheduler", "triggerer", "dag-processor")
 USER = "admin"
 START_SECONDS = 180.0
 TRIGGER_LOG_PORT = "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT"
-HEARTBEAT_TIMEOUT = 8
-"""Seconds after which a task that gives no sign of life is taken for dead."""
+HEARTBEAT_TIMEOUT = 30
+"""Seconds after which a part or task without a heartbeat counts as dead; on a busy machine one can be late by many."""
+
+BUSY_SECONDS = 60
+"""Seconds to wait for a busy database or API server."""
 
 
 @dataclass
@@ -180,21 +183,24 @@ def airflow_parts(
         "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "16",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+        # A busy machine keeps others waiting for SQLite's one writer, and parts that get no turn end themselves.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout={BUSY_SECONDS}",
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": str(BUSY_SECONDS),
         "AIRFLOW__API_AUTH__JWT_SECRET": "the parts of one test share it",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
         TRIGGER_LOG_PORT: str(free_port()),
         # With the default of 5 s, Airflow 3.3 often fails a deferred task whose trigger fires within that time.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-        # What has died is missed within seconds.
+        # What has died is missed within half a minute.
         "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
-        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "8",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": str(HEARTBEAT_TIMEOUT),
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "4",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "1",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT),
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
         "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
-        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "8",
+        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": str(HEARTBEAT_TIMEOUT),
     }
     environ = airflow_environment(home, dags=dags) | settings | dict(environment)
     if str(python) != sys.executable:
