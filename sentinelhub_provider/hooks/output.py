@@ -65,6 +65,8 @@ def parent(path: Any) -> str:
 
 def relative(path: Any, folder: str) -> str:
     """Return where a file is, as seen from a folder: relative within a disk or bucket, else as a URL."""
+    if parent(path) == folder:  # without a look at the disk, as for most of a folder's thousands of files
+        return f"./{str(path).rpartition('/')[2]}"
     target, start = uri_of(path), uri_of(folder)
     if target.split("/", 3)[:3] != start.split("/", 3)[:3]:  # another storage or bucket
         return target

@@ -99,6 +99,7 @@ class Target(ABC):
     """Takes a body to a place for one file, opened on entering. The file appears with :meth:`complete`, or never."""
 
     path: str
+    size: int = 0
     _file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -113,7 +114,7 @@ class Target(ABC):
         with storing(self.path):
             if self._file is None:
                 self._file = self._opened()
-            else:
+            elif self.size:
                 self._file.seek(0)
                 self._file.truncate()
         self._digest = hashlib.sha256()
