@@ -78,7 +78,7 @@ def _main(file: Path) -> None:
     import numpy  # noqa: F401 - loaded by the task's own work
     import rasterio  # noqa: F401
 
-    from sentinelhub_provider.operators.raster.previews import preview_of
+    from sentinelhub_provider.operators.previews import preview_of
 
     start = time.perf_counter()
     preview = preview_of(file)

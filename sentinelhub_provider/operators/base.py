@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from sentinelhub_provider.api.processing_units import Estimate
+    from sentinelhub_provider.api.statistical.chart import Chart
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
-    from sentinelhub_provider.operators.feature_statistics.chart import Chart
 
 LONGEST_BLOCKING_WAIT = 60.0
 """Seconds. A deferrable operator spends longer waits in the triggerer. Shorter ones are not worth the move."""

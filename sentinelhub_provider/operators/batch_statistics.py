@@ -103,8 +103,8 @@ class SentinelHubBatchStatisticsOperator(StatisticsTableOperator, SentinelHubLis
         result = super().outcome(context, job)
         if self.output_path is None:
             return result
+        from sentinelhub_provider.api.statistical.chart import Chart
         from sentinelhub_provider.api.statistical.table import column_names, rows
-        from sentinelhub_provider.operators.feature_statistics.chart import Chart
         from sentinelhub_provider.operators.jobs.buckets import BucketError
         from sentinelhub_provider.operators.jobs.results import statistics_of_features
 

@@ -145,7 +145,7 @@ def _scene(item: Any) -> dict[str, Any]:
 
 def _previews(told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield a preview of each of the first pictures. The previews of many pictures are smaller."""
-    from sentinelhub_provider.operators.raster.previews import preview_of
+    from sentinelhub_provider.operators.previews import preview_of
 
     outputs, pictures = told.get("outputs"), told.get("pictures")
     if isinstance(outputs, Mapping):

@@ -269,9 +269,9 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
 
     def _write(self, features: AnyFeatures, found: Survey, part: PartFile) -> dict[str, Any]:
         """Write the table, or return its rows. Count them and the missing intervals."""
+        from sentinelhub_provider.api.statistical.chart import Chart
         from sentinelhub_provider.api.statistical.table import json_record
         from sentinelhub_provider.operators.feature_statistics.answers import records
-        from sentinelhub_provider.operators.feature_statistics.chart import Chart
 
         states: Counter[str] = Counter()
         self.chart = Chart()

@@ -165,7 +165,7 @@ def test_what_goes_wrong_is_one_warning(fault: str, left, tmp_path: Path, monkey
         def broken(*_: Any, **__: Any) -> None:
             raise MemoryError("no room")
 
-        monkeypatch.setattr("sentinelhub_provider.operators.raster.previews._encoded", broken)
+        monkeypatch.setattr("sentinelhub_provider.operators.previews._encoded", broken)
 
     left(SentinelHubProcessOperator, output_path=str(tmp_path / "a.tif"), bbox=BOX, **WHAT)
 

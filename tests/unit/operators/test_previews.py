@@ -10,8 +10,8 @@ import rasterio
 from PIL import Image
 
 from sentinelhub_provider.api.imagery import MOST_BYTES, MOST_SIDE, webp_size
-from sentinelhub_provider.operators.raster import previews
-from sentinelhub_provider.operators.raster.previews import preview_of
+from sentinelhub_provider.operators import previews
+from sentinelhub_provider.operators.previews import preview_of
 
 
 def tiff(path: Path, bands: np.ndarray, **profile) -> Path:
