@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from sentinelhub_provider.api.processing_units import Estimate
+    from sentinelhub_provider.features import Features
 
 GEOMETRY_SUFFIXES = (".geojson", ".json", ".wkt")
 """Endings of texts that name a file with a geometry."""
@@ -104,6 +106,32 @@ def geometry_of(operator: BaseOperator, value: Any, field: str) -> Any:
     from sentinelhub_provider.features.files import read_text, template_folders
 
     return read_text(value.strip(), field=field, what="GeoJSON or WKT", folders=template_folders(operator))
+
+
+@contextmanager
+def features_of(operator: Any, properties: Sequence[str] = ()) -> Iterator[Features]:
+    """Open the features of a task, as :func:`~sentinelhub_provider.features.open_features` does.
+
+    Meanwhile, the garbage collector leaves alone what was there before: in the work on thousands of features, it would
+    look through all of Airflow again and again.
+    """
+    from sentinelhub_provider.features import open_features
+    from sentinelhub_provider.features.files import template_folders
+
+    with open_features(
+        operator.features,
+        id_property=operator.id_property,
+        properties=properties,
+        layer=operator.layer,
+        folders=template_folders(operator),
+    ) as features:
+        others = gc.get_freeze_count()
+        gc.freeze()
+        try:
+            yield features
+        finally:
+            if not others:
+                gc.unfreeze()
 
 
 def is_last_try(context: Context) -> bool:

@@ -21,6 +21,7 @@ from sentinelhub_provider.operators.arguments import (
     MAX_XCOM_SIZE,
     SPENT_UNITS_KEY,
     check_xcom_size,
+    features_of,
     geometry_of,
     number_of,
     push,
@@ -175,16 +176,8 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
             yield [Feature(0, 0, geometry_of(self, self.structured("geometry"), "geometry"), self.structured("bbox"))]
             return
         from sentinelhub_provider.api.statistical.table import check_property_names
-        from sentinelhub_provider.features import open_features
-        from sentinelhub_provider.features.files import template_folders
 
-        with open_features(
-            self.features,
-            id_property=self.id_property,
-            properties=self.structured("properties") or (),
-            layer=self.layer,
-            folders=template_folders(self),
-        ) as features:
+        with features_of(self, self.structured("properties") or ()) as features:
             check_property_names(features.properties)
             yield features
 

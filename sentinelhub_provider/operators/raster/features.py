@@ -28,9 +28,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubRequestError,
     SentinelHubResponseError,
 )
-from sentinelhub_provider.features import Features, open_features
-from sentinelhub_provider.features.files import template_folders
-from sentinelhub_provider.operators.arguments import MAX_XCOM_SIZE
+from sentinelhub_provider.operators.arguments import MAX_XCOM_SIZE, features_of
 from sentinelhub_provider.operators.feature_statistics.feature_requests import (
     MOST_FAILURES_IN_A_ROW,
     is_of_one_feature,
@@ -43,6 +41,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from sentinelhub_provider.api.processing_units import Estimate
+    from sentinelhub_provider.features import Features
     from sentinelhub_provider.transport.download import Download
 
 FEATURE_FIELD = "{feature_id}"
@@ -100,12 +99,7 @@ class FeaturePictures:
         """Fetch the missing pictures, and return the task's result."""
         operator = self._operator
         self._check()
-        with open_features(
-            operator.features,
-            id_property=operator.id_property,
-            layer=operator.layer,
-            folders=template_folders(operator),
-        ) as features:
+        with features_of(operator) as features:
             estimate = self._survey(features)
             operator.check_estimate(self._context, estimate)
             operator.hook.get_conn()  # before the threads, which share it

@@ -1,0 +1,26 @@
+"""What operators share: here, the features of a task."""
+
+from __future__ import annotations
+
+import gc
+from types import SimpleNamespace
+
+import pytest
+from jinja2 import Environment
+
+from sentinelhub_provider.operators.arguments import features_of
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_the_garbage_collector_rests_while_features_are_read(others: int, tmp_path):
+    """What was frozen by others before, such as an executor that forks, stays so."""
+    path = tmp_path / "fields.geojson"
+    path.write_text('{"type": "FeatureCollection", "features": []}')
+    gc.unfreeze()
+    if others:
+        gc.freeze()
+
+    with features_of(SimpleNamespace(features=str(path), id_property=None, layer=None, get_template_env=Environment)):
+        assert gc.get_freeze_count() > 0
+
+    assert bool(gc.get_freeze_count()) == bool(others)
