@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,8 @@ from sentinelhub_provider.operators.arguments import features_of
 def test_the_garbage_collector_rests_while_features_are_read(others: int, tmp_path):
     """What was frozen by others before, such as an executor that forks, stays so."""
     path = tmp_path / "fields.geojson"
-    path.write_text('{"type": "FeatureCollection", "features": []}')
+    point = {"type": "Point", "coordinates": [0, 0]}
+    path.write_text(json.dumps({"type": "Feature", "geometry": point, "properties": {}}))
     gc.unfreeze()
     if others:
         gc.freeze()
