@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 PROGRAM = "python -m sentinelhub_provider"
@@ -24,6 +24,25 @@ class CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""
         self.exit(2, f"Wrong arguments: {message}\nTry: {self.prog} --help\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, also a box in one word."""
+        return super().parse_known_args(None if args is None else list(_with_box_split(args)), namespace)
+
+
+def _with_box_split(arguments: Sequence[str]) -> Iterator[str]:
+    """Split the values of ``--bbox`` at commas and spaces, because other tools of the field take them as one word."""
+    missing = 0
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name == "--bbox":
+            yield name
+            missing, argument = 4, value
+            if not equals:
+                continue
+        values = argument.replace(",", " ").split() if missing > 0 else [argument]
+        missing -= len(values)
+        yield from values
 
 
 def build_parser() -> argparse.ArgumentParser:

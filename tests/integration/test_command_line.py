@@ -144,6 +144,24 @@ def test_search_lists_scenes(run: Run, run_json, tmp_path: Path):
     assert len(table) == 4
 
 
+@pytest.mark.parametrize(
+    "box",
+    [
+        ["--bbox", "-13.35,45.40,-13.30,45.45"],
+        ["--bbox=-13.35,45.40,-13.30,45.45"],
+        ["--bbox", "-13.35 45.40 -13.30 45.45"],
+        ["--bbox", "-13.35,", "45.40,", "-13.30,", "45.45"],
+        ["--bbox", "-13.35", "45.40", "-13.30", "45.45", "--limit", "100"],
+    ],
+    ids=" ".join,
+)
+def test_a_box_may_have_commas(run_json, box: list[str]):
+    """As in other tools of the field, also west of Greenwich and before the collection."""
+    scenes = run_json("search", "sentinel-2-l2a", *JUNE, *box)
+    assert scenes
+    assert run_json("search", *box, "sentinel-2-l2a", *JUNE) == scenes
+
+
 def test_search_without_scenes_says_so(run: Run, run_json):
     """It is no error."""
     words = ["search", "sentinel-2-l2a", "--time-range", "1990-01-01/1990-02-01", *AREA]
