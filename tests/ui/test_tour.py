@@ -1,4 +1,4 @@
-"""A tour of all that a person meets, in the oldest supported Airflow: what it looks like goes to ``artifacts/ui``."""
+"""A tour of all that a person meets, in each supported Airflow: what it looks like goes to ``artifacts/ui``."""
 
 from __future__ import annotations
 
@@ -74,7 +74,6 @@ def fixture_tour(installed: Installed, browser: Browser, artifacts: Path, tmp_pa
     assert [error for error in errors if "sentinelhub" in error] == []
 
 
-@pytest.mark.parametrize("installed", [pytest.param(("3.1.8", "3.11"), id="airflow-3.1")], indirect=True)
 def test_tour(tour: Tour):
     """Login, connection form, examples, the page at its three depths, buttons and tab, and a job that goes on."""
     log_in(tour)

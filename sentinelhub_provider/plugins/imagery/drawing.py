@@ -73,14 +73,24 @@ def map_of(rings: Sequence[Sequence[Position]]) -> dict[str, Any]:
         "is_small": is_small,
         "width": WIDTH,
         "height": HEIGHT,
-        "words": f"{degrees(west, 'EW')} to {degrees(east, 'EW')}, {degrees(south, 'NS')} to {degrees(north, 'NS')}",
+        "words": place_of((west, south, east, north)),
     }
 
 
-def degrees(value: float, letters: str) -> str:
+def place_of(box: tuple[float, float, float, float]) -> str:
+    """Write the sides of a box in degrees, with enough digits to tell opposite sides apart."""
+    west, south, east, north = box
+    side = min((side for side in (east - west, north - south) if side > 0), default=1)
+    digits = min(6, max(2, -math.floor(math.log10(side))))
+    sides = ((west, east, "EW"), (south, north, "NS"))
+    return ", ".join(" to ".join(degrees(value, letters, digits) for value in pair) for *pair, letters in sides)
+
+
+def degrees(value: float, letters: str, digits: int) -> str:
     """Write a longitude or latitude."""
     turned = (value + 180) % 360 - 180 if letters == "EW" and abs(value) > 180 else value
-    return f"{abs(turned):.4g}° {letters[turned < 0]}"
+    rounded = round(turned, digits)
+    return f"{abs(rounded):.10g}° {letters[rounded < 0]}"
 
 
 def chart_of(series: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

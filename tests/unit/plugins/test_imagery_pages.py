@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from sentinelhub_provider.links.imagery import ImageryLink, page_of
 from sentinelhub_provider.plugins.imagery import views
-from sentinelhub_provider.plugins.imagery.drawing import chart_of, map_of
+from sentinelhub_provider.plugins.imagery.drawing import chart_of, map_of, place_of
 
 
 @pytest.fixture(name="all_pages", scope="module")
@@ -446,3 +446,19 @@ def test_chart_has_room_for_all_values(values: list[float]):
 def test_chart_without_times_is_none():
     """There is nothing to draw."""
     assert chart_of([{"name": "a", "points": [("yesterday", 1.0)]}]) is None
+
+
+@pytest.mark.parametrize(
+    ("box", "place"),
+    [
+        ((20.5, 47.5, 20.62, 47.56), "20.5° E to 20.62° E, 47.5° N to 47.56° N"),
+        ((20.5431, 47.5301, 20.5512, 47.5332), "20.543° E to 20.551° E, 47.53° N to 47.533° N"),
+        ((-0.00012, -0.00002, 0.00008, 0.00009), "0.0001° W to 0.0001° E, 0° N to 0.0001° N"),
+        ((179.5, -17, 181, -16), "179.5° E to 179° W, 17° S to 16° S"),
+        ((14, 46, 14, 46), "14° E to 14° E, 46° N to 46° N"),
+        ((-180, -90, 180, 90), "180° W to 180° E, 90° S to 90° N"),
+    ],
+)
+def test_a_place_has_the_digits_that_it_needs(box: tuple[float, float, float, float], place: str):
+    """A field's sides differ in the third decimal, and a country's in the first."""
+    assert place_of(box) == place
