@@ -32,10 +32,11 @@ PARAMS = {
     "output_dir": Param(str(Path(tempfile.gettempdir()) / "sentinelhub-insured"), type="string", title="Folder"),
     "fall": Param(0.15, type="number", title="Fall", description="NDVI lost in a week that is worth a warning"),
 }
+START = timezone.datetime(2025, 1, 6)
 WEEKLY = CronDataIntervalTimetable("0 0 * * 1", timezone="UTC")
 
 
-@dag(schedule=WEEKLY, start_date=timezone.datetime(2025, 1, 6), catchup=False, params=PARAMS, doc_md=__doc__)
+@dag(schedule=WEEKLY, start_date=START, params=PARAMS, tags=["example", "sentinelhub"], doc_md=__doc__)
 def example_sentinelhub_insured_fields() -> None:
     """Merge into the dataset, take pictures, warn."""
     ndvi = SentinelHubStatisticsOperator(
