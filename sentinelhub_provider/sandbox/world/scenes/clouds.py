@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -88,7 +89,12 @@ def weather(seed: int, swath: int, day: date, sun_azimuth: float, sun_zenith: fl
 
 def sky(state: Weather, lon: Coordinates, lat: Coordinates, *, shadows: bool = True) -> Sky:
     """Draw the sky over each point (one-dimensional arrays of degrees); without ``shadows`` in half the time."""
-    x, y = to_plane(lon, lat)
+    return _sky(state, lon.tobytes(), lat.tobytes(), shadows)
+
+
+@lru_cache(maxsize=32)  # of 1 MB at most, where readers take BLOCK points at a time
+def _sky(state: Weather, longitudes: bytes, latitudes: bytes, shadows: bool) -> Sky:
+    x, y = to_plane(np.frombuffer(longitudes), np.frombuffer(latitudes))
     nothing = np.zeros(x.shape, np.float32)
     if state.clear:
         return Sky(nothing, nothing, nothing)

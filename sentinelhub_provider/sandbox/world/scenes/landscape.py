@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -91,7 +92,13 @@ def ground(seed: int, x: Coordinates, y: Coordinates) -> Values:
 
 
 def survey(seed: int, lon: Coordinates, lat: Coordinates) -> Land:
-    """Describe the land at each point (one-dimensional arrays of degrees)."""
+    """Describe the land at each point (one-dimensional arrays of degrees), once for all days of a request."""
+    return _survey(seed, lon.tobytes(), lat.tobytes())
+
+
+@lru_cache(maxsize=16)  # of 3 MB at most, where readers take BLOCK points at a time
+def _survey(seed: int, longitudes: bytes, latitudes: bytes) -> Land:
+    lon, lat = np.frombuffer(longitudes), np.frombuffer(latitudes)
     x, y = to_plane(lon, lat)
     height = ground(seed, x, y)
 

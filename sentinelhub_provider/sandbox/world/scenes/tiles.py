@@ -94,7 +94,8 @@ class TileScene:
         return self.tile.zone.epsg
 
 
-def tiles_in(bbox: Bounds | None) -> list[Tile]:
+@lru_cache(maxsize=64)
+def tiles_in(bbox: Bounds | None) -> tuple[Tile, ...]:
     """List the tiles that touch a box (west, south, east, north in degrees; west > east crosses the date line)."""
     if bbox is None:
         bbox = (-180.0, SOUTH_LIMIT, 180.0, NORTH_LIMIT)
@@ -107,7 +108,7 @@ def tiles_in(bbox: Bounds | None) -> list[Tile]:
             if (north < 0.0) if northern else (south > 0.0):
                 continue
             found += [tile for tile in _zone_tiles(Zone(number, northern)).values() if _touches(tile, bbox)]
-    return found
+    return tuple(found)
 
 
 def find(name: str) -> Tile | None:
