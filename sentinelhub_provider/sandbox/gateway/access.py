@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -13,7 +13,8 @@ from sentinelhub_provider.sandbox.gateway.state import Sandbox
 from sentinelhub_provider.sandbox.settings import Api, ClientSettings
 
 
-def get_sandbox(request: Request) -> Sandbox:
+# FastAPI runs a dependency that is no coroutine in another thread, which takes longer than the dependency.
+async def get_sandbox(request: Request) -> Sandbox:
     """Return the state of the sandbox that serves this request."""
     sandbox: Sandbox = request.app.state.sandbox
     return sandbox
@@ -53,10 +54,10 @@ def admit(sandbox: Sandbox, client: ClientSettings, api: Api) -> None:
         raise rate_limited(wait)
 
 
-def allowed(api: Api) -> Callable[[Request, Sandbox], None]:
+def allowed(api: Api) -> Callable[[Request, Sandbox], Awaitable[None]]:
     """Return the dependency of routes that need a token and permission for ``api``; they know the ``CallerDep``."""
 
-    def check(request: Request, sandbox: SandboxDep) -> None:
+    async def check(request: Request, sandbox: SandboxDep) -> None:
         client = authenticate(sandbox, request.headers.get("authorization"))
         admit(sandbox, client, api)
         request.state.caller = client
@@ -64,7 +65,7 @@ def allowed(api: Api) -> Callable[[Request, Sandbox], None]:
     return check
 
 
-def get_caller(request: Request) -> ClientSettings:
+async def get_caller(request: Request) -> ClientSettings:
     """Return the client that was let pass to this route."""
     caller: ClientSettings = request.state.caller
     return caller
@@ -73,7 +74,7 @@ def get_caller(request: Request) -> ClientSettings:
 CallerDep = Annotated[ClientSettings, Depends(get_caller)]
 
 
-def authenticated(request: Request, sandbox: SandboxDep) -> ClientSettings:
+async def authenticated(request: Request, sandbox: SandboxDep) -> ClientSettings:
     """Dependency of a route that needs a good token and nothing more."""
     return authenticate(sandbox, request.headers.get("authorization"))
 

@@ -62,7 +62,7 @@ class ClientBody(_Body):
     token_lifetime: float | None = Field(None, gt=0)
 
 
-def get_control(request: Request) -> Control:
+async def get_control(request: Request) -> Control:
     """Return the control over the sandbox that serves this request."""
     return Control(request.app.state.sandbox)
 

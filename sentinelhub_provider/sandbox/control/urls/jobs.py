@@ -75,7 +75,7 @@ class OptionsBody(_Body):
     simulated_features: int = Field(default=10, ge=1)
 
 
-def get_control(request: Request) -> JobsControl:
+async def get_control(request: Request) -> JobsControl:
     """Return the control over the jobs of the sandbox that serves this request."""
     return JobsControl(request.app.state.sandbox)
 
