@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -14,6 +13,7 @@ from typing import Any
 import pystac
 import pytest
 from stac_checks import check_stac
+from together import start_together
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError
 from sentinelhub_provider.stac.collection import FolderCollection, Member, joined, new_collection, with_members
@@ -153,12 +153,8 @@ def _add(folder: Path, writer: int, together: Any = None) -> None:
 def test_processes_that_write_at_once_lose_nothing_and_a_reader_sees_no_half(tmp_path: Path):
     """Also where one of them is killed in the middle; its retry completes it."""
     FolderCollection(tmp_path).add([member("first")])
-    context = multiprocessing.get_context("spawn")
-    together = context.Barrier(4)  # who reads while the others load would only keep them from it
-    writers = [context.Process(target=_add, args=(tmp_path, number, together)) for number in range(3)]
-    for writer in writers:
-        writer.start()
-    together.wait()
+    # Who reads while the others load would only keep them from it.
+    writers = start_together(_add, *((tmp_path, number) for number in range(3)))
     seen = 0
     while any(writer.is_alive() for writer in writers):
         found = len(items(tmp_path))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from s3_server import BUCKET, S3Server
+from together import start_together
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError
 from sentinelhub_provider.tables import KEY, Dataset, DeltaDataset, changes
@@ -309,12 +309,8 @@ def _merge_own(path: Path, number: int, kind: type[Dataset], together: Any = Non
 def test_merges_at_once_lose_nothing_and_a_reader_sees_no_half(tmp_path: Path, kind: type[Dataset]):
     """Three processes write into the same months; one that is killed in the middle leaves a dataset that is whole."""
     merge(tmp_path, rows(range(6), range(100, 101)), kind=kind)
-    context = multiprocessing.get_context("spawn")
-    together = context.Barrier(4)  # who reads while the others load would only keep them from it
-    writers = [context.Process(target=_merge_own, args=(tmp_path, number, kind, together)) for number in range(3)]
-    for writer in writers:
-        writer.start()
-    together.wait()
+    # Who reads while the others load would only keep them from it.
+    writers = start_together(_merge_own, *((tmp_path, number, kind) for number in range(3)))
     seen = 0
     while any(writer.is_alive() for writer in writers):
         found = means(tmp_path)
