@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dag_runs import started_dag_runner
+from dag_runs import DagRunner
 from doc_blocks import all_blocks
 from postgres_server import missing_packages, postgres_server
 
@@ -58,7 +58,7 @@ def rows_of(connect: Any) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.skipif(bool(missing_packages()), reason="PostgreSQL is not installed")
-def test_a_repeated_run_changes_nothing(sentinelhub_sandbox_server, tmp_path: Path):
+def test_a_repeated_run_changes_nothing(dag_runner: DagRunner, sentinelhub_sandbox_server, tmp_path: Path):
     """Fields come out of each database, and a row for each of them and each week goes into it, once."""
     dags = tmp_path / "dags"
     dags.mkdir()
@@ -69,11 +69,10 @@ def test_a_repeated_run_changes_nothing(sentinelhub_sandbox_server, tmp_path: Pa
             connections[f"AIRFLOW_CONN_{name.upper()}"], opened[name] = stack.enter_context(kind(tmp_path))
             text = BLOCK.text.replace("farm_db", name).replace("fields_in_a_database", name)
             (dags / f"{name}.py").write_text(text.replace("~/sentinelhub", f"{tmp_path}/{name}"))
-        runner = stack.enter_context(started_dag_runner(tmp_path / "airflow", **connections))
-        first = runner.run(sentinelhub_sandbox_server, dags, tmp_path)
+        first = dag_runner.run(sentinelhub_sandbox_server, dags, tmp_path, environment=connections)
         assert {first.runs[name]["state"] for name in opened} == {"success"}, first.log[-5000:]
         stored = {name: rows_of(connect) for name, connect in opened.items()}
-        again = runner.run(sentinelhub_sandbox_server, dags, tmp_path)
+        again = dag_runner.run(sentinelhub_sandbox_server, dags, tmp_path, environment=connections)
         assert {again.runs[name]["state"] for name in opened} == {"success"}, again.log[-5000:]
         assert {name: rows_of(connect) for name, connect in opened.items()} == stored
     for rows in stored.values():

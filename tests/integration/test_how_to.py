@@ -18,7 +18,7 @@ import pytest
 import rasterio
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message as MessageHandler
-from dag_runs import started_dag_runner
+from dag_runs import DagRunner
 from doc_blocks import ROOT, all_blocks, blocks
 from environment import free_port
 from s3_server import BUCKET, S3Server
@@ -84,8 +84,10 @@ def fixture_mailbox() -> Iterator[tuple[Mailbox, str]]:
 
 
 @pytest.fixture(scope="module", name="home")
-def fixture_home(mailbox, s3_for_all: S3Server, sentinelhub_sandbox_server, tmp_path_factory) -> Path:
-    """Run all DAGs, the alarm for two weeks, in one Airflow; return the folder that they write to."""
+def fixture_home(
+    dag_runner: DagRunner, mailbox, s3_for_all: S3Server, sentinelhub_sandbox_server, tmp_path_factory
+) -> Path:
+    """Run all DAGs, the alarm for two weeks; return the folder that they write to."""
     home = tmp_path_factory.mktemp("home")
     texts = {
         1: [BEFORE.text, AFTER.text, IN_A_BUCKET.text.replace("my-bucket", BUCKET), alarm_of("2025-06-16")],
@@ -98,15 +100,14 @@ def fixture_home(mailbox, s3_for_all: S3Server, sentinelhub_sandbox_server, tmp_
         "OAUTHLIB_INSECURE_TRANSPORT": "1",
         "XDG_CONFIG_HOME": str(home),
     }
-    with started_dag_runner(home / "airflow", **environment) as runner:
-        for number, dags in texts.items():
-            folder = home / f"dags{number}"
-            folder.mkdir()
-            (folder / "insured_fields.zip").write_bytes((ROOT / "example_dags/insured_fields.zip").read_bytes())
-            for index, text in enumerate(dags):
-                (folder / f"dag{index}.py").write_text(text.replace("~/sentinelhub", str(home)))
-            done = runner.run(sentinelhub_sandbox_server, folder, home)
-            assert {run["state"] for run in done.runs.values()} == {"success"}, done.log[-5000:]
+    for number, dags in texts.items():
+        folder = home / f"dags{number}"
+        folder.mkdir()
+        (folder / "insured_fields.zip").write_bytes((ROOT / "example_dags/insured_fields.zip").read_bytes())
+        for index, text in enumerate(dags):
+            (folder / f"dag{index}.py").write_text(text.replace("~/sentinelhub", str(home)))
+        done = dag_runner.run(sentinelhub_sandbox_server, folder, home, environment=environment)
+        assert {run["state"] for run in done.runs.values()} == {"success"}, done.log[-5000:]
     return home
 
 

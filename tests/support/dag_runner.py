@@ -1,9 +1,9 @@
 """Runs DAGs in one Airflow process, whose first run takes ten seconds and more. ``dag_runs.py`` starts it.
 
-Each line of the standard input is an order, ``{"home": ..., "dags": ..., "connections": [...]}``: every DAG of the
-folder ``dags`` is run once with each connection. Then ``home`` has the file ``log`` and ``result.json``, a list with an
-element for each connection: for each DAG its run's state and the states and results of its tasks. A line on the
-standard output tells that they are there.
+Each line of the standard input is an order, ``{"home": ..., "dags": ..., "connections": [...], "environment": {...}}``:
+every DAG of the folder ``dags`` is run once with each connection, and with the variables of ``environment``. Then
+``home`` has the file ``log`` and ``result.json``, a list with an element for each connection: for each DAG its run's
+state and the states and results of its tasks. A line on the standard output tells that they are there.
 
 A DAG's tag ``at=2025-03-30`` gives the run that logical date, ``at=`` gives it none, as runs that assets start have.
 """
@@ -30,14 +30,19 @@ def main() -> None:
         with (home / "log").open("w") as log:
             for stream in (1, 2):
                 os.dup2(log.fileno(), stream)
+        before = dict(os.environ)
         try:
             if is_first:
                 _migrate()
                 is_first = False
+            os.environ |= order["environment"]
             result = _run(home, order["dags"], order["connections"])
         except Exception:
             traceback.print_exc()
             result = None
+        finally:
+            os.environ.clear()
+            os.environ |= before
         sys.stdout.flush()
         sys.stderr.flush()
         (home / "result.json").write_text(json.dumps(result))

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,23 +33,34 @@ class DagRunner:
     airflow_home: Path
     process: subprocess.Popen[str]
 
-    def run(self, server: SandboxServer, dags: Path, home: Path, **extra: Any) -> DagRuns:
+    def run(
+        self,
+        server: SandboxServer,
+        dags: Path,
+        home: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        **extra: Any,
+    ) -> DagRuns:
         """Run the DAGs of a folder.
 
         :param server: where the connection ``sentinelhub_default`` leads.
         :param home: working folder of the tasks, which also takes the log and the result.
+        :param environment: more variables of the tasks.
         :param extra: further members of the connection's extra.
         """
-        return self.run_with([connection_to(server, **extra)], dags, home)[0]
+        return self.run_with([connection_to(server, **extra)], dags, home, environment)[0]
 
-    def run_with(self, connections: list[str], dags: Path, home: Path) -> list[DagRuns]:
+    def run_with(
+        self, connections: list[str], dags: Path, home: Path, environment: Mapping[str, str] | None = None
+    ) -> list[DagRuns]:
         """Run the DAGs of a folder with one connection after the other.
 
         :param connections: what ``sentinelhub_default`` is, as JSON.
         """
         assert self.process.stdin
         assert self.process.stdout
-        order = {"home": str(home), "dags": str(dags), "connections": connections}
+        order = {"home": str(home), "dags": str(dags), "connections": connections, "environment": environment or {}}
         self.process.stdin.write(f"{json.dumps(order)}\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
