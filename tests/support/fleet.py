@@ -7,6 +7,7 @@ once on a small machine.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -152,6 +153,7 @@ def main(orders: socket.socket) -> None:
     for module in ("hooks.sharing", "oauth.stores.file", "oauth.stores.redis", "transport.session"):
         importlib.import_module(f"sentinelhub_provider.{module}")
     logging.disable(logging.INFO)
+    gc.freeze()  # no fork looks for garbage in what all of them share, which would copy it
     fleets = []
     while True:
         _, pipes, _, _ = socket.recv_fds(orders, len(b"fleet"), 2)

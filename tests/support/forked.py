@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 def at_once(processes: int, work: Callable[[], Any]) -> None:
     """Fork, print the children's ids, let them go, wait for them; each prints what its work returned, on a line."""
     gate, opener = os.pipe()
+    gc.freeze()  # no child looks for garbage in what all of them share, which would copy it
     children = []
     for _ in range(processes):
         children.append(os.fork())
