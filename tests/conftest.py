@@ -60,16 +60,16 @@ sys.addaudithook(_refuse_the_outside)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two processes more than there are cores: some tests wait for a deadline or for another process."""
-    return len(os.sched_getaffinity(0)) + 2
+    """One process more than there are cores: some tests wait for a deadline or for another process."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 TOGETHER = {
-    path.relative_to(_TESTS.parent).as_posix(): shared[0]
+    path.relative_to(_TESTS.parent).as_posix()
     for path in _TESTS.rglob("test_*.py")
-    if (shared := re.search(r"\b(dag_runner|s3_for_all)\b", path.read_text(encoding="utf-8")))
+    if re.search(r"\bdag_runner\b", path.read_text(encoding="utf-8"))
 }
-"""Files of tests that need an Airflow or an S3 server: one process of xdist has them all, so that it starts once."""
+"""Files of tests that need an Airflow: one process of xdist has them all, so that it starts once."""
 
 
 class FileScheduling(LoadFileScheduling):
@@ -88,7 +88,7 @@ class FileScheduling(LoadFileScheduling):
         if "airflow-3." in nodeid:  # one process installs the package beside each Airflow
             return "installed"
         file = super()._split_scope(nodeid)
-        return TOGETHER.get(file, file)
+        return "dag_runner" if file in TOGETHER else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
