@@ -87,6 +87,7 @@ def fixture_visit(request, filled: tuple[Up, str], browser: Browser, artifacts: 
 
 def test_overview_in_the_menu(visit):
     """Spent, errors and runs; a run leads to its contact sheet, and that to a task."""
+    visit("/sentinelhub/", "overview-alone")  # axe does not look into Airflow's frame
     page: Page = visit("/plugin/satellite-imagery", "overview")
     frame = page.frame_locator("iframe")
     expect(frame.get_by_text("Processing units spent")).to_be_visible()
