@@ -1,7 +1,8 @@
-"""Buttons that lead from a task instance to the data in the Copernicus Browser and to its output on the web."""
+"""Buttons that lead from a task instance to the Copernicus Browser, its output on the web, and its documentation."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -76,3 +77,16 @@ class OutputLink(BaseOperatorLink):
         """Return the address, empty for a local path or a bucket. An empty address gives no button."""
         path = str(getattr(operator, "facts", {}).get("path") or "")
         return path if path.startswith(("http://", "https://")) else ""
+
+
+class DocumentationLink(BaseOperatorLink):
+    """Leads to the operator's page in the documentation, if the installed distribution names an address for it."""
+
+    name = "Documentation"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's names
+        """Return the address, empty if there is none. An empty address gives no button."""
+        urls = importlib.metadata.metadata("airflow-provider-sentinelhub").get_all("Project-URL") or ()
+        root = dict(url.split(", ", 1) for url in urls).get("Documentation")
+        page = f"reference/classes/{type(operator).__module__}.{type(operator).__name__}.html"
+        return "" if root is None else f"{root.rstrip('/')}/{page}"

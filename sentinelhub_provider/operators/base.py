@@ -24,7 +24,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubRequestError,
 )
 from sentinelhub_provider.links.imagery import ImageryLink
-from sentinelhub_provider.links.places import CopernicusBrowserLink, OutputLink
+from sentinelhub_provider.links.places import CopernicusBrowserLink, DocumentationLink, OutputLink
 from sentinelhub_provider.operators.arguments import (
     ESTIMATED_UNITS_KEY,
     added_units,
@@ -204,7 +204,7 @@ class SentinelHubOperator(ConnectedOperator):
     """The chart of a table of statistics on that page."""
     facts: Mapping[str, Any] = MappingProxyType({})
     """The task's facts on that page."""
-    operator_extra_links = (ImageryLink(), CopernicusBrowserLink(), OutputLink())
+    operator_extra_links = (ImageryLink(), CopernicusBrowserLink(), OutputLink(), DocumentationLink())
     spent_before: float | None = None
     """PU that the task spent in earlier attempts and before a wait, as far as known."""
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from email.message import Message
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from sentinelhub_provider.api.imagery import facts_of_request
-from sentinelhub_provider.links.places import CopernicusBrowserLink, OutputLink, browser_url
+from sentinelhub_provider.links.places import CopernicusBrowserLink, DocumentationLink, OutputLink, browser_url
+from sentinelhub_provider.operators.process import SentinelHubProcessOperator
 
 JUNE = {"from": "2025-06-01T00:00:00Z", "to": "2025-06-30T23:59:59Z"}
 REQUEST = {
@@ -65,3 +67,26 @@ def test_what_the_browser_cannot_show_has_no_button(facts: dict):
 def test_an_output_has_a_button_where_it_is_on_the_web(path: str | None, link: str):
     """Airflow hides other addresses."""
     assert OutputLink().get_link(SimpleNamespace(facts={"path": path}), ti_key=None) == link
+
+
+@pytest.mark.parametrize(
+    ("urls", "root"),
+    [
+        (
+            ["Changelog, https://example.org/log", "Documentation, https://example.org/docs/"],
+            "https://example.org/docs",
+        ),
+        (["Changelog, https://example.org/log"], None),
+        ([], None),
+    ],
+)
+def test_an_operator_leads_to_its_page(urls: list[str], root: str | None, monkeypatch: pytest.MonkeyPatch):
+    """Once the documentation has an address, which the distribution names."""
+    metadata = Message()
+    for url in urls:
+        metadata["Project-URL"] = url
+    monkeypatch.setattr("importlib.metadata.metadata", lambda _: metadata)
+    operator = SentinelHubProcessOperator(task_id="ndvi", output_path="ndvi.tif")
+    page = "reference/classes/sentinelhub_provider.operators.process.SentinelHubProcessOperator.html"
+
+    assert DocumentationLink().get_link(operator, ti_key=None) == (f"{root}/{page}" if root else "")  # type: ignore[arg-type]
