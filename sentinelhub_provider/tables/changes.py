@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.time_range import parse_duration, parse_time
@@ -15,6 +15,10 @@ from sentinelhub_provider.tables.delta import is_delta, open_delta
 if TYPE_CHECKING:
     import pyarrow
 
+CLOCK_CHANGE = timedelta(hours=1)
+FARTHEST_ZONE = timedelta(hours=14)
+"""A local month begins up to so long before the same month in UTC."""
+
 
 def changes(path: Any, *, compare_with: Any = "P7D", column: str = "mean", interval_from: Any = None) -> pyarrow.Table:
     """Compare the rows of one interval with those of an earlier one, for each feature, output and band.
@@ -25,7 +29,8 @@ def changes(path: Any, *, compare_with: Any = "P7D", column: str = "mean", inter
 
     :param path: a dataset that the Statistics operator writes with ``partition_by``, or a Parquet file. It is a local
         path or a URL that Airflow's object storage knows.
-    :param compare_with: how much earlier, as an ISO 8601 duration such as ``P7D`` or ``P1Y``, or a ``timedelta``.
+    :param compare_with: how much earlier, as an ISO 8601 duration such as ``P7D`` or ``P1Y``, or a ``timedelta``. The
+        earlier interval of a local calendar is found also where the clocks change in between.
     :param column: the column of numbers to compare.
     :param interval_from: start of the interval. Default: the latest of the dataset.
     :returns: a table with ``feature_id``, ``interval_from``, ``output``, ``band``, the column, its earlier value as
@@ -51,11 +56,10 @@ def changes(path: Any, *, compare_with: Any = "P7D", column: str = "mean", inter
                 f"column: {path} has no column of numbers {column!r}. Choose one of: {', '.join(names)}."
             )
         now = _latest(rows) if interval_from is None else parse_time(interval_from, "interval_from")
-        before = _before(now, back)
         key = ["feature_id", "output", "band"]
         later, earlier = (
-            rows.to_table([*key, "interval_from", column], filter=arrow.compute.field("interval_from") == moment)
-            for moment in (now, before)
+            rows.to_table([*key, "interval_from", column], filter=_between(rows, moment, moment))
+            for moment in (now, _start_before(rows, now, back))
         )
     except SentinelHubError:
         raise
@@ -83,6 +87,39 @@ def _before(moment: datetime, back: Any) -> datetime:
         raise SentinelHubRequestError(f"compare_with leads out of the calendar from {moment:%Y-%m-%d}.") from error
 
 
+def _start_before(rows: Any, now: datetime, back: Any) -> datetime:
+    """Return the start of the earlier interval, in a calendar of UTC or of a local time whose clocks may change."""
+    exact = _before(now, back)
+    wanted = (exact, _before(now + FARTHEST_ZONE, back) - FARTHEST_ZONE)  # 28 February, 23:00 is March in Berlin
+    there = [
+        _utc(start)
+        for moment in dict.fromkeys(wanted)
+        for start in rows.to_table(
+            ["interval_from"], filter=_between(rows, moment - CLOCK_CHANGE, moment + CLOCK_CHANGE)
+        )["interval_from"]
+        .unique()
+        .to_pylist()
+    ]
+
+    def distance(start: datetime) -> tuple[timedelta, timedelta]:
+        return min(abs(start - moment) for moment in wanted), abs(start - exact)
+
+    return min(there, key=distance, default=exact)
+
+
+def _between(rows: Any, first: datetime, last: datetime) -> Any:
+    """Return the filter of rows whose intervals start in between. Times without a zone are in UTC."""
+    import pyarrow
+    import pyarrow.compute
+
+    start, kind = pyarrow.compute.field("interval_from"), rows.schema.field("interval_from").type
+    return (start >= pyarrow.scalar(first, kind)) & (start <= pyarrow.scalar(last, kind))
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
 def _latest(rows: Any) -> datetime:
     """Return the start of the latest interval. Raises :class:`SentinelHubRequestError` if there are no rows."""
     import pyarrow.compute
@@ -93,7 +130,7 @@ def _latest(rows: Any) -> datetime:
         found = latest if found is None or (latest is not None and latest > found) else found
     if found is None:
         raise SentinelHubRequestError("path: the dataset is empty, so there is no interval to compare.")
-    return found.astimezone(UTC)
+    return _utc(found)
 
 
 def _parquet(place: Any) -> Any:

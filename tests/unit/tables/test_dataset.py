@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import deltalake
 import pyarrow
@@ -381,6 +382,45 @@ def test_changes_between_intervals(tmp_path: Path, kind: type[Dataset]):
     ]
     assert set(changes(tmp_path, interval_from=START + timedelta(weeks=1))["change"].to_pylist()) == {0.0}
     assert set(changes(tmp_path, compare_with=timedelta(weeks=2))["change"].to_pylist()) == {-0.25, None}
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("zone", "earlier", "later", "compare_with"),
+    [
+        ("Europe/Berlin", "2025-10-20", "2025-10-27", "P7D"),
+        ("Europe/Berlin", "2025-03-24", "2025-03-31", timedelta(days=7)),
+        ("America/New_York", "2025-10-27", "2025-11-03", "P1W"),
+        ("Australia/Lord_Howe", "2025-03-31", "2025-04-07", "P7D"),
+        ("Europe/Berlin", "2025-02-01", "2025-03-01", "P1M"),
+        ("Europe/Berlin", "2025-10-01", "2025-11-01", "P1M"),
+        ("Europe/Berlin", "2024-03-01", "2025-03-01", "P1Y"),
+        ("Pacific/Kiritimati", "2025-02-01", "2025-03-01", "P1M"),
+        ("America/Los_Angeles", "2025-03-01", "2025-04-01", "P1M"),
+        ("UTC", "2025-02-28", "2025-03-31", "P1M"),
+    ],
+)
+def test_changes_of_a_local_calendar(
+    tmp_path: Path, kind: type[Dataset], zone: str, earlier: str, later: str, compare_with: Any
+):
+    """Its weeks and months begin at other hours in UTC when the clocks change, its months also on other days."""
+    starts = [datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(zone)) for day in (earlier, later)]
+    days = [start + timedelta(days=day) for start in starts for day in (-1, 1)]
+    merge(tmp_path, *(rows(range(1), range(2), 0.75, interval_from=start) for start in [*days, starts[0]]), kind=kind)
+    merge(tmp_path, rows(range(1), range(2), 0.5, interval_from=starts[1]), kind=kind)
+    found = changes(tmp_path, compare_with=compare_with, interval_from=starts[1])
+    assert found["change"].to_pylist() == [-0.25, -0.25]
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+@pytest.mark.parametrize("interval_from", [None, START + timedelta(weeks=1)])
+def test_changes_of_a_file_with_times_of_another_kind(tmp_path: Path, zone: str | None, interval_from: Any):
+    """As pandas writes them: in nanoseconds, without a zone or in a local one."""
+    table = pyarrow.concat_tables([rows(range(1), range(1), 0.75), rows(range(1, 2), range(1), 0.5)])
+    times = table["interval_from"].cast(pyarrow.timestamp("ns", tz=zone))
+    path = tmp_path / "ndvi.parquet"
+    pyarrow.parquet.write_table(table.set_column(2, "interval_from", times), path)
+    assert changes(path, interval_from=interval_from)["change"].to_pylist() == [-0.25]
 
 
 @BOTH
