@@ -1,7 +1,7 @@
-"""Reading features - fields, parcels, districts - from the files that people keep them in, one at a time.
+"""Reads features, such as fields, parcels and districts, from many kinds of files, one at a time.
 
-Any task may use it: see :func:`open_features`. GeoJSON and WKT need nothing more; what GDAL reads (Shapefile,
-GeoPackage, FlatGeobuf, KML) needs the extra ``vector``, GeoParquet the extra ``parquet``.
+Any task may use :func:`open_features`. GeoJSON and WKT need nothing more. GDAL's formats (Shapefile, GeoPackage,
+FlatGeobuf, KML) need the extra ``vector``, and GeoParquet needs the extra ``parquet``.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class _Source(Protocol):
 
 
 class Features:
-    """Features of a source, read one at a time; can be iterated over more than once."""
+    """Features of a source, read one at a time. You can iterate over them more than once."""
 
     def __init__(
         self, source: _Source, name: str, *, id_property: str | None = None, properties: Sequence[str] = ()
@@ -54,7 +54,7 @@ class Features:
         """Names of the properties that features bring along."""
         self._wanted = list(dict.fromkeys([*self.properties, *([] if id_property is None else [id_property])]))
         self.crs = source.crs
-        """The CRS that the source names; ``None`` if it names none."""
+        """The CRS that the source names, ``None`` if it names none."""
         if not source.count:
             raise SentinelHubRequestError(f"features: {name} is empty: it has no feature.")
         unknown = next((one for one in self._wanted if one not in source.columns), None)
@@ -93,7 +93,7 @@ class Features:
 
 
 class _WktRows:
-    """WKT as rows, one geometry to a line; all in the CRS of the first."""
+    """WKT as rows, one geometry in each line. All are in the CRS of the first one."""
 
     columns: Sequence[str] = ()
 
@@ -123,14 +123,14 @@ def open_features(
     """Read features. They exist for as long as the context lasts.
 
     :param value: GeoJSON as mapping, list or text, WKT, or anything with ``__geo_interface__``, such as a GeoDataFrame.
-        Or the path of a file: GeoJSON (also as text sequence or newline delimited), WKT (one geometry per line) or
+        Or the path of a file with GeoJSON (also as text sequence or newline delimited), WKT (one geometry per line) or
         GeoParquet. GDAL's formats work, too, such as Shapefile (also zipped), GeoPackage, FlatGeobuf and KML. A path is
         local, or a URL that Airflow's object storage knows, or an ``ObjectStoragePath``.
-    :param id_property: the property that names features; the file's own ids, else their numbers, by default.
+    :param id_property: the property that names features. By default, these are the file's own ids, else numbers.
     :param properties: names of properties that features bring along.
     :param layer: which layer of a file that has several.
-    :param folders: where a relative path is looked for, after the working directory.
-    :raises SentinelHubTransportError: where an object storage fails in a way that may pass.
+    :param folders: where a relative path is searched, after the working directory.
+    :raises SentinelHubTransportError: if an object storage fails in a way that may pass.
     """
     properties = (properties,) if isinstance(properties, str) else tuple(properties)
     is_text = isinstance(value, str) and (_JSON.match(value) or _WKT.match(without_bom(value)))

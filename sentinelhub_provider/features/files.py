@@ -36,7 +36,7 @@ Row = tuple[Any, Any, dict[str, Any]]
 
 
 def template_folders(operator: BaseOperator) -> list[str]:
-    """Return where an operator's templates lie, its DAG's folder among them; files that it names may lie there, too."""
+    """Return the folders of an operator's templates, with its DAG's folder. Files that it names may lie there."""
     loader = operator.get_template_env().loader
     return [str(folder) for folder in getattr(loader, "searchpath", ())]
 
@@ -48,16 +48,16 @@ def is_remote(path: Any) -> bool:
 
 @contextmanager
 def open_file(path: Any, *, field: str, what: str, folders: Iterable[str] = ()) -> Iterator[Path]:
-    """Give a file of this machine: the path itself, or a copy of the object for as long as the context lasts.
+    """Give a local file. An object of a storage is copied to a local file for as long as the context lasts.
 
     :func:`naming_file` reports faults of its content.
 
-    :param path: absolute or relative, ``~`` being the user's home; or a URL that Airflow's object storage knows, or its
+    :param path: absolute or relative path, also from ``~``, a URL that Airflow's object storage knows, or its
         ``ObjectStoragePath``.
     :param field: name of the argument, for errors.
-    :param what: what it takes, such as ``GeoJSON``.
-    :param folders: where a relative path is looked for, after the working directory.
-    :raises SentinelHubTransportError: where the object storage fails in a way that may pass.
+    :param what: its content, such as ``GeoJSON``.
+    :param folders: where a relative path is searched, after the working directory.
+    :raises SentinelHubTransportError: if the object storage fails in a way that may pass.
     """
     with tempfile.TemporaryDirectory(prefix="sentinelhub-") as folder:
         try:
@@ -69,7 +69,7 @@ def open_file(path: Any, *, field: str, what: str, folders: Iterable[str] = ()) 
 
 @contextmanager
 def naming_file(path: Any, *, field: str, what: str) -> Iterator[None]:
-    """Turn what libraries raise over a broken file into an error that names it; parameters as :func:`open_file`."""
+    """Turn a library's exception about a broken file into an error that names it. See :func:`open_file`."""
     try:
         yield
     except SentinelHubError:
@@ -79,7 +79,7 @@ def naming_file(path: Any, *, field: str, what: str) -> Iterator[None]:
 
 
 def read_text(path: Any, *, field: str, what: str, folders: Iterable[str] = ()) -> str:
-    """Read a text in UTF-8, with or without byte order mark; see :func:`open_file`."""
+    """Read a text in UTF-8, with or without byte order mark. See :func:`open_file`."""
     with open_file(path, field=field, what=what, folders=folders) as file, naming_file(path, field=field, what=what):
         return decode(file.read_bytes())
 
@@ -94,7 +94,7 @@ def _find(path: str | Path, folders: Iterable[str]) -> Path:
 
 
 def _fetch(path: Any, folder: Path) -> Path:
-    """Copy an object; of a Shapefile all its parts."""
+    """Copy an object, or all parts of a Shapefile."""
     from airflow.sdk import ObjectStoragePath
 
     location: Any = path if hasattr(type(path), "fs") else ObjectStoragePath(path)
@@ -109,7 +109,7 @@ def _fetch(path: Any, folder: Path) -> Path:
 
 
 def unreadable(path: Any, error: Exception, field: str, what: str, *, is_remote: bool) -> SentinelHubError:
-    """Return the error about a file that cannot be read. ``what`` may be given instead; ``is_remote``: of a storage."""
+    """Return the error about an unreadable file. ``what``: its expected content. ``is_remote``: it is in a storage."""
     said = f"{field} names the file {path}, which cannot be read: {str(error).rstrip('.') or type(error).__name__}."
     if is_remote and not is_final(error):
         return SentinelHubTransportError(f"{said} The object storage may do it later.")
@@ -121,7 +121,7 @@ def unreadable(path: Any, error: Exception, field: str, what: str, *, is_remote:
 
 
 def require(module: str, *, what: str = "Parquet", field: str = "features", otherwise: str) -> Any:
-    """Return a library that ``what`` needs; ``field`` asks for it, ``otherwise`` says what to do without."""
+    """Return a library that ``what`` needs. ``field`` is the argument, ``otherwise`` the advice if it is missing."""
     extra = {"pyogrio": "vector", "pyarrow": "parquet", "deltalake": "delta"}[module]
     try:
         return import_module(module)
@@ -133,7 +133,7 @@ def require(module: str, *, what: str = "Parquet", field: str = "features", othe
 
 
 class VectorTable:
-    """A layer of what GDAL reads; ``folder`` takes a copy where GDAL would write beside the file."""
+    """A layer of a file that GDAL reads. ``folder`` takes a copy if GDAL would write beside the file."""
 
     def __init__(self, path: Path, name: str, *, layer: str | None, folder: Path) -> None:
         pyogrio = require("pyogrio", what=name, otherwise=CONVERT)
@@ -175,7 +175,7 @@ class VectorTable:
 
 
 class ParquetTable:
-    """GeoParquet whose geometries are WKB. ``path``: the file; ``name``: what messages call it."""
+    """GeoParquet whose geometries are WKB. ``name`` is the file's name in messages."""
 
     def __init__(self, path: Path, name: str) -> None:
         require("pyarrow", what=name, otherwise=CONVERT)
@@ -205,7 +205,7 @@ class ParquetTable:
             self.crs = CRS84
 
     def rows(self, wanted: Sequence[str]) -> Iterator[Row]:
-        """Yield the rows, with the columns that are wanted; their numbers are their ids."""
+        """Yield the rows with the wanted columns. Their numbers are their ids."""
         from pyarrow import parquet
 
         number = 0
@@ -218,7 +218,7 @@ class ParquetTable:
 
 
 def plain(value: Any) -> Any:
-    """Return a cell as JSON has it: number, text, boolean, list or object; ``None`` for NaN and NaT."""
+    """Return a cell as a JSON value, and ``None`` for NaN and NaT."""
     value = value.tolist() if hasattr(value, "tolist") else value
     if value is None or value != value:
         return None
@@ -257,7 +257,7 @@ def _in_archive(path: Path, name: str, layer: str | None) -> str:
 
 
 def _quiet(path: Path, folder: Path) -> Path:
-    """Return a file that is read without being written to: of a SQLite database in WAL mode a copy."""
+    """Return a file that reading does not change. For a SQLite database in WAL mode, it is a copy."""
     if not path.is_file():
         return path
     with path.open("rb") as file:

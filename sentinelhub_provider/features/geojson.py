@@ -1,7 +1,7 @@
-"""GeoJSON of any size: FeatureCollection, Feature, geometry, list, newline delimited or text sequence (RFC 8142).
+"""Reads GeoJSON of any size, also newline delimited or as a text sequence (RFC 8142).
 
-A file of a hundred thousand fields is some tens of megabytes of text, but ten times that as Python objects. So it is
-read from the disk piece by piece, and each feature is decoded when its turn comes, as often as it comes.
+A file of a hundred thousand fields has some tens of megabytes of text, but ten times as much as Python objects. So it
+is read from the disk piece by piece, and each iteration decodes one feature at a time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sentinelhub_provider.features.files import ABSENT, Row, plain
 CHUNK = 1 << 18  # Characters that are read at a time
 
 LONGEST_TOKEN = 1000
-"""Characters: an error farther from the end of what has been read is one of the text, not of its missing rest."""
+"""Characters. An error farther from the end of the text read so far is a real one, not due to the missing rest."""
 
 _SPACE = re.compile(r"[\s\x1e\ufeff]*")
 """Characters between values. RFC 8142 begins each feature of a sequence with a record separator."""
@@ -30,7 +30,7 @@ _DECODER = json.JSONDecoder()
 
 
 class GeoJson:
-    """The features of a GeoJSON value, text or file, as they are written; can be iterated over more than once.
+    """The features of a GeoJSON value, text or file, as written. You can iterate over them more than once.
 
     Raises ``ValueError``, which says what is wrong with a text and where.
     """
@@ -96,7 +96,7 @@ class GeoJson:
                 yield ABSENT if own is None else own, geometry, {name: plain(cells.get(name)) for name in wanted}
 
     def _walk(self, members: dict[str, Any]) -> Iterator[Any]:
-        """Yield the features of the text; what else its first object has goes into ``members``."""
+        """Yield the features of the text. Other members of its first object go into ``members``."""
         with self._open() as file:
             cursor = _Cursor(file)
             if cursor.peek() == "[":
@@ -160,7 +160,7 @@ class _Cursor:
         return self._series("[", "]", self.value)
 
     def members(self) -> Iterator[str]:
-        """Yield the names of an object's members; the caller takes each value before the next name."""
+        """Yield the names of an object's members. The caller takes each value before the next name."""
         return self._series("{", "}", self._name)
 
     def _series(self, opening: str, closing: str, one: Callable[[], Any]) -> Iterator[Any]:
@@ -180,7 +180,7 @@ class _Cursor:
         return str(name)
 
     def _more(self) -> bool:
-        """Read on; what has been passed is forgotten."""
+        """Read on, and forget the text before the current position."""
         rest = self._text[self._at :]
         new = self._file.read(max(CHUNK, len(rest)))
         if not new:

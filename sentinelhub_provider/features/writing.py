@@ -1,4 +1,4 @@
-"""Writes features: GeoPackages as Batch Process and Batch Statistics read them, and STAC items as GeoParquet 1.1."""
+"""Writes GeoPackages for Batch Process and Batch Statistics, and STAC items as GeoParquet 1.1."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TIMES = ("datetime", "start_datetime", "end_datetime", "created", "updated")
 NUMBERS = ("gsd", "eo:cloud_cover", "eo:snow_cover", "view:sun_azimuth", "view:sun_elevation", "view:off_nadir")
 INTEGERS = ("proj:epsg", "sat:absolute_orbit", "sat:relative_orbit")
 TEXTS = ("platform", "constellation", "grid:code", "sat:orbit_state", "sar:instrument_mode", "title")
-"""Properties that every table has, also one without rows: those of STAC and its extensions that Sentinel Hub gives."""
+"""Properties that every table has, even without rows. They are those of STAC and its extensions at Sentinel Hub."""
 
 
 @dataclass(frozen=True, slots=True)

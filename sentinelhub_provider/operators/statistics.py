@@ -137,10 +137,10 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
     template_fields_renderers = dict.fromkeys(("bbox", "geometry", "properties"), "json")
 
     def estimate(self, context: Context) -> Estimate | None:
-        """Estimate what the statistics cost. Features are read and checked; nothing is sent.
+        """Estimate what the statistics cost. It reads and checks the features, and sends nothing.
 
-        :returns: ``None`` where the evalscript does not say plainly what it reads.
-        :raises SentinelHubRequestError: where an argument is wrong, or a feature is unusable.
+        :returns: ``None`` if the evalscript does not plainly name its inputs.
+        :raises SentinelHubRequestError: if an argument is wrong, or a feature is unusable.
         """
         self._check()
         with self._features() as features:

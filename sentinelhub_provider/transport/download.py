@@ -1,7 +1,7 @@
-"""Where the body of an answer goes: into memory, to a disk, or to an object store.
+"""Stores the body of an answer in memory, on a disk, or in an object store.
 
-A file appears in its place whole, or not at all. Whether what a disk or a store says passes or stays is decided here,
-too: storage libraries share no tree of errors.
+A file appears in its place whole, or not at all. This module also decides whether an error of a storage may pass,
+because storage libraries have no common base of their exceptions.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _PASSES = "This may pass: a retry of the task tries again. Check that there is s
 
 
 class MemoryReceiver(BytesIO):
-    """Keeps the body in memory, once: ``getvalue()`` gives the buffer's own bytes, not a copy."""
+    """Keeps the body in memory once. ``getvalue()`` returns the buffer's own bytes, not a copy."""
 
     feed = BytesIO.write
 
@@ -79,12 +79,12 @@ class MemoryReceiver(BytesIO):
 class Download:
     """A body that was stored.
 
-    :param path: where, as it was asked for; absolute for local files.
+    :param path: path as requested, absolute for local files.
     :param size: bytes.
-    :param sha256: of those bytes, hexadecimal.
+    :param sha256: hexadecimal digest of those bytes.
     :param content_type: media type as the service named it, with its parameters.
-    :param processing_units: what the request cost in PU, ``None`` where the service does not say.
-    :param url: where it came from, without query.
+    :param processing_units: cost of the request in PU, ``None`` if the service does not say.
+    :param url: URL of the request, without query.
     """
 
     path: str
@@ -96,7 +96,7 @@ class Download:
 
 
 class Target(ABC):
-    """Takes a body to a place for one file, opened on entering. The file appears with :meth:`complete`, or never."""
+    """Takes a body to the place of one file, which is opened on entering. The file appears only by :meth:`complete`."""
 
     path: str
     size: int = 0
@@ -110,7 +110,7 @@ class Target(ABC):
         self.discard()
 
     def restart(self) -> None:
-        """Make ready to write from the start, dropping what was fed so far. Fails where nothing can be written."""
+        """Start again from the first byte. Fails if nothing can be written."""
         with storing(self.path):
             if self._file is None:
                 self._file = self._opened()
@@ -159,11 +159,11 @@ class Target(ABC):
 
 
 class LocalTarget(Target):
-    """A file on this machine, written without a name where the file system can do that, so that a kill leaves nothing.
+    """A local file, written without a name if the file system supports that, so that a kill leaves nothing behind.
 
-    Elsewhere it is written beside its place, as a hidden part. Parts that a kill left there go after a day.
+    Otherwise it is written to a hidden file beside its place. Hidden files of killed tasks are removed after a day.
 
-    :param path: the file; where it is a symbolic link, what that leads to is written.
+    :param path: the file. Of a symbolic link, the target is written.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -209,7 +209,7 @@ class LocalTarget(Target):
             self._part = None
 
     def _nameless(self) -> IO[bytes] | None:
-        """Open a file that has no name yet; ``None`` where the system has no such files."""
+        """Open a file that has no name yet. Return ``None`` if the system has no such files."""
         if not hasattr(os, "O_TMPFILE"):
             return None
         try:
@@ -247,7 +247,7 @@ class LocalTarget(Target):
 
 
 def _link(file: IO[bytes], path: Path) -> bool:
-    """Give an open file a name; tell whether that could be done."""
+    """Give an open file a name, and tell whether that worked."""
     try:
         # The folder's number makes Python follow the link, as plain link() does not.
         os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=file.fileno(), follow_symlinks=True)
@@ -257,10 +257,10 @@ def _link(file: IO[bytes], path: Path) -> bool:
 
 
 class FileSystemTarget(Target):
-    """An object in a store that fsspec reaches: collected on this machine's disk, uploaded once it is complete.
+    """An object in a store of fsspec. It is collected on the local disk, and uploaded once it is complete.
 
-    Uploading while it arrives would save the disk space, but fsspec's stores do not agree on how to take back a
-    half-written object, and some show it.
+    An upload while it arrives would need no disk, but fsspec's stores differ in how to abort one, and some show a
+    half-written object.
 
     :param path: the object's path within the file system.
     :param shown: the path as the user wrote it.
@@ -307,7 +307,7 @@ Receiver: TypeAlias = MemoryReceiver | Target
 
 
 class Intake:
-    """Takes in one answer: a good one's body goes to the receiver, of every one the beginning is kept."""
+    """Takes in one answer. The body of a good one goes to the receiver. The beginning of each one is kept."""
 
     def __init__(self, receiver: Receiver, status: int = 200, headers: Mapping[str, str] | None = None) -> None:
         self.excerpt = b""
@@ -317,7 +317,7 @@ class Intake:
         self._receiver.restart()
 
     def feed(self, chunk: bytes) -> bool:
-        """Take the next bytes; tell whether more are wanted, which of a long error are not."""
+        """Take the next bytes, and tell whether more are needed. Of a long error, they are not."""
         if self.size < EXCERPT_SIZE:
             self.excerpt += chunk[: EXCERPT_SIZE - self.size]
         self.size += len(chunk)
@@ -353,7 +353,7 @@ def prove_writable(file_system: Any, path: str) -> None:
 
 
 def is_final(error: BaseException) -> bool:
-    """Tell whether doing it again is bound to fail again: no such bucket, no permission, a path that cannot be."""
+    """Tell whether another try must fail again, as for a missing bucket or permission, or an impossible path."""
     # All else passes: a store that does not answer, or answers that it is busy, and a disk that is full.
     code, status = _code(error), _status(error)
     if _PASSING_CODES.fullmatch(code) or status in _PASSING_STATUSES:

@@ -1,6 +1,6 @@
-"""The STAC Items of the pictures that a job delivers, made of what the bucket lists and of the pictures' headers.
+"""Describes the pictures that a job delivers by STAC Items, from the bucket's listing and the pictures' headers.
 
-The job is paid for: what fails here is logged once, and fails no task. No picture is read as a whole.
+The job is paid for already. So a failure in here is logged once and does not fail the task. No picture is read whole.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from sentinelhub_provider.connection import ConnectionSettings
 
 MOST_ITEMS = 10_000
-"""Pictures of a job that are described: the Collection, which is one file, has a link to each."""
+"""Pictures of a job that get an item. The Collection is one file with a link to each of them."""
 
 AT_A_TIME = 16
 JOB = f"{OWN}job_id"
 
 HEADER = 64 * 1024
-"""Bytes that are read of a picture at a time; few headers have more."""
+"""Bytes that are read of a picture at a time. Few headers are longer."""
 
 MOST_FAILURES = 20
 """Items that cannot be written before no more are tried."""
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A picture that a job delivered. ``name``: of the tile or feature. ``files``: URL and bytes of each output."""
+    """A picture that a job delivered, with its tile's or feature's name, and URL and bytes of each output."""
 
     name: str | None
     files: dict[str, tuple[str, int]]
@@ -51,9 +51,9 @@ class Pictures:
     """The pictures of a Batch Process job, by tile or feature, as its files are listed.
 
     :param common: what they have in common.
-    :param conn_id: Airflow connection that reads them; ``None`` for the worker's own credentials.
-    :param names: the tiles or features that count; ``None`` for all.
-    :param most: pictures that are kept in mind.
+    :param conn_id: Airflow connection that reads them, ``None`` for the worker's own credentials.
+    :param names: the tiles or features that count, ``None`` for all.
+    :param most: largest number of pictures in memory.
     """
 
     common: BatchPictures
@@ -77,9 +77,9 @@ class Pictures:
         return [Delivered(name, files) for name, files in self.found.items()]
 
     def raster(self, picture: Delivered) -> RasterRequest:
-        """Return the request of a picture. Only its file tells its grid: the header is read.
+        """Return the request of a picture. Its grid is read from the header of its file.
 
-        :raises SentinelHubResponseError: where it has no TIFF, or one without a grid.
+        :raises SentinelHubResponseError: if it has no TIFF, or one without a grid.
         """
         from sentinelhub_provider.api.tiling import read_tiff_grid
 
@@ -97,7 +97,7 @@ class JobItems(ItemFolder):
     """The items of a job's pictures, in one folder.
 
     :param where: see :class:`~sentinelhub_provider.stac.folder.ItemFolder`.
-    :param conn_id: Airflow connection that opens the pictures' bucket; ``None`` for the worker's own credentials.
+    :param conn_id: Airflow connection that opens the pictures' bucket, ``None`` for the worker's own credentials.
     """
 
     def __init__(self, where: Any, settings: Callable[[], ConnectionSettings], conn_id: str | None) -> None:
@@ -114,13 +114,13 @@ class JobItems(ItemFolder):
         properties: Mapping[str, Any],
         has_earlier: bool,
     ) -> list[str]:
-        """Describe pictures, and have them in the Collection; return the URLs of the items that are there.
+        """Describe pictures, add them to the Collection, and return the URLs of all their items.
 
-        :param folder: URL of the folder that the pictures are in, which is the Collection's where they have its items.
-        :param request_of: returns the request of one picture; called in threads.
-        :param media_types: by output.
-        :param properties: of all items, which tell the job.
-        :param has_earlier: whether an earlier attempt may have written some, which stay as they are.
+        :param folder: URL of the pictures' folder. It is also the Collection's if the items are beside the pictures.
+        :param request_of: returns the request of one picture. It is called in threads.
+        :param media_types: media types by output.
+        :param properties: properties of all items, which name the job.
+        :param has_earlier: whether an earlier attempt may have written some items, which stay as they are.
         """
         self.is_shared = self._folder is not None or str(properties.get(JOB)) not in folder
         self._folder = self._folder or self._opened(folder)
@@ -159,7 +159,7 @@ class JobItems(ItemFolder):
 
     @property
     def url(self) -> str | None:
-        """Where the Collection is, without the connection; ``None`` where there is none."""
+        """URL of the Collection without the connection, ``None`` if there is none."""
         return None if self.collection is None else uri_of(self.collection)
 
     def _opened(self, url: str) -> str:
