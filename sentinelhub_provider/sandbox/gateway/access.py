@@ -13,7 +13,7 @@ from sentinelhub_provider.sandbox.gateway.state import Sandbox
 from sentinelhub_provider.sandbox.settings import Api, ClientSettings
 
 
-# FastAPI runs a dependency that is no coroutine in another thread, which takes longer than the dependency.
+# These are coroutines, because FastAPI runs plain functions in another thread, which takes longer than the functions.
 async def get_sandbox(request: Request) -> Sandbox:
     """Return the state of the sandbox that serves this request."""
     sandbox: Sandbox = request.app.state.sandbox
