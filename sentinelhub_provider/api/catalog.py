@@ -52,18 +52,18 @@ SORTINGS = ("newest", "oldest", "clearest")
 ONE_PER = ("day", "tile")
 
 _TILE_IN_ID = re.compile(r"_T(\d{2}[A-Z]{3})_|_(\d{6})_\d{8}_")
-"""The tile in a product's name: MGRS tile of Sentinel-2, path and row of Landsat."""
+"""The tile in a product's name, which is Sentinel-2's MGRS tile, or Landsat's path and row."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """A checked search: the body of its first page, and the most items to return (``None``: all of them)."""
+    """A checked search, with the body of its first page, and the largest number of items (``None`` for all)."""
 
     body: dict[str, Any]
     limit: int | None = None
 
     def estimate(self) -> Estimate | None:
-        """Estimate the cost of one page; ``None`` where time or area have no end."""
+        """Estimate the cost of one page. Return ``None`` if time or area have no end."""
         start, _, end = str(self.body.get("datetime") or "..").partition("/")
         if ".." in (start, end):
             return None
@@ -93,11 +93,11 @@ def build_search(
     deployment: str | None = None,
     now: dt.datetime | None = None,
 ) -> SearchRequest:
-    """Build a search; the arguments are those of the Catalog operators.
+    """Build a search. The arguments are those of the Catalog operators.
 
-    A ``bbox`` whose west is east of its east goes across the antimeridian: both sides are searched, as ``intersects``,
-    which is cut there. ``limit``: items in all; a page holds at most 100. ``deployment``: the connection's, to check
-    where the collection lives. ``now``: the present time; a time that begins after it is refused.
+    A ``bbox`` with its west beyond its east crosses the antimeridian. It becomes ``intersects``, cut there, for both
+    sides. ``limit`` is the number of items in all. A page has at most 100. ``deployment`` is the
+    connection's, to check where the collection lives. A time range that begins after ``now`` is refused.
     """
     found = find_collection(collection, deployment)
     if bbox is not None and intersects is not None:
@@ -159,7 +159,7 @@ def summary(item: Any) -> dict[str, Any] | Any:
 
 
 def sort_items(items: Iterable[Mapping[str, Any]], by: str) -> list[Mapping[str, Any]]:
-    """Sort items, equals by id: ``newest``, ``oldest`` or ``clearest`` first, those without the property last."""
+    """Sort items by ``newest``, ``oldest`` or ``clearest``, then by id. Items without the property come last."""
     by = read_choice(by, SORTINGS, "sort")
     ordered = sorted(items, key=lambda item: str(item.get("id")))
     sign = 1 if by == "oldest" else -1
@@ -168,7 +168,7 @@ def sort_items(items: Iterable[Mapping[str, Any]], by: str) -> list[Mapping[str,
 
 
 def one_per(items: Iterable[Mapping[str, Any]], what: str) -> list[Mapping[str, Any]]:
-    """Keep the first item of each day (UTC) or tile, in the given order; items that name none are all kept."""
+    """Keep the first item of each day (UTC) or tile, in the given order. Items without a day or tile are all kept."""
     what = read_choice(what, ONE_PER, "one_per")
     seen: set[str] = set()
     kept = []
@@ -183,7 +183,7 @@ def one_per(items: Iterable[Mapping[str, Any]], what: str) -> list[Mapping[str, 
 
 
 def tile_of(item: Mapping[str, Any]) -> str | None:
-    """Return the tile of a scene from its ``grid:code`` or its id; ``None`` if neither names one."""
+    """Return the tile of a scene from its ``grid:code`` or its id, ``None`` if neither names one."""
     code = (item.get("properties") or {}).get("grid:code")
     if code:
         return str(code)
@@ -242,7 +242,7 @@ def _fields(fields: Any) -> dict[str, Any]:
 
 
 def fields_for(fields: Any, *, sort: str | None, one_per: str | None, whole: bool) -> Any:
-    """Return the members to request: those of a summary or of ``fields``, and those that sorting and thinning need."""
+    """Return the members of items to request for a summary or ``fields``, and for sorting and thinning."""
     needed = []
     if sort is not None:
         needed += ["properties.datetime", *([f"properties.{CLOUD_COVER}"] if sort == "clearest" else [])]
@@ -260,7 +260,7 @@ def fields_for(fields: Any, *, sort: str | None, one_per: str | None, whole: boo
 
 
 def _moment(item: Mapping[str, Any]) -> dt.datetime | None:
-    """Return when a scene was seen, in UTC; ``None`` if the item has no time."""
+    """Return a scene's time of sensing in UTC, ``None`` if the item has no time."""
     return time_or_none((item.get("properties") or {}).get("datetime"))
 
 

@@ -1,4 +1,4 @@
-"""Requests of the Process API: built from what a user says, or taken as plain JSON, and checked either way."""
+"""Builds requests of the Process API from arguments, or reads them from JSON, and checks them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ProcessRequest(RasterRequest):
 
     @property
     def accept(self) -> str:
-        """The ``Accept`` header: the format of the one output, or an archive of several."""
+        """The ``Accept`` header, which is the format of the one output, or that of an archive of several."""
         return next(iter(self.formats.values())) if len(self.formats) == 1 else TAR
 
     @property
@@ -69,15 +69,15 @@ class ProcessRequest(RasterRequest):
     def estimate(
         self, *, samples: float = 1, service: Service = Service.PROCESS, accept: str | None = None
     ) -> Estimate | None:
-        """Estimate the cost; ``None`` where the evalscript does not say plainly what it reads.
+        """Estimate the cost. Return ``None`` if the evalscript does not plainly name its inputs.
 
-        Only the Catalog knows how many orbits or tiles there are, which are ``samples`` to a pixel.
+        ``samples`` is the number of orbits or tiles per pixel, which only the Catalog knows.
         """
         bits, is_raw = bits_of(self.setup, self.formats), (accept or self.accept) == OCTET_STREAM
         return self.datasets.estimate(self.size, self.setup, service, samples=samples, bits=bits, octet_stream=is_raw)
 
     def of_tile(self, tile: Tile) -> ProcessRequest:
-        """Return the request of one tile of this picture: a geometry still masks, the size is the tile's."""
+        """Return the request of one tile of this picture. It has the tile's size, and the geometry still masks it."""
         bounds = replace(self.bounds, box=BBox(*tile.bbox), has_bbox=True)
         return self.of_area(bounds, Size(tile.width, tile.height))
 
@@ -101,9 +101,9 @@ def build_process_request(
 ) -> ProcessRequest:
     """Build a request.
 
-    ``outputs`` is PNG without it; a mapping with ``type`` is the API's ``format``, any other has formats by output. A
-    time range that begins after ``now`` is refused. ``max_side``: pixels, ``None`` for a picture that is to be split
-    into tiles. ``is_script_elsewhere``: the request will name a file with the evalscript.
+    ``outputs`` is PNG by default. A mapping with ``type`` is the API's ``format``. Any other mapping has formats by
+    output. A time range that begins after ``now`` is refused. ``max_side`` is in pixels, ``None`` for a picture that
+    will be split into tiles. With ``is_script_elsewhere``, the request names a file with the evalscript.
     """
     script = None if is_script_elsewhere and wanted.evalscript is None else read_evalscript(wanted.evalscript)
     bounds = parse_bounds(bbox=wanted.bbox, geometry=wanted.geometry, crs=wanted.crs)
@@ -125,7 +125,7 @@ def build_process_request(
 def read_process_request(
     body: Any, *, max_side: int | None = MAX_SIDE, is_script_elsewhere: bool = False, **checks: Unpack[Checks]
 ) -> ProcessRequest:
-    """Check a request's JSON as the documentation and other clients write it; it is sent as it is. See above."""
+    """Check a request's JSON in the spellings of the documentation and other clients. It is sent unchanged."""
     request_input = member(body, "input")
     output = {} if body.get("output") is None else member(body, "output")
     script = body.get("evalscript")
@@ -160,7 +160,7 @@ def build_responses(outputs: Any) -> list[dict[str, Any]]:
 
 
 def read_responses(output: Mapping[str, Any], path: str = "output") -> list[Mapping[str, Any]]:
-    """Check ``output.responses`` of a request's JSON. ``path``: where ``output`` stands in the request."""
+    """Check ``output.responses`` of a request's JSON. ``path`` is the place of ``output`` in the request."""
     responses = output.get("responses")
     if responses in (None, []):
         return [{}]
@@ -170,7 +170,7 @@ def read_responses(output: Mapping[str, Any], path: str = "output") -> list[Mapp
 
 
 def request_digest(body: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a request as hexadecimal digits; the order of its members makes no difference."""
+    """Return the hexadecimal SHA-256 of a request, which does not depend on the order of its members."""
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -201,7 +201,7 @@ def formats_of(responses: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def bits_of(setup: Setup | None, formats: Mapping[str, str]) -> int:
-    """Return the bits of a sample that are paid for: 32 where a TIFF has that many, else 16."""
+    """Return the paid bits of a sample, which are 32 if a TIFF has that many, else 16."""
     deep = setup is not None and any(
         output.sample_type.endswith("32") and formats.get(output.id) == "image/tiff" for output in setup.outputs
     )

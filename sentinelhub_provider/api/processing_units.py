@@ -1,9 +1,9 @@
-"""The cost of a request in processing units (PU), before it is sent.
+"""Estimates the cost of a request in processing units (PU) before it is sent.
 
 Source: the documentation's page "Processing Unit definition" (docs.sentinel-hub.com/api/latest/api/overview/
 processing-unit and documentation.dataspace.copernicus.eu/APIs/SentinelHub/Overview/ProcessingUnit.html, which agree).
-One PU is 512 x 512 pixels of 3 input bands, one sample to a pixel, at up to 16 bits; every factor scales it. Announced
-surcharges that are not applied yet (long evalscripts, data brought to another region) are left out.
+One PU is 512 x 512 pixels of 3 input bands with one sample per pixel and up to 16 bits. Every factor scales it. The
+estimate leaves out announced surcharges that do not apply yet (long evalscripts, data brought to another region).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ DISCOUNT = {Service.ASYNC: 2 / 3, Service.BATCH: 1 / 3}
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """One factor of the product: its name, its value, and how that comes about, such as ``4 / 3``."""
+    """One factor of the product with its name, its value, and its origin, such as ``4 / 3``."""
 
     name: str
     value: float
@@ -68,7 +68,7 @@ class Factor:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """An estimated cost in PU: the factors of one request except those of 1, for so many requests."""
+    """An estimated cost in PU. It has the factors of one request other than 1, and the number of requests."""
 
     processing_units: float
     factors: tuple[Factor, ...] = ()
@@ -116,13 +116,13 @@ def estimate(
     speckle_filter: bool = False,
     service: Service = Service.PROCESS,
 ) -> Estimate:
-    """Estimate the cost of a request; see :meth:`Estimate.repeated` for several that are alike.
+    """Estimate the cost of a request. See :meth:`Estimate.repeated` for several equal ones.
 
-    ``width`` and ``height`` are those of the bounds' box, also where only a geometry within is wanted. ``dataMask`` is
-    free unless it is the only band. ``samples`` to a pixel: one with mosaicking SIMPLE, else one for each orbit or
-    tile; times the intervals of a Statistical request. ``bits``: of the deepest TIFF output; other formats have 8 or
-    16. ``remote_collections``: fused in from other deployments. The last three switches are of Sentinel-1 (terrain
-    correction is ``backCoeff`` ``GAMMA0_TERRAIN``).
+    ``width`` and ``height`` are those of the bounds' box, even if the request has a geometry within it. ``dataMask`` is
+    free unless it is the only band. ``samples`` is the number per pixel. It is 1 with mosaicking SIMPLE, else that of
+    the orbits or tiles, times the intervals of a Statistical request. ``bits`` are those of the deepest TIFF output.
+    Other formats have 8 or 16. ``remote_collections`` come from other deployments. The last three switches are for
+    Sentinel-1 (terrain correction is ``backCoeff`` ``GAMMA0_TERRAIN``).
     """
     counted = bands if isinstance(bands, int) else sum(band != DATA_MASK for band in bands) or 1
     is_fused = local_collections + remote_collections > 1
@@ -148,7 +148,7 @@ def estimate(
 
 @dataclass(slots=True)
 class FeatureSizes:
-    """The rasters of many features; areas are in units of 512 x 512 pixels, ``large_area`` is that with a discount."""
+    """The rasters of many features. Areas are in units of 512 x 512 pixels, ``large_area`` with a discount."""
 
     count: int = 0
     pixels: int = 0
@@ -168,7 +168,7 @@ class FeatureSizes:
             self.small_area += area
 
     def estimate(self, one: Estimate, service: Service) -> Estimate:
-        """Estimate the cost of a job, whose minimum holds once; ``one`` is that of a raster without a discount."""
+        """Estimate the cost of a job, whose minimum holds once. ``one`` is the cost of a raster without a discount."""
         discounted = self.small_area + self.large_area * DISCOUNT.get(service, 1.0)
         area = self.small_area + self.large_area
         factors = [Factor("area", area, f"{self.count:,} features of {self.pixels:,} px in all")]
@@ -180,7 +180,7 @@ class FeatureSizes:
 
 
 def estimate_catalog(area_km2: float, days: float) -> Estimate:
-    """Estimate one Catalog search; each begun month (30 days) counts."""
+    """Estimate one Catalog search. Each begun month (30 days) counts."""
     months = max(1, math.ceil(days / 30))
     area = max(LEAST_AREA, area_km2 / CATALOG_AREA)
     factors = (
@@ -191,7 +191,7 @@ def estimate_catalog(area_km2: float, days: float) -> Estimate:
 
 
 def total(estimates: Iterable[Estimate]) -> Estimate:
-    """Add estimates up; the arithmetic is kept where all of them are alike."""
+    """Add up estimates. The arithmetic is kept if all of them are equal."""
     all_of_them = list(estimates)
     units = math.fsum(one.processing_units for one in all_of_them)
     requests = sum(one.requests for one in all_of_them)
@@ -206,7 +206,7 @@ SMALLER_PICTURE = "Take a smaller area, a coarser resolution, fewer bands or a s
 def check_budget(
     estimated: Estimate, max_processing_units: float | None, *, advice: str = SMALLER_PICTURE, arithmetic: str = ""
 ) -> None:
-    """Raise :class:`SentinelHubBudgetError` for what would cost more; ``advice`` says what makes it cheaper."""
+    """Raise :class:`SentinelHubBudgetError` if the cost is over the budget. ``advice`` says how to lower the cost."""
     if max_processing_units is not None and estimated.processing_units > max_processing_units:
         raise SentinelHubBudgetError(
             f"This would cost {_pu(estimated.processing_units)}, more than max_processing_units="

@@ -1,12 +1,12 @@
-"""Large areas as tiles that one request each can deliver, and the pictures of tiles as one.
+"""Splits large areas into tiles that one request each can deliver, and joins the pictures of tiles.
 
-The whole area is one pixel grid, the very one that a single request of that size would have. Tiles are cut out of it
-along pixel borders, so that together they are that picture, pixel by pixel: they cover it once, and neighbours share
-their border's coordinates bit for bit. Of a geometry, only the tiles are made that have some of it inside.
+The whole area is one pixel grid, the same as that of a single request of that size. Tiles are cut out of it along pixel
+borders. So they cover it once, and neighbours have the same coordinates at their border, bit for bit. For a geometry,
+there are only tiles that contain some of it.
 
 Time and memory grow with the number of tiles. A mosaic of their pictures is GDAL's virtual raster (VRT,
-gdal.org/drivers/raster/vrt.html): a text that says where each tile lies, and is opened like a picture. The facts
-about their pixels come from a TIFF's header.
+gdal.org/drivers/raster/vrt.html), a text with the place of each tile, which opens like a picture. The facts about
+their pixels come from a TIFF's header.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from sentinelhub_provider.api.values import read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 MAX_TILES = 1_000_000
-"""More tiles than this are a mistake in the resolution rather than a plan: at 2500 px they are 6 * 10^12 pixels."""
+"""More tiles are probably due to a wrong resolution. At 2500 px, they are 6 * 10^12 pixels."""
 
 _SNAP = 1e-6
-"""Pixels: coordinates this close to a pixel border are on it; decimal fractions of degrees seldom are exactly."""
+"""Distance in pixels from a pixel border that counts as on it. Decimal fractions of degrees are seldom exact."""
 _KINDS = {"u": "UInt", "i": "Int", "f": "Float"}
 """GDAL's names of sample types, by numpy's kinds."""
 
@@ -102,7 +102,7 @@ class PixelGrid:
         return self.box.max_y - self.box.height * row / self.height
 
     def to_pixels(self, points: Any) -> Any:
-        """Convert rows of x and y into pixels from the north-western corner; those nearly on a border are put on it."""
+        """Convert rows of x and y into pixels from the north-western corner. Values close to a border move onto it."""
         scale = np.array([self.width / self.box.width, self.height / self.box.height])
         pixels = (points - (self.box.min_x, self.box.max_y)) * scale * (1, -1)
         whole = np.rint(pixels)
@@ -112,11 +112,11 @@ class PixelGrid:
 def split_bbox(bbox: Any, *, crs: Any = None, **raster: Any) -> list[Tile]:
     """Split a box into tiles, from north to south and west to east.
 
-    Raises :class:`~sentinelhub_provider.exceptions.SentinelHubRequestError` for bounds or sizes that cannot be, or
+    Raises :class:`~sentinelhub_provider.exceptions.SentinelHubRequestError` for impossible bounds or sizes, and for
     more than ``MAX_TILES`` tiles.
 
     :param bbox: west, south, east, north.
-    :param crs: CRS of the box; longitude and latitude without it.
+    :param crs: CRS of the box. Default: longitude and latitude.
     :param raster: ``width``, ``height``, ``resolution``, ``max_size`` and ``snap`` of :func:`split`.
     """
     return split(parse_bounds(bbox=bbox, crs=crs), **raster)
@@ -125,7 +125,7 @@ def split_bbox(bbox: Any, *, crs: Any = None, **raster: Any) -> list[Tile]:
 def split_geometry(geometry: Any, *, crs: Any = None, **raster: Any) -> list[Tile]:
     """Split the box around a geometry into tiles, and return those that have some of the geometry inside.
 
-    Parameters are those of :func:`split_bbox`; ``geometry`` is GeoJSON or WKT, Polygon or MultiPolygon. A tile that
+    Parameters are those of :func:`split_bbox`. ``geometry`` is GeoJSON or WKT, Polygon or MultiPolygon. A tile that
     only touches the geometry's border is left out.
     """
     return split(parse_bounds(geometry=geometry, crs=crs), **raster)
@@ -142,12 +142,12 @@ def split(
 ) -> list[Tile]:
     """Split bounds that were read already.
 
-    :param width: pixels of the whole; or give ``resolution``.
-    :param height: pixels of the whole.
+    :param width: pixels of the whole area, unless ``resolution`` is given.
+    :param height: pixels of the whole area.
     :param resolution: metres per pixel.
     :param max_size: largest side of a tile, in pixels.
-    :param snap: widen the whole to multiples of the resolution (projected CRS only), so that pictures of different
-        areas have common pixels; otherwise it is exactly the picture that a single request would return.
+    :param snap: widen the area to multiples of the resolution (projected CRS only), so that pictures of different
+        areas have common pixels. Without it, the whole is exactly the picture of a single request.
     """
     size = parse_size(bounds, width=width, height=height, resolution=resolution, max_side=None)
     grid = PixelGrid.of(bounds, size)
@@ -206,7 +206,7 @@ def _border(pixels: float, towards: Callable[[float], int]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TiffHeader:
-    """The first picture of a TIFF; ``data_type`` is GDAL's name, such as ``Float32``, ``nodata`` a text."""
+    """The first picture of a TIFF. ``data_type`` is GDAL's name, such as ``Float32``. ``nodata`` is a text."""
 
     width: int
     height: int
@@ -231,7 +231,7 @@ def read_tiff_header(file: BinaryIO) -> TiffHeader:
 
 
 def read_tiff_grid(file: BinaryIO) -> tuple[Bounds, Size]:
-    """Read where the pixels of a GeoTIFF are, of a seekable file: their box, and their number.
+    """Return the box and the size in pixels of a GeoTIFF, from a seekable file.
 
     Raises ``ValueError`` for another file, for a grid that does not point north, and for a CRS without EPSG code.
     """
@@ -253,7 +253,7 @@ def read_tiff_grid(file: BinaryIO) -> tuple[Bounds, Size]:
 
 
 def vrt_lines(grid: PixelGrid, tiles: Iterable[tuple[Tile, str]], header: TiffHeader) -> Iterator[str]:
-    """Yield the lines of a virtual raster of tiles at paths relative to it; without a tile there are no data, or 0."""
+    """Yield the lines of a virtual raster of tiles at paths relative to it. Other places have no data, or 0."""
     placed = list(tiles)
     transform = (grid.box.min_x, grid.box.width / grid.width, 0.0, grid.box.max_y, 0.0, -grid.box.height / grid.height)
     yield f'<VRTDataset rasterXSize="{grid.width}" rasterYSize="{grid.height}">'

@@ -1,4 +1,4 @@
-"""Reads texts, answers and arguments: lenient with their spelling, as templates render text, strict in meaning."""
+"""Reads texts, answers and arguments. Spelling may vary, because templates render text, but the meaning is checked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
 _OTHERS = {"UTF-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE), "UTF-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)}
-"""Encodings that a byte order mark names; UTF-32's little-endian mark begins like UTF-16's."""
+"""Encodings that a byte order mark names. UTF-32 comes first, because its mark begins like that of UTF-16."""
 
 
 def without_bom(text: str) -> str:
@@ -22,7 +22,7 @@ def without_bom(text: str) -> str:
 
 
 def encoding_fault(data: bytes) -> str | None:
-    """Name the encoding that the first bytes of a text say it has, where that is not UTF-8; else ``None``."""
+    """Return the encoding that the first bytes of a text tell if it is not UTF-8, else ``None``."""
     marked = next((name for name, marks in _OTHERS.items() if data.startswith(marks)), None)
     if marked is None and sorted(data[:2])[:1] == [0] and 32 < max(data[:2]) < 127:
         return "UTF-16"
@@ -40,13 +40,13 @@ def decode(data: bytes) -> str:
 
 
 def shortened(value: Any, size: int = 500) -> str:
-    """Return what messages show of a value: so many characters of it at most."""
+    """Return a value for messages, with at most so many characters."""
     text = str(value)
     return text if len(text) <= size else f"{text[:size]}..."
 
 
 def read_flag(value: Any, field: str, member: str | None = None) -> bool:
-    """Read ``True`` or ``False``, which may be text in any case; ``member`` is its name within the argument."""
+    """Read ``True`` or ``False``, which may be text in any case. ``member`` is its name within the argument."""
     found = {"true": True, "false": False}.get(str(value).strip().lower())
     if found is None:
         name = field if member is None else f"{field}: {member}"
@@ -55,7 +55,7 @@ def read_flag(value: Any, field: str, member: str | None = None) -> bool:
 
 
 def as_number(value: Any) -> float:
-    """Return a number, which may be text or another library's; NaN for all else, such as a boolean."""
+    """Return a number, which may be text or another library's. Anything else, such as a boolean, becomes NaN."""
     try:
         return math.nan if type(value).__name__ in ("bool", "bool_") else float(value)
     except (TypeError, ValueError, OverflowError):
@@ -63,7 +63,7 @@ def as_number(value: Any) -> float:
 
 
 def listed(value: Any) -> Any:
-    """Return an array or a series as a list, as numpy and pandas have coordinates; anything else as it is."""
+    """Return an array of numpy or a series of pandas as a list, and anything else as it is."""
     return value.tolist() if hasattr(value, "tolist") else value
 
 
@@ -87,7 +87,7 @@ def read_number(
 
 
 def read_positive(value: Any, field: str, name: str = "") -> float:
-    """Read a number greater than 0, which may be text. ``name``: how messages call it; ``field`` by default."""
+    """Read a number greater than 0, which may be text. ``name`` is its name in messages, by default ``field``."""
     return read_number(value, field, least=sys.float_info.min, what="a number greater than 0", name=name)
 
 
@@ -99,7 +99,7 @@ def read_seconds(value: Any, field: str) -> float:
 def read_whole_number(
     value: Any, field: str, *, least: int = 1, most: float = math.inf, of: str = "", name: str = ""
 ) -> int:
-    """Read a whole number: ``10``, ``10.0``, ``"10"``. ``of``: its unit, for the message; ``name``: as above."""
+    """Read a whole number, such as ``10``, ``10.0`` or ``"10"``. ``of`` is its unit in messages, ``name`` as above."""
     what = f"a whole {_range(least, most)}".replace("number", f"number of {of}" if of else "number")
     number = read_number(value, field, least=least, most=most, what=what, name=name)
     if not isinstance(number, int):
@@ -108,7 +108,7 @@ def read_whole_number(
 
 
 def read_choice(value: Any, allowed: Sequence[str], field: str, *, of: str = "") -> str:
-    """Read one of several words, in any case, and return it as the API spells it; ``of``: what has only these."""
+    """Read one of several words in any case, and return it in the API's spelling. ``of`` has only these."""
     known = {word.lower(): word for word in allowed}.get(str(value).strip().lower())
     if known is None:
         whose = f" for {of}" if of else ""
@@ -135,7 +135,7 @@ def check_json(value: Any, field: str) -> None:
 
 
 def read_structure(value: Any, field: str) -> Any:
-    """Decode text that plainly is a JSON object or list; return anything else as it is."""
+    """Decode text that plainly is a JSON object or list, and return anything else as it is."""
     is_json = isinstance(value, str) and without_bom(value).lstrip()[:1] in ("{", "[")
     return read_json(value, field) if is_json else value
 
@@ -147,7 +147,7 @@ def _range(least: float, most: float) -> str:
 
 
 def decode_answer(content: bytes | str, who: str) -> Any:
-    """Decode an answer's body; ``who`` answered. Raises :class:`SentinelHubResponseError` where it is not JSON."""
+    """Decode the body of an answer from ``who``. Raises :class:`SentinelHubResponseError` if it is not JSON."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
