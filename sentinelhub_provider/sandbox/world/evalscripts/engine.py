@@ -110,8 +110,7 @@ class Evalscript:
             self._v8 = MiniRacer()
         try:
             self._v8.set_hard_memory_limit(self._limits.memory)
-            self._eval(_script("prelude.js"))
-            self._eval(_script("driver.js") + "\n0")
+            self._eval(_host_scripts())
             if not self._simple:
                 self._eval(f"{source}\n//# sourceURL={SCRIPT_NAME}", discard=True)
                 missing = json.loads(self._call("missing"))
@@ -267,5 +266,9 @@ def _describe(each: Input) -> dict[str, Any]:
 
 
 @cache
-def _script(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+def _host_scripts() -> str:
+    """What is there before the evalscript, in one piece: each call of V8 goes through three threads."""
+    folder = resources.files(__package__)
+    return "\n".join(
+        [*(folder.joinpath(name).read_text(encoding="utf-8") for name in ("prelude.js", "driver.js")), "0"]
+    )
