@@ -119,10 +119,12 @@ def fixture_ran(sentinelhub_sandbox_server, dag_runner, tmp_path_factory) -> Any
     """Run the three DAGs once, in a real Airflow; return what became of them, and what was sent."""
     server = sentinelhub_sandbox_server
     server.control.reset()
+    server.control.jobs.set_durations(analysing=0.0, processing=0.0)
     home = tmp_path_factory.mktemp("calendars")
     (home / "dags").mkdir()
     (home / "dags" / "calendars.py").write_text(DAGS.replace("FOLDER", str(home)))
-    return dag_runner.run(server, home / "dags", home, auth_cache="memory")
+    yield dag_runner.run(server, home / "dags", home, auth_cache="memory")
+    server.control.reset()
 
 
 @pytest.mark.parametrize("task", ["catalog", "process", "statistics", "async", "batch", "batch_statistics", "sensor"])
