@@ -1,5 +1,5 @@
-"""Sentinel Hub's vocabulary: paths, pages, request bodies. Pure: no I/O, no Airflow, no HTTP library.
+"""Sentinel Hub's vocabulary, such as paths, pages and request bodies, without I/O, Airflow or an HTTP library.
 
-Readers and builders raise :class:`~sentinelhub_provider.exceptions.SentinelHubRequestError` where a value
-cannot be meant: its ``field`` names the argument, its message says what was wrong with it and what to give.
+Readers and builders raise :class:`~sentinelhub_provider.exceptions.SentinelHubRequestError` for a value
+that cannot be meant. Its ``field`` names the argument, and its message says what was wrong and what to give.
 """

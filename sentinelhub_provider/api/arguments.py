@@ -1,4 +1,4 @@
-"""The arguments of requests, each declared once; what they mean is said at the operators."""
+"""The arguments of requests, each declared once. The operators say what they mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data collections: which there are, where each lives, and what requests may say about it; ``None`` is not known."""
+"""The data collections, with their deployments and the options of their requests. ``None`` means unknown."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ BY_TIME = ("mostRecent", "leastRecent")
 BY_CLOUD = (*BY_TIME, "leastCC")
 
 SENTINEL_2_COARSEST = 1500.0
-"""Metres per pixel: "exceeds the limit 1500.00 meters per pixel of the collection S2L2A", as the service says."""
+"""Metres per pixel, from the service's "exceeds the limit 1500.00 meters per pixel of the collection S2L2A"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
     """A data collection. Without ``deployments`` it may be anywhere.
 
-    ``mosaicking_orders``: what ``mosaickingOrder`` may be. ``is_timeless``: one picture without a time, as elevation
-    is. ``max_metres_per_pixel``: the coarsest resolution that is served, where that is known.
+    ``mosaicking_orders`` are its values of ``mosaickingOrder``. An ``is_timeless`` one has a single picture without a
+    time, such as elevation. ``max_metres_per_pixel`` is the coarsest resolution that is served, if known.
     """
 
     id: str
@@ -43,7 +43,7 @@ class Collection:
     max_metres_per_pixel: float | None = None
 
     def is_at(self, deployment: str) -> bool:
-        """Tell whether a deployment has it; where that is not known, it is believed to."""
+        """Tell whether a deployment has it. ``True`` if that is unknown."""
         return (
             deployment not in DEPLOYMENTS or deployment == "custom" or deployment in (self.deployments or DEPLOYMENTS)
         )
@@ -83,10 +83,10 @@ _OWN = re.compile(r"(byoc|batch|zarr)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 def find_collection(name: Any, deployment: str | None = None) -> Collection:
-    """Look a collection up by its id, its short name (``S2L2A``), or the id of a user's own with its prefix.
+    """Look up a collection by its id, its short name (``S2L2A``), or the prefixed id of a user's own one.
 
-    One that is not known is left to the service, with a warning that names the nearest: there may be new ones. One that
-    the deployment is known to lack is refused, with where it lives.
+    An unknown collection may be new. So it is left to the service, with a warning that names the nearest known one. A
+    collection that the deployment is known to lack is refused, and the error names its deployments.
     """
     if not isinstance(name, str) or not name.strip():
         raise SentinelHubRequestError(f"collection is {name!r}. Give a collection's id, such as 'sentinel-2-l2a'.")
@@ -112,7 +112,7 @@ def find_collection(name: Any, deployment: str | None = None) -> Collection:
 
 
 def find_collections(names: Iterable[str], deployment: str | None = None) -> list[Collection]:
-    """Look up the collections of one request: fused with one that the deployment has, others may live elsewhere."""
+    """Look up the collections of one request. If the deployment has one of them, others may live elsewhere."""
     names = list(names)
     found = [find_collection(name) if deployment != "custom" else find_collection(name, deployment) for name in names]
     if deployment is not None and not any(collection.is_at(deployment) for collection in found):

@@ -1,4 +1,4 @@
-"""``input.data`` of all requests: which collections, which of their scenes, and how they are resampled."""
+"""Builds and reads ``input.data`` of all requests, with collections, choice of scenes, and resampling."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FLAGS = ("orthorectify", "harmonizeValues", "egm", "clampNegative")
 
 
 class Checks(TypedDict, total=False):
-    """The facts that requests are checked against: the deployment (``None`` for any) and the present time."""
+    """The facts to check requests against, which are the deployment (``None`` for any) and the present time."""
 
     deployment: str | None
     now: datetime | None
@@ -41,7 +41,7 @@ class Datasets:
 
     @property
     def time_range(self) -> dict[str, str] | None:
-        """The span of all collections' time ranges; ``None`` if none of them has a time."""
+        """The span of all collections' time ranges, ``None`` if none of them has a time."""
         return span_of([entry.get("dataFilter", {}).get("timeRange") or {} for entry in self.data])
 
     def check_resolution(self, bounds: Bounds, size: Size, field: str) -> None:
@@ -73,7 +73,7 @@ class Datasets:
         bits: int = 16,
         octet_stream: bool = False,
     ) -> Estimate | None:
-        """Estimate the cost of so many ``times``; ``None`` where it is not known what the evalscript reads."""
+        """Estimate the cost of so many ``times``. Return ``None`` if the evalscript's inputs are unknown."""
         if setup is None:
             return None
         processing = [entry.get("processing") or {} for entry in self.data]
@@ -97,7 +97,7 @@ class Datasets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RasterRequest:
-    """A checked request for one raster: what is sent, and what was read of it; an odd evalscript has no ``setup``."""
+    """A checked request for one raster, as sent and as read. ``setup`` is ``None`` if the evalscript is not plain."""
 
     body: dict[str, Any]
     bounds: Bounds
@@ -209,7 +209,7 @@ def check_cloud_cover(value: Any, collection: Collection) -> float:
 
 
 def member(body: Any, name: str, path: str = "") -> Mapping[str, Any]:
-    """Return an object that a request's JSON must have; ``path``: where it stands, if not right there."""
+    """Return an object that a request's JSON must have. ``path`` is its place in the request, by default its name."""
     if not isinstance(body, Mapping):
         raise SentinelHubRequestError(f"request is a {type(body).__name__}. Give a mapping with {name}.")
     value = body.get(name)

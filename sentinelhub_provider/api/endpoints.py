@@ -13,7 +13,7 @@ from sentinelhub_provider.origins import Origin
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """An API and its path in both schemes; ``only_reads``: its POST requests may be repeated, they start nothing."""
+    """An API and its path in both schemes. With ``only_reads``, its POST requests start nothing and may be repeated."""
 
     name: str
     current: str
@@ -54,7 +54,7 @@ def service_of(path: str) -> tuple[Service, str] | None:
 
 
 def resolve_endpoint(endpoint: str, *, base_url: str, scheme: PathScheme) -> str:
-    """Return the URL to call for a path in either spelling; an absolute URL stays as it is."""
+    """Return the URL to call for a path in either spelling. An absolute URL stays as it is."""
     endpoint = endpoint.strip()
     if not endpoint:
         raise SentinelHubRequestError("endpoint is empty. Give a path such as '/catalog/v1/search'.")
@@ -83,7 +83,7 @@ def is_repeatable(method: str, url: str) -> bool:
 
 
 def spends_units(url: str) -> bool:
-    """Tell whether a request may cost processing units: rendering and statistics do, and what is not known here."""
+    """Tell whether a request may cost processing units, as rendering, statistics and unknown paths do."""
     return service_name(url) in (None, "process", "statistical")
 
 
@@ -94,7 +94,7 @@ def service_name(url: str) -> str | None:
 
 
 def path_within(url: str) -> str:
-    """Return what follows the path of the service that a URL or path belongs to; empty where there is none."""
+    """Return the part of a URL or path after that of its service, empty if there is none."""
     found = _service_within(url)
     return found[1] if found else ""
 

@@ -1,4 +1,4 @@
-"""Drives flows, which decide: generators that yield what to do next and are sent what came of it."""
+"""Drives flows. A flow is a generator that decides. It yields the next step and is sent its result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts and previews that a task leaves in XCom for the page *Satellite imagery*: plain values of bounded size.
+"""Facts and previews that a task leaves in XCom for the page *Satellite imagery*, as plain values of bounded size.
 
 There are two XComs, so that an overview of many tasks reads no picture. Anyone who may edit XComs can write anything
 into them, so their content is checked here.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FACTS_KEY = "sentinelhub_imagery"
 PREVIEWS_KEY = "sentinelhub_previews"
 JOB_KEY = "sentinelhub_job"
-"""XCom keys; the last is a job's that is waited for in the triggerer."""
+"""XCom keys. The last one is for a job that the triggerer waits for."""
 
 MOST_SIDE = 384
 MOST_BYTES = 40_000

@@ -1,4 +1,4 @@
-"""How long answers are split into pages: the Catalog goes on with ``context.next``, others with ``viewtoken``."""
+"""Follows answers from page to page. The Catalog goes on with ``context.next``, others with ``viewtoken``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_PAGES = 1_000  # Pages that are followed: 100,000 items of the Catalog
 
 
 class Pages:
-    """Follows the answer of ``who`` from page to page, ``most`` at most; ``field`` is the argument that says so."""
+    """Follows the answer of ``who`` from page to page, at most ``most`` of them, which the argument ``field`` sets."""
 
     def __init__(self, who: str, *, most: int = MOST_PAGES, field: str | None = None) -> None:
         self._who, self._most, self._field = who, most, field
@@ -39,7 +39,7 @@ class Pages:
 
 
 def next_page(answer: Any) -> dict[str, Any] | None:
-    """Return what a request for the page after ``answer`` has besides; ``None`` after the last.
+    """Return the additional members of a request for the page after ``answer``, ``None`` after the last one.
 
     A search (POST) goes on with that member of its JSON body, a listing with that query parameter.
     """
@@ -55,12 +55,12 @@ def next_page(answer: Any) -> dict[str, Any] | None:
 
 
 def items_of(answer: Mapping[str, Any]) -> list[Any]:
-    """Return the items of one page; empty where it has none."""
+    """Return the items of one page."""
     return next((answer[key] for key in _ITEM_KEYS if isinstance(answer.get(key), list)), [])
 
 
 def joined(pages: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """Join pages into one answer of the same shape: all items, nothing that points at a further page."""
+    """Join pages into one answer of the same shape, with all items and no pointer to a further page."""
     first = pages[0]
     key = next((key for key in _ITEM_KEYS if isinstance(first.get(key), list)), None)
     if key is None:

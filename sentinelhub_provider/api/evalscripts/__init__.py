@@ -1,4 +1,4 @@
-"""Evalscripts: a small set with names, whose texts lie beside this module; what any other declares, and its checks."""
+"""Offers a few named evalscripts, whose texts are beside this module, and reads and checks any evalscript."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _DIFFERENCES = {
     "ndwi": ("B03", "B08", "Open water, green and near infrared: McFeeters, Int. J. Remote Sensing 17 (7), 1996"),
     "ndmi": ("B08", "B11", "Moisture, near and short-wave infrared: Gao, Remote Sensing of Environment 58 (3), 1996"),
 }
-"""Scripts of one form: two bands, and where the index comes from."""
+"""The scripts of one form, with their two bands and the source of the index."""
 _FIRST_DIALECT = re.compile(r"\bset(?:InputComponents|OutputComponentCount)\s*\(")
 """Functions that only scripts of version 1 call."""
 _NAME = re.compile(r"\w[\w -]*")
@@ -66,7 +66,7 @@ _NAME = re.compile(r"\w[\w -]*")
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One output. ``bands``: how many; ``sample_type``: ``AUTO`` where the script does not say."""
+    """One output, with its number of bands. ``sample_type`` is ``AUTO`` if the script does not say."""
 
     id: str
     bands: int
@@ -75,7 +75,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The declarations of a script: bands and mosaicking of each dataset, in the request's order, and the outputs."""
+    """A script's bands and mosaicking of each dataset, in the request's order, and its outputs."""
 
     inputs: tuple[tuple[str, ...], ...]
     outputs: tuple[Output, ...]
@@ -88,24 +88,24 @@ class Setup:
 
     @property
     def is_single_sample(self) -> bool:
-        """Whether each dataset brings one sample to a pixel; otherwise it is one for each orbit or tile."""
+        """Whether each dataset has one sample per pixel, rather than one for each orbit or tile."""
         return all(mosaicking == "SIMPLE" for mosaicking in self.mosaickings)
 
 
 def is_simple(evalscript: str) -> bool:
-    """Tell whether a script is a simple one: a body that returns the pixel's values, without ``setup()``."""
+    """Tell whether a script is a simple one, which is a body without ``setup()`` that returns the pixel's values."""
     code = _TEXT.sub('""', _CODE.sub(lambda match: match[1] or " ", evalscript))
     return not _FULL.search(code) and _RETURN.search(_outermost(code)) is not None
 
 
 def parse_version(evalscript: str) -> str | None:
-    """Return the number of a line ``//VERSION=3`` before any code; ``None`` where there is none."""
+    """Return the number of a line ``//VERSION=3`` before any code, ``None`` if there is none."""
     match = _VERSION.match(evalscript)
     return match and match[1]
 
 
 def parse_setup(evalscript: str) -> Setup | None:
-    """Read what ``setup()`` declares, or a simple script's bands and values; ``None`` for what is computed."""
+    """Read the declarations of ``setup()``, or a simple script's bands and values, ``None`` if they are computed."""
     code = _CODE.sub(lambda match: match[1] or " ", evalscript)
     if is_simple(evalscript):
         return _simple_setup(_TEXT.sub('""', code))
@@ -177,7 +177,7 @@ def _simple_setup(code: str) -> Setup | None:
 
 
 def _items(code: str) -> int:
-    """Count what a list holds whose bracket was opened before; a list spread in it counts as a colour, three."""
+    """Count the values of a list whose bracket was just opened. A list spread in it counts as the three of a colour."""
     depth, commas = 0, 0
     for character in code.replace("...", ",,"):
         if character in "([{":

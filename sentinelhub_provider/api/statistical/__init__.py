@@ -1,1 +1,1 @@
-"""The Statistical API: its requests, its answers, and the table that comes of them."""
+"""The Statistical API, with its requests, its answers, and the table of their statistics."""

@@ -1,4 +1,4 @@
-"""The chart of a table of statistics for a page: its first rows, and the means of some features over time."""
+"""The chart of a table of statistics for a page, with its first rows and the means of some features over time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests of the Statistical API: built from what a user says, or taken as plain JSON, and checked either way."""
+"""Builds requests of the Statistical API from arguments, or reads them from JSON, and checks them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SplitTime:
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return these members of ``aggregation``; ``SKIP`` is the service's default and left out."""
+        """Return these members of ``aggregation``. ``SKIP`` is the service's default and left out."""
         last = {} if self.last == "SKIP" else {"lastIntervalBehavior": self.last}
         return {
             "timeRange": self.time_range.to_half_open_json(),
@@ -75,9 +75,9 @@ def alone(interval: TimeRange) -> SplitTime:
 
 
 def split_time(time_range: Any, length: Any = "P1D", last: str | None = None, *, now: datetime | None) -> SplitTime:
-    """Read a range and the length of its intervals: an ISO 8601 duration, a number of days, or a ``timedelta``.
+    """Read a range and its intervals' length, which is an ISO 8601 duration, a number of days, or a ``timedelta``.
 
-    Without ``last``, an interval that does not fit is skipped in a range of the user's, and shortened in the run's.
+    Without ``last``, an interval that does not fit is skipped in a user's range, and shortened in that of the run.
     The run's range may be one interval of a local calendar. Such a day has 23 hours when clocks are put forward, and 25
     when they are put back. A local month begins within the last day of another month in UTC.
     """
@@ -91,7 +91,7 @@ def split_time(time_range: Any, length: Any = "P1D", last: str | None = None, *,
 
 
 def read_split_time(aggregation: Mapping[str, Any], *, now: datetime | None) -> tuple[SplitTime, dict[str, Any]]:
-    """Read these members of a request's JSON; return them, and ``aggregation`` with days as the service has them."""
+    """Read these members of a request's JSON. Return them, and ``aggregation`` with days in the service's form."""
     length = aggregation.get("aggregationInterval")
     if not isinstance(length, Mapping):
         raise SentinelHubRequestError("request: aggregation.aggregationInterval is missing. Give {'of': 'P1D'}.")
@@ -152,7 +152,7 @@ class StatisticalRequest(RasterRequest):
     def estimate(
         self, *, samples: float = 1, intervals: int | None = None, service: Service = Service.STATISTICAL
     ) -> Estimate | None:
-        """Estimate the cost of so many intervals, all by default; ``None`` where the evalscript is not plain."""
+        """Estimate the cost of so many intervals, all by default. Return ``None`` if the evalscript is not plain."""
         number = len(self.intervals) if intervals is None else intervals
         return self.datasets.estimate(self.size, self.setup, service, samples=samples, times=number)
 
@@ -161,7 +161,7 @@ class StatisticalRequest(RasterRequest):
         return self._at(alone(interval))
 
     def pieces(self) -> list[StatisticalRequest]:
-        """Return requests for a quarter of the intervals each, or for one month each; none for a single interval."""
+        """Return requests for a quarter of the intervals each, or for one month each. A single interval gives none."""
         intervals = self.intervals
         if len(intervals) == 1:
             return []
@@ -197,7 +197,7 @@ def build_statistical_request(
 
 
 def read_statistical_request(body: Any, **checks: Unpack[Checks]) -> StatisticalRequest:
-    """Check a request's JSON as the documentation and other clients write it; it is sent as it is."""
+    """Check a request's JSON in the spellings of the documentation and other clients. It is sent unchanged."""
     request_input, aggregation = member(body, "input"), member(body, "aggregation")
     setup = statistics_setup(aggregation.get("evalscript"))
     bounds = read_bounds(request_input.get("bounds"))
@@ -217,12 +217,12 @@ def _request(body: dict[str, Any], bounds: Bounds, time: SplitTime, **found: Any
 
 
 def build_statistical_datasets(wanted: StatisticsArguments, **checks: Unpack[Checks]) -> Datasets:
-    """Make ``input.data``. The time is the aggregation's; a second one in the datasets would only narrow it."""
+    """Make ``input.data``. The time is in the aggregation. A second one in the datasets would only narrow it."""
     return build_datasets(replace(wanted, time_range=None), **checks)
 
 
 def statistics_setup(script: Any) -> Setup | None:
-    """Return what an evalscript declares; refuse one that does not say which pixels count."""
+    """Return the declarations of an evalscript. Refuse one that does not tell which pixels count."""
     check_evalscript(script, for_statistics=True)
     setup = parse_setup(script)
     if setup is not None and all(output.id != DATA_MASK for output in setup.outputs):
@@ -234,11 +234,11 @@ def statistics_setup(script: Any) -> Setup | None:
 
 
 def build_calculations(wanted: StatisticsArguments) -> dict[str, Any]:
-    """Make a request's ``calculations`` member; nothing for the plain statistics.
+    """Make a request's ``calculations`` member, empty for the plain statistics.
 
-    Of every band of every output: ``percentiles``, from 0 to 100; ``histogram``, a number of bins, a list of their
-    edges, or the API's definition (``nBins`` or ``binWidth`` with ``lowEdge`` and ``highEdge``, or ``bins``). Or the
-    API's own ``calculations``.
+    It is the same for every band of every output. ``percentiles`` are from 0 to 100. ``histogram`` is a number of bins,
+    a list of their edges, or the API's definition (``nBins`` or ``binWidth`` with ``lowEdge`` and ``highEdge``, or
+    ``bins``). Otherwise, it is the API's own ``calculations``.
     """
     percentiles, histogram, calculations = listed(wanted.percentiles), listed(wanted.histogram), wanted.calculations
     has_percentiles = percentiles not in (None, "", [], ())
@@ -262,7 +262,7 @@ def build_calculations(wanted: StatisticsArguments) -> dict[str, Any]:
 
 
 def check_calculations(value: Any, field: str) -> None:
-    """Refuse what has not the API's shape: the table's columns come from it."""
+    """Refuse another shape than the API's, because the table's columns come from it."""
     try:
         column_names({"calculations": dict(value or {})})
     except (AttributeError, TypeError, ValueError) as error:

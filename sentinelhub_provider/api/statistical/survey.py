@@ -1,8 +1,8 @@
-"""One statistical request for many areas: built once, then filled in for each of them.
+"""Builds one statistical request for many areas, and fills it in for each of them.
 
 The common part (evalscript, collections, time, calculations) is checked with the first good area. Each further
-one costs only the checks of its own bounds and size. The whole set is surveyed before anything is sent: which areas
-are unusable and why, and what the others will cost.
+one costs only the checks of its own bounds and size. The survey of the whole set before anything is sent tells which
+areas are unusable and why, and the cost of the others.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class RequestTemplate:
         return replace(self.example, body=self._body(bounds, size), bounds=bounds, size=size, warnings=bounds.warnings)
 
     def area_of(self, feature: Feature) -> tuple[Bounds, Size]:
-        """Return bounds and size of an area, checked: enough to know its cost."""
+        """Return the checked bounds and size of an area, which its cost depends on."""
         if feature.geometry is None and feature.bbox is None:
             return self.example.bounds, self.example.size
         bounds = parse_bounds(bbox=feature.bbox, geometry=feature.geometry, crs=self.crs)
@@ -63,7 +63,7 @@ class RequestTemplate:
         return bounds, size
 
     def _body(self, bounds: Bounds | None, size: Size | None) -> dict[str, Any]:
-        """Return the body for an area; without one, what is common to all."""
+        """Return the body for an area, or without one the part that all share."""
         body = self.example.body
         given = {name: value for name, value in body["input"].items() if name != "bounds"}
         aggregation = {name: value for name, value in body["aggregation"].items() if name not in SIZES}
@@ -81,14 +81,14 @@ class RequestTemplate:
 
 
 def area_key(bounds: Bounds, size: Size) -> str:
-    """Return what tells a request apart from others of its template: a digest of its bounds and size."""
+    """Return a digest of a request's bounds and size, which differ from others of its template."""
     return hashlib.sha256(bounds.key + repr(size).encode()).hexdigest()[:24]
 
 
 def template_of_arguments(
     wanted: StatisticsArguments, feature: Feature, *, crs: Any = None, **checks: Any
 ) -> RequestTemplate:
-    """Build the template from arguments, and check it with a first area. ``checks``: ``deployment`` and ``now``."""
+    """Build the template from arguments, and check it with a first area. ``checks`` are ``deployment`` and ``now``."""
     example = build_statistical_request(wanted, bbox=feature.bbox, geometry=feature.geometry, crs=crs, **checks)
     return RequestTemplate(example, wanted, crs)
 
@@ -107,7 +107,7 @@ def template_of_request(body: Any, feature: Feature, *, crs: Any = None, **check
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A feature without an answer. ``message`` says why; ``is_final``: whether a repetition cannot help."""
+    """A feature without an answer. ``message`` says why, and ``is_final`` whether a repetition cannot help."""
 
     id: int | str
     message: str
@@ -123,7 +123,7 @@ class Problem:
 
 @dataclass(slots=True)
 class Survey:
-    """The findings before anything is sent: a digest of each usable feature, and the problems of the others."""
+    """The findings before anything is sent, with a digest of each usable feature, and the problems of the others."""
 
     template: RequestTemplate
     keys: dict[int, str] = field(default_factory=dict)
@@ -180,7 +180,7 @@ def survey(
     samples: float = 1,
     is_one_area: bool = False,
 ) -> Survey:
-    """Check all features before anything is sent; ``named``: their own CRS; ``is_one_area``: one of an argument."""
+    """Check all features before anything is sent. ``named`` is their own CRS. ``is_one_area`` is for an argument's."""
     check_named_crs(named, crs)
     found: Survey | None = None
     problems: list[Problem] = []

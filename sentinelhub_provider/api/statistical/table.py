@@ -1,4 +1,4 @@
-"""Answers of the Statistical API as rows of one tidy table: its columns, and each cell for the format that holds it."""
+"""Turns answers of the Statistical API into rows of one tidy table, and cells into those of a format."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class State(StrEnum):
     OK = "ok"
     """Statistics of at least one pixel."""
     MASKED = "masked"
-    """There are scenes, but no pixel of them counts: clouded all over, or no data."""
+    """There are scenes, but none of their pixels counts, because of clouds or no data."""
     NOT_A_NUMBER = "not_a_number"
-    """Pixels count, but the evalscript's values have no mean: it returned NaN or infinity where it set dataMask."""
+    """Pixels count, but have no mean, because the evalscript returned NaN or infinity where it set dataMask."""
     EMPTY = "empty"
     """No scene was seen in that interval."""
     FAILED = "failed"
-    """The service could not compute it; ``error`` says why."""
+    """The service could not compute it. ``error`` says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +50,18 @@ class Failure:
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether a repetition may get an answer: a time-out or failed execution may, a bad request may not."""
+        """Whether a repetition may get an answer, as after a time-out or failed execution, but not a bad request."""
         return self.error != "BAD_REQUEST"
 
 
 def rows(answer: Any, *, feature_id: Any = None, expected: Iterable[TimeRange] = ()) -> Iterator[dict[str, Any]]:
     """Yield the rows of an answer, statistics of one band in one interval each, in the order of their intervals.
 
-    A row has its cells by column: those that it has. Without statistics (EMPTY, FAILED) it has no ``output`` and no
-    ``band``. ``sample_count``: pixels of the box; ``no_data_count``: those that do not count, as they are masked or
-    outside of the geometry. ``error``: ``EXECUTION_ERROR``, ``TIMEOUT`` or ``BAD_REQUEST``. Values that are not
-    numbers are ``None``, unless the evalscript itself made them NaN or infinite. ``expected`` intervals that are left
-    out are EMPTY.
+    A row has its existing cells by column. Without statistics (EMPTY, FAILED) it has no ``output`` and no ``band``.
+    ``sample_count`` is the number of pixels of the box. ``no_data_count`` is that of pixels that do not count, because
+    they are masked or outside of the geometry. ``error`` is ``EXECUTION_ERROR``, ``TIMEOUT`` or ``BAD_REQUEST``. Values
+    that are not numbers are ``None``, unless the evalscript itself made them NaN or infinite. Missing ``expected``
+    intervals are EMPTY.
     """
     entries = {(interval.start, interval.end): entry for interval, entry in _entries(answer)}
     answered, silent = sorted(entries), set()
@@ -95,7 +95,7 @@ def joined(answers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def merge(answer: Mapping[str, Any], again: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Put answers to repeated requests into the first: what they computed replaces what had failed."""
+    """Put answers to repeated requests into the first answer. Their results replace its failures."""
     repaired = {
         (interval.start, interval.end): entry
         for one in again
@@ -189,7 +189,7 @@ def _count(value: Any) -> int | None:
 
 
 def table_format(path: Any, wanted: str | None = None) -> str:
-    """Return the format of a table: the one that is wanted, else the one that the path's ending says."""
+    """Return the requested format of a table, by default that of the path's ending."""
     if wanted is not None:
         return read_choice(wanted, sorted(set(FORMATS.values())), "output_format")
     ending = next((ending for ending in FORMATS if str(path).lower().endswith(ending)), None)
@@ -202,7 +202,7 @@ def table_format(path: Any, wanted: str | None = None) -> str:
 
 
 def percentile_names(body: Mapping[str, Any]) -> list[str]:
-    """Return the columns of percentiles that a request has: ``p5``, ``p97.5``."""
+    """Return the columns of a request's percentiles, such as ``p5`` and ``p97.5``."""
     wanted = {
         float(per_cent)
         for chosen in _bands(body, "statistics")
@@ -218,9 +218,9 @@ def column_names(body: Mapping[str, Any], properties: Iterable[str] = ()) -> lis
 
 
 def column_kinds(body: Mapping[str, Any], properties: Mapping[str, str]) -> dict[str, str]:
-    """Return what each column of the table holds, whatever the data: ``text``, ``number``, ``integer``, ...
+    """Return the kind of each column of the table, such as ``text``, ``number`` or ``integer``, whatever the data.
 
-    ``properties``: kinds of the features' properties by name, see :func:`joined_kind`.
+    ``properties`` are the kinds of the features' properties by name. See :func:`joined_kind`.
     """
 
     def kind(name: str) -> str:
@@ -247,7 +247,7 @@ def check_property_names(names: Iterable[str]) -> None:
 
 
 def joined_kind(kind: str | None, value: Any) -> str | None:
-    """Return the kind of a column that has a further value: ``boolean``, ``integer``, ``number`` or ``text``."""
+    """Return a column's kind after a further value, one of ``boolean``, ``integer``, ``number`` and ``text``."""
     if value is None:
         return kind
     found = {bool: "boolean", int: "integer", float: "number"}.get(type(value), "text")
@@ -276,7 +276,7 @@ def _bands(body: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
 
 
 def json_record(cells: Mapping[str, Any]) -> dict[str, Any]:
-    """Return cells as JSON can hold them: times as text, and no NaN or infinity."""
+    """Return cells for JSON, with times as text and without NaN and infinity."""
     plain: dict[str, Any] = {}
     for name, value in cells.items():
         is_number = not isinstance(value, float) or math.isfinite(value)
@@ -286,7 +286,7 @@ def json_record(cells: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def progress_line(*, done: int, requested: int, whole: int, seconds: float, units: float, failed: int) -> str:
-    """Tell how far the work is: ``requested`` features in ``seconds`` of this try, ``done`` in all tries."""
+    """Tell the progress, with ``requested`` features in ``seconds`` of this try, and ``done`` ones in all tries."""
     rate = requested / seconds if seconds > 0 else 0.0
     left = max(0, whole - done - failed)
     remaining = f", {_duration(left / rate)} left" if left and rate else ""
