@@ -1,4 +1,4 @@
-"""Times, durations and time ranges: read in every spelling, half open inside, written as each API has them.
+"""Reads times, durations and time ranges in every spelling, and writes them in the form of each API.
 
 A range reaches from its first moment up to, not including, its ``end``. The Process API and the Catalog include both
 ends, so a range also knows the ``last`` moment that they are told.
@@ -31,14 +31,14 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """A duration such as ``P7D`` or ``P1M``: its text in ISO 8601, its calendar months, its rest of fixed length."""
+    """A duration such as ``P7D`` or ``P1M``, with its text in ISO 8601, its calendar months, and its fixed rest."""
 
     text: str
     months: int
     rest: timedelta
 
     def after(self, moment: datetime, times: int = 1) -> datetime:
-        """Return the time so many durations after a moment; the 31st comes back after a shorter month."""
+        """Return the time so many durations after a moment. A shorter month does not shift the 31st for later ones."""
         year, month = divmod(moment.year * 12 + moment.month - 1 + self.months * times, 12)
         if not date.min.year <= year <= date.max.year:
             raise OverflowError(f"{self.text} leads out of the calendar")
@@ -51,7 +51,7 @@ _NOTHING = Duration("P0D", 0, timedelta())
 
 @dataclass(frozen=True, slots=True)
 class TimeRange:
-    """A start, the first moment after it, and the last within, in UTC; ``of_run``: the DAG run says it."""
+    """A range's start, the first moment after it, and its last one, in UTC. ``of_run`` means that of the DAG run."""
 
     start: datetime
     end: datetime
@@ -72,13 +72,13 @@ class TimeRange:
 
 
 def format_time(value: datetime) -> str:
-    """Write a time as requests do: UTC, whole seconds where it has no others."""
+    """Write a time as requests do, in UTC, with a fraction of seconds only if it has one."""
     value = in_utc(value)
     return value.isoformat(timespec="milliseconds" if value.microsecond else "seconds").replace("+00:00", "Z")
 
 
 def in_utc(value: datetime) -> datetime:
-    """Return a time in UTC, as the standard library's own type; naive times are UTC, as Airflow's are.
+    """Return a time in UTC, as the standard library's own type. Naive times are in UTC, like Airflow's.
 
     Airflow's times are pendulum's, whose sums with a ``timedelta`` lose their zone. Other libraries have subclasses of
     ``datetime`` as well. Inside of this package there are none of them.
@@ -88,7 +88,7 @@ def in_utc(value: datetime) -> datetime:
 
 
 def parse_time(value: Any, field: str = "time_range") -> datetime:
-    """Read a ``datetime``, a ``date`` (its first moment), or an ISO 8601 text of either; cut to milliseconds."""
+    """Read a ``datetime``, a ``date`` (its first moment), or an ISO 8601 text of either, cut to milliseconds."""
     found = _read(value, field)
     with _calendar(value, field):
         if isinstance(found, datetime):
@@ -98,7 +98,7 @@ def parse_time(value: Any, field: str = "time_range") -> datetime:
 
 
 def time_or_none(value: Any) -> datetime | None:
-    """Read a time as :func:`parse_time` does; ``None`` for anything else."""
+    """Read a time as :func:`parse_time` does. Return ``None`` for anything else."""
     try:
         return parse_time(value)
     except SentinelHubRequestError:
@@ -106,7 +106,7 @@ def time_or_none(value: Any) -> datetime | None:
 
 
 def parse_duration(value: Any) -> Duration | None:
-    """Read a duration: ISO 8601 of whole numbers, a ``timedelta``, pendulum's, dateutil's, numpy's; else ``None``."""
+    """Read a duration in ISO 8601, a ``timedelta``, or pendulum's, dateutil's or numpy's. Else return ``None``."""
     text = value.strip().upper() if isinstance(value, str) else _duration_text(value)
     match = _DURATION.fullmatch(text)
     parts = {name: int(number) for name, number in match.groupdict().items() if number} if match else {}
@@ -139,10 +139,10 @@ def _duration_text(value: Any) -> str:
 
 
 def parse_end(value: Any, field: str = "time_range") -> tuple[datetime, datetime]:
-    """Read the end of a range; return its last moment and the first one after it.
+    """Read the end of a range. Return its last moment and the first one after it.
 
-    A date means that whole day. So does its end in any other spelling: ``23:59``, ``23:59:59``, ``23:59:59.999999``,
-    ``24:00``. The last second of another minute ends with that minute. Any other time ends at itself.
+    A date means that whole day. So does a time at its end (``23:59``, ``23:59:59``, ``23:59:59.999999`` or ``24:00``).
+    The last second of another minute ends with that minute. Any other time ends at itself.
     """
     found = _read(value, field)
     with _calendar(value, field):
@@ -161,10 +161,10 @@ def parse_end(value: Any, field: str = "time_range") -> tuple[datetime, datetime
 def parse_time_range(
     value: Any, field: str = "time_range", *, now: datetime | None = None, until: datetime | None = None
 ) -> TimeRange:
-    """Read a range: a pair, a mapping with ``from`` and ``to``, or a text ``start/end`` as STAC writes it.
+    """Read a range, which is a pair, a mapping with ``from`` and ``to``, or STAC's text ``start/end``.
 
-    Either end may be relative, a duration that is counted back from ``until``, the DAG run's ``run_after``; one alone
-    reaches up to it. A range that begins after ``now`` is refused.
+    Either end may be a duration, which is counted back from ``until``, the DAG run's ``run_after``. A single duration
+    is a range up to it. A range that begins after ``now`` is refused.
     """
     found = value if isinstance(value, TimeRange) else _read_range(value, field, until)
     last = found.last or found.end
@@ -184,7 +184,7 @@ def run_range(start: datetime, end: datetime) -> TimeRange:
 
 
 def with_times_of_run(document: Any, until: datetime, field: str) -> Any:
-    """Return a request, or entries of its datasets, whose relative ranges are counted back from the run: ``until``."""
+    """Return a request, or entries of its datasets, with relative ranges counted back from ``until``."""
     if isinstance(document, Mapping):
         return {
             name: parse_time_range(member, f"{field}: {name}", until=until)
@@ -198,7 +198,7 @@ def with_times_of_run(document: Any, until: datetime, field: str) -> Any:
 
 
 def span_of(ranges: Collection[Mapping[str, Any]]) -> dict[str, str] | None:
-    """Return the span ``from`` the earliest ``to`` the latest of requests' time ranges; ``None`` if an end is open."""
+    """Return the span ``from`` the earliest ``to`` the latest of time ranges, ``None`` if an end is open."""
     starts, ends = ([str(one[name]) for one in ranges if one.get(name)] for name in ("from", "to"))
     return {"from": min(starts), "to": max(ends)} if starts and ends else None
 
@@ -220,7 +220,7 @@ def is_relative(value: Any) -> bool:
 
 
 def is_instant(value: Any) -> bool:
-    """Tell whether a value is one moment, which a date is not: a day has many."""
+    """Tell whether a value is one moment. A date is not."""
     value = plain_time(value)
     if isinstance(value, str):
         match = _TEXT.fullmatch(value.strip().upper())
@@ -229,7 +229,7 @@ def is_instant(value: Any) -> bool:
 
 
 def refuse_future(start: datetime, field: str, now: datetime | None) -> None:
-    """Refuse a range that begins after the time of asking, since nothing was seen then yet; ``None`` lets it pass."""
+    """Refuse a range that begins after ``now``, because there are no scenes of the future. ``None`` allows it."""
     if now is not None and start > now:
         raise SentinelHubRequestError(
             f"{field} begins {format_time(start)}, which is in the future (now is {format_time(now)}). "
@@ -262,7 +262,7 @@ def _read_range(value: Any, field: str, until: datetime | None) -> TimeRange:
 
 
 def _parts(value: Any) -> list[Any]:
-    """Return the ends that a range names, as they are; one day twice."""
+    """Return the ends of a range as given, and a single day twice."""
     value = plain_time(value)
     if isinstance(value, str):
         parts = [part.strip() for part in value.split("/")]

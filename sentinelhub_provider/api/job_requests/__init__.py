@@ -1,1 +1,1 @@
-"""The requests that create jobs: Batch Process, Batch Statistics and Async Process."""
+"""The requests that create Batch Process, Batch Statistics and Async Process jobs."""

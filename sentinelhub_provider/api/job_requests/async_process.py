@@ -1,4 +1,4 @@
-"""Requests of the Async Process API: those of the Process API, larger, and delivered to an object storage."""
+"""Requests of the Async Process API. They are larger ones of the Process API, with delivery to an object storage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCRIPT: Path = ("evalscriptReference",)  # Where in a request the evalscript's s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AsyncProcessRequest(JobRequest):
-    """A checked request. ``picture``: the same for the Process API, without delivery."""
+    """A checked request. ``picture`` is the same request for the Process API, without delivery."""
 
     picture: ProcessRequest
 
@@ -42,7 +42,7 @@ class AsyncProcessRequest(JobRequest):
         return tuple(self.picture.formats)
 
     def estimate(self, *, samples: float = 1) -> Estimate | None:
-        """Estimate the cost: see :meth:`~sentinelhub_provider.api.process.ProcessRequest.estimate`."""
+        """Estimate the cost. See :meth:`~sentinelhub_provider.api.process.ProcessRequest.estimate`."""
         return self.picture.estimate(samples=samples, service=Service.ASYNC)
 
 
@@ -53,7 +53,7 @@ def build_async_process(
     evalscript_reference: Location | None = None,
     **checks: Unpack[Checks],
 ) -> AsyncProcessRequest:
-    """Build a request; ``outputs`` is TIFF by default. The cost of a script in a bucket cannot be told."""
+    """Build a request. ``outputs`` is TIFF by default. The cost of a script in a bucket is unknown."""
     check_one_script(wanted.evalscript, evalscript_reference)
     deployment = checks.get("deployment")
     wanted = wanted if wanted.outputs is not None else replace(wanted, outputs="image/tiff")

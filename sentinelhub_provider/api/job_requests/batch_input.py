@@ -1,4 +1,4 @@
-"""The ways in which a Batch Process job cuts an area: along the tiles of a grid, or the features of a GeoPackage.
+"""The ways in which a Batch Process job splits an area, which are tiles of a grid and features of a GeoPackage.
 
 Source of the grids: the documentation's page "Batch Processing V2 API", section "Tiling grid".
 """
@@ -31,7 +31,7 @@ MAX_FEATURE_SIDE = 3500  # Pixels: the largest width and height of a feature of 
 
 @dataclass(frozen=True, slots=True)
 class TilingGrid:
-    """One grid: id and name, side of its tiles and resolutions in ``unit`` (``m`` or ``°``), CRS of its rasters."""
+    """A tiling grid. The side of its tiles and its resolutions are in ``unit`` (``m`` or ``°``)."""
 
     id: int
     name: str
@@ -111,7 +111,7 @@ def count_tiles(bounds: Bounds, grid: TilingGrid) -> int:
 
 
 def _mean_tiles(polygon: Any, x: float, y: float) -> float:
-    """Return how many unit squares a polygon meets on average; ``x`` and ``y`` make its units tiles."""
+    """Return how many tiles a polygon meets on average. ``x`` and ``y`` convert its units into tiles."""
     outline = list(polygon.exterior.coords)
     across = math.fsum(abs(x1 - x0) for (x0, _), (x1, _) in pairwise(outline)) / 2
     along = math.fsum(abs(y1 - y0) for (_, y0), (_, y1) in pairwise(outline)) / 2
@@ -119,13 +119,13 @@ def _mean_tiles(polygon: Any, x: float, y: float) -> float:
 
 
 def _plain(name: str) -> str:
-    """Return a name as it is compared: small letters and digits, without the word grid."""
+    """Return a name for comparison, with lower-case letters and digits only, without the word grid."""
     return re.sub(r"[^a-z0-9]|grid$", "", re.sub(r"[^a-z0-9]", "", name.lower()))
 
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """The tiles of a grid. ``resolution``: in the grid's unit; ``buffer``: pixels added at each end of x and y."""
+    """The tiles of a grid. ``resolution`` is in the grid's unit. ``buffer`` is in pixels, at each end of x and y."""
 
     grid: TilingGrid
     resolution: float
@@ -145,7 +145,7 @@ class Tiles:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """The features of a GeoPackage; pixels, or resolution in units of their CRS, of those that do not say it."""
+    """The features of a GeoPackage, with the pixels, or the resolution in units of their CRS, for those without."""
 
     location: Location
     size: tuple[int, int] | None = None
@@ -185,7 +185,7 @@ def parse_cut(
 def feature_size(
     width: Any, height: Any, resolution: Any, *, max_side: int = MAX_FEATURE_SIDE, field: str | None = None
 ) -> tuple[tuple[int, int] | None, float | None]:
-    """Return the raster of each feature: width and height in pixels, and resolution; either or neither is there."""
+    """Return width and height in pixels, and resolution, of each feature. Either may be missing, or both."""
     if width is None and height is None:
         return None, None if resolution is None else read_positive(resolution, field or "resolution", "resolution")
     if resolution is not None:
@@ -200,7 +200,7 @@ def feature_size(
 
 
 def read_cut(given: Mapping[str, Any], keys: Keyring, deployment: str | None) -> Tiles | Features:
-    """Read ``input`` of a request's JSON. ``keys``: of the GeoPackage's bucket."""
+    """Read ``input`` of a request's JSON. ``keys`` are those of the GeoPackage's bucket."""
     kind = given.get("type")
     if kind == "tiling-grid":
         grid = find_grid(given.get("id"), "request: input.id")

@@ -1,4 +1,4 @@
-"""The delivery of a Batch Process job: rasters, one for each tile and output, or one Zarr group of arrays."""
+"""The delivery of a Batch Process job, which is a raster for each tile and output, or one Zarr group of arrays."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def build_output(
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return ``output`` of a request, without credentials, and warnings.
 
-    ``members``: of rasters, see :data:`RASTER_MEMBERS`. ``zarr``: of a Zarr group of arrays, named as the outputs.
+    For ``members`` of rasters, see :data:`RASTER_MEMBERS`. ``zarr`` is for a group of arrays, named as the outputs.
     """
     template = RASTER if zarr is None else ZARR
     delivery.check("delivery", template=template, outputs=len(formats), needs_access=True, deployment=deployment)
@@ -73,7 +73,7 @@ def read_output(
     cut: Tiles | Features,
     deployment: str | None = None,
 ) -> tuple[dict[str, Any], Location, tuple[str, ...]]:
-    """Check ``output`` of a request's JSON; return it with its booleans read, where results go, and warnings."""
+    """Check ``output`` of a request's JSON. Return it with its booleans read, the place of results, and warnings."""
     kind = output.get("type")
     if kind not in ("raster", "zarr"):
         raise SentinelHubRequestError(f"request: output.type is {kind!r}. Give 'raster' or 'zarr'.")
@@ -98,7 +98,7 @@ def read_output(
 def _read_raster(
     given: Mapping[str, Any], formats: Mapping[str, str], setup: Setup | None, names: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Read the booleans of raster output, and check its members; ``names``: what messages call them."""
+    """Read the booleans of raster output, and check its members. ``names`` are their names in messages."""
     read = dict(given)
     for member in ("overwrite", "skipExisting", "cogOutput", "createCollection"):
         if read.get(member) is not None:
@@ -137,7 +137,7 @@ def _check_cog_parameters(parameters: Any, *, is_cog: bool, name: str, needs: st
 
 
 def _warnings(delivery: Location, given: Mapping[str, Any], *, is_zarr: bool = False) -> tuple[str, ...]:
-    """Warn of a place where a second job meets the files of the first: it fails, unless it may replace or skip them."""
+    """Warn of a place where a second job finds the files of the first. It fails unless it may replace or skip them."""
     # Rasters get folders of their own below one without placeholders; a Zarr group is written right there.
     is_own_folder = "<requestId>" in delivery.url or ("<" not in delivery.url and not is_zarr)
     if is_own_folder or given.get("overwrite") or given.get("skipExisting"):

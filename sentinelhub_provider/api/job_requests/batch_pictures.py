@@ -16,9 +16,9 @@ COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 
 @dataclass(frozen=True, slots=True)
 class BatchPictures:
-    """The requests of a job's pictures, but for where each is.
+    """The requests of a job's pictures without their places.
 
-    ``media_types``: by output. ``skips_existing``: whether pictures that were there stay.
+    ``media_types`` are those by output. ``skips_existing`` tells whether existing pictures stay.
     """
 
     body: Mapping[str, Any]

@@ -1,7 +1,7 @@
-"""Requests of the Batch Process API (version 2): built from what a user says, or taken as plain JSON, and checked.
+"""Builds requests of the Batch Process API (version 2) from arguments, or reads them from JSON, and checks them.
 
 Evalscripts, collections, times and bounds are those of the Process API, read by the same code. Two things
-differ. The area is cut along a tiling grid or the features of a GeoPackage, which also decide the size. Results are
+differ. The area is split along a tiling grid or the features of a GeoPackage, which also decide the size. Results are
 delivered to an object storage as rasters or as one Zarr group.
 """
 
@@ -42,7 +42,7 @@ from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchProcessRequest(JobRequest):
-    """A checked request: what its area is cut along, media types by output; no ``bounds`` for all features."""
+    """A checked request, with its split and media types by output. Without ``bounds``, it is for all features."""
 
     input: Tiles | Features
     datasets: Datasets
@@ -58,11 +58,11 @@ class BatchProcessRequest(JobRequest):
         return replace(self, body={**self.body, "description": description})
 
     def estimate(self, *, samples: float = 1, sizes: FeatureSizes | None = None) -> Estimate | None:
-        """Estimate the cost in processing units; ``None`` where it cannot be told.
+        """Estimate the cost in processing units. Return ``None`` if it is unknown.
 
-        Tiles and features that an area meets are paid for whole; of a grid's tiles, an average number is taken. Over a
-        GeoPackage the cost needs ``sizes``, and all features are counted, also where bounds choose among them. Zarr is
-        counted as TIFF of the same depth.
+        Tiles and features that an area meets are paid for whole. Of a grid's tiles, an average number counts. For a
+        GeoPackage, the cost needs ``sizes``. All its features count, even if bounds choose among them. Zarr costs as
+        much as TIFF of the same depth.
         """
         formats = {name: FORMATS["tiff"] if kind == ZARR_ARRAY else kind for name, kind in self.formats.items()}
         bits = bits_of(self.setup, formats)
@@ -93,12 +93,12 @@ def build_batch_process(
 ) -> BatchProcessRequest:
     """Build a request.
 
-    With a tiling grid, ``bbox`` or ``geometry`` is a must, and ``resolution`` one that it has, in its unit. With
-    ``features``, an area chooses those that meet it, and ``resolution`` (in units of their CRS) or ``width`` and
-    ``height`` (at most 3,500) are of features that do not say it themselves. ``outputs``: ``"tiff"`` by default, or
-    formats by identifier; with ``zarr`` (the API's ``arrayParameters``, ``arrayOverrides`` and ``group``), a list of
-    identifiers, all by default. ``buffer``: pixels by which a tile is larger at both ends, one number or two.
-    ``members``: see :data:`~sentinelhub_provider.api.job_requests.batch_output.RASTER_MEMBERS`.
+    A tiling grid needs ``bbox`` or ``geometry``, and one of its own resolutions in its unit. With ``features``, an area
+    chooses those that meet it. ``resolution`` (in units of their CRS) or ``width`` and ``height`` (at most 3,500) are
+    for features without their own. ``outputs`` is ``"tiff"`` by default, or formats by identifier. With ``zarr`` (the
+    API's ``arrayParameters``, ``arrayOverrides`` and ``group``), it is a list of identifiers, by default of all.
+    ``buffer`` enlarges a tile by so many pixels at both ends, and is one number or two. For ``members``, see
+    :data:`~sentinelhub_provider.api.job_requests.batch_output.RASTER_MEMBERS`.
     """
     script = read_evalscript(wanted.evalscript)
     setup = parse_setup(script)

@@ -1,4 +1,4 @@
-"""Requests of the Batch Statistical API: one statistical request for all features of a GeoPackage."""
+"""Requests of the Batch Statistical API. One statistical request is for all features of a GeoPackage."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from sentinelhub_provider.api.values import as_pair, read_positive
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 MAX_SCRIPT_SIZE = 32 * 1024
-"""Bytes from which on an evalscript must be named by reference (documentation: smaller than 32 KB)."""
+"""Bytes of an evalscript from which on the request must name it by reference. The documentation says 32 KB."""
 
 COARSEST_DEGREES = 1.0  # Degrees: a pixel of more than that is believed to be meant in metres
 FEATURES: Path = ("input", "features")
@@ -64,7 +64,7 @@ class BatchStatisticsRequest(JobRequest):
     def estimate(
         self, *, samples: float = 1, intervals: int | None = None, sizes: FeatureSizes | None = None
     ) -> Estimate | None:
-        """Estimate the cost over features of such ``sizes``, at most; ``None`` where it cannot be told."""
+        """Estimate the largest cost over features of such ``sizes``. Return ``None`` if it is unknown."""
         number = len(self.time.intervals) if intervals is None else intervals
         one = self.datasets.estimate(Size(512, 512), self.setup, Service.STATISTICAL, samples=samples, times=number)
         return None if one is None or sizes is None else sizes.estimate(one, Service.BATCH_STATISTICAL)
@@ -81,9 +81,9 @@ def build_batch_statistics(
 ) -> BatchStatisticsRequest:
     """Build a request.
 
-    Each feature's raster has ``width`` and ``height`` in pixels, at most 2,500, or a ``resolution`` in units of the
-    features' CRS: one number, or two. An evalscript has less than 32 KB; one that ``evalscript_reference`` names has an
-    unknown cost. ``features_crs``: to check the resolution, where it is known.
+    Each feature's raster has ``width`` and ``height`` in pixels, at most 2,500, or a ``resolution`` of one or two
+    numbers in units of the features' CRS. An evalscript has less than 32 KB. The cost of one that
+    ``evalscript_reference`` names is unknown. ``features_crs`` checks the resolution, if it is known.
     """
     check_one_script(wanted.evalscript, evalscript_reference)
     deployment = checks.get("deployment")

@@ -1,7 +1,7 @@
-"""Where in an object storage a job reads and writes, and with whose credentials.
+"""The places in an object storage that a job reads and writes, and their credentials.
 
-Requests carry the credentials in plain text, next to the URL. So they are kept apart here: a request's ``body`` has
-none of them and may be logged, compared and recorded; only its ``payload()``, made right before it is sent, has them.
+Requests carry the credentials in plain text, next to the URL. So this module keeps them apart. A request's ``body`` has
+no credentials and may be logged, compared and recorded. Only its ``payload()``, made right before sending, has them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sentinelhub_provider.api.evalscripts import Setup
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
 SECRET_MEMBERS = ("accessKey", "secretAccessKey", "credentials")
-"""Members of a request that hold credentials; ``iamRoleARN`` is a name, and useless to anybody else."""
+"""Members of a request that hold credentials. ``iamRoleARN`` is a name, and useless to anybody else."""
 
 CDSE = "copernicus-data-space"
 """The deployment that takes S3 with keys only (its API reference leaves out roles and Google Cloud Storage)."""
@@ -29,14 +29,14 @@ _PLACEHOLDER = re.compile(r"<([^<>/]*)>")
 _ROLE = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/\S+")
 
 Path = tuple[str, ...]
-"""Where in a request a storage stands: the names of its members, such as ``("output", "delivery")``."""
+"""The path of a storage in a request, as names of members such as ``("output", "delivery")``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How Sentinel Hub reaches a bucket: of S3 with keys, or in an IAM role, by default in the deployment's region.
+    """How Sentinel Hub reaches a bucket. For S3, this is by keys or an IAM role, by default in the deployment's region.
 
-    ``credentials``: of Google Cloud Storage, a service account's JSON in Base64.
+    ``credentials`` are those of Google Cloud Storage, a service account's JSON in Base64.
     """
 
     access_key: str | None = field(default=None, repr=False)
@@ -52,7 +52,7 @@ class Access:
 
     @property
     def fault(self) -> str | None:
-        """Say why it cannot be; keys come in pairs, and without a role."""
+        """Return the reason why it is impossible. Keys come in pairs, and without a role."""
         keys = (self.access_key is not None, self.secret_access_key is not None)
         if any(keys) and self.role_arn is not None:
             return "both keys and an IAM role are given. Give one of them"
@@ -73,7 +73,7 @@ Keyring = Callable[[str], Access | None]  # Tells how a bucket is reached, by a 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """The placeholders that a delivery's URL may have: one of ``unique`` where any, ``output`` for several outputs."""
+    """The placeholders of a delivery's URL. Any need one of ``unique``. Several outputs need ``output``."""
 
     names: tuple[str, ...]
     unique: tuple[str, ...] = ()
@@ -91,7 +91,7 @@ PLAIN = Template(())  # Of what is read: no placeholder
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place in an object storage; without ``access``, the bucket itself lets Sentinel Hub in."""
+    """A place in an object storage. Without ``access``, the bucket itself grants access to Sentinel Hub."""
 
     url: str
     access: Access | None = None
@@ -102,13 +102,13 @@ class Location:
         return self.url.partition(":")[0]
 
     def to_json(self) -> dict[str, Any]:
-        """Return what a request says, but for the keys: URL, role and region."""
+        """Return URL, role and region for a request, without the keys."""
         members = {} if self.access is None else self.access.to_json()
         shown = {name: value for name, value in members.items() if name not in SECRET_MEMBERS}
         return {self.scheme: {"url": self.url, **shown}}
 
     def tagged(self, tag: str) -> Location:
-        """Return the place in a folder of its own, as ``s3://bucket/<tag>/<requestId>``: before any placeholder."""
+        """Return the place in a folder of its own before any placeholder, as in ``s3://bucket/<tag>/<requestId>``."""
         folder = fixed_folder(self.url)
         rest = self.url[len(folder) :].lstrip("/")
         return replace(self, url=f"{folder}/{tag}/{rest}" if rest else f"{folder}/{tag}")
@@ -122,7 +122,7 @@ class Location:
         needs_access: bool = False,
         deployment: str | None = None,
     ) -> None:
-        """Refuse a place that cannot be; ``needs_access``: credentials or a role are a must, as always at Google."""
+        """Refuse an impossible place. With ``needs_access``, it needs credentials or a role, as Google always does."""
         url, access = self.url, self.access
         match = _URL.fullmatch(url)
         if match is None or not _BUCKET.fullmatch(match[2]):
@@ -154,10 +154,10 @@ class Location:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
-    """A checked request that makes a job. Its ``body`` has no credentials: it may be logged, compared, recorded.
+    """A checked request that creates a job. Its ``body`` has no credentials, so you can log, compare and record it.
 
-    ``places``: the storages that it names, by where in it they stand; results go to that at ``DELIVERY``. ``digest``: a
-    SHA-256 of what is asked for, as hexadecimal digits, to which the job tag makes no difference.
+    ``places`` are its storages by their paths in it. Results go to the one at ``DELIVERY``. ``digest`` is the
+    hexadecimal SHA-256 of the request without the job tag.
     """
 
     DELIVERY: ClassVar[Path] = ("output", "delivery")
@@ -174,7 +174,7 @@ class JobRequest:
         return self.places[self.DELIVERY]
 
     def payload(self) -> dict[str, Any]:
-        """Return what is sent, credentials included: not to be logged or kept."""
+        """Return the body to send, with credentials. It must not be logged or kept."""
         payload = deepcopy(self.body)
         for path, place in self.places.items():
             if place.access is not None:
@@ -193,7 +193,7 @@ def _member_at(body: Mapping[str, Any], path: Path) -> Any:
 
 
 def check_one_script(evalscript: Any, reference: Any, *, of_request: str | None = None) -> None:
-    """Refuse an evalscript that is there twice, or not at all; ``of_request``: in which part of a request's JSON."""
+    """Refuse an evalscript that is given twice, or not at all. ``of_request`` is its part of a request's JSON."""
     if (evalscript is None) == (reference is None):
         given = "are both missing" if evalscript is None else "are both given"
         who = "evalscript and evalscript_url"
@@ -203,7 +203,7 @@ def check_one_script(evalscript: Any, reference: Any, *, of_request: str | None 
 
 
 def read_location(storage: Any, keys: Keyring, *, field: str, path: Path, **checks: Any) -> Location:
-    """Check a place as a request's JSON has it at ``path``: ``{"s3": {"url": ...}}``. ``checks``: see above."""
+    """Check a place of a request's JSON at ``path``, such as ``{"s3": {"url": ...}}``. For ``checks``, see above."""
     where = f"{field}: {'.'.join(path)}"
     found = [name for name in ("s3", "gs") if isinstance(storage, Mapping) and isinstance(storage.get(name), Mapping)]
     if len(found) != 1:
@@ -233,7 +233,7 @@ def fixed_folder(url: str) -> str:
 
 
 def refuse_credentials(body: Any, field: str = "request") -> None:
-    """Refuse a request that holds credentials: what a DAG says is rendered, logged and stored."""
+    """Refuse a request that holds credentials, because Airflow renders, logs and stores a DAG's arguments."""
     for path in _secrets(body, ()):
         raise SentinelHubRequestError(
             f"{field}: {'.'.join(path)} is a credential, which would stand in the DAG's source, its rendered fields "
