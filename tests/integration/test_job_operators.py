@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from job_tasks import StateStore, Task, plain
 from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 
 from sentinelhub_provider.api.jobs.events import Outcome, event_of
-from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, job_of
+from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, JobKind, job_of
 from sentinelhub_provider.exceptions import (
     SentinelHubError,
     SentinelHubJobError,
@@ -32,6 +33,7 @@ from sentinelhub_provider.hooks.jobs import JobCalls
 from sentinelhub_provider.operators.async_process import SentinelHubAsyncProcessOperator
 from sentinelhub_provider.operators.batch import SentinelHubBatchProcessOperator
 from sentinelhub_provider.operators.batch_statistics import SentinelHubBatchStatisticsOperator
+from sentinelhub_provider.operators.job_control import SentinelHubCancelJobOperator
 from sentinelhub_provider.operators.jobs import buckets
 from sentinelhub_provider.operators.jobs.driver import JobDriver
 from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
@@ -680,6 +682,59 @@ def test_a_killed_task_stops_its_job_and_says_so(jobs, capsys, monkeypatch):
     assert retry.attempt()["id"] == job.id
     assert retry.deferrals[0][0].endswith("DateTimeTrigger")
     assert len(started(jobs)) == 1
+
+
+@pytest.mark.parametrize("waits", [{}, {"deferrable": False}, {"wait_for_completion": False}], ids=str)
+@pytest.mark.parametrize("kind", ["batch", "statistics"])
+def test_retry_that_begins_before_the_job_of_a_killed_task_has_stopped_succeeds(
+    kind: str, waits: Any, jobs, monkeypatch
+):
+    """As after a missed heartbeat, when Airflow tries the task again at once."""
+    monkeypatch.setattr("sentinelhub_provider.api.jobs.job.REST_AFTER_USER_STOP", timedelta(0))
+    monkeypatch.setattr("sentinelhub_provider.api.jobs.lifecycle.RESTART_MARGIN", timedelta(0))
+    jobs.set_durations(analysing=0.0, processing=None, stopping=0.3, restart_after_stop=0.0)
+    one = task(kind)
+    with pytest.raises(TaskDeferred):
+        begun(one)
+    cancel(KINDS[kind][0].kind, jobs)
+    assert jobs.all()[0].status != "STOPPED"
+    jobs.set_durations(analysing=0.0, processing=0.1, restart_after_stop=0.0)
+
+    retry = task(kind, store=one.store, **waits)
+    retry.try_number = one.try_number
+    result = retry.attempt()
+
+    (job,) = jobs.all()
+    assert (result["id"], job.starts) == (job.id, 2)
+
+
+def test_a_task_killed_while_its_stopped_job_rests_does_not_stop_it_again(jobs, capsys, monkeypatch):
+    """Nobody has to look at the dashboard then, and its rest does not begin anew."""
+    jobs.set_durations(analysing=0.0, processing=None, stopping=0.0)
+    one = task()
+    with pytest.raises(TaskDeferred):
+        begun(one)
+    cancel(BATCH_PROCESS, jobs)
+    jobs.settle()
+    retry = again(one, deferrable=False)
+    operator, context = retry.begin()
+    real = JobDriver._wait
+
+    def killed(driver: JobDriver, wait: Any) -> Any:
+        threading.Timer(0.1, operator.on_kill).start()
+        return real(driver, wait)
+
+    monkeypatch.setattr(JobDriver, "_wait", killed)
+    with pytest.raises(SentinelHubJobError, match="was killed"):
+        operator.execute(context)
+
+    assert "is stopped already" in (said := printed(capsys))
+    assert "dashboard" not in said
+
+
+def cancel(kind: JobKind, jobs: Any) -> None:
+    """Tell the only job to stop, as the end of a task does."""
+    SentinelHubCancelJobOperator(task_id="cancel", kind=kind.name, job_id=jobs.all()[0].id).execute({})
 
 
 def again(one: Task, **changes: Any) -> Task:

@@ -117,6 +117,9 @@ def job_flow(plan: Plan, *, clock: Clock, known: str | None = None, waited: bool
             # The light answer that a poll gets does not tell this from a job that stays stopped.
             job = yield from _check_later(job, "the job was told to start, and still says STOPPED", clock, waited=True)
             waited = True
+        elif job.user_action == "STOP" and not waited:
+            # The end of the attempt before told it so. Where it stops only now, that must not cost another attempt.
+            job = yield from _check_later(job, "the job was told to stop, and has not done so", clock)
         elif was_started(job):
             job = yield steps.AwaitEnd(job, deadline)
             waited = True

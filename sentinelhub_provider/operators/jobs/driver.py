@@ -42,6 +42,7 @@ class JobDriver:
         self._calls = worker_calls(operator.hook, operator.kind, **operator.call_arguments)
         self._clock, self._killed = operator._clock, threading.Event()
         self._shown: str | None = self._deferral.job_id
+        self._rests = False  # the job is stopped, and has to wait before it may be started again
         self.seen: Job | None = None
         """The job as last seen."""
 
@@ -203,6 +204,7 @@ class JobDriver:
         self._operator.defer(trigger=trigger, method_name="execute_complete", kwargs=kept)
 
     def _wait(self, wait: steps.WaitUntil) -> None:
+        self._rests = wait.job is not None and wait.job.is_terminal and not wait.job.is_restarting
         check_attempt(self._operator, self._deferral.ends, self._clock().timestamp())
         moment = self._deferral.bounded(wait.moment)
         seconds = (moment - self._clock()).total_seconds()
@@ -210,6 +212,7 @@ class JobDriver:
         if self._operator.deferrable and seconds > LONGEST_BLOCKING_WAIT:
             defer_until(self._operator, moment, self._kept(waited=wait.waited))
         self._killed.wait(max(0.0, seconds))
+        self._rests = self._killed.is_set() and self._rests
 
     def _kept(self, **changes: Any) -> dict[str, Any]:
         return asdict(replace(self._deferral, expected_features=self._operator.expected_features, **changes))
@@ -229,6 +232,8 @@ class JobDriver:
             self._log.warning("killed before there was a job")
         elif not self._kind.actions:
             self._log.warning("killed: %s job %s cannot be stopped. It goes on and is paid for", self._kind, job_id)
+        elif self._rests:  # a second stop might make its rest begin anew
+            self._log.warning("killed: %s job %s is stopped already", self._kind, job_id)
         elif not self._operator.stop_on_kill:
             self._log.warning("killed: %s job %s goes on, as stop_on_kill is off", self._kind, job_id)
         else:

@@ -251,6 +251,21 @@ def test_a_job_that_an_earlier_attempt_left_stopped_rests_and_goes_on():
     assert names(one).count(f"start-{job.id}") == 1
 
 
+@pytest.mark.parametrize("end", ["STOPPED:USER_ACTION", "DONE"])
+def test_a_job_that_an_earlier_attempt_told_to_stop_and_that_still_runs_fails_no_further_attempt(end: str):
+    """A stop may take effect late, after the next attempt has begun; the job may even be done before."""
+    service = Service()
+    job = service.create()
+    service.act("start", job.id)
+    service.change(job.id, user_action="STOP", user_action_updated=service.now)
+    service._end_at[job.id] = service.now + timedelta(seconds=40), end
+
+    one = attempt(service)
+
+    assert one.result.state is JobState.DONE
+    assert names(one).count(f"start-{job.id}") == (end != "DONE")
+
+
 def test_a_job_without_processing_units_goes_on_with_a_retry():
     """The first attempt fails with an error that a retry may follow; the second starts the same job again."""
     service, store = Service(ends=["STOPPED:OUT_OF_PU"]), {}
