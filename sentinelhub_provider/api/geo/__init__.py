@@ -1,1 +1,1 @@
-"""Places: coordinate systems, geometries and features, in the formats that they come in."""
+"""Coordinate systems, geometries and features in their usual formats."""

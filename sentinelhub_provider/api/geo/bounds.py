@@ -26,7 +26,7 @@ SIZES = ("width", "height", "resx", "resy")  # Members of a request that say how
 MAX_SIDE = 2500  # Pixels: the largest width and height of Process and Statistical requests (API reference)
 
 FINEST_RESOLUTION = 0.01
-"""Metres: below it, a resolution is believed to be meant in degrees; no satellite and no drone sees finer."""
+"""Metres. A smaller resolution is probably meant in degrees, because no satellite and no drone sees finer."""
 
 TILING_HINT = (
     "Cover it with tiles: sentinelhub_provider.api.tiling.split_bbox or split_geometry with .expand(), or tile=True"
@@ -35,9 +35,9 @@ TILING_HINT = (
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The area of a request: the raster's box, and a geometry that alone has data, where there is one.
+    """The area of a request, which is the raster's box. If there is a geometry, only its inside has data.
 
-    ``has_bbox``: the box is part of the request. ``warnings``: what looks wrong, but may be meant.
+    ``has_bbox`` tells whether the box is part of the request. ``warnings`` name things that are probably wrong.
     """
 
     box: BBox
@@ -64,23 +64,23 @@ class Bounds:
 
     @property
     def sides(self) -> tuple[BBox, ...]:
-        """The boxes that it covers: two where a geometry lies on both sides of the antimeridian."""
+        """The boxes that it covers. They are two if a geometry lies on both sides of the antimeridian."""
         return sides_of(self.geometry) if self.geometry is not None and not self.has_bbox else (self.box,)
 
     @property
     def latitude(self) -> float:
-        """Latitude of the centre in degrees, which scales degrees to metres; 0 where the CRS counts metres."""
+        """Latitude of the centre in degrees, which scales degrees to metres. It is 0 if the CRS is in metres."""
         return (self.box.min_y + self.box.max_y) / 2 if self.crs.is_geographic else 0.0
 
     @property
     def metres(self) -> tuple[float, float]:
-        """Width and height in metres; in metres of the CRS where it is projected."""
+        """Width and height in metres, which are those of the CRS if it is projected."""
         return self.crs.metres(self.box.width, self.box.height, self.latitude)
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The raster of a request in pixels; with pixel sides in units of the CRS where ``resx`` and ``resy`` say it."""
+    """The raster of a request in pixels, with pixel sides in units of the CRS if ``resx`` and ``resy`` are given."""
 
     width: int
     height: int
@@ -101,11 +101,11 @@ class Size:
 def parse_bounds(
     *, bbox: Any = None, geometry: Any = None, crs: Any = None, across: bool = False, as_it_is: bool = False
 ) -> Bounds:
-    """Read and check an area, and transform it where the service does not take its CRS.
+    """Read and check an area, and transform it if the service does not take its CRS.
 
     With ``bbox`` and ``geometry``, the picture is that of the box, and has data only inside of the geometry. ``crs`` is
-    that of both; without it, what the geometry names itself, else longitude and latitude. ``across``: a geometry may
-    lie on both sides of the antimeridian. ``as_it_is``: a CRS that the documentation does not list stays, with a
+    that of both. By default, it is the geometry's own, else longitude and latitude. With ``across``, a geometry may lie
+    on both sides of the antimeridian. With ``as_it_is``, a CRS that the documentation does not list stays, with a
     warning.
     """
     if bbox is None and geometry is None:
@@ -157,9 +157,9 @@ def _transformed(box: BBox | None, shape: Geometry | None, system: Crs) -> tuple
 def parse_size(
     bounds: Bounds, *, width: Any = None, height: Any = None, resolution: Any = None, max_side: int | None = MAX_SIDE
 ) -> Size:
-    """Read and check the raster's size: pixels **or** resolution.
+    """Read and check the raster's size, which is in pixels **or** by resolution.
 
-    One of ``width`` and ``height`` is enough. ``resolution`` is metres per pixel, one number or two; in a CRS of
+    One of ``width`` and ``height`` is enough. ``resolution`` is metres per pixel, one number or two. In a CRS of
     degrees it becomes a size at the central latitude.
     """
     sized = width is not None or height is not None
@@ -177,7 +177,7 @@ def parse_size(
 
 
 def check_side(size: Size, max_side: int = MAX_SIDE, *, field: str, advice: str = "") -> None:
-    """Refuse a raster that one request cannot deliver; ``advice``: what else can, by default tiles."""
+    """Refuse a raster that one request cannot deliver. ``advice`` names a way that can, by default tiles."""
     if max(size.width, size.height) > max_side:
         columns, rows = math.ceil(size.width / max_side), math.ceil(size.height / max_side)
         advice = advice or f"{TILING_HINT} ({columns} x {rows} = {columns * rows} tiles)"
@@ -188,7 +188,7 @@ def check_side(size: Size, max_side: int = MAX_SIDE, *, field: str, advice: str 
 
 
 def read_bounds(bounds: Any, *, across: bool = False) -> Bounds:
-    """Check ``input.bounds`` of a request's JSON as the service reads it: opposite corners in any order are good."""
+    """Check ``input.bounds`` of a request's JSON. As at the service, opposite corners may have any order."""
     if not isinstance(bounds, Mapping):
         raise SentinelHubRequestError("request: input.bounds is missing. Give bbox or geometry.")
     properties = bounds.get("properties")
@@ -206,7 +206,7 @@ def read_bounds(bounds: Any, *, across: bool = False) -> Bounds:
 
 
 def read_size(output: Mapping[str, Any], bounds: Bounds, *, path: str = "output") -> Size:
-    """Check the size in a request's JSON; ``resx`` and ``resy`` are in units of the CRS, 256 pixels the default."""
+    """Check the size in a request's JSON. ``resx`` and ``resy`` are in units of the CRS. The default is 256 pixels."""
     given = read_raster(output, path)
     if "width" in given:
         return Size(int(given["width"]), int(given["height"]))
@@ -221,7 +221,7 @@ def read_size(output: Mapping[str, Any], bounds: Bounds, *, path: str = "output"
 
 
 def read_raster(output: Mapping[str, Any], path: str, *, max_side: float = math.inf) -> dict[str, float]:
-    """Return ``width`` and ``height``, or ``resx`` and ``resy`` in units of the CRS; 256 pixels are the default."""
+    """Return ``width`` and ``height``, by default 256 pixels, or ``resx`` and ``resy`` in units of the CRS."""
     sized, resolved = ([name for name in names if output.get(name) is not None] for names in (SIZES[:2], SIZES[2:]))
     if sized and resolved:
         raise SentinelHubRequestError(
@@ -264,7 +264,7 @@ def _from_resolution(bounds: Bounds, resolution: Any) -> Size:
 
 
 def _pixels(extent: float, side: float) -> int:
-    """Pixels that the service makes of an extent: rounded, at least one."""
+    """Pixels that the service makes of an extent, rounded and at least one."""
     return max(1, math.floor(extent / side + 0.5))
 
 

@@ -1,4 +1,4 @@
-"""Coordinate reference systems: their names in requests, those that Sentinel Hub takes, and PROJ for all others."""
+"""Coordinate reference systems, with their names in requests, the ones of Sentinel Hub, and PROJ for all others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ METRES_PER_DEGREE = math.pi * 6_378_137.0 / 180.0  # With the semi-major axis of
 DEGREES = (-180.0, -90.0, 180.0, 90.0)
 
 WIDEST_UTM = 15.0
-"""Degrees of longitude: systems that are used over more than that are transformed to degrees, not to one UTM zone."""
+"""Degrees of longitude. Systems for wider areas are transformed to degrees, not to one UTM zone."""
 
 _UTM = frozenset({*range(32601, 32661), *range(32701, 32761)})
 LISTED_EPSG_CODES = frozenset(
@@ -43,7 +43,7 @@ _WKT = re.compile(r"\s*[A-Z_]+CRS\s*\[|\s*(?:GEOG|PROJ|COMPD|GEOC|LOCAL)_?CS\s*\
 
 @dataclass(frozen=True, slots=True)
 class Crs:
-    """A CRS: EPSG code (4326 for CRS84, too; 0 for none), the URI in requests, the WKT of one without a code."""
+    """A CRS, with its EPSG code (4326 also for CRS84, 0 for none), its URI in requests, and its WKT without a code."""
 
     epsg: int
     uri: str
@@ -66,10 +66,10 @@ class Crs:
 
     @property
     def area(self) -> tuple[float, float, float, float] | None:
-        """The range of valid coordinates (min x, min y, max x, max y); ``None`` if it is unknown.
+        """The range of valid coordinates (min x, min y, max x, max y), ``None`` if it is unknown.
 
-        UTM: the whole of its hemisphere, and half a zone of tolerance to either side. Other projections: where they are
-        used, and half of that to each side.
+        For UTM, it is the whole hemisphere, and half a zone of tolerance to either side. For other projections, it is
+        their area of use, and half of that to each side.
         """
         if self.is_geographic:
             return DEGREES
@@ -79,10 +79,10 @@ class Crs:
 
     @property
     def sent_as(self) -> Crs:
-        """The CRS that requests have for it: itself where the service takes it.
+        """The CRS to use in requests, which is itself if the service takes it.
 
-        Degrees on another datum become CRS84. A projection becomes the UTM zone in the middle of the area that it is
-        made for, or CRS84 where that area is wider than 15 degrees, polar, or not known.
+        Degrees on another datum become CRS84. A projection becomes the UTM zone in the middle of its area of use, or
+        CRS84 if that area is wider than 15 degrees, polar, or unknown.
         """
         if self.is_listed:
             return self
@@ -99,7 +99,7 @@ class Crs:
         return _transformer(self, other)
 
     def metres(self, x: float, y: float, latitude: float) -> tuple[float, float]:
-        """Convert lengths along both axes from units of the CRS into metres; degrees are taken at ``latitude``."""
+        """Convert lengths along both axes from units of the CRS into metres. Degrees are those at ``latitude``."""
         if self.is_geographic:
             return x * METRES_PER_DEGREE * math.cos(math.radians(latitude)), y * METRES_PER_DEGREE
         unit = 1.0 if self.is_listed else float(self.proj.axis_info[0].unit_conversion_factor)
@@ -115,7 +115,7 @@ CRS84 = Crs(WGS84, CRS84_URI)
 
 
 def parse_crs(value: Any, field: str = "crs") -> Crs:
-    """Read a CRS: ``32633``, ``"EPSG:32633"``, an URN or URI, ``"CRS84"``, WKT, pyproj's; ``None`` is CRS84."""
+    """Read a CRS such as ``32633``, ``"EPSG:32633"``, an URN or URI, ``"CRS84"``, WKT, pyproj's. ``None`` is CRS84."""
     if value is None:
         return CRS84
     if isinstance(value, Crs):

@@ -1,4 +1,4 @@
-"""Read and check areas as users write them: boxes, GeoJSON, WKT and shapely geometries."""
+"""Reads and checks areas in the forms that users have, such as boxes, GeoJSON, WKT and shapely geometries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DEPTH = {"Point": 0, "LineString": 1, "MultiPoint": 1, "Polygon": 2, "MultiLine
 _AREAS = ("Polygon", "MultiPolygon")
 
 CHORD = 5_000.0
-"""Units of a projection: longer edges get positions in between before they are transformed, as they become curves."""
+"""Units of a projection. Longer edges get positions in between before a transformation, which makes them curves."""
 
 _FAULTS = {
     "Self-intersection": "crosses or touches itself",
@@ -38,7 +38,7 @@ FAR = 1e9  # Degrees: no latitude is cut off, so that one that cannot be is stil
 
 
 class BBox(NamedTuple):
-    """A box: west, south, east, north, in units of its CRS."""
+    """A box with west, south, east and north in units of its CRS."""
 
     min_x: float
     min_y: float
@@ -89,7 +89,7 @@ class Geometry:
 
 
 def parse_bbox(value: Any, *, in_degrees: bool = False) -> BBox:
-    """Read four numbers, or a text of them; ``in_degrees``, a west beyond east goes across the antimeridian."""
+    """Read four numbers, or a text of them. ``in_degrees``, a west beyond east goes across the antimeridian."""
     parts = value.strip().strip("[]()").split(",") if isinstance(value, str) else listed(value)
     if not isinstance(parts, Sequence) or len(parts) != 4:
         raise SentinelHubRequestError(f"bbox is {value!r}. Give four numbers: west, south, east, north.")
@@ -105,7 +105,7 @@ def parse_bbox(value: Any, *, in_degrees: bool = False) -> BBox:
 
 
 def parse_geometry(value: Any, field: str = "geometry", *, areas_only: bool = True) -> Geometry:
-    """Read GeoJSON, WKT, EWKT, shapely's, or ``__geo_interface__`` with one feature: an area, if ``areas_only``."""
+    """Read GeoJSON, WKT, EWKT, shapely's, or ``__geo_interface__`` with one feature, an area if ``areas_only``."""
     if isinstance(value, Geometry):
         return value
     shape, crs = _shape_of(value, field)
@@ -133,7 +133,7 @@ def parse_geometry(value: Any, field: str = "geometry", *, areas_only: bool = Tr
 
 
 def find_fault(shape: BaseGeometry) -> str | None:
-    """Say what GEOS finds wrong with polygons, and where; parts may share borders, as neighbouring fields do."""
+    """Return the fault that GEOS finds in polygons, with its place. Parts may share borders, as fields do."""
     if shapely.is_valid(shape):
         return None
     parts = shapely.get_parts(shape)
@@ -160,7 +160,7 @@ def find_fault(shape: BaseGeometry) -> str | None:
 
 
 def transform(shape: BaseGeometry, source: Crs, target: Crs) -> BaseGeometry:
-    """Transform a geometry; what lies outside of either system becomes infinite."""
+    """Transform a geometry. Positions outside of either system become infinite."""
     to = source.to(target)
     if not source.is_geographic:
         shape = shapely.segmentize(shape, CHORD)
@@ -168,7 +168,7 @@ def transform(shape: BaseGeometry, source: Crs, target: Crs) -> BaseGeometry:
 
 
 def buffered(shape: BaseGeometry, crs: Crs, metres: float) -> BaseGeometry:
-    """Return a geometry with so many metres around it, or within it where they are negative; its CRS stays."""
+    """Return a geometry with so many metres around it, or within it if they are negative. Its CRS stays."""
     if not crs.is_geographic:
         return shape.buffer(metres, quad_segs=4)
     centre = shape.centroid
@@ -253,7 +253,7 @@ def _build(geojson: Mapping[str, Any], field: str) -> BaseGeometry:
 
 
 def _polygons(polygons: Sequence[Any], field: str) -> Sequence[Any]:
-    """Make all polygons at once: of many parts that is many times faster than one by one."""
+    """Make all polygons at once, which is many times faster than one by one."""
     polygons = [[_sequence(ring, field) for ring in _sequence(polygon, field)] for polygon in polygons]
     rings = [ring for polygon in polygons for ring in polygon]
     if not rings or not all(map(len, rings)):
@@ -279,7 +279,7 @@ def _polygons(polygons: Sequence[Any], field: str) -> Sequence[Any]:
 
 
 def _positions(positions: Any, field: str) -> Any:
-    """Return positions as an array of number pairs; further ordinates are dropped."""
+    """Return positions as an array of number pairs, without further ordinates."""
     try:
         found = np.array(_sequence(positions, field), dtype=float)
         if found.ndim == 2 and found.shape[1] > 1 and np.isfinite(found[:, :2]).all():
@@ -318,7 +318,7 @@ def described_area(box: BBox, crs: Crs = CRS84) -> str:
 def check_degrees(
     box: BBox, field: str, crs: Crs = CRS84, *, otherwise: str = "Give degrees, longitude first."
 ) -> None:
-    """Refuse coordinates that are not longitude and latitude. ``otherwise``: advice if swapping them does not help."""
+    """Refuse coordinates that are not longitude and latitude. ``otherwise`` is advice if swapping does not help."""
     if box.is_within(DEGREES):
         return
     swapped = BBox(box.min_y, box.min_x, box.max_y, box.max_x).is_within(DEGREES)
@@ -331,7 +331,7 @@ def check_degrees(
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One area to ask about, not checked yet; ``number`` counts from 0, ``problem`` says why it cannot be asked."""
+    """One unchecked area. ``number`` counts from 0. ``problem`` says why it cannot be requested."""
 
     number: int
     id: int | str
@@ -342,14 +342,14 @@ class Feature:
 
 
 def feature_id(value: Any) -> int | str | None:
-    """Return an identifier: a text, or a whole number, also as 1.0, as pandas writes it; ``None`` for all else."""
+    """Return an identifier, which is a text or a whole number, also pandas' 1.0. Return ``None`` for anything else."""
     if isinstance(value, str):
         return str(value) or None
     return int(value) if as_number(value).is_integer() else None
 
 
 def on_one_side(box: BBox | None, geometry: Geometry | None, *, across: bool) -> tuple[BBox | None, Geometry | None]:
-    """Cut an area in degrees at the antimeridian; ``across``: a geometry with parts on both sides will do."""
+    """Cut an area in degrees at the antimeridian. With ``across``, it may have parts on both sides."""
     if geometry is not None:
         geometry = Geometry(cut(geometry.shape), geometry.crs)
     sides = halves(box) if box is not None else sides_of(geometry) if geometry is not None else ()
@@ -390,7 +390,7 @@ def sides_of(geometry: Geometry) -> tuple[BBox, ...]:
 def cut(shape: BaseGeometry) -> BaseGeometry:
     """Return a geometry in degrees whose parts lie on one side of the antimeridian each.
 
-    The library "antimeridian" is not needed: numpy's ``unwrap`` does the same in a few lines, and no request is for an
+    The library "antimeridian" is not needed. numpy's ``unwrap`` does the same in a few lines, and no request is for an
     area around a pole. Edges longer than 180 degrees go the short way round, except those from -180 to 180. Longitudes
     may go on beyond 180. Points, and areas that do not cross, come back as they are.
     """

@@ -267,7 +267,7 @@ def _describe(each: Input) -> dict[str, Any]:
 
 @cache
 def _host_scripts() -> str:
-    """What is there before the evalscript, in one piece: each call of V8 goes through three threads."""
+    """Return the scripts that run before the evalscript, as one, because each call of V8 goes through three threads."""
     folder = resources.files(__package__)
     return "\n".join(
         [*(folder.joinpath(name).read_text(encoding="utf-8") for name in ("prelude.js", "driver.js")), "0"]
