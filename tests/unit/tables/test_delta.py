@@ -11,6 +11,7 @@ from typing import Any
 import deltalake
 import pyarrow
 import pytest
+import s3fs
 from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 
 from sentinelhub_provider.exceptions import SentinelHubOutputError, SentinelHubRequestError
@@ -207,6 +208,8 @@ def test_storage_that_delta_cannot_write_to_is_refused():
 @pytest.mark.parametrize("has_connection", [True, False], ids=["a connection's keys", "the machine's keys"])
 def test_table_in_s3(s3_for_all: S3Server, monkeypatch, has_connection: bool):
     """Of the connection in the URL, or with what the worker's environment has."""
+    monkeypatch.setattr("airflow.sdk.io.store._STORE_CACHE", {})  # with the storage of a test before, without keys
+    s3fs.S3FileSystem.clear_instance_cache()
     s3_for_all.empty()
     if has_connection:
         monkeypatch.setenv("AIRFLOW_CONN_BUCKET", s3_for_all.connection())
