@@ -1,1 +1,1 @@
-"""Remote jobs: their states, and how one is found, started and waited for."""
+"""Remote jobs, with their states and the flows that find, start and await them."""

@@ -1,8 +1,8 @@
-"""How an Async Process job is paid for once, though sending it pays at once, and nobody lists what was sent. Pure.
+"""The life of an Async Process job as a pure flow, so that a task pays for one job.
 
-:func:`async_flow` keeps the intent to send before it sends, and the job's id after. An attempt that finds an intent
-without an id cannot know whether the request arrived. It lists the folder that only this task's outputs go to, for as
-long as its plan says. It sends again only if the plan says so.
+Sending the request costs at once, and the API lists no jobs. So :func:`async_flow` stores the intent before it sends
+the request, and the job's id after. An attempt that finds an intent without an id cannot know whether the request
+arrived. It lists the task's own output folder for as long as its plan says. It sends again only if the plan says so.
 
 The steps and their driver are those of :mod:`~sentinelhub_provider.api.jobs.lifecycle`.
 """
@@ -22,25 +22,26 @@ IF_UNCLEAR = ("wait", "fail", "resend")
 """The choices of an attempt that cannot know whether the job was sent. See :class:`.Plan`."""
 
 CONCURRENCY_WAIT = timedelta(minutes=2)
-"""Between attempts to send a job while the account has too many of them; the service does not say how long."""
+"""Pause between attempts to send a job while the account has too many. The service does not say how long."""
 
 SHORTEST_CHECK = timedelta(seconds=70)
 LONGEST_CHECK = timedelta(minutes=5)
-"""Between two checks for the outputs of a job that may have been sent: worth the way into the triggerer."""
+"""Pauses between two checks for the outputs of a job that may have been sent. Each is worth a deferral."""
 
-UNKNOWN = "UNKNOWN"  # The ``job_status`` of an error about a job of which nobody can tell whether there is one
+UNKNOWN = "UNKNOWN"  # The ``job_status`` of an error about a job that may or may not exist
 
 
 def async_flow(plan: Plan, *, clock: Clock, known: str | None = None, waited: bool = False) -> Flow[Job | None]:
-    """Walk through a job's life until it is over, well or not: that is to be seen in the bucket.
+    """Follow a job until it is over. Only the bucket shows whether it succeeded.
 
-    ``known``: the job's id, where this attempt found it before it waited. ``waited``: it knows that nothing was sent
-    yet. Returns the job in state ``GONE``; ``None`` where its outputs were found, but not its id. Raises
-    :class:`SentinelHubJobError` where it takes too long, or nobody can tell whether it was sent.
+    :param known: the job's id, if this attempt found it before it waited.
+    :param waited: whether this attempt waited, and knows that nothing was sent yet.
+    :returns: the job in state ``GONE``, or ``None`` if its outputs were found, but not its id.
+    :raises SentinelHubJobError: if it takes too long, or if it is unclear whether it was sent.
     """
     job_id, ends, since = plan.job_id or known, plan.began + plan.timeout, plan.began
     if job_id is None:
-        # Also after a wait: what goes on twice after it must not send twice.
+        # Load it after a wait, too, so that a flow that is resumed twice does not send twice.
         intent: steps.Record | None = yield steps.LoadRecord()
         if intent is not None and plan.digest is not None and intent.digest not in (None, plan.digest):
             raise changed_request(Job(intent.job_id or "of unknown id", ASYNC_PROCESS, JobState.RUNNING))
@@ -70,7 +71,7 @@ def async_flow(plan: Plan, *, clock: Clock, known: str | None = None, waited: bo
 
 
 def _check_memory(plan: Plan) -> Flow[None]:
-    """Go on where no earlier attempt can have sent a job, or the risk was taken."""
+    """Raise if an earlier attempt may have sent a job, unless the user accepted that risk."""
     if plan.remembers:
         return
     if plan.is_first_attempt:
@@ -87,7 +88,7 @@ def _check_memory(plan: Plan) -> Flow[None]:
 
 
 def _send(plan: Plan, clock: Clock) -> Flow[steps.Record]:
-    """Keep the intent, send, keep the id. An unclear answer leaves the intent as it is."""
+    """Store the intent, send the job and store its id. After an unclear answer, the intent stays without an id."""
     while True:
         intent = steps.Record(clock(), digest=plan.digest)
         yield steps.SaveRecord(intent)
@@ -109,7 +110,7 @@ def _send(plan: Plan, clock: Clock) -> Flow[steps.Record]:
 
 
 def _resolve(plan: Plan, intent: steps.Record, clock: Clock) -> Flow[bool]:
-    """Find out whether a job that may have been sent is over; if not, it may be sent again."""
+    """Tell whether a job that may have been sent is over. Raise if it is not, and may not be sent again."""
     ends = intent.written + plan.unclear_wait
     while True:
         found: steps.Delivered = yield steps.CheckOutputs()
@@ -130,7 +131,7 @@ def _resolve(plan: Plan, intent: steps.Record, clock: Clock) -> Flow[bool]:
 
 
 def unclear(what: str) -> SentinelHubJobError:
-    """Return the error about a job of which nobody can tell whether it was sent."""
+    """Return the error for a job that may or may not have been sent."""
     return SentinelHubJobError(
         f"Unclear: {what}. A second one would be paid for again, so none was sent. Look for its outputs in the bucket "
         "and for its cost in the dashboard; then give job_id= to reconnect to it, or clear the task for a new job. "

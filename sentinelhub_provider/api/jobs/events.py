@@ -1,4 +1,4 @@
-"""The event by which a trigger tells its task about a job: written as plain values, and checked when it is read."""
+"""The event by which a trigger tells its task about a job. It holds plain values, which the task checks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sentinelhub_provider.exceptions import (
 
 
 class Outcome(StrEnum):
-    """How the waiting ended: with a terminal state, with the deadline, or because no status check is possible."""
+    """How the wait ended, which is by a terminal state, by the deadline, or because status checks are impossible."""
 
     FINISHED = "finished"
     TIMEOUT = "timeout"
@@ -27,7 +27,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """An event that was checked: the job as it was last seen, or why its status cannot be checked any more."""
+    """A checked event, with the job as last seen, or the error that rules out further status checks."""
 
     kind: JobKind
     job_id: str
@@ -36,7 +36,7 @@ class JobEvent:
     error: SentinelHubError | None = None
 
     def problem(self) -> SentinelHubError | None:
-        """Return what a task should raise; ``None`` for a job that is done."""
+        """Return the error that a task should raise, ``None`` for a job that is done."""
         if self.outcome is Outcome.ERROR:
             return self.error
         if self.outcome is Outcome.FINISHED and self.job is not None:
@@ -53,7 +53,7 @@ class JobEvent:
 def event_of(
     kind: JobKind, job_id: str, outcome: Outcome, *, job: Job | None = None, error: SentinelHubError | None = None
 ) -> dict[str, Any]:
-    """Return the event as plain values that JSON can hold. The errors of this package name no secret."""
+    """Return the event as plain JSON values. The errors of this package contain no secrets."""
     public = (one.__name__ for one in type(error).__mro__ if one.__module__ == exceptions.__name__)
     return {
         "kind": kind.name,
@@ -70,7 +70,7 @@ def event_of(
 
 
 def validated_event(event: Any, kind: JobKind, job_id: str) -> JobEvent:
-    """Read the event that a task was resumed with. Raises :class:`SentinelHubResponseError` for any other."""
+    """Read the event that resumes a task. Raises :class:`SentinelHubResponseError` if it is not about this job."""
     if not isinstance(event, Mapping) or not event:
         raise _refused(kind, job_id, f"{'nothing' if not event else f'a {type(event).__name__}'} instead of an event")
     if event.get("kind") != kind.name or event.get("id") != job_id:

@@ -1,4 +1,4 @@
-"""Remote jobs: the three kinds there are, the states they pass through, and what each state means to a pipeline.
+"""The three kinds of remote jobs, the states they pass through, and what each state means to a pipeline.
 
 Batch Process and Batch Statistics::
 
@@ -6,7 +6,7 @@ Batch Process and Batch Statistics::
                                                      ^                            │
                                                      └──────────── start ─────────┘
 
-Async Process has one state, ``RUNNING``; its finished jobs answer 404, as deleted ones of the other kinds do.
+An Async Process job has one state, ``RUNNING``. The service answers 404 for a finished one, and for deleted others.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from sentinelhub_provider.api.time_range import format_time, parse_time, time_or
 from sentinelhub_provider.api.values import as_number, shortened
 from sentinelhub_provider.exceptions import SentinelHubJobError, SentinelHubRequestError, SentinelHubResponseError
 
-# Why a job was stopped (``stoppedStatusReason``)
+# Reasons why a job was stopped (``stoppedStatusReason``)
 USER_ACTION = "USER_ACTION"
 OUT_OF_PU = "OUT_OF_PU"
 UNHEALTHY = "UNHEALTHY"
 REST_AFTER_USER_STOP = timedelta(minutes=30)
 REST_AFTER_OUT_OF_PU = timedelta(minutes=60)
-"""How long a stopped job refuses to be started again (documentation, Batch V2 and Batch Statistical API)."""
+"""Time for which a stopped job cannot be started again (documentation, Batch V2 and Batch Statistical API)."""
 
 _ERROR_SIZE = 2000
 
 
 class UnknownJobStateError(SentinelHubResponseError):
-    """A job is in a state that this package does not know, so that nobody can tell whether waiting helps."""
+    """A job is in a state that this package does not know, so that waiting may be pointless."""
 
 
 class JobState(StrEnum):
-    """Where a job is. ``GONE`` is ours, for 404: the job was deleted, or an Async Process job is over."""
+    """The state of a job. ``GONE`` stands for a 404, as the job was deleted, or an Async Process job is over."""
 
     CREATED = "CREATED"
     ANALYSING = "ANALYSING"
@@ -61,10 +61,10 @@ _BATCH_STATES = frozenset(JobState) - {JobState.RUNNING, JobState.GONE}
 
 @dataclass(frozen=True, slots=True)
 class JobKind:
-    """One API that runs jobs: its name in arguments and events, its title in sentences, its path.
+    """An API that runs jobs. Arguments and events use its ``name``, and sentences its ``title``.
 
-    ``actions``: its jobs are listed, and can be analysed, started and stopped; otherwise they run as soon as they
-    exist. ``light_status``: ``/{id}/status`` tells a job's state without its request.
+    With ``actions``, its jobs are listed, and can be analysed, started and stopped. Without, they run as soon as they
+    exist. With ``light_status``, ``/{id}/status`` returns a job's state without its request.
     """
 
     name: str
@@ -75,7 +75,7 @@ class JobKind:
 
     @property
     def states(self) -> frozenset[JobState]:
-        """The states that its documents name."""
+        """The states that its API documents."""
         return _BATCH_STATES if self.actions else frozenset({JobState.RUNNING})
 
     def job_path(self, job_id: str) -> str:
@@ -83,11 +83,11 @@ class JobKind:
         return f"{self.path}/{quote(job_id, safe='')}"
 
     def status_path(self, job_id: str) -> str:
-        """Return the path that tells one job's state with the least to read."""
+        """Return the path of the smallest answer that has a job's state."""
         return f"{self.job_path(job_id)}/status" if self.light_status else self.job_path(job_id)
 
     def action_path(self, job_id: str, action: str) -> str:
-        """Return the path that ``analyse``, ``start`` or ``stop`` is posted to, of a kind whose jobs take actions."""
+        """Return the path to which ``analyse``, ``start`` or ``stop`` is posted. Raise if there are no actions."""
         if not self.actions:
             raise SentinelHubRequestError(f"{self.title} jobs cannot be told to {action}.", field="action")
         return f"{self.job_path(job_id)}/{action}"
@@ -111,7 +111,7 @@ def kind_of(name: Any) -> JobKind:
 
 
 def check_job_id(value: Any, field: str = "job_id") -> str:
-    """Return a job's id."""
+    """Check and return a job's id."""
     text = value.strip() if isinstance(value, str) else ""
     if text in ("", "None") or not text.isprintable() or "/" in text:
         raise SentinelHubRequestError(f"{field} is {value!r}. Give the id of a job, as the service names it.")
@@ -122,9 +122,9 @@ def check_job_id(value: Any, field: str = "job_id") -> str:
 class Job:
     """A job as the service last described it, without its request. Members that the service leaves out are ``None``.
 
-    ``reason``: why it is stopped. ``cost``: processing units so far. ``completion``: per cent. ``user_action``: what a
-    user last told it to do, ``NONE``, ``ANALYSE``, ``START`` or ``STOP``. ``output_type``: of Batch Process,
-    ``raster`` or ``zarr``. ``collection_id``: of the BYOC collection that its results go into.
+    ``reason`` says why it is stopped. ``cost`` counts processing units so far, and ``completion`` is in per cent.
+    ``user_action`` is the last action of a user, ``NONE``, ``ANALYSE``, ``START`` or ``STOP``. ``output_type`` is
+    ``raster`` or ``zarr`` for Batch Process. ``collection_id`` is the BYOC collection that its results go into.
     """
 
     id: str
@@ -145,21 +145,21 @@ class Job:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether it stays as it is unless somebody acts. A job that was stopped and started again does not."""
+        """Whether its state stays the same until a user acts. A stopped job that was started again is not terminal."""
         return self.state in _TERMINAL and not self.is_restarting
 
     @property
     def is_restarting(self) -> bool:
-        """Whether it still says ``STOPPED``, but was told to start since: an action may take effect late."""
+        """Whether it was told to start again, but is still ``STOPPED``, as an action may take effect late."""
         if self.state is not JobState.STOPPED or self.user_action != "START":
             return False
         if self.reason == USER_ACTION:
-            return True  # the stop that ended it was the user's last action but one
+            return True  # the user stopped it first, and then started it
         told, stopped = self.user_action_updated, self.last_updated
         return told is not None and stopped is not None and told > stopped
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON values, those it has."""
+        """Return its members as plain JSON values, without those that are ``None``."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         plain = {name: format_time(value) if isinstance(value, datetime) else value for name, value in values.items()}
         return {name: value for name, value in {**plain, "kind": self.kind.name}.items() if value is not None}
@@ -185,7 +185,7 @@ _TIMES = ("created", "user_action_updated", "last_updated")
 
 
 def job_of(kind: JobKind, document: Any) -> Job:
-    """Read a job from an answer, or an item of a listing. Raises :class:`UnknownJobStateError` for an odd state."""
+    """Read a job from an answer or an item of a listing. Raises :class:`UnknownJobStateError` for an unknown state."""
     job_id = document.get("id") if isinstance(document, Mapping) else None
     if not isinstance(job_id, str) or not job_id:
         shown = sorted(document) if isinstance(document, Mapping) else type(document).__name__
@@ -225,12 +225,12 @@ def job_of(kind: JobKind, document: Any) -> Job:
 
 
 def gone(kind: JobKind, job_id: str) -> Job:
-    """Return what a 404 says of a job."""
+    """Return the job that a 404 stands for."""
     return Job(job_id, kind, JobState.GONE)
 
 
 def problem_of(job: Job) -> SentinelHubJobError | None:
-    """Return the error that a job ended with; ``None`` where it runs, is done, or is in the bucket (Async Process)."""
+    """Return the error that a job ended with, ``None`` if it runs, is done, or is an Async Process job that is over."""
     if not job.is_terminal or job.state is JobState.DONE:
         return None
     said = f": {job.error}" if job.error else ""
@@ -271,7 +271,7 @@ _WHY_STOPPED = {
 
 
 def restart_not_before(job: Job) -> datetime | None:
-    """Return when a stopped job may be started again; ``None`` for at once, or where it is not stopped."""
+    """Return when a stopped job may be started again, ``None`` if at once, or if it is not stopped."""
     if job.state is not JobState.STOPPED or job.is_restarting:
         return None
     if job.reason == USER_ACTION:
@@ -282,32 +282,32 @@ def restart_not_before(job: Job) -> datetime | None:
     return None
 
 
-DIGEST_SIZE = 8  # Digits of a request's digest behind a job tag
+DIGEST_SIZE = 8  # Digits of a request's digest that follow a job tag
 
 
 def job_tag(dag_id: str, task_id: str, run_id: str, map_index: int, clears: int) -> str:
-    """Return the job tag of a task instance: an idempotency key, which its retries share until ``clears`` grows."""
+    """Return the job tag of a task instance, an idempotency key that its retries share until ``clears`` grows."""
     named = json.dumps([dag_id, task_id, run_id, map_index, clears])
     return f"airflow-{hashlib.sha256(named.encode()).hexdigest()[:20]}"
 
 
 def full_tag(tag: str, digest: str) -> str:
-    """Return what stands at the job: its tag, and the first digits of its request's digest."""
+    """Return a job's tag with the first digits of its request's digest."""
     return f"{tag}-{digest[:DIGEST_SIZE]}"
 
 
 def tagged(description: str | None, tag: str) -> str:
-    """Return a description, words for people first, that ends with a job tag."""
+    """Return a description with a job tag at its end."""
     return f"{(description or '').strip()} {tag}".strip()
 
 
 def has_tag(job: Job, tag: str) -> bool:
-    """Tell whether a job has a job tag: as a word of its description, or as a folder of its delivery URL."""
+    """Tell whether a job has a job tag, as a word of its description or as a folder of its delivery URL."""
     return _full_tag_of(job, tag) is not None
 
 
 def digest_of(job: Job, tag: str) -> str | None:
-    """Return the digits of its request's digest that stand behind a job's tag; ``None`` where there are none."""
+    """Return the digits of its request's digest that follow a job's tag, ``None`` if there are none."""
     return (_full_tag_of(job, tag) or tag)[len(tag) + 1 :] or None
 
 
@@ -317,7 +317,7 @@ def _full_tag_of(job: Job, tag: str) -> str | None:
 
 
 def _delivery_url(request: Mapping[str, Any]) -> str | None:
-    """Find the only URL that results go to: batch jobs and async ones nest it differently."""
+    """Find the URL that results go to, which batch and async jobs nest differently."""
     found: Any = request.get("output")
     if isinstance(found, Mapping) and isinstance(found.get("delivery"), Mapping):
         found = found["delivery"]

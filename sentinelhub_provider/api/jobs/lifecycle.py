@@ -1,11 +1,11 @@
-"""How a job is paid for once, whatever dies: create it, find it again, start it, wait for it. Pure.
+"""The life of a batch job as a pure flow, which creates, finds, starts and awaits it, so that a task pays for one job.
 
-:func:`job_flow` is a generator that yields one step at a time and is sent its result. A thin shell drives it, and may
-be killed between any two steps. Creating a job is free, starting it pays. So each attempt of a task creates at most one
-waiting job, and lists the jobs with the task's job tag. It starts the one that every other attempt would start: a job
-that was told to start, else the oldest. A status check resolves doubts. Nothing is sent again for that.
+:func:`job_flow` is a generator that yields one step at a time and is sent its result. Its driver may be killed between
+any two steps. Creating a job is free, and starting it costs. So each attempt of a task creates at most one job, and
+lists the jobs with the task's job tag. It starts the job that every other attempt would start, which is one that was
+told to start, or else the oldest. After an unclear answer, a status check decides whether to send a request again.
 
-Async Process has no listing, and pays as it is sent: see :mod:`~sentinelhub_provider.api.jobs.async_lifecycle`.
+Async Process jobs have a flow of their own in :mod:`~sentinelhub_provider.api.jobs.async_lifecycle`.
 """
 
 from __future__ import annotations
@@ -38,42 +38,44 @@ from sentinelhub_provider.exceptions import (
 )
 
 LISTING_DELAY = timedelta(seconds=5)
-"""After a lost answer a created job may take a moment to be listed: so much later jobs are listed once more."""
+"""Pause before jobs are listed again after a lost answer, as a created job may take a moment to be listed."""
 
 UNKNOWN_AT_FIRST = timedelta(seconds=30)
-"""So long after its creation the service may not know a job yet, and answers 404 to its start or its status check."""
+"""Time after its creation in which the service may answer 404 to a job's start or status check."""
 
 SHORTEST_CHECK = timedelta(seconds=5)
 YOUNG = timedelta(seconds=20)
 SHORTER_CHECK = timedelta(seconds=70)
 LONGEST_CHECK = timedelta(minutes=5)
 """
-Between two status checks of a job that is analysed, or takes its time to start again: the shortest in its first
-seconds, then so long that waiting is worth the way into the triggerer.
+Pauses between two status checks of a job that is analysed, or is slow to start again. The shortest is for its first
+seconds. The others are long enough to be worth a deferral to the triggerer.
 """
 
 RESTART_MARGIN = timedelta(seconds=30)
-"""Added to the time that a stopped job must rest, as the service's clock is not ours."""
+"""Added to the time that a stopped job must rest, as the service's clock may differ from the worker's."""
 
 RESTART_PATIENCE = timedelta(minutes=5)
 MAX_RESTART_PATIENCE = timedelta(minutes=30)
-"""How often, and how long, a restart is tried again that is refused though the job should have rested enough."""
+"""Interval and total time of restarts that the service refuses although the job has rested long enough."""
 
 SLACK = timedelta(hours=1)
-"""A job that is older than the task's run by more than this cannot be its own, however the clocks differ."""
+"""A job that is older than the task's run by more than this cannot be the task's, even if clocks differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A task's wishes for its job, which is known by its ``tag`` and may take ``timeout`` from its creation.
+    """A task's plan for its job, which has the job tag ``tag`` and may take ``timeout`` from its creation.
 
-    ``digest``: its request's first digits, where they count. ``not_before``: it cannot have been created before.
-    ``earlier_tags``: those of its jobs before a user cleared it. ``job_id``: reconnect to this job, which somebody else
-    created; ``timeout`` counts from ``began`` then. ``analyse``: its cost is checked before it is started.
-
-    Of Async Process jobs: ``if_unclear``, where nobody can tell whether the job was sent: ``wait`` for its outputs for
-    ``unclear_wait``, then fail; ``fail`` at once; or wait, then ``resend``, at the risk of paying twice.
-    ``remembers``: a record survives this attempt. ``max_wait``: of all waits for leave to send.
+    :param digest: the first digits of the request's digest, if a job of another request is refused.
+    :param not_before: the time before which no job of the task was created.
+    :param earlier_tags: tags of the task's jobs from before a user cleared it.
+    :param job_id: reconnect to this job, which somebody else created. Its ``timeout`` counts from ``began``.
+    :param analyse: whether its cost is checked before it is started.
+    :param if_unclear: for an Async Process job that may or may not have been sent. ``wait`` awaits its outputs for
+        ``unclear_wait`` and then fails. ``fail`` fails at once. ``resend`` waits and then risks to pay twice.
+    :param remembers: whether the record of an Async Process job survives this attempt.
+    :param max_wait: limit of all waits until the account may send an Async Process job.
     """
 
     kind: JobKind
@@ -92,17 +94,17 @@ class Plan:
     max_wait: timedelta = timedelta(hours=24)
 
     def deadline(self, job: Job) -> datetime:
-        """Return when a job has to be over."""
+        """Return the time by which a job has to be over."""
         created = self.began if self.job_id or job.created is None else job.created
         return created + self.timeout
 
 
 def job_flow(plan: Plan, *, clock: Clock, known: str | None = None, waited: bool = False) -> Flow[Job]:
-    """Walk through a job's life until it is done, wholly or in part.
+    """Follow a job until it is done, wholly or in part.
 
-    ``known``: the job's id, where this attempt found it before it waited. ``waited``: it has started the job or waited
-    for it; if the job stops then, it stays stopped. Raises :class:`SentinelHubJobError` where the job ended otherwise,
-    is gone, or takes too long.
+    :param known: the job's id, if this attempt found it before it waited.
+    :param waited: whether this attempt has started the job or waited for it. If so, a stopped job stays stopped.
+    :raises SentinelHubJobError: if the job ends otherwise, is gone, or takes too long.
     """
     job, young_until = yield from _find(plan, known, clock)
     while True:
@@ -114,7 +116,7 @@ def job_flow(plan: Plan, *, clock: Clock, known: str | None = None, waited: bool
         if job.is_terminal:
             job, waited = yield from _restart(job, deadline, clock)
         elif job.is_restarting:
-            # The light answer that a poll gets does not tell this from a job that stays stopped.
+            # A poll reads the light status, which is the same for a job that stays stopped.
             job = yield from _check_later(job, "the job was told to start, and still says STOPPED", clock, waited=True)
             waited = True
         elif job.user_action == "STOP" and not waited:
@@ -139,19 +141,19 @@ def job_flow(plan: Plan, *, clock: Clock, known: str | None = None, waited: bool
 
 
 def was_started(job: Job) -> bool:
-    """Tell whether a job was told to start, so that it costs, or did cost, or will."""
+    """Tell whether a job was told to start, so that it has a cost, or will have one."""
     if job.state in (JobState.CREATED, JobState.ANALYSIS_DONE):
         return job.user_action == "START"
     return job.state is not JobState.ANALYSING or job.user_action not in ("ANALYSE", "NONE", None)
 
 
 def is_running(job: Job) -> bool:
-    """Tell whether a job goes on to cost until somebody stops it."""
+    """Tell whether a job's cost grows until it ends or is stopped."""
     return was_started(job) and not job.is_terminal and job.user_action != "STOP"
 
 
 def first_of(jobs: Iterable[Job]) -> Job | None:
-    """Return the job that every attempt chooses: one that was started, then the oldest, which stays the oldest."""
+    """Return the oldest of the started jobs, or else of all jobs, so that every attempt chooses the same one."""
     return min(jobs, key=lambda job: (not was_started(job), job.created or _NEVER, job.id), default=None)
 
 
@@ -159,7 +161,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 def _find(plan: Plan, known: str | None, clock: Clock) -> Flow[tuple[Job, datetime]]:
-    """Find the task's job, or create it; return it, and until when the service may not know it yet."""
+    """Find or create the task's job. Return it with the time until which the service may not know it yet."""
     job_id = plan.job_id or known
     if job_id is None:
         record: steps.Record | None = yield steps.LoadRecord()
@@ -169,7 +171,7 @@ def _find(plan: Plan, known: str | None, clock: Clock) -> Flow[tuple[Job, dateti
         job = yield from check_known(job_id, young_until, clock)
         if plan.job_id or (_is_usable(plan, job) and was_started(job)):
             return job, young_until
-        # Found before, but not started: another attempt that is still alive may have chosen another one since.
+        # The job is not started yet, and another attempt that is still alive may have chosen another job since.
         found = yield from _search(plan, extra=job if _is_usable(plan, job) else None)
     else:
         found = yield from _search(plan)
@@ -182,7 +184,7 @@ def _find(plan: Plan, known: str | None, clock: Clock) -> Flow[tuple[Job, dateti
 def check_known(job_id: str, young_until: datetime, clock: Clock, *, has_outputs: bool = False) -> Flow[Job]:
     """Check the status of a job that the service has named. A single 404 may pass, and does not end the job.
 
-    ``has_outputs``: outputs in the task's own folder confirm that it is over.
+    :param has_outputs: whether outputs in the task's own folder confirm that it is over.
     """
     young_until = max(young_until, clock() + LISTING_DELAY)
     while True:
@@ -198,7 +200,7 @@ _NOT_KNOWN_YET = "the service does not know the job, which may be new (404)"
 
 
 def _search(plan: Plan, extra: Job | None = None) -> Flow[Job | None]:
-    """Look which jobs have the tag, ``extra`` among them, and stop those that a cleared attempt left running."""
+    """Choose among ``extra`` and the jobs with the tag. Stop jobs that a cleared attempt left running."""
     found = {} if extra is None or extra.state is JobState.GONE else {extra.id: extra}
     token: str | None = None
     tokens: list[str] = []
@@ -214,7 +216,7 @@ def _search(plan: Plan, extra: Job | None = None) -> Flow[Job | None]:
                 yield steps.Warn(f"{job} was started by this task before it was cleared; {how}")
         token, oldest = page.token, page.jobs[-1].created if page.jobs else None
         is_past = plan.not_before is not None and oldest is not None and oldest < plan.not_before - SLACK
-        if token is None or is_past:  # what follows is too old to be the task's
+        if token is None or is_past:  # later pages are too old
             return first_of(found.values())
         if token in tokens:
             raise SentinelHubResponseError(f"The listing of {plan.kind} jobs points back to a former page.")
@@ -222,7 +224,7 @@ def _search(plan: Plan, extra: Job | None = None) -> Flow[Job | None]:
 
 
 def _is_usable(plan: Plan, job: Job) -> bool:
-    """Tell whether a job of the task was made of this attempt's request; raise where another request started it."""
+    """Tell whether a job of the task belongs to this attempt's request. Raise if another request started it."""
     digest = digest_of(job, plan.tag)
     if plan.digest is None or digest is None or digest == plan.digest:
         return True
@@ -232,7 +234,7 @@ def _is_usable(plan: Plan, job: Job) -> bool:
 
 
 def changed_request(job: Job) -> SentinelHubJobError:
-    """Return the error about a job that an earlier attempt started with another request."""
+    """Return the error for a job that an earlier attempt started with another request."""
     return SentinelHubJobError(
         f"{job} was started by an earlier attempt of this task with another request. Its results are not those of the "
         "request as it is now, and a second job would be paid for. Clear the task for a new job, which stops this one "
@@ -243,7 +245,7 @@ def changed_request(job: Job) -> SentinelHubJobError:
 
 
 def _create(plan: Plan, clock: Clock) -> Flow[Job]:
-    """Create the job, or find that an attempt whose answer was lost has done so."""
+    """Create the job, or find the one that was created although the answer was lost."""
     lost: SentinelHubError | None = None
     for _ in range(steps.MAX_ATTEMPTS):
         answer: Job | SentinelHubError = yield steps.Create()
@@ -262,7 +264,7 @@ def _create(plan: Plan, clock: Clock) -> Flow[Job]:
 
 
 def _check_later(job: Job, reason: str, clock: Clock, *, waited: bool = False) -> Flow[Job]:
-    """Look again at a job that passes a state nobody else waits for: sooner at first, then later."""
+    """Check the status of a job in a passing state again, after a pause that grows with the age of that state."""
     now = clock()
     age = now - (job.user_action_updated or job.last_updated or job.created or now)
     pause = SHORTEST_CHECK if age < YOUNG else max(SHORTER_CHECK, min(LONGEST_CHECK, age / 4))
@@ -272,7 +274,7 @@ def _check_later(job: Job, reason: str, clock: Clock, *, waited: bool = False) -
 
 
 def _act(action: steps.Action, job: Job, clock: Clock, young_until: datetime | None = None) -> Flow[Job]:
-    """Tell a job to do something, and return it as it is then; send again only what was seen to have had no effect."""
+    """Send an action to a job, and return the job. Send it again only if a status check shows that it had no effect."""
     problem: SentinelHubError | None = None
     young_until, attempts = young_until or clock(), 0
     while attempts < steps.MAX_ATTEMPTS:
@@ -290,7 +292,7 @@ def _act(action: steps.Action, job: Job, clock: Clock, young_until: datetime | N
         attempts += 1
     assert problem is not None  # noqa: S101 - without one, the loop returns
     if action == "start" and job.state is JobState.STOPPED and isinstance(problem, SentinelHubQuotaExceededError):
-        # A retry may follow, as it may after the stop itself.
+        # This error allows a retry, as the error for the stop itself does.
         raise SentinelHubJobError(
             f"{job.kind} job {job.id} cannot be started again: {problem}",
             job_status=job.state.value,
@@ -301,7 +303,7 @@ def _act(action: steps.Action, job: Job, clock: Clock, young_until: datetime | N
 
 
 def _told(action: steps.Action, job: Job, now: datetime) -> Job:
-    """Return a job that accepted an action as one that says so: an action may take effect late."""
+    """Return a job with the action that it accepted, as the service may show an action late."""
     if action == "start" and not was_started(job):
         return replace(job, user_action="START", user_action_updated=now)
     if action == "start" and job.state is JobState.STOPPED and job.user_action != "START":
@@ -320,14 +322,14 @@ def _took_effect(action: steps.Action, before: Job, seen: Job) -> bool:
 
 
 def _restart(job: Job, deadline: datetime, clock: Clock) -> Flow[tuple[Job, bool]]:
-    """Start a job again that an earlier attempt left stopped, or wait for it to rest; return whether it was started."""
+    """Start a job that an earlier attempt left stopped, or wait until it may be. Return whether it was started."""
     rested = restart_not_before(job)
     if rested is None or clock() >= rested + RESTART_MARGIN:
         yield steps.Warn(f"{job} was left stopped: it is started again, and goes on from where it was")
         try:
             return (yield from _act("start", job, clock)), True
         except SentinelHubBadRequestError:
-            # Of Batch Process nobody says how long it rests after the account ran dry: as Batch Statistics, perhaps.
+            # The rest of a Batch Process job after OUT_OF_PU is not documented. Assume that of Batch Statistics.
             rested = rested or (job.last_updated or clock()) + REST_AFTER_OUT_OF_PU
             if clock() >= rested + MAX_RESTART_PATIENCE or job.reason not in (USER_ACTION, OUT_OF_PU):
                 raise
@@ -347,12 +349,12 @@ def _restart(job: Job, deadline: datetime, clock: Clock) -> Flow[tuple[Job, bool
 
 
 def _outcome(job: Job) -> Job:
-    """Return a job that has results; raise for the others."""
+    """Return a job that has results. Raise for any other job."""
     problem = problem_of(job)
     if problem is None or job.state is JobState.PARTIAL:
         return job
     if job.reason == USER_ACTION:
-        # Perhaps not by a person, but by the end of an attempt that everybody took for dead: nobody wants it stopped.
+        # Perhaps it was not stopped by a person, but by the end of an attempt that was taken for dead.
         raise SentinelHubJobError(
             f"{problem} A retry of this task will do so; to keep it stopped, mark the task as failed.",
             job_status=job.state.value,
@@ -363,7 +365,7 @@ def _outcome(job: Job) -> Job:
 
 
 def _give_up(plan: Plan, job: Job) -> Flow[None]:
-    """Stop a job that takes too long."""
+    """Stop a job that takes too long, and raise."""
     if not was_started(job) or job.is_terminal:
         how = "It does not run"
     else:
@@ -374,7 +376,7 @@ def _give_up(plan: Plan, job: Job) -> Flow[None]:
 
 
 def too_late(plan: Plan, job: Job, deadline: datetime, advice: str) -> SentinelHubJobError:
-    """Return the error about a job that was not over in time; ``advice`` ends with how to get a new one."""
+    """Return the error for a job that was not over in time. ``advice`` ends with how to get a new one."""
     return SentinelHubJobError(
         f"{job} was not over by {_shown(deadline)}, when its job_timeout of {plan.timeout.total_seconds():g} s had "
         f"passed. {advice} for a new job.",

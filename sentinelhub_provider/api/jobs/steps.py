@@ -19,13 +19,13 @@ from sentinelhub_provider.exceptions import (
 )
 
 UNCLEAR = (SentinelHubTransportError, SentinelHubServerError, SentinelHubResponseError)
-"""Errors after which nobody can tell whether the service acted."""
+"""Errors that leave it unclear whether the service acted."""
 
 REFUSALS = (SentinelHubBadRequestError, SentinelHubNotFoundError, SentinelHubQuotaExceededError)
-"""Errors that say that an action was not done; the job's state tells whether it was still needed."""
+"""Errors that say that an action was not done. The job's state tells whether it was still needed."""
 
 MAX_ATTEMPTS = 3
-"""How often one attempt of a task repeats a request that had no effect; the rest is left to the task's retries."""
+"""How often one attempt of a task sends a request that has no effect. Then it is left to the task's retries."""
 
 Action: TypeAlias = Literal["analyse", "start", "stop"]
 T = TypeVar("T")
@@ -40,19 +40,19 @@ class Step:
 
 
 Flow: TypeAlias = Generator[Step, Any, T]
-Clock: TypeAlias = Callable[[], datetime]  # Tells the time, aware
+Clock: TypeAlias = Callable[[], datetime]  # Returns the time with its time zone
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a listing. ``token`` asks for the next page; it is ``None`` on the last."""
+    """One page of a listing. ``token`` asks for the next page, and is ``None`` on the last."""
 
     jobs: tuple[Job, ...]
     token: str | None = None
 
 
 class Delivered(StrEnum):
-    """The content of a job's output folder: all outputs, an error report or neither. Or it cannot be read."""
+    """The content of a job's output folder, which is all outputs, an error report or neither. Or it is unreadable."""
 
     OUTPUTS = "delivered"
     ERROR = "failed"
@@ -65,9 +65,9 @@ IS_OVER = (Delivered.OUTPUTS, Delivered.ERROR)
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A kept record of a job: when it was found or sent, by the worker's clock, and its id once it is known.
+    """A stored record of a job, with its id, if known, and the time of the worker's clock when it was found or sent.
 
-    One without an id is the intent to send an Async Process job. ``digest``: of its request.
+    A record without an id is the intent to send an Async Process job. ``digest`` is that of its request.
     """
 
     written: datetime
@@ -76,20 +76,20 @@ class Record:
 
 
 class CheckStatus(Step):
-    """Check a job's status. Sent back: the :class:`Job`, in state ``GONE`` where the service does not know it."""
+    """Check a job's status. The driver sends back the :class:`Job`, in state ``GONE`` if the service has none."""
 
     job_id: str
 
 
 class AwaitEnd(Step):
-    """Poll a job until it ends or ``until`` has come. Sent back: the :class:`Job` as it is then."""
+    """Poll a job until it ends or ``until`` has come. The driver sends back the :class:`Job` as it is then."""
 
     job: Job
     until: datetime
 
 
 class WaitUntil(Step):
-    """Wait, then go on. A flow that is begun anew after a deferral gets ``job``'s id, and ``waited``."""
+    """Wait until ``moment``. A flow that starts anew after a deferral gets ``job``'s id, and ``waited``."""
 
     moment: datetime
     reason: str
@@ -104,42 +104,42 @@ class Warn(Step):
 
 
 class LoadRecord(Step):
-    """Read the record of the task's job. Sent back: :class:`Record` or ``None``."""
+    """Read the record of the task's job. The driver sends back a :class:`Record` or ``None``."""
 
 
 class SaveRecord(Step):
-    """Write the record of the task's job, and its id to XCom. ``job``: the job, where it was described."""
+    """Write the record of the task's job, and its id to XCom. ``job`` is the job, if the service described it."""
 
     record: Record
     job: Job | None = None
 
 
 class DeleteRecord(Step):
-    """Delete the record: nothing was sent, or the job is given up."""
+    """Delete the record, as nothing was sent or the job is given up."""
 
 
 class Create(Step):
-    """Create the job; an Async Process job is sent by that. Sent back: the :class:`Job`, or the error."""
+    """Create the job, which also starts an Async Process job. The driver sends back the :class:`Job`, or the error."""
 
 
 # --- steps of jobs that are listed: Batch Process, Batch Statistics ---
 
 
 class ListJobs(Step):
-    """List jobs, the newest first. Sent back: :class:`Page`."""
+    """List jobs, the newest first. The driver sends back a :class:`Page`."""
 
     token: str | None = None
 
 
 class Act(Step):
-    """Tell a job to do something. Sent back: ``None``, or an error of :data:`UNCLEAR` or :data:`REFUSALS`."""
+    """Send an action to a job. The driver sends back ``None``, or an error of :data:`UNCLEAR` or :data:`REFUSALS`."""
 
     action: Action
     job: Job
 
 
 class Analysed(Step):
-    """The job is analysed: check what it will cost before it is started. Raises where that is too much."""
+    """Check the cost of the analysed job before it is started. The driver raises if that is too much."""
 
     job: Job
 
@@ -148,4 +148,4 @@ class Analysed(Step):
 
 
 class CheckOutputs(Step):
-    """List the folder of the job's outputs. Sent back: :class:`Delivered`."""
+    """List the folder of the job's outputs. The driver sends back :class:`Delivered`."""
