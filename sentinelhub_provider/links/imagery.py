@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
+TITLE = "Satellite imagery"
 PREFIX = "sentinelhub"
 """Path of the pages below Airflow's base URL."""
 

@@ -10,9 +10,8 @@ from typing import Any
 
 from airflow.configuration import conf
 
-from sentinelhub_provider.links.imagery import PREFIX
+from sentinelhub_provider.links.imagery import PREFIX, TITLE
 
-TITLE = "Satellite imagery"
 ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' stroke='{}' "
     "stroke-width='2' stroke-linecap='round' stroke-linejoin='round'%3E%3Cpath d='m13 7 4-4 4 4-4 4z"

@@ -20,7 +20,8 @@ from fastapi.responses import HTMLResponse, Response
 from sqlalchemy import func, select
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from sentinelhub_provider.plugins.imagery import TITLE, drawing, facts, reading
+from sentinelhub_provider.links.imagery import TITLE
+from sentinelhub_provider.plugins.imagery import drawing, facts, reading
 
 ISO_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)")
 
