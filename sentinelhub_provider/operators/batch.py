@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, Job
 from sentinelhub_provider.api.values import read_flag
-from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubRequestError
+from sentinelhub_provider.exceptions import SentinelHubBudgetError, SentinelHubJobError, SentinelHubRequestError
 from sentinelhub_provider.operators.arguments import number_of
 from sentinelhub_provider.operators.jobs.catalogued import CataloguedJobOperator
 from sentinelhub_provider.operators.jobs.listed import SentinelHubListedJobOperator
@@ -152,8 +152,12 @@ class SentinelHubBatchProcessOperator(ImageryOperator, CataloguedJobOperator, Se
 
     def outcome(self, context: Context, job: Job | None) -> dict[str, Any]:
         """Return the task's result. See the class."""
-        result = super().outcome(context, job)
         assert job is not None  # noqa: S101 - this kind always has one
+        try:
+            result = super().outcome(context, job)
+        except SentinelHubJobError:
+            self._files(job, is_told=False)  # the good pictures are there and paid for, so they have items
+            raise
         if (
             job.collection_id is None
             and self.create_collection

@@ -204,6 +204,30 @@ def test_a_retry_leaves_items_that_are_there_and_completes_the_others(kind: str,
     assert sorted(result["files"]) == [f"s3://{BUCKET}/{key}" for key in sorted(files)], "no item is a picture"
 
 
+def test_good_pictures_of_a_job_with_failed_features_have_items(s3: S3Server, sentinelhub_sandbox):
+    """They are there and paid for, and no retry of the failed task follows."""
+    sentinelhub_sandbox.control.jobs.inject(kind="features", share=0.5)
+
+    with pytest.raises(AirflowFailException, match="failed"):
+        task().attempt()
+
+    (job,) = sentinelhub_sandbox.control.jobs.all()
+    found = read(s3, f"batch/{job.id}")
+    pictures = [key for key in s3.keys() if key.endswith(".tif")]  # noqa: SIM118
+    assert sorted(found) == sorted(f"{key}.stac.json" for key in pictures) != []
+
+
+def test_a_job_that_nobody_waited_for_gets_its_items_from_a_task_that_adopts_it(s3: S3Server):
+    """The first task ends when the job is started."""
+    submitted = task(wait_for_completion=False).attempt()
+    assert not [key for key in s3.keys() if key.endswith(".stac.json")]  # noqa: SIM118
+
+    adopting = {"job_id": submitted["id"], "delivery_conn_id": "bucket", "poll_interval": 0.05}
+    result = Task(SentinelHubBatchProcessOperator, store=StateStore(), **adopting).attempt()
+
+    assert len(read(s3, f"batch/{submitted['id']}")) == result["item_count"] > 0
+
+
 def test_another_task_that_adopts_the_job_writes_nothing_twice(s3: S3Server, warned):
     """All it knows is the job's id: the service tells the request."""
     first = task().attempt()
