@@ -1,1 +1,1 @@
-"""The BYOC API: a user's own collections and their tiles."""
+"""The BYOC API, for a user's own collections and their tiles."""

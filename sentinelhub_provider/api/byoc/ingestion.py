@@ -1,4 +1,4 @@
-"""Read the BYOC API, and watch the ingestion of tiles. Pure.
+"""Reads the BYOC API and watches the ingestion of tiles, as pure flows.
 
 Each flow is a generator. It yields one step at a time, :class:`Get` or :class:`Pause`, and is sent its result. So a
 blocking task and a trigger on the event loop drive the same flow.
@@ -25,15 +25,15 @@ from sentinelhub_provider.exceptions import (
 )
 
 NEWEST_FIRST = {"sort": "created:desc"}
-FIRST_PAUSE: Final = 5.0  # Seconds before the first poll, and after each one that saw a tile come to its end
-GROWTH: Final = 1.5  # The factor of the pause after a poll that saw nothing new
-SHOWN: Final = 10  # Tiles that an outcome names; the others are only counted, so that no event grows with a collection
+FIRST_PAUSE: Final = 5.0  # Seconds before the first poll, and after each poll that saw a tile end
+GROWTH: Final = 1.5  # Factor by which the pause grows after a poll without news
+SHOWN: Final = 10  # Tiles that an outcome describes. It only counts the others, which limits the size of an event
 _COUNTS: Final = ("ingested", "failed", "warned", "pending")
 
 
 @dataclass(frozen=True, slots=True)
 class Get:
-    """Ask the service: GET this endpoint. Sent back: the decoded answer; or its ``SentinelHubError`` is thrown in."""
+    """A GET request to an endpoint. The driver sends back the decoded answer, or throws in its ``SentinelHubError``."""
 
     endpoint: str
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Get:
 def list_items(
     endpoint: str, params: Mapping[str, Any] | None = None, *, enough: Callable[[list[Any]], bool] = lambda _: False
 ) -> Generator[Get, Any, list[Any]]:
-    """Read a list page by page; ``enough``: told the items of a page, says whether all others can be spared."""
+    """Read a list page by page, until ``enough`` returns true for the items of a page."""
     items: list[Any] = []
     asked, pages = {"count": PAGE_SIZE, **(params or {})}, Pages(endpoint)
     while True:
@@ -56,7 +56,7 @@ def list_items(
 
 
 def get_tiles(collection_id: str, tile_ids: Iterable[str]) -> Generator[Get, Any, list[Tile]]:
-    """Ask for tiles one by one; one that is not there is GONE."""
+    """Read tiles one by one. A tile that does not exist is ``GONE``."""
     tiles: list[Tile] = []
     for tile_id in tile_ids:
         try:
@@ -69,7 +69,7 @@ def get_tiles(collection_id: str, tile_ids: Iterable[str]) -> Generator[Get, Any
 
 
 def find_tile(collection_id: str, path: str) -> Generator[Get, Any, Tile | None]:
-    """Look for the tile at a path, however the service spells it."""
+    """Find the tile at a path, in any spelling of the path."""
     for spelling in spellings(path):
         page = yield Get(tiles_endpoint(collection_id), {"path": spelling})
         found = data_of(page, list)
@@ -79,7 +79,7 @@ def find_tile(collection_id: str, path: str) -> Generator[Get, Any, Tile | None]
 
 
 def find_tiles(collection_id: str, paths: Sequence[str]) -> Generator[Get, Any, list[Tile]]:
-    """Look for the tiles at these paths; returned are those that are there, in whichever spelling."""
+    """Find the existing tiles at these paths, in any spelling of a path."""
     if not paths:
         return []
     wanted = {path: spellings(path) for path in paths}
@@ -94,11 +94,11 @@ def find_tiles(collection_id: str, paths: Sequence[str]) -> Generator[Get, Any, 
 def _listed(
     collection_id: str, member: str, wanted: Mapping[str, Sequence[str]]
 ) -> Generator[Get, Any, tuple[list[Tile], list[str], bool, int]]:
-    """Read tiles from the list; ``wanted``: the values of a member that each of them may have.
+    """Read tiles from the list. ``wanted`` has for each of them the values that ``member`` may have.
 
     The list is read, newest first, until asking for the rest one by one takes no more requests than reading took. So it
     takes at most about twice the least number of requests, whether you want few of many tiles or many of few.
-    Returned are the tiles, which ones are left, whether reading ended before the list, and how many pages were read.
+    Return the tiles, the names without one, whether reading ended before the list, and the number of pages read.
     """
     names = {value: name for name, values in wanted.items() for value in values}
     met, pages, is_cut = set[str](), 0, False
@@ -122,7 +122,7 @@ def _listed(
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Do nothing for so many seconds. ``note`` is worth a line in the log; ``is_warning``: something went wrong."""
+    """Do nothing for so many seconds. A ``note`` is logged first, as a warning if ``is_warning``."""
 
     seconds: float
     note: str = ""
@@ -136,7 +136,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of tiles: how many are ingested, FAILED or GONE, warned about or pending, and the first of them."""
+    """The numbers of tiles by outcome, with the first failures and warnings. ``failed`` includes ``GONE`` tiles."""
 
     ingested: int = 0
     failed: int = 0
@@ -147,7 +147,7 @@ class Outcome:
 
     @classmethod
     def of(cls, tiles: Iterable[Tile]) -> Outcome:
-        """Sum tiles up."""
+        """Count tiles by outcome."""
         tiles = list(tiles)
         failed = [tile for tile in tiles if tile.state in (TileState.FAILED, TileState.GONE)]
         warned = [tile for tile in tiles if tile.warning]
@@ -170,12 +170,12 @@ class Outcome:
 
     @property
     def count(self) -> int:
-        """All tiles."""
+        """The number of all tiles."""
         return self.ingested + self.failed + self.pending
 
     @classmethod
     def from_dict(cls, value: Any) -> Outcome:
-        """Read it as a dict. Raises :class:`SentinelHubResponseError` where it is something else."""
+        """Read it from a dict. Raises :class:`SentinelHubResponseError` for anything else."""
         try:
             counts = {name: index(value[name]) for name in _COUNTS}
             failures, warnings = (tuple(dict(one) for one in value[name]) for name in ("failures", "warnings"))
@@ -193,10 +193,10 @@ def poll_tiles(
     clock: Callable[[], float],
     jitter: Callable[[], float] = random.random,
 ) -> Generator[Get | Pause, Any, Outcome]:
-    """Poll tiles until each is ingested or has failed, or until it is ``ends`` by ``clock`` (seconds).
+    """Poll tiles until each is ingested or has failed, or until ``clock`` reaches ``ends`` (seconds).
 
-    The pause grows from :data:`FIRST_PAUSE` to ``poll_interval`` seconds, with a jitter of a tenth, and starts small
-    again when a tile comes to its end, since others are likely to follow. Errors that are not final are waited out.
+    The pause grows from :data:`FIRST_PAUSE` to ``poll_interval`` seconds, with a jitter of a tenth. It becomes short
+    again when a tile ends, since others are likely to follow. Polling goes on after an error that is not final.
     """
     pending, ended = dict.fromkeys(tile_ids), dict[str, Tile]()
     pause, pages = min(FIRST_PAUSE, poll_interval), 0
@@ -223,11 +223,11 @@ def poll_tiles(
 
 
 def _poll(collection_id: str, pending: Sequence[str], pages: int) -> Generator[Get, Any, tuple[list[Tile], int]]:
-    """Poll all tiles, newest first, or each that is pending, whichever takes fewer requests."""
+    """Poll the list, newest first, or each pending tile, whichever takes fewer requests."""
     if len(pending) <= pages:
         return (yield from get_tiles(collection_id, pending)), pages
     tiles, left, _, pages = yield from _listed(collection_id, "id", {tile_id: (tile_id,) for tile_id in pending})
-    # Pages move while they are turned: that a tile was on none of them does not mean that it is gone.
+    # Tiles may move between pages while the list is read. So a tile that was on no page is not always gone.
     return tiles + (yield from get_tiles(collection_id, left)), pages
 
 
@@ -254,7 +254,7 @@ def check_outcome(outcome: Outcome, collection_id: str, *, waited: float) -> Non
 
 
 def finished_event(outcome: Outcome, collection_id: str, submitted: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a trigger's event; ``submitted``, what the task knew before, comes back with it."""
+    """Return a trigger's event. ``submitted`` holds facts from before the wait, which come back with the event."""
     return {
         "status": "timeout" if outcome.pending else "finished",
         "collection_id": collection_id,
@@ -264,12 +264,12 @@ def finished_event(outcome: Outcome, collection_id: str, submitted: Mapping[str,
 
 
 def error_event(error: SentinelHubError, collection_id: str) -> dict[str, Any]:
-    """Return what a trigger says when no watching on can help."""
+    """Return a trigger's event for an error that ends the watch."""
     return {"status": "error", "collection_id": collection_id, "error": type(error).__name__, "message": str(error)}
 
 
 def read_event(event: Any, collection_id: str) -> tuple[Outcome, dict[str, Any]]:
-    """Return what came of the tiles, and what the task knew before; raise the error of the watch, or of the event."""
+    """Return the outcome of the tiles, and the facts from before the wait. Raise for an error or for another event."""
     found = event if isinstance(event, Mapping) else {}
     submitted, is_error = found.get("submitted"), found.get("status") == "error"
     if (

@@ -1,4 +1,4 @@
-"""Bring your own COG: collections of one's own files (API reference; documentation, page "BYOC API")."""
+"""Requests for BYOC collections, which hold a user's own files (API reference and documentation page "BYOC API")."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sentinelhub_provider.api.values import read_number, read_whole_number, shor
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
 
 COLLECTIONS: Final = "/byoc/v1/collections"  # Endpoint of all collections
-PAGE_SIZE: Final = 100  # Items of one page of a list, the most that the API gives
+PAGE_SIZE: Final = 100  # Items on a page of a list, the most that the API allows
 MAX_BANDS: Final = 100
 BIT_DEPTHS: Final = (8, 16, 32)
 SAMPLE_FORMATS: Final = ("UINT", "INT", "FLOAT")
@@ -27,9 +27,9 @@ _Data = TypeVar("_Data", dict[str, Any], list[Any])
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A collection that is there, or shall be, without an ``id``, a UUID. ``bands``: as the API has them.
+    """A collection that exists, with a UUID as ``id``, or one to create, with an empty ``id``.
 
-    Without ``bands``, the first tile says them.
+    ``bands`` are in the API's form. Without them, the first tile defines the bands.
     """
 
     id: str
@@ -51,7 +51,7 @@ class Collection:
 
 
 def read_collection_id(value: Any, field: str = "collection_id") -> str:
-    """Read a collection's id, with or without the ``byoc-`` in front that other APIs want."""
+    """Read a collection's id, with or without the prefix ``byoc-`` that other APIs need."""
     text = value.strip().lower() if isinstance(value, str) else ""
     if not _UUID.fullmatch(text.removeprefix(_PREFIX)):
         raise SentinelHubRequestError(
@@ -62,7 +62,7 @@ def read_collection_id(value: Any, field: str = "collection_id") -> str:
 
 
 def data_type(collection_id: str) -> str:
-    """Return what Process, Statistical and Catalog requests call a collection."""
+    """Return a collection's name in Process, Statistical and Catalog requests."""
     return f"{_PREFIX}{collection_id}"
 
 
@@ -80,7 +80,7 @@ def data_of(document: Any, kind: type[_Data]) -> _Data:
 
 
 def build_collection(*, name: Any, s3_bucket: Any, no_data: Any = None, bands: Any = None) -> Collection:
-    """Check what a collection shall be. ``bands``: by name, as the API has them, or one word such as ``uint16``."""
+    """Check the members of a new collection. Each band is in the API's form, or a word such as ``uint16``."""
     bucket = _text(s3_bucket, "s3_bucket")
     if "/" in bucket or ":" in bucket:
         raise SentinelHubRequestError(
@@ -114,7 +114,7 @@ def read_collection(document: Any) -> Collection:
 
 
 def named(collections: Iterable[Collection], name: str) -> Collection | None:
-    """Find the collection of exactly that name."""
+    """Find the collection of exactly that name. Raise if there are several."""
     found = [collection for collection in collections if collection.name == name]
     if len(found) > 1:
         ids = ", ".join(collection.id for collection in found)
@@ -126,7 +126,7 @@ def named(collections: Iterable[Collection], name: str) -> Collection | None:
 
 
 def check_same(found: Collection, wanted: Collection) -> None:
-    """Refuse a collection that is there, but is not the one that shall be there."""
+    """Refuse an existing collection that differs from the wanted one."""
     for argument, is_, shall in (
         ("s3_bucket", found.s3_bucket, wanted.s3_bucket),
         ("no_data", found.no_data, found.no_data if wanted.no_data is None else wanted.no_data),
@@ -140,7 +140,7 @@ def check_same(found: Collection, wanted: Collection) -> None:
 
 
 def estimate_requests(count: int) -> Estimate:
-    """Return the cost of requests to the BYOC API other than GET."""
+    """Return the cost of ``count`` requests to the BYOC API other than GET."""
     if count == 0:
         return Estimate(0.0)
     return Estimate(count * INGESTION, (Factor("request", INGESTION, "other than GET"),), count, INGESTION)
@@ -185,7 +185,7 @@ def _band(name: str, band: Any) -> dict[str, Any]:
 
 
 def _comparable(bands: Mapping[str, Mapping[str, Any]] | None) -> dict[str, dict[str, Any]]:
-    """Write bands with what the API takes for granted, as far as users may set it."""
+    """Return bands with the API's defaults, and only with the members that users may set."""
     return {
         name: {"bandIndex": 1, "source": name}
         | {key: value for key, value in band.items() if key in _BAND_FIELDS and value is not None}

@@ -1,4 +1,4 @@
-"""Tiles of BYOC collections: which shall be there, which are, and what has to be asked for."""
+"""Tiles of BYOC collections, wanted and existing, and the plan of the requests between them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FIELDS: Final = {name: name for name in ("path", "coverGeometry", "sensingTime"
 
 
 class TileState(StrEnum):
-    """How far the ingestion of a tile is. ``GONE`` is ours: it was deleted meanwhile."""
+    """The state of a tile's ingestion. ``GONE`` stands for a tile that was deleted meanwhile."""
 
     WAITING = "WAITING"
     QUEUED = "QUEUED"
@@ -32,7 +32,7 @@ class TileState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more will come of it."""
+        """Whether the ingestion is over."""
         return self in (TileState.INGESTED, TileState.FAILED, TileState.GONE)
 
 
@@ -41,12 +41,12 @@ REINGEST: Final[Mapping[str, tuple[TileState, ...]]] = {
     "failed": (TileState.FAILED,),
     "all": (TileState.FAILED, TileState.INGESTED),
 }
-"""Which tiles that are there are ingested again; those whose ingestion is under way never are."""
+"""The states of existing tiles that are ingested again. A tile whose ingestion is under way never is."""
 
 
 @dataclass(frozen=True, slots=True)
 class TileRequest:
-    """A tile that shall be there. The service finds out itself which area has data where no GeoJSON says it."""
+    """A wanted tile. Without ``cover_geometry``, the service itself finds the area that has data."""
 
     path: str
     cover_geometry: Mapping[str, Any] | None = None
@@ -66,7 +66,7 @@ class TileRequest:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A tile that is there. ``cause`` says why it FAILED; ``warning`` what the service thinks of its files."""
+    """An existing tile. ``cause`` says why it FAILED, and ``warning`` is the service's remark on its files."""
 
     id: str
     path: str
@@ -86,7 +86,7 @@ class Plan(NamedTuple):
 
     @property
     def requests(self) -> int:
-        """How many requests that cost something it takes."""
+        """The number of requests that have a cost."""
         return len(self.create) + len(self.reingest)
 
 
@@ -96,7 +96,7 @@ def tiles_endpoint(collection_id: str, tile_id: str = "") -> str:
 
 
 def read_tile(document: Any) -> Tile:
-    """Read a tile. Raises :class:`SentinelHubResponseError` for another shape, or a state that is not known."""
+    """Read a tile. Raises :class:`SentinelHubResponseError` for another shape or an unknown state."""
     if not isinstance(document, Mapping) or not isinstance(document.get("id"), str) or not document["id"]:
         raise SentinelHubResponseError("The BYOC API answered with a tile that has no id.")
     try:
@@ -119,7 +119,7 @@ def read_tile(document: Any) -> Tile:
 
 
 def build_tiles(value: Any) -> list[TileRequest]:
-    """Read a list of tiles, which may be empty: paths, or dicts with ``path``, ``coverGeometry``, ``sensingTime``."""
+    """Read a list of paths, or of dicts with ``path``, ``coverGeometry``, ``sensingTime``. It may be empty."""
     if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
         raise SentinelHubRequestError(
             f"tiles is a {type(value).__name__}. Give a list of paths, or of dicts with path, coverGeometry and "
@@ -140,7 +140,7 @@ def build_tiles(value: Any) -> list[TileRequest]:
 
 
 def spellings(path: str) -> tuple[str, ...]:
-    """Return the paths under which a tile may be listed: to the service, a folder stands for the bands' files."""
+    """Return the paths under which a tile may be listed. The service takes a folder for the bands' files in it."""
     suffix = f"/{PLACEHOLDER}.tiff"
     if path.endswith(suffix):
         return path, path.removesuffix(suffix)
@@ -148,7 +148,7 @@ def spellings(path: str) -> tuple[str, ...]:
 
 
 def by_path(tiles: Iterable[Tile]) -> dict[str, Tile]:
-    """Put tiles under each path that stands for them; the path that is written wins over one that is meant."""
+    """Return tiles by all spellings of their paths. A tile's own path wins over a spelling of another tile's path."""
     found: dict[str, Tile] = {}
     for tile in tiles:
         found |= {spelling: tile for spelling in spellings(tile.path)[1:] if spelling not in found}
@@ -159,7 +159,7 @@ def by_path(tiles: Iterable[Tile]) -> dict[str, Tile]:
 def plan(
     wanted: Sequence[TileRequest], there: Mapping[str, Tile], *, reingest: str, begun: Collection[str] = ()
 ) -> Plan:
-    """Decide what has to be asked for; tiles whose ingestion this very task has ``begun`` are not paid for twice."""
+    """Plan the requests. A tile whose ingestion this task has already ``begun`` is not ingested and paid for twice."""
     planned = Plan([], [], [], [])
     for request in wanted:
         tile = there.get(request.path)
@@ -214,7 +214,7 @@ def _path(value: Any, where: str) -> str:
 
 
 def _cover(value: Any, where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return a geometry as the API takes it: with the name of its CRS, where that is not longitude and latitude."""
+    """Return a geometry in the API's form, with the name of its CRS unless that is longitude and latitude."""
     try:
         bounds = parse_bounds(geometry=value, across=True)
     except SentinelHubRequestError as error:
@@ -228,5 +228,5 @@ def _cover(value: Any, where: str) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 def _same_time(written: str | None, wanted: datetime) -> bool:
     found = time_or_none(written)
-    # Milliseconds are all that the service keeps.
+    # The service keeps milliseconds only.
     return found is not None and abs((found - wanted).total_seconds()) < 0.001

@@ -22,9 +22,9 @@ from sentinelhub_provider.api.job_requests.delivery import (
 from sentinelhub_provider.api.process import ProcessRequest, build_process_request, read_process_request, request_digest
 from sentinelhub_provider.api.processing_units import Estimate, Service
 
-MAX_SIDE = 10_000  # Pixels: the largest width and height (API reference)
+MAX_SIDE = 10_000  # The largest width and height in pixels (API reference)
 ADVICE = "Take Batch Process, which cuts areas into tiles"
-SCRIPT: Path = ("evalscriptReference",)  # Where in a request the evalscript's storage stands
+SCRIPT: Path = ("evalscriptReference",)  # Path of the evalscript's storage in a request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The ways in which a Batch Process job splits an area, which are tiles of a grid and features of a GeoPackage.
 
-Source of the grids: the documentation's page "Batch Processing V2 API", section "Tiling grid".
+The grids are those of the documentation's page "Batch Processing V2 API", section "Tiling grid".
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from sentinelhub_provider.api.job_requests.delivery import Keyring, Location, Pa
 from sentinelhub_provider.api.values import as_number, as_pair, read_positive, read_whole_number
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
-FEATURES: Path = ("input", "features")  # Where in a request the GeoPackage stands
+FEATURES: Path = ("input", "features")  # Path of the GeoPackage in a request
 SIDES = ("width", "height")
-MAX_FEATURE_SIDE = 3500  # Pixels: the largest width and height of a feature of a GeoPackage (API reference)
+MAX_FEATURE_SIDE = 3500  # The largest width and height in pixels of a feature of a GeoPackage (API reference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +89,12 @@ def check_resolution(grid: TilingGrid, value: Any, field: str = "resolution") ->
 
 
 def count_tiles(bounds: Bounds, grid: TilingGrid) -> int:
-    """Estimate how many tiles meet an area; each of them is processed and paid for whole.
+    """Estimate how many tiles meet an area. Each of them is processed and paid for whole.
 
     The origin of a grid's tiles is not published. So this is the average over all places that the area could have on
-    the grid, rounded up: ``(area + tile * (width + height) + tile²) / tile²`` for each polygon. If a polygon is not
-    convex, half of the length of its border counts as width and height. A small area on the corner of four tiles meets
-    up to three more. The overlap of UTM zones is left out.
+    the grid, rounded up. It is ``(area + tile * (width + height) + tile²) / tile²`` for each polygon. If a polygon is
+    not convex, half of the length of its border counts as width and height. A small area on the corner of four tiles
+    meets up to three more. The overlap of UTM zones is left out.
 
     On a grid of degrees, an area in metres is transformed first.
     """

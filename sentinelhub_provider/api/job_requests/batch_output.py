@@ -11,7 +11,7 @@ from sentinelhub_provider.api.job_requests.delivery import RASTER, ZARR, Keyring
 from sentinelhub_provider.api.values import read_flag
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
-ZARR_ARRAY = "zarr/array"  # Format of all outputs where a Zarr group is delivered
+ZARR_ARRAY = "zarr/array"  # Format of all outputs of a Zarr group
 TIFF = "image/tiff"
 
 RASTER_MEMBERS = {
@@ -22,7 +22,7 @@ RASTER_MEMBERS = {
     "create_collection": "createCollection",
     "collection_id": "collectionId",
 }
-"""Arguments of raster output, and what the API calls them."""
+"""Arguments of raster output, with their names in the API."""
 
 _RESAMPLING = ("nearest", "average", "gauss", "cubic", "cubicspline", "lanczos", "average_magphase", "mode")
 _COG = ("overviewLevels", "overviewMinSize", "resamplingAlgorithm", "blockxsize", "blockysize", "usePredictor")
@@ -138,7 +138,7 @@ def _check_cog_parameters(parameters: Any, *, is_cog: bool, name: str, needs: st
 
 def _warnings(delivery: Location, given: Mapping[str, Any], *, is_zarr: bool = False) -> tuple[str, ...]:
     """Warn of a place where a second job finds the files of the first. It fails unless it may replace or skip them."""
-    # Rasters get folders of their own below one without placeholders; a Zarr group is written right there.
+    # Rasters get folders of their own below a folder without placeholders. A Zarr group is written directly into it.
     is_own_folder = "<requestId>" in delivery.url or ("<" not in delivery.url and not is_zarr)
     if is_own_folder or given.get("overwrite") or given.get("skipExisting"):
         return ()

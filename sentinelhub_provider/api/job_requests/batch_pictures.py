@@ -29,7 +29,7 @@ class BatchPictures:
 
     @classmethod
     def of(cls, request: Any) -> BatchPictures:
-        """Read a job's request. Raises :class:`SentinelHubRequestError` where it is of another shape."""
+        """Read a job's request. Raises :class:`SentinelHubRequestError` if it has another shape."""
         process = member(request, "processRequest")
         datasets = read_datasets(member(process, "input", "processRequest.input").get("data"))
         formats = formats_of(

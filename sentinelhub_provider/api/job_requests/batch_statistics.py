@@ -39,9 +39,9 @@ from sentinelhub_provider.exceptions import SentinelHubRequestError
 MAX_SCRIPT_SIZE = 32 * 1024
 """Bytes of an evalscript from which on the request must name it by reference. The documentation says 32 KB."""
 
-COARSEST_DEGREES = 1.0  # Degrees: a pixel of more than that is believed to be meant in metres
+COARSEST_DEGREES = 1.0  # Degrees. A larger pixel is taken for one in metres
 FEATURES: Path = ("input", "features")
-SCRIPT: Path = ("aggregation", "evalscriptReference")  # Where in a request the storages stand
+SCRIPT: Path = ("aggregation", "evalscriptReference")  # Paths of the storages in a request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

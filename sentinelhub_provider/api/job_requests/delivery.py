@@ -68,7 +68,7 @@ class Access:
         return {name: value for name, value in zip(members, astuple(self), strict=True) if value is not None}
 
 
-Keyring = Callable[[str], Access | None]  # Tells how a bucket is reached, by a URL in it
+Keyring = Callable[[str], Access | None]  # Returns the access to a bucket from a URL in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,9 @@ RASTER = Template(("requestId", "tileName", "outputId", "format"), unique=("tile
 ZARR = Template(("requestId",))
 ASYNC = Template(("REQUEST_ID", "OUTPUT"), output="OUTPUT")
 STATISTICS = Template(("REQUEST_ID", "ID", "IDENTIFIER"), unique=("ID", "IDENTIFIER"))
-"""Of Batch Process with raster and Zarr output, Async Process, and Batch Statistics (API reference)."""
+"""The templates of Batch Process with raster and Zarr output, Async Process, and Batch Statistics (API reference)."""
 
-PLAIN = Template(())  # Of what is read: no placeholder
+PLAIN = Template(())  # For files that a job reads, without placeholders
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class JobRequest:
 
     @property
     def delivery(self) -> Location:
-        """Where results go."""
+        """The place of the results."""
         return self.places[self.DELIVERY]
 
     def payload(self) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""New scenes: searching for them, and announcing each once."""
+"""Searches for new scenes, and announces each once."""

@@ -1,8 +1,8 @@
-"""The event of new scenes, and how it says which watcher announced them under which number.
+"""The event of new scenes, with the key of the watcher that announced them and the number of the announcement.
 
-The watcher writes the event, the provider's plugin reads it where Airflow stores it. Both values that belong to a
-watcher lie in the state store of the watched asset: its memory under the watcher's key, and under
-:func:`announced_key` the highest number that was announced.
+The watcher writes the event, and the provider's plugin reads it where Airflow stores it. The state store of the
+watched asset holds two values of a watcher. Its memory is under the watcher's key, and the highest announced number
+is under :func:`announced_key`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _KEY = re.compile(re.escape(KEY_PREFIX) + r"[0-9a-f]{16}")
 
 
 def watcher_key(watched: Mapping[str, Any]) -> str:
-    """Return the key of a watcher: the same for the same JSON."""
+    """Return the key of a watcher, which is the same for the same JSON."""
     return KEY_PREFIX + hashlib.sha256(json.dumps(watched, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -31,7 +31,7 @@ def announced_key(key: str) -> str:
 def scenes_event(
     scenes: Sequence[Mapping[str, Any]], collection: str, area: Sequence[float] | None, key: str, number: int
 ) -> dict[str, Any]:
-    """Return the payload of an event: scenes, their collection, the watched area, and how they were announced."""
+    """Return an event's payload with scenes, collection, watched area, and the key and number of the announcement."""
     return {
         "collection": collection,
         "area": area,
@@ -43,7 +43,7 @@ def scenes_event(
 def watch_of(extra: Any) -> tuple[str, int] | None:
     """Return key and number of a stored event that a scene watcher fired, ``None`` for any other.
 
-    :param extra: of the asset event. One that was posted to Airflow's API counts as another, whatever it looks like.
+    :param extra: that of the asset event. An event posted to Airflow's API counts as another, whatever it contains.
     """
     if not isinstance(extra, Mapping) or extra.get("from_trigger") is not True or extra.get("from_rest_api"):
         return None

@@ -1,4 +1,4 @@
-"""A Catalog search over all its pages, as steps that a blocking and an async caller take alike."""
+"""A Catalog search over all its pages, as one flow for blocking and async callers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ ENDPOINT = "/catalog/v1/search"
 
 
 def check_has_scenes(collection: str) -> None:
-    """Refuse a collection that is one picture without a time.
+    """Refuse a collection that has no scenes, but one picture without a time.
 
-    :raises SentinelHubRequestError: names the argument.
+    :raises SentinelHubRequestError: for such a collection.
     """
     if find_collection(collection).is_timeless:
         raise SentinelHubRequestError(
@@ -28,14 +28,14 @@ def check_has_scenes(collection: str) -> None:
 def search_flow(
     body: Mapping[str, Any], enough: float = math.inf, *, pick: Callable[[Any], Any] = summary, most: int = MOST_PAGES
 ) -> Generator[dict[str, Any], bytes, list[Any]]:
-    """Yield the body of each page's request, be sent its answer, and return what is picked of all pages' items.
+    """Yield the body of each page's request, be sent its answer, and return a list of the items of all pages.
 
-    A scene that is on two pages, since another one was published meanwhile, is in the list once.
+    A scene is in the list once, even if it is on two pages since another one was published meanwhile.
 
-    :param body: of the first page, as :func:`~sentinelhub_provider.api.catalog.build_search` makes it.
-    :param enough: so many items end the search.
-    :param pick: returns what is kept of an item.
-    :param most: pages at most.
+    :param body: that of the first page, as :func:`~sentinelhub_provider.api.catalog.build_search` builds it.
+    :param enough: number of items that ends the search.
+    :param pick: returns the part of an item that goes into the list.
+    :param most: the largest number of pages.
     :raises SentinelHubResponseError: for an answer that is not a page, or for endless pages.
     """
     pages = Pages("The Catalog", most=most)

@@ -1,17 +1,17 @@
-"""Which scenes of a watched area are new.
+"""Decides which scenes of a watched area are new.
 
-The Catalog can be asked when a scene was sensed, not when it was published, and scenes are published late and out of
-order. So each poll searches a window of days that ends now, and what was announced in that window is remembered:
+The Catalog searches by the time of sensing, not of publication, and scenes are published late and out of order. So
+each poll searches a window of days that ends now, and the announced scenes of that window are remembered.
 
 - A scene counts by the day it was sensed. Its id is remembered until its day leaves the window, ``lookback`` behind
   the present. Scenes that are published later are not announced.
-- The window moves on only as polls succeed: after a stop of weeks, the first poll goes back all those weeks.
-- The memory is bounded: beyond :data:`MAX_KNOWN` scenes the window is shortened, day by day, down to two days.
+- The window moves on only when a poll succeeds. After a stop of weeks, the first poll goes back all those weeks.
+- The memory is bounded. Beyond :data:`MAX_KNOWN` scenes, the window is shortened day by day, down to two days.
 - A scene that was processed anew has another id but tile and time of the old one. By default it does not count as new.
 
-A batch of new scenes is numbered and written down **before** it is announced, in one event. Airflow stores the number
-with the event; after a crash that number tells whether the batch was announced. Several watchers of one
-asset may overlap, as when a triggerer was thought to be dead: each adopts what the others wrote before it announces.
+A batch of new scenes is numbered and stored **before** it is announced in one event. Airflow stores the number with the
+event. After a crash, that number tells whether the batch was announced. Several watchers of one asset may overlap if
+a triggerer was taken for dead. So each adopts the stored scenes of the others before it announces any.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ DEFAULT_LOOKBACK = timedelta(days=7)
 LONGEST_LOOKBACK = timedelta(days=366)
 
 MAX_KNOWN = 5_000
-"""Scenes that are remembered: some 50 KB of JSON, within the 64 KB that Airflow's state store likes."""
+"""Scenes that are remembered, in some 50 KB of JSON. Airflow's state store warns above 64 KB."""
 
 KEPT_DAYS = 2
-"""Days that stay in the window however many scenes they have."""
+"""Days that stay in the window, however many scenes they have."""
 
 BATCH = 250
-"""Scenes of one event: some 50 KB of JSON, within the 64 KB that a text column of MySQL holds."""
+"""Scenes of one event, in some 50 KB of JSON. A text column of MySQL holds 64 KB."""
 
 FINAL_PAUSE = 900.0
-"""Seconds between polls while an error stands that only a person can cure, such as a wrong secret."""
+"""Seconds between polls during an error that only a person can repair, such as a wrong secret."""
 
 _VERSION = 1
 
@@ -61,20 +61,20 @@ _PROCESSINGS: tuple[re.Pattern[str], ...] = (
 
 
 def acquisition(item: Mapping[str, Any]) -> str:
-    """Name what a scene is a processing of: the same for all processings of one observation.
+    """Return a scene's observation, which is the same for all its processings.
 
-    Ids of Sentinel-1, -2, -3 and Landsat products are understood; of other products each id is one of its own. The
-    time to the second belongs to it: one pass may leave two products of a tile, with one half each.
+    Ids of Sentinel-1, -2, -3 and Landsat products are understood. Any other id is an observation of its own. The time
+    to the second is part of it, as one pass may leave two products of a tile, with one half each.
     """
-    scene_id = re.sub(r"\.(SAFE|SEN3)$", "", str(item.get("id")))  # what the Copernicus Data Space has at the end
+    scene_id = re.sub(r"\.(SAFE|SEN3)$", "", str(item.get("id")))  # endings of the Copernicus Data Space
     match = next((found for pattern in _PROCESSINGS if (found := pattern.fullmatch(scene_id))), None)
     return str(item.get("id")) if match is None else f"{match[1]}{match[2]}@{str(item.get('datetime'))[:19]}"
 
 
 def check_lookback(value: Any) -> timedelta:
-    """Return how far behind the present scenes are looked for, from a ``timedelta`` or a number of days.
+    """Return how far behind the present to search for scenes, from a ``timedelta`` or a number of days.
 
-    :raises SentinelHubRequestError: for anything else, less than a day or more than a year.
+    :raises SentinelHubRequestError: for anything else, and for less than a day or more than a year.
     """
     length = value
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LONGEST_LOOKBACK.days:
@@ -87,7 +87,7 @@ def check_lookback(value: Any) -> timedelta:
 
 
 def pause_between(poll_interval: float, jitter: float) -> float:
-    """Return seconds until the next poll; ``jitter`` in [0, 1) makes it up to a tenth longer."""
+    """Return seconds until the next poll. A ``jitter`` in [0, 1) adds up to a tenth."""
     return poll_interval * (1 + 0.1 * jitter)
 
 
@@ -95,13 +95,13 @@ def pause_between(poll_interval: float, jitter: float) -> float:
 class SceneLedger:
     """The announced scenes of one watched area.
 
-    Order of calls: :meth:`adopt`; then for each poll :meth:`search_from`, :meth:`new_scenes`; for each batch of the new
-    ones :meth:`adopt` and :meth:`begin`, and :meth:`commit` once it is announced; :meth:`move_on` at the end.
+    Call :meth:`adopt` first. For each poll, call :meth:`search_from` and :meth:`new_scenes`. For each batch of the new
+    ones, call :meth:`adopt`, :meth:`begin`, and :meth:`commit` once it is announced. End the poll by :meth:`move_on`.
     :meth:`to_json` may be stored at any moment, and must be between :meth:`begin` and the announcement.
 
-    :param start: the first poll announces the scenes sensed since then; ``None``: it announces none, so that only
-        scenes published from now on are.
-    :param lookback: how far behind the present scenes are looked for.
+    :param start: the first poll announces the scenes sensed since then. With ``None`` it announces none, so that only
+        scenes published later are announced.
+    :param lookback: how far behind the present to search for scenes.
     :param reprocessed: ``ignore`` or ``announce``.
     :param writer: tells this ledger from others of the same watch.
     """
@@ -122,18 +122,18 @@ class SceneLedger:
 
     @property
     def known(self) -> int:
-        """How many scenes are remembered."""
+        """The number of remembered scenes."""
         return sum(len(prints) for prints in self._known.values())
 
     def adopt(self, stored: Any, announced: int = 0) -> None:
-        """Add what is stored, by whichever writer, to what is known.
+        """Add a stored memory of any writer to this one.
 
-        :param stored: what :meth:`to_json` returned, ``None`` where nothing is stored.
+        :param stored: the result of :meth:`to_json`, or ``None`` if nothing is stored.
         :param announced: the highest number that is known to be announced. A stored batch with a higher one counts as
             not announced.
-        :raises ValueError: for anything else than what :meth:`to_json` returns; nothing is adopted then.
+        :raises ValueError: if ``stored`` is anything else, in which case nothing is adopted.
         """
-        # Numbers go on even where the memory was deleted: an old one must not stand for a new scene.
+        # Numbers go on even if the memory was deleted, as an old number must not stand for a new scene.
         self._number = max(self._number, announced)
         if stored is None:
             return
@@ -154,7 +154,7 @@ class SceneLedger:
         self._forget_before(max(since, self._since or since))
 
     def to_json(self) -> dict[str, Any]:
-        """Return what to store. Raises ``ValueError`` before the first poll."""
+        """Return the memory as JSON values to store. Raises ``ValueError`` before the first poll."""
         if self._since is None:
             raise ValueError("no poll was made yet")
         return {
@@ -167,14 +167,14 @@ class SceneLedger:
         }
 
     def search_from(self, now: datetime) -> datetime:
-        """Return from which time of sensing on to search: the midnight (UTC) that begins the window."""
+        """Return the time of sensing from which to search, which is the midnight (UTC) that begins the window."""
         first = now - self.lookback if self.start is None else min(self.start, now)
         return datetime.combine(self._since or first.astimezone(UTC).date(), time(), UTC)
 
     def new_scenes(self, items: Iterable[Mapping[str, Any]], now: datetime) -> list[Mapping[str, Any]]:
-        """Return the scenes of a poll that are to be announced, oldest first; of several processings the latest.
+        """Return the scenes of a poll to announce, oldest first, and only the latest of several processings.
 
-        The first poll of all without a ``start`` remembers every scene and returns none.
+        Without a ``start``, the very first poll remembers every scene and returns none.
         """
         begins = self.search_from(now)
         is_first, self._since = self.is_blank, begins.date()
@@ -193,7 +193,7 @@ class SceneLedger:
         return sorted(new.values(), key=lambda item: (str(item["datetime"]), str(item["id"])))
 
     def begin(self, scenes: Sequence[Mapping[str, Any]]) -> tuple[int, list[Mapping[str, Any]]]:
-        """Number those of a batch that are not known, which are under way from now on; return the number and them."""
+        """Begin a batch of the unknown ones among some scenes, and return its number and these scenes."""
         if self._pending:
             raise ValueError("the batch before is still under way")
         batch = [scene for scene in scenes if not self._knows(scene)]
@@ -203,15 +203,15 @@ class SceneLedger:
         return self._number, batch
 
     def commit(self, *, is_announced: bool = True) -> None:
-        """End the batch that is under way: remember it, unless it is not announced after all."""
+        """End the batch that is under way, and remember it if it is announced."""
         if is_announced:
             self._remember(self._pending)
         self._pending = []
 
     def move_on(self, now: datetime) -> date | None:
-        """Let the window go on after a poll of which everything is announced.
+        """Move the window on after a poll whose scenes are all announced.
 
-        :returns: the first day of the window where it had to be shortened, as too many scenes are in it.
+        :returns: the first day of the window if it had to be shortened, as too many scenes are in it.
         """
         since = max(self._since or date.min, (now - self.lookback).date())
         shortened = None
@@ -237,7 +237,7 @@ class SceneLedger:
 
     def _fingerprint(self, item: Mapping[str, Any]) -> str:
         name = acquisition(item) if self.reprocessed == IGNORE else str(item["id"])
-        # 48 bits: among 5,000 scenes, two share one once in some 20 million memories.
+        # With 48 bits, two of 5,000 scenes share a fingerprint in one of some 20 million memories.
         return base64.urlsafe_b64encode(hashlib.sha256(name.encode()).digest()[:6]).decode()
 
     def _entry(self, item: Mapping[str, Any]) -> tuple[date, str]:
