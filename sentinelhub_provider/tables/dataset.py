@@ -92,7 +92,8 @@ class Dataset:
         with storing(self.path):
             check_connection(self._root)
             forget_listings(self._root)
-            files = list(self._root.glob("**/*.parquet"))
+            found = self._root.glob("**/*.parquet")
+            files = [file for file in found if not file.name.startswith((".", "_"))]  # as other readers, such as Spark
             for file in files:
                 *folders, name = file.relative_to(self._root).parts
                 if name != FILE or [folder.partition("=")[0] for folder in folders] != self._partitions:
@@ -103,8 +104,7 @@ class Dataset:
                     )
             if not files:
                 return None
-            with files[-1].open("rb") as opened:
-                return pyarrow.parquet.read_schema(opened)
+            return _plain(self._read(files[-1], pyarrow.parquet.read_schema))
 
     def add(self, table: pyarrow.Table) -> None:
         """Take more rows. They go to this machine's disk for now."""
@@ -151,14 +151,28 @@ class Dataset:
         with storing(path):
             forget_listings(path)
             if path.exists():
-                with path.open("rb") as file:
-                    former = pyarrow.parquet.read_table(file)
-                self._compare(former.schema, rows.schema, str(path))
+                former = self._read(path, pyarrow.parquet.read_table)
+                self._compare(_plain(former.schema), rows.schema, str(path))
+                former = former.select(rows.column_names).cast(rows.schema)
             buffer = io.BytesIO()
             pyarrow.parquet.write_table(merged(former, rows), buffer, compression="zstd")
         with target_for(path) as receiver:
             receiver.feed(buffer.getvalue())
             receiver.complete(content_type=CONTENT_TYPE, processing_units=None, url="")
+
+    def _read(self, path: Any, read: Callable[[Any], Any]) -> Any:
+        """Read a partition's file. Raises :class:`SentinelHubRequestError` for one that is damaged."""
+        import pyarrow
+
+        with path.open("rb") as file:
+            try:
+                return read(file)
+            except pyarrow.ArrowInvalid as error:
+                raise SentinelHubRequestError(
+                    f"output_path {self.path} holds {path}, which is damaged: {error} Restore it, or delete it and "
+                    "run its tasks again.",
+                    field="output_path",
+                ) from error
 
     def _compare(self, there: pyarrow.Schema, wanted: pyarrow.Schema, file: str) -> None:
         """Raise :class:`SentinelHubRequestError` if columns or types differ."""
@@ -203,6 +217,21 @@ def merged(former: pyarrow.Table | None, rows: pyarrow.Table) -> pyarrow.Table:
         rows = _without_failures(rows.select(former.column_names), former)
         rows = pyarrow.concat_tables([_without(former, rows), rows])
     return rows.sort_by([(name, "ascending") for name in KEY])  # so that the same rows are the same bytes
+
+
+def _plain(schema: pyarrow.Schema) -> pyarrow.Schema:
+    """Return the columns of a file as this package writes them. Others, such as pandas, have other types for them."""
+    import pyarrow
+    from pyarrow import types
+
+    def plain(kind: pyarrow.DataType) -> pyarrow.DataType:
+        if types.is_dictionary(kind):
+            kind = kind.value_type
+        if types.is_large_string(kind) or types.is_string_view(kind):
+            return pyarrow.string()
+        return pyarrow.timestamp("us", tz="UTC") if types.is_timestamp(kind) and kind.tz else kind
+
+    return pyarrow.schema([(field.name, plain(field.type)) for field in schema])
 
 
 def _folder(partition: Mapping[str, str]) -> str:

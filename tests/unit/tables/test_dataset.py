@@ -194,6 +194,55 @@ def test_columns_in_another_order_are_the_same(tmp_path: Path, kind: type[Datase
     assert means(tmp_path) == {("field 0", 0): 0.9, ("field 1", 0): 0.9}
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("crop", pyarrow.large_string()),
+        ("crop", pyarrow.string_view()),
+        ("feature_id", pyarrow.dictionary(pyarrow.int32(), pyarrow.string())),
+        ("interval_from", pyarrow.timestamp("ns", tz="UTC")),
+        ("interval_from", pyarrow.timestamp("ms", tz="Europe/Berlin")),
+    ],
+    ids=str,
+)
+def test_partition_that_others_rewrote_is_merged_into(tmp_path: Path, name: str, kind: pyarrow.DataType):
+    """As pandas does after a correction by hand: the same rows, in types of its own."""
+    merge(tmp_path, rows(range(2), range(2)))
+    (file,) = tmp_path.rglob("*.parquet")
+    table = pyarrow.parquet.ParquetFile(file).read()
+    at = table.schema.get_field_index(name)
+    column = table[name].dictionary_encode() if pyarrow.types.is_dictionary(kind) else table[name].cast(kind)
+    pyarrow.parquet.write_table(table.set_column(at, name, column), file)
+    assert pyarrow.parquet.read_schema(file).field(name).type == kind
+
+    merge(tmp_path, rows(range(1, 2), range(3), 0.75))
+
+    assert means(tmp_path) == {(f"field {n}", w): 0.75 if w else 0.5 for n in range(3) for w in (0, 1) if n < 2 or w}
+    assert pyarrow.parquet.read_schema(file).equals(SCHEMA)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 and no more"])
+def test_damaged_partition_is_named(tmp_path: Path, content: bytes):
+    """It is not a matter of the folder's permissions, and no retry helps."""
+    merge(tmp_path, rows(range(1), range(1)))
+    (file,) = tmp_path.rglob("*.parquet")
+    file.write_bytes(content)
+    with pytest.raises(SentinelHubRequestError, match=r"interval_month=2026-11/data.parquet, which is damaged"):
+        merge(tmp_path, rows(range(1), range(1)))
+    with Dataset(tmp_path, "interval_month") as dataset:
+        dataset.add(rows(range(1), range(1)))
+        with pytest.raises(SentinelHubRequestError, match="is damaged"):
+            dataset.merge()
+
+
+def test_hidden_files_are_not_those_of_a_dataset(tmp_path: Path):
+    """Such as macOS leaves beside copied files. Other readers pass over them, too."""
+    merge(tmp_path, rows(range(1), range(1)))
+    (tmp_path / "interval_month=2026-11" / "._data.parquet").write_bytes(b"Mac OS X")
+    merge(tmp_path, rows(range(1, 2), range(1)))
+    assert len(means(tmp_path)) == 2
+
+
 def test_property_that_is_called_like_a_partition_is_refused(tmp_path: Path):
     """Readers would see the column twice."""
     schema = SCHEMA.append(pyarrow.field("interval_month", pyarrow.string()))
