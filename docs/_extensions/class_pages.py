@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sentinelhub_provider.operators import argument_types
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -63,8 +68,18 @@ def _documented(origin: type) -> dict[str, list[str]]:
 def _type(parameter: inspect.Parameter) -> str:
     annotation = parameter.annotation
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+    for name, union in _named_types().items():
+        text = re.sub(rf"\b{name}\b", union, text)
     default = parameter.default
     return f"``{text}``" + ("" if default is parameter.empty else f", default ``{default!r}``")
+
+
+@cache
+def _named_types() -> dict[str, str]:
+    """Return the unions that the code has names for, those made of others first."""
+    source = ast.parse(Path(argument_types.__file__).read_text(encoding="utf-8"))
+    unions = [one for one in source.body if isinstance(one, ast.Assign)]
+    return {ast.unparse(one.targets[0]): ast.unparse(one.value) for one in reversed(unions)}
 
 
 def _other_fields(fields: list[str]) -> list[str]:

@@ -20,6 +20,8 @@ from sentinelhub_provider.operators.process import SentinelHubProcessOperator
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, TaskDecorator
 
+    from sentinelhub_provider.operators.argument_types import FilePath
+
 HOOK = "hook"  # the function's argument for the hook
 
 NEEDED_BEFORE = ("dag_run_budget", "max_wait", "over_budget", "sentinelhub_conn_id")
@@ -52,7 +54,7 @@ class _SentinelHubDecoratedOperator(DecoratedOperator, SentinelHubProcessOperato
         python_callable: Callable[..., Any],
         op_args: Collection[Any] | None = None,
         op_kwargs: Mapping[str, Any] | None = None,
-        output_path: Any = None,
+        output_path: FilePath | None = None,
         **kwargs: Any,
     ) -> None:
         if inspect.iscoroutinefunction(python_callable):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, Job
@@ -67,8 +67,8 @@ class SentinelHubBatchProcessOperator(ImageryOperator, CataloguedJobOperator, Se
     def __init__(
         self,
         *,
-        tiling_grid: Any = None,
-        buffer: Any = None,
+        tiling_grid: int | str | None = None,
+        buffer: int | Sequence[int] | str | None = None,
         overwrite: bool | str | None = None,
         skip_existing: bool | str | None = None,
         cog: bool | str | None = None,

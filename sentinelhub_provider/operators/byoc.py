@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sentinelhub_provider.api.byoc.ingestion import Outcome
     from sentinelhub_provider.api.byoc.tiles import Plan, Tile
+    from sentinelhub_provider.operators.argument_types import Tiles
     from sentinelhub_provider.operators.jobs.attempt import JobStore
 
 IF_EXISTS = ("use", "fail")
@@ -125,7 +126,7 @@ class SentinelHubByocIngestOperator(ByocOperator):
     template_fields_renderers = dict.fromkeys(("tiles",), "json")
 
     def __init__(
-        self, *, collection_id: str, tiles: Any, reingest: str = "failed", poll_interval: float = 60.0, **kwargs: Any
+        self, *, collection_id: str, tiles: Tiles, reingest: str = "failed", poll_interval: float = 60.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         self.collection_id, self.tiles = collection_id, tiles
@@ -331,7 +332,7 @@ class SentinelHubByocDeleteTilesOperator(ByocOperator):
     strict = ("if_missing", "fail")
     template_fields_renderers = dict.fromkeys(("tiles",), "json")
 
-    def __init__(self, *, collection_id: str, tiles: Any, if_missing: str = "skip", **kwargs: Any) -> None:
+    def __init__(self, *, collection_id: str, tiles: Tiles, if_missing: str = "skip", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.collection_id, self.tiles, self.if_missing = collection_id, tiles, if_missing
 

@@ -7,7 +7,6 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.values import read_choice, read_whole_number
@@ -18,10 +17,11 @@ from sentinelhub_provider.operators.base import KEEPING_PAGES, PaidOperator
 from sentinelhub_provider.operators.request_arguments import SearchOperator
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, ObjectStoragePath
+    from airflow.sdk import Context
 
     from sentinelhub_provider.api.catalog import SearchRequest
     from sentinelhub_provider.api.processing_units import Estimate
+    from sentinelhub_provider.operators.argument_types import FilePath
 
 
 class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
@@ -57,10 +57,10 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
         fields: Mapping[str, Any] | str | None = None,
         distinct: str | None = None,
         ids: Sequence[str] | str | None = None,
-        limit: Any = None,
+        limit: int | str | None = None,
         sort: str | None = None,
         one_per: str | None = None,
-        output_path: str | PurePath | ObjectStoragePath | None = None,
+        output_path: FilePath | None = None,
         max_xcom_size: int | str = MAX_XCOM_SIZE,
         **kwargs: Any,
     ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -19,7 +18,9 @@ from sentinelhub_provider.operators.base import KEEPING_PAGES, SentinelHubOperat
 
 if TYPE_CHECKING:
     import requests
-    from airflow.sdk import Context, ObjectStoragePath
+    from airflow.sdk import Context
+
+    from sentinelhub_provider.operators.argument_types import FilePath
 
 
 class SentinelHubHttpOperator(SentinelHubOperator):
@@ -68,11 +69,11 @@ class SentinelHubHttpOperator(SentinelHubOperator):
         json: Mapping[str, Any] | str | None = None,
         evalscript: str | None = None,
         query_params: Mapping[str, Any] | None = None,
-        data: Any = None,
-        files: Any = None,
+        data: Mapping[str, Any] | Sequence[Any] | str | bytes | None = None,
+        files: Mapping[str, Any] | Sequence[Any] | None = None,
         headers: Mapping[str, str] | None = None,
         accept: str | None = None,
-        output_path: str | PurePath | ObjectStoragePath | None = None,
+        output_path: FilePath | None = None,
         response_check: Callable[[requests.Response], Any] | None = None,
         response_filter: Callable[[Any], Any] | None = None,
         paginate: bool | str = False,

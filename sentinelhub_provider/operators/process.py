@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.values import read_choice, read_flag, read_whole_number
@@ -15,11 +14,12 @@ from sentinelhub_provider.operators.raster import pictures
 from sentinelhub_provider.operators.raster.coverage import ON_EMPTY, coverage_of, judge_coverage
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, ObjectStoragePath
+    from airflow.sdk import Context
 
     from sentinelhub_provider.api.arguments import ImageryArguments
     from sentinelhub_provider.api.process import ProcessRequest
     from sentinelhub_provider.api.processing_units import Estimate
+    from sentinelhub_provider.operators.argument_types import FeatureSource, FilePath
     from sentinelhub_provider.operators.raster.items import Items
 
 MOST_AT_A_TIME = 100
@@ -91,11 +91,11 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
     def __init__(
         self,
         *,
-        output_path: str | PurePath | ObjectStoragePath | Mapping[str, Any],
+        output_path: FilePath | Mapping[str, Any],
         if_exists: str = "overwrite",
-        stac: bool | str | PurePath | ObjectStoragePath = True,
+        stac: bool | FilePath = True,
         on_empty: str = "succeed",
-        features: Any = None,
+        features: FeatureSource | None = None,
         id_property: str | None = None,
         layer: str | None = None,
         buffer: float | str | None = None,

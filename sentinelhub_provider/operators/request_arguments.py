@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from sentinelhub_provider.api.catalog import SearchRequest
+    from sentinelhub_provider.operators.argument_types import Box, Crs, Geometry, Interval, Period
 
 
 class RequestOperator(PaidOperator):
@@ -59,7 +60,7 @@ class RequestOperator(PaidOperator):
         *,
         collection: str | Mapping[str, Any] | Sequence[Any] | None = None,
         evalscript: str | None = None,
-        time_range: Any = None,
+        time_range: Period | None = None,
         width: int | str | None = None,
         height: int | str | None = None,
         resolution: float | str | None = None,
@@ -158,9 +159,9 @@ class ImageryOperator(RequestOperator):
     def __init__(
         self,
         *,
-        bbox: Sequence[float] | str | None = None,
-        geometry: Any = None,
-        crs: Any = None,
+        bbox: Box | None = None,
+        geometry: Geometry | None = None,
+        crs: Crs | None = None,
         outputs: Mapping[str, Any] | str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -187,10 +188,10 @@ class StatisticsRequestOperator(RequestOperator):
     def __init__(
         self,
         *,
-        aggregation_interval: Any = "P1D",
+        aggregation_interval: Interval = "P1D",
         last_interval: str | None = None,
         percentiles: Sequence[float] | str | None = None,
-        histogram: Any = None,
+        histogram: int | Sequence[float] | Mapping[str, Any] | str | None = None,
         calculations: Mapping[str, Any] | str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -220,9 +221,9 @@ class SearchOperator(ConnectedOperator):
         self,
         *,
         collection: str,
-        datetime: Any = None,
-        bbox: Sequence[float] | str | None = None,
-        intersects: Any = None,
+        datetime: Period | None = None,
+        bbox: Box | None = None,
+        intersects: Geometry | None = None,
         max_cloud_cover: float | str | None = None,
         filter: str | Mapping[str, Any] | None = None,  # noqa: A002 - the field's name in STAC
         **kwargs: Any,

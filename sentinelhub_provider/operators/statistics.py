@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.values import read_choice, read_whole_number
@@ -30,12 +29,13 @@ from sentinelhub_provider.operators.arguments import (
 from sentinelhub_provider.operators.feature_statistics.table_operator import StatisticsTableOperator
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, ObjectStoragePath
+    from airflow.sdk import Context
 
     from sentinelhub_provider.api.geo.geometry import Feature
     from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.api.statistical.survey import Problem, RequestTemplate, Survey
     from sentinelhub_provider.features import Features
+    from sentinelhub_provider.operators.argument_types import Box, Crs, FeatureSource, FilePath, Geometry
     from sentinelhub_provider.operators.feature_statistics.answers import PartFile
 
     AnyFeatures = Features | list[Feature]
@@ -114,16 +114,16 @@ class SentinelHubStatisticsOperator(StatisticsTableOperator):
     def __init__(
         self,
         *,
-        features: Any = None,
-        geometry: Any = None,
-        bbox: Any = None,
-        crs: Any = None,
+        features: FeatureSource | None = None,
+        geometry: Geometry | None = None,
+        bbox: Box | None = None,
+        crs: Crs | None = None,
         id_property: str | None = None,
         properties: Sequence[str] | str | None = None,
         layer: str | None = None,
         on_error: str = "fail",
         concurrency: int | str = 10,
-        part_folder: str | PurePath | ObjectStoragePath | None = None,
+        part_folder: FilePath | None = None,
         max_xcom_size: int | str = MAX_XCOM_SIZE,
         **kwargs: Any,
     ) -> None:

@@ -17,6 +17,8 @@ from sentinelhub_provider.operators.base import ConnectedOperator, without_vain_
 from sentinelhub_provider.sensors.deferrable import DeferrableSensor
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from airflow.sdk import Context
 
     from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
@@ -45,7 +47,9 @@ class SentinelHubJobSensor(ConnectedOperator, DeferrableSensor):
     :param kwargs: ``sentinelhub_conn_id`` and the arguments of every sensor, such as ``timeout``.
     """
 
-    def __init__(self, *, kind: str, job_id: str, poke_interval: Any = DEFAULT_POLL_INTERVAL, **kwargs: Any) -> None:
+    def __init__(
+        self, *, kind: str, job_id: str, poke_interval: timedelta | float = DEFAULT_POLL_INTERVAL, **kwargs: Any
+    ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
         self.kind, self.job_id = kind, job_id
 

@@ -61,3 +61,12 @@ def test_a_page_names_each_parameter_with_its_type(class_pages, kind: type):
 
     assert set(explained) == taken - {"self", "kwargs"}
     assert explained == typed
+
+
+@pytest.mark.parametrize("kind", public_classes(), ids=lambda kind: kind.__name__)
+def test_a_page_says_what_types_an_argument_may_have(class_pages, kind: type):
+    """A union, not ``Any``, and not the name that only the code has for it."""
+    types = " ".join(line for line in class_pages.parameters(kind) if line.startswith(":type "))
+
+    assert not re.findall(r":type \w+: ``Any\b[^`]*``", types)
+    assert not re.findall(rf"(?<!:type )\b(?:{'|'.join(class_pages._named_types())})\b", types)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,7 @@ from sentinelhub_provider.exceptions import SentinelHubRequestError
 from sentinelhub_provider.operators.request_arguments import StatisticsRequestOperator
 
 if TYPE_CHECKING:
-    from airflow.sdk import ObjectStoragePath
-
+    from sentinelhub_provider.operators.argument_types import FilePath
     from sentinelhub_provider.tables import Dataset
 
 
@@ -32,7 +30,7 @@ class StatisticsTableOperator(StatisticsRequestOperator):
     def __init__(
         self,
         *,
-        output_path: str | PurePath | ObjectStoragePath | None = None,
+        output_path: FilePath | None = None,
         output_format: str | None = None,
         partition_by: Sequence[str] | str | None = None,
         **kwargs: Any,

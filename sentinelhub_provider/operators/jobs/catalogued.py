@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.operators.jobs.base import SentinelHubJobOperator
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context, ObjectStoragePath
+    from airflow.sdk import Context
 
     from sentinelhub_provider.api.datasets import RasterRequest
     from sentinelhub_provider.api.jobs.job import Job
+    from sentinelhub_provider.operators.argument_types import FilePath
     from sentinelhub_provider.operators.jobs.items import Delivered, JobItems
 
 
@@ -25,7 +25,7 @@ class CataloguedJobOperator(SentinelHubJobOperator):
     :param kwargs: arguments of :class:`~sentinelhub_provider.operators.jobs.base.SentinelHubJobOperator`.
     """
 
-    def __init__(self, *, stac: bool | str | PurePath | ObjectStoragePath = True, **kwargs: Any) -> None:
+    def __init__(self, *, stac: bool | FilePath = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.stac = stac
 

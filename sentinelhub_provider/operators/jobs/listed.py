@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sentinelhub_provider.api.job_requests.delivery import Access, Location
     from sentinelhub_provider.api.processing_units import Estimate, FeatureSizes
+    from sentinelhub_provider.operators.argument_types import Crs, FeatureSource
     from sentinelhub_provider.operators.jobs.features import PreparedFeatures
     from sentinelhub_provider.operators.jobs.results import FeatureResults
 
@@ -49,8 +50,8 @@ class SentinelHubListedJobOperator(SentinelHubJobOperator):
     def __init__(
         self,
         *,
-        features: Any = None,
-        features_crs: Any = None,
+        features: FeatureSource | None = None,
+        features_crs: Crs | None = None,
         features_folder: str | None = None,
         features_conn_id: str | None = None,
         id_property: str | None = None,
