@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from sentinelhub_provider.tables.delta import is_delta, open_delta
 
 if TYPE_CHECKING:
     import pyarrow
+
+log = logging.getLogger(__name__)
 
 CLOCK_CHANGE = timedelta(hours=1)
 FARTHEST_ZONE = timedelta(hours=14)
@@ -56,11 +59,17 @@ def changes(path: Any, *, compare_with: Any = "P7D", column: str = "mean", inter
                 f"column: {path} has no column of numbers {column!r}. Choose one of: {', '.join(names)}."
             )
         now = _latest(rows) if interval_from is None else parse_time(interval_from, "interval_from")
+        before = _start_before(rows, now, back)
         key = ["feature_id", "output", "band"]
         later, earlier = (
             rows.to_table([*key, "interval_from", column], filter=_between(rows, moment, moment))
-            for moment in (now, _start_before(rows, now, back))
+            for moment in (now, before)
         )
+        if not later:  # nobody would notice an alarm that never comes
+            latest = _latest(rows)
+            log.warning("no interval in %s begins at %s. The latest one begins at %s", path, now, latest)
+        elif not earlier:
+            log.info("no interval in %s begins at %s, so there are no changes since then", path, before)
     except SentinelHubError:
         raise
     except Exception as error:  # of the storage's library, or of pyarrow

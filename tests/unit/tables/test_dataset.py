@@ -494,6 +494,21 @@ def test_comparison_that_cannot_be_is_refused(
         changes(tmp_path, **arguments)
 
 
+@BOTH
+def test_comparison_without_an_interval_says_so(tmp_path: Path, kind: type[Dataset], caplog):
+    """An alarm that can never come has to be noticed; a first week without an earlier one is as it should be."""
+    merge(tmp_path, rows(range(1), range(2)), kind=kind)
+    caplog.set_level("INFO", "sentinelhub_provider.tables")
+    assert changes(tmp_path, interval_from=START)["change"].to_pylist() == [None, None]
+    assert changes(tmp_path, interval_from=START + timedelta(hours=3)).num_rows == 0
+    said = [(record.levelname, record.getMessage()) for record in caplog.records if "begins at" in record.getMessage()]
+    assert [level for level, _ in said] == ["INFO", "WARNING"]
+    assert "begins at 2026-11-16" in said[0][1]
+    assert said[1][1].endswith(
+        "begins at 2026-11-23 03:00:00+00:00. The latest one begins at 2026-11-23 00:00:00+00:00"
+    )
+
+
 @pytest.mark.parametrize("path", [None, 5, "nowhere://bucket/ndvi", "/no/such/folder"])
 def test_comparison_of_what_is_no_dataset_is_refused(path: Any):
     """Of whichever kind."""
