@@ -183,7 +183,10 @@ class Excess:
     at: float
 
     def error(self, limits: SpendingLimits) -> SentinelHubBudgetError | SentinelHubRateLimitError:
-        """Return the error to raise. It is a rate limit error if the caller may wait for the window's end."""
+        """Return the error to raise. It is a rate limit error if the caller may wait for the window's end.
+
+        A cost above the whole limit would wait for ever.
+        """
         left, units = max(0.0, self.window.limit - self.used), self.cost.units
         what = "this request" if self.cost.job is None else f"job {self.cost.job}"
         was_not = "was not sent" if self.cost.job is None else "was not started, and has cost nothing so far"
@@ -192,9 +195,14 @@ class Excess:
             f"The budget of {self.window.limit:g} PU for the {self.window.name} has {left:.4g} PU left, and {what} "
             f"{costs}. It {was_not}."
         )
-        if self.window.ends is None or not limits.waits:
+        if self.window.ends is None or not limits.waits or _is_too_small(self.window, units):
             return SentinelHubBudgetError(f"{said} Raise the budget, or ask for less.")
         return SentinelHubRateLimitError(f"{said} You can send it afterwards.", retry_after=self.window.ends - self.at)
+
+
+def _is_too_small(window: Window, units: float | None) -> bool:
+    """Tell whether a cost is over the limit of a window in which nothing was spent."""
+    return (units or 0.0) > window.limit * (1 + ROUNDING)
 
 
 def set_aside(ledger: Ledger, limits: SpendingLimits, now: float, cost: Cost) -> tuple[Ledger, Charge | Excess]:
@@ -209,7 +217,7 @@ def set_aside(ledger: Ledger, limits: SpendingLimits, now: float, cost: Cost) ->
         kept = _changed(kept, before.windows, now, -before.units, -before.reserved)
         cost = replace(cost, units=max(cost.units or 0.0, before.units))
     windows, units = list(limits.windows(now)), cost.units or 0.0
-    for window in windows:
+    for window in sorted(windows, key=lambda one: not _is_too_small(one, units)):
         used = kept.get(window.name, Entry(0.0, now)).units
         if used + units > window.limit * (1 + ROUNDING) or (not units and used >= window.limit * (1 - ROUNDING)):
             return ledger, Excess(window, used, cost, now)

@@ -165,6 +165,28 @@ def test_who_may_wait_is_told_how_long(clock: FakeClock):
         budget(clock, per_run=5, run="weekly 1", waits=True).set_aside(Cost(6))
 
 
+@pytest.mark.parametrize(
+    ("limits", "window"),
+    [({"per_day": 10}, "day"), ({"per_day": 100, "per_month": 10}, "month"), ({"per_day": 5, "per_month": 10}, "day")],
+)
+def test_a_cost_above_a_whole_budget_waits_for_nothing(clock: FakeClock, limits: dict[str, float], window: str):
+    """The next day has no more units, so the wait would never end."""
+    kept = budget(clock, **limits, waits=True)
+    kept.set_aside(Cost(4))
+    with pytest.raises(SentinelHubBudgetError, match=rf"PU for the {window} .*costs 11 PU.*Raise the budget"):
+        kept.set_aside(Cost(11))
+    with pytest.raises(SentinelHubBudgetError):
+        kept.check(11, 3600.0)
+
+
+def test_a_month_that_is_too_small_is_said_before_the_day_is_waited_for(clock: FakeClock):
+    """Though the day is the first to have too few units left."""
+    kept = budget(clock, per_day=20, per_month=10, waits=True)
+    kept.set_aside(Cost(10))
+    with pytest.raises(SentinelHubBudgetError, match="10 PU for the month"):
+        kept.set_aside(Cost(11))
+
+
 def test_windows_that_nobody_uses_are_dropped():
     """A ledger does not grow with each DAG run."""
     ledger = {"DAG run old": Entry(5.0, 0.0), "DAG run new": Entry(1.0, FORGETTING)}
