@@ -1,4 +1,4 @@
-"""Scenes: what there is to search and to render, synthetic or from a folder."""
+"""The scenes to search and to render, which are synthetic or from a folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NOT_IMITATED: Final = (
 
 
 def __getattr__(name: str) -> Any:
-    """Load the sources, which need numpy, only when they are asked for: the sandbox starts faster."""
+    """Load the sources only when they are needed. They need numpy, and the sandbox starts faster without it."""
     if name == "SyntheticScenes":
         from sentinelhub_provider.sandbox.world.scenes.synthetic import SyntheticScenes
 

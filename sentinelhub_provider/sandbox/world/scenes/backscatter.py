@@ -1,7 +1,7 @@
 """The backscatter of the synthetic landscape's surfaces for a radar in C band.
 
-Each surface has its gamma nought in decibels for VV and VH. The values are round numbers in the manner of published
-ones: what matters is their order, that calm water is dark, that roofs are bright, and that plants depolarise.
+Each surface has its gamma nought in decibels for VV and VH. The values are round numbers close to published ones. Their
+order matters. Calm water is dark, roofs are bright, and plants depolarise.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DECIBELS: Final[dict[str, tuple[float, float]]] = {
 }  # fmt: skip
 
 LOOKS: Final = 4
-"""Looks of a pixel: Sentinel-1's GRD in high resolution has about 4.4."""
+"""Looks of a pixel. Sentinel-1's GRD in high resolution has about 4.4."""
 
 SPECKLE_CELL: Final = 10.0
 """Metres on the landscape's plane over which speckle is the same."""
@@ -55,7 +55,7 @@ def mix(shares: Mapping[str, Values], polarisation: str) -> Values:
 def speckle(x: Coordinates, y: Coordinates, seed: int, *, averaged: int = 1) -> Values:
     """Multiplicative noise of mean 1 at points of the plane (metres), like that of a coherent image.
 
-    ``averaged``: source pixels that a filter's window averages; it dampens the noise as their mean would.
+    ``averaged`` is the number of source pixels in a filter's window. It dampens the noise as their mean would.
     """
     cells = hash_cells(split(x, SPECKLE_CELL)[0], split(y, SPECKLE_CELL)[0], derive(seed, 110))
     # The mean of exponentially distributed intensities has a gamma distribution.

@@ -49,7 +49,7 @@ class Sky:
 
 @dataclass(frozen=True)
 class Weather:
-    """The weather of one pass: ``cover`` is the mean share of cloud aimed at, ``size`` that of clouds in metres."""
+    """The weather of one pass. ``cover`` is the intended mean share of cloud, ``size`` that of clouds in metres."""
 
     seed: int
     cover: float
@@ -88,7 +88,7 @@ def weather(seed: int, swath: int, day: date, sun_azimuth: float, sun_zenith: fl
 
 
 def sky(state: Weather, lon: Coordinates, lat: Coordinates, *, shadows: bool = True) -> Sky:
-    """Draw the sky over each point (one-dimensional arrays of degrees); without ``shadows`` in half the time."""
+    """Draw the sky over each point (one-dimensional arrays of degrees). Without ``shadows``, it takes half the time."""
     return _sky(state, lon.tobytes(), lat.tobytes(), shadows)
 
 
@@ -118,7 +118,7 @@ def _sky(state: Weather, longitudes: bytes, latitudes: bytes, shadows: bool) -> 
 
 
 def _threshold(state: Weather, x: Coordinates, y: Coordinates) -> Values:
-    """Height at which the noise becomes cloud, so that about the share aimed at is covered; it varies regionally."""
+    """Height at which the noise becomes cloud, so that about the intended share is covered. It varies regionally."""
     region = gradient_noise(x, y, 160_000.0, derive(state.seed, 10))
     cover = np.clip(np.float32(state.cover) + np.float32(0.45) * region, 0.004, 0.996)
     # The logistic function stands in for the normal distribution's quantile.

@@ -1,4 +1,4 @@
-"""The elevation model: how high the synthetic landscape lies. It has no dates."""
+"""The elevation model of the synthetic landscape. It has no dates."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RESOLUTIONS: Final = {"MAPZEN": 30.0, "COPERNICUS": 30.0, "COPERNICUS_30": 30.0,
 
 
 def elevation(seed: int, lon: Coordinates, lat: Coordinates) -> Values:
-    """Height above the sea in metres at each point (one-dimensional arrays of degrees); rarely below 0."""
+    """Height above the sea in metres at each point (one-dimensional arrays of degrees). It is rarely below 0."""
     x, y = to_plane(lon, lat)
     metres: Values = np.float32(HILLS) * ground(seed, x, y)
     metres += np.float32(RANGES) * gradient_noise(x, y, RANGE_SIZE, derive(seed, 4))
@@ -37,14 +37,14 @@ def elevation(seed: int, lon: Coordinates, lat: Coordinates) -> Values:
 
 
 def geoid(lon: Coordinates, lat: Coordinates) -> Values:
-    """Height of the sea above the ellipsoid in metres: invented, smooth, within the range of the real one."""
+    """Height of the sea above the ellipsoid in metres. It is invented, smooth, and within the range of the real one."""
     phi, lam = np.radians(lat), np.radians(lon)
     height: Values = (18.0 + 30.0 * np.sin(lam) * np.cos(phi) + 22.0 * np.sin(2 * phi)).astype(np.float32)
     return height
 
 
 def search(seed: int, bbox: Bounds | None) -> Iterator[ElevationScene]:
-    """List the tiles that touch a box; the time does not matter."""
+    """List the tiles that touch a box. The time does not matter."""
     for tile in tiles.tiles_in(bbox):
         yield ElevationScene(seed, tile)
 
@@ -72,12 +72,12 @@ class ElevationScene(TileScene):
 
     @property
     def datetime(self) -> datetime:
-        """When the model was published: the same for every tile."""
+        """When the model was published, which is the same for every tile."""
         return DEM.start
 
     @property
     def cloud_cover(self) -> float | None:
-        """None: terrain knows no clouds."""
+        """``None``, because terrain has no clouds."""
         return None
 
     @property
@@ -86,9 +86,9 @@ class ElevationScene(TileScene):
         return {}
 
     def read(self, bands: Sequence[str], grid: Grid, how: Reading = AS_STORED) -> dict[str, NDArray[np.float32]]:
-        """Compute bands on a grid; see :class:`.model.Scene`.
+        """Compute bands on a grid. See :class:`.model.Scene`.
 
-        ``options``: ``demInstance`` (its resolution), ``egm`` (height above the ellipsoid), ``clampNegative``.
+        ``options`` are ``demInstance`` (its resolution), ``egm`` (height above the ellipsoid) and ``clampNegative``.
         """
         pixel = RESOLUTIONS[str(how.options.get("demInstance", "MAPZEN"))]
         inside, lon, lat = locate(self.tile, grid, pixel, snap=how.upsampling == "NEAREST")

@@ -1,8 +1,8 @@
 """Scenes from a folder of GeoTIFF files with STAC items, in place of the synthetic ones.
 
 Every ``*.json`` file of the folder and its subfolders that is a STAC item is a scene. Its assets are raster files of
-the folder: ``href`` is relative to the item. An asset names its bands in ``bands`` or ``eo:bands``; one that names none
-has one band, called as the asset.
+the folder, and ``href`` is relative to the item. An asset names its bands in ``bands`` or ``eo:bands``. An asset
+without them has one band with the asset's name.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class FolderError(ValueError):
 
 @dataclass(frozen=True)
 class BandFile:
-    """Where a band lies. ``index`` counts from 1; a stored number times ``scale`` plus ``offset`` is in its unit."""
+    """The place of a band. ``index`` counts from 1. A stored number times ``scale`` plus ``offset`` is in its unit."""
 
     path: Path
     index: int
@@ -66,9 +66,9 @@ class FolderScene:
     files: Mapping[str, BandFile]
 
     def read(self, bands: Sequence[str], grid: Grid, how: Reading = AS_STORED) -> dict[str, NDArray[np.float32]]:
-        """Warp bands to a grid; see :class:`.model.Scene`. ``dataMask`` is where every band read has data.
+        """Warp bands to a grid. See :class:`.model.Scene`. ``dataMask`` is 1 where every requested band has data.
 
-        Files are served as they are: ``options`` change nothing.
+        Files are served as they are. ``options`` change nothing.
         """
         import numpy as np
 
@@ -93,7 +93,7 @@ class FolderScene:
 
 
 class FolderScenes:
-    """Source of the scenes of a folder. Reads all items at once; raises :class:`FolderError` if one is broken."""
+    """Source of the scenes of a folder. It reads all items at once. Raises :class:`FolderError` if one is broken."""
 
     def __init__(self, path: str | Path) -> None:
         """Read the folder ``path``."""
@@ -123,7 +123,7 @@ class FolderScenes:
         return self._collections
 
     def search(self, collection: str, *, bbox: Bounds | None, start: datetime, end: datetime) -> Iterator[Scene]:
-        """Find scenes, newest first; see :class:`.model.SceneSource`."""
+        """Find scenes, newest first. See :class:`.model.SceneSource`."""
         scenes = self._scenes.get(collection, {}).values()
         for scene in sorted(scenes, key=lambda scene: (scene.datetime, scene.id), reverse=True):
             if start <= scene.datetime <= end and (bbox is None or _overlap(scene.bbox, bbox)):

@@ -35,7 +35,7 @@ from sentinelhub_provider.sandbox.world.scenes.noise import (
 )
 
 PLANE_RADIUS: Final = 6_378_137.0 * math.cos(math.radians(45.0))
-"""Metres: web Mercator's radius, scaled so that the plane is true to scale at 45 degrees."""
+"""Web Mercator's radius in metres, scaled so that the plane is true to scale at 45 degrees."""
 
 # Sizes of things, in metres on the plane.
 BLOCK_SIZE: Final = 950.0
@@ -50,9 +50,9 @@ HOUSE_SIZE: Final = 26.0
 class Land:
     """The landscape at each point. Shares are 0..1 and do not overlap: water, built-up land, forest, the rest farmed.
 
-    ``latitude`` in degrees. ``height``: about -1..1, low to high ground. ``town``, ``road``, ``roof``: shares within
-    the built-up land. ``field``: a hash that is the same all over one field. ``margin``: share of field border.
-    ``vigour``: how well things grow, around 1. ``texture``: fine grain, -1..1.
+    ``latitude`` is in degrees. ``height`` is about -1..1, low to high ground. ``town``, ``road`` and ``roof`` are
+    shares of the built-up land. ``field`` is a hash that is the same all over one field. ``margin`` is the share of
+    field border. ``vigour`` tells how well things grow, around 1. ``texture`` is fine grain, -1..1.
     """
 
     latitude: Values
@@ -87,7 +87,7 @@ def to_plane(lon: Coordinates, lat: Coordinates) -> tuple[Coordinates, Coordinat
 
 
 def ground(seed: int, x: Coordinates, y: Coordinates) -> Values:
-    """Lie of the land at points of the plane: about -1..1, low to high."""
+    """Lie of the land at points of the plane, about -1..1, low to high."""
     return fractal_noise(x, y, 11_000.0, 4, derive(seed, 1))
 
 
@@ -149,7 +149,7 @@ def _survey(seed: int, longitudes: bytes, latitudes: bytes) -> Land:
 
 
 def _waters(seed: int, x: Coordinates, y: Coordinates, height: Values) -> tuple[Values, Values, Values]:
-    """Lakes, rivers, streams: their share, the strip of trees along them, how muddy they are."""
+    """Share of lakes, rivers and streams, the strip of trees along them, and how muddy they are."""
     swing_x = gradient_noise(x, y, 1_900.0, derive(seed, 10))
     swing_y = gradient_noise(x, y, 1_900.0, derive(seed, 11))
     rx, ry = x + swing_x * 520.0, y + swing_y * 520.0
@@ -185,7 +185,7 @@ def _follow(
 ) -> tuple[Values, Values, Hashes, Coordinates]:
     """Distance and offset in metres to the nearest of a family of winding lines, its hash, and the position along it.
 
-    The lines are endless. They run at ``angle`` (radians), ``spacing`` metres apart; ``waves`` are (amplitude, length)
+    The lines are endless. They run at ``angle`` (radians), ``spacing`` metres apart. ``waves`` are (amplitude, length)
     in metres.
     """
     cos, sin = math.cos(angle), math.sin(angle)
@@ -203,7 +203,7 @@ def _follow(
 
 
 def _roads(seed: int, x: Coordinates, y: Coordinates) -> tuple[Values, Values, tuple[Hashes, Coordinates]]:
-    """Country roads: their share, the offset to the nearest in metres, and which it is and where along it."""
+    """Share of country roads, the offset to the nearest in metres, its hash, and the position along it."""
     distance, offset, which, u = _follow(
         x, y, 0.28, ROAD_SPACING, ((520.0, 6_500.0), (60.0, 1_500.0)), derive(seed, 20)
     )
@@ -274,7 +274,7 @@ class _Parcels:
 
 
 def _parcels(seed: int, x: Coordinates, y: Coordinates) -> _Parcels:
-    """Fields: blocks bounded by lanes, each divided into strips at its own angle."""
+    """Fields. They are in blocks bounded by lanes, and each block is divided into strips at its own angle."""
     block = voronoi(x, y, BLOCK_SIZE, derive(seed, 50), jitter=0.85)
     identity = hash_cells(block.ix, block.iy, derive(seed, 51))
     angle = unit(identity) * np.float32(math.pi)

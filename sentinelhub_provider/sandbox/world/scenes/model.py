@@ -14,15 +14,16 @@ if TYPE_CHECKING:
     from sentinelhub_provider.sandbox.world.grid import Bounds, Grid
 
 DATA_MASK: Final = "dataMask"
-"""The band that every collection has: 1 where there is data, 0 elsewhere."""
+"""The band that every collection has. It is 1 where there is data, 0 elsewhere."""
 
 
 @dataclass(frozen=True)
 class BandInfo:
-    """A band. ``units``: the names that an evalscript may ask for, the default first.
+    """A band. ``units`` are the names that an evalscript may request, the default first.
 
-    ``resolution``: metres per pixel at the source, ``None`` for a computed band. ``dn_factor``: digital number per
-    unit of the default unit. ``common_name`` and ``wavelength`` (micrometres) as in STAC's ``eo`` extension.
+    ``resolution`` is in metres per pixel at the source, ``None`` for a computed band. ``dn_factor`` is the digital
+    number per unit of the default unit. ``common_name`` and ``wavelength`` (micrometres) are those of STAC's ``eo``
+    extension.
     """
 
     name: str
@@ -36,10 +37,10 @@ class BandInfo:
 
 @dataclass(frozen=True)
 class CollectionInfo:
-    """A collection. ``short_name`` is what Sentinel Hub's error messages call it.
+    """A collection. ``short_name`` is its name in Sentinel Hub's error messages.
 
-    ``extent``: west, south, east, north in degrees. ``start``: time of the oldest scene; ``end``: of the newest, or
-    ``None`` while it grows. ``max_metres_per_pixel``: coarsest resolution that the Process API renders.
+    ``extent`` is west, south, east, north in degrees. ``start`` is the time of the oldest scene, ``end`` that of the
+    newest, or ``None`` while it grows. ``max_metres_per_pixel`` is the coarsest resolution of the Process API.
     """
 
     id: str
@@ -60,7 +61,7 @@ class CollectionInfo:
     mosaickings: tuple[str, ...] = ("SIMPLE", "ORBIT", "TILE")
     """How an evalscript may have its scenes laid together."""
     cataloged: bool = True
-    """Whether the Catalog knows it: the elevation model has no scenes to search for."""
+    """Whether the Catalog has it. The elevation model has no scenes to search."""
 
     def band(self, name: str) -> BandInfo | None:
         """Look a band up by its name."""
@@ -71,8 +72,8 @@ class CollectionInfo:
 class Reading:
     """How a scene is read.
 
-    ``upsampling``, ``downsampling``: ``NEAREST``, ``BILINEAR`` or ``BICUBIC``. ``options``: the collection's own ways
-    of processing, by the names of the API (``backCoeff``, ``egm``, ...).
+    ``upsampling`` and ``downsampling`` are ``NEAREST``, ``BILINEAR`` or ``BICUBIC``. ``options`` are the collection's
+    own ways of processing, by the names of the API (``backCoeff``, ``egm``, ...).
     """
 
     upsampling: str = "NEAREST"
@@ -121,8 +122,8 @@ class Scene(Protocol):
     def read(self, bands: Sequence[str], grid: Grid, how: Reading = AS_STORED) -> dict[str, NDArray[np.float32]]:
         """Read bands on a grid, each an array of shape ``grid.shape`` in the band's default unit.
 
-        ``dataMask`` is 1 where the scene has data;
-        elsewhere every band is 0. Raises :class:`KeyError` for a band that the collection lacks.
+        ``dataMask`` is 1 where the scene has data. Elsewhere every band is 0.
+        Raises :class:`KeyError` for a band that the collection lacks.
         """
 
 
@@ -133,9 +134,9 @@ class SceneSource(Protocol):
         """List the collections."""
 
     def search(self, collection: str, *, bbox: Bounds | None, start: datetime, end: datetime) -> Iterator[Scene]:
-        """Find scenes that touch ``bbox`` (``None``: anywhere) from ``start`` to ``end``, both included, newest first.
+        """Find scenes that touch ``bbox`` (``None`` for anywhere) from ``start`` to ``end`` (included), newest first.
 
-        Lazy: scenes are made one by one as they are taken. An unknown collection has none.
+        Scenes are made one by one as they are taken. An unknown collection has none.
         """
 
     def get(self, collection: str, scene_id: str) -> Scene | None:

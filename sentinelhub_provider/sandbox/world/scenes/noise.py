@@ -1,6 +1,6 @@
-"""Hash-seeded noise on the plane: the same value for the same coordinate, whoever asks, in whatever window.
+"""Hash-seeded noise on the plane. A coordinate always has the same value, in any window.
 
-Everything is a pure function of coordinate and seed; no generator has a state. Arrays are one-dimensional, float64
+Everything is a pure function of coordinate and seed. No generator has a state. Arrays are one-dimensional, float64
 for coordinates (metres) and float32 for values.
 """
 
@@ -48,7 +48,7 @@ def fraction(seed: int, *parts: int) -> float:
 
 
 def _mix(h: Hashes) -> Hashes:
-    """Mix in place; the array is the caller's own."""
+    """Mix in place. The array is the caller's own."""
     h ^= h >> _16
     h *= _M1
     h ^= h >> _15
@@ -84,7 +84,7 @@ def split(x: Coordinates, scale: float) -> tuple[Cells, Values]:
 
 
 def _fade(t: Values) -> Values:
-    """Perlin's quintic: first and second derivative vanish at the cell's border."""
+    """Perlin's quintic, whose first and second derivative vanish at the cell's border."""
     fade = t * np.float32(6)
     fade -= np.float32(15)
     fade *= t
@@ -96,7 +96,7 @@ def _fade(t: Values) -> Values:
 
 
 def gradient_noise(x: Coordinates, y: Coordinates, scale: float, seed: int) -> Values:
-    """Perlin noise with cells of ``scale`` metres: mean 0, standard deviation about 0.25, within about [-1, 1]."""
+    """Perlin noise with cells of ``scale`` metres, mean 0, standard deviation about 0.25, and within about [-1, 1]."""
     ix, fx = split(x, scale)
     iy, fy = split(y, scale)
     mixed_seed = np.uint32(scramble(seed))
@@ -138,7 +138,7 @@ def fractal_noise(x: Coordinates, y: Coordinates, scale: float, octaves: int, se
 
 
 def value_noise(x: Coordinates, y: Coordinates, scale: float, seed: int) -> Values:
-    """Bilinear value noise in [-1, 1]: rougher and cheaper than Perlin's, for texture."""
+    """Bilinear value noise in [-1, 1] for texture. It is rougher and cheaper than Perlin's."""
     ix, fx = split(x, scale)
     iy, fy = split(y, scale)
     west = ix.view(np.uint32) * _X
@@ -156,7 +156,7 @@ def value_noise(x: Coordinates, y: Coordinates, scale: float, seed: int) -> Valu
 
 
 def curve_noise(u: Coordinates, scale: float, h: Hashes) -> tuple[Values, Values]:
-    """Smooth noise along a line and its derivative by ``u``; ``h`` chooses the line. Values in [-1, 1]."""
+    """Smooth noise along a line and its derivative by ``u``. ``h`` chooses the line. Values are in [-1, 1]."""
     i, f = split(u, scale)
     cell = i.view(np.uint32) * _X
     first = unit(_mix(cell ^ h))
@@ -170,8 +170,8 @@ def curve_noise(u: Coordinates, scale: float, h: Hashes) -> tuple[Values, Values
 class Voronoi(NamedTuple):
     """The nearest and the border of a jittered lattice.
 
-    ``ix``, ``iy``: the cell whose point is nearest. ``border``: distance to the border with the next one, about, in
-    metres. ``dx``, ``dy``: from that cell's point to here, in metres.
+    ``ix`` and ``iy`` are the cell whose point is nearest. ``border`` is about the distance in metres to the border with
+    the next one. ``dx`` and ``dy`` are in metres from that cell's point to here.
     """
 
     ix: Cells

@@ -1,7 +1,7 @@
-"""When the satellites pass: two of them, each over every place once in ten days.
+"""The passes of two satellites, each over every place once in ten days.
 
-Simplified from Sentinel-2: 143 relative orbits, one swath of longitude each, the same at every latitude; a place is
-seen every fifth day, and the swath to its west three days later.
+This simplifies Sentinel-2. There are 143 relative orbits, one swath of longitude each, the same at every latitude. A
+place is seen every fifth day, and the swath to its west three days later.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ REVISIT_DAYS: Final = 5
 FIRST_DAY: Final = date(2016, 1, 1)
 
 _STEP: Final = 43
-"""Relative orbits between a swath and its eastern neighbour: three days' worth, at 14.3 orbits a day."""
+"""Relative orbits between a swath and its eastern neighbour, which are those of three days at 14.3 orbits a day."""
 
 _ORBITS_PER_DAY: Final = 14.3
 _SECONDS_PER_DEGREE: Final = 100.6 * 60 / 360
-"""Seconds that a satellite takes for a degree of latitude: its orbit lasts 100.6 minutes."""
+"""Seconds that a satellite takes for a degree of latitude. Its orbit lasts 100.6 minutes."""
 
 _LOCAL_TIME: Final = 10.5 * 3600
-"""Local solar time of a pass in seconds: half past ten in the morning."""
+"""Local solar time of a pass in seconds, which is half past ten in the morning."""
 
 _S2C_REPLACES_S2A: Final = date(2025, 1, 21)
 
@@ -50,7 +50,7 @@ def passes_on(swath: int, day: date) -> bool:
 
 
 def platform(swath: int, day: date) -> str:
-    """Letter of the satellite that passes: A and B take turns; C stands in for A from 2025 on."""
+    """Letter of the satellite that passes. A and B take turns. C replaces A from 2025 on."""
     turn = (day.toordinal() - phase(swath)) // REVISIT_DAYS % 2
     if turn:
         return "B"

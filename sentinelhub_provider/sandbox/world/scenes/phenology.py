@@ -1,7 +1,7 @@
-"""The farming year: how green, how ripe and how much in flower each crop is on each day.
+"""The farming year, with the share of green, ripe and flowering ground of each crop on each day.
 
 The year here runs from 1 November (day 0) to 31 October (day 364), so that winter crops, which are sown before the
-turn of the calendar year, lie within one. Days are those of 46 degrees north; :func:`season_day` moves other latitudes
+turn of the calendar year, lie within one. Days are those of 46 degrees north. :func:`season_day` moves other latitudes
 and hemispheres there.
 """
 
@@ -24,8 +24,8 @@ _Curve = tuple[tuple[str, float], ...]
 class Crop(NamedTuple):
     """One crop's year. Each curve is a list of (``"month-day"``, value 0..1), straight lines between.
 
-    ``green``: share of the ground under green leaves. ``ripe``: share under straw and stubble. ``bloom``: share of the
-    green in yellow flower. ``weight``: how often fields carry it.
+    ``green`` is the share of the ground under green leaves, ``ripe`` that under straw and stubble. ``bloom`` is the
+    share of the green in yellow flower. ``weight`` tells how often fields carry it.
     """
 
     name: str
@@ -134,16 +134,16 @@ def table(crops: tuple[Crop, ...]) -> tuple[Values, Values, Values]:
 
 
 def season_year(when: date, southern: bool) -> int:
-    """Number the farming year: the calendar year in which its harvest falls (north)."""
+    """Number the farming year by the calendar year of its harvest (north)."""
     shifted = when.toordinal() + (183 if southern else 0)
     moved = date.fromordinal(shifted)
     return moved.year + (1 if moved.month >= 11 else 0)
 
 
 def season_day(when: date, latitude: Values) -> Values:
-    """Day of the farming year (0..364) at each latitude, in degrees: the south is half a year off.
+    """Day of the farming year (0..364) at each latitude, in degrees. The south is half a year off.
 
-    Spring comes two days later with each degree towards the pole, autumn as much earlier.
+    Spring comes two days later with each degree towards the pole, and autumn as much earlier.
     """
     north_day = (when.toordinal() - date(when.year, 1, 1).toordinal() - 304) % DAYS
     day = np.where(latitude < 0, np.float32((north_day + 183) % DAYS), np.float32(north_day))

@@ -1,4 +1,4 @@
-"""From land and sky to the values of bands: reflectances, scene classification, probabilities, angles."""
+"""Computes bands from land and sky, such as reflectances, scene classification, probabilities and angles."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def render(
 ) -> dict[str, NDArray[np.float32]]:
     """Compute bands for points that have data, each in its default unit.
 
-    ``sun``: azimuth and zenith angle in degrees. Raises :class:`KeyError` for an unknown band.
+    ``sun`` is its azimuth and zenith angle in degrees. Raises :class:`KeyError` for an unknown band.
     """
     return _Pixels(collection, seed, day, land, over, sun).bands(bands)
 

@@ -1,4 +1,4 @@
-"""Scenes that a test publishes in the Catalog: on time, days late, out of order, or processed again.
+"""Scenes that a test publishes in the Catalog on time, days late, out of order, or processed again.
 
 They lie over the synthetic world, whose own scenes appear as soon as they are sensed.
 """
@@ -39,10 +39,11 @@ Moment = datetime
 class Publication:
     """Scenes to publish.
 
-    ``tile``: its name, such as ``33TVM``. ``bbox``: selects the tile at its middle instead. ``sensed``: sensing of the
-    newest of ``count`` scenes. The others are a second earlier each. ``published``: appearance of the first scene.
-    ``every``: seconds from one appearance to the next. ``None`` is now. ``cloud_cover``: per cent, ``None`` for that of
-    the weather. ``replaces``: ID of a scene that this processes again, with its tile and time and the next baseline.
+    ``tile`` is its name, such as ``33TVM``. ``bbox`` selects the tile at its middle instead. ``sensed`` is the time of
+    the newest of ``count`` scenes. The others are a second earlier each. ``published`` is the appearance of the first
+    scene. ``every`` is in seconds from one appearance to the next. ``None`` is now. ``cloud_cover`` is in per cent,
+    ``None`` for that of the weather. ``replaces`` is the ID of a scene to process again, with its tile and time and the
+    next baseline.
     """
 
     collection: str = "sentinel-2-l2a"
@@ -97,7 +98,7 @@ class PublishedScene:
 
 
 class PublishedScenes:
-    """A source of scenes: those of ``world``, and the published ones. ``clock`` tells the time. Thread-safe."""
+    """A source of the scenes of ``world`` and the published ones. ``clock`` tells the time. It is thread-safe."""
 
     def __init__(self, world: SceneSource, *, clock: Callable[[], datetime]) -> None:
         self._world = world

@@ -1,6 +1,6 @@
-"""Synthetic Sentinel-1 scenes: ground range detected, interferometric wide swath, VV and VH.
+"""Synthetic Sentinel-1 scenes, which are ground range detected, in interferometric wide swath, with VV and VH.
 
-Simplified: a scene covers a tile of 100 km, and every place is seen every sixth day in each direction. Without
+This is simplified. A scene covers a tile of 100 km, and every place is seen every sixth day in each direction. Without
 orthorectification a pixel lies where it would lie with it.
 """
 
@@ -50,7 +50,7 @@ _ID: Final = re.compile(r"S1([ABC])_IW_GRDH_1SDV_(\d{8}T\d{6})_\d{8}T\d{6}_\d{6}
 
 
 def search(seed: int, bbox: Bounds | None, start: datetime, end: datetime) -> Iterator[RadarScene]:
-    """Find scenes that touch a box, newest first; ``start`` and ``end`` are both included."""
+    """Find scenes that touch a box, newest first. ``start`` and ``end`` are both included."""
     start = max(start, datetime.combine(FIRST_DAY, time(), UTC))
     if start > end:
         return
@@ -109,7 +109,7 @@ class RadarScene(TileScene):
 
     @cached_property
     def id(self) -> str:
-        """Product id in the form of Sentinel-1's; the data take stands for the tile."""
+        """Product id in the form of Sentinel-1's. The data take stands for the tile."""
         start, stop = self.datetime, self.datetime + timedelta(seconds=SCENE_SECONDS)
         cycle = self.day.toordinal() // 12
         orbit = (cycle * _RELATIVE_ORBITS + self.relative_orbit) % 1_000_000
@@ -141,7 +141,7 @@ class RadarScene(TileScene):
 
     @property
     def cloud_cover(self) -> float | None:
-        """None: radar sees through clouds."""
+        """``None``, because radar sees through clouds."""
         return None
 
     @property
@@ -164,9 +164,9 @@ class RadarScene(TileScene):
         }
 
     def read(self, bands: Sequence[str], grid: Grid, how: Reading = AS_STORED) -> dict[str, NDArray[np.float32]]:
-        """Compute bands on a grid, in linear power; see :class:`.model.Scene`.
+        """Compute bands on a grid, in linear power. See :class:`.model.Scene`.
 
-        ``options``: ``backCoeff`` (which coefficient; GAMMA0_TERRAIN takes the light and shade of slopes away) and
+        ``options`` are ``backCoeff`` (the coefficient; GAMMA0_TERRAIN removes the light and shade of slopes) and
         ``speckleFilter``. Coarser than 10 m, a pixel shows the value at its centre.
         """
         out = {band: np.zeros(grid.shape, np.float32) for band in bands}
@@ -226,7 +226,7 @@ class RadarScene(TileScene):
         return np.asarray(factor, np.float32)
 
     def _incidence(self, lon: Coordinates) -> Coordinates:
-        """Degrees between the radar's look and the vertical: from the near to the far side of the swath."""
+        """Degrees between the radar's look and the vertical, from the near to the far side of the swath."""
         across = (lon + 180.0) / 360.0 * orbits.ORBITS - self.swath
         if self.direction == "descending":
             across = 1.0 - across
@@ -235,7 +235,7 @@ class RadarScene(TileScene):
         return angle
 
     def _facing(self, lon: Coordinates, lat: Coordinates) -> Values:
-        """Slope towards the radar, which looks to the right: east when it flies north."""
+        """Slope towards the radar, which looks to the right, so to the east when it flies north."""
         step = _TERRAIN_STEP / np.maximum(np.cos(np.radians(lat)), 0.1)
         rise = elevation(self.seed, lon + step, lat) - elevation(self.seed, lon - step, lat)
         slope: Values = rise / np.float32(2 * 20.0)

@@ -12,13 +12,13 @@ from sentinelhub_provider.sandbox.world.utm import forward, inverse
 Places = tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]
 
 BLOCK = 1 << 15
-"""Pixels computed at a time: their arrays together stay within the processor's cache."""
+"""Pixels computed at a time. Their arrays together fit into the processor's cache."""
 
 
 def locate(tile: Tile, grid: Grid, source_pixel: float, *, snap: bool) -> Places:
     """Say which pixels lie in the tile (shape ``grid.shape``), and the longitude and latitude of those, flat.
 
-    ``source_pixel``: metres per pixel of the source. A finer grid is moved to its pixels' centres if ``snap``.
+    ``source_pixel`` is in metres per pixel of the source. A finer grid is moved to its pixels' centres if ``snap``.
     """
     lon, lat = grid.lonlat()
     fine = snap and grid.metres_per_pixel() < source_pixel * 0.999

@@ -1,4 +1,4 @@
-"""The look of the land on a day: crops grow and are harvested, leaves fall, snow comes and goes."""
+"""The look of the land on a day. Crops grow and are harvested, leaves fall, snow comes and goes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CROP_OF: Final[NDArray[np.int32]] = np.searchsorted(
 
 
 def surfaces(seed: int, land: Land, when: date) -> dict[str, Values]:
-    """Shares of the surfaces of :data:`.spectra.SURFACES` in every pixel on a day; they add up to 1."""
+    """Shares of the surfaces of :data:`.spectra.SURFACES` in every pixel on a day. They add up to 1."""
     day = phenology.season_day(when, land.latitude)
     year_seed = np.where(
         land.latitude < 0,
@@ -115,7 +115,7 @@ def snow_cover(seed: int, land: Land, when: date) -> Values | None:
 
 
 def brightness(land: Land) -> Values:
-    """Factor on the reflectance of every pixel, around 1: canopy, furrows, grain."""
+    """Factor around 1 on the reflectance of every pixel, for canopy, furrows and grain."""
     factor: Values = 1 + land.texture * np.float32(0.035) + land.canopy * land.forest * np.float32(0.2)
     factor += (
         ((land.field >> np.uint32(9) & np.uint32(255)).astype(np.float32) - 128)

@@ -35,10 +35,10 @@ _SOURCE_PIXEL: Final = 10.0
 
 
 class SyntheticScenes:
-    """Source of synthetic scenes. The same ``seed`` gives the same world; ``clock`` says what is now."""
+    """Source of synthetic scenes. The same ``seed`` gives the same world. ``clock`` returns the present."""
 
     def __init__(self, seed: int = 0, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        """Make the world of ``seed``; ``clock`` gives the present, after which there are no scenes."""
+        """Make the world of ``seed``. ``clock`` returns the present, after which there are no scenes."""
         self._seed = seed
         self._clock = clock
 
@@ -47,7 +47,7 @@ class SyntheticScenes:
         return COLLECTIONS
 
     def search(self, collection: str, *, bbox: Bounds | None, start: datetime, end: datetime) -> Iterator[Scene]:
-        """Find scenes, newest first; see :class:`.model.SceneSource`."""
+        """Find scenes, newest first. See :class:`.model.SceneSource`."""
         if collection == DEM.id:
             yield from elevation.search(self._seed, bbox)
         if collection == SENTINEL_1_GRD.id:
@@ -151,7 +151,7 @@ class SyntheticScene(TileScene):
         }
 
     def read(self, bands: Sequence[str], grid: Grid, how: Reading = AS_STORED) -> dict[str, NDArray[np.float32]]:
-        """Compute bands on a grid; see :class:`.model.Scene`.
+        """Compute bands on a grid. See :class:`.model.Scene`.
 
         The landscape is a function of the place, so a coarse grid shows the value at each pixel's centre whatever
         ``downsampling`` says. Finer than 10 m, ``NEAREST`` repeats the 10 m pixels and the others show the function.

@@ -17,7 +17,7 @@ from shapely.geometry.polygon import orient
 from sentinelhub_provider.sandbox.world.utm import Zone, inverse
 
 SIZE: Final = 100_000
-"""Metres: the side of a tile."""
+"""The side of a tile in metres."""
 
 SOUTH_LIMIT: Final = -80.0
 NORTH_LIMIT: Final = 84.0
@@ -34,9 +34,9 @@ Bounds = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile. ``easting`` and ``northing``: its south-western corner, metres; ``ring``: its outline, lon/lat.
+    """One tile. ``easting`` and ``northing`` are its south-western corner in metres, ``ring`` its outline, lon/lat.
 
-    ``bbox``: west, south, east, north in degrees.
+    ``bbox`` is west, south, east, north in degrees.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Tile:
         return {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
 
     def contains(self, easting: Any, northing: Any, lon: Any) -> Any:
-        """Which points of its zone (arrays of metres and degrees) lie within it; borders belong to one tile only."""
+        """Which points of its zone (arrays of metres and degrees) lie within it. Borders belong to one tile only."""
         east_limit = self.zone.west + 6.0
         return (
             (easting >= self.easting)
@@ -73,7 +73,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class TileScene:
-    """The common part of the scenes of one tile. ``seed``: seed of the world."""
+    """The common part of the scenes of one tile. ``seed`` is that of the world."""
 
     seed: int
     tile: Tile
@@ -96,7 +96,7 @@ class TileScene:
 
 @lru_cache(maxsize=64)
 def tiles_in(bbox: Bounds | None) -> tuple[Tile, ...]:
-    """List the tiles that touch a box (west, south, east, north in degrees; west > east crosses the date line)."""
+    """List the tiles that touch a box (west, south, east, north in degrees, west > east across the date line)."""
     if bbox is None:
         bbox = (-180.0, SOUTH_LIMIT, 180.0, NORTH_LIMIT)
     west, south, east, north = bbox
