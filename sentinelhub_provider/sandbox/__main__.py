@@ -94,7 +94,7 @@ def settings_from(options: argparse.Namespace) -> SandboxSettings:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run until SIGTERM or SIGINT; return the exit code."""
+    """Run until SIGTERM or SIGINT, and return the exit code."""
     stop = _StopOnSignal()
     parser = build_parser()
     options = parser.parse_args(arguments)

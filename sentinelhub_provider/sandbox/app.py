@@ -1,4 +1,4 @@
-"""The application: all routes around one state."""
+"""The application with all routes around one state."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def create_app(
 ) -> Gateway:
     """Make an ASGI application with its own state (or that of the given ``sandbox``).
 
-    ``clock`` returns seconds since 1970; give your own to let tokens expire and limits refill without waiting.
+    ``clock`` returns seconds since 1970. With your own, tokens expire and limits refill without waiting.
     """
     if sandbox is None:
         sandbox = Sandbox(settings if settings is not None else SandboxSettings(), clock=clock)
@@ -55,7 +55,7 @@ def create_app(
 
 
 def _routers(package: ModuleType, within: str = "") -> Iterator[APIRouter]:
-    """Find the routers in a package: an API, or a module of control routes, is mounted because it is there."""
+    """Find the routers in a package. Each API and each module of control routes there is mounted."""
     for module in pkgutil.iter_modules(package.__path__):
         name = f"{package.__name__}.{module.name}{within}"
         if find_spec(name) is not None:
@@ -79,7 +79,7 @@ def _http_error(request: Request, error: HTTPException) -> Response:
 
 
 def _validation_error(request: Request, error: RequestValidationError) -> Response:
-    """Shape what the framework finds wrong with parameters: on API paths an unknown realm, else the control surface."""
+    """Answer the framework's error about parameters, in the form of an unknown realm or of the control surface."""
     if any(detail["loc"][0] == "path" for detail in error.errors()):
         return _http_error(request, HTTPException(404))
     fields = {".".join(map(str, detail["loc"])): detail["msg"] for detail in error.errors()}

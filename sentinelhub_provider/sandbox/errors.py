@@ -1,7 +1,7 @@
 """The one error that the sandbox's APIs raise, and the shapes in which Sentinel Hub writes errors on the wire.
 
-Sentinel Hub has three shapes: REST services wrap ``{"error": {status, reason, message, code, errors?}}``, the Catalog
-answers ``{code, description}`` (an OGC exception), and a broken rate limit is the REST object *without* its wrapper.
+Sentinel Hub has three shapes. REST services wrap ``{"error": {status, reason, message, code, errors?}}``. The Catalog
+answers ``{code, description}`` (an OGC exception). A broken rate limit is the REST object *without* its wrapper.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class ApiError(Exception):
     """A request that Sentinel Hub refuses.
 
     ``status`` is the HTTP status, ``code`` one of Sentinel Hub's error codes (``COMMON_BAD_PAYLOAD``, ...), ``reason``
-    the status phrase (derived from ``status`` when ``None``), ``errors`` further detail: an object field -> message, or
-    a list. ``headers`` are added to the answer.
+    the status phrase (derived from ``status`` when ``None``). ``errors`` is further detail, an object of messages by
+    field, or a list. ``headers`` are added to the answer.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ def reason_phrase(status: int) -> str:
 
 
 def rest_body(error: ApiError) -> dict[str, Any]:
-    """Shape an error as the REST services do; a rate limit error stands without the ``error`` wrapper."""
+    """Return an error in the shape of the REST services. A rate limit error has no ``error`` wrapper."""
     boom: dict[str, Any] = {
         "status": error.status,
         "reason": error.reason,
@@ -76,7 +76,7 @@ def catalog_body(error: ApiError) -> dict[str, Any]:
 
 
 def unauthorized() -> ApiError:
-    """Return the 401 for a missing, foreign, expired or revoked token: Sentinel Hub does not tell them apart."""
+    """Return the 401 for a missing, foreign, expired or revoked token. Sentinel Hub does not tell them apart."""
     return ApiError(401, "COMMON_UNAUTHORIZED", UNAUTHORIZED_MESSAGE)
 
 
@@ -93,14 +93,14 @@ def empty_account() -> ApiError:
 def rate_limited(wait: float) -> ApiError:
     """Return the 429 for a broken rate limit.
 
-    ``wait`` is in seconds; ``Retry-After`` carries MILLISECONDS, as Sentinel Hub documents (unlike RFC 9110).
+    ``wait`` is in seconds. ``Retry-After`` is in MILLISECONDS, as Sentinel Hub documents (unlike RFC 9110).
     """
     milliseconds = max(1, -int(-wait * 1000 // 1))
     return ApiError(429, "RATE_LIMIT_EXCEEDED", RATE_LIMIT_MESSAGE, headers={"Retry-After": str(milliseconds)})
 
 
 def invalid(parameter: str, violation: str, value: Any = None) -> ApiError:
-    """Return the 400 for a field: ``parameter`` is its path as the service writes it, ``input->bounds->bbox``."""
+    """Return the 400 for a field. ``parameter`` is its path in the service's form, such as ``input->bounds->bbox``."""
     problem: dict[str, Any] = {"parameter": parameter}
     if value is not None:
         problem["invalidValue"] = value

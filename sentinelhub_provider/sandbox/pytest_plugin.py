@@ -44,9 +44,9 @@ class SandboxHandle:
         return f"{self.url}/auth/realms/main/protocol/openid-connect/token"
 
     def airflow_connection(self, **extra: Any) -> dict[str, Any]:
-        """Return an Airflow connection to this sandbox as a dict; keywords are added to its extra.
+        """Return an Airflow connection to this sandbox as a dict. Keywords are added to its extra.
 
-        As JSON it is a value for ``AIRFLOW_CONN_...``: ``json.dumps(sandbox.airflow_connection())``.
+        ``json.dumps(sandbox.airflow_connection())`` is a value for ``AIRFLOW_CONN_...``.
         """
         return {
             "conn_type": CONNECTION_TYPE,
@@ -70,7 +70,7 @@ class SandboxHandle:
 
 @pytest.fixture(scope="session")
 def sentinelhub_sandbox_server() -> Iterator[SandboxServer]:
-    """Provide the server behind ``sentinelhub_sandbox``: one for the whole session. Override it for other settings."""
+    """Provide the server behind ``sentinelhub_sandbox`` for the whole session. Override it for other settings."""
     from sentinelhub_provider.sandbox.server import SandboxServer
 
     with SandboxServer(control=True) as server:
@@ -79,7 +79,7 @@ def sentinelhub_sandbox_server() -> Iterator[SandboxServer]:
 
 @pytest.fixture
 def sentinelhub_sandbox(sentinelhub_sandbox_server: SandboxServer) -> Iterator[SandboxHandle]:
-    """Provide an embedded Sentinel Hub: ``url``, ``client_id``, ``client_secret``, ``control``, connections."""
+    """Provide an embedded Sentinel Hub with ``url``, ``client_id``, ``client_secret``, ``control`` and connections."""
     server = sentinelhub_sandbox_server
     server.control.reset()
     name = f"pytest-client-{next(_numbers)}"

@@ -40,7 +40,7 @@ class SandboxStartError(Exception):
 class SandboxServer:
     """A sandbox that listens. Start and stop it, or use it as a context manager.
 
-    Settings come as a ``SandboxSettings`` or as its fields: ``SandboxServer(token_lifetime=5)``. ``port`` is 0 unless
+    Settings are a ``SandboxSettings`` or its fields, such as ``SandboxServer(token_lifetime=5)``. ``port`` is 0 unless
     given, so that any number of them run side by side. ``clock`` returns seconds since 1970.
     """
 
@@ -81,7 +81,7 @@ class SandboxServer:
         return f"{self.url}/auth/realms/{realm}/protocol/openid-connect/token"
 
     def start(self) -> Self:
-        """Start in a background thread; returns when connections are accepted. Raises ``SandboxStartError``."""
+        """Start in a background thread. Returns when connections are accepted. Raises ``SandboxStartError``."""
         if self._thread is not None:
             raise RuntimeError("the sandbox runs already")
         ready = threading.Event()
@@ -97,7 +97,7 @@ class SandboxServer:
         return self
 
     def run(self, *, on_ready: Callable[[], None]) -> None:
-        """Run in this thread until ``request_stop``; ``on_ready`` is called when connections are accepted.
+        """Run in this thread until ``request_stop``. ``on_ready`` is called when connections are accepted.
 
         Raises ``SandboxStartError``.
         """

@@ -24,8 +24,8 @@ AccountState = Literal["ok", "empty"]
 class ClientSettings:
     """An OAuth client that the sandbox knows, with its account.
 
-    ``permissions`` are the APIs it may call: any other answers 403. ``account`` is ``"empty"`` for an account without
-    processing units: every authorized call answers 403. ``token_lifetime`` (seconds) overrides the sandbox's.
+    ``permissions`` are the APIs it may call. Any other answers 403. ``account`` is ``"empty"`` for an account without
+    processing units. Every authorized call then answers 403. ``token_lifetime`` (seconds) overrides the sandbox's.
     """
 
     client_id: str
@@ -58,7 +58,7 @@ class SandboxSettings:
     permissions: frozenset[Api] = ALL_APIS
     """APIs that the main client may call."""
     account: AccountState = "ok"
-    """State of the main client's account; ``"empty"`` answers 403 to every authorized call."""
+    """State of the main client's account. ``"empty"`` answers 403 to every authorized call."""
     further_clients: tuple[ClientSettings, ...] = ()
     token_lifetime: float = 3600
     """Seconds that a token is valid. Sentinel Hub's own clients expect 3600. Copernicus Data Space gives 1800."""
@@ -69,7 +69,7 @@ class SandboxSettings:
     token_requests_per_minute: float | None = None
     """Token requests that are answered per minute, over all clients. ``None`` sets no limit."""
     control: bool = False
-    """Mount the control surface (``/sandbox/control``): counters, faults, issued tokens. Anyone may call it."""
+    """Mount the control surface (``/sandbox/control``) of counters, faults and issued tokens. Anyone may call it."""
     latency: float = 0.0
     """Seconds to wait before every answer of the APIs and of the token endpoint."""
     seed: int = 0

@@ -1,4 +1,4 @@
-"""The pixel grid of a request: where each pixel's centre lies, in its own CRS and on the ellipsoid.
+"""The pixel grid of a request, with the centre of each pixel in its own CRS and on the ellipsoid.
 
 Coordinates are always in the order easting/northing or longitude/latitude, also for EPSG:4326, as Sentinel Hub
 reads them. Rows run from north to south.
@@ -19,7 +19,7 @@ Bounds = tuple[float, float, float, float]
 Array = NDArray[np.float64]
 
 EARTH_RADIUS = 6_378_137.0
-"""Metres: the WGS 84 semi-major axis, which web Mercator takes for a sphere."""
+"""The WGS 84 semi-major axis in metres, which web Mercator uses as the radius of a sphere."""
 
 METRES_PER_DEGREE = math.pi * EARTH_RADIUS / 180.0
 
@@ -80,7 +80,7 @@ class Grid:
         return from_origin(min_x, max_y, self.dx, self.dy)
 
     def window(self, row: int, col: int, height: int, width: int) -> Grid:
-        """Cut out the part that begins at ``row``, ``col``; its pixel centres are exactly this grid's."""
+        """Cut out the part that begins at ``row``, ``col``. Its pixel centres are exactly this grid's."""
         return replace(self, row0=self.row0 + row, col0=self.col0 + col, height=height, width=width)
 
     def axes(self) -> tuple[Array, Array]:
@@ -115,7 +115,7 @@ class Grid:
         return float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max())
 
     def metres_per_pixel(self) -> float:
-        """The coarser of the two pixel sides in metres of the CRS; where it counts degrees, at the grid's centre."""
+        """The coarser of the two pixel sides in metres of the CRS. Degrees are converted at the grid's centre."""
         if not self.geographic:
             return max(self.dx, self.dy)
         _, min_y, _, max_y = self.bounds

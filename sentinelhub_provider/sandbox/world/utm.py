@@ -1,4 +1,4 @@
-"""Universal transverse Mercator on WGS 84, vectorised, by Krueger's series: third order in the third flattening n.
+"""Universal transverse Mercator on WGS 84, vectorised, by Krueger's series of third order in the third flattening.
 
 PROJ's numbers differ in the tenth of a millimetre, which would change one pixel in 500 of the pictures by one digit.
 """
@@ -39,14 +39,14 @@ _K = 2 * math.sqrt(_N) / (1 + _N)
 
 
 class Zone(NamedTuple):
-    """A UTM zone: ``number`` 1..60, ``north`` of the equator or south of it."""
+    """A UTM zone with ``number`` 1..60, ``north`` of the equator or south of it."""
 
     number: int
     north: bool
 
     @property
     def epsg(self) -> int:
-        """EPSG code on WGS 84: 326nn north, 327nn south."""
+        """EPSG code on WGS 84, which is 326nn in the north and 327nn in the south."""
         return (32600 if self.north else 32700) + self.number
 
     @property
@@ -56,7 +56,7 @@ class Zone(NamedTuple):
 
     @property
     def west(self) -> float:
-        """Western limit in degrees; the eastern one lies 6 degrees further."""
+        """Western limit in degrees. The eastern one lies 6 degrees further."""
         return self.central_meridian - 3.0
 
 

@@ -1,4 +1,4 @@
-"""Object storage that jobs read from and deliver to: a local folder, or an S3 endpoint."""
+"""The object storage of jobs, which is a local folder or an S3 endpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GeoPackages: the features that a job is to process, and the manifest of those that it will."""
+"""GeoPackages with the features of a request, and with the manifest of a job's features."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_FEATURES: Final = 700_000
 
 @dataclass(frozen=True)
 class Feature:
-    """A polygon to process, in ``EPSG:epsg``. ``properties``: the other columns, by their names in lower case."""
+    """A polygon to process, in ``EPSG:epsg``. ``properties`` are the other columns, by their names in lower case."""
 
     id: int
     epsg: int
@@ -54,7 +54,7 @@ def read_features(content: bytes) -> list[Feature]:
 
 
 def write_features(tables: Mapping[str, Sequence[Feature]], columns: Mapping[str, type]) -> bytes:
-    """Write a GeoPackage. ``tables``: by name, each of one CRS; ``columns``: types of the properties, by name."""
+    """Write a GeoPackage. ``tables`` are by name, each in one CRS. ``columns`` are types of the properties, by name."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "features.gpkg"
         for name, features in tables.items():
@@ -97,7 +97,7 @@ def _read_layer(path: Path, layer: str) -> list[Feature]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a column's value as Python's own; a column of whole numbers that lacks some comes as floats."""
+    """Return a column's value as Python's own. A column of whole numbers with gaps comes as floats."""
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, float):
         return None if math.isnan(value) else int(value) if value.is_integer() else value

@@ -25,7 +25,7 @@ _CREDENTIAL_IN_TEXT: Final = re.compile(
 
 @dataclass(frozen=True)
 class Access:
-    """The access to a bucket: keys, a role, or only the bucket's own policy if all are ``None``."""
+    """The access to a bucket by keys or a role, or only by the bucket's own policy if all are ``None``."""
 
     access_key: str | None = field(default=None, repr=False)
     secret_access_key: str | None = field(default=None, repr=False)
@@ -73,7 +73,7 @@ def parse_location(value: Any, path: str) -> Location:
 
 
 def without_credentials(value: Any) -> Any:
-    """Copy a request, leaving out what opens a bucket: no answer shows it."""
+    """Copy a request without the credentials of buckets, because no answer shows them."""
     if isinstance(value, Mapping):
         return {name: without_credentials(item) for name, item in value.items() if name not in CREDENTIALS}
     if isinstance(value, list):
@@ -82,7 +82,7 @@ def without_credentials(value: Any) -> Any:
 
 
 def hide_credentials(body: bytes) -> bytes:
-    """Blot out, in a body as it was sent, what opens a bucket; it stays as valid as it was."""
+    """Hide the credentials of buckets in a body as sent, without making it invalid."""
     return _CREDENTIAL_IN_TEXT.sub(rb'\1"' + HIDDEN.encode() + rb'"', body)
 
 

@@ -19,7 +19,7 @@ class Store(Protocol):
     """Object storage. Every method raises :class:`DeliveryError`."""
 
     def put(self, location: Location, content: bytes, content_type: str = "application/octet-stream") -> None:
-        """Write an object; one that is there is replaced at once, never seen by halves."""
+        """Write an object. An existing one is replaced at once, so readers never see half of it."""
 
     def get(self, location: Location) -> bytes:
         """Read an object."""
@@ -29,9 +29,9 @@ class Store(Protocol):
 
 
 class FolderStore:
-    """Buckets are folders of a folder: ``s3://bucket/key`` lies at ``<folder>/bucket/key``.
+    """Buckets are folders in a folder. ``s3://bucket/key`` lies at ``<folder>/bucket/key``.
 
-    A bucket must be there already, as with the real thing; keys and roles open every one.
+    A bucket must exist, as in a real storage. Keys and roles open every bucket.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -80,8 +80,8 @@ class FolderStore:
 class S3Store:
     """An S3 endpoint, reached with the credentials of each request.
 
-    A request with a role gets the credentials of the sandbox's own environment, as no role is there to be assumed; one
-    with nothing goes unsigned.
+    A request with a role gets the credentials of the sandbox's own environment, because it cannot assume a role. One
+    without access is not signed.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -156,9 +156,9 @@ def _make_client(endpoint: str, access: Access) -> Any:
 
 
 def open_store(delivery: str | Path) -> Store:
-    """Open what the setting ``delivery`` names: an http(s) URL is an S3 endpoint, all else a folder.
+    """Open the storage of the setting ``delivery``. An http(s) URL is an S3 endpoint, anything else a folder.
 
-    Raises ``ValueError`` for a folder that is not there.
+    Raises ``ValueError`` for a missing folder.
     """
     if isinstance(delivery, str) and delivery.startswith(("http://", "https://")):
         return S3Store(delivery)

@@ -20,7 +20,7 @@ class Template:
 
     @classmethod
     def of(cls, location: Location, known: tuple[str, ...], default: str) -> Template:
-        """Take a location whose key may hold ``known`` placeholders; without any, ``default`` is put below it."""
+        """Take a location whose key may hold ``known`` placeholders. Without any, ``default`` is put below it."""
         if any(name in known for name in _PLACEHOLDER.findall(location.key)):
             return cls(location)
         return cls(location.below(default))
@@ -38,11 +38,11 @@ class Template:
         return self.location.at("/".join(segments[:fixed]))
 
     def fill(self, values: Mapping[str, str]) -> Location:
-        """Return the place of one result; placeholders that have no value stay as they are."""
+        """Return the place of one result. Placeholders without a value stay as they are."""
         return self.location.at(_PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), self.location.key))
 
     def folder(self, values: Mapping[str, str]) -> Location:
-        """Return the folder of a request's own files: down to the last segment that these values fill."""
+        """Return the folder of a request's own files, down to the last segment with these values."""
         filled = self.fill(values).key.split("/")
         kept = next((n for n, segment in enumerate(filled) if _PLACEHOLDER.search(segment)), len(filled) - 1)
         return self.location.at("/".join(filled[:kept]))

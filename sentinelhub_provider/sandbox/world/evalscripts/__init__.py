@@ -1,4 +1,4 @@
-"""Evalscripts V3: what they declare, and running them in V8."""
+"""Reads the declarations of evalscripts V3, and runs the scripts in V8."""
 
 from __future__ import annotations
 

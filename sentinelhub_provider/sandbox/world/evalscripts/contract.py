@@ -18,7 +18,7 @@ MAX_OUTPUT_BANDS: Final = 1000
 
 @dataclass(frozen=True)
 class InputBand:
-    """A band that the evalscript reads, in ``unit``; ``factor`` turns the band's default unit into it."""
+    """A band that the evalscript reads, in ``unit``. ``factor`` converts the band's default unit into it."""
 
     info: BandInfo
     unit: str
@@ -32,7 +32,7 @@ class InputBand:
 
 @dataclass(frozen=True)
 class DataSource:
-    """A dataset of the request that an evalscript may read: its collection and its ``input.data[n].id``."""
+    """A dataset of the request that an evalscript may read, with its collection and its ``input.data[n].id``."""
 
     collection: CollectionInfo
     id: str | None = None
@@ -40,10 +40,10 @@ class DataSource:
 
 @dataclass(frozen=True)
 class Input:
-    """An input object: bands of one dataset. ``dataset``: its place in the request's ``input.data``.
+    """An input object with bands of one dataset. ``dataset`` is its place in the request's ``input.data``.
 
-    ``key``: the name under which a fused evalscript finds the samples; ``None`` where there is only one dataset.
-    ``has_bounds``: whether tiles tell where their data lie.
+    ``key`` is the name of the samples in a fused evalscript, ``None`` if there is only one dataset. ``has_bounds`` says
+    whether tiles tell where their data lie.
     """
 
     dataset: int
@@ -55,9 +55,9 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """An output raster. ``nodata``: value for GDAL's no data tag, or ``None``.
+    """An output raster. ``nodata`` is the value for GDAL's no data tag, or ``None``.
 
-    ``band_names``: what ``setup()`` calls the bands, or ``None`` if it gave a number of them.
+    ``band_names`` are those of ``setup()``, or ``None`` if it declares a number of bands.
     """
 
     id: str
@@ -87,7 +87,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Rules:
-    """Where the APIs differ: the sample type of an output that names none, and whether its bands may have names."""
+    """The differences of the APIs, in the default sample type of an output, and whether its bands may have names."""
 
     sample_type: str = "AUTO"
     named_bands: bool = False

@@ -53,7 +53,7 @@ _SETTLE_SECONDS: Final = 5.0
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of an evalscript: ``seconds`` of running time in all, ``memory`` bytes of V8's heap."""
+    """The limits of an evalscript, in ``seconds`` of running time in all, and ``memory`` bytes of V8's heap."""
 
     seconds: float = 60.0
     memory: int = 512 * 1024 * 1024
@@ -61,7 +61,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class SceneList:
-    """The scenes of one input. ``field``: ``orbits`` or ``tiles``, ``None`` with mosaicking SIMPLE, without entries."""
+    """The scenes of one input. ``field`` is ``orbits`` or ``tiles``, or ``None`` with mosaicking SIMPLE."""
 
     field: str | None
     entries: Sequence[Mapping[str, Any]]
@@ -71,8 +71,8 @@ class SceneList:
 class Offer:
     """Scenes of one input that ``preProcessScenes()`` may choose among.
 
-    ``key``: the input's, see :class:`.contract.Input`. ``field``: ``orbits`` or ``tiles``, by mosaicking; ``None``
-    offers nothing. ``start``, ``end``: RFC 3339 times.
+    ``key`` is the input's. See :class:`.contract.Input`. ``field`` is ``orbits`` or ``tiles``, by mosaicking. ``None``
+    offers nothing. ``start`` and ``end`` are RFC 3339 times.
     """
 
     key: str | None
@@ -83,9 +83,9 @@ class Offer:
 
 
 class Evalscript:
-    """An evalscript, loaded. Use as a context manager: V8's memory is freed at the end.
+    """A loaded evalscript. Use it as a context manager, which frees V8's memory at the end.
 
-    It blocks: use it in a worker thread, not in one that runs an event loop.
+    It blocks. Use it in a worker thread, not in one that runs an event loop.
 
     Every method raises :class:`~..errors.ApiError` 400 ``RENDERER_EXCEPTION`` with the JavaScript message, and the line
     in the evalscript, when the evalscript fails.
@@ -94,7 +94,7 @@ class Evalscript:
     def __init__(
         self, source: str, *, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Load ``source``; ``clock`` gives monotonic seconds and charges what the evalscript uses."""
+        """Load ``source``. ``clock`` returns monotonic seconds, to measure the evalscript's time."""
         self._simple = check_version(source)
         self._source = source
         self._limits = limits or Limits()
@@ -131,7 +131,7 @@ class Evalscript:
         self.close()
 
     def close(self) -> None:
-        """Free V8's memory; the evalscript cannot be used any more."""
+        """Free V8's memory. The evalscript cannot be used any more."""
         self._inputs, self._results = [], []
         self._v8.close()
 
@@ -150,7 +150,7 @@ class Evalscript:
         return {"input": bands, "output": {"bands": count}}
 
     def choose_scenes(self, offers: Sequence[Offer]) -> list[list[int]]:
-        """Let ``preProcessScenes()`` choose: for each offer the numbers of the entries kept, in its order."""
+        """Return the entries that ``preProcessScenes()`` keeps, as numbers for each offer, in its order."""
         request = [
             {"key": offer.key, "field": offer.field, "entries": offer.entries, "from": offer.start, "to": offer.end}
             for offer in offers
@@ -184,10 +184,10 @@ class Evalscript:
     def evaluate(
         self, inputs: Sequence[Sequence[Sequence[NDArray[np.float32]]]], size: int
     ) -> dict[str, NDArray[np.float64]]:
-        """Evaluate ``size`` pixels: ``inputs[input][sample][band]`` are flat arrays, in the order of the setup.
+        """Evaluate ``size`` pixels. ``inputs[input][sample][band]`` are flat arrays, in the order of the setup.
 
-        Returns for each output an array of shape ``(pixels, bands)``: what ``evaluatePixel()`` returned, unrounded;
-        zeros where it returned nothing.
+        Returns an array of shape ``(pixels, bands)`` for each output. It has the unrounded values of
+        ``evaluatePixel()``, and zeros if that returned nothing.
         """
         counts = tuple(len(samples) for samples in inputs)
         self._allocate(counts, size)
@@ -204,7 +204,7 @@ class Evalscript:
         }
 
     def user_data(self) -> Any:
-        """Call ``updateOutputMetadata()`` if there is one; return ``outputMetadata.userData``, ``None`` if unset."""
+        """Call ``updateOutputMetadata()`` if there is one. Return ``outputMetadata.userData``, ``None`` if unset."""
         return json.loads(self._call("finish"))
 
     def _allocate(self, counts: tuple[int, ...], size: int) -> None:
@@ -251,7 +251,7 @@ class Evalscript:
         return None if discard else result
 
     def _settle(self) -> None:
-        """Wait until V8 has really stopped: closed before, it would report to an event loop that is gone."""
+        """Wait until V8 has really stopped. If it were closed before, it would report to an event loop that is gone."""
         with suppress(JSEvalException):
             self._v8.eval("0", timeout_sec=_SETTLE_SECONDS)
 

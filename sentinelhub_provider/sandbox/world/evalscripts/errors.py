@@ -33,9 +33,9 @@ def missing_output(wanted: str, known: Sequence[str], why: str = "") -> ApiError
 
 
 def from_v8(report: str) -> ApiError:
-    """Read V8's report of an exception: its message, and where in the user's evalscript it arose.
+    """Read the message and the place in the user's evalscript from V8's report of an exception.
 
-    A report begins with ``script:line: message`` and the source line; a stack may follow after a blank line, whose
+    A report begins with ``script:line: message`` and the source line. A stack may follow after a blank line. Its
     first frame within the evalscript is the place. Errors of the sandbox's own checks have no such frame.
     """
     head, _, rest = report.partition("\n")

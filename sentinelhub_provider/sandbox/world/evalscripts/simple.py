@@ -1,4 +1,4 @@
-"""Reading an evalscript's text: its version, and simple scripts, which are a body that returns the pixel's values."""
+"""Reads an evalscript's version, and completes simple scripts, which are a body that returns the pixel's values."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _NAME: Final = re.compile(r"(?<![\w$.])[A-Za-z_$][\w$]*")
 def check_version(source: str) -> bool:
     """Tell whether a script is a simple one. Raises :class:`~..errors.ApiError` for a version that is not run.
 
-    The version stands in a line ``//VERSION=3`` before any code. The service reads a script without one as version 3,
-    too, since it withdrew the older ones: simple scripts, and those with ``setup()`` and ``evaluatePixel()``.
+    The version stands in a line ``//VERSION=3`` before any code. The service withdrew older versions. Since then, it
+    reads scripts without a version as version 3, both simple ones and those with ``setup()`` and ``evaluatePixel()``.
     """
     code = _code(source)
     if not _FUNCTION.search(code) and _returns(code):
@@ -60,7 +60,7 @@ def simple_bands(source: str, sources: Sequence[DataSource]) -> list[str]:
 
 
 def wrap_simple(source: str, bands: Sequence[str]) -> str:
-    """Return the functions of a full script; lines keep their numbers."""
+    """Return the functions of a full script. Lines keep their numbers."""
     arguments = ", ".join(f"sample.{band}" for band in bands)
     return (
         f"function __simple({', '.join(bands)}) {{ {source}\n}}\n"
