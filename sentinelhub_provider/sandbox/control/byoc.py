@@ -28,8 +28,8 @@ class ByocControl:
     ) -> None:
         """Set how new tiles are ingested.
 
-        ``waiting`` and ``ingesting``: seconds in these states, ``None`` until a step. ``failures``: causes, by patterns
-        of paths. ``warnings``: warnings about tiles, by patterns of paths. Raises ``ValueError`` for a negative time.
+        ``waiting`` and ``ingesting`` are seconds in these states, ``None`` until a step. ``failures`` are causes, and
+        ``warnings`` are warnings about tiles, both by patterns of paths. Raises ``ValueError`` for a negative time.
         """
         if isinstance(failures, Mapping):
             failures = [Failure(pattern, cause) for pattern, cause in failures.items()]

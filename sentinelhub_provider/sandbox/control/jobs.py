@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 class JobRecord:
     """A job that was created since the start or the last reset. ``deleted`` tells whether it is gone.
 
-    ``kind``: ``"async-process"``, ``"batch-process"`` or ``"batch-statistics"``. ``analyses``, ``starts``, ``stops``:
-    number of accepted actions, also those with a lost answer. The creation of an async request starts it. Times are
-    seconds since 1970, ``cost`` is in PU. ``delivery``: URL of its results. ``features``: number of features in each
-    state, once the job is analysed.
+    ``kind`` is ``"async-process"``, ``"batch-process"`` or ``"batch-statistics"``. ``analyses``, ``starts`` and
+    ``stops`` are numbers of accepted actions, also those with a lost answer. The creation of an async request starts
+    it. Times are seconds since 1970, ``cost`` is in PU. ``delivery`` is the URL of its results. ``features`` is the
+    number of features in each state, once the job is analysed.
     """
 
     id: str

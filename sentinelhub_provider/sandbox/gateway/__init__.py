@@ -1,4 +1,4 @@
-"""The gateway of every API: counting, latency, faults, body size, the bearer check, limits, error shapes."""
+"""The gateway of every API, for counting, latency, faults, body size, the bearer check, limits and error shapes."""
 
 from __future__ import annotations
 

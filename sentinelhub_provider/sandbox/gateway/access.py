@@ -1,4 +1,4 @@
-"""The access checks: bearer token, the client's permissions and account, its rate limits, in this order."""
+"""The access checks of bearer token, the client's permissions and account, and its rate limits, in this order."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SandboxDep = Annotated[Sandbox, Depends(get_sandbox)]
 
 
 def base_url(request: Request) -> str:
-    """Return the address that the client used, without a slash at the end: links must lead back the same way."""
+    """Return the address that the client used, without a slash at the end, for links that lead back to it."""
     return str(request.base_url).rstrip("/")
 
 
@@ -55,7 +55,7 @@ def admit(sandbox: Sandbox, client: ClientSettings, api: Api) -> None:
 
 
 def allowed(api: Api) -> Callable[[Request, Sandbox], Awaitable[None]]:
-    """Return the dependency of routes that need a token and permission for ``api``; they know the ``CallerDep``."""
+    """Return the dependency of routes that need a token and permission for ``api``. They know the ``CallerDep``."""
 
     async def check(request: Request, sandbox: SandboxDep) -> None:
         client = authenticate(sandbox, request.headers.get("authorization"))
@@ -86,6 +86,6 @@ def charged(sandbox: Sandbox, client: ClientSettings, processing_units: float) -
 
 
 def spend(sandbox: Sandbox, client: ClientSettings, processing_units: float) -> None:
-    """Charge an answer that has been worked out; only answers of success cost something."""
+    """Charge a finished answer. Only successful answers cost something."""
     sandbox.limiter.spend_processing_units(client.client_id, processing_units)
     sandbox.ledger.charge(processing_units)

@@ -1,4 +1,4 @@
-"""Read request bodies: JSON, and the multipart form that Sentinel Hub takes for a request with its evalscript."""
+"""Reads request bodies in JSON, and in Sentinel Hub's multipart form of a request with its evalscript."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MULTIPART = "multipart/form-data"
 
 
 async def read_json(request: Request) -> Any:
-    """Return the JSON body. Raises ``ApiError``: 415 for another content type, 400 for what is not JSON."""
+    """Return the JSON body. Raises ``ApiError`` 415 for another content type, and 400 for other text."""
     _require_type(request, JSON)
     return _parse(await request.body(), "The request body")
 

@@ -22,7 +22,7 @@ def missing() -> list[str]:
 
 @contextlib.contextmanager
 def needed() -> Iterator[None]:
-    """Answer 500 with the cure where a module of the extra is not installed: raises ``ApiError``."""
+    """Raise ``ApiError`` 500 with the cure if a module of the extra is not installed."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""The sandbox's counters for tests: its calls, their paths, and their results."""
+"""The sandbox's counters for tests, of its calls, their paths, and their results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_REQUESTS = 10_000
 
 @dataclass(frozen=True)
 class RequestRecord:
-    """One answered request. Never holds a token or a secret: only whether there was an ``Authorization`` header."""
+    """One answered request. It never holds a token or a secret, only whether there was an ``Authorization`` header."""
 
     method: str
     path: str
@@ -32,7 +32,7 @@ class RequestRecord:
 class Exchange:
     """A request and its answer in full, for checking both against a description of the API.
 
-    ``Authorization`` is replaced in the headers, credentials of buckets in the request; header names are in lower case.
+    ``Authorization`` is replaced in the headers, credentials of buckets in the request. Header names are in lower case.
     """
 
     method: str

@@ -1,6 +1,6 @@
-"""Rate limits: token buckets for requests and processing units per minute, as Sentinel Hub describes its own.
+"""Rate limits as token buckets of requests and processing units per minute, in the way that Sentinel Hub describes.
 
-This module is pure: time comes in as an argument (seconds on any steady clock). Any broken limit gives a 429.
+This module is pure. Time comes in as an argument (seconds on any steady clock). Any broken limit gives a 429.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ SECONDS_PER_MINUTE = 60.0
 
 
 class TokenBucket:
-    """A bucket that holds ``per_minute`` tokens and refills evenly over a minute; what is unused does not pile up.
+    """A bucket that holds ``per_minute`` tokens and refills evenly over a minute. Unused tokens do not pile up.
 
-    It may be driven below zero by a cost that is known only afterwards (processing units): nothing passes until it
-    has refilled to what is asked for.
+    A cost that is known only afterwards (processing units) may drive it below zero. Then nothing passes until it has
+    refilled to the requested amount.
     """
 
     def __init__(self, per_minute: float, *, now: float) -> None:
@@ -27,7 +27,7 @@ class TokenBucket:
         self._updated = now
 
     def wait_for(self, amount: float, *, now: float) -> float:
-        """Return how many seconds must pass until ``amount`` tokens are there; 0 when they are there now."""
+        """Return how many seconds must pass until ``amount`` tokens are there, 0 if they are there now."""
         self._refill(now)
         # A bucket never holds more than its capacity: asking for more must not mean waiting for ever.
         missing = min(amount, self.capacity) - self._level

@@ -1,4 +1,4 @@
-"""The outermost layer: every request passes here, is counted, delayed, answered with an injected fault, and marked."""
+"""The outermost layer. Every request is counted, delayed, answered with an injected fault, and marked here."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class Gateway:
 
 
 class _Note:
-    """Notes a request once: just before its answer ends, or when its connection did.
+    """Notes a request once, just before its answer ends, or when its connection has ended.
 
-    A client that has its answer finds it noted, so that a test need not wait.
+    So a client with a complete answer finds it noted, and a test need not wait.
     """
 
     def __init__(self, ledger: Ledger, scope: Scope, request: _Request, *, fault: str | None, keep: bool) -> None:
@@ -109,7 +109,7 @@ class _Note:
 
 
 class _Request:
-    """The receiving side: refuses a body that is too large, keeps it where asked to."""
+    """The receiving side. It refuses a body that is too large, and keeps it on request."""
 
     def __init__(self, receive: Receive, *, limit: int, keep: bool) -> None:
         self._receive = receive
@@ -131,7 +131,7 @@ class _Request:
 
 
 class _Answer:
-    """The sending side: marks the answer, notes its status, keeps its body where asked to."""
+    """The sending side. It marks the answer, notes its status, and keeps its body on request."""
 
     def __init__(
         self, send: Send, *, keep_body: bool = False, before_end: Callable[[_Answer], None] | None = None

@@ -1,4 +1,4 @@
-"""Pages of a list: ``count`` and ``viewtoken``, and the links that lead on."""
+"""Pages of a list by ``count`` and ``viewtoken``, and their links."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ DEFAULT_COUNT: Final = 50
 def page(
     items: Sequence[Any], params: Mapping[str, str], *, url: str, default_count: int = DEFAULT_COUNT
 ) -> tuple[list[Any], dict[str, Any]]:
-    """Cut out the page that ``params`` ask for; returns it and its ``links``. ``url``: without a query.
+    """Return the page of ``params`` and its ``links``. ``url`` is without a query.
 
-    Raises ``ApiError`` (400) for a count or a token that cannot be.
+    Raises ``ApiError`` (400) for an impossible count or token.
     """
     count = _count(params.get("count"), default_count)
     start = _position(params.get("viewtoken"))

@@ -50,16 +50,16 @@ class Sandbox:
 
     @property
     def scenes(self) -> PublishedScenes:
-        """Where scenes come from, made on first use: it loads numpy and, for a folder, rasterio."""
+        """The source of scenes. It is made on first use, because it loads numpy and, for a folder, rasterio."""
         with self._scenes_lock:
             if self._scenes is None:
                 self._scenes = PublishedScenes(self._open_scenes(), clock=self.now)
             return self._scenes
 
     def part(self, kind: type[PartType], make: Callable[[], PartType]) -> PartType:
-        """Return what an API keeps between requests, made by ``make`` when it is first asked for.
+        """Return the state of an API between requests. ``make`` makes it at first use.
 
-        So each API brings its own state: nothing here knows which APIs there are.
+        So each API brings its own state, and this module knows no API.
         """
         with self._parts_lock:
             found = self._parts.get(kind)
@@ -78,7 +78,7 @@ class Sandbox:
             return list(self._parts.values())
 
     def reset(self) -> None:
-        """Go back to what the settings say; published scenes are gone. The signing key stays."""
+        """Go back to the settings, without published scenes. The signing key stays."""
         self.clients.reset()
         self.issuer.reset()
         self.limiter.set_limits(_limits(self.settings))
@@ -93,7 +93,7 @@ class Sandbox:
                 self._scenes.clear()
 
     def now(self) -> datetime:
-        """Return the present time: no scene is younger."""
+        """Return the present time. No scene is younger."""
         return datetime.fromtimestamp(self.clock(), UTC)
 
     def _open_scenes(self) -> SceneSource:

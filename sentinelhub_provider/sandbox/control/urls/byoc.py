@@ -1,4 +1,4 @@
-"""Control of the BYOC API: the speed and the failures of ingestion. Mounted with the control surface."""
+"""Control of the BYOC API's speed and failures of ingestion. It is mounted with the control surface."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class _Body(BaseModel):
 
 
 class Revocation(_Body):
-    """Which token to revoke; ``None`` for all."""
+    """The token to revoke, ``None`` for all."""
 
     token: str | None = None
 

@@ -1,4 +1,4 @@
-"""Control of jobs by HTTP: their list, their speed, and their failures. Mounted with the control surface."""
+"""Control of jobs by HTTP, with their list, speed, and failures. It is mounted with the control surface."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class DeliveryBody(_Body):
 
 
 class OptionsBody(_Body):
-    """See :class:`.handlers.JobsControl`: ``set_concurrency``, ``set_rasters``, ``set_simulated_features``."""
+    """See ``set_concurrency``, ``set_rasters`` and ``set_simulated_features`` of :class:`.handlers.JobsControl`."""
 
     concurrent: int | None = Field(default=None, ge=0)
     rasters: bool = True

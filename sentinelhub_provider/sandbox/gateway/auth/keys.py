@@ -14,7 +14,7 @@ KEY_BITS = 2048
 
 
 class SigningKey:
-    """An RSA key pair, made when it is first needed: making one takes a good part of the time that a start may take."""
+    """An RSA key pair. It is made when it is first needed, because that takes a good part of the time of a start."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""Clients and issued tokens: who may have a token, which are out, which have been revoked."""
+"""The clients, and the issued and revoked tokens."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class IssuedToken:
 
 
 class InvalidTokenError(Exception):
-    """A bearer token that is not, or no longer, good. The text says why; it never reaches the caller of the API."""
+    """A bearer token that is not valid, or no longer. The text says why, and never reaches the caller of the API."""
 
 
 class ClientRegistry:
@@ -143,7 +143,7 @@ class TokenIssuer:
             return list(self._tokens.values())
 
     def revoke(self, value: str | None = None) -> int:
-        """Revoke one token, or all of them when ``value`` is ``None``; return how many were still unrevoked."""
+        """Revoke one token, or all of them if ``value`` is ``None``. Return how many were still valid."""
         with self._lock:
             chosen = [t for t in self._tokens.values() if not t.revoked and value in (None, t.value)]
             self._tokens.update({token.jti: replace(token, revoked=True) for token in chosen})

@@ -1,4 +1,4 @@
-"""Carries out a fault: answers in the API's place, waits, or spoils the answer on its way out."""
+"""Carries out a fault, which answers in the API's place, waits, or damages the answer."""
 
 from __future__ import annotations
 

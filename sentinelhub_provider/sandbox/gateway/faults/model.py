@@ -36,7 +36,7 @@ class Status(_Model):
 
 
 class RateLimit(_Model):
-    """Answer 429. ``retry_after`` is sent as it is (``"3398"``, ``"2.5"``, a date, nonsense); ``None`` sends none.
+    """Answer 429. ``retry_after`` is sent unchanged (``"3398"``, ``"2.5"``, a date, nonsense). ``None`` sends none.
 
     ``wrapped`` puts the body into an ``error`` object. The documentation shows it without.
     """
@@ -83,7 +83,7 @@ class Delay(_Model):
 
 
 class Silence(_Model):
-    """Take the request and never answer. After ``seconds`` (``None``: never) close the connection."""
+    """Take the request and never answer. After ``seconds`` (``None`` for never) close the connection."""
 
     kind: Literal["silence"] = "silence"
     seconds: float | None = Field(None, ge=0)
@@ -102,7 +102,7 @@ class LoseAnswer(_Model):
 
 
 class Truncate(_Model):
-    """Handle the request, but close the connection after ``after_bytes`` of the body (``None``: half of it).
+    """Handle the request, but close the connection after ``after_bytes`` of the body (``None`` for half of it).
 
     ``Content-Length`` still announces the whole body. With ``chunked`` the body is sent in chunks, and the last one
     never comes.
@@ -114,7 +114,7 @@ class Truncate(_Model):
 
 
 class ResetMidBody(_Model):
-    """Handle the request, but reset the connection (TCP RST) after ``after_bytes`` of the body (``None``: half).
+    """Handle the request, but reset the connection (TCP RST) after ``after_bytes`` of the body (``None`` for half).
 
     ``chunked`` as for ``truncate``.
     """
@@ -194,7 +194,7 @@ TOKEN_PATHS = "*/token"  # noqa: S105 - a pattern
 
 
 class Fault(_Model):
-    """A fault: its path, its number of requests, and its action."""
+    """A fault, with its path, its number of requests, and its action."""
 
     action: Action
     path: str = "*"
