@@ -94,7 +94,7 @@ def settings_from(options: argparse.Namespace) -> SandboxSettings:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run until SIGTERM or SIGINT, and return the exit code."""
+    """Run until SIGTERM or SIGINT. Return the exit code."""
     stop = _StopOnSignal()
     parser = build_parser()
     options = parser.parse_args(arguments)
@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     server = SandboxServer(settings)
     stop.server = server
     if settings.scenes is not None:
-        # It is better to report a bad folder now than with the first request.
+        # This reports a bad folder now, and not with the first request.
         try:
             _ = server.sandbox.scenes
         except (ValueError, ModuleNotFoundError) as error:
@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _StopOnSignal:
-    """Ends the process in order on SIGTERM and SIGINT, also while it is still starting."""
+    """Ends the process cleanly on SIGTERM and SIGINT, even while it is still starting."""
 
     def __init__(self) -> None:
         self.server: SandboxServer | None = None
@@ -156,7 +156,7 @@ def _announce(server: SandboxServer) -> None:
 def _warm_up(server: SandboxServer) -> None:
     """Do the slow work of the first token and the first search in advance."""
     _ = server.sandbox.issuer.key.private
-    # Without the extra the sandbox still gives tokens. Requests for scenes name the missing packages.
+    # Without the extra, the sandbox still issues tokens. Requests for scenes name the missing packages.
     with contextlib.suppress(ModuleNotFoundError):
         server.sandbox.scenes.collections()
 

@@ -1,4 +1,4 @@
-"""The application with all routes around one state."""
+"""The application, with all routes around one state."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _CODES = {404: "COMMON_NOT_FOUND", 405: "COMMON_METHOD_NOT_ALLOWED", 415: "COMMO
 def create_app(
     settings: SandboxSettings | None = None, *, clock: Clock = time.time, sandbox: Sandbox | None = None
 ) -> Gateway:
-    """Make an ASGI application with its own state (or that of the given ``sandbox``).
+    """Make an ASGI application with its own state, or with that of the given ``sandbox``.
 
-    ``clock`` returns seconds since 1970. With your own, tokens expire and limits refill without waiting.
+    ``clock`` returns seconds since 1970. With your own clock, tokens expire and limits refill without waiting.
     """
     if sandbox is None:
         sandbox = Sandbox(settings if settings is not None else SandboxSettings(), clock=clock)
-    # The framework's own pages would be paths that Sentinel Hub does not have.
+    # Sentinel Hub does not have the paths of the framework's own pages.
     app = FastAPI(title="Sentinel Hub sandbox", openapi_url=None, redirect_slashes=False)
     app.state.sandbox = sandbox
     for router in _routers(apis, ".urls"):
@@ -55,7 +55,7 @@ def create_app(
 
 
 def _routers(package: ModuleType, within: str = "") -> Iterator[APIRouter]:
-    """Find the routers in a package. Each API and each module of control routes there is mounted."""
+    """Find the routers in a package. Every API and every module of control routes is mounted."""
     for module in pkgutil.iter_modules(package.__path__):
         name = f"{package.__name__}.{module.name}{within}"
         if find_spec(name) is not None:
@@ -79,7 +79,7 @@ def _http_error(request: Request, error: HTTPException) -> Response:
 
 
 def _validation_error(request: Request, error: RequestValidationError) -> Response:
-    """Answer the framework's error about parameters, in the form of an unknown realm or of the control surface."""
+    """Answer 404 for an unknown realm in the path, and 400 for other wrong parameters (of the control surface)."""
     if any(detail["loc"][0] == "path" for detail in error.errors()):
         return _http_error(request, HTTPException(404))
     fields = {".".join(map(str, detail["loc"])): detail["msg"] for detail in error.errors()}

@@ -1,6 +1,6 @@
 """The one error that the sandbox's APIs raise, and the shapes in which Sentinel Hub writes errors on the wire.
 
-Sentinel Hub has three shapes. REST services wrap ``{"error": {status, reason, message, code, errors?}}``. The Catalog
+Sentinel Hub has three shapes. REST services answer ``{"error": {status, reason, message, code, errors?}}``. The Catalog
 answers ``{code, description}`` (an OGC exception). A broken rate limit is the REST object *without* its wrapper.
 """
 
@@ -22,9 +22,9 @@ RATE_LIMIT_MESSAGE = "You have exceeded your rate limit"
 class ApiError(Exception):
     """A request that Sentinel Hub refuses.
 
-    ``status`` is the HTTP status, ``code`` one of Sentinel Hub's error codes (``COMMON_BAD_PAYLOAD``, ...), ``reason``
-    the status phrase (derived from ``status`` when ``None``). ``errors`` is further detail, an object of messages by
-    field, or a list. ``headers`` are added to the answer.
+    ``status`` is the HTTP status. ``code`` is one of Sentinel Hub's error codes (``COMMON_BAD_PAYLOAD``, ...).
+    ``reason`` is the status phrase. ``None`` derives it from ``status``. ``errors`` has details, either an object of
+    fields and messages or a list. ``headers`` are added to the answer.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ def reason_phrase(status: int) -> str:
 
 
 def rest_body(error: ApiError) -> dict[str, Any]:
-    """Return an error in the shape of the REST services. A rate limit error has no ``error`` wrapper."""
+    """Shape an error as the REST services do. A rate limit error has no ``error`` wrapper."""
     boom: dict[str, Any] = {
         "status": error.status,
         "reason": error.reason,
@@ -71,7 +71,7 @@ def catalog_body(error: ApiError) -> dict[str, Any]:
     """Shape an error as the Catalog does. 401 and 429 come from the gateway in front of it, in the REST shape."""
     if error.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS):
         return rest_body(error)
-    # Some errors were seen with a number, where the API description has a word.
+    # The service sends some errors with a number where the API description has a word.
     return {"code": int(error.code) if error.code.isdecimal() else error.code, "description": error.message}
 
 
@@ -93,7 +93,7 @@ def empty_account() -> ApiError:
 def rate_limited(wait: float) -> ApiError:
     """Return the 429 for a broken rate limit.
 
-    ``wait`` is in seconds. ``Retry-After`` is in MILLISECONDS, as Sentinel Hub documents (unlike RFC 9110).
+    ``wait`` is in seconds. ``Retry-After`` carries MILLISECONDS, as Sentinel Hub documents (unlike RFC 9110).
     """
     milliseconds = max(1, -int(-wait * 1000 // 1))
     return ApiError(429, "RATE_LIMIT_EXCEEDED", RATE_LIMIT_MESSAGE, headers={"Retry-After": str(milliseconds)})

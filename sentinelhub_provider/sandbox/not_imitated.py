@@ -22,7 +22,7 @@ SERVICES: Final = {
     "/api/v1/metadata/*": "metadata of locations and own collections",
     "/byoc/v1/collections/*/tiles/*/files*": "files of BYOC tiles",
 }
-"""The service's APIs that this lacks, by patterns of paths."""
+"""The service's APIs that the sandbox lacks, by patterns of paths."""
 
 COLLECTIONS_OF_THE_SERVICE: Final = (
     *("dem", "hls", "landsat-8-l1c", "landsat-etm-l1", "landsat-etm-l2", "landsat-mss-l1", "landsat-ot-l1"),
@@ -37,7 +37,7 @@ BANDS_OF_THE_SERVICE: Final = {
     "sentinel-2-l2a": ("AOT", "SCL", "SNW", "CLD", "CLP", "CLM", "sunAzimuthAngles", "viewZenithMean", "dataMask"),
     "dem": ("DEM", "dataMask"),
 }
-"""Bands of the collections that are there."""
+"""The service's bands of collections that the sandbox has."""
 
 
 def not_imitated() -> Iterator[str]:

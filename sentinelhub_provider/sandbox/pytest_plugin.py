@@ -1,7 +1,7 @@
 """Pytest fixtures with a sandbox for the tests of a project that uses Sentinel Hub.
 
-It is registered under pytest's entry point, and every pytest run in the environment loads it. So it imports no heavy
-library. The server starts with the first test that asks for it and stops with the session.
+It is registered under pytest's entry point, and every pytest run in the environment loads it. Therefore it imports no
+heavy library. The server starts with the first test that requests it and stops with the session.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ _numbers = itertools.count(1)
 class SandboxHandle:
     """The sandbox of one test, with fresh counters, no faults, and an OAuth client of its own.
 
-    The client is new for each test, so that a token that a client library kept from the test before cannot serve in
-    this one.
+    The client is new for each test, so that no client library uses a token that it cached in an earlier test.
     """
 
     url: str
@@ -70,7 +69,7 @@ class SandboxHandle:
 
 @pytest.fixture(scope="session")
 def sentinelhub_sandbox_server() -> Iterator[SandboxServer]:
-    """Provide the server behind ``sentinelhub_sandbox`` for the whole session. Override it for other settings."""
+    """Provide one server for the session, which ``sentinelhub_sandbox`` uses. Override it for other settings."""
     from sentinelhub_provider.sandbox.server import SandboxServer
 
     with SandboxServer(control=True) as server:

@@ -28,9 +28,9 @@ from sentinelhub_provider.sandbox.settings import SandboxSettings
 log = logging.getLogger(__name__)
 
 START_TIMEOUT = 10.0
-"""Seconds to wait for the thread to accept connections. It takes a few hundredths."""
+"""Seconds to wait for the thread to accept connections. Usually it takes a few hundredths of a second."""
 GRACE = 1
-"""Seconds for open answers to end when the server stops. After that, their connections are cut."""
+"""Seconds that open answers have to end when the server stops. Then the server cuts their connections."""
 
 
 class SandboxStartError(Exception):
@@ -40,8 +40,8 @@ class SandboxStartError(Exception):
 class SandboxServer:
     """A sandbox that listens. Start and stop it, or use it as a context manager.
 
-    Settings are a ``SandboxSettings`` or its fields, such as ``SandboxServer(token_lifetime=5)``. ``port`` is 0 unless
-    given, so that any number of them run side by side. ``clock`` returns seconds since 1970.
+    Give the settings as a ``SandboxSettings``, or as its fields, as in ``SandboxServer(token_lifetime=5)``. ``port`` is
+    0 by default, so that several servers can run at the same time. ``clock`` returns seconds since 1970.
     """
 
     def __init__(self, settings: SandboxSettings | None = None, *, clock: Clock = time.time, **fields: Any) -> None:
@@ -81,7 +81,7 @@ class SandboxServer:
         return f"{self.url}/auth/realms/{realm}/protocol/openid-connect/token"
 
     def start(self) -> Self:
-        """Start in a background thread. Returns when connections are accepted. Raises ``SandboxStartError``."""
+        """Start in a background thread. Return when it accepts connections. Raises ``SandboxStartError``."""
         if self._thread is not None:
             raise RuntimeError("the sandbox runs already")
         ready = threading.Event()
@@ -97,9 +97,9 @@ class SandboxServer:
         return self
 
     def run(self, *, on_ready: Callable[[], None]) -> None:
-        """Run in this thread until ``request_stop``. ``on_ready`` is called when connections are accepted.
+        """Run in this thread until ``request_stop``. Raises ``SandboxStartError``.
 
-        Raises ``SandboxStartError``.
+        :param on_ready: called when the server accepts connections.
         """
         listener = self._listen()
         self._server = self._make_server(on_ready=on_ready)
@@ -111,7 +111,7 @@ class SandboxServer:
             self._server.should_exit = True
 
     def stop(self) -> None:
-        """Stop the background thread and wait until it is gone. Stopping twice does no harm."""
+        """Stop the background thread and wait until it has ended. You may call this more than once."""
         self.request_stop()
         if self._thread is not None:
             self._thread.join(timeout=GRACE + 5)
@@ -128,7 +128,7 @@ class SandboxServer:
         self.stop()
 
     def _listen(self) -> socket.socket:
-        """Bind here, because uvicorn would end the whole process over a taken port."""
+        """Bind here, because uvicorn ends the whole process if the port is taken."""
         settings = self.settings
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(
@@ -153,7 +153,7 @@ class SandboxServer:
         config = uvicorn.Config(
             create_app(sandbox=self.sandbox),
             http=TransportProtocol,
-            loop="asyncio",  # its transports give the socket, which a reset on demand needs
+            loop="asyncio",  # its transports expose the socket, which the fault of a reset connection needs
             ws="none",
             lifespan="off",
             log_config=None,
@@ -167,7 +167,7 @@ class SandboxServer:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server that reports when it is ready and leaves signals to its starter."""
+    """uvicorn's server, which reports when it is ready and does not handle signals."""
 
     def __init__(self, config: uvicorn.Config, *, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -178,7 +178,7 @@ class _Server(uvicorn.Server):
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # Left alone, uvicorn would answer 500 to requests that a fault keeps waiting.
+        # Without this, uvicorn answers 500 to requests that a fault keeps waiting.
         asyncio.get_running_loop().call_later(GRACE, self._cut_connections)
         await super().shutdown(sockets=sockets)
 
@@ -193,6 +193,6 @@ class _Server(uvicorn.Server):
 
 
 def _url(host: str, port: int) -> str:
-    # A server that listens everywhere is reached here at the loopback address.
+    # On this machine, the loopback address reaches a server that listens on all addresses.
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"

@@ -1,4 +1,4 @@
-"""The settings of a sandbox, frozen, and validated as they are made."""
+"""The settings of a sandbox. They are frozen, and validated when they are made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from sentinelhub_provider.sandbox.world.delivery.stores import open_store
 
-#: Credentials of the demo client. They open nothing but a sandbox, so they may stand in documentation and logs.
+#: Credentials of the demo client. They work for a sandbox only, so documentation and logs may show them.
 DEMO_CLIENT_ID = "sandbox-client"
 DEMO_CLIENT_SECRET = "sandbox-secret-not-a-real-one"  # noqa: S105
 
@@ -24,8 +24,9 @@ AccountState = Literal["ok", "empty"]
 class ClientSettings:
     """An OAuth client that the sandbox knows, with its account.
 
-    ``permissions`` are the APIs it may call. Any other answers 403. ``account`` is ``"empty"`` for an account without
-    processing units. Every authorized call then answers 403. ``token_lifetime`` (seconds) overrides the sandbox's.
+    :param permissions: the APIs that it may call. Any other API answers 403.
+    :param account: ``"empty"`` for an account without processing units. Then every authorized call answers 403.
+    :param token_lifetime: seconds that a token is valid. ``None`` means the sandbox's setting.
     """
 
     client_id: str
@@ -58,7 +59,7 @@ class SandboxSettings:
     permissions: frozenset[Api] = ALL_APIS
     """APIs that the main client may call."""
     account: AccountState = "ok"
-    """State of the main client's account. ``"empty"`` answers 403 to every authorized call."""
+    """State of the main client's account. With ``"empty"`` every authorized call answers 403."""
     further_clients: tuple[ClientSettings, ...] = ()
     token_lifetime: float = 3600
     """Seconds that a token is valid. Sentinel Hub's own clients expect 3600. Copernicus Data Space gives 1800."""
@@ -69,7 +70,7 @@ class SandboxSettings:
     token_requests_per_minute: float | None = None
     """Token requests that are answered per minute, over all clients. ``None`` sets no limit."""
     control: bool = False
-    """Mount the control surface (``/sandbox/control``) of counters, faults and issued tokens. Anyone may call it."""
+    """Mount ``/sandbox/control`` with counters, faults and issued tokens. Anyone may call it without a token."""
     latency: float = 0.0
     """Seconds to wait before every answer of the APIs and of the token endpoint."""
     seed: int = 0
@@ -77,9 +78,9 @@ class SandboxSettings:
     scenes: Path | None = None
     """Folder with GeoTIFF files and STAC items to serve instead of the synthetic scenes."""
     delivery: str | Path | None = None
-    """Target of the jobs' deliveries, a folder with a folder for each bucket, or the URL of an S3 endpoint.
+    """Target of the jobs' deliveries. It is a folder with a folder for each bucket, or the URL of an S3 endpoint.
 
-    With ``None`` jobs take their time and leave nothing behind.
+    With ``None``, jobs run as usual but deliver nothing.
     """
     max_body_bytes: int = 10 * 1024 * 1024
     """Largest request body. A larger one answers 413. The service's own limit is not published."""
@@ -112,7 +113,7 @@ class SandboxSettings:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether an address to listen on can be reached from this machine only."""
+    """Tell whether only this machine can reach an address to listen on."""
     if host == "localhost":
         return True
     try:

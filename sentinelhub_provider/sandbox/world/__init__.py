@@ -1,1 +1,1 @@
-"""The imitated world behind the APIs, which is scenes, evalscripts and object storage."""
+"""The imitated world behind the APIs. It has scenes, evalscripts and object storage."""

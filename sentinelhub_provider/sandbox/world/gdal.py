@@ -1,6 +1,7 @@
-"""rasterio as a whole. Threads that load it piece by piece at once find halves of it, or no PROJ.
+"""All that the sandbox uses of rasterio. It is loaded when a request first needs it.
 
-Python lets one thread at a time load this module, and has the others wait. It is loaded when a request first needs it.
+Threads that import rasterio's modules at the same time may find them half loaded, or without PROJ. Python lets only one
+thread load this module, and the others wait.
 """
 
 from __future__ import annotations

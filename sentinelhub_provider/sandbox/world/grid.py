@@ -1,4 +1,4 @@
-"""The pixel grid of a request, with the centre of each pixel in its own CRS and on the ellipsoid.
+"""The pixel grid of a request. It gives each pixel's centre in the grid's CRS and in longitude and latitude.
 
 Coordinates are always in the order easting/northing or longitude/latitude, also for EPSG:4326, as Sentinel Hub
 reads them. Rows run from north to south.
@@ -31,9 +31,9 @@ WGS84 = 4326
 class Grid:
     """A north-up raster of ``width`` x ``height`` pixels.
 
-    ``left`` and ``top`` are the outer corner of the *whole* raster and ``dx``, ``dy`` (both positive) its pixel size,
-    in units of ``EPSG:epsg``. ``row0`` and ``col0`` move the grid by whole pixels, so that a window of a grid has
-    bit for bit the same pixel centres as the grid itself.
+    ``left`` and ``top`` are the outer corner of the *whole* raster. ``dx`` and ``dy`` (both positive) are its pixel
+    size. All are in units of ``EPSG:epsg``. ``row0`` and ``col0`` move the grid by whole pixels, so that a window of a
+    grid has exactly the same pixel centres as the grid itself.
     """
 
     epsg: int
@@ -66,21 +66,21 @@ class Grid:
 
     @property
     def geographic(self) -> bool:
-        """Whether coordinates are degrees."""
+        """Whether coordinates are in degrees."""
         return self.epsg == WGS84 or (
             self.epsg != WEB_MERCATOR and utm.zone_of(self.epsg) is None and _is_geographic(self.epsg)
         )
 
     @property
     def transform(self) -> Any:
-        """The affine transform from pixels to CRS coordinates (``affine.Affine``), as rasterio takes it."""
+        """The affine transform from pixels to CRS coordinates (``affine.Affine``), in rasterio's form."""
         from sentinelhub_provider.sandbox.world.gdal import from_origin
 
         min_x, _, _, max_y = self.bounds
         return from_origin(min_x, max_y, self.dx, self.dy)
 
     def window(self, row: int, col: int, height: int, width: int) -> Grid:
-        """Cut out the part that begins at ``row``, ``col``. Its pixel centres are exactly this grid's."""
+        """Cut out the part that begins at ``row``, ``col``. Its pixel centres are exactly those of this grid."""
         return replace(self, row0=self.row0 + row, col0=self.col0 + col, height=height, width=width)
 
     def axes(self) -> tuple[Array, Array]:
@@ -95,14 +95,14 @@ class Grid:
         if self.epsg == WGS84:
             lon, lat = _mesh(x, y)
         elif self.epsg == WEB_MERCATOR:
-            # Separable: cheaper on the axes than on every pixel.
+            # The projection is separable, so that converting the axes is cheaper than converting every pixel.
             lon, lat = _mesh(*to_lonlat(WEB_MERCATOR, x, y))
         else:
             lon, lat = to_lonlat(self.epsg, *_mesh(x, y))
         return lon, lat
 
     def outline(self, points_per_side: int = 16) -> tuple[Array, Array]:
-        """Longitude and latitude of points all along the outer border, in degrees."""
+        """Longitude and latitude of points along the outer border, in degrees."""
         min_x, min_y, max_x, max_y = self.bounds
         t = np.linspace(0.0, 1.0, points_per_side, endpoint=False)
         xs = min_x + (max_x - min_x) * np.concatenate([t, np.ones_like(t), 1 - t, np.zeros_like(t)])
@@ -115,7 +115,7 @@ class Grid:
         return float(lon.min()), float(lat.min()), float(lon.max()), float(lat.max())
 
     def metres_per_pixel(self) -> float:
-        """The coarser of the two pixel sides in metres of the CRS. Degrees are converted at the grid's centre."""
+        """The longer pixel side in metres of the CRS. Degrees are converted at the latitude of the grid's centre."""
         if not self.geographic:
             return max(self.dx, self.dy)
         _, min_y, _, max_y = self.bounds

@@ -1,6 +1,6 @@
-"""Universal transverse Mercator on WGS 84, vectorised, by Krueger's series of third order in the third flattening.
+"""Universal transverse Mercator on WGS 84, vectorised, by Krueger's series to third order in the third flattening n.
 
-PROJ's numbers differ in the tenth of a millimetre, which would change one pixel in 500 of the pictures by one digit.
+PROJ's numbers differ by a tenth of a millimetre, which would change one pixel in 500 of the pictures by one digit.
 """
 
 from __future__ import annotations
@@ -39,29 +39,29 @@ _K = 2 * math.sqrt(_N) / (1 + _N)
 
 
 class Zone(NamedTuple):
-    """A UTM zone with ``number`` 1..60, ``north`` of the equator or south of it."""
+    """A UTM zone. ``number`` is 1..60. ``north`` tells whether it lies north of the equator."""
 
     number: int
     north: bool
 
     @property
     def epsg(self) -> int:
-        """EPSG code on WGS 84, which is 326nn in the north and 327nn in the south."""
+        """EPSG code on WGS 84, 326nn in the north and 327nn in the south."""
         return (32600 if self.north else 32700) + self.number
 
     @property
     def central_meridian(self) -> float:
-        """Degrees east."""
+        """Longitude of the central meridian in degrees east."""
         return -183.0 + 6.0 * self.number
 
     @property
     def west(self) -> float:
-        """Western limit in degrees. The eastern one lies 6 degrees further."""
+        """Western limit in degrees. The eastern limit lies 6 degrees further."""
         return self.central_meridian - 3.0
 
 
 def zone_of(epsg: int) -> Zone | None:
-    """Name the zone of an EPSG code, or ``None`` if it is not a UTM zone on WGS 84."""
+    """Return the zone of an EPSG code, or ``None`` if it is not a UTM zone on WGS 84."""
     if 32601 <= epsg <= 32660:
         return Zone(epsg - 32600, True)
     if 32701 <= epsg <= 32760:
@@ -70,7 +70,7 @@ def zone_of(epsg: int) -> Zone | None:
 
 
 def forward(zone: Zone, lon: Array, lat: Array) -> tuple[Array, Array]:
-    """Longitude and latitude in degrees to easting and northing in metres."""
+    """Convert longitude and latitude in degrees to easting and northing in metres."""
     phi = np.radians(lat)
     lam = np.radians(lon - zone.central_meridian)
     sin_phi = np.sin(phi)
@@ -86,7 +86,7 @@ def forward(zone: Zone, lon: Array, lat: Array) -> tuple[Array, Array]:
 
 
 def inverse(zone: Zone, easting: Array, northing: Array) -> tuple[Array, Array]:
-    """Easting and northing in metres to longitude and latitude in degrees."""
+    """Convert easting and northing in metres to longitude and latitude in degrees."""
     offset = 0.0 if zone.north else _FALSE_NORTHING_SOUTH
     xi = (np.asarray(northing) - offset) / _RADIUS
     eta = (np.asarray(easting) - _FALSE_EASTING) / _RADIUS

@@ -1,4 +1,4 @@
-"""The object storage of jobs, which is a local folder or an S3 endpoint."""
+"""Object storage that jobs read from and deliver to. It is a local folder or an S3 endpoint."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ NOT_IMITATED: Final = (
         "Google need a folder to deliver to."
     ),
 )
-"""Features of the service that this lacks, and unknown behaviour of the service."""
+"""Features of the service that the sandbox lacks, and unknown behaviour of the service."""

@@ -1,4 +1,4 @@
-"""GeoPackages with the features of a request, and with the manifest of a job's features."""
+"""GeoPackages with the features of a job, and with the manifest of the features that it processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_FEATURES: Final = 700_000
 
 @dataclass(frozen=True)
 class Feature:
-    """A polygon to process, in ``EPSG:epsg``. ``properties`` are the other columns, by their names in lower case."""
+    """A polygon to process, in ``EPSG:epsg``. ``properties`` has the other columns, by their names in lower case."""
 
     id: int
     epsg: int
@@ -37,7 +37,7 @@ class Feature:
 
 
 def read_features(content: bytes) -> list[Feature]:
-    """Read the polygons of all feature tables. Raises :class:`ValueError` that says what is wrong with the file."""
+    """Read the polygons of all feature tables. A :class:`ValueError` says what is wrong with the file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "features.gpkg"
         path.write_bytes(content)
@@ -54,7 +54,7 @@ def read_features(content: bytes) -> list[Feature]:
 
 
 def write_features(tables: Mapping[str, Sequence[Feature]], columns: Mapping[str, type]) -> bytes:
-    """Write a GeoPackage. ``tables`` are by name, each in one CRS. ``columns`` are types of the properties, by name."""
+    """Write a GeoPackage of ``tables``, each with features of one CRS. ``columns`` has the types of the properties."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "features.gpkg"
         for name, features in tables.items():
@@ -97,7 +97,7 @@ def _read_layer(path: Path, layer: str) -> list[Feature]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a column's value as Python's own. A column of whole numbers with gaps comes as floats."""
+    """Return a column's value as a Python type. An integer column with nulls arrives as floats."""
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, float):
         return None if math.isnan(value) else int(value) if value.is_integer() else value

@@ -1,4 +1,4 @@
-"""Where in object storage something lies, as requests name it, and what opens it. Credentials are shown nowhere."""
+"""Locations in object storage, as requests name them, with their credentials. No answer shows the credentials."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from sentinelhub_provider.sandbox.errors import invalid
 
 CREDENTIALS: Final = ("accessKey", "secretAccessKey", "credentials")
-"""Fields of a request that open a bucket."""
+"""Fields of a request that hold credentials of a bucket."""
 
 HIDDEN: Final = "(hidden)"
 
@@ -25,7 +25,7 @@ _CREDENTIAL_IN_TEXT: Final = re.compile(
 
 @dataclass(frozen=True)
 class Access:
-    """The access to a bucket by keys or a role, or only by the bucket's own policy if all are ``None``."""
+    """The access to a bucket, by keys or by a role. If both are ``None``, only the bucket's policy applies."""
 
     access_key: str | None = field(default=None, repr=False)
     secret_access_key: str | None = field(default=None, repr=False)
@@ -35,7 +35,7 @@ class Access:
 
 @dataclass(frozen=True)
 class Location:
-    """An object, or what its name begins with. ``key`` has no slash at its beginning and may be empty."""
+    """An object or a prefix of objects. ``key`` has no slash at its beginning and may be empty."""
 
     scheme: Literal["s3", "gs"]
     bucket: str
@@ -52,12 +52,12 @@ class Location:
         return replace(self, key=key)
 
     def below(self, name: str) -> Location:
-        """Return what lies below this as in a folder."""
+        """Return the location ``name`` below this one, as in a folder."""
         return self.at(f"{self.key.rstrip('/')}/{name}".lstrip("/"))
 
 
 def parse_location(value: Any, path: str) -> Location:
-    """Read ``{"s3": {...}}`` or ``{"gs": {...}}``. Raises ``ApiError`` (400) that names the field, never its value."""
+    """Read ``{"s3": {...}}`` or ``{"gs": {...}}``. An ``ApiError`` (400) names the field, never its value."""
     if not isinstance(value, Mapping):
         raise invalid(path, "is required and must be an object with s3 or gs")
     given = [name for name in ("s3", "gs") if value.get(name) is not None]
@@ -73,7 +73,7 @@ def parse_location(value: Any, path: str) -> Location:
 
 
 def without_credentials(value: Any) -> Any:
-    """Copy a request without the credentials of buckets, because no answer shows them."""
+    """Copy a request without the credentials of its buckets, which no answer shows."""
     if isinstance(value, Mapping):
         return {name: without_credentials(item) for name, item in value.items() if name not in CREDENTIALS}
     if isinstance(value, list):
@@ -82,7 +82,7 @@ def without_credentials(value: Any) -> Any:
 
 
 def hide_credentials(body: bytes) -> bytes:
-    """Hide the credentials of buckets in a body as sent, without making it invalid."""
+    """Replace the credentials in the bytes of a request's body. Valid JSON stays valid."""
     return _CREDENTIAL_IN_TEXT.sub(rb'\1"' + HIDDEN.encode() + rb'"', body)
 
 

@@ -12,14 +12,14 @@ MISSING_BOTO3: Final = "the sandbox cannot deliver to an S3 endpoint: boto3 is n
 
 
 class DeliveryError(Exception):
-    """Object storage that cannot be read or written. The text says where and why, and holds no credential."""
+    """Object storage that cannot be read or written. The text says where and why. It holds no credential."""
 
 
 class Store(Protocol):
     """Object storage. Every method raises :class:`DeliveryError`."""
 
     def put(self, location: Location, content: bytes, content_type: str = "application/octet-stream") -> None:
-        """Write an object. An existing one is replaced at once, so readers never see half of it."""
+        """Write an object. An existing one is replaced atomically."""
 
     def get(self, location: Location) -> bytes:
         """Read an object."""
@@ -29,9 +29,9 @@ class Store(Protocol):
 
 
 class FolderStore:
-    """Buckets are folders in a folder. ``s3://bucket/key`` lies at ``<folder>/bucket/key``.
+    """A folder with a folder for each bucket. ``s3://bucket/key`` lies at ``<folder>/bucket/key``.
 
-    A bucket must exist, as in a real storage. Keys and roles open every bucket.
+    A bucket must exist already, as in real object storage. The store does not check keys and roles.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -80,8 +80,8 @@ class FolderStore:
 class S3Store:
     """An S3 endpoint, reached with the credentials of each request.
 
-    A request with a role gets the credentials of the sandbox's own environment, because it cannot assume a role. One
-    without access is not signed.
+    A request with a role uses the credentials of the sandbox's own environment, because there is no role to assume. A
+    request without credentials and without a role is not signed.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -101,7 +101,7 @@ class S3Store:
         return content
 
     def exists(self, location: Location) -> bool:
-        """Ask for an object's head."""
+        """Send a HEAD request for an object."""
         try:
             self._call(location, self._client(location).head_object, "read")
         except DeliveryError as error:
@@ -156,9 +156,9 @@ def _make_client(endpoint: str, access: Access) -> Any:
 
 
 def open_store(delivery: str | Path) -> Store:
-    """Open the storage of the setting ``delivery``. An http(s) URL is an S3 endpoint, anything else a folder.
+    """Open the store of the setting ``delivery``. An http(s) URL is an S3 endpoint, anything else a folder.
 
-    Raises ``ValueError`` for a missing folder.
+    Raises ``ValueError`` for a folder that does not exist.
     """
     if isinstance(delivery, str) and delivery.startswith(("http://", "https://")):
         return S3Store(delivery)

@@ -1,4 +1,4 @@
-"""URLs with placeholders, by which a request says how its results are to be named."""
+"""URLs with placeholders, with which a request names its results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Template:
 
     @classmethod
     def of(cls, location: Location, known: tuple[str, ...], default: str) -> Template:
-        """Take a location whose key may hold ``known`` placeholders. Without any, ``default`` is put below it."""
+        """Take a location whose key may hold ``known`` placeholders. If it has none, append ``default``."""
         if any(name in known for name in _PLACEHOLDER.findall(location.key)):
             return cls(location)
         return cls(location.below(default))
@@ -38,11 +38,11 @@ class Template:
         return self.location.at("/".join(segments[:fixed]))
 
     def fill(self, values: Mapping[str, str]) -> Location:
-        """Return the place of one result. Placeholders without a value stay as they are."""
+        """Return the location of one result. Placeholders without a value stay as they are."""
         return self.location.at(_PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), self.location.key))
 
     def folder(self, values: Mapping[str, str]) -> Location:
-        """Return the folder of a request's own files, down to the last segment with these values."""
+        """Return the folder of a request's own files, up to the first segment that these values do not fill."""
         filled = self.fill(values).key.split("/")
         kept = next((n for n, segment in enumerate(filled) if _PLACEHOLDER.search(segment)), len(filled) - 1)
         return self.location.at("/".join(filled[:kept]))

@@ -1,4 +1,4 @@
-"""Reads the declarations of evalscripts V3, and runs the scripts in V8."""
+"""Evalscripts V3. This package checks what they declare and runs them in V8."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ NOT_IMITATED: Final = (
         "`inputMetadata` has `serviceVersion` and `normalizationFactor`."
     ),
 )
-"""Features of the service that this lacks, and unknown behaviour of the service."""
+"""Features of the service that the sandbox lacks, and unknown behaviour of the service."""

@@ -13,12 +13,12 @@ MOSAICKINGS: Final = ("SIMPLE", "ORBIT", "TILE")
 SAMPLE_TYPES: Final = ("AUTO", "INT8", "UINT8", "INT16", "UINT16", "UINT32", "FLOAT32")
 DEFAULT_OUTPUT: Final = "default"
 MAX_OUTPUT_BANDS: Final = 1000
-"""A guard of the sandbox's own against an evalscript that exhausts memory."""
+"""The sandbox's own limit. It stops an evalscript that would exhaust memory."""
 
 
 @dataclass(frozen=True)
 class InputBand:
-    """A band that the evalscript reads, in ``unit``. ``factor`` converts the band's default unit into it."""
+    """A band that the evalscript reads, in ``unit``. Values in the band's default unit times ``factor`` are in it."""
 
     info: BandInfo
     unit: str
@@ -40,10 +40,10 @@ class DataSource:
 
 @dataclass(frozen=True)
 class Input:
-    """An input object with bands of one dataset. ``dataset`` is its place in the request's ``input.data``.
+    """An input object, the bands of the dataset with the index ``dataset`` in the request's ``input.data``.
 
-    ``key`` is the name of the samples in a fused evalscript, ``None`` if there is only one dataset. ``has_bounds`` says
-    whether tiles tell where their data lie.
+    :param key: name under which a fused evalscript finds the samples, or ``None`` for a single dataset.
+    :param has_bounds: whether the metadata of tiles have the bounds of their data.
     """
 
     dataset: int
@@ -57,7 +57,7 @@ class Input:
 class Output:
     """An output raster. ``nodata`` is the value for GDAL's no data tag, or ``None``.
 
-    ``band_names`` are those of ``setup()``, or ``None`` if it declares a number of bands.
+    ``band_names`` are the names of the bands in ``setup()``, or ``None`` if it gave their number.
     """
 
     id: str
@@ -76,7 +76,7 @@ class Setup:
 
     @property
     def fused(self) -> bool:
-        """Whether samples come in an object with one array for each dataset."""
+        """Whether samples arrive as an object with one array for each dataset."""
         return self.inputs[0].key is not None
 
     @property
@@ -87,7 +87,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Rules:
-    """The differences of the APIs, in the default sample type of an output, and whether its bands may have names."""
+    """The differences of the APIs in the default sample type of an output, and in whether its bands may have names."""
 
     sample_type: str = "AUTO"
     named_bands: bool = False
@@ -101,7 +101,7 @@ STATISTICAL_RULES: Final = Rules(sample_type="FLOAT32", named_bands=True)
 def parse_setup(declared: Mapping[str, Any], sources: Sequence[DataSource], rules: Rules = PROCESS_RULES) -> Setup:
     """Check what ``setup()`` returned against the request's datasets.
 
-    Raises :class:`~..errors.ApiError` (``RENDERER_EXCEPTION``) saying which property is wrong.
+    An :class:`~..errors.ApiError` (``RENDERER_EXCEPTION``) says which property is wrong.
     """
     mosaicking = _mosaicking(declared.get("mosaicking"), "SIMPLE")
     return Setup(

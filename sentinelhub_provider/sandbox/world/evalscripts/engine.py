@@ -1,6 +1,6 @@
-"""Runs an evalscript in V8, in an isolate of its own that has neither files nor network nor clock of the host's.
+"""Runs an evalscript in V8, in its own isolate without access to files, network and the host's clock.
 
-Pixels pass through ArrayBuffers that V8 and numpy share, so that the loop over pixels runs wholly inside V8.
+Pixels pass through ArrayBuffers that V8 and numpy share. The loop over pixels runs entirely inside V8.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ from sentinelhub_provider.sandbox.world.evalscripts.contract import (
 from sentinelhub_provider.sandbox.world.evalscripts.errors import SCRIPT_NAME, ScriptTimeoutError, from_v8, script_error
 from sentinelhub_provider.sandbox.world.evalscripts.simple import check_version, simple_bands, wrap_simple
 
-# V8 guards its tables with memory protection keys where the processor has them. A thread inherits the right to read
-# them from the thread that starts it, so a thread older than V8 ends the whole process with a segmentation fault.
+# V8 guards its tables with memory protection keys on processors that have them. A thread inherits the right to read
+# them from the thread that starts it. In a thread older than V8, access to them ends the process (segmentation fault).
 init_mini_racer(flags=(*DEFAULT_V8_FLAGS, "--no-memory-protection-keys"), ignore_duplicate_init=True)
 
 _CREATING: Final = threading.Lock()
-"""V8 ends the process now and then where two threads make its first context at once."""
+"""V8 sometimes ends the process if two threads create its first context at the same time."""
 
 _SETTLE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of an evalscript, in ``seconds`` of running time in all, and ``memory`` bytes of V8's heap."""
+    """The limits of an evalscript, ``seconds`` of running time in total and ``memory`` bytes of V8's heap."""
 
     seconds: float = 60.0
     memory: int = 512 * 1024 * 1024
@@ -61,7 +61,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class SceneList:
-    """The scenes of one input. ``field`` is ``orbits`` or ``tiles``, or ``None`` with mosaicking SIMPLE."""
+    """The scenes of one input. ``field`` is ``orbits`` or ``tiles``, or ``None`` without entries for SIMPLE."""
 
     field: str | None
     entries: Sequence[Mapping[str, Any]]
@@ -69,7 +69,7 @@ class SceneList:
 
 @dataclass(frozen=True)
 class Offer:
-    """Scenes of one input that ``preProcessScenes()`` may choose among.
+    """Scenes of one input that ``preProcessScenes()`` may choose from.
 
     ``key`` is the input's. See :class:`.contract.Input`. ``field`` is ``orbits`` or ``tiles``, by mosaicking. ``None``
     offers nothing. ``start`` and ``end`` are RFC 3339 times.
@@ -83,18 +83,18 @@ class Offer:
 
 
 class Evalscript:
-    """A loaded evalscript. Use it as a context manager, which frees V8's memory at the end.
+    """A loaded evalscript. As a context manager it frees V8's memory at the end.
 
-    It blocks. Use it in a worker thread, not in one that runs an event loop.
+    Its methods block. Use it in a worker thread, not in a thread that runs an event loop.
 
-    Every method raises :class:`~..errors.ApiError` 400 ``RENDERER_EXCEPTION`` with the JavaScript message, and the line
-    in the evalscript, when the evalscript fails.
+    If the evalscript fails, a method raises :class:`~..errors.ApiError` 400 ``RENDERER_EXCEPTION``. Its message has the
+    JavaScript message and the line in the evalscript.
     """
 
     def __init__(
         self, source: str, *, limits: Limits | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Load ``source``. ``clock`` returns monotonic seconds, to measure the evalscript's time."""
+        """Load ``source``. ``clock`` returns monotonic seconds. It measures the evalscript's running time."""
         self._simple = check_version(source)
         self._source = source
         self._limits = limits or Limits()
@@ -131,7 +131,7 @@ class Evalscript:
         self.close()
 
     def close(self) -> None:
-        """Free V8's memory. The evalscript cannot be used any more."""
+        """Free V8's memory. After that, the evalscript cannot be used."""
         self._inputs, self._results = [], []
         self._v8.close()
 
@@ -141,7 +141,7 @@ class Evalscript:
         return parse_setup(declared, sources, rules)
 
     def _load_simple(self, sources: Sequence[DataSource]) -> dict[str, Any]:
-        """Make the functions of a full script of a simple one, and return what its ``setup()`` would."""
+        """Turn a simple script into the functions of a full one. Return what ``setup()`` of that would return."""
         bands = simple_bands(self._source, sources)
         if not self._simple_loaded:
             self._eval(f"{wrap_simple(self._source, bands)}\n//# sourceURL={SCRIPT_NAME}", discard=True)
@@ -150,7 +150,7 @@ class Evalscript:
         return {"input": bands, "output": {"bands": count}}
 
     def choose_scenes(self, offers: Sequence[Offer]) -> list[list[int]]:
-        """Return the entries that ``preProcessScenes()`` keeps, as numbers for each offer, in its order."""
+        """Call ``preProcessScenes()``. Return the indexes of the entries that it keeps of each offer, in its order."""
         request = [
             {"key": offer.key, "field": offer.field, "entries": offer.entries, "from": offer.start, "to": offer.end}
             for offer in offers
@@ -186,8 +186,8 @@ class Evalscript:
     ) -> dict[str, NDArray[np.float64]]:
         """Evaluate ``size`` pixels. ``inputs[input][sample][band]`` are flat arrays, in the order of the setup.
 
-        Returns an array of shape ``(pixels, bands)`` for each output. It has the unrounded values of
-        ``evaluatePixel()``, and zeros if that returned nothing.
+        Returns for each output an array of shape ``(pixels, bands)`` with the unrounded values that ``evaluatePixel()``
+        returned. Pixels for which it returned nothing are 0.
         """
         counts = tuple(len(samples) for samples in inputs)
         self._allocate(counts, size)
@@ -204,7 +204,7 @@ class Evalscript:
         }
 
     def user_data(self) -> Any:
-        """Call ``updateOutputMetadata()`` if there is one. Return ``outputMetadata.userData``, ``None`` if unset."""
+        """Call ``updateOutputMetadata()`` if it exists. Return ``outputMetadata.userData``, or ``None`` if unset."""
         return json.loads(self._call("finish"))
 
     def _allocate(self, counts: tuple[int, ...], size: int) -> None:
@@ -227,7 +227,7 @@ class Evalscript:
         return self._eval(f"__host.{call}")
 
     def _call(self, function: str, argument: str | None = None) -> str:
-        # JSON is JavaScript, and a JSON string of a JSON text is a safe literal.
+        # JSON is valid JavaScript, so that a JSON text in a JSON string is a safe literal.
         return str(self._eval(f"__host.{function}({'' if argument is None else json.dumps(argument)})"))
 
     def _eval(self, code: str, *, discard: bool = False) -> Any:
@@ -251,7 +251,7 @@ class Evalscript:
         return None if discard else result
 
     def _settle(self) -> None:
-        """Wait until V8 has really stopped. If it were closed before, it would report to an event loop that is gone."""
+        """Wait until V8 has stopped. If it is closed earlier, it reports to an event loop that no longer exists."""
         with suppress(JSEvalException):
             self._v8.eval("0", timeout_sec=_SETTLE_SECONDS)
 
@@ -267,7 +267,7 @@ def _describe(each: Input) -> dict[str, Any]:
 
 @cache
 def _host_scripts() -> str:
-    """Return the scripts that run before the evalscript, as one, because each call of V8 goes through three threads."""
+    """Return the scripts that run before the evalscript, as one. Each call of V8 passes through three threads."""
     folder = resources.files(__package__)
     return "\n".join(
         [*(folder.joinpath(name).read_text(encoding="utf-8") for name in ("prelude.js", "driver.js")), "0"]

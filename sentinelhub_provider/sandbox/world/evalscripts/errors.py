@@ -1,4 +1,4 @@
-"""From what V8 reports to what the service answers."""
+"""Converts V8's error reports into the service's errors."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class ScriptTimeoutError(ApiError):
 
 
 def script_error(message: str) -> ApiError:
-    """Make the 400 for an evalscript that is at fault."""
+    """Make the 400 for a faulty evalscript."""
     return ApiError(400, "RENDERER_EXCEPTION", message)
 
 
 def missing_output(wanted: str, known: Sequence[str], why: str = "") -> ApiError:
-    """Make the 400 for an output that a request wants and ``setup()`` lacks."""
+    """Make the 400 for an output that the request names and ``setup()`` lacks."""
     message = f"Output {wanted} requested but missing from function setup(); it has {', '.join(known)}.{why}"
     return ApiError(400, "COMMON_BAD_PAYLOAD", message)
 
 
 def from_v8(report: str) -> ApiError:
-    """Read the message and the place in the user's evalscript from V8's report of an exception.
+    """Read the message of an exception, and its place in the user's evalscript, from V8's report.
 
-    A report begins with ``script:line: message`` and the source line. A stack may follow after a blank line. Its
-    first frame within the evalscript is the place. Errors of the sandbox's own checks have no such frame.
+    A report begins with ``script:line: message`` and the source line. A stack may follow after a blank line. Its first
+    frame within the evalscript is the place. Errors of the sandbox's own checks have no such frame.
     """
     head, _, rest = report.partition("\n")
     script, _, message = head.partition(": ")

@@ -1,4 +1,4 @@
-"""Reads an evalscript's version, and completes simple scripts, which are a body that returns the pixel's values."""
+"""Reads the version of an evalscript, and simple scripts. A simple script is a body that returns a pixel's values."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _NAME: Final = re.compile(r"(?<![\w$.])[A-Za-z_$][\w$]*")
 
 
 def check_version(source: str) -> bool:
-    """Tell whether a script is a simple one. Raises :class:`~..errors.ApiError` for a version that is not run.
+    """Tell whether a script is a simple one. Raises :class:`~..errors.ApiError` for an unsupported version.
 
-    The version stands in a line ``//VERSION=3`` before any code. The service withdrew older versions. Since then, it
-    reads scripts without a version as version 3, both simple ones and those with ``setup()`` and ``evaluatePixel()``.
+    The version stands in a line ``//VERSION=3`` before any code. The service has withdrawn older versions. Therefore it
+    also reads simple scripts, and scripts with ``setup()`` and ``evaluatePixel()``, as version 3 without such a line.
     """
     code = _code(source)
     if not _FUNCTION.search(code) and _returns(code):
@@ -60,7 +60,7 @@ def simple_bands(source: str, sources: Sequence[DataSource]) -> list[str]:
 
 
 def wrap_simple(source: str, bands: Sequence[str]) -> str:
-    """Return the functions of a full script. Lines keep their numbers."""
+    """Return a simple script as the functions of a full script. Its lines keep their numbers."""
     arguments = ", ".join(f"sample.{band}" for band in bands)
     return (
         f"function __simple({', '.join(bands)}) {{ {source}\n}}\n"
@@ -70,7 +70,7 @@ def wrap_simple(source: str, bands: Sequence[str]) -> str:
 
 
 def _returns(code: str) -> bool:
-    """Tell whether the script itself returns, and not only functions in it."""
+    """Tell whether the script has a ``return`` outside the functions in it."""
     while "{" in code:
         shorter = _FUNCTION_BODY.sub(" ", code)
         shorter = _BLOCK.sub(r" \1 ", code) if shorter == code else shorter
@@ -81,5 +81,5 @@ def _returns(code: str) -> bool:
 
 
 def _code(source: str) -> str:
-    """Return the script without comments and without what its texts say."""
+    """Return the script without comments, and with empty string literals."""
     return _TEXT.sub(lambda match: " " if match["comment"] else '""', source)

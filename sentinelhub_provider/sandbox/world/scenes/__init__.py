@@ -1,4 +1,4 @@
-"""The scenes to search and to render, which are synthetic or from a folder."""
+"""Scenes to search and to render. They are synthetic or come from a folder."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ NOT_IMITATED: Final = (
         "without regard to edges."
     ),
 )
-"""Features of the service that this lacks, and unknown behaviour of the service."""
+"""Features of the service that the sandbox lacks, and unknown behaviour of the service."""
 
 
 def __getattr__(name: str) -> Any:
-    """Load the sources only when they are needed. They need numpy, and the sandbox starts faster without it."""
+    """Load the sources, which need numpy, only when they are used, so that the sandbox starts faster."""
     if name == "SyntheticScenes":
         from sentinelhub_provider.sandbox.world.scenes.synthetic import SyntheticScenes
 

@@ -1,7 +1,7 @@
 """The backscatter of the synthetic landscape's surfaces for a radar in C band.
 
-Each surface has its gamma nought in decibels for VV and VH. The values are round numbers close to published ones. Their
-order matters. Calm water is dark, roofs are bright, and plants depolarise.
+Each surface has its gamma nought in decibels for VV and VH. The values are round numbers near published ones. Only
+their order matters. Calm water is dark, roofs are bright, and plants depolarise.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ DECIBELS: Final[dict[str, tuple[float, float]]] = {
 }  # fmt: skip
 
 LOOKS: Final = 4
-"""Looks of a pixel. Sentinel-1's GRD in high resolution has about 4.4."""
+"""Number of looks of a pixel. Sentinel-1's GRD in high resolution has about 4.4."""
 
 SPECKLE_CELL: Final = 10.0
-"""Metres on the landscape's plane over which speckle is the same."""
+"""Side in metres of a square on the landscape's plane within which speckle is the same."""
 
 
 def mix(shares: Mapping[str, Values], polarisation: str) -> Values:
-    """Gamma nought of a mixed pixel, in linear power."""
+    """Compute gamma nought of a mixed pixel, in linear power."""
     column = POLARISATIONS.index(polarisation)
     total = np.zeros_like(next(iter(shares.values())))
     for surface, share in shares.items():
@@ -53,9 +53,9 @@ def mix(shares: Mapping[str, Values], polarisation: str) -> Values:
 
 
 def speckle(x: Coordinates, y: Coordinates, seed: int, *, averaged: int = 1) -> Values:
-    """Multiplicative noise of mean 1 at points of the plane (metres), like that of a coherent image.
+    """Compute multiplicative noise of mean 1 at points of the plane (metres), like that of a coherent image.
 
-    ``averaged`` is the number of source pixels in a filter's window. It dampens the noise as their mean would.
+    :param averaged: number of source pixels in a filter's window. The noise is dampened as by their mean.
     """
     cells = hash_cells(split(x, SPECKLE_CELL)[0], split(y, SPECKLE_CELL)[0], derive(seed, 110))
     # The mean of exponentially distributed intensities has a gamma distribution.

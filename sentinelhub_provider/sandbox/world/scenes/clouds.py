@@ -1,6 +1,6 @@
 """Clouds, their shadows and cirrus over the synthetic landscape, for one pass of a satellite.
 
-The sky is seeded by the pass (swath and day), not by the tile, so that clouds run on across tile borders.
+The seed of the sky depends on the pass (swath and day), not on the tile, so that clouds continue across tile borders.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from sentinelhub_provider.sandbox.world.scenes.noise import (
 )
 
 CLOUD_OPACITY: Final = 0.3
-"""From this opacity on, a pixel counts as cloud (scene classification 8 and 9)."""
+"""Lowest opacity at which a pixel counts as cloud (scene classification 8 and 9)."""
 
 CIRRUS_OPACITY: Final = 0.08
-"""From this opacity on, a pixel counts as cirrus (scene classification 10)."""
+"""Lowest opacity at which a pixel counts as cirrus (scene classification 10)."""
 
 _DEVIATION: Final = 0.33
-"""Standard deviation of the noise that clouds are cut from."""
+"""Standard deviation of the noise. Clouds are where it exceeds a threshold."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class Sky:
     shadow: Values
 
     def cloudy(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Where a pixel counts as covered, by cloud or cirrus."""
+        """Tell for each point whether it counts as covered by cloud or cirrus."""
         return (self.cloud >= CLOUD_OPACITY) | (self.cirrus >= CIRRUS_OPACITY)
 
 
 @dataclass(frozen=True)
 class Weather:
-    """The weather of one pass. ``cover`` is the intended mean share of cloud, ``size`` that of clouds in metres."""
+    """The weather of one pass. ``cover`` is the intended mean share of cloud. ``size`` is that of clouds in metres."""
 
     seed: int
     cover: float
@@ -61,12 +61,12 @@ class Weather:
 
     @property
     def clear(self) -> bool:
-        """Whether there is no cloud anywhere."""
+        """Whether there are no clouds at all."""
         return self.cover <= 0 and self.cirrus <= 0
 
 
 def weather(seed: int, swath: int, day: date, sun_azimuth: float, sun_zenith: float) -> Weather:
-    """Draw the weather of a pass. About a third of them are clear, a quarter overcast."""
+    """Draw the weather of a pass. About a third of the passes are clear, and a quarter are overcast."""
     own = derive(seed, 60, swath, day.toordinal())
     lot, second = fraction(own, 1), fraction(own, 2)
     if lot < 0.34:
@@ -88,11 +88,11 @@ def weather(seed: int, swath: int, day: date, sun_azimuth: float, sun_zenith: fl
 
 
 def sky(state: Weather, lon: Coordinates, lat: Coordinates, *, shadows: bool = True) -> Sky:
-    """Draw the sky over each point (one-dimensional arrays of degrees). Without ``shadows``, it takes half the time."""
+    """Draw the sky over each point (one-dimensional arrays of degrees). Without ``shadows`` it takes half the time."""
     return _sky(state, lon.tobytes(), lat.tobytes(), shadows)
 
 
-@lru_cache(maxsize=32)  # of 1 MB at most, where readers take BLOCK points at a time
+@lru_cache(maxsize=32)  # at most 1 MB each, because readers take BLOCK points at a time
 def _sky(state: Weather, longitudes: bytes, latitudes: bytes, shadows: bool) -> Sky:
     x, y = to_plane(np.frombuffer(longitudes), np.frombuffer(latitudes))
     nothing = np.zeros(x.shape, np.float32)
@@ -104,7 +104,7 @@ def _sky(state: Weather, longitudes: bytes, latitudes: bytes, shadows: bool) -> 
         cloud = smoothstep(-0.05, 0.2, _billows(state, x, y) - cut)
         if shadows:
             reach = state.top * math.tan(math.radians(min(state.sun_zenith, 75.0)))
-            # The shadow falls away from the sun; so a shadowed point looks towards the sun for its cloud.
+            # The shadow falls away from the sun. So the cloud of a shadowed point lies towards the sun.
             east, north = math.sin(math.radians(state.sun_azimuth)), math.cos(math.radians(state.sun_azimuth))
             above = _billows(state, x + east * reach, y + north * reach)
             shadow = smoothstep(-0.02, 0.16, above - cut) * (1 - cloud)
@@ -118,10 +118,10 @@ def _sky(state: Weather, longitudes: bytes, latitudes: bytes, shadows: bool) -> 
 
 
 def _threshold(state: Weather, x: Coordinates, y: Coordinates) -> Values:
-    """Height at which the noise becomes cloud, so that about the intended share is covered. It varies regionally."""
+    """Compute the threshold of the noise at which the share of cloud is about ``state.cover``. It varies regionally."""
     region = gradient_noise(x, y, 160_000.0, derive(state.seed, 10))
     cover = np.clip(np.float32(state.cover) + np.float32(0.45) * region, 0.004, 0.996)
-    # The logistic function stands in for the normal distribution's quantile.
+    # The quantile of the logistic distribution approximates that of the normal distribution.
     threshold: Values = np.float32(_DEVIATION / 1.7) * np.log((1 - cover) / cover)
     return threshold - np.float32(0.05)
 

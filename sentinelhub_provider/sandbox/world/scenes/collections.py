@@ -1,6 +1,6 @@
 """The collections that the synthetic source offers, as data.
 
-Bands, units and resolutions as Sentinel Hub documents them.
+Bands, units and resolutions are those that Sentinel Hub documents.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ LOCAL_INCIDENCE: Final = "localIncidenceAngle"
 _REFLECTANCE = ("REFLECTANCE", "DN")
 
 _OPTICAL: Final = (
-    # name, what, metres, common name, micrometres
+    # name, description, metres per pixel, common name, wavelength in micrometres
     ("B01", "Coastal aerosol", 60, "coastal", 0.4427),
     ("B02", "Blue", 10, "blue", 0.4924),
     ("B03", "Green", 10, "green", 0.5598),

@@ -1,4 +1,4 @@
-"""The elevation model of the synthetic landscape. It has no dates."""
+"""The elevation model, with the heights of the synthetic landscape. It has no dates."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RESOLUTIONS: Final = {"MAPZEN": 30.0, "COPERNICUS": 30.0, "COPERNICUS_30": 30.0,
 
 
 def elevation(seed: int, lon: Coordinates, lat: Coordinates) -> Values:
-    """Height above the sea in metres at each point (one-dimensional arrays of degrees). It is rarely below 0."""
+    """Compute the height above the sea in metres at each point (one-dimensional arrays of degrees). Few are below 0."""
     x, y = to_plane(lon, lat)
     metres: Values = np.float32(HILLS) * ground(seed, x, y)
     metres += np.float32(RANGES) * gradient_noise(x, y, RANGE_SIZE, derive(seed, 4))
@@ -37,14 +37,14 @@ def elevation(seed: int, lon: Coordinates, lat: Coordinates) -> Values:
 
 
 def geoid(lon: Coordinates, lat: Coordinates) -> Values:
-    """Height of the sea above the ellipsoid in metres. It is invented, smooth, and within the range of the real one."""
+    """Compute an invented height of the sea above the ellipsoid in metres, smooth and within the real range."""
     phi, lam = np.radians(lat), np.radians(lon)
     height: Values = (18.0 + 30.0 * np.sin(lam) * np.cos(phi) + 22.0 * np.sin(2 * phi)).astype(np.float32)
     return height
 
 
 def search(seed: int, bbox: Bounds | None) -> Iterator[ElevationScene]:
-    """List the tiles that touch a box. The time does not matter."""
+    """List the tiles that touch a box. Tiles have no dates."""
     for tile in tiles.tiles_in(bbox):
         yield ElevationScene(seed, tile)
 
@@ -72,7 +72,7 @@ class ElevationScene(TileScene):
 
     @property
     def datetime(self) -> datetime:
-        """When the model was published, which is the same for every tile."""
+        """Date of publication of the model, which is the same for every tile."""
         return DEM.start
 
     @property
@@ -88,7 +88,7 @@ class ElevationScene(TileScene):
     def read(self, bands: Sequence[str], grid: Grid, how: Reading = AS_STORED) -> dict[str, NDArray[np.float32]]:
         """Compute bands on a grid. See :class:`.model.Scene`.
 
-        ``options`` are ``demInstance`` (its resolution), ``egm`` (height above the ellipsoid) and ``clampNegative``.
+        The options are ``demInstance`` (its resolution), ``egm`` (height above the ellipsoid) and ``clampNegative``.
         """
         pixel = RESOLUTIONS[str(how.options.get("demInstance", "MAPZEN"))]
         inside, lon, lat = locate(self.tile, grid, pixel, snap=how.upsampling == "NEAREST")

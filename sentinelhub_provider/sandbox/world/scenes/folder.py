@@ -1,8 +1,8 @@
 """Scenes from a folder of GeoTIFF files with STAC items, in place of the synthetic ones.
 
 Every ``*.json`` file of the folder and its subfolders that is a STAC item is a scene. Its assets are raster files of
-the folder, and ``href`` is relative to the item. An asset names its bands in ``bands`` or ``eo:bands``. An asset
-without them has one band with the asset's name.
+the folder. ``href`` is relative to the item. An asset names its bands in ``bands`` or ``eo:bands``. An asset that names
+no bands has one band, with the name of the asset.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class FolderError(ValueError):
 
 @dataclass(frozen=True)
 class BandFile:
-    """The place of a band. ``index`` counts from 1. A stored number times ``scale`` plus ``offset`` is in its unit."""
+    """The file of a band. ``index`` counts from 1. A stored number times ``scale`` plus ``offset`` is in its unit."""
 
     path: Path
     index: int
@@ -66,9 +66,9 @@ class FolderScene:
     files: Mapping[str, BandFile]
 
     def read(self, bands: Sequence[str], grid: Grid, how: Reading = AS_STORED) -> dict[str, NDArray[np.float32]]:
-        """Warp bands to a grid. See :class:`.model.Scene`. ``dataMask`` is 1 where every requested band has data.
+        """Warp bands to a grid. See :class:`.model.Scene`. ``dataMask`` is 1 where all bands that are read have data.
 
-        Files are served as they are. ``options`` change nothing.
+        Files are served as they are. ``options`` have no effect.
         """
         import numpy as np
 
@@ -93,7 +93,7 @@ class FolderScene:
 
 
 class FolderScenes:
-    """Source of the scenes of a folder. It reads all items at once. Raises :class:`FolderError` if one is broken."""
+    """Source of the scenes of a folder. It reads all items at once. A broken one raises :class:`FolderError`."""
 
     def __init__(self, path: str | Path) -> None:
         """Read the folder ``path``."""
@@ -221,7 +221,7 @@ def _scaling(asset: Mapping[str, Any], index: int, band: str, collection: str, w
 
 
 def _inspect(item: Path, name: str, path: Path) -> tuple[int, int, float, bool]:
-    """Number of bands, EPSG code, metres per pixel, and whether values are whole numbers."""
+    """Return the number of bands, the EPSG code, metres per pixel, and whether values are whole numbers."""
     from sentinelhub_provider.sandbox.world.gdal import RasterioError, rasterio
     from sentinelhub_provider.sandbox.world.grid import Grid
 

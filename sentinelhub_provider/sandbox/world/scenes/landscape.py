@@ -1,8 +1,8 @@
 """The synthetic landscape as a continuous function of the place alone.
 
-The world is laid out on one plane, spherical Mercator scaled to be true at 45 degrees. So there are no seams at tile or
-zone borders, and shapes are undistorted everywhere. Features are 1.4 times larger at the equator and 0.7 times as large
-at 60 degrees. The one seam is the antimeridian. There is no sea.
+The world lies on one plane, spherical Mercator with true scale at 45 degrees. Therefore there are no seams at tile or
+zone borders, and shapes are undistorted everywhere. Features are 1.4 times as large at the equator and 0.7 times as
+large at 60 degrees. The only seam is the antimeridian. There is no sea.
 
 Nothing here depends on the date. See :mod:`.seasons` for the vegetation.
 """
@@ -37,7 +37,7 @@ from sentinelhub_provider.sandbox.world.scenes.noise import (
 PLANE_RADIUS: Final = 6_378_137.0 * math.cos(math.radians(45.0))
 """Web Mercator's radius in metres, scaled so that the plane is true to scale at 45 degrees."""
 
-# Sizes of things, in metres on the plane.
+# Sizes in metres on the plane.
 BLOCK_SIZE: Final = 950.0
 RIVER_SPACING: Final = 13_000.0
 STREAM_SPACING: Final = 3_400.0
@@ -48,11 +48,11 @@ HOUSE_SIZE: Final = 26.0
 
 @dataclass(frozen=True)
 class Land:
-    """The landscape at each point. Shares are 0..1 and do not overlap: water, built-up land, forest, the rest farmed.
+    """The landscape at each point. Shares are 0..1. Land that is not water, town or forest is farmland.
 
-    ``latitude`` is in degrees. ``height`` is about -1..1, low to high ground. ``town``, ``road`` and ``roof`` are
-    shares of the built-up land. ``field`` is a hash that is the same all over one field. ``margin`` is the share of
-    field border. ``vigour`` tells how well things grow, around 1. ``texture`` is fine grain, -1..1.
+    ``latitude`` is in degrees. ``height`` is about -1..1, low to high ground. ``roof`` is a share of the town.
+    ``field`` is a hash that is the same all over one field. ``margin`` is the share of field border. ``vigour`` is a
+    factor on growth, around 1. ``texture`` is fine grain, -1..1.
     """
 
     latitude: Values
@@ -79,7 +79,7 @@ class Land:
 
 
 def to_plane(lon: Coordinates, lat: Coordinates) -> tuple[Coordinates, Coordinates]:
-    """Longitude and latitude in degrees to metres on the landscape's plane."""
+    """Convert longitude and latitude in degrees to metres on the landscape's plane."""
     limited = np.clip(lat, -85.0, 85.0)
     x = np.radians(lon) * PLANE_RADIUS
     y = np.arctanh(np.sin(np.radians(limited))) * PLANE_RADIUS
@@ -87,22 +87,22 @@ def to_plane(lon: Coordinates, lat: Coordinates) -> tuple[Coordinates, Coordinat
 
 
 def ground(seed: int, x: Coordinates, y: Coordinates) -> Values:
-    """Lie of the land at points of the plane, about -1..1, low to high."""
+    """Compute the height of the ground at points of the plane, about -1..1 from low to high."""
     return fractal_noise(x, y, 11_000.0, 4, derive(seed, 1))
 
 
 def survey(seed: int, lon: Coordinates, lat: Coordinates) -> Land:
-    """Describe the land at each point (one-dimensional arrays of degrees), once for all days of a request."""
+    """Compute the land at each point (one-dimensional arrays of degrees). It is cached for all days of a request."""
     return _survey(seed, lon.tobytes(), lat.tobytes())
 
 
-@lru_cache(maxsize=16)  # of 3 MB at most, where readers take BLOCK points at a time
+@lru_cache(maxsize=16)  # at most 3 MB each, because readers take BLOCK points at a time
 def _survey(seed: int, longitudes: bytes, latitudes: bytes) -> Land:
     lon, lat = np.frombuffer(longitudes), np.frombuffer(latitudes)
     x, y = to_plane(lon, lat)
     height = ground(seed, x, y)
 
-    # Everything that people and rivers draw is bent by the same gentle warp, so that it belongs together.
+    # The same gentle warp bends roads, towns and fields, so that they fit together.
     bend_x = gradient_noise(x, y, 4_200.0, derive(seed, 2))
     bend_y = gradient_noise(x, y, 4_200.0, derive(seed, 3))
     wx, wy = x + bend_x * 420.0, y + bend_y * 420.0
@@ -149,7 +149,7 @@ def _survey(seed: int, longitudes: bytes, latitudes: bytes) -> Land:
 
 
 def _waters(seed: int, x: Coordinates, y: Coordinates, height: Values) -> tuple[Values, Values, Values]:
-    """Share of lakes, rivers and streams, the strip of trees along them, and how muddy they are."""
+    """Return the share of lakes, rivers and streams, that of the trees along them, and how muddy they are."""
     swing_x = gradient_noise(x, y, 1_900.0, derive(seed, 10))
     swing_y = gradient_noise(x, y, 1_900.0, derive(seed, 11))
     rx, ry = x + swing_x * 520.0, y + swing_y * 520.0
@@ -183,7 +183,7 @@ def _follow(
     waves: tuple[tuple[float, float], ...],
     seed: int,
 ) -> tuple[Values, Values, Hashes, Coordinates]:
-    """Distance and offset in metres to the nearest of a family of winding lines, its hash, and the position along it.
+    """Return distance and offset in metres to the nearest of many winding lines, its hash, and the position along it.
 
     The lines are endless. They run at ``angle`` (radians), ``spacing`` metres apart. ``waves`` are (amplitude, length)
     in metres.
@@ -203,7 +203,7 @@ def _follow(
 
 
 def _roads(seed: int, x: Coordinates, y: Coordinates) -> tuple[Values, Values, tuple[Hashes, Coordinates]]:
-    """Share of country roads, the offset to the nearest in metres, its hash, and the position along it."""
+    """Return the share of country roads, the offset to the nearest in metres, its hash, and the position along it."""
     distance, offset, which, u = _follow(
         x, y, 0.28, ROAD_SPACING, ((520.0, 6_500.0), (60.0, 1_500.0)), derive(seed, 20)
     )
@@ -220,12 +220,12 @@ class _Built:
 
 
 def _town(seed: int, x: Coordinates, y: Coordinates, along: tuple[Hashes, Coordinates], offset: Values) -> _Built:
-    """Villages and towns, strung along the roads like beads."""
+    """Compute villages and towns, which lie along the roads."""
     which, u = along
     place, position = split(u, TOWN_SPACING)
     identity = rehash(which ^ (place.view(np.uint32) * np.uint32(0x9E3779B1)), derive(seed, 30))
     size = unit(identity)
-    # A fifth of the places are empty, most are villages, one in eight is a town.
+    # A fifth of the places are empty. One in eight is a town. The others are villages.
     radius = np.where(
         size < np.float32(0.2), np.float32(-400), np.float32(190) + np.float32(330) * (size - np.float32(0.2))
     )
@@ -274,7 +274,7 @@ class _Parcels:
 
 
 def _parcels(seed: int, x: Coordinates, y: Coordinates) -> _Parcels:
-    """Fields. They are in blocks bounded by lanes, and each block is divided into strips at its own angle."""
+    """Compute fields. Lanes bound blocks, and each block is divided into strips at its own angle."""
     block = voronoi(x, y, BLOCK_SIZE, derive(seed, 50), jitter=0.85)
     identity = hash_cells(block.ix, block.iy, derive(seed, 51))
     angle = unit(identity) * np.float32(math.pi)

@@ -14,16 +14,15 @@ if TYPE_CHECKING:
     from sentinelhub_provider.sandbox.world.grid import Bounds, Grid
 
 DATA_MASK: Final = "dataMask"
-"""The band that every collection has. It is 1 where there is data, 0 elsewhere."""
+"""The band that every collection has. It is 1 where there is data, and 0 elsewhere."""
 
 
 @dataclass(frozen=True)
 class BandInfo:
-    """A band. ``units`` are the names that an evalscript may request, the default first.
+    """A band. ``units`` are the names that an evalscript may use, the default first.
 
-    ``resolution`` is in metres per pixel at the source, ``None`` for a computed band. ``dn_factor`` is the digital
-    number per unit of the default unit. ``common_name`` and ``wavelength`` (micrometres) are those of STAC's ``eo``
-    extension.
+    ``resolution`` is in metres per pixel of the source, or ``None`` for a computed band. A value in the default unit
+    times ``dn_factor`` is a digital number. ``common_name`` and ``wavelength`` (micrometres) are STAC's.
     """
 
     name: str
@@ -39,8 +38,8 @@ class BandInfo:
 class CollectionInfo:
     """A collection. ``short_name`` is its name in Sentinel Hub's error messages.
 
-    ``extent`` is west, south, east, north in degrees. ``start`` is the time of the oldest scene, ``end`` that of the
-    newest, or ``None`` while it grows. ``max_metres_per_pixel`` is the coarsest resolution of the Process API.
+    ``extent`` is west, south, east, north in degrees. ``start`` is the time of the oldest scene. ``end`` is that of the
+    newest, or ``None`` while it grows. ``max_metres_per_pixel`` is the coarsest that the Process API renders.
     """
 
     id: str
@@ -59,9 +58,9 @@ class CollectionInfo:
     license: str = "proprietary"
     properties: Mapping[str, Any] = field(default_factory=dict)
     mosaickings: tuple[str, ...] = ("SIMPLE", "ORBIT", "TILE")
-    """How an evalscript may have its scenes laid together."""
+    """The values of ``mosaicking`` that an evalscript may choose."""
     cataloged: bool = True
-    """Whether the Catalog has it. The elevation model has no scenes to search."""
+    """Whether the Catalog has it. The elevation model has no scenes to search for."""
 
     def band(self, name: str) -> BandInfo | None:
         """Look a band up by its name."""
@@ -73,7 +72,7 @@ class Reading:
     """How a scene is read.
 
     ``upsampling`` and ``downsampling`` are ``NEAREST``, ``BILINEAR`` or ``BICUBIC``. ``options`` are the collection's
-    own ways of processing, by the names of the API (``backCoeff``, ``egm``, ...).
+    own processing options, by their names in the API (``backCoeff``, ``egm``, ...).
     """
 
     upsampling: str = "NEAREST"
@@ -105,7 +104,7 @@ class Scene(Protocol):
 
     @property
     def geometry(self) -> dict[str, Any]:
-        """GeoJSON geometry of the data, longitude and latitude."""
+        """GeoJSON geometry of the data in longitude and latitude."""
 
     @property
     def cloud_cover(self) -> float | None:
@@ -122,21 +121,22 @@ class Scene(Protocol):
     def read(self, bands: Sequence[str], grid: Grid, how: Reading = AS_STORED) -> dict[str, NDArray[np.float32]]:
         """Read bands on a grid, each an array of shape ``grid.shape`` in the band's default unit.
 
-        ``dataMask`` is 1 where the scene has data. Elsewhere every band is 0.
-        Raises :class:`KeyError` for a band that the collection lacks.
+        ``dataMask`` is 1 where the scene has data. Elsewhere every band is 0. Raises :class:`KeyError` for a band that
+        the collection lacks.
         """
 
 
 class SceneSource(Protocol):
-    """Where scenes come from."""
+    """A source of scenes."""
 
     def collections(self) -> Sequence[CollectionInfo]:
         """List the collections."""
 
     def search(self, collection: str, *, bbox: Bounds | None, start: datetime, end: datetime) -> Iterator[Scene]:
-        """Find scenes that touch ``bbox`` (``None`` for anywhere) from ``start`` to ``end`` (included), newest first.
+        """Find scenes that touch ``bbox`` from ``start`` to ``end``, both included, newest first.
 
-        Scenes are made one by one as they are taken. An unknown collection has none.
+        ``None`` for ``bbox`` means anywhere. The search is lazy and makes each scene when you take it. An unknown
+        collection has no scenes.
         """
 
     def get(self, collection: str, scene_id: str) -> Scene | None:
@@ -144,5 +144,5 @@ class SceneSource(Protocol):
 
 
 def find_collection(source: SceneSource, collection_id: str) -> CollectionInfo | None:
-    """Look a collection up by its id, or by its short name (``S2L2A``), as requests of the documentation have it."""
+    """Look a collection up by its id, or by its short name (``S2L2A``), which requests in the documentation use."""
     return next((info for info in source.collections() if collection_id in (info.id, info.short_name)), None)

@@ -1,4 +1,4 @@
-"""Hash-seeded noise on the plane. A coordinate always has the same value, in any window.
+"""Hash-seeded noise on the plane. A coordinate has the same value in every window.
 
 Everything is a pure function of coordinate and seed. No generator has a state. Arrays are one-dimensional, float64
 for coordinates (metres) and float32 for values.
@@ -28,7 +28,7 @@ _TO_UNIT = np.float32(1 / 2**32)
 
 
 def scramble(value: int) -> int:
-    """Mix the bits of an integer into an even 32-bit number (the same mixer as :func:`hash_cells`)."""
+    """Mix the bits of an integer into an evenly distributed 32-bit number, as :func:`hash_cells` does."""
     h = value & 0xFFFFFFFF
     h = ((h ^ (h >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
     h = ((h ^ (h >> 15)) * 0x846CA68B) & 0xFFFFFFFF
@@ -43,12 +43,12 @@ def derive(seed: int, *parts: int) -> int:
 
 
 def fraction(seed: int, *parts: int) -> float:
-    """A number in [0, 1) from a seed and numbers."""
+    """Derive a number in [0, 1) from a seed and numbers."""
     return derive(seed, *parts) / 2**32
 
 
 def _mix(h: Hashes) -> Hashes:
-    """Mix in place. The array is the caller's own."""
+    """Mix the bits in place. The caller must own the array."""
     h ^= h >> _16
     h *= _M1
     h ^= h >> _15
@@ -58,7 +58,7 @@ def _mix(h: Hashes) -> Hashes:
 
 
 def hash_cells(ix: Cells, iy: Cells, seed: int) -> Hashes:
-    """Hash integer cells to 32 even bits each."""
+    """Hash integer cells to evenly distributed 32-bit numbers."""
     h = ix.view(np.uint32) * _X
     h ^= iy.view(np.uint32) * _Y
     h += np.uint32(scramble(seed))
@@ -66,17 +66,17 @@ def hash_cells(ix: Cells, iy: Cells, seed: int) -> Hashes:
 
 
 def rehash(h: Hashes, seed: int) -> Hashes:
-    """Draw another independent hash from one."""
+    """Derive another, independent hash from a hash."""
     return _mix(h * _S + np.uint32(scramble(seed)))
 
 
 def unit(h: Hashes) -> Values:
-    """Hashes to numbers in [0, 1)."""
+    """Convert hashes to numbers in [0, 1)."""
     return h.astype(np.float32) * _TO_UNIT
 
 
 def split(x: Coordinates, scale: float) -> tuple[Cells, Values]:
-    """Cell number and position within the cell (0..1) for cells of ``scale`` metres."""
+    """Return the cell's number and the position within the cell (0..1) for cells of ``scale`` metres."""
     s = x * (1.0 / scale)
     i = np.floor(s)
     s -= i
@@ -84,7 +84,7 @@ def split(x: Coordinates, scale: float) -> tuple[Cells, Values]:
 
 
 def _fade(t: Values) -> Values:
-    """Perlin's quintic, whose first and second derivative vanish at the cell's border."""
+    """Apply Perlin's quintic, whose first and second derivative are 0 at the cell's border."""
     fade = t * np.float32(6)
     fade -= np.float32(15)
     fade *= t
@@ -96,7 +96,7 @@ def _fade(t: Values) -> Values:
 
 
 def gradient_noise(x: Coordinates, y: Coordinates, scale: float, seed: int) -> Values:
-    """Perlin noise with cells of ``scale`` metres, mean 0, standard deviation about 0.25, and within about [-1, 1]."""
+    """Compute Perlin noise, mean 0, deviation about 0.25, within about [-1, 1], with cells of ``scale`` metres."""
     ix, fx = split(x, scale)
     iy, fy = split(y, scale)
     mixed_seed = np.uint32(scramble(seed))
@@ -128,7 +128,7 @@ def gradient_noise(x: Coordinates, y: Coordinates, scale: float, seed: int) -> V
 
 
 def fractal_noise(x: Coordinates, y: Coordinates, scale: float, octaves: int, seed: int, gain: float = 0.5) -> Values:
-    """Sum of ``octaves`` Perlin noises, each of half the scale and ``gain`` times the strength of the one before."""
+    """Add ``octaves`` Perlin noises, each of half the scale and ``gain`` times the strength of the one before."""
     total = gradient_noise(x, y, scale, seed)
     strength = 1.0
     for octave in range(1, octaves):
@@ -138,7 +138,7 @@ def fractal_noise(x: Coordinates, y: Coordinates, scale: float, octaves: int, se
 
 
 def value_noise(x: Coordinates, y: Coordinates, scale: float, seed: int) -> Values:
-    """Bilinear value noise in [-1, 1] for texture. It is rougher and cheaper than Perlin's."""
+    """Compute bilinear value noise in [-1, 1] for texture. It is rougher and cheaper than Perlin noise."""
     ix, fx = split(x, scale)
     iy, fy = split(y, scale)
     west = ix.view(np.uint32) * _X
@@ -156,7 +156,7 @@ def value_noise(x: Coordinates, y: Coordinates, scale: float, seed: int) -> Valu
 
 
 def curve_noise(u: Coordinates, scale: float, h: Hashes) -> tuple[Values, Values]:
-    """Smooth noise along a line and its derivative by ``u``. ``h`` chooses the line. Values are in [-1, 1]."""
+    """Compute smooth noise in [-1, 1] along a line, and its derivative by ``u``. ``h`` chooses the line."""
     i, f = split(u, scale)
     cell = i.view(np.uint32) * _X
     first = unit(_mix(cell ^ h))
@@ -168,10 +168,10 @@ def curve_noise(u: Coordinates, scale: float, h: Hashes) -> tuple[Values, Values
 
 
 class Voronoi(NamedTuple):
-    """The nearest and the border of a jittered lattice.
+    """The nearest point of a jittered lattice.
 
-    ``ix`` and ``iy`` are the cell whose point is nearest. ``border`` is about the distance in metres to the border with
-    the next one. ``dx`` and ``dy`` are in metres from that cell's point to here.
+    ``ix`` and ``iy`` are the cell with the nearest point. ``border`` is the approximate distance in metres to the
+    border with the next nearest. ``dx`` and ``dy`` are the offset in metres from the nearest point.
     """
 
     ix: Cells
@@ -182,7 +182,7 @@ class Voronoi(NamedTuple):
 
 
 def voronoi(x: Coordinates, y: Coordinates, scale: float, seed: int, jitter: float = 0.8) -> Voronoi:
-    """Voronoi cells of one random point per ``scale`` x ``scale`` metres."""
+    """Compute Voronoi cells of one random point per ``scale`` x ``scale`` metres."""
     ix, fx = split(x, scale)
     iy, fy = split(y, scale)
     best = np.full(ix.shape, 9.0, np.float32)
@@ -218,14 +218,14 @@ def voronoi(x: Coordinates, y: Coordinates, scale: float, seed: int, jitter: flo
 
 
 def smoothstep(low: float, high: float, value: Values) -> Values:
-    """0 below ``low``, 1 above ``high``, smooth between."""
+    """Return 0 below ``low``, 1 above ``high``, and a smooth transition between."""
     t = np.clip((value - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
     result: Values = t * t * (np.float32(3) - np.float32(2) * t)
     return result
 
 
 def line(distance: Values, width: float | Values, softness: float = 5.0) -> Values:
-    """How much of a pixel a line of ``width`` metres covers whose middle lies ``distance`` metres away (0..1)."""
+    """Return the share (0..1) of a pixel that a line covers, ``width`` metres wide and ``distance`` metres away."""
     half = np.asarray(width, np.float32) * np.float32(0.5) + np.float32(softness)
     cover: Values = np.clip((half - distance) * np.float32(0.5 / softness), 0, 1)
     return cover

@@ -1,8 +1,8 @@
-"""The farming year, with the share of green, ripe and flowering ground of each crop on each day.
+"""The farming year. For each day it tells how green, how ripe and how much in flower each crop is.
 
-The year here runs from 1 November (day 0) to 31 October (day 364), so that winter crops, which are sown before the
-turn of the calendar year, lie within one. Days are those of 46 degrees north. :func:`season_day` moves other latitudes
-and hemispheres there.
+The farming year runs from 1 November (day 0) to 31 October (day 364). Winter crops, which are sown before the end of
+the calendar year, lie within one such year. Days are those of 46 degrees north. :func:`season_day` converts the days of
+other latitudes and of the southern hemisphere.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _Curve = tuple[tuple[str, float], ...]
 
 
 class Crop(NamedTuple):
-    """One crop's year. Each curve is a list of (``"month-day"``, value 0..1), straight lines between.
+    """One crop's year. Each curve is a list of (``"month-day"``, value 0..1) with straight lines between.
 
-    ``green`` is the share of the ground under green leaves, ``ripe`` that under straw and stubble. ``bloom`` is the
-    share of the green in yellow flower. ``weight`` tells how often fields carry it.
+    ``green`` is the share of the ground under green leaves. ``ripe`` is the share under straw and stubble. ``bloom`` is
+    the share of the green in yellow flower. ``weight`` is the relative number of fields with the crop.
     """
 
     name: str
@@ -113,7 +113,7 @@ BROADLEAF: Final = Crop(
 
 def _day(month_day: str) -> int:
     month, day = map(int, month_day.split("-"))
-    # 2001 has no 29 February, and follows the November of _START.
+    # 2001 follows the November of _START and has no 29 February.
     return (date(2000 if month >= 11 else 2001, month, day) - _START).days
 
 
@@ -134,20 +134,20 @@ def table(crops: tuple[Crop, ...]) -> tuple[Values, Values, Values]:
 
 
 def season_year(when: date, southern: bool) -> int:
-    """Number the farming year by the calendar year of its harvest (north)."""
+    """Return the number of the farming year, which is the calendar year of its harvest (in the north)."""
     shifted = when.toordinal() + (183 if southern else 0)
     moved = date.fromordinal(shifted)
     return moved.year + (1 if moved.month >= 11 else 0)
 
 
 def season_day(when: date, latitude: Values) -> Values:
-    """Day of the farming year (0..364) at each latitude, in degrees. The south is half a year off.
+    """Return the day of the farming year (0..364) at each latitude in degrees. The south is half a year off.
 
-    Spring comes two days later with each degree towards the pole, and autumn as much earlier.
+    Each degree towards the pole delays spring by up to two days and advances autumn by as much.
     """
     north_day = (when.toordinal() - date(when.year, 1, 1).toordinal() - 304) % DAYS
     day = np.where(latitude < 0, np.float32((north_day + 183) % DAYS), np.float32(north_day))
-    # Nothing shifts in mid-winter (day 75) and mid-summer (day 257); the shift is largest in April and September.
+    # The shift is 0 in mid-winter (day 75) and mid-summer (day 257), and largest in April and October.
     towards_pole = np.clip(np.abs(latitude) - np.float32(46), -14, 10)
     shift = np.sin((day - np.float32(75)) * np.float32(2 * np.pi / 365)) * towards_pole * np.float32(2)
     result: Values = np.clip(day - shift, 0, DAYS - 1)

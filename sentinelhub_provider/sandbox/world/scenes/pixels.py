@@ -1,4 +1,4 @@
-"""Computes bands from land and sky, such as reflectances, scene classification, probabilities and angles."""
+"""Computes the values of bands from land and sky, such as reflectances, scene classification and probabilities."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class _Pixels:
         return cloudiness
 
     def _surface(self, band: str) -> Values:
-        """Reflectance of the ground in full light."""
+        """Return the reflectance of the ground in full light."""
         if band not in self._ground:
             self._ground[band] = spectra.mix(self._shares, band) * self._brightness
         return self._ground[band]
@@ -95,7 +95,7 @@ class _Pixels:
         value = self._surface(band)
         shade = np.float32(1 - spectra.of(spectra.SKY_LIGHT, band)) * over.shadow * np.float32(0.82)
         value = value * (1 - shade)
-        # Clouds are not equally bright everywhere: thick in the middle, ragged at the rim.
+        # Clouds are brighter in the middle, where they are thick, than at their edges.
         white = spectra.of(spectra.CLOUD, band) * (np.float32(0.5) + np.float32(0.5) * over.cloud)
         value = value * (1 - over.cloud) + white * over.cloud
         veil = over.cirrus * np.float32(0.75)
@@ -105,7 +105,7 @@ class _Pixels:
             value = value * spectra.of(spectra.TRANSMITTANCE, band) + path
             if band == "B10":
                 value = value + over.cirrus * np.float32(0.06) + over.cloud * np.float32(0.006)
-        # Stored as whole digital numbers, as in a product.
+        # Products store whole digital numbers.
         stored: Values = np.rint(np.clip(value, 0.0001, 1.6) * np.float32(10_000)) * np.float32(0.0001)
         return stored
 

@@ -1,6 +1,6 @@
-"""Scenes that a test publishes in the Catalog on time, days late, out of order, or processed again.
+"""Scenes that a test publishes in the Catalog, on time, days late, out of order, or processed again.
 
-They lie over the synthetic world, whose own scenes appear as soon as they are sensed.
+They are added to the synthetic world, whose own scenes appear as soon as they are sensed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sentinelhub_provider.sandbox.world.grid import Bounds, Grid
 
 MAX_PUBLISHED: Final = 100_000
-"""Most scenes that are kept."""
+"""Maximum number of published scenes."""
 
 _ID: Final = re.compile(
     r"S2[ABC]_(?P<product>MSIL1C|MSIL2A)_\w{15}_N(?P<baseline>\d{4})_R\d{3}_T(?P<tile>\w{5})_\w{15}"
@@ -32,18 +32,17 @@ _BASELINE: Final = "0510"
 
 
 Moment = datetime
-"""The type, where a field has its name."""
+"""The type ``datetime``, for a class with a field of that name."""
 
 
 @dataclass(frozen=True)
 class Publication:
     """Scenes to publish.
 
-    ``tile`` is its name, such as ``33TVM``. ``bbox`` selects the tile at its middle instead. ``sensed`` is the time of
-    the newest of ``count`` scenes. The others are a second earlier each. ``published`` is the appearance of the first
-    scene. ``every`` is in seconds from one appearance to the next. ``None`` is now. ``cloud_cover`` is in per cent,
-    ``None`` for that of the weather. ``replaces`` is the ID of a scene to process again, with its tile and time and the
-    next baseline.
+    ``tile`` is the tile's name, such as ``33TVM``. ``bbox`` selects the tile at its middle instead. ``sensed`` is the
+    time of the newest of ``count`` scenes, which are a second apart. ``published`` is the time at which the first scene
+    appears. ``every`` is in seconds to the next. For both times ``None`` is now. ``cloud_cover`` is in per cent, or
+    ``None`` for that of the weather. ``replaces`` is the ID of a scene to process again, with the next baseline.
     """
 
     collection: str = "sentinel-2-l2a"
@@ -98,7 +97,7 @@ class PublishedScene:
 
 
 class PublishedScenes:
-    """A source of the scenes of ``world`` and the published ones. ``clock`` tells the time. It is thread-safe."""
+    """A source of the scenes of ``world`` and of the published ones. ``clock`` returns the time. Thread-safe."""
 
     def __init__(self, world: SceneSource, *, clock: Callable[[], datetime]) -> None:
         self._world = world

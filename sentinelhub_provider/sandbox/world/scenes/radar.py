@@ -1,7 +1,7 @@
-"""Synthetic Sentinel-1 scenes, which are ground range detected, in interferometric wide swath, with VV and VH.
+"""Synthetic Sentinel-1 scenes (ground range detected, interferometric wide swath, VV and VH).
 
-This is simplified. A scene covers a tile of 100 km, and every place is seen every sixth day in each direction. Without
-orthorectification a pixel lies where it would lie with it.
+The model is simplified. A scene covers a tile of 100 km. A satellite sees a place every sixth day in each direction. A
+pixel lies at the same place with and without orthorectification.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ FIRST_DAY: Final = date(2016, 1, 1)
 REVISIT_DAYS: Final = 6
 DIRECTIONS: Final = ("ascending", "descending")
 SOURCE_PIXEL: Final = 10.0
-"""Metres."""
+"""Metres per pixel of the source."""
 
 SCENE_SECONDS: Final = 25
 INCIDENCE: Final = (31.0, 46.0)
-"""Degrees at the near and the far edge of the swath."""
+"""Incidence angle in degrees at the near and the far edge of the swath."""
 
 _LOCAL_HOUR: Final = {"ascending": 17.6, "descending": 5.6}
 _SECONDS_PER_DEGREE: Final = 98.6 * 60 / 360
@@ -60,7 +60,7 @@ def search(seed: int, bbox: Bounds | None, start: datetime, end: datetime) -> It
             by_phase.setdefault((_phase(_swath(tile), direction), direction), []).append(tile)
     day = min(end.date(), date.max - timedelta(days=1))
     while day >= start.date():
-        # A pass belongs to its local day, which is off by up to one from UTC's; scenes are ordered by UTC.
+        # A pass belongs to its local day, which differs from the UTC day by up to one. Scenes are ordered by UTC.
         scenes = [
             RadarScene(seed, tile, local, direction)
             for local in (day - timedelta(days=1), day, day + timedelta(days=1))
@@ -104,12 +104,12 @@ class RadarScene(TileScene):
 
     @cached_property
     def swath(self) -> int:
-        """Number of the swath, as of Sentinel-2's."""
+        """Number of the swath, the same as for Sentinel-2."""
         return _swath(self.tile)
 
     @cached_property
     def id(self) -> str:
-        """Product id in the form of Sentinel-1's. The data take stands for the tile."""
+        """Product id in Sentinel-1's form. The data take ID encodes the tile."""
         start, stop = self.datetime, self.datetime + timedelta(seconds=SCENE_SECONDS)
         cycle = self.day.toordinal() // 12
         orbit = (cycle * _RELATIVE_ORBITS + self.relative_orbit) % 1_000_000
@@ -166,8 +166,8 @@ class RadarScene(TileScene):
     def read(self, bands: Sequence[str], grid: Grid, how: Reading = AS_STORED) -> dict[str, NDArray[np.float32]]:
         """Compute bands on a grid, in linear power. See :class:`.model.Scene`.
 
-        ``options`` are ``backCoeff`` (the coefficient; GAMMA0_TERRAIN removes the light and shade of slopes) and
-        ``speckleFilter``. Coarser than 10 m, a pixel shows the value at its centre.
+        The options are ``backCoeff`` (the coefficient, where GAMMA0_TERRAIN removes the effect of slopes) and
+        ``speckleFilter``. A pixel larger than 10 m has the value at its centre.
         """
         out = {band: np.zeros(grid.shape, np.float32) for band in bands}
         for band in bands:
@@ -202,7 +202,7 @@ class RadarScene(TileScene):
         factor = self._to_coefficient(coefficient, lon)
         if coefficient != "GAMMA0_TERRAIN":
             factor = factor * self._slopes(lon, lat)
-        # Wet soil sends more back; the whole pass shares the weather.
+        # Wet soil scatters more back. The whole pass has the same weather.
         own = derive(self.seed, 96, self.swath, self.day.toordinal())
         factor = factor * np.float32(0.85 + 0.35 * fraction(own))
         window = options.get("speckleFilter") or {}
@@ -216,7 +216,7 @@ class RadarScene(TileScene):
         }
 
     def _to_coefficient(self, coefficient: str, lon: Coordinates) -> Values:
-        """Factor from gamma nought to another coefficient, at the angle at which the radar looks down."""
+        """Return the factor from gamma nought to another coefficient at the radar's incidence angle."""
         angle = np.radians(self._incidence(lon))
         factor = np.ones_like(angle)
         if coefficient in ("SIGMA0_ELLIPSOID", "BETA0"):
@@ -226,7 +226,7 @@ class RadarScene(TileScene):
         return np.asarray(factor, np.float32)
 
     def _incidence(self, lon: Coordinates) -> Coordinates:
-        """Degrees between the radar's look and the vertical, from the near to the far side of the swath."""
+        """Return the degrees between the radar's look and the vertical, which grow from the near to the far side."""
         across = (lon + 180.0) / 360.0 * orbits.ORBITS - self.swath
         if self.direction == "descending":
             across = 1.0 - across
@@ -235,14 +235,14 @@ class RadarScene(TileScene):
         return angle
 
     def _facing(self, lon: Coordinates, lat: Coordinates) -> Values:
-        """Slope towards the radar, which looks to the right, so to the east when it flies north."""
+        """Return the slope towards the radar. The radar looks to the right, which is east when it flies north."""
         step = _TERRAIN_STEP / np.maximum(np.cos(np.radians(lat)), 0.1)
         rise = elevation(self.seed, lon + step, lat) - elevation(self.seed, lon - step, lat)
         slope: Values = rise / np.float32(2 * 20.0)
         return -slope if self.direction == "descending" else slope
 
     def _slopes(self, lon: Coordinates, lat: Coordinates) -> Values:
-        """Slopes that face the radar are bright."""
+        """Return the factor of the terrain's slopes. Slopes that face the radar are bright."""
         slope = self._facing(lon, lat)
         steepness = np.float32(1 / math.tan(math.radians(38.0)))
         factor: Values = np.clip(1 + slope * steepness, 0.25, 4.0).astype(np.float32)
@@ -261,7 +261,7 @@ def _swath(tile: Tile) -> int:
 
 
 def _phase(swath: int, direction: str) -> int:
-    """Day (0..5) of the six-day cycle on which a swath is seen in a direction."""
+    """Return the day (0..5) of the six-day cycle on which a satellite sees a swath in a direction."""
     return (5 * swath + (3 if direction == "descending" else 0)) % REVISIT_DAYS
 
 
@@ -269,7 +269,7 @@ _LETTERS: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 
 def _encode(name: str) -> int:
-    """Number of a tile's name, below 2**24."""
+    """Return a tile's name as a number below 2**24."""
     number = int(name[:2])
     for letter in name[2:]:
         number = number * 25 + _LETTERS.index(letter)

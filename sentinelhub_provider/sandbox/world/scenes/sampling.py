@@ -1,4 +1,4 @@
-"""Which pixels of a request lie in a tile, and at which places its source is read for them."""
+"""Finds the pixels of a request that lie in a tile, and the places at which its source is read for them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sentinelhub_provider.sandbox.world.utm import forward, inverse
 Places = tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]
 
 BLOCK = 1 << 15
-"""Pixels computed at a time. Their arrays together fit into the processor's cache."""
+"""Number of pixels to compute at a time. All their arrays together fit into the processor's cache."""
 
 
 def locate(tile: Tile, grid: Grid, source_pixel: float, *, snap: bool) -> Places:
-    """Say which pixels lie in the tile (shape ``grid.shape``), and the longitude and latitude of those, flat.
+    """Return which pixels lie in the tile (shape ``grid.shape``), and their longitudes and latitudes, flat.
 
-    ``source_pixel`` is in metres per pixel of the source. A finer grid is moved to its pixels' centres if ``snap``.
+    ``source_pixel`` is in metres per pixel. With ``snap``, the pixels of a finer grid move to the source's centres.
     """
     lon, lat = grid.lonlat()
     fine = snap and grid.metres_per_pixel() < source_pixel * 0.999

@@ -1,4 +1,4 @@
-"""The look of the land on a day. Crops grow and are harvested, leaves fall, snow comes and goes."""
+"""The look of the land on a day, with crops, leaves and snow."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _CROP_OF: Final[NDArray[np.int32]] = np.searchsorted(
 
 
 def surfaces(seed: int, land: Land, when: date) -> dict[str, Values]:
-    """Shares of the surfaces of :data:`.spectra.SURFACES` in every pixel on a day. They add up to 1."""
+    """Return the shares of the surfaces of :data:`.spectra.SURFACES` in every pixel on a day. They add up to 1."""
     day = phenology.season_day(when, land.latitude)
     year_seed = np.where(
         land.latitude < 0,
         np.uint32(derive(seed, 70, phenology.season_year(when, southern=True))),
         np.uint32(derive(seed, 70, phenology.season_year(when, southern=False))),
     )
-    # Where it is never cold, something is always growing and the year shows less.
+    # In warm places something always grows, so that the seasons differ less.
     warm = np.clip((np.float32(24) - np.abs(land.latitude)) * np.float32(0.06), 0, 0.8)
 
     turn = rehash(land.field ^ year_seed, 1)
@@ -55,7 +55,7 @@ def surfaces(seed: int, land: Land, when: date) -> dict[str, Values]:
     wood = np.minimum(land.forest * dry_land, 1 - land.water)
     rest = np.clip(dry_land - np.maximum(town, wood), 0, 1)
     wood = np.clip(dry_land - rest - town, 0, 1)
-    # Roads lie on top of whatever is there.
+    # Roads replace the shares of the land below them.
     keep = 1 - road
     town, wood, rest = town * keep, wood * keep, rest * keep
     roofs, gardens = town * land.roof, town * (1 - land.roof)
@@ -96,9 +96,9 @@ def surfaces(seed: int, land: Land, when: date) -> dict[str, Values]:
 
 
 def snow_cover(seed: int, land: Land, when: date) -> Values | None:
-    """Share of the ground under snow (0..1), or ``None`` where there is none at all."""
+    """Return the share of the ground under snow (0..1), or ``None`` if there is no snow at all."""
     day_of_year = when.timetuple().tm_yday
-    # The coldest day is 20 January; the week's weather adds its own.
+    # The coldest day is 20 January. The weather of the week adds up to 4.5 degrees either way.
     swing = math.cos((day_of_year - 20) / 365.25 * 2 * math.pi)
     weather = (fraction(seed, 80, when.toordinal() // 7) - 0.5) * 9.0
     latitude = np.abs(land.latitude)
@@ -115,7 +115,7 @@ def snow_cover(seed: int, land: Land, when: date) -> Values | None:
 
 
 def brightness(land: Land) -> Values:
-    """Factor around 1 on the reflectance of every pixel, for canopy, furrows and grain."""
+    """Return a factor around 1 on the reflectance of every pixel, from texture, canopy and field."""
     factor: Values = 1 + land.texture * np.float32(0.035) + land.canopy * land.forest * np.float32(0.2)
     factor += (
         ((land.field >> np.uint32(9) & np.uint32(255)).astype(np.float32) - 128)

@@ -1,8 +1,8 @@
 """The reflectance of the synthetic landscape's surfaces, band by band.
 
 Each surface has its reflectance (0..1, bottom of the atmosphere) at Sentinel-2's bands. The values are round numbers
-in the manner of published spectral libraries. Only their order matters. Vegetation is dark in the red and bright in the
-near infrared, water is dark there, and snow is dark in the short-wave infrared.
+near those of published spectral libraries. Only their order matters. Vegetation is dark in the red and bright in the
+near infrared. Water is dark in the near infrared, and snow is dark in the short-wave infrared.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ CLOUD: Final = (.70, .70, .69, .69, .70, .71, .72, .73, .73, .55, .035, .52, .40
 CIRRUS: Final = (.40, .39, .38, .37, .37, .37, .37, .37, .37, .33, .060, .28, .21)  # fmt: skip
 
 PATH_RADIANCE: Final = (.105, .072, .042, .024, .019, .015, .012, .010, .009, .004, .000, .003, .001)  # fmt: skip
-"""Reflectance that clear air adds at the top of the atmosphere. It is strong in the blue, and 0 in the infrared."""
+"""Reflectance that clear air adds at the top of the atmosphere. It is strong in the blue and weak in the infrared."""
 
 TRANSMITTANCE: Final = (.80, .84, .88, .92, .92, .93, .94, .94, .95, .35, .03, .95, .93)  # fmt: skip
-"""Share of the surface's light that reaches the satellite. Water vapour takes B09 and B10."""
+"""Share of the surface's light that reaches the satellite. Water vapour absorbs most of it in B09 and B10."""
 
 SKY_LIGHT: Final = (.42, .36, .28, .22, .20, .18, .17, .16, .16, .15, .5, .12, .10)  # fmt: skip
-"""Share of the light that still falls into a cloud's shadow, which is the blue of the sky."""
+"""Share of the light that still reaches a cloud's shadow from the blue sky."""
 
 _COLUMN = {band: index for index, band in enumerate(OPTICAL_BANDS)}
 
@@ -58,7 +58,7 @@ def of(spectrum: tuple[float, ...], band: str) -> np.float32:
 
 
 def mix(shares: Mapping[str, NDArray[np.float32]], band: str) -> NDArray[np.float32]:
-    """Reflectance of a mixed pixel, which is the mean of its surfaces' reflectances, weighted by their shares."""
+    """Compute the reflectance of a mixed pixel, the sum of its surfaces' reflectances weighted by their shares."""
     total: NDArray[np.float32] | None = None
     for surface, share in shares.items():
         part = share * of(SURFACES[surface], band)

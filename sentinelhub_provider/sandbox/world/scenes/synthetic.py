@@ -1,6 +1,6 @@
-"""Scenes that exist for every place and every pass since 2016, computed when they are read.
+"""Scenes for every place and every pass since 2016, computed when they are read.
 
-A scene is fully named by its collection, tile and day, so nothing is stored, and the same request gives the same
+Collection, tile and day determine a scene completely. Therefore nothing is stored, and the same request gives the same
 picture on every machine.
 """
 
@@ -31,11 +31,11 @@ from sentinelhub_provider.sandbox.world.utm import inverse
 _BASELINE: Final = "N0510"
 _ID: Final = re.compile(r"S2([ABC])_(MSIL1C|MSIL2A)_(\d{8}T\d{6})_N0510_R(\d{3})_T(\d{2}[A-Z]{3})_(\d{8}T\d{6})")
 _SOURCE_PIXEL: Final = 10.0
-"""Metres."""
+"""Metres per pixel of the source."""
 
 
 class SyntheticScenes:
-    """Source of synthetic scenes. The same ``seed`` gives the same world. ``clock`` returns the present."""
+    """Source of synthetic scenes. The same ``seed`` gives the same world."""
 
     def __init__(self, seed: int = 0, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         """Make the world of ``seed``. ``clock`` returns the present, after which there are no scenes."""
@@ -61,7 +61,7 @@ class SyntheticScenes:
         by_phase: dict[int, list[Tile]] = {}
         for tile in tiles.tiles_in(bbox):
             by_phase.setdefault(orbits.phase(_swath(tile)), []).append(tile)
-        # The day of a pass is that of local time, which is off by up to one from UTC's.
+        # The day of a pass is its local day, which differs from the UTC day by up to one.
         day = end.date() + timedelta(days=1)
         while day >= start.date() - timedelta(days=1):
             todays = by_phase.get(day.toordinal() % orbits.REVISIT_DAYS, [])
@@ -96,7 +96,7 @@ class SyntheticScenes:
         return scene if scene.id == scene_id and scene.datetime <= self._clock() else None
 
     def ground(self, collection: str, tile: Tile, day: date) -> SyntheticScene:
-        """Return what a tile looks like on a day, whether or not a satellite of the collection passes then."""
+        """Return the scene of a tile on a day, whether or not a satellite of the collection passes on that day."""
         return SyntheticScene(self._seed, tile, collection, day)
 
 
@@ -109,7 +109,7 @@ class SyntheticScene(TileScene):
 
     @cached_property
     def id(self) -> str:
-        """Product id in the form of Sentinel-2's."""
+        """Product id in Sentinel-2's form."""
         swath = _swath(self.tile)
         # Products appear some hours after sensing.
         published = self.datetime + timedelta(
@@ -153,8 +153,8 @@ class SyntheticScene(TileScene):
     def read(self, bands: Sequence[str], grid: Grid, how: Reading = AS_STORED) -> dict[str, NDArray[np.float32]]:
         """Compute bands on a grid. See :class:`.model.Scene`.
 
-        The landscape is a function of the place, so a coarse grid shows the value at each pixel's centre whatever
-        ``downsampling`` says. Finer than 10 m, ``NEAREST`` repeats the 10 m pixels and the others show the function.
+        The landscape is a function of the place. A coarse grid has its value at each pixel's centre for every
+        ``downsampling``. On a grid finer than 10 m, ``NEAREST`` repeats the 10 m pixels. Others compute each pixel.
         """
         inside, lon, lat = locate(self.tile, grid, _SOURCE_PIXEL, snap=how.upsampling == "NEAREST")
         out = {band: np.zeros(grid.shape, np.float32) for band in bands}
@@ -206,7 +206,7 @@ def _swath(tile: Tile) -> int:
 
 def _weather(seed: int, tile: Tile, day: date) -> Weather:
     swath = _swath(tile)
-    # The sun of the whole pass, not of the tile, so that shadows meet at the tiles' borders.
+    # The sun is that of the whole pass, not of the tile, so that shadows match at the tiles' borders.
     longitude = (swath + 0.5) / orbits.ORBITS * 360.0 - 180.0
     latitude = round(tile.centre[1] / 8.0) * 8.0
     azimuth, zenith = orbits.sun_angles(orbits.sensing_time(seed, swath, 45.0, day), longitude, latitude)

@@ -1,6 +1,6 @@
-"""Tiles of 100 km x 100 km in UTM, named as in the Military Grid Reference System, clipped to their zone.
+"""Tiles of 100 km x 100 km in UTM, named as in the Military Grid Reference System, and clipped to their zone.
 
-Unlike Sentinel-2's they do not overlap, and the exceptions around Norway and Svalbard are left out.
+Unlike Sentinel-2's tiles, they do not overlap, and there are no exceptions around Norway and Svalbard.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from shapely.geometry.polygon import orient
 from sentinelhub_provider.sandbox.world.utm import Zone, inverse
 
 SIZE: Final = 100_000
-"""The side of a tile in metres."""
+"""Side of a tile in metres."""
 
 SOUTH_LIMIT: Final = -80.0
 NORTH_LIMIT: Final = 84.0
@@ -34,9 +34,9 @@ Bounds = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Tile:
-    """One tile. ``easting`` and ``northing`` are its south-western corner in metres, ``ring`` its outline, lon/lat.
+    """One tile. ``easting`` and ``northing`` are its south-western corner in metres.
 
-    ``bbox`` is west, south, east, north in degrees.
+    ``ring`` is its outline in longitude and latitude. ``bbox`` is west, south, east, north in degrees.
     """
 
     name: str
@@ -54,12 +54,12 @@ class Tile:
 
     @property
     def geometry(self) -> dict[str, Any]:
-        """GeoJSON polygon, longitude and latitude, counter-clockwise and closed."""
+        """GeoJSON polygon in longitude and latitude, counter-clockwise and closed."""
         ring = [[round(lon, 8), round(lat, 8)] for lon, lat in self.ring]
         return {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
 
     def contains(self, easting: Any, northing: Any, lon: Any) -> Any:
-        """Which points of its zone (arrays of metres and degrees) lie within it. Borders belong to one tile only."""
+        """Tell which points of its zone (arrays of metres and degrees) lie in it. A border belongs to one tile only."""
         east_limit = self.zone.west + 6.0
         return (
             (easting >= self.easting)
@@ -96,7 +96,7 @@ class TileScene:
 
 @lru_cache(maxsize=64)
 def tiles_in(bbox: Bounds | None) -> tuple[Tile, ...]:
-    """List the tiles that touch a box (west, south, east, north in degrees, west > east across the date line)."""
+    """List the tiles that touch a box (west, south, east, north in degrees). West > east crosses the date line."""
     if bbox is None:
         bbox = (-180.0, SOUTH_LIMIT, 180.0, NORTH_LIMIT)
     west, south, east, north = bbox
@@ -137,7 +137,7 @@ def _zone_tiles(zone: Zone) -> dict[str, Tile]:
     limits = (zone.west, SOUTH_LIMIT if not zone.north else 0.0, zone.west + 6.0, NORTH_LIMIT if zone.north else 0.0)
     outlines = shapely.polygons(np.stack([lon, lat], axis=-1))
     clipped = shapely.clip_by_rect(outlines, *limits)
-    # A tile that is not cut keeps its own corners in their order.
+    # A tile that the zone does not clip keeps its own corners in their order.
     kept = np.where(shapely.covers(shapely.box(*limits), outlines), outlines, clipped)
     bounds, middles = shapely.bounds(kept).tolist(), lat.mean(axis=1).tolist()
     for number in np.flatnonzero(shapely.area(clipped) >= 1e-9).tolist():
@@ -150,7 +150,7 @@ def _zone_tiles(zone: Zone) -> dict[str, Tile]:
 
 
 def square_name(zone: Zone, easting: int, northing: int, latitude: float) -> str:
-    """Name the square of 100 km with this south-western corner (metres), which lies at this latitude."""
+    """Return the name of the 100 km square with this south-western corner (metres) at this latitude."""
     band = _BANDS[max(0, min(len(_BANDS) - 1, int((latitude + 80.0) // 8.0)))]
     column = _COLUMNS[zone.number % 3][easting // SIZE - 1]
     row = _ROWS[(northing // SIZE + (0 if zone.number % 2 else 5)) % 20]
