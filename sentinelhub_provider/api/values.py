@@ -82,7 +82,9 @@ def read_number(
     """Read a finite number, which may be text. Messages say ``what`` is wanted, and call the value by ``name``."""
     number = as_number(value)
     if not (math.isfinite(number) and least <= number <= most):
-        raise SentinelHubRequestError(f"{name or field} is {value!r}. Give {what or _range(least, most)}.", field=field)
+        raise SentinelHubRequestError(
+            f"{name or field} is {value!r}. Give {what or f'a {_range(least, most)}'}.", field=field
+        )
     return int(number) if number.is_integer() else number
 
 

@@ -127,7 +127,7 @@ def test_retry_asks_for_what_is_missing(run, sent, sentinelhub_sandbox):
     sentinelhub_sandbox.control.add_fault(
         path="/process/v1", action={"kind": "status", "status": 500}, times=MAX_ATTEMPTS
     )
-    with pytest.raises(SentinelHubResponseError, match="1 features without a picture: feature 'field 0'"):
+    with pytest.raises(SentinelHubResponseError, match="1 feature without a picture: feature 'field 0'"):
         run(concurrency=1, tile_attempts=1)
     before = sent()
     result = run()
@@ -155,7 +155,7 @@ def test_broken_features_are_named_before_anything_is_sent(run, sent, broken: di
     """Or left out, and the others are made."""
     several = fields(2)
     several["features"].append(broken)
-    with pytest.raises(AirflowFailException, match=f"1 features without a picture: {said}.*Nothing was sent"):
+    with pytest.raises(AirflowFailException, match=f"1 feature without a picture: {said}.*Nothing was sent"):
         run(features=several)
     assert sent() == 0
     result = run(features=several, on_error="skip")

@@ -398,7 +398,7 @@ def test_the_collection_is_written_in_batches(run, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(SentinelHubProcessOperator, "download_picture", failing)
     wanted = of_each(*(f"field {number}" for number in range(12)), output_path=str(tmp_path / "{feature_id}.tif"))
-    with pytest.raises(Exception, match="1 features without a picture"):
+    with pytest.raises(Exception, match="1 feature without a picture"):
         run(**wanted, tile_attempts=1)
 
     assert (len(written), len(by_hand(tmp_path / "collection.json"))) == (3, 11)

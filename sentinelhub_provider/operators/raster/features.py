@@ -28,7 +28,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubRequestError,
     SentinelHubResponseError,
 )
-from sentinelhub_provider.operators.arguments import MAX_XCOM_SIZE, features_of
+from sentinelhub_provider.operators.arguments import MAX_XCOM_SIZE, features_of, number_of
 from sentinelhub_provider.operators.feature_statistics.feature_requests import (
     MOST_FAILURES_IN_A_ROW,
     is_of_one_feature,
@@ -339,4 +339,4 @@ def _listed(problems: Iterable[Problem]) -> str:
     listed = list(problems)
     shown = "; ".join(str(problem).rstrip(".") for problem in listed[:NAMED])
     more = f"; and {len(listed) - NAMED:,} more" if len(listed) > NAMED else ""
-    return f"{len(listed):,} features without a picture: {shown}{more}"
+    return f"{number_of(len(listed), 'feature')} without a picture: {shown}{more}"
