@@ -81,7 +81,7 @@ def leave_imagery(
     try:
         if not is_shown(operator, context):
             return
-        told = result if isinstance(result, Mapping) else {}
+        told = result if isinstance(result, Mapping) else {"rows": len(result)} if isinstance(result, list) else {}
         pictures = [] if error is not None or job is not None else list(_previews(told))
         table = {} if operator.chart is None else operator.chart.to_json()
         table |= {"rows": [_scene(item) for item in result[:ROWS]]} if isinstance(result, list) else {}
