@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -115,6 +114,8 @@ def features_of(operator: Any, properties: Sequence[str] = ()) -> Iterator[Featu
     Meanwhile, the garbage collector leaves alone what was there before: in the work on thousands of features, it would
     look through all of Airflow again and again.
     """
+    import gc
+
     from sentinelhub_provider.features import open_features
     from sentinelhub_provider.features.files import template_folders
 
