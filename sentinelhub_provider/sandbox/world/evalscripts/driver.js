@@ -1,5 +1,5 @@
-// Runs an evalscript for the host: reads its setup, calls its hooks, and evaluates its pixels over shared buffers.
-// The host calls the functions of the object that this script evaluates to; texts pass as JSON, pixels as ArrayBuffers.
+// Runs an evalscript for the host. It reads the setup, calls the hooks, and evaluates the pixels in shared buffers.
+// The host calls the functions of globalThis.__host. Texts pass as JSON, and pixels as ArrayBuffers.
 "use strict";
 globalThis.__host = (function () {
   const { stringify, parse } = JSON;
@@ -23,7 +23,7 @@ globalThis.__host = (function () {
     return stringify(lacking);
   }
 
-  // Tells how many values a simple script returns, by the pixel of the middle of the scale.
+  // Calls a simple script with 0.5 in all bands, to find out how many values it returns.
   function probe(count) {
     const returned = __simple(...new Array(count).fill(0.5));
     return stringify(isArray(returned) || ArrayBuffer.isView(returned) ? returned.length : 1);
@@ -34,26 +34,26 @@ globalThis.__host = (function () {
       throw new ContractError("Function setup() must return an object.");
     }
     const { input, output, mosaicking } = result;
-    // JSON would make null of a number without an end, and of NaN, which stands for no data in many scripts.
+    // JSON would turn infinity and NaN into null. In many scripts, NaN stands for no data.
     const spelled = (key, value) => (typeof value === "number" && !Number.isFinite(value) ? String(value) : value);
     return stringify({ input, output, mosaicking }, spelled);
   }
 
-  // What scripts find of scenes: an array with an element for each, which has the lists orbits and tiles as well. An
-  // element's date is a Date; the entries of the lists have texts, as the documentation shows them.
+  // Makes the scenes that a script gets. They are an array that also has the lists orbits and tiles. The date of its
+  // elements is a Date. The entries of the lists have texts, as the documentation shows them.
   function sceneArray(field, entries) {
     const scenes = entries.map((entry) => ({ ...entry, date: new Date(entry.date || entry.dateFrom) }));
     if (field !== null) {
       scenes[field] = entries;
       scenes[field === "orbits" ? "tiles" : "orbits"] = field === "orbits" ? entries.flatMap((e) => e.tiles) : [];
     }
-    // As text they are the lists, as the documentation shows them.
+    // Their JSON has the lists only, as the documentation shows them.
     Object.defineProperty(scenes, "toJSON", { value: () => (field === null ? {} : { [field]: entries }) });
     return scenes;
   }
   const moment = (scene) => new Date(scene.dateFrom || scene.date).getTime();
-  // Finds what a script returned among what it was offered, by the number that a copy carries along or else by what a
-  // scene is known by: a new object serves as well.
+  // Finds a returned scene among the offered ones, by the number that copies keep. A new object without the number is
+  // found by its dataPath, shId or time.
   function numberOf(returned, entries) {
     if (returned === null || typeof returned !== "object") {
       throw new ContractError("preProcessScenes() and filterScenes() must return scenes, not other values.");
@@ -69,8 +69,8 @@ globalThis.__host = (function () {
     }
     return found;
   }
-  // Lets preProcessScenes() and filterScenes(), its older form, choose among the scenes of each input; answers with the
-  // numbers of those kept, in the script's order. Fused inputs lie side by side under their keys, a single one lies open.
+  // Calls preProcessScenes() and filterScenes(), its older form, for the scenes of each input. Returns the numbers of
+  // the kept scenes, in the script's order. Only preProcessScenes() of fused inputs gets the scenes under their keys.
   function chooseScenes(text) {
     const offers = parse(text);
     const asked = offers.filter(({ field }) => field !== null);
@@ -79,7 +79,7 @@ globalThis.__host = (function () {
     if (asked.length > 0 && typeof filterScenes === "function") chosen = filtered(offers, chosen);
     return stringify(chosen);
   }
-  // Before the scenes are chosen, orbits do not tell their tiles yet.
+  // Orbits have no tiles until the scenes are chosen.
   function numbered(field, entries, numbers) {
     const hidden = field === "orbits" ? { tiles: [] } : {};
     return numbers.map((number) => ({ ...entries[number], ...hidden, __idx: number }));

@@ -95,12 +95,12 @@
       const turned = Object.create(Object.getPrototypeOf(this));
       turned.values = this.values.slice();
       turned.colors = this.colors.slice().reverse();
-      // Turned round as a whole: the distances between the colours are mirrored too.
+      // The distances between the colours are mirrored too.
       const last = turned.values.length - 1;
       turned.values = this.values.map((_, i) => this.values[0] + this.values[last] - this.values[last - i]);
       return turned;
     }
-    // These ramps are listed from the top down: 0 of the interval shows the last of the list's colours.
+    // These ramps are listed from the top down. The interval's lower end has the last colour of the list.
     static between(ramp, minVal = 0, maxVal = 1) {
       return new this(ramp.map(([value, color]) => [1 - value, color]), minVal, maxVal);
     }
@@ -118,7 +118,7 @@
     }
   }
 
-  // Deprecated in favour of ColorRampVisualizer: its pairs lie between 0 and 1, of the interval minVal to maxVal.
+  // Deprecated in favour of ColorRampVisualizer. Its values from 0 to 1 stand for those from minVal to maxVal.
   class ColorGradientVisualizer extends ColorRampVisualizer {
     constructor(valColPairs, minVal = 0.0, maxVal = 1.0) {
       super(valColPairs);
@@ -126,7 +126,7 @@
     }
   }
 
-  // Shows minValue as 0 and maxValue as 1; a list is shown value by value.
+  // Maps minValue to 0 and maxValue to 1. It maps a list value by value.
   class DefaultVisualizer {
     constructor(minValue = 0.0, maxValue = 1.0, gain = 1.0, offset = 0.0, gamma = 1.0) {
       Object.assign(this, { minValue, maxValue, gain, offset, gamma });
@@ -144,7 +144,7 @@
       return values.map((value) => this.one(value));
     }
   }
-  // Linear up to 0.92, then about eleven times flatter, so that clouds keep some detail.
+  // Linear up to 0.92, then 13.5 times flatter, so that clouds keep some detail.
   class HighlightCompressVisualizer extends DefaultVisualizer {
     constructor(minValue = 0.0, maxValue = 1.0, gain = 1.0, offset = 0.0, gamma = 1.0) {
       super(minValue, maxValue, gain, offset, gamma);
@@ -158,7 +158,7 @@
       return x >= this.end ? 1 : 0.92 + (0.08 * (x - this.bend)) / (this.end - this.bend);
     }
   }
-  // For one band: what it shows is a list already.
+  // For one band. Its result is a list even for a single number.
   class HighlightCompressVisualizerSingle extends HighlightCompressVisualizer {
     process(value) {
       return this.processList(Array.isArray(value) ? value : [value]);
