@@ -1,1 +1,1 @@
-"""One folder for each API: its URLs, what they do, the bodies that they take."""
+"""One folder for each API, with its URLs, their handlers, and their bodies."""

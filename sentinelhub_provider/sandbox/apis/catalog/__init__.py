@@ -1,4 +1,4 @@
-"""The Catalog API: STAC API 1.0.0 over the scenes of the sandbox."""
+"""The Catalog API, which is STAC API 1.0.0 over the scenes of the sandbox."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The part of CQL2 that Sentinel Hub's Catalog understands: comparisons, ``between``, ``and``, ``not``.
+"""The part of CQL2 that Sentinel Hub's Catalog understands, which is comparisons, ``between``, ``and`` and ``not``.
 
 The library ``cql2`` reads ``cql2-text`` (``eo:cloud_cover < 20 AND gsd = 10``) and writes it as ``cql2-json``. Both
 encodings then become the same small tree, which is checked against a collection's queryables and evaluated on an item's
-properties. The library evaluates more than the service does, so that its own evaluation would hide what is refused.
+properties. The library evaluates more than the service does, so its own evaluation would hide the service's refusals.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Comparison:
     right: Operand
 
     def matches(self, properties: Mapping[str, Any]) -> bool:
-        """Compare; numbers compare with numbers and text with text only."""
+        """Compare numbers with numbers, and text with text only."""
         left, right = _value(self.left, properties), _value(self.right, properties)
         if left is None or right is None or isinstance(left, str) != isinstance(right, str):
             return False
@@ -104,7 +104,7 @@ class Not:
 
 
 def parse_filter(source: object, language: str | None) -> Expression:
-    """Parse a ``filter``. ``language`` is ``filter-lang``; ``None`` goes by the filter's type.
+    """Parse a ``filter``. ``language`` is ``filter-lang``. ``None`` goes by the filter's type.
 
     Raises ``ApiError`` (400) saying where the filter is wrong.
     """

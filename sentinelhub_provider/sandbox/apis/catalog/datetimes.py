@@ -10,7 +10,7 @@ from sentinelhub_provider.sandbox.apis.catalog.errors import bad_request
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 
 Interval = tuple[datetime | None, datetime | None]
-"""Start and end, both included; ``None`` where the interval is open."""
+"""Start and end, both included. ``None`` is an open end."""
 
 
 def parse_instant(text: str) -> datetime:
@@ -31,7 +31,7 @@ def parse_instant(text: str) -> datetime:
 
 
 def parse_interval(text: str) -> Interval:
-    """Return the interval that a ``datetime`` parameter means: an instant, ``start/end``, or one end open (``..``).
+    """Return the interval of a ``datetime`` parameter, which is an instant, ``start/end``, or open at one end (``..``).
 
     Raises ``ApiError`` (400) for a wrong format, for both ends open and for an end before its start.
     """
@@ -49,7 +49,7 @@ def parse_interval(text: str) -> Interval:
 
 
 def format_instant(moment: datetime) -> str:
-    """Write an aware datetime as RFC 3339 in UTC: whole seconds without a fraction, otherwise with milliseconds."""
+    """Write an aware datetime as RFC 3339 in UTC, with milliseconds unless these are zero."""
     moment = (moment + timedelta(microseconds=500)).astimezone(UTC) if moment.microsecond else moment.astimezone(UTC)
     base = moment.strftime("%Y-%m-%dT%H:%M:%S")
     return f"{base}.{moment.microsecond // 1000:03d}Z" if moment.microsecond // 1000 else f"{base}Z"

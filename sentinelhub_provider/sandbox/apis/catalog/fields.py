@@ -1,4 +1,4 @@
-"""The Fields extension: which attributes of an item an answer carries.
+"""The Fields extension, which selects the attributes of an answer's items.
 
 The rules are those of the Catalog's documentation, which differ a little from the STAC extension's.
 """
@@ -22,10 +22,10 @@ class Fields:
     exclude: tuple[str, ...] = ()
 
     def apply(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the item with the attributes that were asked for.
+        """Return the item with the requested attributes.
 
-        Nothing given: the default set. Only ``include``: added to the default set. Only ``exclude``: removed from the
-        default set. Both: what is included and not excluded.
+        Without both lists, these are the default set. ``include`` alone adds to it, ``exclude`` alone removes from it.
+        With both, the included attributes that are not excluded remain.
         """
         if self.include and self.exclude:
             included: Iterable[str] = self.include
@@ -42,7 +42,7 @@ class Fields:
 def parse_fields(value: object) -> Fields | None:
     """Read ``fields`` from a search body (``{include, exclude}``) or a query (``id,-geometry``).
 
-    ``None`` (not given) returns ``None``: all attributes. Raises ``ApiError`` (400).
+    ``None`` (not given) returns ``None``, which means all attributes. Raises ``ApiError`` (400).
     """
     if value is None:
         return None
@@ -66,7 +66,7 @@ def _names(value: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def _split(path: str) -> tuple[str, str]:
-    """Only ``properties`` and ``assets`` are taken apart: property names may hold dots themselves."""
+    """Only ``properties`` and ``assets`` are split, because property names may hold dots themselves."""
     head, _, tail = path.partition(".")
     return head, tail
 

@@ -140,7 +140,7 @@ def collections(infos: Sequence[CollectionInfo], *, base_url: str) -> dict[str, 
 
 
 def landing_page(infos: Sequence[CollectionInfo], *, base_url: str) -> dict[str, Any]:
-    """Return the landing page: a STAC catalog with links to everything."""
+    """Return the landing page, a STAC catalog with links to everything."""
     root = f"{base_url}{PREFIX}"
     return {
         "type": "Catalog",
@@ -192,7 +192,7 @@ def feature_collection(
 
 
 def get_links(path: str, params: Mapping[str, str], next_offset: int | None, *, base_url: str) -> list[dict[str, Any]]:
-    """Return ``self`` and ``next`` of a page that was asked for with GET; ``path`` is relative to the Catalog."""
+    """Return ``self`` and ``next`` of a page requested with GET. ``path`` is relative to the Catalog."""
     url = f"{base_url}{PREFIX}{path}"
     links = [link("self", f"{url}?{urlencode(params)}" if params else url, GEOJSON)]
     if next_offset is not None:
@@ -202,7 +202,7 @@ def get_links(path: str, params: Mapping[str, str], next_offset: int | None, *, 
 
 
 def post_links(body: Mapping[str, Any], next_offset: int | None, *, base_url: str) -> list[dict[str, Any]]:
-    """Return ``self`` and ``next`` of a page that was asked for with POST: ``next`` is merged into the same body."""
+    """Return ``self`` and ``next`` of a page requested with POST. ``next`` is merged into the same body."""
     url = f"{base_url}{PREFIX}/search"
     links = [link("self", url, GEOJSON, method="POST", body=dict(body))]
     if next_offset is not None:

@@ -1,4 +1,4 @@
-"""The search request: from a POST body or a GET query to one validated query."""
+"""Reads a search request from a POST body or a GET query into one validated query."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class SearchQuery:
     collection: str
     interval: Interval = (None, None)
     boxes: tuple[Bbox, ...] = ()
-    """Search boxes, empty for the whole world; two for a bbox that crosses the antimeridian."""
+    """Search boxes, empty for the whole world. A bbox across the antimeridian has two."""
     shape: BaseGeometry | None = None
-    """The exact area; ``None`` for the whole world."""
+    """The exact area, ``None`` for the whole world."""
     ids: tuple[str, ...] | None = None
     limit: int = DEFAULT_LIMIT
     offset: int = 0
-    """Results to skip: the ``next`` of the page before."""
+    """Results to skip, which is the ``next`` of the page before."""
     fields: Fields | None = None
     filter: cql2.Expression | None = None
     distinct: str | None = None

@@ -1,4 +1,4 @@
-"""Run a search over the scenes: filter, skip, page, distinct. Lazy: reads no more scenes than a page needs."""
+"""Runs a search over the scenes, with filter, skip, page and distinct. It reads no more scenes than a page needs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _RADAR_DISTINCT = (DISTINCT_DATE, "sar:instrument_mode", "sat:orbit_state", "s1:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of results: scenes, or plain values for a ``distinct`` search."""
+    """One page of results, which are scenes, or plain values for a ``distinct`` search."""
 
     results: list[Any]
     next: int | None
@@ -82,7 +82,7 @@ def run_search(source: SceneSource, query: SearchQuery, *, now: datetime) -> Pag
 
 
 def queryables(collection: CollectionInfo) -> dict[str, dict[str, Any]]:
-    """Return what a collection can be filtered by: property name -> JSON Schema."""
+    """Return the JSON Schemas of a collection's filterable properties by name."""
     if collection.id == SENTINEL_1:
         return {name: {"type": "string", "enum": list(values)} for name, values in _RADAR_QUERYABLES.items()}
     return {"eo:cloud_cover": {"title": "Cloud cover", "type": "number", "minimum": 0, "maximum": 100}}
@@ -115,7 +115,7 @@ def _newest_first(scene: Scene) -> float:
 
 
 def _unique(scenes: Iterator[Scene]) -> Iterator[Scene]:
-    """Two boxes of one search may find the same scene twice; both times at the same moment."""
+    """Two boxes of one search may find the same scene twice, both times at the same moment."""
     moment: datetime | None = None
     seen: set[str] = set()
     for scene in scenes:

@@ -1,4 +1,4 @@
-"""Routes of the Configuration API: listing instances. Sentinel Hub's examples use it as a first authorized call."""
+"""Routes of the Configuration API, which list instances. Sentinel Hub's examples use it as a first authorized call."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ router = APIRouter(dependencies=[Depends(allowed("configuration"))])
 
 @router.get("/configuration/v1/wms/instances")
 def instances() -> Response:
-    """Return the account's configurations: a sandbox has none."""
+    """Return the account's configurations. A sandbox has none."""
     return json_response([])

@@ -1,4 +1,4 @@
-"""OAuth2 client credentials as Sentinel Hub's Keycloak gives them: token endpoint, JWKS, discovery, token info."""
+"""OAuth2 client credentials like Sentinel Hub's Keycloak, with token endpoint, JWKS, discovery and token info."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ BAD_CLIENT = "Invalid client or Invalid client credentials"
 
 
 class OAuthError(Exception):
-    """A refused token request: RFC 6749 section 5.2's ``error`` and ``error_description``."""
+    """A refused token request, with ``error`` and ``error_description`` of RFC 6749, section 5.2."""
 
     def __init__(self, status: int, error: str, description: str, *, challenge: bool = False) -> None:
         super().__init__(description)
@@ -38,7 +38,7 @@ class OAuthError(Exception):
         return {"error": self.error, "error_description": self.description}
 
     def legacy_body(self) -> dict[str, Any]:
-        """Return the error as the legacy ``/oauth/token`` writes it: Sentinel Hub's REST shape, always as a 400."""
+        """Return the error of the legacy ``/oauth/token``, in Sentinel Hub's REST shape and always as a 400."""
         known = self.error == "unauthorized_client"
         message = self.description if self.status != 401 else "Illegal secret!" if known else "Illegal client_id"
         return {"error": {"status": 400, "reason": "Bad Request", "message": message, "code": "OAUTH_ERROR"}}
@@ -46,7 +46,7 @@ class OAuthError(Exception):
 
 @dataclass(frozen=True)
 class TokenRequest:
-    """A parsed token request: who asks (the secret may be missing), and for what scope."""
+    """A parsed token request, with its client (the secret may be missing), and its scope."""
 
     client_id: str
     client_secret: str | None = field(repr=False)
@@ -100,7 +100,7 @@ def grant_token(request: TokenRequest, *, clients: ClientRegistry, issuer: Token
 
 
 def token_body(token: IssuedToken, *, scope: str) -> dict[str, Any]:
-    """Shape a token answer as Keycloak does: no refresh token for client credentials."""
+    """Shape a token answer as Keycloak does, without a refresh token for client credentials."""
     return {
         "access_token": token.value,
         "expires_in": int(round(token.expires_at - token.issued_at, 3)),
@@ -112,7 +112,7 @@ def token_body(token: IssuedToken, *, scope: str) -> dict[str, Any]:
 
 
 def issuer_url(base_url: str, realm: str) -> str:
-    """Return the ``iss`` of a realm's tokens: Keycloak's issuer is the realm's URL."""
+    """Return the ``iss`` of a realm's tokens. Keycloak's issuer is the realm's URL."""
     return f"{base_url}/auth/realms/{realm}"
 
 

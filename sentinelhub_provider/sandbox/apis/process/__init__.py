@@ -1,4 +1,4 @@
-"""The Process API: a request in, an image out."""
+"""The Process API, which renders an image for a request."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class ProcessRequest:
 def parse_request(body: Any, source: SceneSource, *, max_side: int = MAX_SIDE) -> ProcessRequest:
     """Check the body of a request. Raises :class:`~..errors.ApiError` 400 that names the first field at fault.
 
-    ``max_side``: pixels of the largest width and height.
+    ``max_side`` is the largest width and height in pixels.
     """
     if not isinstance(body, Mapping):
         raise invalid("request", "must be a JSON object with input, output and evalscript")
@@ -69,7 +69,7 @@ def parse_input(value: Any, source: SceneSource) -> tuple[Area, tuple[Dataset, .
 
 
 def parse_responses(value: Any) -> tuple[Response, ...]:
-    """Check ``output.responses``; without one, the output ``default`` is wanted as PNG."""
+    """Check ``output.responses``. Without one, it is the output ``default`` as PNG."""
     if value is None:
         return (Response("default", Format()),)
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:

@@ -1,4 +1,4 @@
-"""Where: ``input.bounds`` and the raster's size, from the request to a pixel grid."""
+"""Reads ``input.bounds`` and the raster's size of a request into a pixel grid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sentinelhub_provider.sandbox.world.grid import WGS84, Bounds, Grid
 from sentinelhub_provider.sandbox.world.scenes.model import CollectionInfo
 
 MAX_SIDE: Final = 2500
-"""Pixels: the largest width and height of a Process request."""
+"""Largest width and height of a Process request in pixels."""
 
 DEFAULT_SIDE: Final = 256
 
@@ -28,16 +28,16 @@ _RASTERIZING = threading.Lock()
 
 @dataclass(frozen=True)
 class Area:
-    """The area of a request: a box in ``EPSG:epsg``, and the geometry of the wanted data within it, if any."""
+    """The area of a request, a box in ``EPSG:epsg``, and the geometry of the requested data within it, if any."""
 
     epsg: int
     box: Bounds
     geometry: Mapping[str, Any] | None
 
     def mask(self, grid: Grid) -> NDArray[np.bool_] | None:
-        """Say which pixels the geometry touches; ``None`` if all of the box is wanted.
+        """Say which pixels the geometry touches, ``None`` if all of the box is requested.
 
-        Touching counts, not the centre: the documentation's example of a parcel has more pixels than centres in it.
+        Touching counts, not the centre, because the documentation's example of a parcel has more pixels than centres.
         """
         if self.geometry is None:
             return None
@@ -84,9 +84,9 @@ def parse_grid(
     *,
     max_side: int = MAX_SIDE,
 ) -> Grid:
-    """Check the size that ``output`` asks for, and lay the grid. ``path``: name of the object in messages.
+    """Check the size of ``output``, and lay the grid. ``path`` is the name of the object in messages.
 
-    ``max_side``: pixels of the largest width and height of the API at hand.
+    ``max_side`` is the API's largest width and height in pixels.
 
     Raises :class:`~..errors.ApiError`.
     """

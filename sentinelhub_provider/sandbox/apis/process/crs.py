@@ -22,7 +22,7 @@ PARAMETER: Final = "input->bounds->properties->crs"
 
 
 def epsg_of(name: Any, parameter: str = PARAMETER) -> int:
-    """Read a CRS URI; CRS84 is EPSG:4326, whose coordinates are longitude, latitude here too.
+    """Read a CRS URI. CRS84 is EPSG:4326, whose coordinates are longitude, latitude here, too.
 
     Raises :class:`~..errors.ApiError` for anything else, also for a short ``EPSG:4326``.
     """

@@ -1,4 +1,4 @@
-"""``input.data``: which collections a request reads, which of their scenes, and how."""
+"""Reads ``input.data`` of a request, which has its collections, the choice of their scenes, and their processing."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ _DATE_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[
 
 @dataclass(frozen=True)
 class Dataset:
-    """One entry of ``input.data``. ``start`` and ``end`` are both included; ``max_cloud_cover`` is in percent.
+    """One entry of ``input.data``. ``start`` and ``end`` are both included. ``max_cloud_cover`` is in percent.
 
-    ``wanted``: values that a scene's STAC properties must have. ``options``: the collection's own ways of processing.
+    ``wanted`` are values that a scene's STAC properties must have. ``options`` are the collection's own ways of
+    processing.
     """
 
     collection: CollectionInfo
@@ -45,7 +46,7 @@ class Dataset:
         return Reading(self.upsampling, self.downsampling, self.options)
 
     def accepts(self, scene: Scene) -> bool:
-        """Say whether a scene passes the filter; where and when it lies is not looked at."""
+        """Say whether a scene passes the filter, whatever its place and time."""
         if (scene.cloud_cover or 0.0) > self.max_cloud_cover:
             return False
         properties = scene.properties if self.wanted else {}
@@ -57,7 +58,7 @@ class Dataset:
 
 
 def parse_datasets(data: Any, source: SceneSource) -> tuple[Dataset, ...]:
-    """Check ``input.data``: one entry, or several to fuse. Raises :class:`~..errors.ApiError` 400."""
+    """Check ``input.data``, which is one entry, or several to fuse. Raises :class:`~..errors.ApiError` 400."""
     if not isinstance(data, list) or not data:
         raise invalid("input->data", "is required and must be an array with one or more datasets", data)
     datasets = tuple(parse_dataset(entry, f"input->data[{number}]", source) for number, entry in enumerate(data))
@@ -69,7 +70,7 @@ def parse_datasets(data: Any, source: SceneSource) -> tuple[Dataset, ...]:
 
 
 def parse_dataset(entry: Any, path: str, source: SceneSource) -> Dataset:
-    """Check one entry of ``input.data``; ``path`` is its name in messages."""
+    """Check one entry of ``input.data``. ``path`` is its name in messages."""
     if not isinstance(entry, Mapping):
         raise invalid(path, "must be an object with a type", entry)
     kind = entry.get("type")
@@ -114,7 +115,7 @@ def parse_dataset(entry: Any, path: str, source: SceneSource) -> Dataset:
 
 
 def time_range(value: Any, path: str, earliest: datetime) -> tuple[datetime, datetime]:
-    """Check a time range; an end that is not given is open."""
+    """Check a time range. A missing end is open."""
     latest = datetime.max.replace(tzinfo=UTC)
     if value is None:
         return earliest, latest
@@ -129,7 +130,7 @@ def time_range(value: Any, path: str, earliest: datetime) -> tuple[datetime, dat
 
 
 def moment(value: Any, path: str) -> datetime:
-    """Check a date and time, which needs a time zone; returns it in UTC."""
+    """Check a date and time, which needs a time zone, and return it in UTC."""
     wanted = "must be a date and time with a time zone, such as 2024-06-01T00:00:00Z"
     if not isinstance(value, str) or not _DATE_TIME.fullmatch(value):
         raise invalid(path, wanted, value)

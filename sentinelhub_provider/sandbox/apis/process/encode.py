@@ -1,4 +1,4 @@
-"""From arrays to files: sample types, PNG, JPEG, GeoTIFF, and several files in one answer."""
+"""Writes arrays as files, with sample types, PNG, JPEG, GeoTIFF, and several files in one answer."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def check_encodable(output: Output, form: Format) -> None:
 
 
 def to_samples(values: NDArray[np.float64], sample_type: str) -> NDArray[Any]:
-    """Convert what the evalscript returned: AUTO stretches 0..1 to 0..255, whole numbers are rounded and clamped.
+    """Convert the evalscript's values. AUTO stretches 0..1 to 0..255. Whole numbers are rounded and clamped.
 
     NaN becomes 0 in a type of whole numbers.
     """
@@ -76,7 +76,7 @@ def to_samples(values: NDArray[np.float64], sample_type: str) -> NDArray[Any]:
 
 
 def encode(pixels: NDArray[Any], grid: Grid, form: Format, nodata: float | None = None) -> bytes:
-    """Write an image; ``pixels`` has the shape ``(bands, height, width)``. A GeoTIFF carries CRS and transform."""
+    """Write an image. ``pixels`` has the shape ``(bands, height, width)``. A GeoTIFF has CRS and transform."""
     if form.media_type == JPEG:
         return _write_jpeg(pixels, form.quality)
     if form.media_type == PNG:
@@ -134,7 +134,7 @@ def _fitting(nodata: float, dtype: np.dtype[Any]) -> float:
 
 
 def pack(files: Sequence[File], media_type: str) -> tuple[bytes, str]:
-    """Put several files into one answer, a tar archive or a multipart message; returns body and content type."""
+    """Put several files into one answer, a tar archive or a multipart message. Return body and content type."""
     if media_type == MULTIPART:
         digest = hashlib.sha256(b"".join(file.content for file in files)).hexdigest()[:32]
         parts = []

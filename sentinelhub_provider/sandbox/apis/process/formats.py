@@ -1,4 +1,4 @@
-"""In which form the answer comes: ``format`` of a response, and the ``Accept`` header, which beats it."""
+"""Chooses the form of the answer by ``format`` of a response, or by the ``Accept`` header, which has precedence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEFAULT_QUALITY: Final = 90
 
 @dataclass(frozen=True)
 class Format:
-    """Form of one file: its media type, and the quality (0..100) if it is a JPEG."""
+    """Form of one file, with its media type, and the quality (0..100) of a JPEG."""
 
     media_type: str = PNG
     quality: int = DEFAULT_QUALITY
@@ -57,7 +57,7 @@ def parse_format(value: Any, path: str, *, json_by_default: bool = False) -> For
 
 
 def accepted(header: str | None) -> str | None:
-    """Read the ``Accept`` header: the media type that it prefers among those that exist, ``None`` if it leaves it open.
+    """Return the existing media type that the ``Accept`` header prefers, ``None`` if it leaves the choice open.
 
     Raises :class:`~..errors.ApiError` when it allows nothing that the API can answer with.
     """

@@ -20,7 +20,7 @@ Layers = list[NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Orbit:
-    """All that was sensed on one day (UTC); the mosaic of its scenes is one sample."""
+    """All scenes of one day (UTC). Their mosaic is one sample."""
 
     scenes: tuple[Scene, ...]
 
@@ -76,10 +76,10 @@ class Scenes:
 def mosaic(
     scenes: Iterable[Scene], bands: Sequence[InputBand], grid: Grid, wanted: NDArray[np.bool_] | None, dataset: Dataset
 ) -> Layers:
-    """Lay scenes over one another: each pixel shows the first scene that has data there; 0 where none has.
+    """Lay scenes over one another. Each pixel shows the first scene that has data there, or else 0.
 
-    ``wanted``: pixels to fill, ``None`` for all; the others stay 0, their data mask too. Returns one array of shape
-    ``grid.shape`` for each band, in the unit asked for.
+    ``wanted`` are pixels to fill, ``None`` for all. The others stay 0, and so does their data mask. Returns one array
+    of shape ``grid.shape`` for each band, in the requested unit.
     """
     layers: Layers = [np.zeros(grid.shape, np.float32) for _ in bands]
     open_pixels = np.ones(grid.shape, np.bool_) if wanted is None else wanted.copy()

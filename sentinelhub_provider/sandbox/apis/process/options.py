@@ -1,4 +1,4 @@
-"""Options of Sentinel-1 and the elevation model only: their filters and ways of processing.
+"""Options of Sentinel-1 and the elevation model only, which are their filters and ways of processing.
 
 Names, values and defaults as the API reference has them (schemas ``S1Filtering``, ``S1Processing``, ``DEMFiltering``,
 ``DEMProcessing``).
@@ -30,7 +30,7 @@ _RADAR_FILTERS: Final = {
 
 
 def radar_filter(chosen: Mapping[str, Any], path: str) -> dict[str, str]:
-    """Check Sentinel-1's part of ``dataFilter``: which STAC property of a scene must have which value."""
+    """Check Sentinel-1's part of ``dataFilter``. Return the values that STAC properties of a scene must have."""
     wanted: dict[str, str] = {}
     for name, (scene_property, values) in _RADAR_FILTERS.items():
         value = chosen.get(name)
@@ -43,7 +43,7 @@ def radar_filter(chosen: Mapping[str, Any], path: str) -> dict[str, str]:
 
 
 def radar_options(processing: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """Check Sentinel-1's part of ``processing``; returns all options, with their defaults."""
+    """Check Sentinel-1's part of ``processing``. Return all options, with their defaults."""
     coefficient = choice(processing, path, "backCoeff", BACK_COEFFICIENTS, "GAMMA0_ELLIPSOID")
     orthorectify = switch(processing, path, "orthorectify")
     if coefficient == "GAMMA0_TERRAIN" and not orthorectify:
@@ -65,7 +65,7 @@ def radar_options(processing: Mapping[str, Any], path: str) -> dict[str, Any]:
 def dem_options(
     chosen: Mapping[str, Any], filter_path: str, processing: Mapping[str, Any], processing_path: str
 ) -> dict[str, Any]:
-    """Check the elevation model's part of ``dataFilter`` and ``processing``; returns all options."""
+    """Check the elevation model's part of ``dataFilter`` and ``processing``. Return all options."""
     return {
         "demInstance": choice(chosen, filter_path, "demInstance", DEM_INSTANCES, "MAPZEN"),
         "egm": switch(processing, processing_path, "egm"),
@@ -104,7 +104,7 @@ def choice(entry: Mapping[str, Any], path: str, name: str, allowed: tuple[str, .
 
 
 def switch(entry: Mapping[str, Any], path: str, name: str) -> bool:
-    """Check a yes or no, which the documentation also writes as text; ``False`` where it is not given."""
+    """Check a yes or no, which the documentation also writes as text. The default is ``False``."""
     value = entry.get(name)
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"

@@ -1,8 +1,8 @@
 """The cost of a request in processing units (PU).
 
 Rules and worked examples of the documentation's page "Processing Unit definition"
-(documentation.dataspace.copernicus.eu/APIs/SentinelHub/Overview/ProcessingUnit.html): 512 x 512 pixels x 3 input bands
-x 1 sample at up to 16 bits is one PU; every factor scales it.
+(documentation.dataspace.copernicus.eu/APIs/SentinelHub/Overview/ProcessingUnit.html). One PU is 512 x 512 pixels x
+3 input bands x 1 sample at up to 16 bits. Every factor scales it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STATISTICAL_MINIMUM: Final = 0.01
 FACTOR_32_BIT: Final = 2.0
 FACTOR_ORTHORECTIFIED: Final = 2.0
 FACTOR_TERRAIN_CORRECTED: Final = 2.5
-"""Radiometric terrain correction; it includes the orthorectification that it needs."""
+"""Radiometric terrain correction. It includes the orthorectification that it needs."""
 FACTOR_SPECKLE_FILTER: Final = 2.0
 
 TERRAIN_CORRECTED: Final = "GAMMA0_TERRAIN"
@@ -46,12 +46,12 @@ def processing_units(
 ) -> float:
     """Cost of a request in PU.
 
-    ``width``, ``height``: pixels of the request's box. ``bands``: the input bands of all collections; ``dataMask`` is
-    free unless there is nothing else. ``samples``: data samples per pixel (one with mosaicking SIMPLE, one per orbit or
-    tile otherwise; over all intervals of a Statistical request). ``sample_types``: those of the outputs; one of 32 bits
-    doubles the cost. ``collections``: how many are fused, all of them at this endpoint. ``options``: the
-    ``processing`` of each dataset, see :func:`radar_factor`; what one of them asks for, the request costs. ``minimum``:
-    PU of the cheapest request of the API.
+    ``width`` and ``height`` are in pixels of the request's box. ``bands`` are the input bands of all collections.
+    ``dataMask`` is free unless it is the only one. ``samples`` are data samples per pixel, over all intervals of a
+    Statistical request. They are one with mosaicking SIMPLE, else one per orbit or tile. ``sample_types`` are those of
+    the outputs. One of 32 bits doubles the cost. ``collections`` is the number of fused ones, all at this endpoint.
+    ``options`` are the ``processing`` of each dataset (see :func:`radar_factor`). The request costs as much as the
+    options of any of them. ``minimum`` is the PU of the API's cheapest request.
     """
     area = max(width * height / AREA, MINIMUM_AREA_FACTOR)
     counted = sum(1 for band in bands if band != DATA_MASK) or 1
@@ -61,7 +61,7 @@ def processing_units(
 
 
 def _together(options: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Put the ``processing`` of fused datasets together: the documentation has each factor once for a request."""
+    """Join the ``processing`` of fused datasets, because the documentation has each factor once for a request."""
     whole: dict[str, Any] = {}
     for each in options:
         if each.get("orthorectify"):
@@ -74,7 +74,7 @@ def _together(options: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def radar_factor(options: Mapping[str, Any]) -> float:
-    """Factor of Sentinel-1's ``input.data[n].processing``: ``orthorectify``, ``backCoeff``, ``speckleFilter``."""
+    """Factor of Sentinel-1's ``orthorectify``, ``backCoeff`` and ``speckleFilter`` in ``input.data[n].processing``."""
     factor = 1.0
     if options.get("backCoeff") == TERRAIN_CORRECTED:
         factor *= FACTOR_TERRAIN_CORRECTED

@@ -1,4 +1,4 @@
-"""Run an evalscript over the pixels of an area: scenes in, the outputs' values out."""
+"""Runs an evalscript over the pixels of an area and its scenes, and returns the values of its outputs."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from sentinelhub_provider.sandbox.world.scenes.collections import SENTINEL_2
 from sentinelhub_provider.sandbox.world.scenes.model import Scene, SceneSource
 
 CHUNK_VALUES: Final = 4_000_000
-"""Band values handed to V8 at a time: bounds the memory of a request with many dates."""
+"""Band values handed to V8 at a time, which limits the memory of a request with many dates."""
 
 MAX_SAMPLES: Final = 150_000_000
-"""Pixels times samples of one request: a guard of the sandbox's own, some minutes of work."""
+"""Pixels times samples of one request. It is the sandbox's own limit, at some minutes of work."""
 
 
 @dataclass(frozen=True)
 class Raster:
-    """The evalscript's result: the pixels of each output, shape ``(height, width, bands)``, as it returned them.
+    """The unchanged pixels of each output of an evalscript, in the shape ``(height, width, bands)``.
 
-    ``samples``: data samples per pixel; of fused datasets, the most that one of them has.
+    ``samples`` are data samples per pixel. With fused datasets, it is the largest number of any of them.
     """
 
     outputs: Mapping[str, tuple[Output, NDArray[np.float64]]]
@@ -42,7 +42,7 @@ class Raster:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which scenes make which sample. ``layers[input][sample]``: scenes, to be laid over one another."""
+    """The scenes of each sample. ``layers[input][sample]`` are scenes, to be laid over one another."""
 
     layers: Sequence[Sequence[Iterable[Scene]]]
     scenes: Sequence[SceneList]
@@ -54,7 +54,7 @@ def data_sources(datasets: Sequence[Dataset]) -> list[DataSource]:
 
 
 def find_scenes(source: SceneSource, datasets: Sequence[Dataset], setup: Setup, grid: Grid) -> list[Scenes]:
-    """Look for the scenes of each input; they are fetched as they are needed."""
+    """Find the scenes of each input. They are fetched as they are needed."""
     bbox = grid.lonlat_bounds()
     return [Scenes(source, datasets[each.dataset], bbox) for each in setup.inputs]
 
@@ -79,7 +79,7 @@ def run(
     area: Area,
     datasets: Sequence[Dataset],
 ) -> Raster:
-    """Evaluate every pixel of the box. ``outputs``: what :meth:`Evalscript.begin` returned for this plan.
+    """Evaluate every pixel of the box. ``outputs`` is the result of :meth:`Evalscript.begin` for this plan.
 
     Input bands are 0 outside of the area's geometry, ``dataMask`` too. Raises :class:`~..errors.ApiError` when the
     evalscript fails, or for more samples than the sandbox computes.

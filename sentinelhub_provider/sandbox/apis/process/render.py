@@ -1,4 +1,4 @@
-"""Answer a Process request: check it, run its evalscript, write the files."""
+"""Answers a Process request. It checks the request, runs its evalscript, and writes the files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def process(
     limits: Limits | None = None,
     max_side: int = MAX_SIDE,
 ) -> ProcessResult:
-    """Answer a Process request. ``accept``: the ``Accept`` header. ``max_side``: pixels of the largest side.
+    """Answer a Process request. ``accept`` is the ``Accept`` header, ``max_side`` the largest side in pixels.
 
     Raises :class:`~..errors.ApiError`.
     """

@@ -1,4 +1,4 @@
-"""The Statistical API: an evalscript's outputs over a time series, summed up as numbers."""
+"""The Statistical API, which sums up an evalscript's outputs over time as numbers."""
 
 from __future__ import annotations
 

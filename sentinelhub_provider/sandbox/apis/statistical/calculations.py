@@ -1,4 +1,4 @@
-"""``calculations``: which histograms and percentiles are wanted of which band, checked field by field."""
+"""Checks ``calculations``, the histograms and percentiles of each band, field by field."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEFAULT: Final = "default"
 """Key for all outputs, or all bands, that have no definition of their own."""
 
 METHODS: Final = ("higher", "lower", "nearest", "midpoint", "linear")
-"""Interpolations of a percentile that lies between two samples; the first is the default.
+"""Interpolations of a percentile that lies between two samples. The first is the default.
 
 The description does not name the service's own. All percentiles of its documentation's examples are values of samples.
 """
@@ -28,7 +28,7 @@ _HISTOGRAM_FIELDS: Final = ("bins", "nBins", "binWidth", "lowEdge", "highEdge")
 
 @dataclass(frozen=True)
 class Histogram:
-    """A histogram: one of ``bins`` (edges), ``count`` and ``width``. ``low``, ``high``: edges, ``None``: the data's."""
+    """A histogram by ``bins`` (edges), ``count`` or ``width``, from ``low`` to ``high``, ``None`` for the data's own."""
 
     bins: tuple[float, ...] | None = None
     count: int | None = None
@@ -43,7 +43,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Percentiles:
-    """``k``: in percent, 0..100."""
+    """Percentiles. ``k`` is in percent, 0..100."""
 
     k: tuple[float, ...] = ()
     method: str = METHODS[0]
@@ -107,7 +107,7 @@ class Calculations:
 
 
 def band_names(output: Output) -> tuple[str, ...]:
-    """Names of an output's bands: those of ``setup()``, or ``B0``, ``B1``, ..."""
+    """Names of an output's bands, which are those of ``setup()``, or ``B0``, ``B1``, ..."""
     return output.band_names or tuple(f"B{number}" for number in range(output.bands))
 
 

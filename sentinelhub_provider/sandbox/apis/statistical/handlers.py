@@ -1,4 +1,4 @@
-"""The Statistical API's work: a request in, numbers out."""
+"""The Statistical API's work, which computes numbers for a request."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def statistics(
     errors: IntervalErrors | None = None,
     limits: Limits | None = None,
 ) -> StatisticalResult:
-    """Answer a Statistical request. Raises :class:`~..errors.ApiError` for what is wrong in every interval.
+    """Answer a Statistical request. Raises :class:`~..errors.ApiError` for faults of every interval.
 
-    ``errors``: what is to go wrong in single intervals. ``limits``: of the evalscript, in each interval.
+    ``errors`` are injected faults of single intervals. ``limits`` are those of the evalscript in each interval.
     """
     request = parse_request(body, source)
     data: list[dict[str, Any]] = []
@@ -66,9 +66,9 @@ def statistics(
 
 
 def cost(request: StatisticalRequest, setup: Setup, samples: int) -> float:
-    """Cost in PU. ``samples``: data samples per pixel, over all intervals that gave an answer.
+    """Cost in PU. ``samples`` are data samples per pixel, over all intervals with an answer.
 
-    There is no output format, so that no factor applies for one.
+    There is no output format, so no factor applies for one.
     """
     return processing_units(
         request.grid.width,
@@ -89,7 +89,7 @@ def _entry(
     errors: IntervalErrors | None,
     scripts: _Scripts,
 ) -> tuple[dict[str, Any] | None, int]:
-    """Compute one interval: its entry, or ``None`` where there are no scenes; and its samples per pixel."""
+    """Return the entry of one interval, or ``None`` if there are no scenes, and its samples per pixel."""
     start, end = interval
     # The end of one interval is the start of the next: a scene belongs to one of them only.
     datasets = [dataset.within(start, end - _INSTANT) for dataset in request.datasets]
@@ -164,7 +164,7 @@ def _outputs(raster: Raster, calculations: Calculations) -> dict[str, Any]:
 
 
 def _valid(mask_output: Output, mask: NDArray[np.float64], output: Output) -> NDArray[np.bool_]:
-    """Which pixels of an output count: those its band of ``dataMask`` says, or the only one; else all."""
+    """The pixels of an output that count, by its band of ``dataMask``, or by the only band. Otherwise, all count."""
     names = mask_output.band_names
     if names is None:
         column = mask[..., 0]

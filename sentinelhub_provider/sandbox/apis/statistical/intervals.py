@@ -1,4 +1,4 @@
-"""Cut a time range into intervals. Pure: durations in ISO 8601, times in UTC."""
+"""Splits a time range into intervals. This module is pure, with durations in ISO 8601 and times in UTC."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _ONE_DAY: Final = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Duration:
-    """A duration: calendar ``months`` and, on top, a fixed ``rest``."""
+    """A duration of calendar ``months`` and, on top, a fixed ``rest``."""
 
     months: int
     rest: timedelta
 
     def after(self, start: datetime, times: int = 1) -> datetime:
-        """Return the time ``times`` durations after ``start``; raises :class:`OverflowError` beyond year 9999.
+        """Return the time ``times`` durations after ``start``. Raises :class:`OverflowError` beyond year 9999.
 
-        Months are counted from ``start``, so that the 31st comes back after a shorter month.
+        Months are counted from ``start``, so a shorter month does not shift the 31st for later ones.
         """
         month = start.year * 12 + start.month - 1 + self.months * times
         year, month = divmod(month, 12)
@@ -71,7 +71,7 @@ def cut(
 ) -> list[tuple[datetime, datetime]]:
     """Cut ``start`` .. ``end`` into intervals, each from its first moment up to, not including, its second.
 
-    ``last``: one of :data:`LAST_INTERVAL`. Raises :class:`ValueError` for more than ``limit`` intervals.
+    ``last`` is one of :data:`LAST_INTERVAL`. Raises :class:`ValueError` for more than ``limit`` intervals.
     """
     intervals: list[tuple[datetime, datetime]] = []
     begin = start

@@ -1,7 +1,7 @@
-"""From a band's samples to its statistics. Pure; computed in double precision.
+"""Computes the statistics of a band's samples in double precision.
 
-Histograms follow the documentation's examples to the last digit: edges are the low edge plus whole multiples of the
-bins' width, bins contain their low edge, the last one its high edge too.
+Histograms follow the documentation's examples to the last digit. Edges are the low edge plus whole multiples of the
+bins' width. Bins contain their low edge, and the last one also its high edge.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Samples = NDArray[np.float64]
 def band_statistics(
     values: Samples, valid: NDArray[np.bool_], calculation: Calculation, band: str, *, whole: bool
 ) -> dict[str, Any]:
-    """Sum up one band. ``valid``: which samples count. ``whole``: whether the output's type holds whole numbers.
+    """Sum up one band. ``valid`` are the samples that count. ``whole`` means that the output has whole numbers.
 
-    A sample that counts and is not a number makes every figure ``"NaN"``, as does the lack of any: the service writes
-    such figures as strings, JSON having no others.
+    A sample that counts and is not a number makes every figure ``"NaN"``, and so does the lack of samples. The service
+    writes such figures as strings, because JSON has no others.
     """
     counted = values[valid]
     stats: dict[str, Any] = {
@@ -47,7 +47,7 @@ def band_statistics(
 
 
 def number(value: float) -> float | str:
-    """Write a number as the service does: what JSON lacks becomes a string."""
+    """Write a number as the service does. Numbers that JSON lacks become strings."""
     value = float(value)
     if math.isnan(value):
         return "NaN"
@@ -96,7 +96,7 @@ def _histogram(counted: Samples, wanted: Histogram, *, whole: bool) -> dict[str,
 
 
 def _edges(finite: Samples, wanted: Histogram) -> list[float]:
-    """Edges of the bins; none where they depend on data that are not there."""
+    """Edges of the bins. They are empty if they depend on missing data."""
     if wanted.bins is not None:
         return list(wanted.bins)
     if not finite.size and (wanted.low is None or wanted.high is None):

@@ -1,4 +1,4 @@
-"""Errors that intervals are told to have: the sandbox's own evalscripts and scenes do not fail by themselves."""
+"""Injected errors of intervals. The sandbox's own evalscripts and scenes do not fail by themselves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ErrorType = Literal["BAD_REQUEST", "EXECUTION_ERROR", "TIMEOUT"]
 class IntervalError:
     """An error for intervals whose start, written as in the answer, begins with ``interval`` (``2024-06`` is a month).
 
-    ``times``: how many intervals it still affects, ``None`` for all. ``type``: see :data:`ErrorType`.
+    ``times`` is the number of intervals that it still affects, ``None`` for all. For ``type``, see :data:`ErrorType`.
     """
 
     id: int
@@ -52,7 +52,7 @@ class IntervalErrors:
         return planned
 
     def draw(self, start: str) -> ErrorType | None:
-        """Return the error that affects the interval that starts then, and use it up; ``None`` for none."""
+        """Return the error of the interval with this start, and use it up. Return ``None`` if there is none."""
         with self._lock:
             for planned in self._planned.values():
                 if not start.startswith(planned.interval):
