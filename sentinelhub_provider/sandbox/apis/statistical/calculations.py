@@ -28,7 +28,7 @@ _HISTOGRAM_FIELDS: Final = ("bins", "nBins", "binWidth", "lowEdge", "highEdge")
 
 @dataclass(frozen=True)
 class Histogram:
-    """A histogram by ``bins`` (edges), ``count`` or ``width``, from ``low`` to ``high``, ``None`` for the data's own."""
+    """A histogram by ``bins`` (edges), ``count`` or ``width``, from ``low`` to ``high``. ``None`` means the data's."""
 
     bins: tuple[float, ...] | None = None
     count: int | None = None
