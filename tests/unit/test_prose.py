@@ -23,9 +23,10 @@ PAGES = sorted(
     [*ROOT.glob("docs/**/*.md"), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md"))]
 )
 MODULES = sorted([*PACKAGE.rglob("*.py"), *ROOT.glob("example_dags/**/*.py")])
+FOLDERS = sorted({path.relative_to(PACKAGE).parts[0] for path in PACKAGE.glob("*/**/*.py")})
 
 LONGEST = 35  # words
-MOST_COLONS = 0.15  # of a page's sentences
+MOST_COLONS = 0.15  # of the sentences of a page or folder
 
 RULES = {
     "'Who ...' as a subject: say 'you', or name the actor": r"^Who(ever)? ",
@@ -163,6 +164,13 @@ def test_prose_is_plain(path: Path) -> None:
     joined = [f"{path.name}:{line}: {text}" for line, text in found if _COLON.search(text)]
     if path.suffix == ".md":
         assert len(joined) <= max(2, MOST_COLONS * len(found)), f"of {len(found)} sentences:\n" + "\n".join(joined)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_folder_joins_few_sentences(folder: str) -> None:
+    """The share of sentences with a colon or semicolon is as small as in the documentation."""
+    every = [text for path in MODULES if path.is_relative_to(PACKAGE / folder) for _, text in prose(path)]
+    assert sum(bool(_COLON.search(text)) for text in every) <= MOST_COLONS * len(every)
 
 
 @pytest.mark.parametrize(
