@@ -10,7 +10,7 @@ from sentinelhub_provider.api.time_range import parse_duration, parse_time
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRequestError
 from sentinelhub_provider.features.files import require, unreadable
 from sentinelhub_provider.hooks.output import forget_listings, is_object_path, place_of
-from sentinelhub_provider.tables.dataset import TIMES
+from sentinelhub_provider.tables.dataset import TIMES, parquet_files
 from sentinelhub_provider.tables.delta import is_delta, open_delta
 
 if TYPE_CHECKING:
@@ -148,9 +148,12 @@ def _parquet(place: Any) -> Any:
 
     names = pyarrow.schema([(name, pyarrow.string()) for name in TIMES])
     is_remote = is_object_path(place)
+    files = parquet_files(place) if place.is_dir() else [place]
+    base, *paths = [one.path if is_remote else str(one) for one in (place, *sorted(files, key=str))]
     return pyarrow.dataset.dataset(
-        place.path if is_remote else str(place),
+        paths,
         format="parquet",
         partitioning=pyarrow.dataset.partitioning(names, flavor="hive"),
+        partition_base_dir=base,
         filesystem=place.fs if is_remote else None,
     )

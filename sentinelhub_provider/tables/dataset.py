@@ -34,6 +34,11 @@ Lock = Callable[[], AbstractContextManager[Any]]
 """Takes a lock for as long as its context lasts."""
 
 
+def parquet_files(folder: Any) -> list[Any]:
+    """Return the Parquet files below a folder without hidden ones, like other readers, such as Spark."""
+    return [file for file in folder.glob("**/*.parquet") if not file.name.startswith((".", "_"))]
+
+
 class Dataset:
     """A dataset to merge rows into. :meth:`add` tables within its context, then :meth:`merge` them.
 
@@ -92,8 +97,7 @@ class Dataset:
         with storing(self.path):
             check_connection(self._root)
             forget_listings(self._root)
-            found = self._root.glob("**/*.parquet")
-            files = [file for file in found if not file.name.startswith((".", "_"))]  # as other readers, such as Spark
+            files = parquet_files(self._root)
             for file in files:
                 *folders, name = file.relative_to(self._root).parts
                 if name != FILE or [folder.partition("=")[0] for folder in folders] != self._partitions:

@@ -235,12 +235,16 @@ def test_damaged_partition_is_named(tmp_path: Path, content: bytes):
             dataset.merge()
 
 
-def test_hidden_files_are_not_those_of_a_dataset(tmp_path: Path):
-    """Such as macOS leaves beside copied files. Other readers pass over them, too."""
+@pytest.mark.parametrize("name", ["._data.parquet", "_SUCCESS", "README.md", "pictures/field.tif", "notes.csv"])
+def test_other_files_are_not_those_of_a_dataset(tmp_path: Path, name: str):
+    """Such as macOS and users leave beside the data. Neither a merge nor a comparison reads them."""
     merge(tmp_path, rows(range(1), range(1)))
-    (tmp_path / "interval_month=2026-11" / "._data.parquet").write_bytes(b"Mac OS X")
+    other = tmp_path / "interval_month=2026-11" / name
+    other.parent.mkdir(exist_ok=True)
+    other.write_bytes(b"Mac OS X")
     merge(tmp_path, rows(range(1, 2), range(1)))
-    assert len(means(tmp_path)) == 2
+    assert other.exists()
+    assert changes(tmp_path)["change"].to_pylist() == [0.0]
 
 
 def test_property_that_is_called_like_a_partition_is_refused(tmp_path: Path):
