@@ -31,7 +31,7 @@ MOST_TEXT = 400  # letters
 
 
 def facts_of_request(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a request's JSON says about the data: members that it does not tell are left out.
+    """Return what a request's JSON says about the data. Leave out what the JSON does not say.
 
     :returns: ``collections``, ``evalscript`` (its name), ``time_range`` (``from``, ``to``), ``footprint`` (GeoJSON
         geometry in degrees), ``size`` (width and height in pixels) and ``max_cloud_cover`` (per cent).
@@ -87,7 +87,7 @@ def script_name(script: Any) -> str | None:
 
 
 def footprint(bounds: Any) -> dict[str, Any] | None:
-    """Return a request's area as a simple GeoJSON geometry in degrees; ``None`` for a request without one."""
+    """Return a request's area as a simple GeoJSON geometry in degrees, or ``None`` if it has no area."""
     import shapely
 
     from sentinelhub_provider.api.geo.bounds import read_bounds
@@ -121,7 +121,7 @@ def shortened(value: Any) -> str:
 
 
 def webp_of(text: Any) -> bytes | None:
-    """Return the picture that base64 holds; ``None`` for anything but a WebP of a preview's size.
+    """Return the picture that base64 holds, or ``None`` if it is not a WebP of a preview's size.
 
     Browsers guess what bytes are. Only what is one whole WebP file, as the worker made it, is shown to them.
     """
@@ -136,7 +136,7 @@ def webp_of(text: Any) -> bytes | None:
 
 
 def webp_size(content: bytes) -> tuple[int, int] | None:
-    """Return width and height that a WebP file's first chunk names; ``None`` for any other file (RFC 9649)."""
+    """Return the width and height in a WebP file's first chunk, or ``None`` for any other file (RFC 9649)."""
     is_whole = content[:4] == b"RIFF" and content[8:12] == b"WEBP" and len(content) >= 30
     if not is_whole or int.from_bytes(content[4:8], "little") + 8 != len(content):
         return None
