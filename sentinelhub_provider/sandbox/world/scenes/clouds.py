@@ -42,6 +42,11 @@ class Sky:
     cirrus: Values
     shadow: Values
 
+    def __post_init__(self) -> None:
+        """Protect the arrays, because a cache shares them between requests."""
+        for array in vars(self).values():
+            array.setflags(write=False)
+
     def cloudy(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Tell for each point whether it counts as covered by cloud or cirrus."""
         return (self.cloud >= CLOUD_OPACITY) | (self.cirrus >= CIRRUS_OPACITY)

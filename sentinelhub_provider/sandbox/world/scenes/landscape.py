@@ -77,6 +77,11 @@ class Land:
         """Cut out a part."""
         return Land(**{name: getattr(self, name)[index] for name in self.__dataclass_fields__})
 
+    def __post_init__(self) -> None:
+        """Protect the arrays, because a cache shares them between requests."""
+        for array in vars(self).values():
+            array.setflags(write=False)
+
 
 def to_plane(lon: Coordinates, lat: Coordinates) -> tuple[Coordinates, Coordinates]:
     """Convert longitude and latitude in degrees to metres on the landscape's plane."""

@@ -11,6 +11,7 @@ import pytest
 
 from sentinelhub_provider.sandbox.world.grid import Grid
 from sentinelhub_provider.sandbox.world.scenes import Scene, SyntheticScenes
+from sentinelhub_provider.sandbox.world.scenes.landscape import survey
 
 L2A, L1C = "sentinel-2-l2a", "sentinel-2-l1c"
 BOX = (14.02, 46.02, 14.06, 46.05)
@@ -46,6 +47,20 @@ def test_the_same_scene_has_the_same_pixels_in_another_world_of_the_same_seed(so
     first, second = scene.read(BANDS, GRID), other.read(list(reversed(BANDS)), GRID)
     for band in BANDS:
         np.testing.assert_array_equal(first[band], second[band])
+
+
+def test_changed_pixels_do_not_reach_the_next_request(source: SyntheticScenes):
+    """Land and sky are cached. Nobody can change them, neither by a result nor directly."""
+    scene = clearest(source, "2024-06-01", "2024-07-01")
+    first = scene.read(BANDS, GRID)
+    kept = {name: values.copy() for name, values in first.items()}
+    for values in first.values():
+        values[...] = 0
+    again = scene.read(BANDS, GRID)
+
+    assert all(np.array_equal(again[name], kept[name]) for name in BANDS)
+    with pytest.raises(ValueError, match="read-only"):
+        survey(0, np.array([14.0]), np.array([46.0])).water[:] = 1
 
 
 def test_another_seed_is_another_world(source: SyntheticScenes):
