@@ -119,7 +119,7 @@ def job_flow(plan: Plan, *, clock: Clock, known: str | None = None, waited: bool
             # A poll reads the light status, which is the same for a job that stays stopped.
             job = yield from _check_later(job, "the job was told to start, and still says STOPPED", clock, waited=True)
             waited = True
-        elif job.user_action == "STOP" and not waited:
+        elif was_started(job) and job.user_action == "STOP" and not waited:
             # The end of the attempt before told it so. Where it stops only now, that must not cost another attempt.
             job = yield from _check_later(job, "the job was told to stop, and has not done so", clock)
         elif was_started(job):

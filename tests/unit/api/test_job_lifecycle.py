@@ -266,6 +266,21 @@ def test_a_job_that_an_earlier_attempt_told_to_stop_and_that_still_runs_fails_no
     assert names(one).count(f"start-{job.id}") == (end != "DONE")
 
 
+@pytest.mark.parametrize("state", ["CREATED", "ANALYSIS_DONE"])
+def test_a_job_that_was_told_to_stop_before_its_start_is_started(state: str):
+    """There is nothing that could stop, so that waiting for it would last until the job's deadline."""
+    service = Service()
+    job = service.create()
+    service.change(job.id, state=JobState(state), user_action="STOP", user_action_updated=service.now)
+    began = service.now
+
+    one = attempt(service)
+
+    assert one.error is None
+    assert one.result.state is JobState.DONE
+    assert service.now - began < timedelta(minutes=10)
+
+
 def test_a_job_without_processing_units_goes_on_with_a_retry():
     """The first attempt fails with an error that a retry may follow; the second starts the same job again."""
     service, store = Service(ends=["STOPPED:OUT_OF_PU"]), {}
