@@ -37,6 +37,9 @@ UNKNOWN = "unknown"
 ASK_SECONDS = 13.0
 """Seconds that Airflow may take to tell the state. It gives ``on_kill`` 30 seconds in all."""
 
+KEEP_AGAIN = 30.0
+"""Seconds after which a job that could not be written to XCom is written again. A busy Airflow may answer late."""
+
 STOP_DEADLINE = 15.0
 """Seconds for stopping a job. Together with the question for the task's state, this is less than Airflow's 30."""
 
@@ -77,6 +80,9 @@ class SentinelHubJobTrigger(StoredTrigger):
         self.poll_interval = read_seconds(poll_interval, "poll_interval")
         self.stop_on_kill = bool(stop_on_kill)
         self.tell_progress = bool(tell_progress)
+        self._keep_at: float | None = None
+        """Time of the next try to write the job to XCom, in seconds since the epoch. ``None`` if nothing failed."""
+        self._has_warned = False
 
     def _stored(self) -> dict[str, Any]:
         return {"kind": self.kind.name}
@@ -94,12 +100,15 @@ class SentinelHubJobTrigger(StoredTrigger):
         async with poller.watch(self.job_id, self.poll_interval) as watch:
             while True:
                 ends = self.end_time if checked else max(self.end_time, patient_until)
+                until = ends if self._keep_at is None else min(ends, self._keep_at)
                 try:
-                    async with asyncio.timeout(max(0.0, ends - time.time())):
+                    async with asyncio.timeout(max(0.0, until - time.time())):
                         update = await watch.inbox.get()
                 except TimeoutError:
-                    if time.time() < ends:
-                        continue  # the two clocks differ a little
+                    if time.time() < ends:  # time to write again, or the two clocks differ a little
+                        if job is not None and self._keep_at is not None:
+                            await self._keep(job)
+                        continue
                     return event_of(self.kind, self.job_id, Outcome.TIMEOUT, job=job)
                 checked = True
                 match update:
@@ -118,7 +127,7 @@ class SentinelHubJobTrigger(StoredTrigger):
                         )
 
     async def _keep(self, job: Job) -> None:
-        """Write a job to XCom, where the page reads it. After a failure, nothing more is written."""
+        """Write a job to XCom, where the page reads it. A failure is reported once. Another try follows."""
         task: Any = self.task_instance
         if task is None:  # dag.test() runs a trigger without one
             return
@@ -133,9 +142,11 @@ class SentinelHubJobTrigger(StoredTrigger):
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 await ask_airflow(write)
+            self._keep_at = None
         except Exception as error:  # of Airflow's own, whichever: the job goes on
-            self.tell_progress = False
-            self.log.warning("the page Satellite imagery shows no progress of this job: %s", type(error).__name__)
+            if not self._has_warned:
+                self.log.warning("the page Satellite imagery shows this job late: %s", type(error).__name__)
+            self._keep_at, self._has_warned = time.time() + KEEP_AGAIN, True
 
     async def on_kill(self) -> None:
         """Stop the job if a user ended the task that waits for it. Airflow 3.3 and later call this.

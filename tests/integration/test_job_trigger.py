@@ -31,6 +31,7 @@ from sentinelhub_provider.exceptions import (
     SentinelHubResponseError,
 )
 from sentinelhub_provider.sandbox.pytest_plugin import SandboxHandle
+from sentinelhub_provider.triggers import job as job_trigger
 from sentinelhub_provider.triggers import job_polling
 from sentinelhub_provider.triggers.job import SentinelHubJobTrigger
 from sentinelhub_provider.triggers.job_polling import JobPoller, PollFailure, StatusUpdate
@@ -155,22 +156,28 @@ def test_job_is_kept_for_the_page_while_it_goes_on(
     assert kept[0] == {"key": "sentinelhub_job", **task}
 
 
-def test_job_goes_on_where_nothing_can_be_kept(bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys):
-    """One warning says so."""
+def test_a_job_that_could_not_be_kept_is_kept_later(
+    bench: Bench, kept: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys
+):
+    """One warning says so. The job has no news meanwhile."""
     trigger = bench.trigger(bench.start(), tell_progress=True)
     trigger.task_instance = SimpleNamespace(dag_id="dag", run_id="run", task_id="wait", map_index=-1)
-    asked: list[int] = []
+    write, asked = XCom.set, []
 
-    def refuse(*_: Any, **__: Any) -> None:
+    def refuse_twice(*arguments: Any, **task: Any) -> None:
         asked.append(1)
-        raise RuntimeError("no database")
+        if len(asked) < 3:
+            raise RuntimeError("no database")
+        write(*arguments, **task)
 
-    monkeypatch.setattr(XCom, "set", refuse)
+    monkeypatch.setattr(XCom, "set", refuse_twice)
+    monkeypatch.setattr(job_trigger, "KEEP_AGAIN", 0.0)
 
-    (event,) = run(trigger, act=lambda: (until(lambda: asked, "an attempt"), bench.control.step()))
+    (event,) = run(trigger, act=lambda: (until(lambda: kept, "the third attempt"), bench.control.step()))
 
     assert event.problem() is None
-    assert capsys.readouterr().out.count("shows no progress of this job: RuntimeError") == 1
+    assert len(kept) == 1
+    assert capsys.readouterr().out.count("shows this job late: RuntimeError") == 1
 
 
 # --- how jobs end ---------------------------------------------------------------------------------------------------

@@ -81,6 +81,7 @@ def test_each_deferred_task_succeeds(installed: Installed, tmp_path: Path):
             airflow.wait_until(
                 lambda: all("sentinelhub_job" in str(airflow.get(jobs.format(name))) for name in JOBS),
                 "the triggerer to keep the jobs for the page",
+                seconds=300,
             )
             link, page = button_and_page(airflow, run_id, "batch")
             assert ("PROCESSING" in page, "sentinel-2" in page, 'data-live="yes"' in page) == (True, True, True)
