@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +24,7 @@ runs = sqlite3.connect("airflow.db").execute("SELECT state FROM dag_run WHERE ru
 sys.exit(("success",) not in runs.fetchall())' && break
   sleep 1
 done
-kill -INT $(jobs -p)
+kill %1 %2
 for _ in $(seq 180); do
   [ -z "$(jobs -r)" ] && break
   sleep 1
@@ -68,8 +67,6 @@ def fixture_pasted(distributions, tmp_path_factory) -> tuple[list[str], Path]:
             stdin=subprocess.DEVNULL,
             stdout=printed,
             stderr=subprocess.STDOUT,
-            # A shell in the background has it ignored, one that a person types into has not.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         printed.seek(0)
         said = printed.read()
