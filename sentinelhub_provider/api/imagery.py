@@ -7,7 +7,6 @@ into them, so their content is checked here.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +128,7 @@ def webp_of(text: Any) -> bytes | None:
         return None
     try:
         content = base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error, or letters that are not ASCII
         return None
     size = webp_size(content)
     return content if size is not None and 0 < max(size) <= MOST_SIDE else None

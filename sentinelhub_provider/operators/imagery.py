@@ -85,6 +85,8 @@ def leave_imagery(
         pictures = [] if error is not None or job is not None else list(_previews(told))
         table = {} if operator.chart is None else operator.chart.to_json()
         table |= {"rows": [_scene(item) for item in result[:ROWS]]} if isinstance(result, list) else {}
+        if table:  # PostgreSQL and MySQL sort the members of an object
+            table["columns"] = list(dict.fromkeys(name for row in table["rows"] for name in row))
         if pictures or table:
             push(operator, context, PREVIEWS_KEY, {"pictures": pictures, **table})
         facts = _facts(operator, told, job, error)

@@ -116,6 +116,7 @@ def test_statistics(left):
     assert series[0]["points"][0][0].startswith("2025-06-01")
     assert len(previews["rows"]) == 10
     assert previews["rows"][0]["feature_id"] == "f0"
+    assert previews["columns"] == list(previews["rows"][0])
 
 
 def test_scenes(left):
@@ -130,7 +131,7 @@ def test_scenes(left):
         "Polygon",
     )
     assert facts["time_range"]["from"].startswith("2025-06-01")
-    assert list(previews["rows"][0]) == ["datetime", "cloud_cover", "id"]
+    assert list(previews["rows"][0]) == previews["columns"] == ["datetime", "cloud_cover", "id"]
 
 
 def test_task_that_fails_says_why(left, tmp_path: Path, ti: TaskInstance):

@@ -14,6 +14,7 @@ from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
+from airflow.models.dag import DagModel
 from airflow.models.taskinstance import TaskInstance
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, Response
@@ -57,7 +58,7 @@ templates = jinja2.Environment(
     lstrip_blocks=True,
 )
 templates.filters |= {
-    "part": lambda value: quote(str(value), safe=""),
+    "part": lambda value: quote(str(value), safe="", errors="replace"),
     "breakable": lambda value: markupsafe.escape(value).replace("_", markupsafe.Markup("_<wbr>")),
     "count": lambda value: f"{value:,.0f}",
     "units": lambda value: f"{value:,.2f}".rstrip("0").rstrip(".") if value >= 0.005 or value == 0 else f"{value:.2g}",
@@ -79,17 +80,19 @@ def moment(text: str) -> str:
 def page(name: str, request: Request, status: int = 200, **values: Any) -> HTMLResponse:
     """Return a page. Its links are relative, as Airflow may be below any path."""
     nonce = secrets.token_urlsafe(16)
-    own = str(request.scope["path"]).removeprefix(request.scope.get("root_path", ""))
-    root = "../" * (own.count("/") - 1)
+    root = "../" * (request.scope["raw_path"].count(b"/") - request.scope["root_path"].count("/") - 1)
     html = templates.get_template(f"{name}.html").render(title=TITLE, nonce=nonce, root=root, **values)
-    return HTMLResponse(html, status, headers=HEADERS | {"Content-Security-Policy": CONTENT_POLICY.format(nonce)})
+    content = html.encode(errors="replace")  # JSON can hold halves of a letter
+    return HTMLResponse(content, status, headers=HEADERS | {"Content-Security-Policy": CONTENT_POLICY.format(nonce)})
 
 
 @app.exception_handler(StarletteHTTPException)
 def problem(request: Request, error: Exception) -> HTMLResponse:
     """Return a page for users where Airflow's API returns JSON."""
-    status = error.status_code if isinstance(error, StarletteHTTPException) else 500
-    return page("problem", request, status, words=PROBLEMS.get(status, "This cannot be shown."), live=False)
+    status, headers = (error.status_code, error.headers) if isinstance(error, StarletteHTTPException) else (500, None)
+    answer = page("problem", request, status, words=PROBLEMS.get(status, "This cannot be shown."), live=False)
+    answer.headers.update(headers or {})
+    return answer
 
 
 @app.get("/")
@@ -102,7 +105,10 @@ def overview(request: Request, session: SessionDep, user: GetUserDep) -> HTMLRes
         dag_id
         for dag_id in there & manager.get_authorized_dag_ids(user=user, method="GET", session=session)
         if manager.is_authorized_dag(
-            method="GET", access_entity=DagAccessEntity.XCOM, details=DagDetails(id=dag_id), user=user
+            method="GET",
+            access_entity=DagAccessEntity.XCOM,
+            details=DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id, session=session)),
+            user=user,
         )
     }
     found = reading.overview(session, allowed, now)
@@ -162,7 +168,8 @@ def task_instance(
         raise HTTPException(404)
     (task,) = reading.with_facts(session, found)
     previews = reading.previews_of(session, task.key)
-    seen = facts.checked({"series": previews.get("series"), "table": previews.get("rows")})
+    kept = {"series": previews.get("series"), "table": previews.get("rows"), "columns": previews.get("columns")}
+    seen = facts.checked(kept)
     pictures = [(number, name, webp is not None) for number, (name, webp) in enumerate(reading.pictures_of(previews))]
     others = [index - 1, index + 1] if index >= 0 else []
     neighbours = set(session.scalars(select(TaskInstance.map_index).where(*where, TaskInstance.map_index.in_(others))))
@@ -175,6 +182,9 @@ def task_instance(
         map=drawing.map_of(task.facts["footprint"]) if "footprint" in task.facts else None,
         chart=drawing.chart_of(seen.get("series", [])),
         table=seen.get("table", []),
+        columns=list(
+            dict.fromkeys([*seen.get("columns", []), *(name for row in seen.get("table", []) for name in row)])
+        ),
         is_broken=any(one.get("is_broken") for one in (task.facts, seen)),
         before=index - 1 if index - 1 in neighbours else None,
         after=index + 1 if index + 1 in neighbours else None,
@@ -205,4 +215,4 @@ def _webp(webp: bytes | None) -> Response:
 
 def index_of(value: str) -> int:
     """Return a map index. Return -1 for anything else, such as the name in braces that Airflow leaves without one."""
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 9 else -1
+    return int(value[:9]) if value.isascii() and value.isdigit() else -1  # no index has more digits

@@ -16,6 +16,7 @@ Box = tuple[float, float, float, float]
 UNIT = 20  # units of the world's positions per degree
 WIDTH, HEIGHT = 720, 360  # of the map
 LEAST_SPAN = 14.0  # degrees of latitude, because the coast has no finer details
+LEAST_STEP = 1e-300  # between values of an axis, because floating point numbers end there
 PLOT = (52, 12, 700, 210)  # left, top, right, bottom of the chart
 
 
@@ -136,9 +137,11 @@ def chart_of(series: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 def _timed(point: tuple[str, float]) -> tuple[float, float] | None:
     try:
         time = datetime.fromisoformat(point[0])
-    except ValueError:
+        seconds = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+        _day(seconds)
+    except (ValueError, OverflowError):  # no time, or one before or after all years
         return None
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp(), point[1]
+    return seconds, point[1]
 
 
 def _day(time: float) -> str:
@@ -147,8 +150,10 @@ def _day(time: float) -> str:
 
 def _nice(low: float, high: float) -> tuple[float, float, float]:
     """Return start, end and step of an axis as round numbers, with about four steps."""
-    if high - low <= abs(high) * 1e-9:
-        low, high = low - (abs(low) or 1) / 2, high + (abs(high) or 1) / 2
+    largest = max(abs(low), abs(high))
+    if high - low <= max(largest * 1e-9, LEAST_STEP):
+        margin = largest / 2 if largest > LEAST_STEP else 0.5
+        low, high = low - margin, high + margin
     size = 10 ** math.floor(math.log10((high - low) / 4))
     step = next(size * factor for factor in (1, 2, 2.5, 5, 10) if (high - low) / (size * factor) <= 5)
     return math.floor(low / step) * step, math.ceil(high / step) * step, step

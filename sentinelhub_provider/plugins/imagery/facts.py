@@ -79,6 +79,11 @@ def named(read: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
     return members
 
 
+def row(value: Any) -> dict[str, str]:
+    """Return a row of a table. A cell without a value is empty, because other rows may have one in its column."""
+    return {text(name): "" if item is None else text(item) for name, item in list(value.items())[:MOST]}
+
+
 def job(value: Any) -> dict[str, Any]:
     """Return a job: its texts and numbers, and the number of its features in each state."""
     plain = {name: item for name, item in value.items() if not isinstance(item, Mapping | list)}
@@ -137,5 +142,6 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "job": job,
     "footprint": rings,
     "series": many(series),
-    "table": many(named(text)),
+    "table": many(row),
+    "columns": many(text),
 }

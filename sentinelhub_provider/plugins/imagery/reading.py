@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from sqlalchemy import func, select
+from sqlalchemy import Text, and_, case, cast, func, literal, select
 
 from sentinelhub_provider.api.imagery import FACTS_KEY, JOB_KEY, PREVIEWS_KEY, webp_of
 from sentinelhub_provider.plugins.imagery.facts import checked
@@ -30,6 +30,11 @@ MOST_COSTS = 20_000
 MOST_LISTED = 30
 MOST_RUNS = 12
 
+LENGTH_OF_FACTS = 100_000
+LENGTH_OF_PREVIEWS = 2_000_000
+LENGTH_OF_COST = 1000
+"""Most letters of an XCom that is read, several times what this package writes."""
+
 OURS = "%SentinelHub%"
 """Pattern of the names of this package's operators."""
 
@@ -42,6 +47,13 @@ COLUMNS: tuple[Any, ...] = (
     TaskInstance.__table__.c.rendered_map_index,  # without a name, the attribute would return the index
 )
 XCOM: tuple[Any, ...] = (XComModel.dag_id, XComModel.run_id, XComModel.task_id, XComModel.map_index)
+
+
+def value_of(most: int) -> Any:
+    """Return the column of XComs' values, with a text in place of each longer value, which would fill the memory."""
+    value = XComModel.value
+    is_short = func.length(cast(value, Text)) <= most
+    return case((is_short, value), else_=literal("too long", value.type)).label("value")
 
 
 @dataclass
@@ -102,7 +114,8 @@ def with_facts(session: Session, found: Iterable[Task]) -> list[Task]:
         runs[task.dag_id, task.run_id].append(task)
     for (dag_id, run_id), its in runs.items():
         indexes = [task.map_index for task in its]
-        query = select(XComModel.key, XComModel.task_id, XComModel.map_index, XComModel.value).where(
+        value = value_of(LENGTH_OF_FACTS)
+        query = select(XComModel.key, XComModel.task_id, XComModel.map_index, value).where(
             XComModel.dag_id == dag_id,
             XComModel.run_id == run_id,
             XComModel.key.in_((FACTS_KEY, JOB_KEY)),
@@ -121,7 +134,7 @@ def with_facts(session: Session, found: Iterable[Task]) -> list[Task]:
 def previews_of(session: Session, key: Key) -> dict[str, Any]:
     """Return the previews, chart and table of a task instance, unchecked."""
     dag_id, run_id, task_id, map_index = key
-    query = select(XComModel.value).where(
+    query = select(value_of(LENGTH_OF_PREVIEWS)).where(
         XComModel.dag_id == dag_id,
         XComModel.run_id == run_id,
         XComModel.task_id == task_id,
@@ -134,7 +147,8 @@ def previews_of(session: Session, key: Key) -> dict[str, Any]:
 
 def newest_picture(session: Session, dag_id: str) -> bytes | None:
     """Return the first preview of the task that last left previews in a DAG, ``None`` without one."""
-    query = select(XComModel.value).where(XComModel.dag_id == dag_id, XComModel.key == PREVIEWS_KEY)
+    value = value_of(LENGTH_OF_PREVIEWS)
+    query = select(value).where(XComModel.dag_id == dag_id, XComModel.key == PREVIEWS_KEY)
     for value in session.scalars(query.order_by(XComModel.timestamp.desc()).limit(MOST_LISTED)):
         previews = plain(value)
         for _, webp in pictures_of(previews if isinstance(previews, dict) else {}):
@@ -151,11 +165,15 @@ def pictures_of(previews: dict[str, Any]) -> list[tuple[str, bytes | None]]:
 
 
 def plain(value: Any) -> Any:
-    """Return an XCom's value. Some ways to write it leave JSON as text."""
+    """Return an XCom's value. Some ways to write it leave JSON as text.
+
+    Airflow's own decoder is not for this place. It makes objects of the classes that the JSON names, and some of them
+    open files, buckets and catalogs.
+    """
     try:
-        return XComModel.deserialize_value(SimpleNamespace(value=value))
-    except Exception:  # an XCom may hold anything
-        return "cannot be read"
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        return value
 
 
 def first_day(now: datetime) -> datetime:
@@ -177,21 +195,40 @@ def overview(session: Session, dag_ids: set[str], now: datetime) -> dict[str, An
     since = first_day(now)
     recent = (XComModel.timestamp >= since, XComModel.dag_id.in_(dag_ids))
     newest = XComModel.timestamp.desc()
-    query = select(*XCOM, XComModel.timestamp, XComModel.value).where(XComModel.key == FACTS_KEY, *recent)
-    left = {
-        (row.dag_id, row.run_id, row.task_id, row.map_index): (row.timestamp, checked(plain(row.value)))
-        for row in session.execute(query.order_by(newest).limit(MOST_FACTS))
-    }
-    query = select(*XCOM, XComModel.timestamp, XComModel.value).where(XComModel.key == "processing_units", *recent)
+    is_facts = XComModel.key == FACTS_KEY
+    query = select(*XCOM, XComModel.timestamp, value_of(LENGTH_OF_FACTS)).where(is_facts, *recent)
+    query = query.order_by(newest).limit(MOST_FACTS)
+    left = _facts_by_key(session.execute(query))
+    # One mapped task may have left all of these. Of the others, the last facts of each say which connection it uses.
+    task, last = (XComModel.dag_id, XComModel.task_id), func.max(XComModel.timestamp)
+    each = (
+        select(*task, last.label("at"))
+        .where(is_facts, *recent)
+        .group_by(*task)
+        .order_by(last.desc())
+        .limit(MOST_FACTS)
+        .subquery()
+    )
+    is_last = and_(task[0] == each.c.dag_id, task[1] == each.c.task_id, XComModel.timestamp == each.c.at)
+    of_tasks = left | _facts_by_key(session.execute(query.join(each, is_last)))
+    query = select(*XCOM, XComModel.timestamp, value_of(LENGTH_OF_COST)).where(
+        XComModel.key == "processing_units", *recent
+    )
     costs = session.execute(query.order_by(newest).limit(MOST_COSTS)).all()
     ours = (TaskInstance.dag_id.in_(dag_ids), TaskInstance.operator.like(OURS), TaskInstance.start_date >= since)
     running = tasks(session, *ours, TaskInstance.state.in_(("running", "deferred")), newest=True, limit=MOST_LISTED)
     errors = tasks(session, *ours, TaskInstance.state.in_(FAILED), newest=True, limit=MOST_LISTED // 3)
     return {
-        "connections": spent_by_connection(left, costs, [(since + timedelta(days=n)).date() for n in range(DAYS)]),
+        "connections": spent_by_connection(of_tasks, costs, [(since + timedelta(days=n)).date() for n in range(DAYS)]),
         "running": with_facts(session, running),
         "errors": with_facts(session, errors),
-        "runs": runs_of(left),
+        "runs": runs_of(session, left),
+    }
+
+
+def _facts_by_key(rows: Iterable[Any]) -> dict[Key, tuple[datetime, dict[str, Any]]]:
+    return {
+        (row.dag_id, row.run_id, row.task_id, row.map_index): (row.timestamp, checked(plain(row.value))) for row in rows
     }
 
 
@@ -222,17 +259,17 @@ def spent_by_connection(
     return found
 
 
-def runs_of(left: dict[Key, tuple[datetime, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Return the last runs with data, each with a task whose picture stands for it."""
+def runs_of(session: Session, left: dict[Key, tuple[datetime, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return the last runs with data, each with the number of its tasks and one whose picture stands for it."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for key, (timestamp, facts) in left.items():
         run = found.get(key[:2])
         if run is None:
             if len(found) == MOST_RUNS:
                 continue
-            run = found[key[:2]] = {"dag_id": key[0], "run_id": key[1], "at": timestamp, "count": 0, "shown": None}
+            run = found[key[:2]] = {"dag_id": key[0], "run_id": key[1], "at": timestamp, "shown": None}
             run["facts"] = facts
-        run["count"] += 1
+            run["count"] = sum(count for _, count in task_counts(session, *key[:2]))  # not all of them leave facts
         if run["shown"] is None and facts.get("pictures"):
             run["shown"] = key
     return list(found.values())

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from imagery_pages import FACTS, RUN, Pages, imagery_pages, plain, webp
-from sqlalchemy import event
+from airflow.models.dag import DagModel
+from airflow.models.xcom import XComModel
+from imagery_pages import FACTS, NOW, RUN, Pages, imagery_pages, plain, webp
+from sqlalchemy import event, update
 
 from sentinelhub_provider.links.imagery import ImageryLink, page_of
-from sentinelhub_provider.plugins.imagery import views
+from sentinelhub_provider.plugins.imagery import reading, views
 from sentinelhub_provider.plugins.imagery.drawing import chart_of, map_of, place_of
 
 
@@ -122,6 +125,25 @@ def test_statistics_are_a_chart_and_rows(pages: Pages):
         assert text in words(html), text
 
 
+def test_table_has_the_columns_of_all_its_rows(pages: Pages):
+    """The first interval may have no data, and so no mean. Names of Python's own are names like others."""
+    rows = [{"from": "2025-06-01", "mean": None, "count": 0}, {"from": "2025-06-02", "mean": 0.5, "items": 3}]
+    html = pages.get(pages.task(sentinelhub_imagery={"rows": 2}, sentinelhub_previews={"rows": rows}))
+
+    assert re.findall(r"<th>(.*?)</th>", html) == ["from", "mean", "count", "items"]
+    assert re.findall(r"<td>(.*?)</td>", html) == ["2025-06-01", "", "0", "", "2025-06-02", "0.5", "", "3"]
+
+
+def test_order_does_not_depend_on_the_database(pages: Pages):
+    """PostgreSQL and MySQL sort the members of an object by the length of their names."""
+    times = {"to": "2025-06-07T23:59:59Z", "from": "2025-06-01T00:00:00Z"}
+    previews = {"rows": [{"mean": 0.5, "feature_id": "f0"}], "columns": ["feature_id", "mean"]}
+    html = pages.get(pages.task(sentinelhub_imagery={"time_range": times}, sentinelhub_previews=previews))
+
+    assert "Time 2025-06-01 to 2025-06-07" in words(html)
+    assert re.findall(r"<th>(.*?)</th>", html) == ["feature_id", "mean"]
+
+
 def test_job_is_shown_while_it_is_waited_for(pages: Pages):
     """The page looks again by itself."""
     job = {"id": "j-1", "state": "PROCESSING", "completion": 40, "cost": 7.5, "features": {"done": 3, "causes": []}}
@@ -186,6 +208,16 @@ def test_run_is_a_contact_sheet(pages: Pages):
     assert "other" not in words(html)
 
 
+def test_mapped_task_of_one_instance_has_its_name(pages: Pages):
+    """It stands among the single tasks."""
+    pages.picture("single")
+    pages.picture("mapped", map_index=0, name="week 0")
+
+    html = pages.get(f"runs/weekly/{RUN}")
+
+    assert re.findall(r"<b>(.*?)</b>", html) == ["mapped [week 0]", "single"]
+
+
 def test_mapped_task_has_pages(pages: Pages):
     """Also where Airflow leaves the index as it is spelt in the tab's address."""
     for index in range(130):
@@ -201,6 +233,8 @@ def test_mapped_task_has_pages(pages: Pages):
     }
     for spelt in ("{MAP_INDEX}", "%7BMAP_INDEX%7D", "-1"):
         assert "week 59." in pages.get(f"tasks/weekly/{RUN}/mapped/{spelt}")
+    for beyond in (130, 10**9, 10**30):
+        pages.get(f"tasks/weekly/{RUN}/mapped/{beyond}", 404)
     one = pages.get(f"tasks/weekly/{RUN}/mapped/7")
     assert 'rel="prev"' in one
     assert 'rel="next"' in one
@@ -225,6 +259,23 @@ def test_overview_adds_up_what_connections_spent(pages: Pages):
     assert "weekly · job" in text
     assert "ANALYSING" in text
     assert "no such band" in text
+
+
+def test_overview_counts_tasks_whose_facts_it_does_not_read(pages: Pages, monkeypatch: pytest.MonkeyPatch):
+    """It reads the newest ones, all of which one mapped task may have left. Only the first of these leave any."""
+    monkeypatch.setattr(reading, "MOST_FACTS", 5)
+    pages.picture("wide", dag_id="monthly", facts={"conn_id": "other_account", "limits": {"requests_per_minute": 7}})
+    for index in range(8):
+        pages.picture("mapped", map_index=index)
+        later = {"timestamp": NOW + timedelta(microseconds=index + 1)}
+        pages.session.execute(update(XComModel).where(XComModel.map_index == index).values(later))
+    pages.task("mapped", map_index=8, processing_units=1)
+
+    text = words(pages.get(""))
+
+    assert "Connection other_account Today 1.25 PU Seven days 1.25 PU Requests a minute 7" in text
+    assert "Connection sentinelhub_default Today 11 PU" in text
+    assert "9 tasks" in text
 
 
 def test_overview_of_an_empty_airflow_says_what_to_do(pages: Pages):
@@ -329,6 +380,35 @@ def test_nobody_sees_the_dags_of_others(name: str, role: str | None, pages: Page
     assert ("monthly" in pages.get("")) == (role is not None)
 
 
+def test_overview_asks_about_the_team_of_a_dag(pages: Pages, monkeypatch: pytest.MonkeyPatch):
+    """With several teams, what a user may read depends on it."""
+    asked = []
+
+    def is_authorized_dag(_self: Any, *, details: Any, **_: Any) -> bool:
+        asked.append((details.id, details.team_name))
+        return False
+
+    pages.picture()
+    monkeypatch.setattr(DagModel, "get_team_name", lambda dag_id, **_: f"the team of {dag_id}")
+    monkeypatch.setattr("imagery_pages.AuthManager.is_authorized_dag", is_authorized_dag)
+
+    assert "weekly" not in pages.get("")
+    assert asked == [("weekly", "the team of weekly")]
+
+
+def test_other_methods_are_refused(pages: Pages):
+    """With the methods that there are, as HTTP wants it."""
+    answer = pages.client.post("/air/flow/sentinelhub/")
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+
+
+def test_page_of_a_problem_leads_to_the_overview(pages: Pages):
+    """Also where a name has a slash, which is no step of the address."""
+    for path, root in (("runs/weekly/none", "../../"), ("runs/a%2Fb/none", "../../"), ("a/b/c", "../../")):
+        assert f'<a href="{root}.">' in pages.get(path, 404)
+
+
 @pytest.mark.parametrize("dag_id", ["~", "", "..", "%2e%2e", "weekly%2F..", "' OR 1=1 --", "\\", "a" * 5000, "%00"])
 @pytest.mark.parametrize("what", ["runs/{}/r", "tasks/{}/r/t/0", "pictures/{}/r/t/0/0"])
 def test_crafted_names_find_nothing(dag_id: str, what: str, pages: Pages):
@@ -371,6 +451,9 @@ ODD: list[Any] = [
         [EVIL] * 99,
         {EVIL: EVIL},
     ),
+    *("\ud800", "\u0416", {"\ud800": "\ud800"}),
+    *([{"name": "a", "points": [[time, 1]]}] for time in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00")),
+    [{"name": "a", "points": [["2025-06-01", 0], ["2025-06-02", 5e-324]]}],
     *([[[[[[[1]]]]]]], [{"name": EVIL, "points": [[EVIL, 1]]}], [{"points": 3}], {"id": [1], "features": {"a": [2]}}),
 ]
 
@@ -397,12 +480,34 @@ def test_previews_that_somebody_edited_break_nothing(pages: Pages):
     address = pages.picture(facts={"footprint": None})
     good = {"name": "a", "webp": webp()}
     for odd in ODD:
+        with_parts = {"pictures": [{**good, "name": odd}], "series": odd, "rows": odd, "columns": odd}
         as_picture = [odd, {"pictures": odd}, {"pictures": [odd]}, {"pictures": [{**good, "webp": odd}]}]
-        for value in [*as_picture, {"pictures": [{**good, "name": odd}], "series": odd, "rows": odd}, {"rows": [odd]}]:
+        for value in [*as_picture, with_parts, {"rows": [odd]}]:
             pages.change("sentinelhub_previews", value)
             assert "<script>alert" not in pages.get(address)
             if value in as_picture:
                 pages.get(f"{address.replace('tasks', 'pictures')}/0", 404)
+
+
+def test_classes_that_an_xcom_names_are_not_made(pages: Pages):
+    """Airflow's decoder would: some of its classes open a table at any address."""
+    named = {"__classname__": "builtins.tuple", "__version__": 1, "__data__": ["2025-06-01", "2025-06-02"]}
+    assert reading.plain(plain(named)) == named
+
+    assert "cannot be shown" in words(pages.get(pages.picture(facts={"operator": plain(named), "size": named})))
+
+
+def test_very_long_xcoms_are_not_read(pages: Pages):
+    """A thousand of them would fill the memory of the API server."""
+    address = pages.picture(state="failed")
+    pages.change("sentinelhub_imagery", FACTS | {"error": "x" * 200_000})
+    pages.change("sentinelhub_previews", {"pictures": [{"name": "a" * 3_000_000, "webp": webp()}]})
+
+    assert "cannot be shown" in words(pages.get(address))
+    assert "sentinel-2-l2a" not in pages.get(address)
+    assert "xxx" not in pages.get("")
+    pages.get(f"{address.replace('tasks/', 'pictures/')}/0", 404)
+    pages.get("newest/weekly", 404)
 
 
 def test_what_cannot_be_shown_is_said(pages: Pages):
