@@ -82,7 +82,7 @@ def leave_imagery(
         if not is_shown(operator, context):
             return
         told = result if isinstance(result, Mapping) else {"rows": len(result)} if isinstance(result, list) else {}
-        pictures = [] if error is not None or job is not None else list(_previews(told))
+        pictures = [] if error is not None or job is not None else list(_previews(operator, told))
         table = {} if operator.chart is None else operator.chart.to_json()
         table |= {"rows": [_scene(item) for item in result[:ROWS]]} if isinstance(result, list) else {}
         if table:  # PostgreSQL and MySQL sort the members of an object
@@ -145,8 +145,8 @@ def _scene(item: Any) -> dict[str, Any]:
     return {name: item.get(name) for name in ("datetime", "cloud_cover", "id") if name in item}
 
 
-def _previews(told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a preview of each of the first pictures. The previews of many pictures are smaller."""
+def _previews(operator: Any, told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a preview of each of the first pictures, until one fails. The previews of many pictures are smaller."""
     from sentinelhub_provider.operators.previews import preview_of
 
     outputs, pictures = told.get("outputs"), told.get("pictures")
@@ -158,6 +158,10 @@ def _previews(told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     is_many = len(found) > 3
     limits = {"side": MOST_SIDE // 2, "most": MOST_BYTES // 4} if is_many else {}
     for name, path, size in found:
-        webp = preview_of(path, size, **limits)
+        try:
+            webp = preview_of(path, size, **limits)
+        except Exception as problem:  # a broken picture, or a storage that is away
+            operator.log.warning("the page Satellite imagery lacks the preview of %s: %s", path, problem)
+            return
         if webp is not None:
             yield {"name": shortened(name), "path": path, "webp": base64.b64encode(webp).decode()}

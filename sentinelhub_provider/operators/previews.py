@@ -51,13 +51,13 @@ def preview_of(path: Any, size: int | None = None, *, side: int = MOST_SIDE, mos
         return None
     try:
         with local_copy(place) as file:
-            picture = _read_tiff(file, side) if kind in ("tif", "tiff", "vrt") else _read_picture(file, side)
+            picture = _read_raster(file, side) if kind in ("tif", "tiff", "vrt") else _read_picture(file, side)
         return None if picture is None else _encoded(picture, most)
     except ImportError:
         return None
 
 
-def _read_tiff(file: Path, side: int) -> Image.Image | None:
+def _read_raster(file: Path, side: int) -> Image.Image | None:
     import numpy as np
     import rasterio
     from rasterio.enums import ColorInterp
@@ -126,6 +126,8 @@ def _read_picture(file: Path, side: int) -> Image.Image | None:
         with Image.open(file) as picture:
             if picture.width * picture.height > MOST_PIXELS:
                 return None
+            if picture.format == "PNG" and str(picture.tile[0][3]).endswith(";16B"):
+                return _read_raster(file, side)  # Pillow would only read the upper eight bits
             picture.draft("RGB", (side, side))  # JPEG is decoded at a fraction of its size
             if picture.mode.startswith(("I", "F")):  # 16 bits and more
                 thinned = max(1, -(-max(picture.size) // side))

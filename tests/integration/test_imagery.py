@@ -158,7 +158,7 @@ def test_nothing_is_left_where_nothing_shall_be(stopped_by: str, left, tmp_path:
 
 @pytest.mark.parametrize("fault", ["library", "setting"])
 def test_what_goes_wrong_is_one_warning(fault: str, left, tmp_path: Path, monkeypatch, capsys):
-    """The picture is paid for: the task succeeds."""
+    """The picture is paid for: the task succeeds. Without a preview, the page still has the facts."""
     if fault == "setting":
         monkeypatch.setenv("AIRFLOW__SENTINELHUB__PREVIEWS", "many")
     else:
@@ -168,11 +168,13 @@ def test_what_goes_wrong_is_one_warning(fault: str, left, tmp_path: Path, monkey
 
         monkeypatch.setattr("sentinelhub_provider.operators.previews._encoded", broken)
 
-    left(SentinelHubProcessOperator, output_path=str(tmp_path / "a.tif"), bbox=BOX, **WHAT)
+    facts, previews = left(SentinelHubProcessOperator, output_path=str(tmp_path / "a.tif"), bbox=BOX, **WHAT)
 
     said = capsys.readouterr()
-    assert (said.out + said.err).count("Satellite imagery") == 1
+    assert (said.out + said.err).count("Satellite imagery lacks") == 1
     assert (tmp_path / "a.tif").exists()
+    assert previews is None
+    assert facts is None if fault == "setting" else (facts["coverage"], facts["pictures"]) == (1.0, 0)
 
 
 def test_evalscript_from_a_file_bears_its_name(connect, operators, ti: TaskInstance, tmp_path: Path):

@@ -110,14 +110,21 @@ def test_pictures_for_people_are_made_smaller(suffix: str, tmp_path: Path):
     assert abs(pixels[90, 90, :3] - [10, 120, 200]).max() <= 4
 
 
-def test_png_of_sixteen_bit_is_stretched(tmp_path: Path):
+@pytest.mark.parametrize("count", [1, 3, 4], ids=["grey", "colours", "colours with opacity"])
+def test_png_of_sixteen_bit_is_stretched(count: int, tmp_path: Path):
     """So is a GeoTIFF of the same values."""
-    Image.fromarray(ramp(50, 800, 1000, 3000).astype("uint16")).save(tmp_path / "a.png")
+    bands = np.stack([ramp(50, 800, 1000, 3000)] * count).astype("uint16")
+    bands[3:] = 65535
+    profile = {"driver": "PNG", "count": count, "height": 50, "width": 800, "dtype": "uint16"}
+    with rasterio.open(tmp_path / "a.png", "w", **profile) as file:
+        file.write(bands)
 
     pixels = shown(preview_of(tmp_path / "a.png"))
 
+    assert pixels.shape[:2] == (24, 384)
     assert pixels[5, 3, 0] <= 12
     assert pixels[5, -4, 0] >= 243
+    assert (pixels[..., 3] == 255).all()
 
 
 def test_noise_becomes_coarser_until_it_fits(tmp_path: Path):
