@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 from sentinelhub_provider.api.time_range import span_of
 
 if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
+
+    from sentinelhub_provider.api.geo.crs import Crs
     from sentinelhub_provider.api.jobs.job import Job
 
 FACTS_KEY = "sentinelhub_imagery"
@@ -37,11 +40,10 @@ def facts_of_request(body: Mapping[str, Any]) -> dict[str, Any]:
     """
     if "collections" in body:
         start, _, end = str(body.get("datetime") or "").partition("/")
-        area = {"bbox": body.get("bbox"), "geometry": body.get("intersects")}
         return {
             "collections": collections_of(body),
             **({"time_range": {"from": start, "to": end or start}} if start else {}),
-            **({"footprint": shape} if (shape := footprint(area)) else {}),
+            **({"footprint": shape} if (shape := _searched(body)) else {}),
         }
     body = body.get("processRequest") or body  # of Batch Process
     given: Mapping[str, Any] = body.get("input") or {}
@@ -86,23 +88,48 @@ def script_name(script: Any) -> str | None:
 
 
 def footprint(bounds: Any) -> dict[str, Any] | None:
-    """Return a request's area as a simple GeoJSON geometry in degrees, or ``None`` if it has no area."""
+    """Return a request's area as a simple GeoJSON geometry in degrees, or ``None`` if it has no area.
+
+    An area across the antimeridian is in one piece, with longitudes beyond 180.
+    """
     import shapely
 
     from sentinelhub_provider.api.geo.bounds import read_bounds
-    from sentinelhub_provider.api.geo.crs import CRS84
-    from sentinelhub_provider.api.geo.geometry import transform
 
     given = {name: value for name, value in bounds.items() if value} if isinstance(bounds, Mapping) else {}
     if not {"bbox", "geometry"} & given.keys():
         return None
-    area = read_bounds(given)
-    shape = transform(shapely.box(*area.box) if area.geometry is None else area.geometry.shape, area.crs, CRS84)
-    west, south, east, north = shape.bounds
+    area = read_bounds(given, across=True)
+    return _outline(shapely.box(*area.box) if area.geometry is None else area.geometry.shape, area.crs)
+
+
+def _searched(body: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the area of a search, which may be a point or a line."""
+    from sentinelhub_provider.api.geo.crs import CRS84
+    from sentinelhub_provider.api.geo.geometry import parse_geometry
+
+    if not body.get("intersects"):
+        return footprint({"bbox": body.get("bbox")})
+    return _outline(parse_geometry(body["intersects"], areas_only=False).shape, CRS84)
+
+
+def _outline(shape: BaseGeometry, crs: Crs) -> dict[str, Any] | None:
+    import shapely
+    from shapely import affinity
+
+    from sentinelhub_provider.api.geo.geometry import Geometry, in_degrees, sides_of
+
+    found = in_degrees(shape, crs)
+    if found is None:
+        return None
+    if len(sides_of(Geometry(found))) > 1:
+        parts = shapely.get_parts(found)
+        found = shapely.union_all([affinity.translate(part, 360 * (part.bounds[2] <= 0)) for part in parts])
+    west, south, east, north = found.bounds
     tolerance = max(east - west, north - south) / 400
-    while shapely.get_num_coordinates(simple := shapely.simplify(shape, tolerance)) > MOST_POSITIONS:
+    while shapely.get_num_coordinates(simple := shapely.simplify(found, tolerance)) > MOST_POSITIONS:
         tolerance *= 2
-        if tolerance > east - west + north - south:
+        if tolerance >= east - west + north - south:
             simple = shapely.box(west, south, east, north)
             break
     rounded: dict[str, Any] = shapely.geometry.mapping(shapely.set_precision(simple, 10.0**-DIGITS, mode="pointwise"))

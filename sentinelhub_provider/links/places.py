@@ -36,11 +36,12 @@ def browser_url(facts: Mapping[str, Any]) -> str:
     if dataset is None or not positions:
         return ""
     longitudes, latitudes = zip(*positions, strict=True)
+    middle = (min(longitudes) + max(longitudes)) / 2
     span = max(max(longitudes) - min(longitudes), max(latitudes) - min(latitudes), 1e-3)
     query = {
         "zoom": max(3, min(16, round(math.log2(720 / span)))),  # the area fills half of a window of 720 px or so
         "lat": round((min(latitudes) + max(latitudes)) / 2, 5),
-        "lng": round((min(longitudes) + max(longitudes)) / 2, 5),
+        "lng": round((middle + 180) % 360 - 180, 5),  # an area across the antimeridian goes on beyond 180
         "datasetId": dataset,
     }
     times = facts.get("time_range") or {}

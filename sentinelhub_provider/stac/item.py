@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import pystac
 import shapely
 from pystac.extensions.file import FileExtension
@@ -20,8 +18,7 @@ from sentinelhub_provider import __version__
 from sentinelhub_provider.api.datasets import RasterRequest
 from sentinelhub_provider.api.evalscripts import DATA_MASK, EVALSCRIPTS, Output, named_evalscript
 from sentinelhub_provider.api.geo.bounds import Bounds
-from sentinelhub_provider.api.geo.crs import CRS84
-from sentinelhub_provider.api.geo.geometry import Geometry, cut, sides_of, transform
+from sentinelhub_provider.api.geo.geometry import Geometry, in_degrees, sides_of
 from sentinelhub_provider.api.time_range import parse_time
 from sentinelhub_provider.stac import COLLECTION_FILE
 
@@ -139,30 +136,14 @@ def footprint(bounds: Bounds) -> tuple[dict[str, Any] | None, list[float] | None
     """
     box = shapely.box(*bounds.box)
     area = box if bounds.geometry is None else _polygons(shapely.intersection(bounds.geometry.shape, box)) or box
-    if not bounds.crs.is_geographic:
-        area = _in_degrees(area, bounds)
-    if area is None or not all(map(math.isfinite, area.bounds)):
+    area = in_degrees(area, bounds.crs)
+    if area is None:
         return None, None
-    area = cut(area)
     sides = sides_of(Geometry(area))
     south, north = min(side.min_y for side in sides), max(side.max_y for side in sides)
     parts = [orient(part) for part in shapely.get_parts(area)]
     oriented = parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
     return shapely.geometry.mapping(oriented), [sides[0].min_x, south, sides[-1].max_x, north]
-
-
-def _in_degrees(area: BaseGeometry, bounds: Bounds) -> BaseGeometry | None:
-    """Transform an area into degrees, ``None`` if it has no place there."""
-    for latitude in (90.0, -90.0):
-        pole = CRS84.to(bounds.crs).transform(0.0, latitude)
-        if all(map(math.isfinite, pole)) and shapely.distance(area, shapely.Point(pole)) <= 1:
-            found = transform(area, bounds.crs, CRS84)
-            latitudes = shapely.get_coordinates(found)[:, 1]
-            if not np.isfinite(latitudes).all():
-                return None
-            south, north = sorted((latitude, float(latitudes.min() if latitude > 0 else latitudes.max())))
-            return shapely.box(-180, south, 180, north)
-    return transform(area, bounds.crs, CRS84)
 
 
 def _polygons(shape: BaseGeometry) -> BaseGeometry | None:

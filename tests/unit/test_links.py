@@ -41,6 +41,14 @@ def test_a_multipolygon_is_seen_whole():
     assert "lng=15.0&" in browser_url(facts)
 
 
+def test_an_area_across_the_antimeridian_is_found():
+    """Its longitudes go on beyond 180, those of the Browser do not."""
+    ring = [[179, -17], [182, -17], [182, -16], [179, -17]]
+    facts = {"collections": ["sentinel-1-grd"], "footprint": {"type": "Polygon", "coordinates": [ring]}}
+
+    assert "lng=-179.5&" in browser_url(facts)
+
+
 @pytest.mark.parametrize(
     "facts",
     [

@@ -167,6 +167,28 @@ def transform(shape: BaseGeometry, source: Crs, target: Crs) -> BaseGeometry:
     return shapely.transform(shape, lambda xy: np.column_stack(to.transform(xy[:, 0], xy[:, 1])))
 
 
+def in_degrees(shape: BaseGeometry, crs: Crs) -> BaseGeometry | None:
+    """Return a geometry in degrees, ``None`` if it has no place there.
+
+    From a projection, an area across the antimeridian is cut there, and one around a pole becomes the box of its
+    latitudes. A geometry that is in degrees already comes back as it is.
+    """
+    if crs.is_geographic:
+        return shape
+    found = _around_pole(shape, crs) or transform(shape, crs, CRS84)
+    return cut(found) if np.isfinite(shapely.get_coordinates(found)).all() else None
+
+
+def _around_pole(shape: BaseGeometry, crs: Crs) -> BaseGeometry | None:
+    for latitude in (90.0, -90.0):
+        pole = CRS84.to(crs).transform(0.0, latitude)
+        if all(map(math.isfinite, pole)) and shapely.distance(shape, shapely.Point(pole)) <= 1:
+            latitudes = shapely.get_coordinates(transform(shape, crs, CRS84))[:, 1]
+            south, north = sorted((latitude, float(latitudes.min() if latitude > 0 else latitudes.max())))
+            return shapely.box(-180, south, 180, north)
+    return None
+
+
 def buffered(shape: BaseGeometry, crs: Crs, metres: float) -> BaseGeometry:
     """Return a geometry with so many metres around it, or within it if they are negative. Its CRS stays."""
     if not crs.is_geographic:

@@ -94,13 +94,15 @@ def job(value: Any) -> dict[str, Any]:
 
 
 def rings(value: Any) -> list[list[tuple[float, float]]]:
-    """Return the rings and lines of a GeoJSON geometry, as longitude and latitude."""
+    """Return the rings, lines and points of a GeoJSON geometry, as longitude and latitude."""
     found: list[list[tuple[float, float]]] = []
 
     def collect(coordinates: Any, depth: int) -> None:
         if depth > 4:
             raise UnfitError
-        if coordinates and isinstance(coordinates[0][0], int | float):
+        if coordinates and isinstance(coordinates[0], int | float):
+            found.append([position(coordinates)])
+        elif coordinates and isinstance(coordinates[0][0], int | float):
             found.append([position(item) for item in coordinates])
         else:
             for item in coordinates:

@@ -7,6 +7,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
+from sentinelhub_provider.api.catalog import build_search
 from sentinelhub_provider.api.evalscripts import named_evalscript
 from sentinelhub_provider.api.imagery import MOST_POSITIONS, MOST_SIDE, facts_of_request, footprint, webp_of, webp_size
 
@@ -65,6 +66,47 @@ def test_footprint_is_in_degrees():
     west, south = area["coordinates"][0][0]
     assert 13 < west < 14.1
     assert 45 < south < 47
+
+
+def extent(area: dict | None) -> list[float]:
+    """Return the sides of a footprint, rounded."""
+    import shapely
+
+    return [round(side, 2) for side in shapely.geometry.shape(area).bounds]
+
+
+@pytest.mark.parametrize(
+    ("bbox", "crs", "sides"),
+    [
+        ([680_000, 0, 900_000, 100_000], 32660, [178.62, 0, 180.59, 0.9]),
+        ([-500_000, -500_000, 500_000, 500_000], 3413, [-180, 83.48, 180, 90]),
+        ([179, -17, -179, -16], 4326, [-179, -17, 179, -16]),
+    ],
+    ids=["across 180 degrees", "North Pole", "wide, as at the service"],
+)
+def test_footprint_is_in_one_piece(bbox: list[float], crs: int, sides: list[float]):
+    """A map of it is of its surroundings, and not of the whole world."""
+    assert extent(footprint({"bbox": bbox, "properties": {"crs": f"{CRS}{crs}"}})) == sides
+
+
+@pytest.mark.parametrize(
+    ("area", "kind", "sides"),
+    [
+        ({"bbox": [178, -18, -179, -17]}, "Polygon", [178, -18, 181, -17]),
+        ({"intersects": {"type": "Point", "coordinates": [14.5, 46]}}, "Point", [14.5, 46, 14.5, 46]),
+        ({"intersects": "LINESTRING (14 46, 15 47)"}, "LineString", [14, 46, 15, 47]),
+        ({"intersects": {"type": "MultiPoint", "coordinates": [[14, 46]] * 130}}, "Polygon", [14, 46, 14, 46]),
+    ],
+    ids=["across 180 degrees", "point", "line", "points"],
+)
+def test_footprint_of_a_search_is_whatever_was_searched(area: dict, kind: str, sides: list[float]):
+    """A place as well as an area."""
+    body = build_search(collection="sentinel-2-l2a", datetime=["2025-06-01", "2025-06-07"], **area).body
+
+    facts = facts_of_request(body)
+
+    assert facts["footprint"]["type"] == kind
+    assert extent(facts["footprint"]) == sides
 
 
 def test_footprint_has_few_positions():

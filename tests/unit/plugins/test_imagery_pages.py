@@ -70,6 +70,16 @@ def test_picture_is_shown_with_its_facts(pages: Pages):
     assert 'data-live="no"' in html
 
 
+@pytest.mark.parametrize("coordinates", [[14.5, 46], [[14.5, 46]]], ids=["Point", "MultiPoint"])
+def test_point_is_on_the_map(coordinates: list[Any], pages: Pages):
+    """A search may be of a place without an area."""
+    html = pages.get(pages.picture(facts={"footprint": {"coordinates": coordinates}}))
+
+    assert "14.5° E to 14.5° E, 46° N to 46° N" in words(html)
+    assert 'class="target"' in html
+    assert "cannot be shown" not in words(html)
+
+
 def test_picture_itself_is_a_webp(pages: Pages):
     """And may do nothing."""
     address = pages.picture().replace("tasks/", "pictures/")

@@ -12,8 +12,9 @@ import shapely
 from stac_checks import check_stac
 
 from sentinelhub_provider.api.arguments import ImageryArguments
+from sentinelhub_provider.api.geo.bounds import parse_bounds
 from sentinelhub_provider.api.process import ProcessRequest, build_process_request, read_process_request
-from sentinelhub_provider.stac.item import PictureFile, SourceScene, picture_item, to_json
+from sentinelhub_provider.stac.item import PictureFile, SourceScene, footprint, picture_item, to_json
 
 MADE = datetime(2026, 11, 27, 12, tzinfo=UTC)
 STATISTICS = ({"minimum": -0.5, "maximum": 1.0, "mean": 0.3, "stddev": 0.2},)
@@ -170,6 +171,14 @@ def test_any_area_is_a_valid_one_in_degrees(bbox: list[float], crs: int, expecte
     assert all(-180 <= x <= 180 for x in shapely.get_coordinates(shape)[:, 0])
     assert all(part.exterior.is_ccw for part in shapely.get_parts(shape))
     assert (found["bbox"][0] > found["bbox"][2]) == (found["geometry"]["type"] == "MultiPolygon")
+
+
+def test_a_wide_box_stays_a_wide_box():
+    """It does not go the short way round, as an edge of a geometry does."""
+    geometry, bbox = footprint(parse_bounds(bbox=[-100, 0, 100, 10]))
+
+    assert bbox == [-100, 0, 100, 10]
+    assert geometry["type"] == "Polygon"
 
 
 def test_random_areas_across_the_antimeridian_are_closed():
