@@ -108,6 +108,9 @@ def settings_from_connection(connection: Any) -> ConnectionSettings:
     # The extra is read as text, because Airflow registers each value as a secret when it returns a dict.
     extra = read_extra(connection)
     read = _FieldReader(connection.conn_id, extra)
+    if connection.conn_type not in (None, "", "sentinelhub"):
+        # A slip in the ID must not send the password of a database to the token endpoint.
+        raise read.error("conn_type", f"it is of type {connection.conn_type!r}. Name one of type 'sentinelhub'.")
     for name in extra.keys() - CONN_FIELDS.keys():
         _warn_of_unknown(connection.conn_id, name)
     deployment = _deployment(read, connection)

@@ -224,10 +224,11 @@ def check_outputs(responses: Sequence[Mapping[str, Any]], setup: Setup | None, f
         if kind != "image/tiff" and output.sample_type.endswith("32"):
             raise SentinelHubRequestError(
                 f"{field}: output {name!r} has samples of {output.sample_type}, which only TIFF can hold, not {kind}. "
-                "Request 'tiff'."
+                "Request 'tiff', or let output_path end with .tif."
             )
         # The fourth is transparency, which JPEG leaves out: the documentation asks for such.
         if output.bands not in {"image/jpeg": (1, 3, 4), "image/png": (1, 2, 3, 4)}.get(kind, (output.bands,)):
             raise SentinelHubRequestError(
-                f"{field}: output {name!r} has {output.bands} bands, which {kind} cannot hold. Request 'tiff'."
+                f"{field}: output {name!r} has {output.bands} bands, which {kind} cannot hold. Request 'tiff', "
+                "or let output_path end with .tif."
             )

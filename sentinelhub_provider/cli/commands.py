@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import json
 import logging
 import os
 import re
 import shutil
 import sys
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -96,19 +98,32 @@ def process(options: Options) -> Outcome:
 
 def estimate_process(options: Options) -> Outcome:
     """Estimate the cost of a picture."""
-    return _estimate(_process(options, output_path=f"picture.{options.outputs}"))
+    return _estimate(_process(options, output_path=f"picture.{options.outputs}"), options)
 
 
 def statistics(options: Options) -> Outcome:
     """Compute statistics."""
     operator = _statistics(options, "output_path", "concurrency")
-    result = operator.resume(_context())
-    return (result["table"] if options.output == "table" and "table" in result else result), OK
+    result = operator.resume(_context(options))
+    return (_readable(result["table"]) if options.output == "table" and "table" in result else result), OK
+
+
+def _readable(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows of statistics for a screen of 80 columns. JSON and files have all columns and digits."""
+    found = {name: {row[name] for row in rows} - {None} for name in ("output", "band", "error", "interval_from")}
+    days = all(text.endswith("T00:00:00Z") for text in found["interval_from"])
+    needless = {*("interval_to", "sample_count", "no_data_count"), *(name for name, all_ in found.items() if not all_)}
+    needless |= {name for name in ("output", "band") if len(found[name]) == 1}
+    short = {float: "{:.4g}".format, str: lambda text: text.removesuffix("T00:00:00Z") if days else text}
+    return [
+        {name: short.get(type(value), lambda same: same)(value) for name, value in row.items() if name not in needless}
+        for row in rows
+    ]
 
 
 def estimate_statistics(options: Options) -> Outcome:
     """Estimate the cost of statistics."""
-    return _estimate(_statistics(options))
+    return _estimate(_statistics(options), options)
 
 
 def jobs_list(options: Options) -> Outcome:
@@ -187,19 +202,30 @@ def cause_of(failure: Exception, options: Options) -> tuple[Exception, int]:
 
 
 def _hinted(error: Exception, options: Options) -> Exception:
-    """Add advice for the command line to errors that address the author of a DAG."""
+    """Word errors that address the author of a DAG for the command line, with options as they are typed."""
     field = getattr(error, "field", None)
-    if field == "sentinelhub_conn_id":
+    if field == "sentinelhub_conn_id" and str(error).startswith("There is no"):
         variable = f"AIRFLOW_CONN_{options.conn_id.upper()}"
         advice = f"Create it, name another with --conn-id, or set {variable}, which needs no Airflow database."
         error.args = (f"There is no Airflow connection {options.conn_id!r}. {advice}",)
     elif field in ("time_range", "datetime") and getattr(options, "time_range", "") is None:
         error.args = ("--time-range is missing. Give it, such as P7D for the last seven days.",)
-    elif isinstance(error, SentinelHubRequestError):
-        option = "time_range" if field == "datetime" else error.field
+    elif isinstance(error, SentinelHubError):
+        from sentinelhub_provider.features.files import WORKERS_FILES
+
+        said = str(error).replace(WORKERS_FILES, "the path of a file, or a URL")
+        option = {"datetime": "time_range"}.get(field or "", field)
         if option in vars(options) and option not in POSITIONAL:
-            error.args = (re.sub(rf"^{error.field}\b", f"--{option.replace('_', '-')}", str(error)),)
+            said = re.sub(rf"^{field}\b", _option(option), said)
+        for name in vars(options):
+            if "_" in name and name not in POSITIONAL:
+                said = re.sub(rf"(?<![\w/-]){name}\b", _option(name), said)
+        error.args = (said,)
     return error
+
+
+def _option(name: str) -> str:
+    return "--state" if name == "states" else f"--{name.replace('_', '-')}"
 
 
 def _hook(options: Options) -> SentinelHubHook:
@@ -231,9 +257,14 @@ def _named(options: Options, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
 
 
-def _context() -> Any:
-    # The context is the same for the same user, so that an interrupted command goes on where it ended.
-    return {"ti": SimpleNamespace(dag_id="command_line", run_id=getpass.getuser(), map_index=-1)}
+def _context(options: Options | None = None) -> Any:
+    # The context is the same for the same user all day, so that interrupted statistics go on where they ended.
+    counts_days = options and options.command.endswith("statistics") and "T" not in (options.time_range or "").upper()
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return {
+        "ti": SimpleNamespace(dag_id="command_line", run_id=getpass.getuser(), map_index=-1),
+        "dag_run": SimpleNamespace(run_after=midnight) if counts_days else None,
+    }
 
 
 REQUEST = (
@@ -251,7 +282,16 @@ def _process(options: Options, *names: str, **more: Any) -> Any:
 def _statistics(options: Options, *names: str) -> Any:
     from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
 
-    names = (*names, "features", "id_property", "layer", "on_error", "aggregation_interval", "percentiles")
+    names = (
+        *names,
+        "features",
+        "id_property",
+        "layer",
+        "on_error",
+        "aggregation_interval",
+        "last_interval",
+        "percentiles",
+    )
     operator = _operator(SentinelHubStatisticsOperator, options, **_request(options, *names), max_xcom_size=sys.maxsize)
     operator.progress_every = PROGRESS_EVERY
     return operator
@@ -259,19 +299,23 @@ def _statistics(options: Options, *names: str) -> Any:
 
 def _request(options: Options, *names: str) -> dict[str, Any]:
     """Return the arguments that describe a request. Read the files that a DAG would name as templates."""
-    from sentinelhub_provider.features.files import read_text
+    from sentinelhub_provider.features.files import naming_file, read_text
 
     given = _named(options, (*REQUEST, *names))
-    for name, ending in (("evalscript", ".js"), ("request", ".json")):
+    for name, ending, what in (("evalscript", ".js", "an evalscript"), ("request", ".json", "the API's JSON")):
         value = getattr(options, name)
+        if value is not None and value.strip().lower().endswith(ending):
+            value = read_text(value.strip(), field=name, what=what)
+            if name == "request":
+                with naming_file(options.request, field=name, what=what):
+                    value = json.loads(value)
         if value is not None:
-            is_file = value.strip().lower().endswith(ending)
-            given[name] = read_text(value.strip(), field=name, what=ending) if is_file else value
+            given[name] = value
     return given
 
 
-def _estimate(operator: Any) -> Outcome:
-    estimate = operator.estimate(_context())
+def _estimate(operator: Any, options: Options) -> Outcome:
+    estimate = operator.estimate(_context(options))
     if estimate is None:
         raise SentinelHubRequestError(
             "The cost is unknown, because the evalscript's setup() does not plainly return one literal.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -13,6 +14,7 @@ QUICK = 30
 """Seconds that a call may take, because a user waits for it."""
 KINDS = ("batch-process", "batch-statistics", "async-process")
 LISTED = KINDS[:2]
+_EXPONENT = re.compile(r"-[\d.]+e-?\d+", re.IGNORECASE)
 AREA = "--bbox 13.35 45.40 13.45 45.50"
 
 Add = Callable[..., Any]
@@ -31,7 +33,7 @@ class CommandParser(argparse.ArgumentParser):
 
 
 def _with_box_split(arguments: Sequence[str]) -> Iterator[str]:
-    """Split the values of ``--bbox`` at commas and spaces, because other tools of the field take them as one word."""
+    """Split the values of ``--bbox`` at commas, spaces and brackets. Other tools of the field take them as one word."""
     missing = 0
     for argument in arguments:
         name, equals, value = argument.partition("=")
@@ -40,9 +42,10 @@ def _with_box_split(arguments: Sequence[str]) -> Iterator[str]:
             missing, argument = 4, value
             if not equals:
                 continue
-        values = argument.replace(",", " ").split() if missing > 0 else [argument]
+        values = re.sub(r"[\[\](),]", " ", argument).split() if missing > 0 else [argument]
         missing -= len(values)
-        yield from values
+        # A word such as -1e-5 looks like an option to argparse.
+        yield from (f" {word}" if _EXPONENT.fullmatch(word) else word for word in values)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -112,12 +115,12 @@ def _search(group: Any) -> None:
     example = f"sentinel-2-l2a --time-range P30D {AREA} --max-cloud-cover 20"
     add = _command(group, "search", "find scenes in the Catalog", [example, f"{example} --sort clearest --limit 1"])
     add("collection", help="id of a collection, such as sentinel-2-l2a")
-    _area(add, "--intersects")
+    _area(add, "--intersects", units="in degrees")
     add("--max-cloud-cover", metavar="PERCENT", help="of a scene")
     add("--filter", metavar="CQL2", help='such as "eo:cloud_cover < 20"')
     add("--distinct", metavar="PROPERTY", help="list the values of a property instead, such as date")
-    add("--sort", choices=("newest", "oldest", "clearest"))
-    add("--one-per", choices=("day", "tile"))
+    add("--sort", choices=("newest", "oldest", "clearest"), help="which scenes come first (default: newest)")
+    add("--one-per", choices=("day", "tile"), help="only the first scene of each, in this order")
     add("--limit", default="100", help="most scenes (default: %(default)s), or all")
     add("--output-path", metavar="FILE", help="for the whole STAC items: .json, or .parquet for GeoParquet")
     _limits(add, QUICK)
@@ -129,7 +132,8 @@ def _process(group: Any, command: str = "process") -> None:
         examples = [f"{what} --output-path ndvi.tif", "--request request.json --output-path ndvi.png"]
         add = _command(group, "process", "render a picture; this costs processing units", examples)
         add("--output-path", metavar="FILE", required=True, help="path or URL; its ending sets the format")
-        add("--if-exists", choices=("overwrite", "skip", "fail"), default="overwrite")
+        kept = "what to do if there is a file; skip keeps a picture of the same request (default: %(default)s)"
+        add("--if-exists", choices=("overwrite", "skip", "fail"), default="overwrite", help=kept)
         add("--stac", action="store_true", help="write a STAC Item beside the picture, and its Collection")
         add("--tile", action="store_true", help="fetch a large area in tiles (extra raster)")
     else:
@@ -142,7 +146,7 @@ def _process(group: Any, command: str = "process") -> None:
 
 def _statistics(group: Any, command: str = "statistics") -> None:
     what = "--collection sentinel-2-l2a --evalscript ndvi-clear --time-range P30D --resolution 20"
-    examples = [f"{what} {AREA}", f"{what} --features fields.geojson --id-property name"]
+    examples = [f"{what} {AREA} --aggregation-interval P10D", f"{what} --features fields.geojson --id-property name"]
     if command == "statistics":
         examples.append(f"{what} --features fields.gpkg --output-path ndvi.csv")
         add = _command(group, "statistics", "statistics of one area or many; this costs processing units", examples)
@@ -157,14 +161,22 @@ def _statistics(group: Any, command: str = "statistics") -> None:
     _area(add, "--geometry")
     _request(add)
     add("--aggregation-interval", metavar="DURATION", default="P1D", help="such as P1M (default: %(default)s)")
-    add("--percentiles", nargs="+", type=float, metavar="PERCENT")
+    rest = "what to do with the rest of the time range: SKIP, SHORTEN or EXTEND"
+    add("--last-interval", metavar="RULE", help=rest)
+    add("--percentiles", nargs="+", type=float, metavar="PERCENT", help="such as 10 50 90")
     _limits(add)
 
 
 def _jobs(group: Any) -> None:
     add = _command(group, "list", "list jobs, newest first", ["", "--state processing --limit 5"], "jobs_list")
     add("--kind", choices=LISTED, help="one kind only")
-    add("--state", action="append", dest="states", help="such as PROCESSING; may be given more than once")
+    add(
+        "--state",
+        action="append",
+        dest="states",
+        metavar="STATE",
+        help="such as PROCESSING; may be given more than once",
+    )
     add("--limit", default="20", help="most jobs of each kind (default: %(default)s)")
     for name, title, kinds in (("show", "show a job", KINDS), ("cancel", "stop a job that runs", LISTED)):
         add = _command(group, name, title, ["11111111-2222-3333-4444-555555555555"], f"jobs_{name}")
@@ -172,8 +184,8 @@ def _jobs(group: Any) -> None:
         add("--kind", choices=kinds, help="kind of the job; default: all kinds")
 
 
-def _area(add: Add, geometry: str) -> None:
-    add("--bbox", nargs=4, type=float, metavar=("WEST", "SOUTH", "EAST", "NORTH"), help="in degrees, or units of --crs")
+def _area(add: Add, geometry: str, units: str = "in degrees, or units of --crs") -> None:
+    add("--bbox", nargs=4, type=float, metavar=("WEST", "SOUTH", "EAST", "NORTH"), help=units)
     add(geometry, metavar="GEOMETRY", help="GeoJSON, WKT, or a file of either")
     add("--time-range", metavar="RANGE", help="P7D for the last seven days, or two dates: 2024-06-01/2024-06-30")
 
@@ -183,8 +195,8 @@ def _request(add: Add) -> None:
     add("--evalscript", metavar="SCRIPT", help="true-colour, ndvi, ndvi-clear, ndwi, ndmi, scl-mask, or a .js file")
     add("--crs", metavar="EPSG", help="of the area, such as 32633; degrees by default")
     add("--resolution", metavar="METRES", help="of a pixel; or give --width or --height, in pixels")
-    add("--width", metavar="PIXELS")
-    add("--height", metavar="PIXELS")
+    add("--width", metavar="PIXELS", help="of the picture; the height follows, and the other way round")
+    add("--height", metavar="PIXELS", help="see --width")
     add("--mosaicking-order", metavar="ORDER", help="mostRecent, leastRecent or leastCC")
     add("--max-cloud-cover", metavar="PERCENT", help="of a scene")
     add("--request", metavar="FILE", help="the API's own JSON, instead of all of these; a .json file")

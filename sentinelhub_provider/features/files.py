@@ -30,6 +30,7 @@ ROWS = 5_000  # Rows that are in memory at a time
 ENDINGS = (".shp", ".gpkg", ".fgb", ".kml", ".gml", ".tab", ".geojson", ".json")
 """Files of features that are looked for in a ZIP archive."""
 CONVERT = "convert the file to GeoJSON, which needs nothing more"
+WORKERS_FILES = "the path of a file that the worker can read or that lies beside the DAG, or a URL"
 ABSENT = object()  # Instead of an id
 Row = tuple[Any, Any, dict[str, Any]]
 """The file's own id, the geometry (of shapely, a text that says why it cannot be read, or ``None``), the properties."""
@@ -81,7 +82,9 @@ def naming_file(path: Any, *, field: str, what: str) -> Iterator[None]:
 def read_text(path: Any, *, field: str, what: str, folders: Iterable[str] = ()) -> str:
     """Read a text in UTF-8, with or without byte order mark. See :func:`open_file`."""
     with open_file(path, field=field, what=what, folders=folders) as file, naming_file(path, field=field, what=what):
-        return decode(file.read_bytes())
+        if not (text := decode(file.read_bytes())).strip():
+            raise ValueError("it is empty")
+        return text
 
 
 def _find(path: str | Path, folders: Iterable[str]) -> Path:
@@ -114,8 +117,7 @@ def unreadable(path: Any, error: Exception, field: str, what: str, *, is_remote:
     if is_remote and not is_final(error):
         return SentinelHubTransportError(f"{said} The object storage may do it later.")
     return SentinelHubRequestError(
-        f"{said} Give {what}, the path of a file that the worker can read or that lies beside the DAG, or a URL such "
-        "as s3://my_conn@my-bucket/fields.geojson.",
+        f"{said} Give {what}, {WORKERS_FILES} such as s3://my_conn@my-bucket/fields.geojson.",
         field=field,
     )
 

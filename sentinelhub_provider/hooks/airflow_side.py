@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +14,9 @@ from sentinelhub_provider.exceptions import SentinelHubConfigurationError
 from sentinelhub_provider.transport.steps import PROCESSING_UNITS, Measurement
 
 _Found = TypeVar("_Found")
+CONNECTION_MEMBERS = {
+    *("conn_type", "description", "login", "password", "host", "port", "schema", "extra", "conn_id", "uri"),
+}
 
 
 @contextmanager
@@ -23,9 +28,24 @@ def named_if_missing(conn_id: str, *, field: str) -> Iterator[None]:
         # Airflow has two classes of this name, the SDK's and that of its core.
         if all(kind.__name__ != "AirflowNotFoundException" for kind in type(error).__mro__):
             raise
-        raise SentinelHubConfigurationError(
-            f"There is no Airflow connection {conn_id!r}. Create it, or correct {field}.", field=field
-        ) from error
+        fault = _fault_of_variable(f"AIRFLOW_CONN_{conn_id.upper()}")
+        said = fault or f"There is no Airflow connection {conn_id!r}. Create it, or correct {field}."
+        raise SentinelHubConfigurationError(said, field=field) from error
+
+
+def _fault_of_variable(name: str) -> str | None:
+    """Say why Airflow passes over a connection in an environment variable, without its values, which are secret."""
+    text = os.environ.get(name, "").strip()
+    if not text.startswith("{"):
+        return None
+    try:
+        members = json.loads(text)
+    except ValueError as error:
+        return f"The environment variable {name} is not JSON: {error}. Correct it."
+    unknown = ", ".join(map(repr, members.keys() - CONNECTION_MEMBERS))
+    known = "conn_type, login (client ID), password (client secret), host and extra"
+    said = f"has unknown members: {unknown}" if unknown else "holds values that Airflow does not take"
+    return f"The environment variable {name} {said}. A connection in JSON has the members {known}."
 
 
 def mask(secret: str) -> None:

@@ -136,7 +136,8 @@ def _from_json(document: Any) -> ServiceMessage:
     words = [document.get("message") or document.get("description") or document.get("reason")]
     violations = document.get("errors")
     if isinstance(violations, list):
-        words += [_violation(violation) for violation in violations[:5]]
+        told = map(_violation, violations[:5])
+        words += [one for one in told if one.strip("[]") not in str(words[0])]
     elif isinstance(violations, dict):
         words += [f"[{name}: {problem}]" for name, problem in list(violations.items())[:5]]
     return ServiceMessage(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -119,6 +120,24 @@ def test_a_connection_that_is_not_there_names_the_variable(run: Run):
         assert "Traceback" not in done.error
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"conn_type": "sentinelhub", "password": "my-secret"', "AIRFLOW_CONN_MY_OTHER is not JSON: Expecting ','"),
+        ('{"conn_type": "sentinelhub", "client_secret": "my-secret"}', "unknown members: 'client_secret'"),
+        ('{"conn_type": "sentinelhub", "password": "my-secret", "port": "my-secret"}', "Airflow does not take"),
+        ("postgres://me:my-secret@db.example.org/data", "it is of type 'postgres'"),
+    ],
+)
+def test_a_connection_that_cannot_be_one_is_told_without_its_secret(run: Run, monkeypatch, text: str, told: str):
+    """Airflow itself says that there is none. A database's password goes to no token endpoint."""
+    monkeypatch.setenv("AIRFLOW_CONN_MY_OTHER", text)
+    done = run("token", "info", "--conn-id", "my_other")
+    assert done.code == 1
+    assert told in done.error
+    assert "my-secret" not in done.error
+
+
 def test_token_info_tells_no_token(run_json, connect):
     """Client, scopes and times."""
     info = run_json("token", "info")
@@ -151,6 +170,8 @@ def test_search_lists_scenes(run: Run, run_json, tmp_path: Path):
         ["--bbox=-13.35,45.40,-13.30,45.45"],
         ["--bbox", "-13.35 45.40 -13.30 45.45"],
         ["--bbox", "-13.35,", "45.40,", "-13.30,", "45.45"],
+        ["--bbox", "[-13.35, 45.40, -13.30, 45.45]"],
+        ["--bbox", "-1.335e1", "45.40", "-13.30", "45.45"],
         ["--bbox", "-13.35", "45.40", "-13.30", "45.45", "--limit", "100"],
     ],
     ids=" ".join,
@@ -191,11 +212,16 @@ def test_files_are_read_as_a_dag_reads_its_templates(run: Run, run_json, tmp_pat
     (tmp_path / "area.geojson").write_text(json.dumps(FIELDS["features"][0]["geometry"]))
     words = [*REQUEST, "--geometry", "area.geojson", "--evalscript", "red.js"]
     assert run_json("process", *words, "--output-path", "red.png")["processing_units"] > 0
-    (tmp_path / "broken.json").write_text("{")
-    for file in ("broken.json", "missing.json"):
-        done = run("process", "--request", file, "--output-path", "x.png")
+    for name, content in {"broken.json": "{", "empty.json": "\n", "empty.js": "", "empty.wkt": ""}.items():
+        (tmp_path / name).write_text(content)
+    option_of = {".json": "--request", ".js": "--evalscript", ".wkt": "--geometry"}
+    for file in ("broken.json", "empty.json", "missing.json", "empty.js", "missing.js", "empty.wkt"):
+        option = option_of[Path(file).suffix]
+        more = () if option == "--request" else (*REQUEST, "--evalscript", "ndvi")
+        done = run("process", *more, option, file, "--output-path", "x.png")
         assert (done.code, done.out) == (2, "")
-        assert "request" in done.error
+        assert f"{option} names the file {file}" in done.error
+        assert "DAG" not in done.error
     assert not (tmp_path / "x.png").exists()
 
 
@@ -224,7 +250,27 @@ def test_statistics_are_a_table(run: Run, run_json, tmp_path: Path):
     assert {row["feature_id"] for row in run_json("statistics", *STATISTICS, *features)["table"]} == {"north", "south"}
     assert run_json("statistics", *STATISTICS, *features, "--output-path", str(table))["rows"] == 20
     assert len(table.read_text().splitlines()) == 21
-    assert run("statistics", *STATISTICS, *AREA).out.splitlines()[0].split()[:2] == ["feature_id", "interval_from"]
+    shown = run("statistics", *STATISTICS, *AREA).out.splitlines()
+    assert shown[0].split() == ["feature_id", "interval_from", "state", "min", "max", "mean", "stdev", "count"]
+    assert shown[2].split()[1] == "2024-06-01"
+    assert max(map(len, shown)) <= 80
+
+
+def test_a_table_shows_outputs_bands_and_errors_where_there_are_some():
+    """And the time of day where it is not midnight."""
+    row = {"interval_from": "2024-06-01T10:00:00Z", "output": "default", "band": "B0", "error": None, "mean": 0.123456}
+    assert commands._readable([]) == []
+    assert commands._readable([row]) == [{"interval_from": "2024-06-01T10:00:00Z", "mean": "0.1235"}]
+    (_, second) = commands._readable([row, {**row, "band": "B1", "error": "TIMEOUT"}])
+    assert (second["band"], second["error"]) == ("B1", "TIMEOUT")
+
+
+def test_statistics_of_days_ask_for_the_same_time_all_day(run_json, tmp_path: Path):
+    """Else a command that is repeated after an interruption would request, and pay, everything again."""
+    rows = run_json("statistics", *STATISTICS, *AREA, "--time-range", "P3D", "--last-interval", "skip")["table"]
+    today = f"{datetime.now(UTC).date()}T00:00:00Z"
+    assert [row["interval_to"] for row in rows][-1] <= today
+    assert {row["interval_from"][10:] for row in rows} == {"T00:00:00Z"}
 
 
 @pytest.fixture(name="jobs")
@@ -292,7 +338,7 @@ def test_sandbox_gets_its_own_options(run: Run):
         ([], "COMMAND"),
         (["jobs"], "ACTION"),
         (["jobs", "list", "--kind", "async-process"], "--kind"),
-        (["jobs", "list", "--state", "sleeping"], "SLEEPING"),
+        (["jobs", "list", "--state", "sleeping"], "--state: 'SLEEPING'"),
         (["jobs", "list", "--limit", "few"], "--limit"),
         (["search", "sentinel-2-l2a", *AREA], "--time-range"),
         (["search", "sentinel-2-l2a", "--time-range", "soon"], "--time-range is"),
@@ -303,6 +349,8 @@ def test_sandbox_gets_its_own_options(run: Run):
         (["process", *REQUEST, *AREA, "--output-path", "a.tif"], "--evalscript"),
         (["process", *PICTURE, "--output-path", "a.tif", "--evalscript", "nvdi"], "nvdi"),
         (["process", *PICTURE, "--output-path", "a.tif", "--deadline", "soon"], "--deadline"),
+        (["process", *PICTURE, "--output-path", "a.png"], "let --output-path end with .tif"),
+        (["process", *STATISTICS, "--output-path", "a.tif", "--geometry", "a.shp"], "must end with .geojson"),
         (["estimate", "process", *REQUEST, "--evalscript", "ndvi"], "bbox"),
         (["statistics", *STATISTICS], "features"),
         (["statistics", *STATISTICS, "--features", "missing.gpkg"], "missing.gpkg"),

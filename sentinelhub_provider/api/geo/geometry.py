@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -240,6 +241,8 @@ def _read_wkt(text: str, field: str) -> tuple[BaseGeometry, Crs | None]:
     except (shapely.errors.ShapelyError, NotImplementedError) as error:
         excerpt = f"{text[:40]}..." if len(text) > 40 else text
         reason = str(error).removeprefix("ParseException: ").rstrip(".")
+        if re.search(r"^[^()]+\.\w+$", body):
+            reason = "a file's name must end with .geojson, .json or .wkt"
         raise SentinelHubRequestError(f"{field} {excerpt!r} is neither GeoJSON nor WKT: {reason}.") from error
 
 

@@ -52,6 +52,12 @@ XML = (
             "Wrong bbox. [width: too large] [m] t",
             id="errors-list",
         ),
+        pytest.param(
+            {"error": {"message": "width: too large", "errors": [{"parameter": "width", "violation": "too large"}]}},
+            None,
+            "width: too large",
+            id="the-same-twice",
+        ),
         pytest.param({"error": {"reason": "Forbidden"}}, None, "Forbidden", id="reason-only"),
         pytest.param({"code": "400", "description": "bad datetime"}, "400", "bad datetime", id="ogc"),
         pytest.param({"code": "InvalidParameterValue"}, "InvalidParameterValue", None, id="ogc-code-only"),
