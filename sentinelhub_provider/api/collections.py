@@ -98,7 +98,7 @@ def find_collection(name: Any, deployment: str | None = None) -> Collection:
             f"collection {name!r} is no name of an own collection. Give its prefix and id, such as "
             "'byoc-12345678-1234-1234-1234-123456789abc'."
         )
-    collection = COLLECTIONS.get(SHORT_NAMES.get(name.upper(), name))
+    collection = COLLECTIONS.get(SHORT_NAMES.get(name.upper(), name.lower().replace("_", "-")))
     if collection is None:
         if deployment != "custom":
             log.warning("%s", _unknown(name, deployment))

@@ -69,6 +69,13 @@ def test_short_names_are_names(name: str, caplog: pytest.LogCaptureFixture) -> N
     assert not caplog.text
 
 
+@pytest.mark.parametrize("name", ["Sentinel-2-L2A", "SENTINEL_2_L2A", " sentinel-2-l2a "])
+def test_other_spellings_are_names(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """In capitals, and with underscores."""
+    assert find_collection(name).id == "sentinel-2-l2a"
+    assert not caplog.text
+
+
 def test_remote_collection_can_be_fused_in():
     """Beside one that the deployment has, not alone."""
     assert len(find_collections(["sentinel-2-l2a", "landsat-ot-l2"], "sentinel-hub")) == 2
