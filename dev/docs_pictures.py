@@ -1,4 +1,4 @@
-"""Take pictures of the built documentation, as a desktop and as a phone show it, for a person to look at.
+"""Take pictures of the built documentation, as a desktop, a phone and a dark desktop show it, for a person to look at.
 
 python dev/docs_pictures.py     after `make docs`; needs Chromium, writes to artifacts/docs
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from typing import Literal
 
 from environment import ROOT
 from playwright.sync_api import sync_playwright
@@ -19,7 +20,12 @@ PAGES = {
     "class": "reference/classes/sentinelhub_provider.operators.process.SentinelHubProcessOperator",
     "tables": "reference/collections",
 }
-SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
+VIEWS: dict[str, tuple[int, int, Literal["light", "dark"]]] = {
+    "desktop": (1280, 900, "light"),
+    "phone": (390, 844, "light"),
+    "dark": (1280, 900, "dark"),
+}
+"""Width and height in pixels, and the colour scheme that the reader prefers."""
 
 
 def main() -> int:
@@ -30,13 +36,13 @@ def main() -> int:
     with sync_playwright() as playwright:
         # Chromium's own sandbox refuses to run as root.
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        for size, (width, height) in SIZES.items():
-            page = browser.new_page(viewport={"width": width, "height": height})
+        for view, (width, height, scheme) in VIEWS.items():
+            page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
             for name, path in PAGES.items():
                 page.goto((HTML / f"{path}.html").as_uri())
-                page.screenshot(path=PICTURES / f"{name}-{size}.png")
+                page.screenshot(path=PICTURES / f"{name}-{view}.png")
                 if page.evaluate("document.documentElement.scrollWidth") > width:
-                    too_wide.append(f"{name}-{size}")
+                    too_wide.append(f"{name}-{view}")
         browser.close()
     print(PICTURES, f"too wide: {', '.join(too_wide)}" if too_wide else "every page fits")
     return int(bool(too_wide))

@@ -62,13 +62,12 @@ def code(words: Iterable[str]) -> str:
 
 def collections() -> str:
     """Return the collections that the package knows, and where each is."""
-    head = ("Collection", "Short name", "What it is", *(one.title for one in DEPLOYMENTS.values() if one.base_url))
-    there = [name for name, one in DEPLOYMENTS.items() if one.base_url]
+    places = [name for name, one in DEPLOYMENTS.items() if one.base_url]
     rows = [
-        (f"`{one.id}`", f"`{one.short}`", one.title, *("yes" if one.is_at(name) else "" for name in there))
+        (f"`{one.id}`", f"`{one.short}`", one.title, code(name for name in places if one.is_at(name)))
         for one in COLLECTIONS.values()
     ]
-    return table(head, rows)
+    return table(("Collection", "Short name", "What it is", "`deployment`"), rows)
 
 
 def orders() -> str:
