@@ -160,7 +160,7 @@ def _main(side: int, what: str, folder: Path) -> None:
     else:
         import sentinelhub_provider.operators.process  # noqa: F401
 
-        load_package("api", "oauth", "transport", "hooks", "operators")
+        load_package("api", "oauth", "transport", "hooks", "operators", "stac")
     logging.disable(logging.INFO)
     before, start = peak_memory(), time.perf_counter()
     if what == "bare":

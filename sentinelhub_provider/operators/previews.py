@@ -84,14 +84,14 @@ def _read_raster(file: Path, side: int) -> Image.Image | None:
 def _thinned(tiff: Any, bands: list[int], shape: tuple[int, int]) -> np.ndarray[Any, Any]:
     """Return so many rows and columns of bands.
 
-    GDAL reads overviews, and single rows of strips, directly. Of a tiled picture it would decode all tiles for each
-    row. So each tile is decoded and thinned once, with all processors.
+    GDAL reads overviews, single rows of strips, and the files of a virtual raster directly. Of a tiled picture it would
+    decode all tiles for each row. So each tile is decoded and thinned once, with all processors.
     """
     import numpy as np
     import rasterio
 
     height, width = tiff.block_shapes[0]
-    if tiff.overviews(1) or width >= tiff.width:
+    if tiff.overviews(1) or width >= tiff.width or tiff.driver == "VRT":
         found: np.ndarray[Any, Any] = tiff.read(bands, out_shape=(len(bands), *shape))
         return found
     columns = list(_spans(tiff.width, width, shape[1]))

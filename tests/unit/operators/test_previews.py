@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
+import rasterio.shutil
 from PIL import Image
 
 from sentinelhub_provider.api.imagery import MOST_BYTES, MOST_SIDE, webp_size
@@ -97,6 +97,20 @@ def test_large_pictures_are_thinned_out(tiled: bool, tmp_path: Path):
     assert pixels.shape[:2] == (384, 230)
     assert abs(pixels[192, 115, :3] - [127, 127, 9]).max() <= 6
     assert abs(pixels[300, 200, :2] - [300 * 255 // 384, 200 * 255 // 230]).max() <= 6
+
+
+def test_a_virtual_raster_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """GDAL calls its blocks small. Read block by block, a large one takes seconds."""
+    left = tiff(tmp_path / "left.tif", ramp(1000, 2000, 0, 2000).astype("uint16")[None])
+    rasterio.shutil.copy(left, tmp_path / "a.vrt", driver="VRT")
+    opened: list[object] = []
+    really_open = rasterio.open
+    monkeypatch.setattr(rasterio, "open", lambda *paths, **more: opened.append(paths) or really_open(*paths, **more))
+
+    pixels = shown(preview_of(tmp_path / "a.vrt"))
+
+    assert len(opened) == 1
+    assert (np.diff(pixels[200, :, 0]) >= -8).all()  # WebP's noise apart, it grows from left to right
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
