@@ -101,8 +101,9 @@ def test_large_pictures_are_thinned_out(tiled: bool, tmp_path: Path):
 
 def test_a_virtual_raster_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """GDAL calls its blocks small. Read block by block, a large one takes seconds."""
-    left = tiff(tmp_path / "left.tif", ramp(1000, 2000, 0, 2000).astype("uint16")[None])
-    rasterio.shutil.copy(left, tmp_path / "a.vrt", driver="VRT")
+    profile = {"tiled": True, "blockxsize": 256, "blockysize": 256}
+    source = tiff(tmp_path / "source.tif", ramp(1000, 2000, 0, 2000).astype("uint16")[None], **profile)
+    rasterio.shutil.copy(source, tmp_path / "a.vrt", driver="VRT")
     opened: list[object] = []
     really_open = rasterio.open
     monkeypatch.setattr(rasterio, "open", lambda *paths, **more: opened.append(paths) or really_open(*paths, **more))
