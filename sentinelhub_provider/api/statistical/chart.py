@@ -10,15 +10,31 @@ from typing import Any
 from sentinelhub_provider.api.statistical.table import json_record
 
 SERIES = 6
-POINTS = 200  # of a series
+POINTS = 200  # of a line; a longer one keeps every second point, every fourth, and so on
 ROWS = 10
+
+
+class _Line:
+    """Points from the first to about the last, however many there are."""
+
+    def __init__(self) -> None:
+        self.points: list[list[Any]] = []
+        self._seen, self._step = 0, 1
+
+    def add(self, point: list[Any]) -> None:
+        if self._seen % self._step == 0:
+            self.points.append(point)
+        self._seen += 1
+        if len(self.points) > POINTS:
+            del self.points[1::2]
+            self._step *= 2
 
 
 class Chart:
     """Watches the rows of a table go by. It keeps a bounded number of them, however long the table is."""
 
     def __init__(self) -> None:
-        self._series: dict[tuple[str, str, str], list[list[Any]]] = {}
+        self._series: dict[tuple[str, str, str], _Line] = {}
         self._rows: list[dict[str, Any]] = []
 
     def watch(self, cells: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -35,16 +51,15 @@ class Chart:
             return
         key = (str(cell.get("feature_id")), str(cell.get("output")), str(cell.get("band")))
         if key in self._series or len(self._series) < SERIES:
-            points = self._series.setdefault(key, [])
-            if len(points) < POINTS:
-                points.append([start.isoformat() if isinstance(start, datetime) else str(start), float(mean)])
+            line = self._series.setdefault(key, _Line())
+            line.add([start.isoformat() if isinstance(start, datetime) else str(start), float(mean)])
 
     def to_json(self) -> dict[str, Any]:
         """Return ``series`` (``name`` and ``points``, each with a time and a mean) and the first ``rows``."""
         of_one = len({feature for feature, _, _ in self._series}) == 1
         outputs = {output for _, output, _ in self._series}
         series = []
-        for (feature, output, band), points in self._series.items():
+        for (feature, output, band), line in self._series.items():
             parts = [*([] if of_one else [feature]), *([] if len(outputs) == 1 else [output]), band]
-            series.append({"name": " ".join(parts), "points": points})
+            series.append({"name": " ".join(parts), "points": line.points})
         return {"series": series, "rows": self._rows}

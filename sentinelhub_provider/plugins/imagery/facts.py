@@ -16,7 +16,8 @@ NUMBERS = (
     *("rows", "features", "failed", "skipped", "missing_intervals", "coverage", "bytes", "pictures", "max_cloud_cover"),
     *("processing_units", "estimated_processing_units", "has_table"),
 )
-MOST = 24  # items of any list but a footprint's
+MOST = 24  # items of most lists
+MOST_COLUMNS = 100
 MOST_POSITIONS = 2000
 
 
@@ -58,13 +59,13 @@ def number(value: Any) -> float:
     return value
 
 
-def many(read: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
+def many(read: Callable[[Any], Any], most: int = MOST) -> Callable[[Any], list[Any]]:
     """Return a function that reads the first items of a list."""
 
     def items(value: Any) -> list[Any]:
         if not isinstance(value, list):
             raise UnfitError
-        return [read(item) for item in value[:MOST]]
+        return [read(item) for item in value[:most]]
 
     return items
 
@@ -81,7 +82,7 @@ def named(read: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
 
 def row(value: Any) -> dict[str, str]:
     """Return a row of a table. A cell without a value is empty, because other rows may have one in its column."""
-    return {text(name): "" if item is None else text(item) for name, item in list(value.items())[:MOST]}
+    return {text(name): "" if item is None else text(item) for name, item in list(value.items())[:MOST_COLUMNS]}
 
 
 def job(value: Any) -> dict[str, Any]:
@@ -145,5 +146,5 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "footprint": rings,
     "series": many(series),
     "table": many(row),
-    "columns": many(text),
+    "columns": many(text, MOST_COLUMNS),
 }

@@ -154,6 +154,14 @@ def test_order_does_not_depend_on_the_database(pages: Pages):
     assert re.findall(r"<th>(.*?)</th>", html) == ["feature_id", "mean"]
 
 
+def test_wide_table_has_all_its_columns(pages: Pages):
+    """Properties of the features are columns, too."""
+    row = {f"property_{number}": number for number in range(60)}
+    html = pages.get(pages.task(sentinelhub_imagery={"rows": 1}, sentinelhub_previews={"rows": [row]}))
+
+    assert re.findall(r"<th>(.*?)</th>", html) == list(row)
+
+
 def test_job_is_shown_while_it_is_waited_for(pages: Pages):
     """The page looks again by itself."""
     job = {"id": "j-1", "state": "PROCESSING", "completion": 40, "cost": 7.5, "features": {"done": 3, "causes": []}}
