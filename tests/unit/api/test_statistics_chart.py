@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from sentinelhub_provider.api.statistical.chart import POINTS, Chart
 def drawn(means: list[Any]) -> list[list[Any]]:
     """Return the points of the line of daily means, whose number of the day is the mean."""
     chart, start = Chart(), datetime(2020, 1, 1, tzinfo=UTC)
-    cells = ({"feature_id": "f", "interval_from": start + timedelta(day), "mean": mean} for day, mean in enumerate(means))
+    cells = (
+        {"feature_id": "f", "interval_from": start + timedelta(day), "mean": mean} for day, mean in enumerate(means)
+    )
     for _ in chart.watch(cells):
         pass
     return [point for one in chart.to_json()["series"] for point in one["points"]]
@@ -25,7 +28,7 @@ def test_a_line_goes_from_the_first_day_to_the_last(days: int):
     assert points[0] == 0
     assert points[-1] > 0.98 * (days - 1) or days == 1
     assert min(days, POINTS // 2) <= len(points) <= POINTS
-    assert len({after - before for before, after in zip(points, points[1:], strict=False)}) <= 1
+    assert len({after - before for before, after in pairwise(points)}) <= 1
 
 
 def test_an_area_without_data_has_no_line():

@@ -30,18 +30,18 @@
     document.querySelector(`a[rel=${rel}]`)?.click();
   });
 
-  // While a task runs, the page takes what is new every few seconds.
-  setInterval(async () => {
+  // While a task runs, the page takes what is new every few seconds. The next round waits for the answer of the last.
+  const look = async () => {
     const main = document.querySelector("main");
     if (document.hidden || main.dataset.live !== "yes") return;
-    try {
-      const answer = await fetch(location.href, { credentials: "same-origin" });
-      if (!answer.ok) return;
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main");
-      if (fresh.innerHTML === main.innerHTML) { main.dataset.live = fresh.dataset.live; return; }
-      const focused = document.activeElement?.getAttribute?.("href");
-      main.replaceWith(fresh);
-      if (focused) fresh.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
-    } catch { /* the server is away: the next round may find it */ }
-  }, 5000);
+    const answer = await fetch(location.href, { credentials: "same-origin", signal: AbortSignal.timeout(60000) });
+    if (!answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main");
+    if (fresh.innerHTML === main.innerHTML) { main.dataset.live = fresh.dataset.live; return; }
+    const focused = document.activeElement?.getAttribute?.("href");
+    main.replaceWith(fresh);
+    if (focused) fresh.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
+  };
+  const again = () => setTimeout(() => look().catch(() => { /* the server is away */ }).finally(again), 5000);
+  again();
 })();
