@@ -1,4 +1,4 @@
-"""Jobs: what Async Process, Batch Process and Batch Statistical have in common - states, time, work, control."""
+"""The states, durations and work that the jobs of Async Process, Batch Process and Batch Statistical share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How jobs are written: what Batch Process and Batch Statistical have in common, and pages of them."""
+"""The JSON of jobs and of pages of jobs, for Batch Process and Batch Statistical."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SORTS: Final = ("created", "created:desc", "status", "status:desc")
 
 
 def show_status(job: Job, cost_field: str) -> dict[str, Any]:
-    """Write where a job is; ``cost_field``: ``costPU`` or ``costPu``, as the APIs differ in it."""
+    """Write the status of a job. ``cost_field`` is ``costPU`` or ``costPu``, because the APIs differ."""
     shown: dict[str, Any] = {
         "id": job.id,
         "status": job.status,
@@ -60,7 +60,7 @@ def show_page(
     url: str,
     show: Callable[[Job], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Write a page of a client's jobs. Raises ``ApiError`` (400) for parameters that cannot be."""
+    """Write a page of a client's jobs. Raises ``ApiError`` (400) for wrong parameters."""
     sort = params.get("sort", SORTS[0])
     if sort not in SORTS:
         raise ApiError(400, "COMMON_BAD_PAYLOAD", f"sort: must be one of {', '.join(SORTS)}, not {sort!r}")
@@ -78,7 +78,7 @@ def show_page(
 
 
 def completion(job: Job) -> int:
-    """Per cent, rounded down: 100 means that it is done."""
+    """Return the progress in per cent, rounded down. Only a job that is done has 100."""
     if job.status == "DONE":
         return 100
     return min(99, math.floor(job.shown_progress * 100 + 1e-9))

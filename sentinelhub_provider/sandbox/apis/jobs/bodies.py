@@ -1,4 +1,4 @@
-"""The common part of the bodies of job requests: the evalscript, in the request or in a bucket."""
+"""The evalscript of a job's request, which is in the body or in a bucket."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sentinelhub_provider.sandbox.errors import invalid
 from sentinelhub_provider.sandbox.world.delivery.locations import Location, parse_location
 
 MAX_EVALSCRIPT_BYTES: Final = 32 * 1024
-"""An evalscript in the request must be smaller; a larger one is referred to."""
+"""An evalscript in the body must be smaller. A larger one goes into a bucket."""
 
 
 def parse_script(holder: Mapping[str, Any], path: str = "") -> str | Location:
-    """Check ``evalscript`` or ``evalscriptReference``, of which one is required. Raises ``ApiError`` (400)."""
+    """Check that there is either ``evalscript`` or ``evalscriptReference``, and read it. Raises ``ApiError`` (400)."""
     prefix = f"{path}->" if path else ""
     script, reference = holder.get("evalscript"), holder.get("evalscriptReference")
     if script is not None and reference is not None:

@@ -1,4 +1,4 @@
-"""From a checked request to a job, as Batch Process and Batch Statistical share it."""
+"""How Batch Process and Batch Statistical make a job from a checked request."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def create_job(
     plan: Callable[[int], Sequence[Part]],
     work: Callable[[str, Store, Mapping[str, Any]], Work],
 ) -> Job:
-    """Make a job of a request that is checked. Raises ``ApiError`` (403) for an account without the reserve.
+    """Make a job from a checked request. Raises ``ApiError`` (403) for an account without the reserve.
 
-    ``planned_by``: the fields of the request that its parts follow from. ``plan``: lists the parts where nothing is
-    delivered, given how many features a file is taken to have. ``work``: makes the work of a job that delivers, given
-    its id, the store and the request as it is shown.
+    :param planned_by: fields of the request that decide the plan.
+    :param plan: lists the parts of a simulated job. Its argument is the assumed number of features in a file.
+    :param work: makes the work of a job that delivers, from its id, the store and the request without credentials.
     """
     jobs = JobStore.of(sandbox)
     jobs.require_reserve(owner)

@@ -1,8 +1,7 @@
-"""The life of a job: its next task and the outcome of a task. These are pure rules of states and time.
+"""The life of a job, as pure rules of states and time.
 
-A job goes on in tasks. :func:`due` moves it as far as time alone does and names the next task. :func:`perform` does the
-task, which may take a while. :func:`record` notes the outcome. Called under one lock, they change a job exactly at the
-times of its durations.
+A job goes on in tasks. :func:`due` moves it as far as time alone does and returns the next task. :func:`perform` does
+the task, which may take a while. :func:`record` notes the outcome. Call :func:`due` and :func:`record` under one lock.
 """
 
 from __future__ import annotations
@@ -24,10 +23,7 @@ _ROUNDING: Final = 1e-9
 
 @dataclass(frozen=True)
 class Situation:
-    """The surroundings of a job. ``balance``: PU left in its owner's account, ``None`` for no limit.
-
-    ``injected``: the failures that are still to come.
-    """
+    """The injected failures that are still to come, and the PU left in the owner's account (``None`` for no limit)."""
 
     injected: Sequence[InjectedFailure] = ()
     balance: float | None = None
@@ -35,14 +31,14 @@ class Situation:
 
 @dataclass(frozen=True)
 class Analyse:
-    """Analyse the job, which ends at ``at``."""
+    """Analyse the job. The analysis ends at ``at``."""
 
     at: float
 
 
 @dataclass(frozen=True)
 class Process:
-    """Do a part; ``cause``: let it fail for this. ``matches``: ids of the injected failures that its name is for."""
+    """Do a part, or let it fail for ``cause``. ``matches`` are the ids of injected failures that match its name."""
 
     part: Part
     cause: str | None
@@ -51,14 +47,14 @@ class Process:
 
 @dataclass(frozen=True)
 class Report:
-    """Publish how far it is; ``done``: parts that are done."""
+    """Publish that ``done`` parts are done."""
 
     done: int
 
 
 @dataclass(frozen=True)
 class Finish:
-    """End the job at ``at``; ``failure``: the one that ends it."""
+    """End the job at ``at``. ``failure`` is the injected failure that ends it, if any."""
 
     at: float
     status: Status
@@ -72,7 +68,7 @@ Result = list[Part] | Outcome | JobError | None
 
 
 def due(job: Job, now: float, situation: Situation) -> Task | None:
-    """Move a job on as far as time alone does; return what is to be done before it can go on, ``None`` for nothing."""
+    """Move a job on as far as time alone does. Return the task that it needs to go on, or ``None``."""
     while not job.deleted:
         if job.failure is not None:
             return Finish(now, "FAILED", error=job.failure)
@@ -91,7 +87,7 @@ def due(job: Job, now: float, situation: Situation) -> Task | None:
 
 
 def perform(job: Job, task: Task) -> Result:
-    """Do a task. Never raises: what goes wrong is a result too."""
+    """Do a task. Return an error instead of raising it."""
     try:
         match task:
             case Analyse():
@@ -112,7 +108,7 @@ def perform(job: Job, task: Task) -> Result:
 
 
 def record(job: Job, task: Task, result: Result, now: float, charge: Callable[[float], None]) -> None:
-    """Take down how a task went. ``charge``: takes PU from the account."""
+    """Note the outcome of a task. ``charge`` takes PU from the account."""
     if job.deleted:
         return
     if isinstance(result, JobError):
@@ -141,7 +137,7 @@ def _due_analysis(job: Job, now: float) -> Task | None:
     end = math.inf if seconds is None else job.phase_started + seconds
     if not job.forced and now < end:
         return None
-    # Work that took longer takes that time from the processing: a job's times follow from the clock alone.
+    # The processing begins at the planned end, even if the analysis takes longer.
     return Analyse(min(now, end))
 
 
@@ -196,7 +192,7 @@ def _progress(job: Job, moment: float) -> float:
 
 
 def _moment_of(job: Job, progress: float, now: float) -> float:
-    """When a job reached a progress: by its durations, unless its work took longer or it was told to step."""
+    """Return when a job reached a progress. It follows from the durations, but is now for live and stepped jobs."""
     seconds = job.durations.processing
     if job.forced or job.work.live or seconds is None:
         return now
@@ -204,7 +200,7 @@ def _moment_of(job: Job, progress: float, now: float) -> float:
 
 
 def _ending(job: Job, injected: Sequence[InjectedFailure]) -> InjectedFailure | None:
-    """Return the first failure that ends a job."""
+    """Return the first injected failure that ends a job."""
     chosen = [p for p in injected if p.kind != "features" and p.concerns(job.id) and p.id not in job.ended_by]
     return min(chosen, key=lambda failure: failure.at, default=None)
 
@@ -220,7 +216,7 @@ def _process(job: Job, part: Part, injected: Sequence[InjectedFailure]) -> Proce
 
 
 def _enter(job: Job, status: Status, at: float) -> None:
-    """Begin a phase; a job that was stopped goes on from where it was."""
+    """Begin a phase. A stopped job goes on where it stopped."""
     job.status, job.updated, job.phase_started = status, at, at
     job.pending_at, job.reason, job.error, job.forced = None, None, None, False
     job.progress = job.shown_progress

@@ -1,4 +1,4 @@
-"""A job and its parts, and what a kind of job has to bring along to be worked on."""
+"""A job, its parts, and the protocol of its work."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class JobError(Exception):
 
 @dataclass
 class Part:
-    """One feature of a job: a tile, a polygon, or all of an async request.
+    """One feature of a job, which is a tile, a polygon or a whole async request.
 
-    ``cost`` is in PU and charged when it is done. ``what``: what the kind of job knows it by.
+    ``cost`` (PU) is charged when it is done. ``what`` is the feature in the form that its API's work needs.
     """
 
     id: int
@@ -34,7 +34,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a part ended. ``cost``: PU, where it was not known before."""
+    """How a part ended. ``cost`` (PU) replaces the planned cost of the part."""
 
     status: Literal["DONE", "FATAL"] = "DONE"
     error: str | None = None
@@ -45,30 +45,30 @@ class Outcome:
 class Work(Protocol):
     """The work of a job. Calls come one at a time.
 
-    ``live``: whether it reads or writes object storage; such work is done by a thread of its own, as it takes time.
+    ``live`` tells whether it reads or writes object storage. The store's thread does such work, because it takes time.
     """
 
     live: bool
 
     def analyse(self) -> list[Part]:
-        """Check what can only be checked now, and divide the job. Raises :class:`JobError`."""
+        """Check the evalscript and the bucket, and divide the job. Raises :class:`JobError`."""
 
     def process(self, part: Part) -> Outcome:
-        """Do one part. Raises :class:`JobError` for what makes the whole job fail."""
+        """Do one part. Raises :class:`JobError` if the whole job fails."""
 
     def fail_part(self, part: Part, cause: str) -> Outcome:
-        """Let a part fail that is told to."""
+        """Let a part fail for an injected cause."""
 
     def report(self, parts: Sequence[Part]) -> None:
-        """Publish how far the job is. Raises :class:`JobError`."""
+        """Publish the progress. Raises :class:`JobError`."""
 
     def finish(self, status: Status, error: str | None, cost: float) -> None:
-        """Publish how it ended. Raises :class:`JobError`."""
+        """Publish the outcome. Raises :class:`JobError`."""
 
 
 @dataclass
 class Tally:
-    """How often a job was told what, and took it; answers that were lost on their way count."""
+    """How often a job accepted each action. An action counts even if its answer was lost."""
 
     analyses: int = 0
     starts: int = 0
@@ -77,12 +77,12 @@ class Tally:
 
 @dataclass
 class Job:
-    """A job. Only to be changed under the lock of its store. Times are seconds since 1970.
+    """A job. Change it only under the lock of its store. Times are seconds since 1970.
 
-    ``request`` is shown in answers, without credentials. ``pending_at``: when the user's action takes effect, ``None``
-    once it has. ``progress`` (0..1): how far it was when the present phase began; ``shown_progress``: how far it is.
-    ``spent``: PU of its parts; ``cost``: what was charged for them. ``failure``: an
-    error that it is about to end with. ``ended_by``: injected failures that have ended it once.
+    ``request`` is shown in answers, without credentials. ``pending_at`` is when the user's action takes effect, or
+    ``None`` after that. ``progress`` (0..1) is that at the start of the phase, and ``shown_progress`` is that of now.
+    ``spent`` is the PU of its parts, and ``cost`` is the PU charged for them. ``failure`` is an error that is about to
+    end it. ``ended_by`` has the ids of the injected failures that have ended it.
     """
 
     id: str
@@ -117,5 +117,5 @@ class Job:
 
     @property
     def active(self) -> bool:
-        """Whether time alone can change it."""
+        """Whether it changes with time."""
         return not self.deleted and (self.status in ACTIVE or self.pending_at is not None)

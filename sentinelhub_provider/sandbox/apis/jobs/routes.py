@@ -1,4 +1,4 @@
-"""Routes that Batch Process and Batch Statistical share: create, list, show, analyse, start and stop jobs."""
+"""Routes to create, list, show, analyse, start and stop jobs, for Batch Process and Batch Statistical."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ from .store import JobStore, not_found
 class JobApi:
     """An API of jobs that are created, analysed, started and stopped.
 
-    ``url``: path of the list of jobs in the current scheme. ``cost_field``: ``costPU`` or ``costPu``, as the APIs
-    differ in it. ``script_holder``: the field of a request that has the evalscript. ``make``: checks a request and
-    makes the job for the client with this id; it is called where numpy and V8 may be loaded.
+    :param url: path of the list of jobs in the current scheme.
+    :param cost_field: ``costPU`` or ``costPu``, because the APIs differ.
+    :param script_holder: field of a request that holds the evalscript.
+    :param make: checks a request and makes the job for a client's id. It may load numpy and V8.
     """
 
     kind: Kind
@@ -50,7 +51,7 @@ class JobApi:
         return show_task(job, self.cost_field)
 
     def act(self, sandbox: Sandbox, caller: ClientSettings, job_id: str, action: Action) -> Response:
-        """Do what the user asks for. Raises ``ApiError`` (400, 403, 404)."""
+        """Take a user's action. Raises ``ApiError`` (400, 403, 404)."""
         job = self.find(sandbox, caller, job_id)
         if self.kind.reserve and action != "STOP":
             JobStore.of(sandbox).require_reserve(caller.client_id)
@@ -64,7 +65,7 @@ def job_routes(api: JobApi) -> APIRouter:
 
     @router.post("")
     async def create(request: Request, sandbox: SandboxDep, caller: CallerDep) -> Response:
-        """Create a job; nothing is done before it is told to analyse or to start."""
+        """Create a job. Its work begins when it is analysed or started."""
         body = await read_request_with_script_in(request, api.script_holder)
 
         def make() -> Job:
@@ -93,12 +94,12 @@ def job_routes(api: JobApi) -> APIRouter:
 
     @router.post("/{job_id}/start")
     def start(job_id: str, sandbox: SandboxDep, caller: CallerDep) -> Response:
-        """Start a job, or go on with one that was stopped."""
+        """Start a job, or go on with a stopped one."""
         return api.act(sandbox, caller, job_id, "START")
 
     @router.post("/{job_id}/stop")
     def stop(job_id: str, sandbox: SandboxDep, caller: CallerDep) -> Response:
-        """Stop a job, which takes effect a little later."""
+        """Stop a job. The stop takes effect a little later."""
         return api.act(sandbox, caller, job_id, "STOP")
 
     return router

@@ -18,8 +18,8 @@ JOB_CAUSE: Final = "The request failed because of an internal error"
 class Durations:
     """Seconds of a job's phases. A phase of ``None`` ends only by a step.
 
-    ``starting`` and ``stopping``: from a user's action until it takes effect. ``restart_after_stop`` and
-    ``restart_after_out_of_pu``: time in which a stopped job refuses to be started again.
+    A start takes effect after ``starting`` and a stop after ``stopping``. A stopped job cannot be started again for
+    ``restart_after_stop``, or for ``restart_after_out_of_pu`` if its account was short of PU.
     """
 
     analysing: float | None = 0.5
@@ -40,10 +40,10 @@ class Durations:
 class InjectedFailure:
     """A failure for jobs to come and running jobs.
 
-    ``kind``: ``"fail"`` ends the job in FAILED, ``"stop"`` in STOPPED for ``reason``, when ``at`` per cent are done.
-    ``"features"`` lets a ``share`` (0..1) of the features fail whose name matches ``names`` (``*`` and ``?``).
-    ``cause``: the error text. ``job``: ID of the only job that it affects. ``times``: number of affected jobs, ``None``
-    for all. Features fail in every affected job.
+    A ``"fail"`` ends a job in FAILED and a ``"stop"`` in STOPPED for ``reason``, when ``at`` per cent are done.
+    A ``"features"`` lets a ``share`` (0..1) of the features fail whose name matches ``names`` (``*`` and ``?``).
+    ``cause`` is the error text. ``job`` is the id of the only job to affect. ``times`` is the number of jobs to affect,
+    or ``None`` for all. It does not limit failures of features.
     """
 
     id: int
@@ -74,13 +74,13 @@ class InjectedFailure:
         return self.cause or (FEATURE_CAUSE if self.kind == "features" else JOB_CAUSE)
 
     def concerns(self, job_id: str) -> bool:
-        """Tell whether it is for a job."""
+        """Tell whether it may affect a job."""
         return self.job in (None, job_id)
 
     def names_feature(self, name: str) -> bool:
-        """Tell whether a feature is among those that may fail."""
+        """Tell whether the name of a feature matches."""
         return fnmatchcase(name, self.names)
 
     def fails_feature(self, number: int) -> bool:
-        """Tell whether one of them fails. ``number``: how many of them came before it in its job."""
+        """Tell whether a matching feature fails. ``number`` counts the matching features before it in its job."""
         return math.floor((number + 1) * self.share) > math.floor(number * self.share)

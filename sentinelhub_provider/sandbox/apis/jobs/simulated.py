@@ -1,4 +1,4 @@
-"""Work of a job where the sandbox has no store to deliver to: it takes time, and leaves nothing behind."""
+"""Simulated work of jobs, for a sandbox without a store to deliver to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class SimulatedWork:
-    """Work that only takes time: no bucket is looked at, nothing is rendered. ``plan``: lists the parts."""
+    """Work that only takes time, without a bucket and without rendering. ``plan`` lists the parts."""
 
     plan: Callable[[], Sequence[Part]]
     live: bool = False
@@ -31,7 +31,7 @@ class SimulatedWork:
             raise JobError(error.message) from error
 
     def process(self, part: Part) -> Outcome:
-        """Say that it is done."""
+        """Report the part as done."""
         del part
         return Outcome(delivered=False)
 
@@ -48,7 +48,7 @@ class SimulatedWork:
 
 
 class PlanCache:
-    """Remembers how requests were divided: a thousand jobs of one request need not be looked into a thousand times."""
+    """The plans of requests, so that a thousand jobs with the same request are planned once."""
 
     def __init__(self, size: int = 256) -> None:
         self._size = size
@@ -61,7 +61,7 @@ class PlanCache:
         return sandbox.part(cls, cls)
 
     def get(self, request: Any, make: Callable[[], Sequence[Part]]) -> Sequence[Part]:
-        """Return the plan of a request (plain JSON), made by ``make`` if it is not known. Its errors pass."""
+        """Return the plan of a request (plain JSON). If there is none, ``make`` makes it, and its errors pass."""
         key = json.dumps(request, sort_keys=True)
         with self._lock:
             plan = self._plans.get(key)

@@ -1,4 +1,4 @@
-"""States of a job, and which actions of a user they allow (documentation, "Batch V2" and "Batch Statistical")."""
+"""States of a job, and the user's actions that they allow (documentation, "Batch V2" and "Batch Statistical")."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Action = Literal["NONE", "ANALYSE", "START", "STOP"]
 StopReason = Literal["OUT_OF_PU", "USER_ACTION", "UNHEALTHY"]
 
 ACTIVE: Final[frozenset[Status]] = frozenset({"ANALYSING", "PROCESSING"})
-"""States that the service works in; in all others a job is idle."""
+"""States in which the service works. A job is idle in all others."""
 
 ALLOWED: Final[dict[Action, frozenset[Status]]] = {
     "ANALYSE": frozenset({"CREATED"}),
@@ -24,7 +24,7 @@ _ALL_OTHERS_STALE_AFTER: Final = 30 * DAY
 
 
 def stale_after(status: Status) -> float:
-    """Seconds of inactivity after which an idle job is deleted."""
+    """Return the seconds after which an idle job is deleted."""
     return _STALE_AFTER.get(status, _ALL_OTHERS_STALE_AFTER)
 
 
@@ -32,8 +32,8 @@ def stale_after(status: Status) -> float:
 class Kind:
     """One API that runs jobs.
 
-    ``minimum``: PU that a job costs at least once any of it is done. ``reserve``: whether the account must keep
-    1,000 PU while a job is processed, rather than just have some left.
+    ``minimum`` is the least cost (PU) of a job once a part is done. With ``reserve``, the account must keep 1,000 PU
+    while a job is processed. Otherwise it must not be empty.
     """
 
     name: Literal["async-process", "batch-process", "batch-statistics"]

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from sentinelhub_provider.sandbox.gateway.state import Sandbox
 
 TICK: Final = 0.05
-"""Seconds of real time between two looks of the thread at the clock."""
+"""Seconds of real time after which the thread reads the clock again."""
 
 SIMULATED_FEATURES: Final = 10
-"""Features that a GeoPackage is taken to have where the sandbox has no store to read it from."""
+"""Assumed number of features in a GeoPackage if the sandbox has no store to read it from."""
 
 SETTLE_TIMEOUT: Final = 60.0
 
@@ -37,9 +37,9 @@ SETTLE_TIMEOUT: Final = 60.0
 class JobStore:
     """The state behind the routes.
 
-    ``clock`` gives seconds since 1970 and rules how jobs go on. ``charge`` is told of PU that a client's job costs.
-    ``rasters``: whether batch jobs render, or only say so. ``concurrent``: async requests that may run for a client at
-    a time, ``None`` for any number.
+    ``clock`` returns seconds since 1970, which decide when jobs go on. ``charge`` is called with a client's id and the
+    PU that a job costs. Without ``rasters``, batch jobs report features as done and render none. ``concurrent`` is the
+    number of async requests that may run for a client at a time, or ``None`` for no limit.
     """
 
     def __init__(self, *, clock: Clock, charge: Callable[[str, float], None] = lambda _owner, _units: None) -> None:
@@ -76,7 +76,7 @@ class JobStore:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """End the thread; it begins anew with the next job that needs it."""
+        """End the thread. The next job that needs it starts a new one."""
         with self._changed:
             self._thread = None
             self._changed.notify_all()
@@ -92,7 +92,7 @@ class JobStore:
         *,
         runs_at_once: bool = False,
     ) -> Job:
-        """Add a job; ``make_work`` gets its id. With ``runs_at_once`` it needs no analysis and no start."""
+        """Add a job. ``make_work`` gets its id. With ``runs_at_once``, it needs no analysis and no start."""
         job_id, now = str(uuid.uuid4()), self._clock()
         job = Job(job_id, kind, owner, request, make_work(job_id), created=now, updated=now, durations=self.durations)
         if runs_at_once:
@@ -104,7 +104,7 @@ class JobStore:
             return copy.copy(job)
 
     def find(self, kind: Kind, owner: str, job_id: str) -> Job | None:
-        """Find a client's job, as it is now."""
+        """Find a client's job in its present state."""
         with self._changed:
             job = self._jobs.get(job_id)
             if job is None or job.kind is not kind or job.owner != owner:
@@ -113,17 +113,17 @@ class JobStore:
             return None if self._is_gone(job) else copy.copy(job)
 
     def listed(self, kind: Kind, owner: str) -> list[Job]:
-        """List a client's jobs, oldest first. They are not moved on: see :meth:`refresh`."""
+        """List a client's jobs, oldest first, in their last known states. :meth:`refresh` moves one on."""
         with self._changed:
             mine = [job for job in self._jobs.values() if job.kind is kind and job.owner == owner]
             return [job for job in mine if not self._is_gone(job)]
 
     def refresh(self, job: Job) -> Job | None:
-        """Return a listed job as it is now, ``None`` if it is gone."""
+        """Return a listed job in its present state, or ``None`` if it is deleted."""
         return self.find(job.kind, job.owner, job.id)
 
     def refresh_all(self) -> None:
-        """Move all jobs on and drop those that nobody has touched for so long that they are deleted."""
+        """Move all jobs on, and delete those that have been idle for too long."""
         with self._changed:
             for job in list(self._active.values()):
                 self._advance(job)
@@ -131,7 +131,7 @@ class JobStore:
                 self._is_gone(job)
 
     def act(self, job: Job, action: Action) -> None:
-        """Do what a user asks for. Raises ``ApiError`` (400) where the job's state does not allow it."""
+        """Take a user's action. Raises ``ApiError`` (400) if the job's state does not allow it."""
         with self._changed:
             job, now = self._present(job), self._clock()
             stopped_already = action == "STOP" and job.pending_at is not None and job.action == "STOP"
@@ -151,14 +151,14 @@ class JobStore:
                     job.pending_at = now + job.durations.starting
                 case "STOP":
                     job.tally.stops += 1
-                    # An analysis is always brought to its end; the job is stopped then.
+                    # A job that is analysed stops at the end of the analysis.
                     job.pending_at = None if job.status == "ANALYSING" else now + job.durations.stopping
             job.updated = now
             self._watch(job)
             self._advance(job)
 
     def describe(self, job: Job, description: str) -> Job:
-        """Change the description. Raises ``ApiError`` (409) while the job is worked on."""
+        """Change the description. Raises ``ApiError`` (409) for an active job."""
         with self._changed:
             job = self._present(job)
             if job.active:
@@ -172,7 +172,7 @@ class JobStore:
             return copy.copy(job)
 
     def running(self, kind: Kind, owner: str) -> int:
-        """Count a client's jobs that are worked on."""
+        """Count a client's active jobs."""
         with self._changed:
             mine = [job for job in self._active.values() if job.kind is kind and job.owner == owner]
             for job in mine:
@@ -180,7 +180,7 @@ class JobStore:
             return sum(job.active for job in mine)
 
     def require_reserve(self, owner: str) -> None:
-        """Raise ``ApiError`` (403) unless the account has what a batch job needs."""
+        """Raise ``ApiError`` (403) for an account without the PU that a batch job needs."""
         with self._changed:
             if self._accounts.balance(owner) is not None:
                 self.refresh_all()
@@ -195,32 +195,32 @@ class JobStore:
     # --- what a test or a demo does ----------------------------------------------------------------------------------
 
     def everything(self) -> list[Job]:
-        """Return all jobs made since the start or the last reset as they are now, also those that are gone."""
+        """Return all jobs since the start or the last reset in their present state, including deleted jobs."""
         with self._changed:
             self.refresh_all()
             return [copy.copy(job) for job in self._jobs.values()]
 
     def set_durations(self, durations: Durations) -> None:
-        """Rule how long phases take that begin from now on."""
+        """Set the durations of phases that begin from now on."""
         self.durations = durations
 
     def set_balance(self, owner: str, processing_units: float | None) -> None:
-        """Give a client's account so many PU; ``None`` for no end of them."""
+        """Set the PU in a client's account. ``None`` means no limit."""
         with self._changed:
             self._accounts.fill(owner, processing_units)
 
     def balance(self, owner: str) -> float | None:
-        """Return the PU left in a client's account; ``None`` for no end of them."""
+        """Return the PU left in a client's account, or ``None`` for no limit."""
         with self._changed:
             return self._accounts.balance(owner)
 
     def inject(self, **fields: Any) -> InjectedFailure:
-        """Inject a failure; see :class:`.rules.InjectedFailure`. Raises :class:`ValueError` for what cannot be."""
+        """Inject a :class:`.rules.InjectedFailure` with these fields. Raises :class:`ValueError` for wrong values."""
         with self._changed:
             return self._failures.add(**fields)
 
     def injected(self) -> list[InjectedFailure]:
-        """List the injected failures that are still to come, with how many jobs they will affect."""
+        """List the injected failures that are still to come, with the number of jobs that each will affect."""
         with self._changed:
             return self._failures.to_come()
 
@@ -230,7 +230,7 @@ class JobStore:
             self._failures.clear()
 
     def delete(self, job_id: str) -> bool:
-        """Let a job be gone; return whether it was there."""
+        """Delete a job. Return whether it existed."""
         with self._changed:
             job = self._jobs.get(job_id)
             if job is None or job.deleted:
@@ -239,7 +239,7 @@ class JobStore:
             return True
 
     def step(self, job_id: str | None = None) -> int:
-        """Move every job that is on its way, or one, on by one state; return how many. Waits for their work."""
+        """Move one active job, or all, on by one state. Wait for their work. Return how many moved."""
         with self._changed:
             self.refresh_all()
             chosen = [job for job in self._active.values() if job_id in (None, job.id)]
@@ -250,7 +250,7 @@ class JobStore:
         return len(chosen)
 
     def settle(self, timeout: float = SETTLE_TIMEOUT) -> bool:
-        """Wait until all work is done that is due by the clock; return whether it is. ``timeout``: seconds."""
+        """Wait until all work that is due is done, for at most ``timeout`` seconds. Return whether it is done."""
         end = time.monotonic() + timeout
         with self._changed:
             while self._is_due():
@@ -264,7 +264,7 @@ class JobStore:
     # --- moving on ---------------------------------------------------------------------------------------------------
 
     def _present(self, job: Job) -> Job:
-        """Return the job that a copy is of, as it is now. Raises ``ApiError`` (404) if it has gone meanwhile."""
+        """Return the original of a job's copy in its present state. Raises ``ApiError`` (404) if it is deleted."""
         found = self._jobs.get(job.id)
         if found is not None:
             self._advance(found)
@@ -273,7 +273,7 @@ class JobStore:
         return found
 
     def _advance(self, job: Job) -> None:
-        """Move a job on to now; what takes long is left to the thread."""
+        """Move a job on to now. Live work is left to the thread."""
         if not job.active:
             return
         if job.work.live:
@@ -285,7 +285,7 @@ class JobStore:
         self._watch(job)
 
     def _is_due(self) -> bool:
-        """Tell whether the thread has something to do by now."""
+        """Tell whether the thread has something to do now."""
         for job in list(self._active.values()):
             self._advance(job)
         return self._busy is not None or any(self._live_tasks())
@@ -350,7 +350,7 @@ class JobStore:
             with self._changed:
                 if self._thread is not threading.current_thread():
                     return  # closed
-                # A thread that was closed may still be at its last task.
+                # A closed thread may still do its last task.
                 job, task = next(self._live_tasks(), (None, None)) if self._busy is None else (None, None)
                 if job is None or task is None:
                     if not any(job.work.live for job in self._active.values()):
@@ -366,7 +366,7 @@ class JobStore:
                 self._changed.notify_all()
 
     def _live_tasks(self) -> Iterator[tuple[Job, Task]]:
-        """Yield what is to be done, beginning after the job that had its turn last: none waits for all of another."""
+        """Yield the due tasks of live jobs. Begin after the job that had the last turn, so that jobs alternate."""
         live = [job for job in self._active.values() if job.work.live]
         turn = next((n for n, job in enumerate(live, 1) if job.id == self._turn), 0)
         for job in live[turn:] + live[:turn]:
@@ -376,7 +376,7 @@ class JobStore:
 
 
 def not_found(kind: Kind, job_id: str) -> ApiError:
-    """Return the 404 for a job that is not, is another client's, or is gone."""
+    """Return the 404 for a job that does not exist, is deleted, or belongs to another client."""
     return ApiError(404, "COMMON_NOT_FOUND", f"{kind.title} with id {job_id} not found")
 
 

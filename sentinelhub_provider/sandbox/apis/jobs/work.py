@@ -1,4 +1,4 @@
-"""The common work of all kinds of jobs: reading from object storage, delivering to it, and unpacking rasters."""
+"""The work with object storage and archives that all kinds of jobs share."""
 
 from __future__ import annotations
 
@@ -19,10 +19,7 @@ from .states import Status
 
 @dataclass(kw_only=True)
 class StoredWork:
-    """Work on object storage. A subclass analyses and processes; see :class:`.model.Work`.
-
-    ``source``: the scenes. ``store``: the object storage.
-    """
+    """Work on object storage. A subclass adds the methods of :class:`.model.Work` that analyse and process."""
 
     job_id: str
     source: SceneSource = field(repr=False)
@@ -30,7 +27,7 @@ class StoredWork:
     live: bool = True
 
     def fail_part(self, part: Part, cause: str) -> Outcome:
-        """Let a feature fail that is told to."""
+        """Let a feature fail for an injected cause. Deliver nothing."""
         del part
         return Outcome("FATAL", cause, delivered=False)
 
@@ -41,7 +38,7 @@ class StoredWork:
         """Publish nothing at the end."""
 
     def read(self, location: Location, name: str) -> bytes:
-        """Read an object; ``name``: the field of the request that names it. Raises :class:`JobError`."""
+        """Read an object. ``name`` is the field of the request that names it. Raises :class:`JobError`."""
         try:
             return self.store.get(location)
         except DeliveryError as error:
@@ -62,7 +59,7 @@ class StoredWork:
         *,
         name: str = "output.delivery",
     ) -> None:
-        """Write an object; ``name``: the field of the request that names it. Raises :class:`JobError`."""
+        """Write an object. ``name`` is the field of the request that names it. Raises :class:`JobError`."""
         try:
             self.store.put(location, content, content_type)
         except DeliveryError as error:
