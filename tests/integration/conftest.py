@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from clocks import FakeClock
 if TYPE_CHECKING:  # the process that only shares the tests out reads this file, too
     import httpx
     import requests
+    from s3_server import S3Server
 
     from sentinelhub_provider.hooks.sentinelhub import SentinelHubHook
     from sentinelhub_provider.transport.download import Download
@@ -136,6 +139,31 @@ def fixture_connect(sentinelhub_sandbox, monkeypatch: pytest.MonkeyPatch) -> Ite
     for hook in hooks:
         if "_session" in vars(hook):
             hook.get_conn().close()
+
+
+@pytest.fixture(name="s3")
+def fixture_s3(s3_for_all: S3Server, sentinelhub_sandbox, connect, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """An empty bucket that the sandbox's short jobs deliver to, and connections to both."""
+    from sentinelhub_provider.sandbox.world.delivery import stores
+
+    connect()
+    monkeypatch.setattr("sentinelhub_provider.api.jobs.lifecycle.SHORTEST_CHECK", timedelta(seconds=0.05))
+    for module in ("lifecycle", "async_lifecycle"):  # deleted jobs are new, too
+        monkeypatch.setattr(f"sentinelhub_provider.api.jobs.{module}.UNKNOWN_AT_FIRST", timedelta(0))
+    monkeypatch.setattr("sentinelhub_provider.api.jobs.lifecycle.LISTING_DELAY", timedelta(seconds=0.01))
+    monkeypatch.setenv("AIRFLOW_CONN_BUCKET", s3_for_all.connection())
+    s3_for_all.empty()
+    jobs = sentinelhub_sandbox.control.jobs
+    jobs.set_delivery(s3_for_all.endpoint)
+    jobs.set_durations(analysing=0.05, processing=0.1, stopping=0.0)
+    monkeypatch.setattr(stores, "_make_client", _client_maker(stores._make_client))
+    return s3_for_all
+
+
+@functools.cache
+def _client_maker(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what makes each client once, for all tests: that takes longer than most of them."""
+    return functools.cache(make)
 
 
 @pytest.fixture(name="frozen")

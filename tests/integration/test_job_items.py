@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pystac
 import pytest
 import rasterio.io
 from airflow.sdk.exceptions import AirflowFailException
-from job_requests import BOX, EVALSCRIPT, JUNE, JUNE_TILES
+from job_requests import BOX, JUNE_PICTURE, JUNE_TILES
 from job_tasks import StateStore, Task
 from s3_server import BUCKET, S3Server
 from s3fs.core import S3File
@@ -26,18 +25,11 @@ from sentinelhub_provider.hooks.jobs import JobCalls
 from sentinelhub_provider.operators.async_process import SentinelHubAsyncProcessOperator
 from sentinelhub_provider.operators.batch import SentinelHubBatchProcessOperator
 from sentinelhub_provider.operators.jobs import items
-from sentinelhub_provider.sandbox.world.delivery import stores
+
+pytestmark = pytest.mark.usefixtures("s3")
 
 TILES = {**JUNE_TILES, "delivery": f"s3://{BUCKET}/batch"}
-PICTURE = {
-    "collection": "sentinel-2-l2a",
-    "evalscript": EVALSCRIPT,
-    "time_range": JUNE,
-    "bbox": BOX,
-    "width": 64,
-    "height": 48,
-    "delivery": f"s3://{BUCKET}/async",
-}
+PICTURE = {**JUNE_PICTURE, "height": 48, "delivery": f"s3://{BUCKET}/async"}
 KINDS = {
     "batch": (SentinelHubBatchProcessOperator, TILES),
     "async": (SentinelHubAsyncProcessOperator, PICTURE),
@@ -45,27 +37,6 @@ KINDS = {
 COLLECTION = "collection.json"
 OF_AIRFLOW = ("Task Runner", "Satellite imagery")
 """What warnings speak of that come of there being no Airflow here."""
-
-
-@pytest.fixture(name="s3", autouse=True)
-def fixture_s3(s3_for_all: S3Server, sentinelhub_sandbox, connect, monkeypatch: pytest.MonkeyPatch) -> S3Server:
-    """An empty bucket that the sandbox delivers pictures to, and connections to both."""
-    connect()
-    monkeypatch.setattr("sentinelhub_provider.api.jobs.lifecycle.SHORTEST_CHECK", timedelta(seconds=0.05))
-    for module in ("lifecycle", "async_lifecycle"):
-        monkeypatch.setattr(f"sentinelhub_provider.api.jobs.{module}.UNKNOWN_AT_FIRST", timedelta(0))
-    monkeypatch.setattr("sentinelhub_provider.api.jobs.lifecycle.LISTING_DELAY", timedelta(seconds=0.01))
-    monkeypatch.setenv("AIRFLOW_CONN_BUCKET", s3_for_all.connection())
-    s3_for_all.empty()
-    jobs = sentinelhub_sandbox.control.jobs
-    jobs.set_delivery(s3_for_all.endpoint)
-    jobs.set_durations(analysing=0.05, processing=0.1, stopping=0.0)
-    made = stores._make_client
-    monkeypatch.setattr(stores, "_make_client", lambda *given, **more: CLIENTS.setdefault(given, made(*given, **more)))
-    return s3_for_all
-
-
-CLIENTS: dict[Any, Any] = {}
 
 
 def task(kind: str = "batch", **changes: Any) -> Task:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import threading
@@ -15,7 +14,7 @@ import pyarrow.dataset
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 from airflow.sdk import Asset
-from job_requests import BOX, DATA, EVALSCRIPT, JUNE, JUNE_TILES, STATISTICS_EVALSCRIPT, geopackage
+from job_requests import BOX, DATA, JUNE, JUNE_PICTURE, JUNE_TILES, STATISTICS_EVALSCRIPT, geopackage
 from job_tasks import StateStore, Task, plain
 from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 
@@ -37,7 +36,6 @@ from sentinelhub_provider.operators.job_control import SentinelHubCancelJobOpera
 from sentinelhub_provider.operators.jobs import buckets
 from sentinelhub_provider.operators.jobs.driver import JobDriver
 from sentinelhub_provider.operators.statistics import SentinelHubStatisticsOperator
-from sentinelhub_provider.sandbox.world.delivery import stores
 from sentinelhub_provider.sensors.job import SentinelHubJobSensor
 
 BATCH = {**JUNE_TILES, "delivery": f"s3://{BUCKET}/batch"}
@@ -65,15 +63,7 @@ STATISTICS = {
     "resolution": 0.001,
     "delivery": f"s3://{BUCKET}/statistics",
 }
-PICTURE = {
-    "collection": "sentinel-2-l2a",
-    "evalscript": EVALSCRIPT,
-    "time_range": JUNE,
-    "bbox": BOX,
-    "width": 64,
-    "height": 64,
-    "delivery": f"s3://{BUCKET}/async",
-}
+PICTURE = {**JUNE_PICTURE, "delivery": f"s3://{BUCKET}/async"}
 KINDS = {
     "batch": (SentinelHubBatchProcessOperator, BATCH),
     "statistics": (SentinelHubBatchStatisticsOperator, STATISTICS),
@@ -81,26 +71,11 @@ KINDS = {
 }
 
 
-MAKE_CLIENT = functools.cache(stores._make_client)
-"""To make a client takes longer than most of these tests."""
-
-
 @pytest.fixture(name="s3")
-def fixture_s3(s3_for_all: S3Server, sentinelhub_sandbox, connect, monkeypatch: pytest.MonkeyPatch) -> S3Server:
-    """An empty bucket that the sandbox delivers to, and connections to both."""
-    connect()
-    monkeypatch.setattr("sentinelhub_provider.api.jobs.lifecycle.SHORTEST_CHECK", timedelta(seconds=0.05))
-    for module in ("lifecycle", "async_lifecycle"):  # deleted jobs are new, too
-        monkeypatch.setattr(f"sentinelhub_provider.api.jobs.{module}.UNKNOWN_AT_FIRST", timedelta(0))
-    monkeypatch.setattr("sentinelhub_provider.api.jobs.lifecycle.LISTING_DELAY", timedelta(seconds=0.01))
-    monkeypatch.setenv("AIRFLOW_CONN_BUCKET", s3_for_all.connection())
-    s3_for_all.empty()
-    jobs = sentinelhub_sandbox.control.jobs
-    jobs.set_delivery(s3_for_all.endpoint)
-    jobs.set_durations(analysing=0.05, processing=0.1, stopping=0.0)
-    jobs.set_rasters(False)
-    monkeypatch.setattr(stores, "_make_client", MAKE_CLIENT)
-    return s3_for_all
+def fixture_s3(s3: S3Server, sentinelhub_sandbox) -> S3Server:
+    """The bucket that the sandbox delivers to, here without pictures."""
+    sentinelhub_sandbox.control.jobs.set_rasters(False)
+    return s3
 
 
 @pytest.fixture(name="jobs")

@@ -43,6 +43,16 @@ JUNE_TILES = {
 }
 """Arguments of the Batch Process operator, but for the delivery."""
 
+JUNE_PICTURE = {
+    "collection": "sentinel-2-l2a",
+    "evalscript": EVALSCRIPT,
+    "time_range": JUNE,
+    "bbox": BOX,
+    "width": 64,
+    "height": 64,
+}
+"""Arguments of the Async Process operator, but for the delivery."""
+
 
 def batch_request(**more: Any) -> dict[str, Any]:
     """A Batch Process request over two tiles of the 20 km grid at 60 m."""
