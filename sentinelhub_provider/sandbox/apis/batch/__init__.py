@@ -1,4 +1,4 @@
-"""Batch Process, version 2: rasters of many features, delivered to object storage."""
+"""Batch Process, version 2. It delivers rasters of many features to object storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies of Batch Process requests, checked field by field; the evalscript is left for the analysis, as documented."""
+"""Bodies of Batch Process requests, checked field by field. The analysis checks the evalscript, as documented."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sentinelhub_provider.sandbox.world.delivery.templates import Template
 from sentinelhub_provider.sandbox.world.scenes.model import SceneSource
 
 MAX_SIDE: Final = 3500
-"""Pixels: the largest width and height of a feature of a GeoPackage."""
+"""Largest width and height in pixels of a feature of a GeoPackage."""
 
 ZARR: Final = "zarr/array"
 PLACEHOLDERS: Final = ("requestId", "tileName", "outputId", "format")
@@ -38,7 +38,7 @@ class GridInput:
 
 @dataclass(frozen=True)
 class FeaturesInput:
-    """``input`` of type ``geopackage``, with what features are taken to have that do not say."""
+    """``input`` of type ``geopackage``, with the defaults for features without a size."""
 
     features: Location
     width: int | None
@@ -48,7 +48,7 @@ class FeaturesInput:
 
 @dataclass(frozen=True)
 class RasterOutput:
-    """``output`` of type ``raster`` or, with ``zarr``, of that type."""
+    """``output`` of type ``raster``, or of type ``zarr`` if ``zarr`` is true."""
 
     template: Template
     overwrite: bool
@@ -60,7 +60,7 @@ class RasterOutput:
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """A checked request. ``process``: its ``processRequest`` as it was sent; ``area``: ``None`` for all features."""
+    """A checked request. ``process`` is its ``processRequest`` as sent. ``area`` is ``None`` for all features."""
 
     process: Mapping[str, Any]
     area: Area | None
@@ -97,7 +97,7 @@ def parse_request(body: Mapping[str, Any], source: SceneSource) -> BatchRequest:
 
 
 def parse_description(body: Any) -> str | None:
-    """Check the body of an update: all that may be changed is the description. Raises ``ApiError`` (400)."""
+    """Check the body of an update, which may only change the description. Raises ``ApiError`` (400)."""
     if not isinstance(body, Mapping):
         raise invalid("request", "must be a JSON object with description")
     for name in body:

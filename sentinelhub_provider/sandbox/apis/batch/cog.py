@@ -17,9 +17,10 @@ _RESAMPLING: Final = {
 
 
 def to_cog(content: bytes, parameters: Mapping[str, Any]) -> bytes:
-    """Rewrite a GeoTIFF as cloud optimized one.
+    """Rewrite a GeoTIFF as a cloud optimized one.
 
-    ``parameters``: ``cogParameters``, of which block size (square, by the width), resampling and predictor are heeded.
+    ``parameters`` are ``cogParameters``. Only ``blockxsize``, ``resamplingAlgorithm`` and ``usePredictor`` are used.
+    Blocks are square.
     """
     from sentinelhub_provider.sandbox.world.gdal import MemoryFile, copy
 

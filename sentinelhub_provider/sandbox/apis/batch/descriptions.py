@@ -11,7 +11,7 @@ LAEA: Final = 3035
 
 @dataclass(frozen=True)
 class TilingGrid:
-    """A grid. ``size``: side of a tile, ``step``: from one tile to the next; both in its unit."""
+    """A grid of square tiles. ``size`` is their side, and ``step`` is their distance. Both are in its unit."""
 
     id: int
     name: str

@@ -23,7 +23,7 @@ from sentinelhub_provider.sandbox.world.scenes.tiles import SIZE, square_name
 from sentinelhub_provider.sandbox.world.utm import Zone, forward
 
 MAX_CANDIDATES: Final = 50_000
-"""Cells that are looked at for one job: a guard of the sandbox's own."""
+"""Largest number of tiles of a job. The limit is the sandbox's own."""
 
 _LAEA_COVERAGE: Final = (900_000.0, 900_000.0, 7_400_000.0, 7_400_000.0)
 """Metres in EPSG:3035 around Europe."""
@@ -31,16 +31,16 @@ _LAEA_COVERAGE: Final = (900_000.0, 900_000.0, 7_400_000.0, 7_400_000.0)
 _POINTS_PER_SIDE: Final = 5
 _MARGIN: Final = 1e-9
 _LIMITS: Final = {0: 80.7, 1: 80.6, 2: 81.0}
-"""Degrees: the latitude up to which each UTM grid reaches, north and south."""
+"""Latitude in degrees, north and south, up to which each UTM grid reaches."""
 
 
 class TooManyTilesError(Exception):
-    """An area that the sandbox does not divide."""
+    """The area has more tiles than the sandbox allows."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile to render: ``bounds`` (min x, min y, max x, max y) in ``EPSG:epsg`` and its size in pixels."""
+    """A tile to render, with ``bounds`` (min x, min y, max x, max y) in ``EPSG:epsg`` and its size in pixels."""
 
     name: str
     epsg: int
@@ -52,7 +52,7 @@ class Tile:
 def tiles_of(
     grid: TilingGrid, area: BaseGeometry, resolution: float, *, buffer_x: int = 0, buffer_y: int = 0
 ) -> list[Tile]:
-    """List the tiles that meet an area (longitude, latitude), each grown by so many pixels on either side.
+    """List the tiles that meet an area (longitude, latitude), each grown by the buffers (pixels) on every side.
 
     Raises :class:`TooManyTilesError`.
     """
@@ -139,7 +139,7 @@ def _meets(ring: list[tuple[float, float]], strip: Bounds, area: BaseGeometry) -
 
 
 def _inset(box: Bounds) -> Bounds:
-    """Draw a box in a little: a cell and an area that have only their borders in common do not meet."""
+    """Shrink a box a little, so that a cell and an area that only touch do not meet."""
     return box[0] + _MARGIN, box[1] + _MARGIN, box[2] - _MARGIN, box[3] - _MARGIN
 
 

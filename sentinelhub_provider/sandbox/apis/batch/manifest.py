@@ -1,4 +1,4 @@
-"""The files that a Batch Process job keeps about itself: manifest of its features, database of their execution."""
+"""The feature manifest and the execution database that a Batch Process job writes about itself."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_manifest(parts: Sequence[Part], outputs: Sequence[str], path_of: Calla
 
 
 def write_execution(parts: Sequence[Part]) -> bytes:
-    """Write the SQLite database with how far each feature is."""
+    """Write the SQLite database with the status of each feature."""
     with closing(sqlite3.connect(":memory:")) as database:
         database.execute(
             "CREATE TABLE features (id INTEGER PRIMARY KEY, name TEXT, status TEXT, error TEXT, delivered BOOLEAN)"

@@ -1,4 +1,4 @@
-"""The plan of a Batch Process job: its features, the size of each, and the cost."""
+"""The plan of a Batch Process job, with the size and the cost of each feature."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ CRS_URI: Final = "http://www.opengis.net/def/crs/EPSG/0/{}"
 
 @dataclass(frozen=True)
 class Target:
-    """One feature to render: its outline in ``EPSG:epsg`` and its size in pixels.
+    """One feature to render, with its outline in ``EPSG:epsg`` and its size in pixels.
 
-    ``geometry``: the polygon of a feature of a GeoPackage, ``None`` for a tile, which is all of its ``bounds``.
+    ``geometry`` is the polygon of a GeoPackage's feature. It is ``None`` for a tile, which fills its ``bounds``.
     """
 
     epsg: int
@@ -52,7 +52,7 @@ class Target:
 
     @property
     def request_bounds(self) -> dict[str, Any]:
-        """``input.bounds`` of the Process request that makes it."""
+        """``input.bounds`` of the Process request that renders it."""
         where = {"bbox": list(self.bounds)} if self.geometry is None else {"geometry": self.geometry}
         return {**where, "properties": {"crs": CRS_URI.format(self.epsg)}}
 
@@ -66,9 +66,9 @@ def check_script(request: BatchRequest) -> Setup:
 
 
 def divide(request: BatchRequest, setup: Setup, features: Sequence[Feature] | int) -> list[Part]:
-    """List the parts of a job. ``features``: of its GeoPackage, or how many it is taken to have when it is not read.
+    """List the parts of a job. Raises :class:`JobError`.
 
-    Raises :class:`JobError`.
+    :param features: the features of its GeoPackage, or their assumed number if the file is not read.
     """
     if isinstance(request.input, GridInput):
         targets = _tiles(request, request.input)
@@ -85,7 +85,7 @@ def divide(request: BatchRequest, setup: Setup, features: Sequence[Feature] | in
 
 
 def cost(request: BatchRequest, setup: Setup, width: int, height: int) -> float:
-    """Return what a feature costs (PU) with one sample per pixel."""
+    """Return the PU of a feature with one sample per pixel."""
     used = {response.identifier for response in request.responses}
     units = processing_units(
         width,

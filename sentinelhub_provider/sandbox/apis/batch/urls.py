@@ -37,7 +37,7 @@ _grids = APIRouter()
 
 @_routes.put("/{job_id}")
 async def update_job(job_id: str, request: Request, sandbox: SandboxDep, caller: CallerDep) -> Response:
-    """Change a job's description; the answer is its request."""
+    """Change a job's description, and answer with its request."""
     body = await read_json(request)
 
     def update() -> Any:

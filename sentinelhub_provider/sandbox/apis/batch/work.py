@@ -1,4 +1,4 @@
-"""The work of a Batch Process job: analysis, then one feature after the other, each rendered as Process would."""
+"""The work of a Batch Process job. It analyses the request and then renders each feature as Process does."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from sentinelhub_provider.sandbox.world.evalscripts.contract import Setup
 from sentinelhub_provider.sandbox.world.grid import Grid
 
 MAX_PIXELS: Final = 50_000_000
-"""Pixels that a job of the sandbox renders, some minutes of work: a guard of its own."""
+"""Most pixels that a job renders, in some minutes. The limit is the sandbox's own."""
 
 MAX_TILE_SIDE: Final = 10_200
-"""Pixels of a tile of 1 degree at the finest resolution, and a buffer."""
+"""Side in pixels of a tile of 1 degree at the finest resolution, with a buffer."""
 
 NO_DATA: Final = "No data"
 
 
 @dataclass(kw_only=True)
 class BatchWork(StoredWork):
-    """Work that reads from and delivers to a store. ``rasters``: whether pictures are made, or only reported."""
+    """Work that reads from and delivers to a store. ``rasters`` tells whether features are really rendered."""
 
     request: BatchRequest
     shown: Mapping[str, Any]
@@ -46,7 +46,7 @@ class BatchWork(StoredWork):
         self.put_json(self._own_file("request", "json"), {"id": self.job_id, "request": self.shown})
 
     def analyse(self) -> list[Part]:
-        """Check evalscript and bucket, list the features and publish them. Raises :class:`JobError`."""
+        """Check the evalscript and the bucket, and publish the list of features. Raises :class:`JobError`."""
         self.accept()
         if self.request.output.zarr:
             raise JobError("The sandbox does not write Zarr; ask for output of type raster")
@@ -71,7 +71,7 @@ class BatchWork(StoredWork):
         return parts
 
     def process(self, part: Part) -> Outcome:
-        """Render and deliver one feature. Raises :class:`JobError` where the bucket or its files are in the way."""
+        """Render and deliver one feature. Raises :class:`JobError` if the bucket or its files prevent it."""
         target: Target = part.what
         if not self.rasters():
             return Outcome(delivered=False)
@@ -104,7 +104,7 @@ class BatchWork(StoredWork):
         }
 
     def _is_there(self, part: Part) -> bool:
-        """Tell whether a feature is to be left alone. Raises :class:`JobError` for files that may not be replaced."""
+        """Tell whether a feature's files stay as they are. Raises :class:`JobError` if they may not be replaced."""
         output = self.request.output
         if output.overwrite and not output.skip_existing:
             return False
