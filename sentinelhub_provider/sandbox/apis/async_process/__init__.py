@@ -1,4 +1,4 @@
-"""Async Process: one large raster, delivered to object storage."""
+"""Async Process. It delivers one large raster to object storage."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from sentinelhub_provider.sandbox.world.delivery.templates import Template
 from sentinelhub_provider.sandbox.world.scenes.model import SceneSource
 
 MAX_SIDE: Final = 10_000
-"""Pixels: the largest width and height."""
+"""Largest width and height in pixels."""
 
 PLACEHOLDERS: Final = ("REQUEST_ID", "OUTPUT")
 DEFAULT_TEMPLATE: Final = "<REQUEST_ID>/<OUTPUT>"
@@ -24,7 +24,7 @@ _ANY_SCRIPT: Final = "//VERSION=3"
 
 @dataclass(frozen=True)
 class AsyncRequest:
-    """A checked request. ``evalscript``: its text, or where it lies. ``process``: all but the evalscript, checked."""
+    """A checked request. ``evalscript`` is a text or a location. ``process`` has the other fields."""
 
     body: Mapping[str, Any] = field(repr=False)
     process: ProcessRequest

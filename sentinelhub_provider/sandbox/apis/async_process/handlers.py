@@ -30,7 +30,7 @@ def create(sandbox: Sandbox, owner: str, body: Mapping[str, Any]) -> Job:
         if sandbox.delivery is None:
             return SimulatedWork(lambda: [Part(1, job_id, 0.0)])
         work = AsyncWork(job_id=job_id, request=request, shown=shown, source=sandbox.scenes, store=sandbox.delivery)
-        # Faults of the bucket show when the results are delivered.
+        # The delivery of the results reports faults of the bucket.
         with contextlib.suppress(JobError):
             work.accept()
         return work

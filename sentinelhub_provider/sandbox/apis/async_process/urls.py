@@ -33,7 +33,7 @@ async def create(request: Request, sandbox: SandboxDep, caller: CallerDep) -> Re
 @router.get(PATHS[0] + "/{job_id}")
 @router.get(PATHS[1] + "/{job_id}")
 def get_job(job_id: str, sandbox: SandboxDep, caller: CallerDep) -> Response:
-    """Say that a request runs; one that has ended is not known any more, whether it went well or not."""
+    """Report a running request. A request that has ended gives 404, whether or not it succeeded."""
     job = JobStore.of(sandbox).find(ASYNC_PROCESS, caller.client_id, job_id)
     if job is None or not job.active:
         raise not_found(ASYNC_PROCESS, job_id)

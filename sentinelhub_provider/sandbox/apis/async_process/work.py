@@ -1,4 +1,4 @@
-"""The work of an Async Process job: one picture, rendered as Process would, and a word on how it went."""
+"""The work of an Async Process job. It renders one picture as Process does and writes the outcome."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sentinelhub_provider.sandbox.world.delivery.locations import Location
 
 @dataclass(kw_only=True)
 class AsyncWork(StoredWork):
-    """Work that reads from and delivers to a store. Nothing is analysed: an evalscript is first read when it is run."""
+    """Work that reads from and delivers to a store. It first reads the evalscript when it renders."""
 
     request: AsyncRequest
     shown: Mapping[str, Any]
@@ -30,11 +30,11 @@ class AsyncWork(StoredWork):
         self.put_json(self._own_file(f"request-{self.job_id}.json"), {"id": self.job_id, "request": self.shown})
 
     def analyse(self) -> list[Part]:
-        """Nothing is analysed."""
+        """Return the only part, without an analysis."""
         return [Part(1, self.job_id, 0.0)]
 
     def process(self, part: Part) -> Outcome:
-        """Render and deliver. Raises :class:`JobError` for all that goes wrong."""
+        """Render and deliver. Raises :class:`JobError` for every error."""
         del part
         try:
             script = self.request.evalscript
@@ -50,12 +50,12 @@ class AsyncWork(StoredWork):
         return Outcome(cost=discounted(result.processing_units, grid.width * grid.height, ASYNC_FACTOR))
 
     def fail_part(self, part: Part, cause: str) -> Outcome:
-        """Let all of it fail."""
+        """Let the job fail."""
         del part
         raise JobError(cause)
 
     def finish(self, status: Status, error: str | None, cost: float) -> None:
-        """Leave ``error.json``, or complete the copy of the request with what it cost."""
+        """Write ``error.json``, or add the cost to the copy of the request."""
         if status == "DONE":
             copy = {"id": self.job_id, "request": self.shown, "costPU": round(cost, 6)}
             self.put_json(self._own_file(f"request-{self.job_id}.json"), copy)
@@ -65,7 +65,7 @@ class AsyncWork(StoredWork):
 
     def _target(self, name: str) -> Location:
         identifier = name.rpartition(".")[0]
-        # A template that ends in a suffix of its own needs no other.
+        # A template with its own suffix needs no other.
         own_suffix = "<OUTPUT>." in self.request.template.location.key
         return self.request.template.fill({"REQUEST_ID": self.job_id, "OUTPUT": identifier if own_suffix else name})
 
