@@ -1,4 +1,4 @@
-"""Bring your own COG: collections of one's own files, and their tiles on the way to being ingested."""
+"""Bring Your Own COG (BYOC), with collections of a client's own files and the ingestion of their tiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies of requests, checked field by field; and how collections and tiles are written."""
+"""Bodies of BYOC requests, checked field by field, and the JSON of collections and tiles."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def parse_collection(body: Any) -> CollectionBody:
 
 
 def check_bands(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    """Refuse what may not become of the bands once there are tiles: they can be renamed and removed only."""
+    """Check a change of bands. With tiles, bands can only be renamed or removed. Raises ``ApiError`` (400)."""
     left = [_fixed(band) for band in before.values()]
     for name, band in after.items():
         if _fixed(band) not in left:
@@ -64,7 +64,7 @@ def check_bands(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
 
 
 def parse_tile(body: Any, *, path: str | None = None) -> TileBody:
-    """Check a tile; ``path``: of a tile that is there already. Raises ``ApiError`` (400)."""
+    """Check a tile. ``path`` is the path of an existing tile. Raises ``ApiError`` (400)."""
     if not isinstance(body, Mapping):
         raise _invalid("body", "must be a JSON object")
     if path is None:
@@ -110,7 +110,7 @@ def show_collection(collection: ByocCollection, store: ByocStore) -> dict[str, A
 
 
 def show_tile(tile: ByocTile, store: ByocStore) -> dict[str, Any]:
-    """Write a tile, with the cause if it has failed, and what there is to say about it if not."""
+    """Write a tile, with the cause of its failure or its warning."""
     shown: dict[str, Any] = {
         "id": tile.id,
         "path": tile.path,

@@ -1,4 +1,4 @@
-"""How a tile is ingested: pure rules of states and time."""
+"""The ingestion of a tile, as pure rules of states and time."""
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ _STEPS: Final = (WAITING, INGESTING, INGESTED)
 
 @dataclass(frozen=True)
 class Durations:
-    """How long tiles take: ``waiting`` seconds in state WAITING, then ``ingesting`` seconds in INGESTING.
-
-    ``None`` never ends by itself: such a tile goes on only when it is told to step.
-    """
+    """Seconds that a tile is WAITING, and then INGESTING. A state of ``None`` seconds ends only by a step."""
 
     waiting: float | None = 1.0
     ingesting: float | None = 2.0
@@ -35,7 +32,7 @@ class Durations:
 
 @dataclass(frozen=True)
 class Failure:
-    """Tiles whose path matches ``pattern`` (``*`` and ``?``) fail, for this ``cause``."""
+    """Tiles whose path matches ``pattern`` (``*`` and ``?``) fail for this ``cause``."""
 
     pattern: str
     cause: str = "Could not read the file; is it a cloud optimized GeoTIFF?"
@@ -59,15 +56,14 @@ class Remark:
 
 @dataclass(frozen=True)
 class Ingestion:
-    """One ingestion of a tile: when it was asked for (seconds since 1970), how long it takes, what it fails for."""
+    """One ingestion of a tile, which began at ``started`` (seconds since 1970). It fails if it has a ``cause``."""
 
     started: float
     durations: Durations = field(default_factory=Durations)
     cause: str | None = None
     warning: str | None = None
-    """Warning about the ingested tile."""
     steps: int = 0
-    """States it has been told to go on by, whatever the time."""
+    """Number of the state that it has reached by steps, whatever the time."""
 
     def status(self, now: float) -> str:
         """Return the state at a time."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ByocTile:
-    """A tile. ``geometry`` and ``sensing_time`` as they were sent."""
+    """A tile. ``geometry`` and ``sensing_time`` are as sent."""
 
     id: str
     path: str
@@ -30,7 +30,7 @@ class ByocTile:
 
 @dataclass(frozen=True)
 class ByocCollection:
-    """A collection of a client. ``bands`` as they were sent; ``no_data``: ``None`` for none."""
+    """A client's collection. ``bands`` are as sent."""
 
     id: str
     owner: str
@@ -43,11 +43,11 @@ class ByocCollection:
 
 
 class DuplicateError(Exception):
-    """There is one of that name, or path, already."""
+    """The name of a collection or the path of a tile exists already."""
 
 
 class ByocStore:
-    """The state behind the routes. ``clock`` gives seconds since 1970 and rules how tiles go on."""
+    """The state behind the routes. ``clock`` returns seconds since 1970, which decide when tiles go on."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
@@ -113,13 +113,13 @@ class ByocStore:
             return tile
 
     def change_tile(self, collection_id: str, tile_id: str, change: Callable[[ByocTile], ByocTile]) -> None:
-        """Replace a tile by what ``change`` makes of it."""
+        """Replace a tile by the result of ``change``."""
         with self._lock:
             tiles = self._collections[collection_id].tiles
             tiles[tile_id] = change(tiles[tile_id])
 
     def reingest(self, collection_id: str, tile_id: str) -> None:
-        """Ingest a tile anew, by today's durations and with today's failures."""
+        """Ingest a tile anew, with the present durations, failures and remarks."""
         self.change_tile(collection_id, tile_id, lambda tile: replace(tile, ingestion=self._ingestion(tile.path)))
 
     def delete_tile(self, collection_id: str, tile_id: str) -> None:
@@ -128,7 +128,7 @@ class ByocStore:
             self._collections[collection_id].tiles.pop(tile_id, None)
 
     def copy_tiles(self, source_id: str, target_id: str) -> int:
-        """Copy the ingested tiles that the other collection lacks; returns how many."""
+        """Copy the ingested tiles that the other collection lacks. Return how many."""
         with self._lock:
             known = {tile.path for tile in self._collections[target_id].tiles.values()}
             tiles = [t for t in self._collections[source_id].tiles.values() if t.path not in known]
@@ -143,15 +143,15 @@ class ByocStore:
         return tile.ingestion.status(self._clock())
 
     def cause(self, tile: ByocTile) -> str | None:
-        """Return why a tile failed, once it has."""
+        """Return why a tile has failed, or ``None`` if it has not."""
         return tile.ingestion.cause if self.status(tile) == FAILED else None
 
     def warning(self, tile: ByocTile) -> str | None:
-        """Return what is said about a tile, once it is ingested."""
+        """Return the warning about an ingested tile."""
         return tile.ingestion.warning if self.status(tile) == INGESTED else None
 
     def step(self) -> int:
-        """Move every tile that is not at its end on by one state; returns how many were moved."""
+        """Move every unfinished tile on by one state. Return how many moved."""
         moved = 0
         with self._lock:
             for collection in self._collections.values():
@@ -166,7 +166,7 @@ class ByocStore:
     def set_ingestion(
         self, durations: Durations, failures: Iterable[Failure] = (), remarks: Iterable[Remark] = ()
     ) -> None:
-        """Rule how tiles are ingested that are added from now on."""
+        """Set how tiles are ingested from now on."""
         with self._lock:
             self.durations, self.failures, self.remarks = durations, list(failures), list(remarks)
 
@@ -185,5 +185,5 @@ class ByocStore:
 
 
 def _snapshot(collection: ByocCollection) -> ByocCollection:
-    """Copy a collection: its tiles may be changed by another thread while it is written."""
+    """Copy a collection, because another thread may change its tiles while it is written."""
     return replace(collection, tiles=dict(collection.tiles))

@@ -28,7 +28,7 @@ from sentinelhub_provider.sandbox.settings import ClientSettings
 
 PREFIXES = ("/byoc/v1", "/api/v1/byoc")
 PRICE: Final = 1.0
-"""PU of a request that is no GET (documentation, "Processing Unit definition", data ingestion)."""
+"""PU of any request but a GET (documentation, "Processing Unit definition", data ingestion)."""
 
 router = APIRouter()
 _routes = APIRouter(prefix="/collections", dependencies=[Depends(allowed("byoc"))])
@@ -50,7 +50,7 @@ async def create_collection(request: Request, sandbox: SandboxDep, caller: Calle
 
 @_routes.get("")
 def list_collections(request: Request, sandbox: SandboxDep, caller: CallerDep) -> Response:
-    """List the caller's collections, oldest first; ``search`` looks for a word in their names."""
+    """List the caller's collections, oldest first. ``search`` is a part of their names."""
     params = dict(request.query_params)
     word = params.get("search", "").lower()
     found = [each for each in ByocStore.of(sandbox).collections(caller.client_id) if word in each.name.lower()]
@@ -66,7 +66,7 @@ def get_collection(collection_id: str, sandbox: SandboxDep, caller: CallerDep) -
 
 @_routes.put("/{collection_id}")
 async def update_collection(collection_id: str, request: Request, sandbox: SandboxDep, caller: CallerDep) -> Response:
-    """Change a collection: its bucket only while it is empty, its bands then only in name or by leaving some out."""
+    """Change a collection. If it has tiles, its bucket stays, and its bands can only be renamed or removed."""
     collection = _collection(sandbox, caller, collection_id)
     body = parse_collection(await read_json(request))
     bands = collection.bands if body.bands is None else body.bands
@@ -111,10 +111,10 @@ async def create_tile(collection_id: str, request: Request, sandbox: SandboxDep,
 
 @_routes.get("/{collection_id}/tiles")
 def list_tiles(collection_id: str, request: Request, sandbox: SandboxDep, caller: CallerDep) -> Response:
-    """List a collection's tiles: all, of one path, or in one state."""
+    """List a collection's tiles, filtered by path and state."""
     collection = _collection(sandbox, caller, collection_id)
     params = dict(request.query_params)
-    # Described as JSON content: a status may come in quotes.
+    # The API describes it as JSON content, so that a status may come in quotes.
     status, order = params.get("status", "").strip('"'), params.get("sort", "created:asc")
     if status and status not in STATUSES:
         raise ApiError(400, "COMMON_BAD_PAYLOAD", f"status: must be one of {', '.join(STATUSES)}, not {status!r}")
