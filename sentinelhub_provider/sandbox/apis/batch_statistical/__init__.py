@@ -1,4 +1,4 @@
-"""Batch Statistical: statistics of many polygons, delivered to object storage."""
+"""Batch Statistical. It delivers statistics of many polygons to object storage."""
 
 from __future__ import annotations
 

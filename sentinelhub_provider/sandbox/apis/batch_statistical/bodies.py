@@ -1,4 +1,4 @@
-"""Bodies of Batch Statistical requests, checked field by field; the evalscript is left for the analysis."""
+"""Bodies of Batch Statistical requests, checked field by field. The analysis checks the evalscript."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULT_TEMPLATE: Final = "<REQUEST_ID>/<ID>.json"
 
 @dataclass(frozen=True)
 class BatchStatisticalRequest:
-    """A checked request. ``evalscript``: its text, or where it lies."""
+    """A checked request. ``evalscript`` is a text or a location."""
 
     body: Mapping[str, Any] = field(repr=False)
     features: Location

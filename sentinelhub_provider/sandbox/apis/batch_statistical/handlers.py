@@ -17,7 +17,7 @@ from .bodies import parse_request
 from .work import BatchStatisticalWork, check_script
 
 SIMULATED_COST: Final = STATISTICAL_MINIMUM
-"""PU of a polygon that nobody looks at."""
+"""PU of a polygon in a simulated job."""
 
 
 def create(sandbox: Sandbox, owner: str, body: Mapping[str, Any]) -> Job:

@@ -30,7 +30,7 @@ _routes = job_routes(API)
 
 @_routes.get("/{job_id}/status")
 def get_status(job_id: str, sandbox: SandboxDep, caller: CallerDep) -> Response:
-    """Return where one job is, without its request."""
+    """Return the status of one job, without its request."""
     return json_response(show_status(API.find(sandbox, caller, job_id), API.cost_field))
 
 

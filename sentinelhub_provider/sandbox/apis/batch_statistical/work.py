@@ -1,4 +1,4 @@
-"""The work of a Batch Statistical job: analysis, then one polygon after the other, as Statistical would."""
+"""The work of a Batch Statistical job. It analyses the request and then computes each polygon as Statistical does."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ class BatchStatisticalWork(StoredWork):
         return [Part(each.id, each.identifier or str(each.id), 0.0, each) for each in features]
 
     def process(self, part: Part) -> Outcome:
-        """Compute and deliver the statistics of one polygon. Raises :class:`JobError` where they cannot be written."""
+        """Compute and deliver the statistics of one polygon. Raises :class:`JobError` if they cannot be written."""
         feature: Feature = part.what
         try:
             result = statistics(self._statistical_request(feature), source=self.source, errors=self.errors)
         except ApiError as error:
             return self._failed(feature, error_type(error), error.message)
         self._deliver(feature, {"response": result.body})
-        # The documentation names no discount for Batch Statistical, unlike for Batch Process: only a minimum.
+        # The documentation names a minimum for Batch Statistical, but no discount.
         return Outcome(cost=result.processing_units)
 
     def fail_part(self, part: Part, cause: str) -> Outcome:
-        """Let a polygon fail, and deliver that it did."""
+        """Let a polygon fail, and deliver the error."""
         return self._failed(part.what, "EXECUTION_ERROR", cause)
 
     def _failed(self, feature: Feature, kind: str, cause: str) -> Outcome:
