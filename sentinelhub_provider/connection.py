@@ -110,7 +110,9 @@ def settings_from_connection(connection: Any) -> ConnectionSettings:
     read = _FieldReader(connection.conn_id, extra)
     if connection.conn_type not in (None, "", "sentinelhub"):
         # A slip in the ID must not send the password of a database to the token endpoint.
-        raise read.error("conn_type", f"it is of type {connection.conn_type!r}. Name one of type 'sentinelhub'.")
+        raise read.error(
+            "conn_type", f"it is of type {connection.conn_type!r}. Name one of type 'sentinelhub', or change it."
+        )
     for name in extra.keys() - CONN_FIELDS.keys():
         _warn_of_unknown(connection.conn_id, name)
     deployment = _deployment(read, connection)

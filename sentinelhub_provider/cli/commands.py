@@ -98,7 +98,7 @@ def process(options: Options) -> Outcome:
 
 def estimate_process(options: Options) -> Outcome:
     """Estimate the cost of a picture."""
-    return _estimate(_process(options, output_path=f"picture.{options.outputs}"), options)
+    return _estimate(_process(options, "tile", output_path=f"picture.{options.outputs}"), options)
 
 
 def statistics(options: Options) -> Outcome:
@@ -214,6 +214,7 @@ def _hinted(error: Exception, options: Options) -> Exception:
         from sentinelhub_provider.features.files import WORKERS_FILES
 
         said = str(error).replace(WORKERS_FILES, "the path of a file, or a URL")
+        said = said.replace("tile=True, or", "--tile, or") if "tile" in vars(options) else said
         option = {"datetime": "time_range"}.get(field or "", field)
         if option in vars(options) and option not in POSITIONAL:
             said = re.sub(rf"^{field}\b", _option(option), said)

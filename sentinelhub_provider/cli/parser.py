@@ -119,7 +119,7 @@ def _search(group: Any) -> None:
     add("--max-cloud-cover", metavar="PERCENT", help="of a scene")
     add("--filter", metavar="CQL2", help='such as "eo:cloud_cover < 20"')
     add("--distinct", metavar="PROPERTY", help="list the values of a property instead, such as date")
-    add("--sort", choices=("newest", "oldest", "clearest"), help="which scenes come first (default: newest)")
+    add("--sort", choices=("newest", "oldest", "clearest"), help="which scenes come first")
     add("--one-per", choices=("day", "tile"), help="only the first scene of each, in this order")
     add("--limit", default="100", help="most scenes (default: %(default)s), or all")
     add("--output-path", metavar="FILE", help="for the whole STAC items: .json, or .parquet for GeoParquet")
@@ -135,10 +135,10 @@ def _process(group: Any, command: str = "process") -> None:
         kept = "what to do if there is a file; skip keeps a picture of the same request (default: %(default)s)"
         add("--if-exists", choices=("overwrite", "skip", "fail"), default="overwrite", help=kept)
         add("--stac", action="store_true", help="write a STAC Item beside the picture, and its Collection")
-        add("--tile", action="store_true", help="fetch a large area in tiles (extra raster)")
     else:
         add = _command(group, "process", "estimate the cost of a picture without rendering it", [what], command)
         add("--outputs", metavar="FORMAT", default="tiff", help="png, jpeg or tiff (default: %(default)s)")
+    add("--tile", action="store_true", help="fetch a large area in tiles (extra raster)")
     _area(add, "--geometry")
     _request(add)
     _limits(add)

@@ -117,12 +117,19 @@ class SentinelHubProcessOperator(pictures.PictureOperator):
         self.tile_size, self.concurrency, self.tile_attempts = tile_size, concurrency, tile_attempts
 
     def estimate(self, context: Context) -> Estimate | None:
-        """Estimate what the picture of one area costs. Nothing is sent.
+        """Estimate what the picture of one area costs, with ``tile`` in all of its tiles. Nothing is sent.
 
         :returns: ``None`` where the evalscript does not say plainly what it reads.
         :raises SentinelHubRequestError: where an argument is wrong.
         """
-        return self._checked_request(context, is_tiled=False).estimate(samples=self.sample_count)
+        is_tiled = self._check_arguments()
+        request = self._checked_request(context, is_tiled=is_tiled)
+        if not is_tiled:
+            return request.estimate(samples=self.sample_count)
+        from sentinelhub_provider.operators.raster.items import Items
+        from sentinelhub_provider.operators.raster.tiled import TiledProcess
+
+        return TiledProcess(self, context, request, Items(self, context, self.stac)).estimate()
 
     def _result(self, context: Context) -> dict[str, Any]:
         from sentinelhub_provider.hooks.output import parent

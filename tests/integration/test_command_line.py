@@ -240,6 +240,16 @@ def test_estimates_cost_nothing(run: Run, run_json, tmp_path: Path, sentinelhub_
     assert made["processing_units"] == pytest.approx(picture["processing_units"])
 
 
+def test_the_price_of_tiles_is_told(run: Run, run_json, sentinelhub_sandbox):
+    """An area that is too large for one request has a price, too."""
+    large = [*PICTURE, "--resolution", "2"]
+    assert "Cover it with tiles: --tile, or" in run("estimate", "process", *large).error
+    tiles = run_json("estimate", "process", *large, "--tile")
+    pixels, bands, tiff = 1953 * 2783 / 512**2, 2 / 3, 2
+    assert (tiles["requests"], tiles["processing_units"]) == (2, pytest.approx(pixels * bands * tiff))
+    assert is_untouched(sentinelhub_sandbox)
+
+
 def test_statistics_are_a_table(run: Run, run_json, tmp_path: Path):
     """Of one area, of the features of a file, and into a file."""
     file, table = tmp_path / "fields.geojson", tmp_path / "ndvi.csv"

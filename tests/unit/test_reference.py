@@ -70,3 +70,33 @@ def test_a_page_says_what_types_an_argument_may_have(class_pages, kind: type):
 
     assert not re.findall(r":type \w+: ``Any\b[^`]*``", types)
     assert not re.findall(rf"(?<!:type )\b(?:{'|'.join(class_pages._named_types())})\b", types)
+
+
+UNITS = {"hours": 3600, "MiB": 1024 * 1024}
+TOLD = re.compile(r"`(\w+)`[^`.()|]{0,45}\((\d[\d,]*)(?: (\w+))?|(\w+)=.*# leave it out: (\d+) is the default")
+
+
+def told_defaults() -> list[tuple[str, str, float]]:
+    """Return the page, parameter and number of the defaults that pages tell in parentheses or in a comment."""
+    found = []
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        for name, number, unit, other, value in TOLD.findall(page.read_text()):
+            if page.name != "sandbox.md":
+                told = float((number or value).replace(",", "")) * UNITS.get(unit, 1)
+                found.append((str(page.relative_to(ROOT / "docs")), name or other, told))
+    assert len(found) > 8
+    return found
+
+
+@pytest.mark.parametrize(("page", "name", "told"), told_defaults())
+def test_a_default_that_a_page_tells_is_one_of_its_classes(page: str, name: str, told: float):
+    """Of those that the page names, or of any if it names none."""
+    text = (ROOT / "docs" / page).read_text()
+    classes = [kind for kind in public_classes() if kind.__name__ in text] or public_classes()
+    defaults = [
+        inspect.signature(origin.__init__).parameters[name].default
+        for kind in classes
+        for origin in inspect.getmro(kind)
+        if "__init__" in vars(origin) and name in inspect.signature(origin.__init__).parameters
+    ]
+    assert told in defaults, defaults

@@ -29,7 +29,7 @@ FINEST_RESOLUTION = 0.01
 """Metres. A smaller resolution is probably meant in degrees, because no satellite and no drone sees finer."""
 
 TILING_HINT = (
-    "Cover it with tiles: sentinelhub_provider.api.tiling.split_bbox or split_geometry with .expand(), or tile=True"
+    "Cover it with tiles: tile=True, or sentinelhub_provider.api.tiling.split_bbox or split_geometry with .expand()"
 )
 
 

@@ -83,6 +83,10 @@ class TiledProcess:
         self._key = digest_of(self._digest, operator.tile_size, *task_identity(operator, context))[:16]
         self._folder = f"{beside(self._output, FOLDER)}/{self._key}"
 
+    def estimate(self) -> Estimate | None:
+        """Estimate the cost of all tiles."""
+        return self._estimate(self._tiles())
+
     def result(self) -> dict[str, Any]:
         """Fetch the missing tiles, join the picture, and return the task's result."""
         operator = self._operator
