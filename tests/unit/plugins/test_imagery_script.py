@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+import pytest
 from py_mini_racer import MiniRacer
 
 BROWSER = """
@@ -17,7 +18,9 @@ globalThis.localStorage = { getItem: () => "light" };
 globalThis.location = { href: "/" };
 globalThis.AbortSignal = { timeout() {} };
 globalThis.setInterval = (callback) => { timers.push({ callback, stays: true }); };
-globalThis.setTimeout = (callback) => { timers.push({ callback }); };
+globalThis.setTimeout = (callback, delay) => { timers.push({ callback, delay }); };
+let now = 0;
+globalThis.Date = { now: () => now };
 globalThis.fetch = () => { asked += 1; return new Promise((answer) => answers.push(answer)); };
 const fiveSecondsLater = () => {
   const due = timers.splice(0);
@@ -27,12 +30,17 @@ const fiveSecondsLater = () => {
 """
 
 
-def test_the_page_looks_again_after_the_answer():
-    """Otherwise, the pages that are open would keep a slow server from everything else."""
+@pytest.fixture(name="browser")
+def fixture_browser() -> MiniRacer:
+    """A page is open."""
     browser = MiniRacer()
     browser.eval(BROWSER)
     browser.eval(files("sentinelhub_provider.plugins.imagery").joinpath("templates/page.js").read_text("utf-8"))
+    return browser
 
+
+def test_the_page_looks_again_after_the_answer(browser: MiniRacer):
+    """Otherwise, the pages that are open would keep a slow server from everything else."""
     for _ in range(4):
         browser.eval("fiveSecondsLater()")
     assert browser.eval("asked") == 1
@@ -44,3 +52,12 @@ def test_the_page_looks_again_after_the_answer():
     browser.eval("answers.pop()(Promise.reject(new Error('the server is away')))")
     browser.eval("fiveSecondsLater()")
     assert browser.eval("asked") == 3
+
+
+def test_the_page_asks_a_slow_server_less_often(browser: MiniRacer):
+    """A look takes at most a twentieth of its time."""
+    for took, delay in ((100, 5000), (2000, 40_000)):
+        browser.eval("fiveSecondsLater()")
+        browser.eval(f"now += {took}")
+        browser.eval("answers.pop()({ ok: false })")
+        assert browser.eval("timers[0].delay") == delay

@@ -42,6 +42,10 @@
     main.replaceWith(fresh);
     if (focused) fresh.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
   };
-  const again = () => setTimeout(() => look().catch(() => { /* the server is away */ }).finally(again), 5000);
-  again();
+  const again = (milliseconds) => setTimeout(async () => {
+    const start = Date.now();
+    try { await look(); } catch { /* the server is away */ }
+    again(Math.max(5000, 20 * (Date.now() - start))); // a slow server is asked less often
+  }, milliseconds);
+  again(5000);
 })();
