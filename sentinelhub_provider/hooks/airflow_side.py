@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import threading
@@ -14,9 +15,11 @@ from sentinelhub_provider.exceptions import SentinelHubConfigurationError
 from sentinelhub_provider.transport.steps import PROCESSING_UNITS, Measurement
 
 _Found = TypeVar("_Found")
-CONNECTION_MEMBERS = {
-    *("conn_type", "description", "login", "password", "host", "port", "schema", "extra", "conn_id", "uri"),
-}
+_calls = set[asyncio.Future[Any]]()
+"""Calls to Airflow that go on. An event loop alone does not keep them."""
+
+_OTHERS = {"description", "port", "schema", "conn_id", "uri"}
+CONNECTION_MEMBERS = {"conn_type", "login", "password", "host", "extra"} | _OTHERS
 
 
 @contextmanager
@@ -58,11 +61,21 @@ def mask(secret: str) -> None:
 async def ask_airflow(act: Callable[..., _Found], *arguments: Any) -> _Found:
     """Call a blocking part of Airflow's SDK from an event loop.
 
-    Only a thread of asgiref works. From others, Airflow 3.1's triggerer cannot reach its own loop and breaks down.
+    Only a thread of asgiref works. From others, Airflow 3.1's triggerer cannot reach its own loop and breaks down. It
+    also breaks down if nobody reads an answer. So the call goes on if its caller is cancelled or has no more time.
     """
     from asgiref.sync import sync_to_async
 
-    return await sync_to_async(act)(*arguments)
+    call = asyncio.ensure_future(sync_to_async(act)(*arguments))
+    _calls.add(call)
+    call.add_done_callback(_forget)
+    return await asyncio.shield(call)
+
+
+def _forget(call: asyncio.Future[Any]) -> None:
+    _calls.discard(call)
+    if not call.cancelled():
+        call.exception()  # nobody may be left to see it
 
 
 async def amask(secret: str) -> None:
