@@ -16,7 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sentinelhub_provider.cli.parser import KINDS, LISTED, QUICK
+from sentinelhub_provider.cli.parser import KINDS, LISTED, QUICK, SCENES
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubJobError, SentinelHubRequestError
 
 if TYPE_CHECKING:
@@ -83,7 +83,10 @@ def search(options: Options) -> Outcome:
     limit = None if options.limit == "all" else options.limit
     given = {"collection": options.collection, "datetime": options.time_range, "limit": limit, **_named(options, names)}
     operator = _operator(SentinelHubCatalogSearchOperator, options, **given, max_xcom_size=sys.maxsize)
-    return operator.resume(_context()), OK
+    found = operator.resume(_context())
+    if limit == SCENES and len(found) == int(SCENES):
+        LOG.warning("These are the first %s. There may be more: --limit all", SCENES)
+    return found, OK
 
 
 def process(options: Options) -> Outcome:

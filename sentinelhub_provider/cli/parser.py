@@ -14,6 +14,7 @@ QUICK = 30
 """Seconds that a call may take, because a user waits for it."""
 KINDS = ("batch-process", "batch-statistics", "async-process")
 LISTED = KINDS[:2]
+SCENES = "100"
 _EXPONENT = re.compile(r"-[\d.]+e-?\d+", re.IGNORECASE)
 AREA = "--bbox 13.35 45.40 13.45 45.50"
 
@@ -121,7 +122,7 @@ def _search(group: Any) -> None:
     add("--distinct", metavar="PROPERTY", help="list the values of a property instead, such as date")
     add("--sort", choices=("newest", "oldest", "clearest"), help="which scenes come first")
     add("--one-per", choices=("day", "tile"), help="only the first scene of each, in this order")
-    add("--limit", default="100", help="most scenes (default: %(default)s), or all")
+    add("--limit", default=SCENES, help="most scenes (default: %(default)s), or all")
     add("--output-path", metavar="FILE", help="for the whole STAC items: .json, or .parquet for GeoParquet")
     _limits(add, QUICK)
 

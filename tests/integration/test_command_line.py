@@ -146,13 +146,16 @@ def test_token_info_tells_no_token(run_json, connect):
     assert connect().get_token() not in json.dumps(info)
 
 
-def test_search_lists_scenes(run: Run, run_json, tmp_path: Path):
+def test_search_lists_scenes(run: Run, run_json, tmp_path: Path, caplog):
     """As the operator does: with limit, order, distinct values, and whole items in a file."""
     words = ["search", "sentinel-2-l2a", *JUNE, *AREA]
     scenes = run_json(*words)
     assert len(scenes) == 2
     assert len(run_json(*words, "--limit", "1")) == 1
     assert len(run_json(*words, "--limit", "all")) == 2
+    assert "--limit all" not in caplog.text
+    assert len(run_json("search", "sentinel-2-l2a", *JUNE, "--bbox", "5,40,20,50")) == 100
+    assert "There may be more: --limit all" in caplog.text
     assert run_json(*words, "--sort", "oldest")[0]["id"] == min(scenes, key=lambda one: one["datetime"])["id"]
     assert set(run_json(*words, "--distinct", "date")) == {scene["datetime"][:10] for scene in scenes}
     assert run_json(*words, "--max-cloud-cover", "0") == [one for one in scenes if one["cloud_cover"] == 0]
