@@ -30,6 +30,10 @@ MOST_PIXELS_OF_TIFF = 400_000_000
 """Most pixels of a GeoTIFF without overviews, which is decoded as a whole."""
 
 SHARP = 128  # pixels; smaller pictures show single pixels
+FORMATS = ("PNG", "JPEG")
+DRIVERS = {"vrt": "VRT", "tif": "GTiff", "tiff": "GTiff", "png": "PNG"}
+"""What a file of a suffix may be. Other formats can name files and addresses, or run a program."""
+
 CACHE = 16 * 1024 * 1024  # bytes of blocks that GDAL keeps
 
 
@@ -51,20 +55,21 @@ def preview_of(path: Any, size: int | None = None, *, side: int = MOST_SIDE, mos
         return None
     try:
         with local_copy(place) as file:
-            picture = _read_raster(file, side) if kind in ("tif", "tiff", "vrt") else _read_picture(file, side)
+            is_raster = kind in ("tif", "tiff", "vrt")
+            picture = _read_raster(file, side, DRIVERS[kind]) if is_raster else _read_picture(file, side)
         return None if picture is None else _encoded(picture, most)
     except ImportError:
         return None
 
 
-def _read_raster(file: Path, side: int) -> Image.Image | None:
+def _read_raster(file: Path, side: int, driver: str) -> Image.Image | None:
     import numpy as np
     import rasterio
     from rasterio.enums import ColorInterp
 
     with warnings.catch_warnings(), rasterio.Env(GDAL_CACHEMAX=CACHE):
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(file) as tiff:
+        with rasterio.open(file, driver=driver) as tiff:
             if tiff.width * tiff.height > MOST_PIXELS_OF_TIFF and not tiff.overviews(1):
                 return None
             thinned = max(1.0, max(tiff.width, tiff.height) / side)
@@ -98,7 +103,7 @@ def _thinned(tiff: Any, bands: list[int], shape: tuple[int, int]) -> np.ndarray[
 
     def row_of_tiles(span: tuple[int, int, int]) -> np.ndarray[Any, Any]:
         *rows, count = span
-        with rasterio.open(tiff.name, sharing=False) as own:
+        with rasterio.open(tiff.name, driver=tiff.driver, sharing=False) as own:
             tiles = [
                 own.read(bands, window=(rows, (left, right)), out_shape=(len(bands), count, wanted))
                 for left, right, wanted in columns
@@ -123,11 +128,11 @@ def _read_picture(file: Path, side: int) -> Image.Image | None:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(file) as picture:
+        with Image.open(file, formats=FORMATS) as picture:
             if picture.width * picture.height > MOST_PIXELS:
                 return None
             if picture.format == "PNG" and str(picture.tile[0][3]).endswith(";16B"):
-                return _read_raster(file, side)  # Pillow would only read the upper eight bits
+                return _read_raster(file, side, DRIVERS["png"])  # Pillow would only read the upper eight bits
             picture.draft("RGB", (side, side))  # JPEG is decoded at a fraction of its size
             if picture.mode.startswith(("I", "F")):  # 16 bits and more
                 thinned = max(1, -(-max(picture.size) // side))

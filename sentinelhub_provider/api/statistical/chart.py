@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from sentinelhub_provider.api.imagery import shortened
 from sentinelhub_provider.api.statistical.table import json_record
 
 SERIES = 6
@@ -45,7 +46,8 @@ class Chart:
 
     def _see(self, cell: Mapping[str, Any]) -> None:
         if len(self._rows) < ROWS:
-            self._rows.append(json_record({name: value for name, value in cell.items() if name != "histogram"}))
+            record = json_record({name: value for name, value in cell.items() if name != "histogram"})
+            self._rows.append({name: shortened(one) if isinstance(one, str) else one for name, one in record.items()})
         mean, start = cell.get("mean"), cell.get("interval_from")
         if not isinstance(mean, float | int) or not math.isfinite(mean) or start is None:
             return

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -35,3 +36,11 @@ def test_an_area_without_data_has_no_line():
     """Nor have days without any."""
     assert drawn([None, float("nan")]) == []
     assert [mean for _, mean in drawn([None, 0.5, float("nan")])] == [0.5]
+
+
+def test_rows_are_short():
+    """A property of a feature may be a text of any length."""
+    chart = Chart()
+    list(chart.watch(iter([{"feature_id": "f", "area": "POLYGON " * 10_000, "mean": 0.5}])))
+
+    assert len(json.dumps(chart.to_json())) < 1000

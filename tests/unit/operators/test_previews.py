@@ -171,6 +171,19 @@ def test_what_is_no_picture_has_no_preview(content: bytes, tmp_path: Path):
     assert preview_of(tmp_path / "a.json") is None
 
 
+def test_formats_that_name_other_files_are_not_read(tmp_path: Path):
+    """A virtual raster of any address may bear the suffix of a GeoTIFF, and a program of PostScript that of a PNG."""
+    file = tiff(tmp_path / "a.tif", np.ones((1, 9, 9), "uint8"))
+    source = f"<SimpleSource><SourceFilename>{file}</SourceFilename><SourceBand>1</SourceBand></SimpleSource>"
+    band = f'<VRTRasterBand dataType="Byte" band="1">{source}</VRTRasterBand>'
+    (tmp_path / "b.tif").write_text(f'<VRTDataset rasterXSize="9" rasterYSize="9">{band}</VRTDataset>')
+    Image.new("RGB", (9, 9)).save(tmp_path / "b.png", "EPS")
+
+    with pytest.raises(rasterio.errors.RasterioIOError):
+        preview_of(tmp_path / "b.tif")
+    assert preview_of(tmp_path / "b.png") is None
+
+
 def test_there_is_no_preview_without_the_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """And no failure."""
     file = tiff(tmp_path / "a.tif", np.ones((1, 9, 9), "uint8"))
