@@ -7,7 +7,9 @@ into them, so their content is checked here.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.time_range import span_of
@@ -51,7 +53,8 @@ def facts_of_request(body: Mapping[str, Any]) -> dict[str, Any]:
     filters = [entry.get("dataFilter") or {} for entry in data]
     raster = body.get("output") or {}
     aggregation = body.get("aggregation") or {}
-    times = [one["timeRange"] for one in (*filters, aggregation) if one.get("timeRange")]
+    times = [one["timeRange"] for one in filters if one.get("timeRange")]
+    times += [_closed(aggregation["timeRange"])] if aggregation.get("timeRange") else []
     clouds = [one["maxCloudCoverage"] for one in filters if one.get("maxCloudCoverage") is not None]
     sides = next(([one["width"], one["height"]] for one in (raster, aggregation) if "width" in one), None)
     found = {
@@ -63,6 +66,15 @@ def facts_of_request(body: Mapping[str, Any]) -> dict[str, Any]:
         "max_cloud_cover": max(clouds, default=None),
     }
     return {name: value for name, value in found.items() if value not in (None, [])}
+
+
+def _closed(times: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the half-open time range of a Statistical request with its last day in it, as other requests have it."""
+    end = str(times.get("to"))
+    if not re.fullmatch(r"\d{4}-\d\d-\d\dT00:00:00Z", end) or end == times.get("from"):
+        return times
+    last = datetime.fromisoformat(end) - timedelta(seconds=1)
+    return {**times, "to": last.isoformat().replace("+00:00", "Z")}
 
 
 def collections_of(body: Mapping[str, Any]) -> list[str]:

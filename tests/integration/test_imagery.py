@@ -111,6 +111,7 @@ def test_statistics(left):
 
     assert (facts["rows"], facts["features"], facts["has_table"]) == (21, 3, True)
     assert facts["footprint"]["type"] == "Polygon"
+    assert facts["time_range"] == {"from": "2025-06-01T00:00:00Z", "to": "2025-06-07T23:59:59Z"}
     series = previews["series"]
     assert [one["name"] for one in series] == ["f0 B0", "f1 B0", "f2 B0"]
     assert series[0]["points"][0][0].startswith("2025-06-01")

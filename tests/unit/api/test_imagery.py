@@ -59,6 +59,14 @@ def test_facts_of_statistics():
     }
 
 
+@pytest.mark.parametrize("end", ["2025-06-08T00:00:00Z", "2025-06-07T23:59:59Z"])
+def test_statistics_end_with_their_last_day(end: str):
+    """The end of their time range is not part of it."""
+    body = {"aggregation": {"timeRange": TIMES | {"to": end}}}
+
+    assert facts_of_request(body)["time_range"] == TIMES
+
+
 def test_footprint_is_in_degrees():
     """Whatever the request's CRS is."""
     area = footprint({"bbox": [400_000, 5_095_000, 403_200, 5_097_400], "properties": {"crs": f"{CRS}32633"}})
