@@ -32,7 +32,7 @@ MOST_PIXELS_OF_TIFF = 400_000_000
 SHARP = 128  # pixels; smaller pictures show single pixels
 FORMATS = ("PNG", "JPEG")
 DRIVERS = {"vrt": "VRT", "tif": "GTiff", "tiff": "GTiff", "png": "PNG"}
-"""What a file of a suffix may be. Other formats can name files and addresses, or run a program."""
+"""The only formats that are read. Others can name files and addresses, or run a program."""
 
 CACHE = 16 * 1024 * 1024  # bytes of blocks that GDAL keeps
 
