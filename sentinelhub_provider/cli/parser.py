@@ -51,7 +51,10 @@ def _with_box_split(arguments: Sequence[str]) -> Iterator[str]:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of ``python -m sentinelhub_provider``."""
+    from importlib.metadata import version
+
     parser = CommandParser(prog=PROGRAM, description=DESCRIPTION, epilog=EXIT_CODES)
+    parser.add_argument("--version", action="version", version=version("airflow-provider-sentinelhub"))
     add_commands(parser)
     return parser
 

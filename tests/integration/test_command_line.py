@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -471,6 +472,11 @@ def test_ctrl_c_ends_in_one_line(tmp_path: Path, sentinelhub_sandbox):
     done = in_process("-c", code, env=environment)
     assert done.returncode == 128 + signal.SIGINT
     assert done.stderr == "Interrupted.\n"
+
+
+def test_the_version_is_told(run: Run):
+    """As a report of a fault needs it."""
+    assert run("--version").out == f"{version('airflow-provider-sentinelhub')}\n"
 
 
 def test_what_needs_no_airflow_does_not_load_it():
