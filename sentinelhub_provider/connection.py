@@ -108,7 +108,7 @@ def settings_from_connection(connection: Any) -> ConnectionSettings:
     # The extra is read as text, because Airflow registers each value as a secret when it returns a dict.
     extra = read_extra(connection)
     read = _FieldReader(connection.conn_id, extra)
-    if connection.conn_type not in (None, "", "sentinelhub"):
+    if connection.conn_type not in (None, "", "sentinelhub", "generic"):
         # A slip in the ID must not send the password of a database to the token endpoint.
         raise read.error(
             "conn_type", f"it is of type {connection.conn_type!r}. Name one of type 'sentinelhub', or change it."

@@ -423,3 +423,20 @@ def test_redis_connection_without_a_host_is_refused():
         settings(extra={"auth_cache": "redis_default"}).with_cache(Connection(conn_id="redis_default"))
 
     assert refusal.value.field == "auth_cache"
+
+
+@pytest.mark.parametrize("conn_type", ["sentinelhub", "generic", ""])
+def test_a_connection_of_no_other_system_is_taken(conn_type: str):
+    """Where the package is not installed, Airflow's form offers no type of its own."""
+    connection = Connection(conn_id="sh", conn_type=conn_type, login="client", password=SECRET)
+
+    assert settings_from_connection(connection).client_id == "client"
+
+
+def test_a_connection_of_another_system_is_refused():
+    """Its password goes to no token endpoint."""
+    connection = Connection(conn_id="sh", conn_type="postgres", login="me", password=SECRET)
+
+    with pytest.raises(SentinelHubConfigurationError, match="it is of type 'postgres'") as raised:
+        settings_from_connection(connection)
+    assert (raised.value.field, SECRET in str(raised.value)) == ("conn_type", False)
