@@ -18,8 +18,7 @@ _Found = TypeVar("_Found")
 _calls = set[asyncio.Future[Any]]()
 """Calls to Airflow that go on. An event loop alone does not keep them."""
 
-_OTHERS = {"description", "port", "schema", "conn_id", "uri"}
-CONNECTION_MEMBERS = {"conn_type", "login", "password", "host", "extra"} | _OTHERS
+_MEMBERS = {"conn_type", "login", "password", "host", "port", "schema", "extra", "description", "conn_id", "uri"}
 
 
 @contextmanager
@@ -45,7 +44,7 @@ def _fault_of_variable(name: str) -> str | None:
         members = json.loads(text)
     except ValueError as error:
         return f"The environment variable {name} is not JSON: {error}. Correct it."
-    unknown = ", ".join(map(repr, members.keys() - CONNECTION_MEMBERS))
+    unknown = ", ".join(map(repr, members.keys() - _MEMBERS))
     known = "conn_type, login (client ID), password (client secret), host and extra"
     said = f"has unknown members: {unknown}" if unknown else "holds values that Airflow does not take"
     return f"The environment variable {name} {said}. A connection in JSON has the members {known}."
