@@ -18,6 +18,7 @@ from job_requests import BOX, DATA, JUNE, JUNE_PICTURE, JUNE_TILES, STATISTICS_E
 from job_tasks import StateStore, Task, plain
 from s3_server import ACCESS_KEY, BUCKET, SECRET_KEY, S3Server
 
+from sentinelhub_provider.api.jobs import steps
 from sentinelhub_provider.api.jobs.events import Outcome, event_of
 from sentinelhub_provider.api.jobs.job import BATCH_PROCESS, JobKind, job_of
 from sentinelhub_provider.exceptions import (
@@ -667,19 +668,31 @@ def test_retry_that_begins_before_the_job_of_a_killed_task_has_stopped_succeeds(
     """As after a missed heartbeat, when Airflow tries the task again at once."""
     monkeypatch.setattr("sentinelhub_provider.api.jobs.job.REST_AFTER_USER_STOP", timedelta(0))
     monkeypatch.setattr("sentinelhub_provider.api.jobs.lifecycle.RESTART_MARGIN", timedelta(0))
-    jobs.set_durations(analysing=0.0, processing=None, stopping=0.3, restart_after_stop=0.0)
+    jobs.set_durations(analysing=0.0, processing=None, stopping=3600.0, restart_after_stop=0.0)
     one = task(kind)
     with pytest.raises(TaskDeferred):
         begun(one)
+    jobs.settle()  # a job that is still analysed would stop at once
     cancel(KINDS[kind][0].kind, jobs)
-    assert jobs.all()[0].status != "STOPPED"
     jobs.set_durations(analysing=0.0, processing=0.1, restart_after_stop=0.0)
+    seen: list[str] = []
+    real = JobDriver._do
 
+    def stops_once_seen(driver: JobDriver, step: Any) -> Any:
+        answer = real(driver, step)
+        if isinstance(step, steps.CheckStatus):
+            seen.append(jobs.all()[0].status)
+            if len(seen) == 1:
+                jobs.step()
+        return answer
+
+    monkeypatch.setattr(JobDriver, "_do", stops_once_seen)
     retry = task(kind, store=one.store, **waits)
     retry.try_number = one.try_number
     result = retry.attempt()
 
     (job,) = jobs.all()
+    assert seen[0] == "PROCESSING"
     assert (result["id"], job.starts) == (job.id, 2)
 
 
