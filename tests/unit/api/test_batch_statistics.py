@@ -4,8 +4,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from job_requests import with_member
-from request_builders import alike, build_with
+from request_builders import alike, build_with, check_json_is_refused
 
 from sentinelhub_provider.api.job_requests.batch_statistics import (
     BatchStatisticsRequest,
@@ -145,11 +144,7 @@ def test_json_is_read_as_it_is_written(changes: dict[str, Any]) -> None:
 )
 def test_json_that_cannot_be(path: tuple[str, ...], value: Any, words: str) -> None:
     """The message names the member of the request."""
-    body = with_member(build().body, path, value)
-
-    with pytest.raises(SentinelHubRequestError, match=words) as refused:
-        read_batch_statistics(body, delivery=lambda _: KEYS)
-    assert refused.value.field == "request"
+    check_json_is_refused(read_batch_statistics, build().body, path, value, words)
 
 
 def test_json_without_a_size_has_the_services_own() -> None:

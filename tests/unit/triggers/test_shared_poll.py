@@ -42,6 +42,15 @@ class Catalog:
         return [time for time, _ in self.polls]
 
 
+async def recover(poll: SharedPoll, catalog: Catalog, time: SteppedTime, *, failing: float = 15, working: float = 15):
+    """Watch while the catalog fails, as long as it is told to, and then works; raise if no scenes come."""
+    async with poll.subscribe(since(), lambda: 60.0) as subscription:
+        await time.run(failing)
+        catalog.answer = []
+        await time.run(working)
+        await asyncio.wait_for(subscription.next(), 30)
+
+
 @pytest.fixture(name="time")
 def fixture_time() -> SteppedTime:
     """The time."""
@@ -135,15 +144,8 @@ def test_passing_errors_make_the_pauses_longer(poll, catalog, time, caplog):
     """It goes on for ever, never faster than every ten seconds, and says when it works again."""
     catalog.answer = SentinelHubServerError("POST /catalog/v1/search answered 503.", status=503)
 
-    async def run() -> None:
-        async with poll.subscribe(since(), lambda: 60.0) as subscription:
-            await time.run(2_000)
-            catalog.answer = []
-            await time.run(300)
-            await subscription.next()
-
     with caplog.at_level(logging.INFO):
-        asyncio.run(run())
+        asyncio.run(recover(poll, catalog, time, failing=2_000, working=300))
 
     pauses = [after - before for before, after in zip(catalog.times, catalog.times[1:], strict=False)]
     assert pauses[:5] == [10.0, 10.0, 20.0, 40.0, 80.0]
@@ -185,14 +187,7 @@ def test_an_unforeseen_error_does_not_end_it(poll, catalog, time, caplog):
     """A mistake of anybody's is logged with its traceback."""
     catalog.answer = KeyError("surprise")
 
-    async def run() -> None:
-        async with poll.subscribe(since(), lambda: 60.0) as subscription:
-            await time.run(15)
-            catalog.answer = []
-            await time.run(15)
-            await subscription.next()
-
-    asyncio.run(run())
+    asyncio.run(recover(poll, catalog, time))
 
     assert any(record.exc_info for record in caplog.records)
 
@@ -201,14 +196,7 @@ def test_a_cancellation_of_somebody_else_does_not_end_it(poll, catalog, time):
     """Such as of a login that several calls wait for: nobody would poll any more, and its watchers wait for ever."""
     catalog.answer = asyncio.CancelledError()
 
-    async def run() -> None:
-        async with poll.subscribe(since(), lambda: 60.0) as subscription:
-            await time.run(15)
-            catalog.answer = []
-            await time.run(15)
-            await asyncio.wait_for(subscription.next(), 30)
-
-    asyncio.run(run())
+    asyncio.run(recover(poll, catalog, time))
 
 
 def test_it_ends_with_its_last_watcher(poll, catalog, time):

@@ -26,14 +26,20 @@ class Response:
 
 
 @dataclass(frozen=True)
-class ProcessRequest:
-    """A checked request."""
+class EvalscriptRequest:
+    """The part of a checked request that Process and Statistics share."""
 
     area: Area
     grid: Grid
     datasets: tuple[Dataset, ...]
-    responses: tuple[Response, ...]
     evalscript: str
+
+
+@dataclass(frozen=True)
+class ProcessRequest(EvalscriptRequest):
+    """A checked Process request."""
+
+    responses: tuple[Response, ...]
 
 
 def parse_request(body: Any, source: SceneSource, *, max_side: int = MAX_SIDE) -> ProcessRequest:
@@ -51,7 +57,7 @@ def parse_request(body: Any, source: SceneSource, *, max_side: int = MAX_SIDE) -
     if not isinstance(output, Mapping):
         raise invalid("output", "must be an object", output)
     grid = parse_grid(area, output, [dataset.collection for dataset in datasets], max_side=max_side)
-    return ProcessRequest(area, grid, datasets, parse_responses(output.get("responses")), evalscript)
+    return ProcessRequest(area, grid, datasets, evalscript, parse_responses(output.get("responses")))
 
 
 def parse_evalscript(value: Any, path: str) -> str:

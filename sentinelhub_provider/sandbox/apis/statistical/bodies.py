@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sentinelhub_provider.sandbox.apis.process.bodies import parse_evalscript, parse_input
-from sentinelhub_provider.sandbox.apis.process.bounds import Area, parse_grid
-from sentinelhub_provider.sandbox.apis.process.datasets import Dataset, moment
+from sentinelhub_provider.sandbox.apis.process.bodies import EvalscriptRequest, parse_evalscript, parse_input
+from sentinelhub_provider.sandbox.apis.process.bounds import parse_grid
+from sentinelhub_provider.sandbox.apis.process.datasets import moment
 from sentinelhub_provider.sandbox.apis.statistical.calculations import Calculations, parse_calculations
 from sentinelhub_provider.sandbox.apis.statistical.intervals import LAST_INTERVAL, cut, parse_duration
 from sentinelhub_provider.sandbox.errors import invalid
-from sentinelhub_provider.sandbox.world.grid import Grid
 from sentinelhub_provider.sandbox.world.scenes.model import SceneSource
 
 MAX_INTERVALS: Final = 5_000
@@ -23,14 +22,10 @@ Interval = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True)
-class StatisticalRequest:
-    """A checked request. Each interval reaches from its first moment up to, not including, its second."""
+class StatisticalRequest(EvalscriptRequest):
+    """A checked Statistical request. An interval reaches from its first moment up to, not including, its second."""
 
-    area: Area
-    grid: Grid
-    datasets: tuple[Dataset, ...]
     intervals: tuple[Interval, ...]
-    evalscript: str
     calculations: Calculations
 
 
