@@ -5,6 +5,7 @@ A slow page would keep the heartbeats of tasks waiting where the API server is o
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from importlib import import_module
@@ -22,6 +23,7 @@ MOST_SECONDS = 2.0
 
 def tables(*, quick: bool) -> list[Table]:
     """Measure and tell."""
+    logging.disable(logging.INFO)  # the client's line about each request
     sys.path.insert(0, str(ROOT / "tests" / "support"))
     rows = []
     with airflow_environment("{}") as environment, in_environment(environment), TemporaryDirectory() as folder:

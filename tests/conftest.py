@@ -33,6 +33,8 @@ hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("search", deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
+gc.disable()  # until all is loaded and collected: see pytest_collection
+
 _TESTS = Path(__file__).parent
 _HOME = tempfile.mkdtemp(prefix="airflow-home-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
@@ -60,8 +62,8 @@ sys.addaudithook(_refuse_the_outside)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One process more than there are cores: some tests wait for a deadline or for another process."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Two processes more than there are cores: some tests wait for a deadline or for another process."""
+    return len(os.sched_getaffinity(0)) + 2
 
 
 TOGETHER = {
@@ -100,7 +102,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Collect without looking for garbage, never look through what was collected, and look seldom afterwards."""
-    gc.disable()
     result = yield
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -126,13 +127,21 @@ def features_of(operator: Any, properties: Sequence[str] = ()) -> Iterator[Featu
         layer=operator.layer,
         folders=template_folders(operator),
     ) as features:
-        others = gc.get_freeze_count()
+        others = _others_freeze()
         gc.freeze()
         try:
             yield features
         finally:
             if not others:
                 gc.unfreeze()
+
+
+@cache
+def _others_freeze() -> bool:
+    """Tell whether an executor has frozen what its tasks share. Asked once, as Python counts all frozen objects."""
+    import gc
+
+    return gc.get_freeze_count() > 0
 
 
 def is_last_try(context: Context) -> bool:
