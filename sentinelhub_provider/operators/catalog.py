@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from sentinelhub_provider.api.values import read_choice, read_whole_number
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from sentinelhub_provider.api.catalog import SearchRequest
     from sentinelhub_provider.api.processing_units import Estimate
     from sentinelhub_provider.operators.argument_types import FilePath
+
+JSON = (".json", ".geojson")
+GEOPARQUET = (".parquet", ".geoparquet")
 
 
 class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
@@ -41,9 +45,9 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
     :param sort: ``newest``, ``oldest`` or ``clearest`` first. The task finds all scenes before ``limit`` cuts.
         (templated)
     :param one_per: ``day`` (UTC) or ``tile``, to return only the first of each in that order. (templated)
-    :param output_path: file for the complete items, as STAC ItemCollection, or as GeoParquet if it ends with
-        ``.parquet`` (needs the extra ``parquet``). It is a local path or a URL that Airflow's object storage knows.
-        (templated)
+    :param output_path: file for the complete items, as STAC ItemCollection (``.json``, ``.geojson`` or no ending), or
+        as GeoParquet (``.parquet`` or ``.geoparquet``, needs the extra ``parquet``). It is a local path or a URL that
+        Airflow's object storage knows. (templated)
     :param max_xcom_size: bytes of JSON that the task may return. (templated)
     :param kwargs: ``collection``, ``datetime``, ``bbox`` and the other arguments of
         :class:`~sentinelhub_provider.operators.request_arguments.SearchOperator` and of
@@ -122,6 +126,13 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
 
     def _check_output(self) -> None:
         """Refuse an output that cannot be written before it is paid for."""
+        ending = PurePath(str(self.output_path or "")).suffix.lower()
+        if ending[1:2].isalpha() and ending not in (*JSON, *GEOPARQUET):
+            raise SentinelHubRequestError(
+                f"output_path ends with {ending}, and items are written as JSON or GeoParquet. Let it end with .json "
+                "or .parquet.",
+                field="output_path",
+            )
         if self._is_geoparquet:
             if self.distinct:
                 raise SentinelHubRequestError(
@@ -137,7 +148,7 @@ class SentinelHubCatalogSearchOperator(SearchOperator, PaidOperator):
 
     @property
     def _is_geoparquet(self) -> bool:
-        return str(self.output_path).lower().endswith((".parquet", ".geoparquet"))
+        return str(self.output_path).lower().endswith(GEOPARQUET)
 
     def _fetch(self, search: SearchRequest, estimate: Estimate | None) -> list[Any]:
         """Request page after page, up to the limit, or all pages if an order decides which items count."""

@@ -305,7 +305,7 @@ def test_a_bucket_that_cannot_be_read_is_one_warning(
     kind: str, deferrable: bool, store: bool, s3: S3Server, monkeypatch, warned
 ):
     """Whatever asks for it. That the id of an Async Process job is kept nowhere is told, too, when it is sent."""
-    extra = {"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"max_attempts": 1}}}
+    extra = {"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"total_max_attempts": 1}}}
     monkeypatch.setenv("AIRFLOW_CONN_AWAY", s3.connection(extra=extra))
     changes = {"delivery_conn_id": "away", "deferrable": deferrable, "store": StateStore() if store else None}
 
@@ -320,7 +320,7 @@ def test_a_bucket_that_cannot_be_read_is_one_warning(
 
 def test_outputs_of_an_unclear_job_that_are_looked_for_again_are_one_warning(s3: S3Server, monkeypatch, warned):
     """An attempt that waits in its worker looks every few minutes."""
-    extra = {"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"max_attempts": 1}}}
+    extra = {"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"total_max_attempts": 1}}}
     monkeypatch.setenv("AIRFLOW_CONN_AWAY", s3.connection(extra=extra))
     operator = task("async", delivery_conn_id="away").operator()
     monkeypatch.setattr(operator, "_url", lambda _: PICTURE["delivery"])

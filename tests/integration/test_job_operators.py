@@ -285,7 +285,7 @@ def test_a_bucket_that_is_not_read_has_no_files(changes: dict[str, Any], jobs, s
 def unreachable(s3: S3Server) -> str:
     """Return a connection to a bucket that does not answer."""
     return s3.connection(
-        extra={"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"max_attempts": 1}}}
+        extra={"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"total_max_attempts": 1}}}
     )
 
 
@@ -1005,7 +1005,7 @@ def test_a_record_that_cannot_be_read_is_no_leave_to_send(record: Any, jobs):
 @pytest.fixture(name="s3_away")
 def fixture_s3_away(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The argument that names a connection to the bucket's server while that is down."""
-    extra = {"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"max_attempts": 1}}}
+    extra = {"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"total_max_attempts": 1}}}
     monkeypatch.setenv("AIRFLOW_CONN_AWAY", s3.connection(extra=extra))
     return {"delivery_conn_id": "away"}
 

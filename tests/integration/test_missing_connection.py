@@ -111,7 +111,9 @@ async def first_event(trigger: BaseTrigger) -> dict[str, Any]:
         lambda: SentinelHubSceneCountTrigger(
             body=json.dumps({}), min_scenes=1, waits_until=9e9, poll_interval=0.01, **CONNECTION
         ),
-        lambda: SentinelHubJobTrigger(kind="batch-process", job_id="7f1c", end_time=9e9, **CONNECTION),
+        lambda: SentinelHubJobTrigger(
+            kind="batch-process", job_id="7f1c", end_time=9e9, poll_interval=0.01, **CONNECTION
+        ),
         lambda: SentinelHubByocTilesTrigger(
             collection_id=ID,
             tile_ids=["1"],

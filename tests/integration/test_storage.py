@@ -29,7 +29,7 @@ TABLE = f"s3://storage@{BUCKET}/tables/table.csv"
 def fixture_s3(s3_for_all: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     """An empty bucket, and connections: to it, and to a server that is away."""
     monkeypatch.setenv("AIRFLOW_CONN_STORAGE", s3_for_all.connection())
-    away = {"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"max_attempts": 1}}}
+    away = {"endpoint_url": "http://127.0.0.1:9", "config_kwargs": {"retries": {"total_max_attempts": 1}}}
     monkeypatch.setenv("AIRFLOW_CONN_AWAY", s3_for_all.connection(extra=away))
     monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
     s3_for_all.empty()

@@ -28,6 +28,7 @@ MOST_COSTS = 20_000
 """Days of XComs that the overview reads, the newest first."""
 
 MOST_LISTED = 30
+MOST_DAGS = 20
 MOST_RUNS = 12
 
 LENGTH_OF_FACTS = 100_000
@@ -253,7 +254,10 @@ def spent_by_connection(
     found = []
     for conn_id, dags in sorted(spent.items()):
         totals = [sum(each) for each in zip(*dags.values(), strict=True)] if dags else [0.0] * len(days)
-        rows = sorted(dags.items(), key=lambda item: -sum(item[1]))[:20]
+        rows = sorted(dags.items(), key=lambda item: -sum(item[1]))
+        if len(rows) > MOST_DAGS:
+            others = [days for _, days in rows[MOST_DAGS:]]
+            rows[MOST_DAGS:] = [(f"{len(others)} other DAGs", [sum(each) for each in zip(*others, strict=True)])]
         one = {"conn_id": conn_id, "days": days, "totals": totals, "dags": rows, "limits": limits.get(conn_id, {})}
         found.append({**one, "total": sum(totals), "today": totals[-1], "most": max(*totals, 1e-9)})
     return found

@@ -160,6 +160,22 @@ def test_values_have_no_place_in_geoparquet(tmp_path: Path):
     assert hook.sent == []
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.gpkg", "A.CSV", "items.json.gz", "s3://bucket/items.shp"])
+def test_items_are_written_in_two_formats(name: str):
+    """A file of another ending would hold JSON all the same."""
+    hook = Hook(page([item("a")]))
+    with pytest.raises(AirflowFailException, match=r"output_path ends with .*\.json or \.parquet"):
+        run(hook, output_path=name)
+    assert hook.sent == []
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.GeoJSON", "items", "items-2024.06/all", "items.2024-06-01"])
+def test_json_needs_no_ending(tmp_path: Path, name: str):
+    """But may have one."""
+    run(Hook(page([item("a")])), output_path=str(tmp_path / name))
+    assert json.loads((tmp_path / name).read_text())["features"][0]["id"] == "a"
+
+
 def test_geoparquet_without_pyarrow_fails_before_anything_is_sent(monkeypatch, tmp_path: Path):
     """And says what to install."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)

@@ -279,6 +279,18 @@ def test_overview_adds_up_what_connections_spent(pages: Pages):
     assert "no such band" in text
 
 
+def test_overview_adds_up_the_dags_for_which_there_is_no_room(pages: Pages, monkeypatch: pytest.MonkeyPatch):
+    """So that the rows make the total."""
+    monkeypatch.setattr(reading, "MOST_DAGS", 1)
+    for number, units in enumerate((0.5, 4.0, 2.25)):
+        pages.picture("ndvi", dag_id=f"dag_{number}", processing_units=plain(units))
+
+    text = words(pages.get(""))
+
+    assert "Today 6.75 PU" in text
+    assert re.search(r"dag_1 \W*4 4 2 other DAGs \W*2.75 2.75", text), text
+
+
 def test_overview_counts_tasks_whose_facts_it_does_not_read(pages: Pages, monkeypatch: pytest.MonkeyPatch):
     """It reads the newest ones, all of which one mapped task may have left. Only the first of these leave any."""
     monkeypatch.setattr(reading, "MOST_FACTS", 5)
