@@ -34,14 +34,14 @@ takes care of the job. The attempt reconnects to the job, or stops it if a user 
 UNKNOWN = "unknown"
 """Airflow did not tell the state, for any reason."""
 
-ASK_SECONDS = 13.0
-"""Seconds that Airflow may take to tell the state. It gives ``on_kill`` 30 seconds in all."""
+ASK_SECONDS = 20.0
+"""Seconds that a busy Airflow may take to tell the state."""
 
 KEEP_AGAIN = 30.0
 """Seconds after which a job that could not be written to XCom is written again. A busy Airflow may answer late."""
 
-STOP_DEADLINE = 15.0
-"""Seconds for stopping a job. Together with the question for the task's state, this is less than Airflow's 30."""
+KILL_SECONDS = 28.0
+"""Seconds for the question and for stopping the job. Airflow gives ``on_kill`` 30 seconds."""
 
 
 class SentinelHubJobTrigger(StoredTrigger):
@@ -163,6 +163,7 @@ class SentinelHubJobTrigger(StoredTrigger):
                 await asyncio.shield(stopping)
 
     async def _stop_where_ended(self) -> None:
+        ends = time.monotonic() + KILL_SECONDS
         state = await task_state(self)
         if state not in ENDED:
             self.log.info(
@@ -171,14 +172,14 @@ class SentinelHubJobTrigger(StoredTrigger):
         elif not self.kind.actions:
             self.log.warning("%s job %s cannot be stopped. It goes on and is paid for", self.kind, self.job_id)
         else:
-            await self._stop(state)
+            await self._stop(state, ends - time.monotonic())
 
-    async def _stop(self, state: str | None) -> None:
+    async def _stop(self, state: str | None, seconds: float) -> None:
         problem: Exception | None
         try:
             async with (
-                asyncio.timeout(STOP_DEADLINE),
-                connected(self.kind, self.sentinelhub_conn_id, STOP_DEADLINE) as calls,
+                asyncio.timeout(seconds),
+                connected(self.kind, self.sentinelhub_conn_id, seconds) as calls,
             ):
                 problem = await calls.act("stop", self.job_id)
         except (SentinelHubError, TimeoutError) as error:

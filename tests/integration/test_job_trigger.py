@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.jobs.triggerer_job_runner import _ON_CANCEL_TIMEOUT
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.sdk.execution_time.xcom import XCom
 from asgiref.sync import async_to_sync
@@ -631,6 +632,22 @@ def test_airflow_may_cancel_again_meanwhile(bench: Bench, monkeypatch: pytest.Mo
     asyncio.run(cancel_again())
 
     assert bench.jobs.status(job) == "STOPPED"
+
+
+def test_the_question_and_the_stop_fit_into_the_time_that_airflow_gives(
+    bench: Bench, airflow: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys
+):
+    """A busy Airflow may take most of it to tell the state, and the stop has the rest."""
+    left: list[float] = []
+
+    async def stop(trigger: SentinelHubJobTrigger, state: str, seconds: float) -> None:
+        left.append(seconds)
+
+    monkeypatch.setattr(SentinelHubJobTrigger, "_stop", stop)
+    kill(bench.trigger(bench.start()), capsys)
+
+    assert 0 < left[0] < job_trigger.KILL_SECONDS < _ON_CANCEL_TIMEOUT
+    assert job_trigger.ASK_SECONDS < job_trigger.KILL_SECONDS - 5
 
 
 def test_trigger_without_a_task_keeps_the_job(bench: Bench, airflow: dict[str, Any]):
