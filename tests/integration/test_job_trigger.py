@@ -212,8 +212,10 @@ def test_job_that_fails_at_40_per_cent_fires(bench: Bench, kind: JobKind, others
     bench.control.set_simulated_features(10)
     running = [bench.start(kind) for _ in range(others)]
     bench.control.set_durations(analysing=0, processing=0.5)
-    job = bench.start(kind)
+    jobs = replace(bench.jobs, prefix=kind.path)
+    job = jobs.create(REQUESTS[kind]())
     bench.control.inject(kind="fail", at=40, cause="Storage is full", job=job)
+    jobs.act(job, "start")
 
     event, *_ = run(
         bench.trigger(job, kind),
@@ -356,9 +358,9 @@ def test_fault_that_passes_is_told_once_and_survived(
     bench: Bench, name: str, count: int, monkeypatch: pytest.MonkeyPatch
 ):
     """However long it lasts: trouble, and then what the job became meanwhile."""
-    monkeypatch.setattr(job_polling, "REQUEST_DEADLINE", 0.2)
     ids = [bench.start() for _ in range(count)]
     faults = bench.sandbox.control
+    deadline = job_polling.REQUEST_DEADLINE
 
     async def act() -> list[Any]:
         watches = [bench.trigger(job, poll_interval=0.02) for job in ids]
@@ -370,10 +372,12 @@ def test_fault_that_passes_is_told_once_and_survived(
             poller = job_polling.poller_of(first.kind, first.sentinelhub_conn_id)
             async with poller.watch(first.job_id, first.poll_interval) as watch:
                 seen.append(await watch.inbox.get())
+                monkeypatch.setattr(job_polling, "REQUEST_DEADLINE", 0.2)
                 faults.add_fault(path="/batch/v2/process*", method="GET", action=FAULTS[name], times=None)
                 seen.append(await watch.inbox.get())
                 await asyncio.to_thread(bench.control.step)
                 faults.clear_faults()
+                monkeypatch.setattr(job_polling, "REQUEST_DEADLINE", deadline)
                 seen.append(await watch.inbox.get())
         return seen
 
