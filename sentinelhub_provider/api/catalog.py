@@ -11,18 +11,9 @@ from typing import Any
 
 from sentinelhub_provider.api.collections import find_collection
 from sentinelhub_provider.api.datasets import check_cloud_cover
+from sentinelhub_provider.api.geo.antimeridian import cut, on_one_side, sides_of
 from sentinelhub_provider.api.geo.crs import CRS84
-from sentinelhub_provider.api.geo.geometry import (
-    BBox,
-    Geometry,
-    check_degrees,
-    cut,
-    on_one_side,
-    parse_bbox,
-    parse_geometry,
-    sides_of,
-    transform,
-)
+from sentinelhub_provider.api.geo.geometry import BBox, Geometry, check_degrees, parse_bbox, parse_geometry, transform
 from sentinelhub_provider.api.processing_units import Estimate, estimate_catalog
 from sentinelhub_provider.api.time_range import (
     format_time,

@@ -129,7 +129,8 @@ def _outline(shape: BaseGeometry, crs: Crs) -> dict[str, Any] | None:
     import shapely
     from shapely import affinity
 
-    from sentinelhub_provider.api.geo.geometry import Geometry, in_degrees, sides_of
+    from sentinelhub_provider.api.geo.antimeridian import in_degrees, sides_of
+    from sentinelhub_provider.api.geo.geometry import Geometry
 
     found = in_degrees(shape, crs)
     if found is None:

@@ -17,8 +17,9 @@ from shapely.geometry.polygon import orient
 from sentinelhub_provider import __version__
 from sentinelhub_provider.api.datasets import RasterRequest
 from sentinelhub_provider.api.evalscripts import DATA_MASK, EVALSCRIPTS, Output, named_evalscript
+from sentinelhub_provider.api.geo.antimeridian import in_degrees, sides_of
 from sentinelhub_provider.api.geo.bounds import Bounds
-from sentinelhub_provider.api.geo.geometry import Geometry, in_degrees, sides_of
+from sentinelhub_provider.api.geo.geometry import Geometry
 from sentinelhub_provider.api.time_range import parse_time
 from sentinelhub_provider.stac import COLLECTION_FILE
 

@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sentinelhub_provider.api.geo.antimeridian import on_one_side, sides_of
 from sentinelhub_provider.api.geo.crs import DEGREES, Crs, check_named_crs, parse_crs
 from sentinelhub_provider.api.geo.geometry import (
     BBox,
     Geometry,
     check_degrees,
     described_area,
-    on_one_side,
     parse_bbox,
     parse_geometry,
-    sides_of,
     transform,
 )
 from sentinelhub_provider.api.values import as_pair, read_positive, read_whole_number
