@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -38,6 +40,8 @@ _CRS84_NAMES = re.compile(
 _EPSG_NAMES = re.compile(
     r"(?:https?://www\.opengis\.net/def/crs/EPSG/[\d.]+/|urn:ogc:def:crs:EPSG:[\d.]*:|EPSG:)?(\d{4,6})", re.IGNORECASE
 )
+_OTHER_NAMES = re.compile(r"(?:urn:ogc:def:crs:)?(?:ESRI|IGNF):[\w.]*:?\w+", re.IGNORECASE)
+"""Names in the other lists that PROJ has, as GDAL writes them."""
 _WKT = re.compile(r"\s*[A-Z_]+CRS\s*\[|\s*(?:GEOG|PROJ|COMPD|GEOC|LOCAL)_?CS\s*\[", re.IGNORECASE)
 
 
@@ -115,7 +119,10 @@ CRS84 = Crs(WGS84, CRS84_URI)
 
 
 def parse_crs(value: Any, field: str = "crs") -> Crs:
-    """Read a CRS such as ``32633``, ``"EPSG:32633"``, an URN or URI, ``"CRS84"``, WKT, pyproj's. ``None`` is CRS84."""
+    """Read a CRS such as ``32633``, ``"EPSG:32633"``, ``"ESRI:54009"``, an URN or URI, ``"CRS84"``, or pyproj's.
+
+    WKT and PROJJSON describe one, too. ``None`` is CRS84.
+    """
     if value is None:
         return CRS84
     if isinstance(value, Crs):
@@ -125,6 +132,9 @@ def parse_crs(value: Any, field: str = "crs") -> Crs:
         return parse_crs(value.to_wkt() if code is None else code, field)
     number = math.nan if isinstance(value, str) else as_number(value)
     text = str(int(number)) if number.is_integer() else value.strip() if isinstance(value, str) else ""
+    text = json.dumps(value, default=str) if isinstance(value, Mapping) else text
+    if text.startswith("{") or _OTHER_NAMES.fullmatch(text):
+        return parse_crs(_known(text, value, field), field)
     if _CRS84_NAMES.fullmatch(text):
         return CRS84
     match = _EPSG_NAMES.fullmatch(text)
@@ -152,20 +162,25 @@ def check_named_crs(named: Crs | None, crs: Any, says: str = "features say of th
 
 def _look_up(text: str, value: Any, field: str) -> int:
     """Return the EPSG code of what PROJ makes of a text, 0 for a system without."""
-    from pyproj.exceptions import CRSError
-
-    try:
-        system = _proj(text)
-    except CRSError as error:
-        raise SentinelHubRequestError(
-            f"{field} is {value!r}, which names no coordinate reference system. Give an EPSG code such as 32633 or "
-            f"'EPSG:32633', or {CRS84_URI!r} for longitude and latitude."
-        ) from error
+    system = _known(text, value, field)
     if not (system.is_geographic or system.is_projected):
         raise SentinelHubRequestError(
             f"{field} is {system.name}, whose coordinates are neither degrees nor a map projection's. Transform them."
         )
     return int(text.removeprefix("EPSG:")) if text.startswith("EPSG:") else system.to_epsg() or 0
+
+
+def _known(text: str, value: Any, field: str) -> CRS:
+    """Return what PROJ makes of a text. ``value`` is what the user gave."""
+    from pyproj.exceptions import CRSError
+
+    try:
+        return _proj(text)
+    except CRSError as error:
+        raise SentinelHubRequestError(
+            f"{field} is {value!r}, which names no coordinate reference system. Give an EPSG code such as 32633 or "
+            f"'EPSG:32633', or {CRS84_URI!r} for longitude and latitude."
+        ) from error
 
 
 @lru_cache(maxsize=64)

@@ -31,6 +31,9 @@ UTM = "http://www.opengis.net/def/crs/EPSG/0/32633"
         ("urn:ogc:def:crs:EPSG::32633", UTM),
         (UTM, UTM),
         (Crs(32633, UTM), UTM),
+        (pyproj.CRS(32633).to_json(), UTM),
+        (pyproj.CRS(32633).to_json_dict(), UTM),
+        ("IGNF:LAMB93", "http://www.opengis.net/def/crs/EPSG/0/2154"),
     ],
 )
 def test_spellings(value: Any, uri: str):
@@ -38,12 +41,21 @@ def test_spellings(value: Any, uri: str):
     assert parse_crs(value).uri == uri
 
 
-@pytest.mark.parametrize("value", ["", "WGS 84", "EPSG:", 12, True, "EPSG:32633 ; drop", 4.5])
+@pytest.mark.parametrize("value", ["", "WGS 84", "EPSG:", 12, True, "EPSG:32633 ; drop", 4.5, "ESRI:12", "{", {"a": 1}])
 def test_other_names_are_refused(value: Any):
     """What names no system is refused with the argument's name."""
     with pytest.raises(SentinelHubRequestError, match="names no coordinate reference system") as caught:
         parse_crs(value, "crs")
     assert caught.value.field == "crs"
+
+
+@pytest.mark.parametrize("name", ["ESRI:102003", "urn:ogc:def:crs:ESRI::102003"])
+def test_the_list_of_esri(name: str):
+    """GDAL names systems without EPSG code so, also in GeoJSON."""
+    crs = parse_crs(name)
+
+    assert str(crs) == "USA_Contiguous_Albers_Equal_Area_Conic"
+    assert crs == parse_crs(pyproj.CRS("ESRI:102003"))
 
 
 @pytest.mark.parametrize("code", [4258, 4269, 4267, 4283, 4612, 4674, 4979])
