@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import shapely
 
-from sentinelhub_provider.api.geo.crs import CRS84, Crs, parse_crs
+from sentinelhub_provider.api.geo.crs import Crs, parse_crs
 from sentinelhub_provider.api.values import decode
 from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubRequestError, SentinelHubTransportError
 from sentinelhub_provider.transport.download import is_final
@@ -189,8 +189,10 @@ class ParquetTable:
             names, self.count = list(file.schema_arrow.names), int(file.metadata.num_rows)
         geo = json.loads(text) if text else {}
         columns = geo.get("columns") if isinstance(geo, Mapping) else None
-        self._geometry = geo["primary_column"] if columns else None
-        described = (columns or {}).get(self._geometry) or {}
+        self._geometry = geo.get("primary_column") if isinstance(columns, Mapping) else None
+        described = columns.get(self._geometry) if isinstance(columns, Mapping) else None
+        if not isinstance(described, Mapping):
+            described = {}
         if described.get("encoding") != "WKB" or self._geometry not in names:
             raise SentinelHubRequestError(
                 f"features: {name} is no GeoParquet with geometries as WKB. Write it with geopandas' to_parquet, or "
@@ -198,13 +200,8 @@ class ParquetTable:
             )
         self.columns = [column for column in names if column != self._geometry]
         system = described.get("crs", "OGC:CRS84")
-        self.crs: Crs | None = None
-        if isinstance(system, dict):
-            from pyproj import CRS
-
-            self.crs = parse_crs(CRS.from_json_dict(system), f"{name}'s crs")
-        elif system is not None:
-            self.crs = CRS84
+        # PROJJSON, or WKT in files of before GeoParquet 1.0.
+        self.crs: Crs | None = None if system is None else parse_crs(system, f"{name}'s crs")
 
     def rows(self, wanted: Sequence[str]) -> Iterator[Row]:
         """Yield the rows with the wanted columns. Their numbers are their ids."""

@@ -18,6 +18,7 @@ import pandas
 import pyarrow
 import pyarrow.parquet
 import pyogrio
+import pyproj
 import pytest
 import shapely
 from airflow.sdk import ObjectStoragePath
@@ -302,7 +303,15 @@ def test_what_fails_where_features_are_used_says_nothing_of_their_file(tmp_path:
         assert caught.value is error
 
 
-@pytest.mark.parametrize("described", ["[]", '{"columns": {"x": {"encoding": "WKB"}}, "primary_column": "x"}'])
+@pytest.mark.parametrize(
+    "described",
+    [
+        "[]",
+        '{"columns": ["geometry"]}',
+        '{"columns": {"geometry": 1}}',
+        '{"columns": {"x": {"encoding": "WKB"}}, "primary_column": "x"}',
+    ],
+)
 def test_parquet_whose_geometry_is_not_there_is_refused(tmp_path: Path, described: str):
     """Its description may be anything."""
     path = written(tmp_path / "fields.parquet")
@@ -310,6 +319,18 @@ def test_parquet_whose_geometry_is_not_there_is_refused(tmp_path: Path, describe
     pyarrow.parquet.write_table(table.replace_schema_metadata({"geo": described}), path)
     with pytest.raises(SentinelHubRequestError, match=r"fields\.parquet is no GeoParquet"), open_features(str(path)):
         pass
+
+
+@pytest.mark.parametrize("name", [pyproj.CRS(32633).to_wkt(), "EPSG:32633"], ids=["WKT", "name"])
+def test_parquet_of_before_1_0_names_its_crs_as_text(tmp_path: Path, name: str):
+    """Its coordinates are not taken for degrees."""
+    path = written(tmp_path / "fields.parquet")
+    table = pyarrow.parquet.read_table(path)
+    geo = json.loads(table.schema.metadata[b"geo"])
+    geo["columns"]["geometry"]["crs"] = name
+    pyarrow.parquet.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
+    with open_features(str(path)) as features:
+        assert str(features.crs) == "EPSG:32633"
 
 
 def test_parquet_in_a_crs_that_is_none_is_named(tmp_path: Path):
@@ -320,7 +341,7 @@ def test_parquet_in_a_crs_that_is_none_is_named(tmp_path: Path):
     geo["columns"]["geometry"]["crs"] = {"name": "mine"}
     pyarrow.parquet.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
     with (
-        pytest.raises(SentinelHubRequestError, match=r"fields\.parquet, which cannot be read"),
+        pytest.raises(SentinelHubRequestError, match=r"fields\.parquet's crs is .*, which names no"),
         open_features(str(path)),
     ):
         pass
