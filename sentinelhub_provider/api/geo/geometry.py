@@ -203,10 +203,12 @@ def _shape_of(value: Any, field: str) -> tuple[BaseGeometry, Crs | None]:
             )
         value = features[0]
     if isinstance(value, Mapping) and value.get("type") == "Feature":
+        crs = crs or named_crs(value, field)
         value = value.get("geometry")
     if not isinstance(value, Mapping):
         raise SentinelHubRequestError(f"{field} is empty: the feature has no geometry.")
-    return _build(value, field), crs
+    # PostGIS writes it into the geometry, where it stays in a feature.
+    return _build(value, field), crs or named_crs(value, field)
 
 
 def _read_wkt(text: str, field: str) -> tuple[BaseGeometry, Crs | None]:

@@ -100,6 +100,16 @@ def test_crs_member_names_the_crs():
     assert geometry.crs.epsg == 3857
 
 
+def test_crs_member_of_a_feature_or_its_geometry_names_the_crs():
+    """PostGIS writes it into the geometry."""
+    crs = {"type": "name", "properties": {"name": "EPSG:3857"}}
+    inside = {"type": "Feature", "properties": {}, "geometry": {**SQUARE, "crs": crs}}
+    beside = {"type": "Feature", "properties": {}, "geometry": SQUARE, "crs": crs}
+    for feature in (inside, beside):
+        for value in (feature, {"type": "FeatureCollection", "features": [feature]}):
+            assert str(parse_geometry(value).crs) == "EPSG:3857"
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
