@@ -311,9 +311,13 @@ def _bracketed(host: str) -> str:
 
 def _auth_cache(read: _FieldReader) -> str:
     value = read.text("auth_cache") or "file"
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+        # The port is read here, because it may be the rest of a password with a slash.
+        is_redis = parts.scheme in _AUTH_CACHE_SCHEMES and parts.hostname and parts.port != 0
+    except ValueError:
+        parts, is_redis = urlsplit(""), False
     is_folder = parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc
-    is_redis = parts.scheme in _AUTH_CACHE_SCHEMES and parts.hostname
     is_slip = get_close_matches(value.lower(), _AUTH_CACHE_KINDS, n=1, cutoff=0.7)
     if value in _AUTH_CACHE_KINDS or is_folder or is_redis or (_CONNECTION_ID.fullmatch(value) and not is_slip):
         return value
@@ -321,7 +325,8 @@ def _auth_cache(read: _FieldReader) -> str:
     raise read.error(
         "auth_cache",
         "tokens cannot be kept there. Choose file, memory or variable, or enter a URL like redis://host:6379/0 "
-        "or file:///var/lib/airflow/sentinelhub, or the ID of an Airflow connection of type Redis.",
+        "or file:///var/lib/airflow/sentinelhub, or the ID of an Airflow connection of type Redis. "
+        "In a URL, write special characters of a password as %XX.",
     )
 
 
