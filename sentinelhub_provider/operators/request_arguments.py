@@ -106,7 +106,9 @@ class RequestOperator(PaidOperator):
             return None
         defaults = {field.name: field.default for field in fields(self.described_by)}
         defaults |= dict.fromkeys(self.also_described_by)
-        both = [name for name, default in defaults.items() if getattr(self, name) not in (None, default)]
+        given = {name: value for name in defaults if (value := getattr(self, name)) is not None}
+        # A default is text. Arrays and data frames do not compare to one truth.
+        both = [name for name, value in given.items() if not isinstance(value, str) or value != defaults[name]]
         if both:
             raise SentinelHubRequestError(
                 f"request is given, and {', '.join(both)} too. The request is sent as it is, so put that into it.",

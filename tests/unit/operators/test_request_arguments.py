@@ -9,6 +9,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from airflow.sdk import DAG, BaseOperator, BaseSensorOperator
 from airflow.sdk.exceptions import AirflowFailException
@@ -125,6 +126,16 @@ def test_nothing_that_describes_a_request_goes_with_a_whole_one(kind: type[Reque
     with pytest.raises(SentinelHubRequestError, match=f"request is given, and {name} too") as caught:
         operator.whole_request({})
     assert caught.value.field == name
+
+
+def test_an_array_does_not_go_with_a_whole_request_either():
+    """As geopandas' ``total_bounds`` is one, which has no single truth."""
+    operator = SentinelHubProcessOperator(
+        task_id="t", output_path="a.png", request="{}", bbox=np.array([13, 45, 14, 46])
+    )
+
+    with pytest.raises(SentinelHubRequestError, match="request is given, and bbox too"):
+        operator.whole_request({})
 
 
 @kinds
