@@ -156,7 +156,7 @@ def check_named_crs(named: Crs | None, crs: Any, says: str = "features say of th
     given = named if crs is None else parse_crs(crs)
     # By code: coordinates are the same in CRS84 and EPSG:4326 here.
     if named and given and (named.epsg, named.definition) != (given.epsg, given.definition):
-        advice = "Leave crs out, or transform the coordinates."
+        advice = "Give that CRS as crs, or transform the coordinates."
         raise SentinelHubRequestError(f"crs is {given}, but {says} in {named}. {advice}")
 
 

@@ -16,6 +16,7 @@ import shapely.affinity
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sentinelhub_provider.api.geo.bounds import parse_bounds
 from sentinelhub_provider.api.geo.geometry import BBox, find_fault, parse_bbox, parse_geometry
 from sentinelhub_provider.exceptions import SentinelHubRequestError
 
@@ -108,6 +109,8 @@ def test_crs_member_of_a_feature_or_its_geometry_names_the_crs():
     for feature in (inside, beside):
         for value in (feature, {"type": "FeatureCollection", "features": [feature]}):
             assert str(parse_geometry(value).crs) == "EPSG:3857"
+    with pytest.raises(SentinelHubRequestError, match=r"crs is CRS84.*in EPSG:3857\. Give that CRS as crs"):
+        parse_bounds(geometry=inside, crs="CRS84")
 
 
 @pytest.mark.parametrize(
