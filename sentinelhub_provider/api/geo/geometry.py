@@ -225,10 +225,13 @@ def _read_wkt(text: str, field: str) -> tuple[BaseGeometry, Crs | None]:
 
 
 def named_crs(geojson: Mapping[str, Any], field: str) -> Crs | None:
-    """Read the ``crs`` member, which GeoJSON had until 2016 and desktop programs still write."""
+    """Read the ``crs`` member, which GeoJSON had until 2016 and desktop programs still write.
+
+    Its type is ``name``, or ``EPSG`` with a ``code`` in the first drafts of GeoJSON.
+    """
     member = geojson.get("crs")
     properties = member.get("properties") if isinstance(member, Mapping) else None
-    name = properties.get("name") if isinstance(properties, Mapping) else None
+    name = properties.get("name", properties.get("code")) if isinstance(properties, Mapping) else None
     return None if name is None else parse_crs(name, f"{field}'s crs")
 
 

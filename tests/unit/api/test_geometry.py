@@ -101,6 +101,15 @@ def test_crs_member_names_the_crs():
     assert geometry.crs.epsg == 3857
 
 
+def test_crs_member_may_have_a_code():
+    """As old map servers write it."""
+    crs = {"type": "EPSG", "properties": {"code": 3857}}
+    geometry = parse_geometry(
+        {"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": SQUARE}], "crs": crs}
+    )
+    assert str(geometry.crs) == "EPSG:3857"
+
+
 def test_crs_member_of_a_feature_or_its_geometry_names_the_crs():
     """PostGIS writes it into the geometry."""
     crs = {"type": "name", "properties": {"name": "EPSG:3857"}}
