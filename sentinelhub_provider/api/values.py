@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import codecs
 import hashlib
 import json
 import math
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from sentinelhub_provider.exceptions import SentinelHubRequestError, SentinelHubResponseError
@@ -69,7 +71,7 @@ def listed(value: Any) -> Any:
 
 def as_pair(value: Any, field: str, what: str) -> Sequence[Any]:
     """Return two values, or one value twice. Messages say ``what`` is wanted."""
-    value = listed(value)
+    value = read_structure(listed(value), field)
     pair: Sequence[Any] = value if isinstance(value, list | tuple) else (value, value)
     if len(pair) != 2:
         raise SentinelHubRequestError(f"{field} is {value!r}. Give {what}.")
@@ -119,12 +121,20 @@ def read_choice(value: Any, allowed: Sequence[str], field: str, *, of: str = "")
 
 
 def read_json(value: Any, field: str) -> Any:
-    """Return JSON that may be text, as a template renders it and a template file holds it."""
+    """Return JSON that may be text, as a template file holds it and a template renders it.
+
+    A template without the filter ``tojson`` renders lists and mappings as Python writes them.
+    """
     if not isinstance(value, str):
         return value
+    text = without_bom(value)
     try:
-        return json.loads(without_bom(value))
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
+        with suppress(ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            json.dumps(literal := ast.literal_eval(text.strip()))
+            if isinstance(literal, list | dict):
+                return literal
         raise SentinelHubRequestError(f"{field} is not JSON: {error}. Check the rendered template.") from error
 
 

@@ -171,6 +171,13 @@ def test_resolution_in_a_projected_crs_is_sent_as_it_is():
     assert (size.width, size.height) == (100, 200)
 
 
+def test_a_pair_of_resolutions_may_be_rendered():
+    """As a template renders a list."""
+    bounds = parse_bounds(bbox=UTM, crs=32633)
+
+    assert parse_size(bounds, resolution="[10, 20]") == parse_size(bounds, resolution=[10, 20])
+
+
 def test_resolution_in_degrees_becomes_a_size():
     """Metres are turned into pixels at the area's latitude; a request's resx would be degrees."""
     bounds = parse_bounds(bbox=DEGREES)

@@ -234,19 +234,27 @@ def test_a_request_in_a_file_is_a_template_with_blocks(tmp_path: Path):
         ("outputs", '{"ndvi": "tiff"}', {"ndvi": "tiff"}),
         ("outputs", "tiff", "tiff"),
         ("collection", '["sentinel-2-l2a", "dem"]', ["sentinel-2-l2a", "dem"]),
+        ("collection", "['sentinel-2-l2a', 'dem']", ["sentinel-2-l2a", "dem"]),
+        ("outputs", "{'ndvi': 'tiff'}", {"ndvi": "tiff"}),
+        ("geometry", "{'type': 'Point', 'crs': None, 'ok': True}", {"type": "Point", "crs": None, "ok": True}),
     ],
 )
 def test_structures_may_be_rendered_as_json(tmp_path: Path, name: str, text: str, value: Any):
-    """As a template without native types renders them."""
+    """As a template without native types renders them, with or without ``tojson``."""
     operator = rendered(tmp_path, **{"time_range": ["2024-06-01", "2024-06-02"], "collection": "dem", name: text})
 
     assert getattr(operator.described({}), name) == value
 
 
-def test_a_structure_that_is_no_json_is_named(tmp_path: Path):
+@pytest.mark.parametrize(
+    "text",
+    ["[13, 45", "['a', open('x')]", "[datetime(2024, 6, 1)]", "[b'a']", "[" * 9999, "{'a'}"],
+    ids=lambda text: text[:20],
+)
+def test_a_structure_that_is_no_json_is_named(tmp_path: Path, text: str):
     """With the argument."""
     with pytest.raises(SentinelHubRequestError, match="bbox is not JSON") as caught:
-        rendered(tmp_path, bbox="[13, 45").structured("bbox")
+        rendered(tmp_path, bbox=text).structured("bbox")
     assert caught.value.field == "bbox"
 
 
