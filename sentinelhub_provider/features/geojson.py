@@ -59,13 +59,13 @@ class GeoJson:
         if isinstance(found, Mapping):
             self.crs = named_crs(found, field)
             items = found.get("features") if found.get("type") == "FeatureCollection" else items
-        if not isinstance(items, list | tuple):
+        if not isinstance(items, Sequence) or isinstance(items, str | bytes):
             raise SentinelHubRequestError(
                 f"{field} is not a list of features, but a {type(items).__name__}. Give a GeoJSON FeatureCollection, "
                 "or the path of a file that holds one."
             )
-        self._items = items
-        self._survey(items)
+        self._items = list(items)  # those of mapped tasks are fetched one by one, each time they are read
+        self._survey(self._items)
 
     def _survey(self, items: Iterable[Any]) -> None:
         """Count features, and note which properties they have."""

@@ -17,7 +17,9 @@ from typing import Any, cast
 
 import pystac
 
-from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubOutputError
+from sentinelhub_provider.api.time_range import parse_time
+from sentinelhub_provider.api.values import decode
+from sentinelhub_provider.exceptions import SentinelHubError, SentinelHubOutputError, SentinelHubRequestError
 from sentinelhub_provider.hooks.output import folder_lock, forget_listings, place_of, store
 from sentinelhub_provider.stac import COLLECTION_FILE, ITEM_SUFFIX
 from sentinelhub_provider.transport.download import storing
@@ -72,7 +74,12 @@ class FolderCollection:
         """
         with self._locked():
             found = self._read()
-            changed = with_members(new_collection(self._own_id()) if found is None else found, members)
+            try:
+                changed = with_members(new_collection(self._own_id()) if found is None else found, members)
+            except (SentinelHubRequestError, AttributeError, LookupError, TypeError) as error:
+                raise SentinelHubOutputError(
+                    f"{self.path} has an extent or links that STAC does not allow ({error}). Correct them."
+                ) from error
             if changed is not None:
                 self._write(changed)
 
@@ -116,9 +123,9 @@ class FolderCollection:
             forget_listings(place)
             if not place.exists():
                 return None
-            text = place.read_text(encoding="utf-8")
+            text = place.read_bytes()
         try:
-            found = json.loads(text)
+            found = json.loads(decode(text))
         except ValueError:
             found = None
         if not isinstance(found, dict) or found.get("type") != "Collection" or not isinstance(found.get("id"), str):
@@ -220,11 +227,16 @@ def _flat(bbox: Any) -> Box | None:
     return (bbox[0], bbox[1], bbox[3], bbox[4]) if len(bbox) == 6 else cast("Box", tuple(bbox))
 
 
+def _moment(text: str) -> datetime:
+    """Read a time, which others may have written without a zone, or as a date."""
+    return parse_time(text, "extent")
+
+
 def _longer(interval: Interval | None, other: Interval) -> Interval:
     if interval is None:
         return other
     starts, ends = ((interval[which], other[which]) for which in (0, 1))
     return (
-        None if None in starts else min(filter(None, starts), key=datetime.fromisoformat),  # an open end stays open
-        None if None in ends else max(filter(None, ends), key=datetime.fromisoformat),
+        None if None in starts else min(filter(None, starts), key=_moment),  # an open end stays open
+        None if None in ends else max(filter(None, ends), key=_moment),
     )

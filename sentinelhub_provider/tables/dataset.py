@@ -180,7 +180,11 @@ class Dataset:
 
     def _compare(self, there: pyarrow.Schema, wanted: pyarrow.Schema, file: str) -> None:
         """Raise :class:`SentinelHubRequestError` if columns or types differ."""
+        from pyarrow import types
+
         old, new = ({field.name: field.type for field in schema} for schema in (there, wanted))
+        # pandas has no type for a column without any value.
+        old = {name: new.get(name, kind) if types.is_null(kind) else kind for name, kind in old.items()}
         if old == new:
             return
         differences = [f"{name} is new" for name in new if name not in old]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -44,6 +45,19 @@ class DeltaDataset(Dataset):
         super().__init__(path, *arguments, **options)
         require("deltalake", what="Delta Lake", field="output_format", otherwise="leave output_format out")
         check_storage(self._root, path)
+
+    def check(self, schema: pyarrow.Schema) -> None:
+        """Check as a dataset does, and refuse columns that differ in case alone, which Delta Lake cannot have."""
+        names = list(dict.fromkeys([*self._partitions, *schema.names]))
+        again = {name.lower() for name, count in Counter(map(str.lower, names)).items() if count > 1}
+        if again:
+            raise SentinelHubRequestError(
+                f"properties: a Delta Lake table cannot have columns that differ in case alone, such as "
+                f"{', '.join(name for name in names if name.lower() in again)}. Rename them in the file, leave them "
+                "out, or leave output_format out for a Parquet dataset.",
+                field="properties",
+            )
+        super().check(schema)
 
     def schema(self) -> pyarrow.Schema | None:
         """Return the table's columns without partitions, ``None`` if there is no table yet. Raises as ``check``."""
@@ -88,6 +102,13 @@ class DeltaDataset(Dataset):
                 field="output_path",
             )
         fields = pyarrow.schema(table.schema().to_arrow())
+        odd = [f"{name} is {fields.field(name).type}" for name in there if not is_text(fields.field(name).type)]
+        if odd:
+            raise SentinelHubRequestError(
+                f"output_path {self.path} is a Delta Lake table whose partitions are not text: {', '.join(odd)}. "
+                "Choose another folder.",
+                field="output_path",
+            )
         return pyarrow.schema([field for field in fields if field.name not in there])
 
     def _replace(self, partition: Mapping[str, str], rows: pyarrow.Table) -> None:
@@ -151,6 +172,13 @@ def _are_alike(one: pyarrow.Table, other: pyarrow.Table) -> bool:
     return bool(one.equals(other)) or (one.shape == other.shape and bool(content(one).equals(content(other))))
 
 
+def is_text(kind: pyarrow.DataType) -> bool:
+    """Tell whether a type is one of Arrow's texts."""
+    from pyarrow import types
+
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
 def is_delta(place: Any) -> bool:
     """Tell whether a place, which :func:`place_of` returned, is a Delta Lake table."""
     return next((place / LOG).glob("*.json"), None) is not None  # a killed worker may leave the folder alone
@@ -165,7 +193,7 @@ def open_delta(place: Any) -> Any:
 
 def check_storage(place: Any, path: Any) -> None:
     """Refuse a place that Delta tables cannot be written to. Raises :class:`SentinelHubRequestError`."""
-    odd = next((sign for sign in "%[]" if sign in str(place)), None)
+    odd = next((sign for sign in "%[]\\" if sign in str(place)), None)
     if odd is not None:  # deltalake would write to one folder and read another, or panic during the write
         raise SentinelHubRequestError(
             f"output_path {path}: a Delta Lake table cannot be below a name with {odd!r}. Choose another folder.",

@@ -305,3 +305,13 @@ def test_log_says_what_is_asked_for_and_what_came_of_it(run, calls, capsys, capl
     assert log.count("it is down") == log.count("no picture of") == 1
     (again,) = [record.getMessage() for record in caplog.records if "it is down" in record.getMessage()]
     assert again == "the picture of field 3 failed and is tried again: it is down"
+
+
+def test_byte_order_marks_of_windows_editors_cost_nothing(run, sent, tmp_path: Path):
+    """In the Collection and in the items."""
+    run()
+    for file in (tmp_path / "collection.json", *tmp_path.glob("*.stac.json")):
+        file.write_text(file.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    run(features=fields(5))
+    run(features=fields(5))
+    assert sent() == 5

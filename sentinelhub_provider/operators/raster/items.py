@@ -166,7 +166,7 @@ def _load(where: str) -> dict[str, Any] | None:
     """Return a stored item, ``None`` if there is none or the file is something else."""
     place = place_of(where)
     try:
-        return read_item(place.read_text(encoding="utf-8")) if place.exists() else None
+        return read_item(place.read_text(encoding="utf-8-sig")) if place.exists() else None
     except UnicodeDecodeError:
         return None
 

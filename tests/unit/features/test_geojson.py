@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from collections import UserList
 from pathlib import Path
 from typing import Any
 
@@ -198,3 +199,9 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path):
 
     peak(10)
     assert peak(10_000) < peak(1_000) + 1_000_000
+
+
+def test_results_of_mapped_tasks_are_a_list():
+    """Airflow gives them as a sequence of its own, which asks for each item anew."""
+    with open_features(UserList([ONE, TWO])) as features:
+        assert [feature.id for feature in features] == [7, 1]

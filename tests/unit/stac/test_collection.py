@@ -206,3 +206,35 @@ def test_it_is_made_anew_of_the_items_that_are_left(tmp_path: Path):
         path.unlink()
     assert FolderCollection(tmp_path).rebuild() == 0
     assert items(tmp_path) == []
+
+
+@pytest.mark.parametrize("start", ["2020-01-01", "2020-01-01T00:00:00", "2020-01-01t00:00:00z"])
+def test_times_that_others_wrote_are_read(tmp_path: Path, start: str):
+    """A date, a time without a zone, and small letters; and Windows editors write a byte order mark."""
+    FolderCollection(tmp_path).add([member("a")])
+    file = tmp_path / "collection.json"
+    found = json.loads(file.read_text())
+    found["extent"]["temporal"]["interval"] = [[start, None]]
+    file.write_text(json.dumps(found), encoding="utf-8-sig")
+
+    FolderCollection(tmp_path).add([member("b")])
+    found = json.loads(file.read_text())
+    assert found["extent"]["temporal"]["interval"] == [[start, None]]
+    assert [link["href"] for link in found["links"] if link["rel"] == "item"] == [member("a").href, member("b").href]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"links": [None]},
+        {"extent": {"spatial": {"bbox": [["1", "2", "3", "4"]]}, "temporal": {"interval": [[None, None]]}}},
+    ],
+)
+def test_what_stac_does_not_allow_is_named(tmp_path: Path, change: dict[str, Any]):
+    """It is not the lock that is wrong."""
+    FolderCollection(tmp_path).add([member("a")])
+    file = tmp_path / "collection.json"
+    found = json.loads(file.read_text())
+    file.write_text(json.dumps(found | change | {"links": found["links"] + change.get("links", [])}))
+    with pytest.raises(SentinelHubOutputError, match="extent or links that STAC does not allow"):
+        FolderCollection(tmp_path).add([member("b")])

@@ -521,3 +521,22 @@ def test_comparison_in_an_empty_folder_is_refused(tmp_path: Path):
     """As before the first run."""
     with pytest.raises(SentinelHubRequestError, match=r"path: .* is empty, so there is no interval"):
         changes(tmp_path)
+
+
+def test_column_without_any_value_that_pandas_rewrote_is_merged_into(tmp_path: Path):
+    """It has no type there, so it fits."""
+    schema = SCHEMA.append(pyarrow.field("error", pyarrow.string()))
+    table = pyarrow.Table.from_pylist(rows(range(1), range(2)).to_pylist(), schema)
+
+    def merge_again() -> None:
+        with Dataset(tmp_path, "interval_month") as dataset:
+            dataset.check(schema)
+            dataset.add(table)
+            dataset.merge()
+
+    merge_again()
+    file = tmp_path / "interval_month=2026-11" / "data.parquet"
+    there = pyarrow.parquet.ParquetFile(file).read()
+    pyarrow.parquet.write_table(there.set_column(len(schema) - 1, "error", pyarrow.nulls(2)), file)
+    merge_again()
+    assert pyarrow.parquet.ParquetFile(file).read().equals(there)

@@ -228,3 +228,30 @@ def test_table_in_s3(s3_for_all: S3Server, monkeypatch, has_connection: bool):
     found = changes(url, compare_with="P31D").to_pylist()
     assert [(one["feature_id"], one["change"]) for one in found] == [("north", -0.25), ("south", None)]
     s3_for_all.empty()
+
+
+@pytest.mark.parametrize("name", ["MEAN", "Interval_Month"])
+def test_columns_that_differ_in_case_alone_are_refused(tmp_path: Path, name: str):
+    """Before the first row is paid for, because the table could not be written."""
+    with (
+        DeltaDataset(tmp_path, "interval_month") as dataset,
+        pytest.raises(SentinelHubRequestError, match=f"differ in case alone.*{name}"),
+    ):
+        dataset.check(SCHEMA.append(pyarrow.field(name, pyarrow.string())))
+
+
+def test_partitions_of_another_type_are_refused(tmp_path: Path):
+    """As others write years, before the first row is paid for."""
+    years = row("north").append_column("interval_year", pyarrow.array([2026], pyarrow.int32()))
+    deltalake.write_deltalake(tmp_path, years, partition_by=["interval_year"])
+    with (
+        DeltaDataset(tmp_path, "interval_year") as dataset,
+        pytest.raises(SentinelHubRequestError, match="not text: interval_year is int32"),
+    ):
+        dataset.check(SCHEMA)
+
+
+def test_folder_with_a_backslash_is_refused(tmp_path: Path):
+    """The library takes it for a slash."""
+    with pytest.raises(SentinelHubRequestError, match="cannot be below a name with"):
+        DeltaDataset(tmp_path / "a\\b", "interval_month")
